@@ -1,0 +1,143 @@
+/**
+ * The tape records launches, and how to go back through them. Nothing runs while it records; `finish` turns the list
+ * into a program that is replayed.
+ *
+ * Conventions: an op launches its forward and hands the tape a `backward`. Gradients of intermediate values are assigned
+ * by the first contribution and added by later ones. Gradients of watched weights accumulate (+=) in buffers that
+ * outlive the program, until the optimizer clears them. An input that needs no gradient gets no work. Backward never
+ * reads the device. A tape made for inference records no backward at all, so models are written once.
+ */
+import type { Device } from '../gpu/device.ts';
+import { byteLength, sizeOf, type ElementType, type Tensor } from '../tensor/tensor.ts';
+import { Program, grid, type Launch, type Step, type Workspace } from './program.ts';
+
+type Backward = (dOut: Tensor, needs: readonly boolean[]) => readonly (Tensor | undefined)[];
+
+interface Recorded {
+  readonly inputs: readonly Tensor[];
+  readonly out: Tensor;
+  readonly backward: Backward;
+}
+
+export class Tape {
+  readonly device: Device;
+  private readonly workspace: Workspace;
+  private readonly steps: Step[] = [];
+  private readonly records: Recorded[] = [];
+  /** Watched weights and where their gradients accumulate, by the bytes they live in. */
+  private readonly watched = new Map<GPUBuffer, Map<number, Tensor>>();
+  private readonly tracked = new Set<number>();
+  private readonly gradients = new Map<number, Tensor>();
+  private slots = 0;
+
+  constructor(workspace: Workspace) {
+    this.workspace = workspace;
+    this.device = workspace.device;
+  }
+
+  /** Asks for the gradient of a weight; it will be added to `gradient`, a tensor of the same shape. */
+  watch(weight: Tensor, gradient: Tensor): void {
+    if (!('buffer' in weight.memory)) throw new RangeError(`${weight.name} is not a weight`);
+    const { buffer, offset } = weight.memory;
+    const offsets = this.watched.get(buffer) ?? new Map<number, Tensor>();
+    this.watched.set(buffer, offsets.set(offset, gradient));
+  }
+
+  /** Where the gradient of `weight` accumulates; undefined when nobody watches it. */
+  gradientOf(weight: Tensor): Tensor | undefined {
+    return 'buffer' in weight.memory ? this.watched.get(weight.memory.buffer)?.get(weight.memory.offset) : undefined;
+  }
+
+  /** True when a gradient must flow into this tensor. */
+  needs(tensor: Tensor): boolean {
+    return 'slot' in tensor.memory ? this.tracked.has(tensor.memory.slot.id) : this.gradientOf(tensor) !== undefined;
+  }
+
+  /** A value that lives within the program. Must be written whole before it is read. */
+  empty(name: string, shape: readonly number[], type: ElementType = 'f32'): Tensor {
+    return { name, shape, type, memory: { slot: { id: this.slots++, bytes: byteLength(shape, type) } } };
+  }
+
+  launch(launch: Launch): void {
+    this.steps.push(launch);
+  }
+
+  copy(from: Tensor, to: Tensor): void {
+    this.steps.push({ copy: { from, to } });
+  }
+
+  /** Declares `out` differentiable in `inputs`. `backward` returns one gradient per input, undefined where not needed. */
+  differentiable(inputs: readonly Tensor[], out: Tensor, backward: Backward): void {
+    if (!inputs.some((input) => this.needs(input))) return;
+    if (!('slot' in out.memory)) throw new RangeError(`${out.name}: only values of the tape are differentiable`);
+    this.tracked.add(out.memory.slot.id);
+    this.records.push({ inputs, out, backward });
+  }
+
+  /** Starts a gradient from outside: `dOut` is the derivative of the loss by `out`. May be called for several outputs. */
+  seed(out: Tensor, dOut: Tensor): void {
+    this.contribute(out, dOut);
+  }
+
+  /** Appends the backward launches of everything recorded, last to first. */
+  backward(): void {
+    for (const { inputs, out, backward } of this.records.toReversed()) {
+      const dOut = this.gradients.get(slotId(out));
+      if (dOut === undefined) continue;
+      const needs = inputs.map((input) => this.needs(input));
+      const contributions = backward(dOut, needs);
+      contributions.forEach((gradient, index) => {
+        const input = inputs[index];
+        if (gradient !== undefined && input !== undefined && needs[index]) this.contribute(input, gradient);
+      });
+      this.gradients.delete(slotId(out));
+    }
+    this.records.length = 0;
+  }
+
+  /** Keeps a value after the program: returns a tensor with a buffer of its own that every run fills. */
+  output(tensor: Tensor): Tensor {
+    const kept = this.device.tensor(tensor.name, tensor.shape, tensor.type);
+    this.copy(tensor, kept);
+    return kept;
+  }
+
+  /** What was recorded, for tests and plans that need no device memory. */
+  get recorded(): readonly Step[] {
+    return this.steps;
+  }
+
+  finish(name: string): Promise<Program> {
+    return Program.create(name, this.workspace, this.steps);
+  }
+
+  private contribute(input: Tensor, gradient: Tensor): void {
+    const persistent = 'slot' in input.memory ? undefined : this.gradientOf(input);
+    if (persistent !== undefined) {
+      this.add(persistent, gradient, persistent);
+      return;
+    }
+    const id = slotId(input);
+    const known = this.gradients.get(id);
+    if (known === undefined) {
+      this.gradients.set(id, { ...gradient, shape: input.shape });
+      return;
+    }
+    const sum = this.empty(`d ${input.name}`, input.shape);
+    this.add(known, gradient, sum);
+    this.gradients.set(id, sum);
+  }
+
+  /** sum = a + b; in place when `sum` is `a`. */
+  private add(a: Tensor, b: Tensor, sum: Tensor): void {
+    const count = sizeOf(sum.shape);
+    const groups = grid(Math.ceil(count / 256));
+    if (a === sum) this.launch({ kernel: 'pointwise/accumulate', bindings: { value: b, sum }, params: { count }, groups });
+    else this.launch({ kernel: 'pointwise/add', bindings: { a, b, sum }, params: { count }, groups });
+  }
+}
+
+function slotId(tensor: Tensor): number {
+  if (!('slot' in tensor.memory)) throw new RangeError(`${tensor.name} is not a value of a tape`);
+  return tensor.memory.slot.id;
+}

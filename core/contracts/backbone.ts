@@ -1,0 +1,79 @@
+import type { Tape } from '../autograd/tape.ts';
+import type { Tensor } from '../tensor/tensor.ts';
+
+/** One weight of a model, before it exists. */
+export interface ParameterSpec {
+  readonly name: string;
+  readonly shape: readonly number[];
+  /** Normal with this standard deviation, or a constant, or given values. */
+  readonly init: { readonly normal: number } | { readonly constant: number } | { readonly values: Float32Array };
+  /** Whether weight decay applies; by default to matrices (two or more dimensions) only. */
+  readonly decay?: boolean;
+}
+
+/** A tree of weights seen by name. Policy, reference and averaged weights are three of these through one backbone. */
+export interface Weights {
+  get(name: string): Tensor;
+}
+
+/**
+ * Sequences laid end to end without padding, N tokens in all. Token i sees the tokens of its own segment up to itself.
+ * Text and image tokens are listed apart because they are embedded by different tables; `textRows` and `imageRows`
+ * say where among the N tokens each of them stands. Spare entries that only fill a shape up are segments of their own.
+ */
+export interface PackedTokens {
+  readonly count: number;
+  /** u32 [Nt] token ids and their rows. */
+  readonly textIds: Tensor;
+  readonly textRows: Tensor;
+  /** u32 [Ni] image codes and their rows; absent when the batch has no image tokens. */
+  readonly imageCodes?: Tensor;
+  readonly imageRows?: Tensor;
+  /** u32 [N] position of each token within its segment: the rotary position. */
+  readonly positions: Tensor;
+  /** u32 [N] row of the first token of the token's segment. */
+  readonly segmentStart: Tensor;
+  /** u32 [N] row after the last token of the token's segment. */
+  readonly segmentEnd: Tensor;
+}
+
+/** Keys and values of decoded rows: per layer f32 [rows, capacity, keyValueHeads · headDimension]. */
+export interface KeyValueCache {
+  readonly rows: number;
+  readonly capacity: number;
+  readonly keys: readonly Tensor[];
+  readonly values: readonly Tensor[];
+}
+
+/** Where a prefill puts its keys and values: row r of the cache gets packed tokens source[r] … source[r] + length[r] - 1 at 0 …. */
+export interface PrefillTarget {
+  readonly cache: KeyValueCache;
+  /** u32 [rows] */
+  readonly source: Tensor;
+  /** u32 [rows] */
+  readonly length: Tensor;
+}
+
+/** A decoder that writes text and image tokens in one sequence. A function of weights: it owns none. */
+export interface Backbone {
+  readonly name: string;
+  readonly hiddenSize: number;
+  readonly layers: number;
+  readonly heads: number;
+  readonly keyValueHeads: number;
+  readonly headDimension: number;
+  /** Ids a text logit row and an image logit row range over. */
+  readonly textVocabulary: number;
+  readonly imageVocabulary: number;
+  readonly parameters: readonly ParameterSpec[];
+  /** Hidden states after the final norm, f32 [N, hiddenSize]; fills a cache when asked to. */
+  hidden(tape: Tape, weights: Weights, tokens: PackedTokens, prefill?: PrefillTarget): Tensor;
+  /** One decode step for R rows: x f32 [R, H], positions u32 [R] (each row's own). Appends to the cache, returns f32 [R, H]. */
+  step(tape: Tape, weights: Weights, x: Tensor, positions: Tensor, cache: KeyValueCache): Tensor;
+  /** f32 [R, H] from u32 [R]. */
+  embedText(tape: Tape, weights: Weights, ids: Tensor): Tensor;
+  embedImage(tape: Tape, weights: Weights, codes: Tensor): Tensor;
+  /** f32 [M, textVocabulary] and [M, imageVocabulary] from hidden states [M, H]. */
+  textLogits(tape: Tape, weights: Weights, hidden: Tensor): Tensor;
+  imageLogits(tape: Tape, weights: Weights, hidden: Tensor): Tensor;
+}

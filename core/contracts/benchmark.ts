@@ -1,0 +1,17 @@
+import type { PromptItem } from './dataset.ts';
+import type { Sample } from './reward.ts';
+
+/** The verdict on one sample of a benchmark. */
+export interface Verdict {
+  readonly pass: boolean;
+  readonly why: string;
+  readonly parts?: Readonly<Record<string, number>>;
+}
+
+/** A fixed list of prompts and the rule that says whether a drawing is right. */
+export interface Benchmark {
+  readonly tasks: readonly string[];
+  /** `count` prompts of a split; the same arguments give the same prompts. */
+  prompts(split: 'seen' | 'heldout', count: number, seed: number): readonly PromptItem[];
+  judge(samples: readonly Sample[], signal: AbortSignal): readonly Verdict[] | Promise<readonly Verdict[]>;
+}

@@ -1,0 +1,102 @@
+import type { Example, PromptItem, Split } from './dataset.ts';
+import type { Sample, Score } from './reward.ts';
+import type { Verdict } from './benchmark.ts';
+
+/** How a run ended. `stopped`: a signal or a guard asked for it and the last step was saved. */
+export type Outcome = 'done' | 'stopped' | 'failed';
+
+export interface StartEvent {
+  readonly preset: string;
+  /** The run directory, absolute. */
+  readonly directory: string;
+  readonly resume: boolean;
+}
+
+export interface FinishEvent {
+  readonly outcome: Outcome;
+  readonly directory: string;
+  /** Set when the outcome is `failed`. */
+  readonly error?: unknown;
+}
+
+/** What the next step will work on. SFT passes examples, GRPO passes prompts. */
+export interface BatchEvent {
+  readonly step: number;
+  readonly items: readonly (PromptItem | Example)[];
+}
+
+/** Drawings of one step, not yet judged; `groupSize` neighbours belong to one prompt. */
+export interface RolloutEvent {
+  readonly step: number;
+  readonly groupSize: number;
+  readonly samples: readonly Sample[];
+}
+
+/** The judgement of one sample: `total` is the weighted sum of the rewards named in `scores`. */
+export interface Judgement {
+  readonly total: number;
+  readonly scores: Readonly<Record<string, Score>>;
+}
+
+export interface RewardsEvent extends RolloutEvent {
+  /** One per sample, in order. */
+  readonly judgements: readonly Judgement[];
+}
+
+export interface AdvantagesEvent extends RewardsEvent {
+  /** One per sample, in order. */
+  readonly advantages: readonly number[];
+}
+
+/** Numbers of a finished step, as they go into the metrics file. */
+export interface StepEvent {
+  readonly step: number;
+  readonly metrics: Readonly<Record<string, number>>;
+}
+
+/** A finished benchmark pass. `verdicts` stand in the order of `samples`. */
+export interface GradesEvent {
+  readonly step: number;
+  readonly benchmark: string;
+  readonly split: Split;
+  readonly samples: readonly Sample[];
+  readonly verdicts: readonly Verdict[];
+  readonly metrics: Readonly<Record<string, number>>;
+}
+
+type Eventually<Value> = Value | Promise<Value>;
+
+/**
+ * Every hook of a run. Handlers that return a value replace the event for the next handler
+ * (`undefined` keeps it); the others only look. A thrown error ends the run and names extension and hook.
+ */
+export interface HookHandlers {
+  /** Once, before the recipe starts. */
+  start(event: StartEvent): Eventually<void>;
+  /** Once, always, with the outcome. */
+  finish(event: FinishEvent): Eventually<void>;
+  /** Before the model sees a batch. The number of items must stay. */
+  batch(event: BatchEvent): Eventually<BatchEvent | undefined>;
+  /** Samples are decoded, not yet rewarded. */
+  rollout(event: RolloutEvent): Eventually<void>;
+  /** After scoring; may return other judgements. */
+  rewards(event: RewardsEvent): Eventually<RewardsEvent | undefined>;
+  /** After grouping; may return other advantages. Plain arithmetic, hence synchronous. */
+  advantages(event: AdvantagesEvent): AdvantagesEvent | undefined;
+  /** The numbers of a step are final. */
+  step(event: StepEvent): Eventually<void>;
+  /** The numbers of a benchmark are final. */
+  grades(event: GradesEvent): Eventually<void>;
+}
+
+export type HookName = keyof HookHandlers;
+
+/** `early` and `late` handlers run before and after all others; ties run in the order of the preset. */
+export type HookOrder = 'early' | 'normal' | 'late';
+
+/** What an extension component returns: handlers for the hooks it taps. */
+export type Extension = {
+  readonly [Name in HookName]?:
+    | HookHandlers[Name]
+    | { readonly order: HookOrder; readonly handler: HookHandlers[Name] };
+};

@@ -1,0 +1,20 @@
+import type { Device } from '../gpu/device.ts';
+import type { Image } from './image.ts';
+
+/** Pictures to codes and back. */
+export interface ImageTokenizer {
+  /** Codes per picture, raster order. */
+  readonly grid: { readonly rows: number; readonly columns: number };
+  readonly imageSize: { readonly width: number; readonly height: number };
+  readonly vocabularySize: number;
+  readonly embeddingDimension: number;
+  /** Content hash of the weights; part of every checkpoint made with these codes. */
+  readonly hash: string;
+  encode(images: readonly Image[]): Promise<number[][]>;
+  decode(codes: readonly (readonly number[])[]): Promise<Image[]>;
+  /** L2-normalised code vectors, [vocabularySize × embeddingDimension]: the start of a model's own code embedding. */
+  codebook(): Float32Array;
+}
+
+/** An image tokenizer is built for a device and closed with it. */
+export type OpenImageTokenizer = (device: Device) => Promise<ImageTokenizer>;

@@ -1,0 +1,26 @@
+import type { Tensor } from '../tensor/tensor.ts';
+import type { Tape } from '../autograd/tape.ts';
+import type { ParameterSet } from '../autograd/parameters.ts';
+
+/** An optimizer opened for one set of parameters. */
+export interface OpenOptimizer {
+  /**
+   * Records one update: clips by global norm, applies the rule to every trained weight, clears the gradients.
+   * Nothing is read back; `report` tells afterwards.
+   */
+  record(tape: Tape): void;
+  /** Sets what the next replay uses. `step` counts from 1. */
+  prepare(step: number, learningRate: number): void;
+  /** f32 [2]: gradient norm before clipping; 1 when the update was applied, 0 when it was skipped for a non-finite norm. */
+  readonly report: Tensor;
+  /** State to keep in a checkpoint, by name. */
+  readonly state: ReadonlyMap<string, Tensor>;
+}
+
+export interface Optimizer {
+  /** The peak rate; recipes multiply it by their schedule. */
+  readonly learningRate: number;
+  /** Extra bytes per trained parameter, for the memory plan. */
+  readonly stateBytesPerParameter: number;
+  open(parameters: ParameterSet): OpenOptimizer;
+}

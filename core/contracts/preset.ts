@@ -1,0 +1,33 @@
+/** A component the preset names, with checked options: defaults filled in, paths absolute, deeply frozen. */
+export interface ComponentChoice {
+  readonly slot: string;
+  /** Name of the component. */
+  readonly use: string;
+  /** Name within the run: `name` of the preset, else `use`. Unique in its slot. */
+  readonly name: string;
+  /** Share in the total of the rewards; 1 unless the preset says otherwise. */
+  readonly weight: number;
+  readonly options: Readonly<Record<string, unknown>>;
+}
+
+/** A checked preset. Nothing in it can be changed. */
+export interface Preset {
+  readonly name: string;
+  readonly seed: number;
+  /** The preset file, absolute. */
+  readonly file: string;
+  /** Plugins it names beyond the built-in ones: absolute paths and package names. */
+  readonly plugins: readonly string[];
+  /** What fills each slot, by slot name; a slot filled by one component is a list of one. */
+  readonly components: Readonly<Record<string, readonly ComponentChoice[]>>;
+}
+
+/** Where a value of a preset came from. */
+export interface Origin {
+  readonly kind: 'file' | 'set' | 'default';
+  /** Absolute path of the file; the text of the `--set` otherwise; the declaring component for a default. */
+  readonly source: string;
+  /** From one; zero where there is no file. */
+  readonly line: number;
+  readonly column: number;
+}

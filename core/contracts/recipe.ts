@@ -1,0 +1,87 @@
+import type { Device } from '../gpu/device.ts';
+import type { Hooks } from '../hooks.ts';
+import type { RunDirectory } from '../io/run-directory.ts';
+import type { Log } from '../log.ts';
+import type { Backbone } from './backbone.ts';
+import type { Benchmark } from './benchmark.ts';
+import type { Dataset } from './dataset.ts';
+import type { ImageTokenizer } from './image-tokenizer.ts';
+import type { Optimizer } from './optimizer.ts';
+import type { Preset } from './preset.ts';
+import type { Reward } from './reward.ts';
+import type { Tokenizer } from './tokenizer.ts';
+
+/** A reward with the name and the weight the preset gives it. */
+export interface NamedReward {
+  readonly name: string;
+  readonly weight: number;
+  readonly reward: Reward;
+}
+
+export interface NamedBenchmark {
+  readonly name: string;
+  readonly benchmark: Benchmark;
+}
+
+/**
+ * The components the preset names. Reading one it does not name throws MISSING_COMPONENT; a recipe that lists its slots
+ * in `needs` has them for certain. `has` asks first.
+ */
+export interface RunComponents {
+  readonly tokenizer: Tokenizer;
+  readonly imageTokenizer: ImageTokenizer;
+  readonly backbone: Backbone;
+  readonly dataset: Dataset;
+  readonly optimizer: Optimizer;
+  /** Empty when the preset names none. */
+  readonly rewards: readonly NamedReward[];
+  readonly benchmarks: readonly NamedBenchmark[];
+  has(slot: 'tokenizer' | 'imageTokenizer' | 'backbone' | 'dataset' | 'optimizer'): boolean;
+}
+
+/** What a plan is made from. Rewards and benchmarks are empty, and no device may be asked for. */
+export interface PlanContext extends RunComponents {
+  readonly preset: Preset;
+  readonly seed: number;
+}
+
+/** What a recipe will do and need, said before a device is opened. */
+export interface Plan {
+  /** Batch arithmetic in words, one fact a line: `16 prompts x 8 samples = 128 drawings a step`. */
+  readonly lines: readonly string[];
+  /** Bytes on the device by purpose: `weights`, `gradients`, `optimizer`, `activations`, ... */
+  readonly bytes: Readonly<Record<string, number>>;
+  /** Bytes of the largest single buffer a kernel binds. */
+  readonly largestBinding: number;
+}
+
+/** Asks a recipe to stop after the step it is in. The recipe saves and returns. */
+export interface StopRequest {
+  readonly requested: boolean;
+  /** Why, in words; empty until requested. */
+  readonly reason: string;
+  /** Ends the run with `exitCode` (a guard: 7) once the recipe has returned. The first request counts. */
+  request(reason: string, exitCode: number): void;
+}
+
+/** Everything a recipe works with. The device is open, the components exist, `start` has been fired. */
+export interface RunContext extends RunComponents {
+  /** Resolved and deeply frozen. */
+  readonly preset: Preset;
+  readonly seed: number;
+  readonly directory: RunDirectory;
+  readonly device: Device;
+  readonly hooks: Hooks;
+  readonly log: Log;
+  readonly stop: StopRequest;
+  /** Go on from the last checkpoint in `directory`. */
+  readonly resume: boolean;
+  /** Aborted only when the run is given up: pass it to judges. */
+  readonly signal: AbortSignal;
+}
+
+/** The program of a run. */
+export interface Recipe {
+  plan(context: PlanContext): Plan | Promise<Plan>;
+  run(context: RunContext): Promise<void>;
+}

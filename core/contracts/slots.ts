@@ -1,0 +1,76 @@
+import type { Device } from '../gpu/device.ts';
+import type { Log } from '../log.ts';
+import type { z } from '../preset/zod.ts';
+import type { Backbone } from './backbone.ts';
+import type { Benchmark } from './benchmark.ts';
+import type { Dataset } from './dataset.ts';
+import type { Extension } from './hooks.ts';
+import type { ImageTokenizer } from './image-tokenizer.ts';
+import type { Optimizer } from './optimizer.ts';
+import type { Recipe } from './recipe.ts';
+import type { Reward } from './reward.ts';
+import type { Tokenizer } from './tokenizer.ts';
+
+/**
+ * What a component of each slot creates. A plugin adds a slot by declaration merging on this interface
+ * and by listing it in `slots` of its plugin object.
+ */
+export interface Slots {
+  tokenizer: Tokenizer;
+  imageTokenizer: ImageTokenizer;
+  backbone: Backbone;
+  reward: Reward;
+  optimizer: Optimizer;
+  benchmark: Benchmark;
+  dataset: Dataset;
+  recipe: Recipe;
+  extension: Extension;
+}
+
+export type Slot = keyof Slots & string;
+
+/** How a slot appears in a preset: under `key`, as one component or as a list. */
+export interface SlotDeclaration {
+  readonly slot: Slot;
+  readonly key: string;
+  readonly many: boolean;
+  readonly summary: string;
+}
+
+/** What a component may ask of the run that creates it. */
+export interface Scope {
+  readonly log: Log;
+  /** The seed of the run. */
+  readonly seed: number;
+  /** The component that fills another slot, created on first use. Fails when the preset fills it with none. */
+  get<Name extends Slot>(slot: Name): Promise<Slots[Name]>;
+  /** Every component of a slot, in the order of the preset; empty when there is none. */
+  getAll<Name extends Slot>(slot: Name): Promise<readonly Slots[Name][]>;
+  /** The device, opened on first use. Not available while a preset is only checked. */
+  device(): Promise<Device>;
+  /** Absolute form of a path written in the preset. Options declared with `inputFile()` are already absolute. */
+  path(relative: string): string;
+  /** Called once when the run ends, in reverse order of registration. */
+  onDispose(dispose: () => void | Promise<void>): void;
+}
+
+/** A component as the runtime sees it, its option types erased. `define…` functions make it. */
+export interface Component<Name extends Slot = Slot> {
+  readonly slot: Name;
+  readonly name: string;
+  /** One line for `describe`. */
+  readonly summary: string;
+  /** Always a strict object: an unknown key is a mistake. */
+  readonly options: z.ZodObject;
+  /** Slots the preset must fill for this component to work; `check` reports the missing ones. */
+  readonly needs: readonly Slot[];
+  create(options: Readonly<Record<string, unknown>>, scope: Scope): Slots[Name] | Promise<Slots[Name]>;
+}
+
+/** What a package or file exports as default: a name and what it provides. */
+export interface Plugin {
+  readonly name: string;
+  readonly provides: readonly Component[];
+  /** Slots of its own, beyond the built-in ones. */
+  readonly slots?: readonly SlotDeclaration[];
+}

@@ -1,0 +1,328 @@
+/**
+ * The device: one WebGPU adapter opened with everything it offers, its pipelines, its buffers, and the only way back
+ * to the host (`read`). Errors that Dawn reports asynchronously are kept and thrown at the next `read`.
+ */
+import { readFileSync } from 'node:fs';
+import { freemem } from 'node:os';
+import { ReasongenError } from '../errors.ts';
+import { byteLength, sizeOf, type ElementType, type Tensor } from '../tensor/tensor.ts';
+import { beginWait, dawn, dawnWith } from './dawn.ts';
+import type { Kernel } from './kernel.ts';
+
+export interface DeviceOptions {
+  /** Dawn's null back end: compiles every kernel, computes nothing. */
+  readonly nullBackend?: boolean;
+  /** Leave these features out although the adapter has them (tests of the fallbacks). */
+  readonly without?: readonly GPUFeatureName[];
+  /** Exact timestamps for profiles. */
+  readonly timestamps?: boolean;
+}
+
+export interface AdapterReport {
+  readonly vendor: string;
+  readonly architecture: string;
+  readonly device: string;
+  readonly description: string;
+  readonly isSoftware: boolean;
+  readonly subgroupMinSize: number;
+  readonly subgroupMaxSize: number;
+  readonly features: readonly string[];
+}
+
+export interface Pipeline {
+  readonly kernel: Kernel;
+  readonly pipeline: GPUComputePipeline;
+  readonly layout: GPUBindGroupLayout;
+}
+
+/** A value that may change between replays of a program: learning rate, step, seed. One element on the device. */
+export interface Scalar {
+  readonly tensor: Tensor;
+  set(value: number): void;
+}
+
+const wantedFeatures = ['shader-f16', 'subgroups', 'timestamp-query', 'subgroup-size-control'] as const;
+const limitNames = [
+  'maxBufferSize',
+  'maxStorageBufferBindingSize',
+  'maxStorageBuffersPerShaderStage',
+  'maxComputeWorkgroupStorageSize',
+  'maxComputeInvocationsPerWorkgroup',
+  'maxComputeWorkgroupSizeX',
+] as const;
+
+export async function openDevice(options: DeviceOptions = {}): Promise<Device> {
+  const flags = ['disable-dawn-features=timestamp_quantization', 'enable-dawn-features=allow_unsafe_apis'];
+  const gpu = options.nullBackend ? dawnWith(['backend=null', ...flags]) : dawn(flags);
+  const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });
+  if (adapter === null) {
+    throw new ReasongenError({
+      code: 'NO_ADAPTER',
+      message: 'no WebGPU adapter: Dawn found no Vulkan driver it accepts',
+      cure: 'run `npx reasongen doctor`; it names what is missing and the command that installs it',
+      exitCode: 3,
+    });
+  }
+  const features = wantedFeatures.filter(
+    (name) => adapter.features.has(name as GPUFeatureName) && !options.without?.includes(name as GPUFeatureName),
+  ) as GPUFeatureName[];
+  const requiredLimits: Record<string, number> = {};
+  for (const name of limitNames) requiredLimits[name] = adapter.limits[name];
+  const device = await adapter.requestDevice({ requiredFeatures: features, requiredLimits });
+  const info = adapter.info;
+  const description = [info.vendor, info.architecture, info.device, info.description].filter(Boolean).join(' ');
+  const report: AdapterReport = {
+    vendor: info.vendor,
+    architecture: info.architecture,
+    device: info.device,
+    description: info.description || description || 'null',
+    isSoftware: /llvmpipe|swiftshader|software/i.test(description),
+    subgroupMinSize: info.subgroupMinSize ?? 0,
+    subgroupMaxSize: info.subgroupMaxSize ?? 0,
+    features,
+  };
+  return new Device(device, report);
+}
+
+export class Device {
+  readonly gpu: GPUDevice;
+  readonly adapter: AdapterReport;
+  readonly limits: GPUSupportedLimits;
+  private readonly pipelines = new Map<string, Promise<Pipeline>>();
+  private readonly buffers = new Set<GPUBuffer>();
+  private staging: GPUBuffer | undefined;
+  private failure: ReasongenError | undefined;
+  private isClosed = false;
+  /** Bytes of all live buffers made by this device. */
+  allocatedBytes = 0;
+  peakBytes = 0;
+
+  constructor(gpu: GPUDevice, adapter: AdapterReport) {
+    this.gpu = gpu;
+    this.adapter = adapter;
+    this.limits = gpu.limits;
+    gpu.addEventListener('uncapturederror', (event) => {
+      event.preventDefault();
+      this.failure ??= describeDeviceError((event as GPUUncapturedErrorEvent).error);
+    });
+    void gpu.lost.then((info) => {
+      if (this.isClosed) return;
+      this.failure = new ReasongenError({
+        code: 'DEVICE_LOST',
+        message: `the device was lost: ${info.message || info.reason}`,
+        cure: 'nothing saved is lost: `reasongen resume <run directory>` goes on from the last checkpoint',
+        exitCode: 5,
+      });
+    });
+  }
+
+  /** True where a subgroup is exactly eight lanes wide and there is no GPU: the broadcast tiles apply (kernels/linear). */
+  get hasBroadcastTiles(): boolean {
+    const { subgroupMinSize, subgroupMaxSize, features, isSoftware } = this.adapter;
+    return isSoftware && features.includes('subgroups') && subgroupMinSize === 8 && subgroupMaxSize === 8;
+  }
+
+  has(feature: string): boolean {
+    return this.adapter.features.includes(feature);
+  }
+
+  createBuffer(bytes: number, label: string, usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST): GPUBuffer {
+    this.refuseWhatCannotFit(bytes, label);
+    const buffer = this.gpu.createBuffer({ size: bytes, usage, label });
+    this.buffers.add(buffer);
+    this.allocatedBytes += bytes;
+    this.peakBytes = Math.max(this.peakBytes, this.allocatedBytes);
+    return buffer;
+  }
+
+  /** Gives a buffer back. Call only when no submitted work still uses it (after a `read`). */
+  destroyBuffer(buffer: GPUBuffer): void {
+    if (!this.buffers.delete(buffer)) return;
+    this.allocatedBytes -= buffer.size;
+    buffer.destroy();
+  }
+
+  /** A tensor in a buffer of its own, zero unless `data` is given. */
+  tensor(name: string, shape: readonly number[], type: ElementType = 'f32', data?: Float32Array | Uint32Array): Tensor {
+    const buffer = this.createBuffer(byteLength(shape, type), name);
+    const tensor: Tensor = { name, shape, type, memory: { buffer, offset: 0 } };
+    if (data !== undefined) this.write(tensor, data);
+    return tensor;
+  }
+
+  destroyTensor(tensor: Tensor): void {
+    if ('buffer' in tensor.memory) this.destroyBuffer(tensor.memory.buffer);
+  }
+
+  write(tensor: Tensor, data: Float32Array | Uint32Array | Uint16Array): void {
+    if (data.length !== sizeOf(tensor.shape)) {
+      throw new RangeError(`${tensor.name} [${tensor.shape}] cannot take ${data.length} values`);
+    }
+    if (!('buffer' in tensor.memory)) throw new RangeError(`${tensor.name} lives in a program and cannot be written`);
+    const bytes = new Uint8Array(Math.ceil(data.byteLength / 4) * 4);
+    bytes.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+    this.gpu.queue.writeBuffer(tensor.memory.buffer, tensor.memory.offset, bytes);
+  }
+
+  scalar(name: string, value: number, type: 'f32' | 'u32' = 'f32'): Scalar {
+    const tensor = this.tensor(name, [1], type);
+    const set = (next: number): void =>
+      this.write(tensor, type === 'f32' ? Float32Array.of(next) : Uint32Array.of(next));
+    set(value);
+    return { tensor, set };
+  }
+
+  /** Copies tensors back to the host: one submit, one map. f16 comes back as raw 16-bit words. */
+  async read(tensors: readonly Tensor[]): Promise<(Float32Array | Uint32Array | Uint16Array)[]> {
+    const sizes = tensors.map((tensor) => byteLength(tensor.shape, tensor.type));
+    const total = sizes.reduce((sum, bytes) => sum + bytes, 0);
+    const staging = this.stagingBuffer(total);
+    const encoder = this.gpu.createCommandEncoder();
+    let offset = 0;
+    tensors.forEach((tensor, index) => {
+      if (!('buffer' in tensor.memory)) throw new RangeError(`${tensor.name} is not kept by its program: name it as an output`);
+      const bytes = sizes[index] ?? 0;
+      encoder.copyBufferToBuffer(tensor.memory.buffer, tensor.memory.offset, staging, offset, bytes);
+      offset += bytes;
+    });
+    this.gpu.queue.submit([encoder.finish()]);
+    try {
+      beginWait();
+      await staging.mapAsync(GPUMapMode.READ, 0, total);
+    } catch (cause) {
+      await Promise.resolve();
+      throw this.failure ?? new ReasongenError({ code: 'DEVICE_LOST', message: 'reading from the device failed', exitCode: 5, cause });
+    }
+    const mapped = staging.getMappedRange(0, total);
+    offset = 0;
+    const results = tensors.map((tensor, index) => {
+      const count = sizeOf(tensor.shape);
+      const start = offset;
+      offset += sizes[index] ?? 0;
+      if (tensor.type === 'f16') return new Uint16Array(mapped, start, count).slice();
+      return tensor.type === 'u32' ? new Uint32Array(mapped, start, count).slice() : new Float32Array(mapped, start, count).slice();
+    });
+    staging.unmap();
+    this.throwFailure();
+    return results;
+  }
+
+  async readFloats(tensor: Tensor): Promise<Float32Array> {
+    const [values] = await this.read([tensor]);
+    if (!(values instanceof Float32Array)) throw new RangeError(`${tensor.name} is not f32`);
+    return values;
+  }
+
+  async readWords(tensor: Tensor): Promise<Uint32Array> {
+    const [values] = await this.read([tensor]);
+    if (!(values instanceof Uint32Array)) throw new RangeError(`${tensor.name} is not u32`);
+    return values;
+  }
+
+  /** Waits until everything submitted is done. */
+  async settle(): Promise<void> {
+    beginWait();
+    await this.gpu.queue.onSubmittedWorkDone();
+    this.throwFailure();
+  }
+
+  pipeline(kernel: Kernel): Promise<Pipeline> {
+    let pending = this.pipelines.get(kernel.source);
+    if (pending === undefined) {
+      pending = this.compile(kernel);
+      this.pipelines.set(kernel.source, pending);
+    }
+    return pending;
+  }
+
+  close(): void {
+    this.isClosed = true;
+    for (const buffer of this.buffers) buffer.destroy();
+    this.buffers.clear();
+    this.allocatedBytes = 0;
+    this.gpu.destroy();
+  }
+
+  /** Throws what Dawn reported since the last look. */
+  throwFailure(): void {
+    if (this.failure === undefined) return;
+    const failure = this.failure;
+    if (failure.code !== 'DEVICE_LOST') this.failure = undefined;
+    throw failure;
+  }
+
+  private async compile(kernel: Kernel): Promise<Pipeline> {
+    const module = this.gpu.createShaderModule({ code: kernel.source, label: kernel.label });
+    const layout = this.gpu.createBindGroupLayout({
+      label: kernel.label,
+      entries: kernel.bindings.map(({ index, access }) => ({
+        binding: index,
+        visibility: GPUShaderStage.COMPUTE,
+        buffer: { type: access === 'uniform' ? 'uniform' : access === 'read' ? 'read-only-storage' : 'storage' },
+      })),
+    });
+    try {
+      const pipeline = await this.gpu.createComputePipelineAsync({
+        label: kernel.label,
+        layout: this.gpu.createPipelineLayout({ bindGroupLayouts: [layout] }),
+        compute: { module, entryPoint: 'main' },
+      });
+      return { kernel, pipeline, layout };
+    } catch (cause) {
+      const { messages } = await module.getCompilationInfo();
+      const lines = messages.map(({ lineNum, linePos, message }) => `  line ${lineNum}:${linePos} ${message}`);
+      throw new ReasongenError({
+        code: 'KERNEL_COMPILE',
+        message: `kernels/${kernel.label.replace(' ', '.wgsl ')} does not compile\n${lines.join('\n') || String(cause)}`,
+        cause,
+      });
+    }
+  }
+
+  private stagingBuffer(bytes: number): GPUBuffer {
+    if (this.staging === undefined || this.staging.size < bytes) {
+      if (this.staging !== undefined) this.destroyBuffer(this.staging);
+      this.staging = this.createBuffer(bytes, 'read-back', GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST);
+    }
+    return this.staging;
+  }
+
+  private refuseWhatCannotFit(bytes: number, label: string): void {
+    if (bytes > this.limits.maxBufferSize) {
+      throw new ReasongenError({
+        code: 'BUFFER_TOO_LARGE',
+        message: `"${label}" needs a buffer of ${bytes} bytes; this adapter allows ${this.limits.maxBufferSize}`,
+        cure: 'use a smaller batch or a smaller model',
+        exitCode: 4,
+      });
+    }
+    // A software adapter commits memory lazily and crashes instead of reporting: ask the system first.
+    if (this.adapter.isSoftware && bytes > 16 * 2 ** 20 && bytes > availableMemory()) {
+      throw new ReasongenError({
+        code: 'OUT_OF_MEMORY',
+        message: `"${label}" needs ${(bytes / 2 ** 20).toFixed(0)} MiB; the machine has ${(availableMemory() / 2 ** 20).toFixed(0)} MiB left`,
+        cure: 'use a smaller batch or a smaller model; `reasongen check` predicts what a preset needs',
+        exitCode: 4,
+      });
+    }
+  }
+}
+
+function describeDeviceError(error: GPUError): ReasongenError {
+  const isMemory = error.constructor.name === 'GPUOutOfMemoryError';
+  return new ReasongenError({
+    code: isMemory ? 'OUT_OF_MEMORY' : 'DEVICE_ERROR',
+    message: `the device reported: ${error.message}`,
+    exitCode: isMemory ? 4 : 1,
+  });
+}
+
+/** Bytes the system can still give: MemAvailable where Linux tells it. */
+function availableMemory(): number {
+  try {
+    const kibibytes = /^MemAvailable:\s+(\d+)/m.exec(readFileSync('/proc/meminfo', 'utf8'))?.[1];
+    return kibibytes === undefined ? freemem() : Number(kibibytes) * 1024;
+  } catch {
+    return freemem();
+  }
+}

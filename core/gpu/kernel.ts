@@ -1,0 +1,110 @@
+/**
+ * A kernel is a `.wgsl` file under `kernels/`. What may vary between variants of one file is declared there as
+ * `const NAME: u32 = 8u;` (or `alias elem = f32;`) and replaced here, so that the file is valid WGSL by itself.
+ * Bindings and parameters are declared in the file only: they are read from it, and ops pass both by name.
+ * `//! use lib/name.wgsl` appends a shared file; lines keep their numbers.
+ */
+import { readFileSync } from 'node:fs';
+import { ReasongenError } from '../errors.ts';
+
+export interface KernelBinding {
+  readonly index: number;
+  readonly name: string;
+  readonly access: 'read' | 'read_write' | 'uniform';
+}
+
+export interface KernelField {
+  readonly name: string;
+  readonly type: 'u32' | 'i32' | 'f32';
+}
+
+export interface Kernel {
+  /** File and constants, e.g. `linear/nt ROWS=8`: shown in labels, profiles and errors. */
+  readonly label: string;
+  readonly source: string;
+  readonly bindings: readonly KernelBinding[];
+  /** Fields of `struct Params`, in order; empty when the kernel takes none. */
+  readonly fields: readonly KernelField[];
+}
+
+export type KernelConstants = Readonly<Record<string, number | boolean | string>>;
+
+const kernelRoot = new URL('../../kernels/', import.meta.url);
+
+export function loadKernel(path: string, constants: KernelConstants = {}, root: URL = kernelRoot): Kernel {
+  const label = [path, ...Object.entries(constants).map(([name, value]) => `${name}=${value}`)].join(' ');
+  const file = readSource(new URL(`${path}.wgsl`, root), path);
+  const libraries = [...file.matchAll(/^\/\/! use (\S+)$/gm)].map((match) =>
+    readSource(new URL(match[1] ?? '', root), path),
+  );
+  let source = specialise([file, ...libraries].join('\n'), constants, label);
+  if (/\bf16\b/.test(source.replace(/\/\/.*$/gm, '')) && !/enable f16;/.test(source)) source = `enable f16; ${source}`;
+  return { label, source, bindings: parseBindings(source, label), fields: parseParams(source) };
+}
+
+function readSource(url: URL, path: string): string {
+  try {
+    return readFileSync(url, 'utf8');
+  } catch (cause) {
+    throw new ReasongenError({ code: 'KERNEL_MISSING', message: `kernel file of "${path}" cannot be read`, cause });
+  }
+}
+
+function specialise(source: string, constants: KernelConstants, label: string): string {
+  let result = source;
+  for (const [name, value] of Object.entries(constants)) {
+    const constant = new RegExp(`^(const ${name}\\s*(?::\\s*(\\w+)\\s*)?=\\s*)[^;]+;`, 'm');
+    const alias = new RegExp(`^(alias ${name}\\s*=\\s*)[^;]+;`, 'm');
+    if (constant.test(result)) {
+      result = result.replace(constant, (_all, head: string, type: string | undefined) => {
+        const literal = type === 'u32' && typeof value === 'number' ? `${value}u` : String(value);
+        return `${head}${type === 'f32' ? `f32(${value})` : literal};`;
+      });
+    } else if (alias.test(result)) {
+      result = result.replace(alias, (_all, head: string) => `${head}${value};`);
+    } else {
+      throw new ReasongenError({ code: 'KERNEL_CONSTANT', message: `${label}: the file declares no constant ${name}` });
+    }
+  }
+  return result;
+}
+
+function parseBindings(source: string, label: string): KernelBinding[] {
+  const pattern = /@group\(0\)\s*@binding\((\d+)\)\s*var<(storage|uniform)(?:\s*,\s*(read_write|read))?>\s*(\w+)\s*:/g;
+  const bindings = [...source.matchAll(pattern)].map((match): KernelBinding => {
+    const access = match[2] === 'uniform' ? 'uniform' : match[3] === 'read_write' ? 'read_write' : 'read';
+    return { index: Number(match[1]), name: match[4] ?? '', access };
+  });
+  bindings.forEach((binding, position) => {
+    if (binding.index !== position) {
+      throw new ReasongenError({ code: 'KERNEL_BINDINGS', message: `${label}: bindings must be numbered 0, 1, 2, … in order` });
+    }
+  });
+  return bindings;
+}
+
+function parseParams(source: string): KernelField[] {
+  const body = /struct Params\s*\{([^}]*)\}/.exec(source)?.[1] ?? '';
+  const fields = body.replace(/\/\/.*$/gm, '').matchAll(/(\w+)\s*:\s*(u32|i32|f32)\b/g);
+  return [...fields].map((match) => ({ name: match[1] ?? '', type: (match[2] ?? 'u32') as KernelField['type'] }));
+}
+
+/** Packs named parameters in the order of `struct Params`; a missing or an unknown name is an error. */
+export function packParams(kernel: Kernel, params: Readonly<Record<string, number>>): Uint8Array {
+  const view = new DataView(new ArrayBuffer(Math.max(16, Math.ceil(kernel.fields.length / 4) * 16)));
+  kernel.fields.forEach((field, position) => {
+    const value = params[field.name];
+    if (value === undefined || (field.type !== 'f32' && !Number.isInteger(value))) {
+      throw new ReasongenError({ code: 'KERNEL_PARAMS', message: `${kernel.label}: parameter ${field.name} is ${value}` });
+    }
+    if (field.type === 'f32') view.setFloat32(position * 4, value, true);
+    else if (field.type === 'i32') view.setInt32(position * 4, value, true);
+    else view.setUint32(position * 4, value, true);
+  });
+  for (const name of Object.keys(params)) {
+    if (!kernel.fields.some((field) => field.name === name)) {
+      throw new ReasongenError({ code: 'KERNEL_PARAMS', message: `${kernel.label} has no parameter ${name}` });
+    }
+  }
+  return new Uint8Array(view.buffer);
+}

@@ -1,0 +1,91 @@
+/**
+ * out[M, N] = x[M, K] · weight[N, K]ᵀ + bias[N].
+ * Backward: dX = dOut · weight; dWeight += dOutᵀ · x; dBias += Σ_m dOut.
+ */
+import type { Tape } from '../autograd/tape.ts';
+import { dimension, sizeOf, type Tensor } from '../tensor/tensor.ts';
+
+export function linear(tape: Tape, x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
+  const inner = dimension(x, -1);
+  const columns = dimension(weight, 0);
+  const rows = sizeOf(x.shape) / inner;
+  if (dimension(weight, 1) !== inner) throw new RangeError(`linear: ${x.name} [${x.shape}] does not fit ${weight.name} [${weight.shape}]`);
+  const out = tape.empty(`${weight.name} out`, [...x.shape.slice(0, -1), columns]);
+  forward(tape, x, weight, bias, out, rows, columns, inner);
+  const inputs = bias === undefined ? [x, weight] : [x, weight, bias];
+  tape.differentiable(inputs, out, (dOut, needs) => {
+    const dWeight = tape.gradientOf(weight);
+    if (dWeight !== undefined) transposedProduct(tape, dOut, x, dWeight, columns, inner, rows);
+    const dBias = bias === undefined ? undefined : tape.gradientOf(bias);
+    if (dBias !== undefined) {
+      tape.launch({ kernel: 'linear/bias-gradient', bindings: { d_out: dOut, d_bias: dBias }, params: { rows, columns }, groups: [Math.ceil(columns / 64), 1, 1] });
+    }
+    return [needs[0] ? product(tape, dOut, weight, x.shape, rows, inner, columns) : undefined];
+  });
+  return out;
+}
+
+function forward(tape: Tape, x: Tensor, weight: Tensor, bias: Tensor | undefined, out: Tensor, rows: number, columns: number, inner: number): void {
+  const HAS_BIAS = bias !== undefined;
+  const bindings = { x, weight, bias: bias ?? weight, out };
+  if (tape.device.hasBroadcastTiles && inner % 4 === 0) {
+    const tile = rows > 8 ? 16 : 8;
+    tape.launch({
+      kernel: `linear/nt-broadcast-${tile}`,
+      constants: { HAS_BIAS },
+      bindings,
+      params: { rows, columns, inner },
+      groups: [Math.ceil(columns / 32), Math.ceil(rows / tile), 1],
+    });
+    return;
+  }
+  tape.launch({
+    kernel: 'linear/portable',
+    constants: { HAS_BIAS },
+    bindings: { a: x, b: weight, bias: bias ?? weight, out },
+    params: { rows, columns, inner, a_row: inner, a_inner: 1, b_column: inner, b_inner: 1 },
+    groups: [Math.ceil(columns / 32), Math.ceil(rows / 32), 1],
+  });
+}
+
+/** a[rows, inner] · b[inner, columns]. */
+function product(tape: Tape, a: Tensor, b: Tensor, shape: readonly number[], rows: number, columns: number, inner: number): Tensor {
+  const out = tape.empty(`d ${b.name} in`, shape);
+  if (tape.device.hasBroadcastTiles && inner % 4 === 0 && columns % 4 === 0) {
+    const tile = rows > 8 ? 16 : 8;
+    tape.launch({
+      kernel: `linear/nn-broadcast-${tile}`,
+      bindings: { a, b, out },
+      params: { rows, columns, inner },
+      groups: [Math.ceil(columns / 32), Math.ceil(rows / tile), 1],
+    });
+  } else {
+    tape.launch({
+      kernel: 'linear/portable',
+      bindings: { a, b, bias: b, out },
+      params: { rows, columns, inner, a_row: inner, a_inner: 1, b_column: 1, b_inner: columns },
+      groups: [Math.ceil(columns / 32), Math.ceil(rows / 32), 1],
+    });
+  }
+  return out;
+}
+
+/** out[rows, columns] += a[inner, rows]ᵀ · b[inner, columns]. */
+export function transposedProduct(tape: Tape, a: Tensor, b: Tensor, out: Tensor, rows: number, columns: number, inner: number): void {
+  if (tape.device.hasBroadcastTiles && rows % 4 === 0 && columns % 4 === 0) {
+    tape.launch({
+      kernel: 'linear/tn-broadcast',
+      bindings: { a, b, out },
+      params: { rows, columns, inner },
+      groups: [Math.ceil(columns / 32), Math.ceil(rows / 16), 1],
+    });
+    return;
+  }
+  tape.launch({
+    kernel: 'linear/portable',
+    constants: { ACCUMULATE: true },
+    bindings: { a, b, bias: b, out },
+    params: { rows, columns, inner, a_row: 1, a_inner: rows, b_column: 1, b_inner: columns },
+    groups: [Math.ceil(columns / 32), Math.ceil(rows / 32), 1],
+  });
+}
