@@ -65,7 +65,7 @@ export function formatError(error: ReasongenError): string {
 }
 
 function sentence(text: string): string {
-  return /[.?!:`)]$/.test(text) ? text : `${text}.`;
+  return /[.?!:…]$/.test(text) ? text : `${text}.`;
 }
 
 function capital(text: string): string {
@@ -107,66 +107,4 @@ function editDistance(a: string, b: string): number {
     [before, last] = [last, current];
   }
   return last[b.length] ?? 0;
-}
-
-/** A file system error as one of ours; anything else unchanged. */
-export function diskError(cause: unknown, path: string): unknown {
-  const code = cause instanceof Error && 'code' in cause ? cause.code : undefined;
-  const reason = diskReasons.get(String(code));
-  if (reason === undefined) return cause;
-  return new ReasongenError({
-    code: 'DISK',
-    message: `${path} cannot be written: ${reason[0]}`,
-    cure: reason[1],
-    exitCode: exitCodes.disk,
-    cause,
-  });
-}
-
-const diskReasons: ReadonlyMap<string, readonly [string, string]> = new Map([
-  ['ENOSPC', ['the disk is full', 'free some space, then `reasongen resume <run directory>`']],
-  ['EDQUOT', ['the disk quota is used up', 'free some space, then `reasongen resume <run directory>`']],
-  ['EROFS', ['the disk is read-only', 'choose another place with --run-dir']],
-  ['EACCES', ['permission denied', 'choose another place with --run-dir']],
-  ['EPERM', ['permission denied', 'choose another place with --run-dir']],
-  ['EEXIST', ['a file is in the way', 'choose another place with --run-dir']],
-  ['ENOTDIR', ['a file is in the way', 'choose another place with --run-dir']],
-]);
-
-/**
- * Any thrown value as an error to show. A defect of the program keeps its message and its cause; the stack is for `--debug`.
- */
-export function explainError(error: unknown): ReasongenError {
-  const known = diskError(error, error instanceof Error && 'path' in error ? String(error.path) : 'a file');
-  if (known instanceof ReasongenError) return known;
-  if (error instanceof RangeError && /allocation failed|invalid array length/i.test(error.message)) {
-    return new ReasongenError({
-      code: 'OUT_OF_MEMORY',
-      message: `the machine has not enough memory: ${error.message}`,
-      cure: 'use a smaller batch or a smaller model; `reasongen check` predicts what a preset needs',
-      exitCode: exitCodes.outOfMemory,
-      cause: error,
-    });
-  }
-  return new ReasongenError({
-    code: 'UNEXPECTED',
-    message: error instanceof Error ? error.message || error.name : String(error),
-    cure: 'this is a defect: run it again with --debug and report what it prints',
-    cause: error,
-  });
-}
-
-/** The first error, which is the reason, and those that came while cleaning up after it. */
-export function joinErrors(errors: readonly unknown[]): unknown {
-  const [first, ...rest] = errors;
-  if (rest.length === 0) return first;
-  const reason = explainError(first);
-  return new ReasongenError({
-    code: reason.code,
-    message: [reason.message, ...rest.map((error) => `then, while ending the run: ${explainError(error).message}`)].join('\n'),
-    place: reason.place,
-    cure: reason.cure,
-    exitCode: reason.exitCode,
-    cause: new AggregateError(errors),
-  });
 }

@@ -14,4 +14,6 @@ export interface Benchmark {
   /** `count` prompts of a split; the same arguments give the same prompts. */
   prompts(split: 'seen' | 'heldout', count: number, seed: number): readonly PromptItem[];
   judge(samples: readonly Sample[], signal: AbortSignal): readonly Verdict[] | Promise<readonly Verdict[]>;
+  /** Numbers about all samples together, e.g. how varied they are; reported beside the pass rates. */
+  measure?(samples: readonly Sample[]): Readonly<Record<string, number>>;
 }

@@ -39,7 +39,7 @@ export interface RunComponents {
   has(slot: 'tokenizer' | 'imageTokenizer' | 'backbone' | 'dataset' | 'optimizer'): boolean;
 }
 
-/** What a plan is made from. Rewards and benchmarks are empty, and no device may be asked for. */
+/** What a plan is made from. No device may be asked for. */
 export interface PlanContext extends RunComponents {
   readonly preset: Preset;
   readonly seed: number;

@@ -1,0 +1,136 @@
+/**
+ * PNG in and out, with text chunks that carry a drawing's prompt, rationale and seed, and the few picture
+ * operations reports need. The only file that knows sharp.
+ */
+import { Buffer } from 'node:buffer';
+import { crc32 } from 'node:zlib';
+import sharp from 'sharp';
+import type { Image } from '../contracts/image.ts';
+
+const signature = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]);
+
+/**
+ * An RGB PNG. Each entry of `text` becomes an iTXt chunk (uncompressed UTF-8) in front of the pixels.
+ * A key is a PNG keyword: 1–79 printable Latin-1 characters, no space at either end; RangeError otherwise.
+ */
+export async function encodePng(image: Image, text: Readonly<Record<string, string>> = {}): Promise<Buffer> {
+  const { width, height } = image;
+  if (image.data.length !== width * height * 3) {
+    throw new RangeError(`encodePng: ${image.data.length} bytes are not ${width}x${height} RGB.`);
+  }
+  const chunks = Object.entries(text).map(([key, value]) => pngChunk('iTXt', internationalText(key, value)));
+  const png = await sharp(image.data, { raw: { width, height, channels: 3 } }).png().toBuffer();
+  const afterHeader = signature.length + 8 + 13 + 4;
+  return Buffer.concat([png.subarray(0, afterHeader), ...chunks, png.subarray(afterHeader)]);
+}
+
+/** Decodes a PNG (or any format sharp reads) to RGB bytes; transparency is laid on white. */
+export async function decodePng(bytes: Uint8Array): Promise<Image> {
+  const { data, info } = await sharp(bytes)
+    .flatten({ background: '#ffffff' })
+    .toColourspace('srgb')
+    .removeAlpha()
+    .raw()
+    .toBuffer({ resolveWithObject: true });
+  if (info.channels !== 3) throw new RangeError(`decodePng: expected 3 channels, got ${info.channels}.`);
+  return { width: info.width, height: info.height, data: new Uint8Array(data) };
+}
+
+/** The tEXt and uncompressed iTXt chunks of a PNG, by keyword. RangeError when a chunk's checksum is wrong. */
+export function readPngText(bytes: Uint8Array): Record<string, string> {
+  const png = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  if (!png.subarray(0, 8).equals(signature)) throw new RangeError('readPngText: not a PNG file.');
+  const text: Record<string, string> = {};
+  for (let at = 8; at + 12 <= png.length; ) {
+    const length = png.readUInt32BE(at);
+    const type = png.toString('latin1', at + 4, at + 8);
+    const end = at + 8 + length;
+    if (end + 4 > png.length) throw new RangeError(`readPngText: chunk ${type} is cut off.`);
+    if (type === 'tEXt' || type === 'iTXt') {
+      if (crc32(png.subarray(at + 4, end)) !== png.readUInt32BE(end)) {
+        throw new RangeError(`readPngText: chunk ${type} has a wrong checksum.`);
+      }
+      const entry = textEntry(type, png.subarray(at + 8, end));
+      if (entry) text[entry[0]] = entry[1];
+    }
+    at = end + 4;
+  }
+  return text;
+}
+
+/** One PNG chunk: length, type, data, CRC-32 of type and data. */
+export function pngChunk(type: string, data: Uint8Array): Buffer {
+  const body = Buffer.concat([Buffer.from(type, 'latin1'), data]);
+  const frame = Buffer.alloc(body.length + 8);
+  frame.writeUInt32BE(data.length, 0);
+  body.copy(frame, 4);
+  frame.writeUInt32BE(crc32(body), body.length + 4);
+  return frame;
+}
+
+/** Draws an SVG document into a square of `size` pixels: straight (not premultiplied) RGBA, row-major. */
+export async function rasterizeSvg(svg: string, size: number): Promise<Uint8Array> {
+  const { data } = await sharp(Buffer.from(svg))
+    .resize(size, size, { fit: 'contain', background: { r: 0, g: 0, b: 0, alpha: 0 } })
+    .ensureAlpha()
+    .raw()
+    .toBuffer({ resolveWithObject: true });
+  return new Uint8Array(data);
+}
+
+/** Enlarges by a whole factor; every pixel becomes a factor × factor square. */
+export function upscale(image: Image, factor: number): Image {
+  if (!Number.isInteger(factor) || factor < 1) throw new RangeError(`upscale: ${factor} is not a whole factor.`);
+  const width = image.width * factor;
+  const height = image.height * factor;
+  const data = new Uint8Array(width * height * 3);
+  for (let y = 0; y < height; y++) {
+    for (let x = 0; x < width; x++) {
+      const from = (Math.floor(y / factor) * image.width + Math.floor(x / factor)) * 3;
+      data.set(image.data.subarray(from, from + 3), (y * width + x) * 3);
+    }
+  }
+  return { width, height, data };
+}
+
+/** Pictures of one size in rows of `columns` on white, `gap` pixels apart; the last row may be short. */
+export function contactSheet(images: readonly Image[], columns: number, gap = 4): Image {
+  const first = images[0];
+  if (!first || columns < 1) throw new RangeError('contactSheet: needs at least one picture and one column.');
+  const across = Math.min(columns, images.length);
+  const down = Math.ceil(images.length / columns);
+  const width = across * first.width + (across - 1) * gap;
+  const height = down * first.height + (down - 1) * gap;
+  const data = new Uint8Array(width * height * 3).fill(255);
+  for (const [index, image] of images.entries()) {
+    if (image.width !== first.width || image.height !== first.height) {
+      throw new RangeError(`contactSheet: picture ${index} is ${image.width}x${image.height}, not ${first.width}x${first.height}.`);
+    }
+    const left = (index % columns) * (first.width + gap);
+    const top = Math.floor(index / columns) * (first.height + gap);
+    for (let y = 0; y < image.height; y++) {
+      const row = image.data.subarray(y * image.width * 3, (y + 1) * image.width * 3);
+      data.set(row, ((top + y) * width + left) * 3);
+    }
+  }
+  return { width, height, data };
+}
+
+function internationalText(keyword: string, value: string): Buffer {
+  if (!/^(?! )[\x20-\x7e\xa1-\xff]{1,79}(?<! )$/.test(keyword)) {
+    throw new RangeError(`encodePng: "${keyword}" is not a PNG keyword.`);
+  }
+  // Keyword, end mark, not compressed (two bytes), no language tag, no translated keyword, text.
+  return Buffer.concat([Buffer.from(keyword, 'latin1'), Buffer.alloc(5), Buffer.from(value, 'utf8')]);
+}
+
+function textEntry(type: 'tEXt' | 'iTXt', data: Buffer): [string, string] | undefined {
+  const end = data.indexOf(0);
+  if (end < 1) return undefined;
+  const keyword = data.toString('latin1', 0, end);
+  if (type === 'tEXt') return [keyword, data.toString('latin1', end + 1)];
+  if (data[end + 1] !== 0) return undefined;
+  const translated = data.indexOf(0, end + 3) + 1;
+  const start = data.indexOf(0, translated) + 1;
+  return translated > 0 && start > 0 ? [keyword, data.toString('utf8', start)] : undefined;
+}

@@ -1,0 +1,111 @@
+/**
+ * What an author of plugins imports. A plugin is a file or package whose default export is
+ * `definePlugin({ name, provides: [defineReward({...}), ...] })`.
+ */
+import type { Component, Plugin, Scope, Slot, Slots } from './contracts/slots.ts';
+import { inputFile } from './preset/input-file.ts';
+import { z } from './preset/zod.ts';
+
+export { inputFile, z };
+export { ReasongenError } from './errors.ts';
+
+export type { Backbone } from './contracts/backbone.ts';
+export type { Benchmark, Verdict } from './contracts/benchmark.ts';
+export type { Dataset, Example, PromptItem, Split } from './contracts/dataset.ts';
+export type * from './contracts/hooks.ts';
+export type { Image } from './contracts/image.ts';
+export type { ImageTokenizer } from './contracts/image-tokenizer.ts';
+export type { Optimizer } from './contracts/optimizer.ts';
+export type { Plan, PlanContext, Recipe, RunContext } from './contracts/recipe.ts';
+export type { Reward, Sample, Score } from './contracts/reward.ts';
+export type { Component, Plugin, Scope, Slot, SlotDeclaration, Slots } from './contracts/slots.ts';
+export type { SpecialTokens, Tokenizer } from './contracts/tokenizer.ts';
+export type { Log, Progress } from './log.ts';
+
+/** A component before it is given its slot. `create` sees the checked options with their declared types. */
+export interface Declaration<Name extends Slot, Options extends z.ZodObject> {
+  /** Unique within its slot; what a preset writes after `use`. Kebab-case. */
+  readonly name: string;
+  /** One line for `describe`. */
+  readonly summary: string;
+  /** A `z.strictObject`; give every option a `.describe()` text and, where one is sensible, a `.default()`. */
+  readonly options: Options;
+  readonly needs?: readonly Slot[];
+  create(options: Readonly<z.output<Options>>, scope: Scope): Slots[Name] | Promise<Slots[Name]>;
+}
+
+/** Defines a component of any slot, also of one a plugin has added. */
+export function defineComponent<Name extends Slot, Options extends z.ZodObject>(
+  slot: Name,
+  declaration: Declaration<Name, Options>,
+): Component<Name> {
+  return {
+    slot,
+    name: declaration.name,
+    summary: declaration.summary,
+    options: declaration.options,
+    needs: declaration.needs ?? [],
+    // The runtime passes nothing but the output of `declaration.options`, which is where the type comes from.
+    create: (options, scope) => declaration.create(options as Readonly<z.output<Options>>, scope),
+  };
+}
+
+export function defineTokenizer<Options extends z.ZodObject>(
+  declaration: Declaration<'tokenizer', Options>,
+): Component<'tokenizer'> {
+  return defineComponent('tokenizer', declaration);
+}
+
+export function defineImageTokenizer<Options extends z.ZodObject>(
+  declaration: Declaration<'imageTokenizer', Options>,
+): Component<'imageTokenizer'> {
+  return defineComponent('imageTokenizer', declaration);
+}
+
+export function defineBackbone<Options extends z.ZodObject>(
+  declaration: Declaration<'backbone', Options>,
+): Component<'backbone'> {
+  return defineComponent('backbone', declaration);
+}
+
+export function defineReward<Options extends z.ZodObject>(
+  declaration: Declaration<'reward', Options>,
+): Component<'reward'> {
+  return defineComponent('reward', declaration);
+}
+
+export function defineOptimizer<Options extends z.ZodObject>(
+  declaration: Declaration<'optimizer', Options>,
+): Component<'optimizer'> {
+  return defineComponent('optimizer', declaration);
+}
+
+export function defineBenchmark<Options extends z.ZodObject>(
+  declaration: Declaration<'benchmark', Options>,
+): Component<'benchmark'> {
+  return defineComponent('benchmark', declaration);
+}
+
+export function defineDataset<Options extends z.ZodObject>(
+  declaration: Declaration<'dataset', Options>,
+): Component<'dataset'> {
+  return defineComponent('dataset', declaration);
+}
+
+export function defineRecipe<Options extends z.ZodObject>(
+  declaration: Declaration<'recipe', Options>,
+): Component<'recipe'> {
+  return defineComponent('recipe', declaration);
+}
+
+/** An extension taps hooks: its `create` returns handlers. */
+export function defineExtension<Options extends z.ZodObject>(
+  declaration: Declaration<'extension', Options>,
+): Component<'extension'> {
+  return defineComponent('extension', declaration);
+}
+
+/** Checks nothing at run time: the loader does, so that a hand-written object is judged alike. */
+export function definePlugin(plugin: Plugin): Plugin {
+  return plugin;
+}

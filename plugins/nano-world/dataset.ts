@@ -1,0 +1,71 @@
+/** The nano world as a dataset: streams of examples, prompts and codec pictures. */
+import type { Dataset } from '../../core/plugin.ts';
+import { randomStream } from './random.ts';
+import { rationaleOf, templates } from './rationale.ts';
+import { canvasSize, drawDenseScene, drawScene, render } from './scene.ts';
+import type { PlacedObject } from './scene.ts';
+import { drawSpecification, promptOf, specificationSpace } from './specification.ts';
+import type { Specification } from './specification.ts';
+import { createSpriteSheet } from './sprites.ts';
+import { classNames, colourNames, relations, tasks } from './vocabulary.ts';
+
+/** Keeps the streams of one seed apart. */
+export const purposes = { example: 1, rationale: 2, codec: 3, prompt: 4, benchmark: 5 } as const;
+
+export function createNanoDataset(): Dataset {
+  const space = specificationSpace();
+  const sheet = createSpriteSheet();
+
+  function scene(index: number, seed: number): { specification: Specification; objects: PlacedObject[] } {
+    const random = randomStream(seed, purposes.example, index);
+    const specification = drawSpecification(space, 'seen', random);
+    return { specification, objects: drawScene(specification, sheet, random) };
+  }
+  function rationale(index: number, seed: number, visit: number): string {
+    const { specification, objects } = scene(index, seed);
+    const template = randomStream(seed, purposes.rationale, index, visit).below(templates.length);
+    return rationaleOf(specification, objects.map((object) => object.cell), template);
+  }
+  function picture(objects: readonly PlacedObject[]): { width: number; height: number; data: Uint8Array } {
+    return { width: canvasSize, height: canvasSize, data: render(objects, sheet) };
+  }
+  return {
+    imageSize: { width: canvasSize, height: canvasSize },
+    tasks,
+    example(index, seed) {
+      const { specification, objects } = scene(index, seed);
+      const { task } = specification;
+      const prompt = promptOf(specification);
+      return { prompt, task, specification, rationale: rationale(index, seed, 0), image: picture(objects) };
+    },
+    rationale,
+    codecImage: (index, seed) => picture(drawDenseScene(randomStream(seed, purposes.codec, index))),
+    prompt(index, seed, split) {
+      const specification = drawSpecification(space, split, randomStream(seed, purposes.prompt, index));
+      return { prompt: promptOf(specification), task: specification.task, specification };
+    },
+    corpus,
+  };
+}
+
+/** Texts that together contain every word of every prompt and rationale. */
+function corpus(): string[] {
+  const cells = [0, 4, 8, 2];
+  const colours = (index: number) => colourNames[index % colourNames.length] ?? 'red';
+  const specifications = classNames.flatMap((name, index): Specification[] => {
+    const other = classNames[(index + 1) % classNames.length] ?? name;
+    const wanted = [{ name }, { name: other }];
+    const coloured = [{ name, colour: colours(index) }, { name: other, colour: colours(index + 1) }];
+    return [
+      { task: 'single_object', wanted: [{ name }] },
+      { task: 'two_object', wanted },
+      { task: 'color_attr', wanted: coloured },
+      ...([2, 3, 4] as const).map((count): Specification => ({ task: 'counting', wanted: [{ name }], count })),
+      ...relations.map((relation): Specification => ({ task: 'position', wanted, relation })),
+    ];
+  });
+  return specifications.flatMap((specification) => [
+    promptOf(specification),
+    ...templates.map((_, template) => rationaleOf(specification, cells.slice(0, specification.count ?? specification.wanted.length), template)),
+  ]);
+}

@@ -1,0 +1,48 @@
+/** The world a component works in: reading its prompts and inspecting its pictures. */
+import { ReasongenError } from '../../core/plugin.ts';
+import type { Sample } from '../../core/plugin.ts';
+import { createDetector } from './detector.ts';
+import type { Inspection } from './detector.ts';
+import { parseRationale } from './rationale.ts';
+import { canvasSize } from './scene.ts';
+import { specificationSpace } from './specification.ts';
+import type { Specification } from './specification.ts';
+import { createSpriteSheet } from './sprites.ts';
+
+/**
+ * What a sample's prompt demands; fails when the prompt is not one of this world's. The prompt is what counts, not the
+ * recorded specification: in this world its wording determines it, so that a prompt typed by a user can be judged as well.
+ */
+export function createReader(): (sample: Sample) => Specification {
+  const space = specificationSpace();
+  return ({ prompt }) => {
+    const specification = space.ofPrompt(prompt);
+    if (specification) return specification;
+    throw new ReasongenError({
+      code: 'NANO_UNKNOWN_PROMPT',
+      message: `"${prompt}" is not a prompt of the nano world, so it cannot be judged`,
+      cure: 'ask for its objects in its words, for example "a photo of two cakes" or "a photo of a red car and a blue bird"',
+    });
+  };
+}
+
+/** What is in a sample's picture; fails when it has another size than this world's. */
+export function createInspector(): (sample: Sample) => Inspection {
+  const detect = createDetector(createSpriteSheet());
+  return ({ id, image }) => {
+    if (image.width === canvasSize && image.height === canvasSize) return detect(image.data);
+    throw new ReasongenError({
+      code: 'NANO_IMAGE_SIZE',
+      message: `sample ${id} is ${image.width}x${image.height} pixels; the nano world's pictures are ${canvasSize}x${canvasSize}`,
+      cure: 'use an image tokenizer whose pictures have that size',
+    });
+  };
+}
+
+/** 1 when the plan names exactly the cells that have paint in them, 0 when not or when there is no readable plan. */
+export function planAgreement(rationale: string, inspection: Inspection): number {
+  const plan = parseRationale(rationale);
+  if (!plan) return 0;
+  const planned = new Set(plan.objects.map(({ cell }) => cell));
+  return Number(planned.size === inspection.occupiedCells.length && inspection.occupiedCells.every((cell) => planned.has(cell)));
+}
