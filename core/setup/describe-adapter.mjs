@@ -1,0 +1,90 @@
+import { existsSync } from 'node:fs';
+import { cacheDirectory } from './cache.mjs';
+import { cachedFolder, cachePrefix, installedMesa } from './candidates.mjs';
+import { majorVersion } from './debian-version.mjs';
+import { findHardware } from './hardware.mjs';
+import { findLavapipe, oldestMesa, systemCodename } from './lavapipe.mjs';
+import { findLibrary } from './libraries.mjs';
+
+/** @typedef {{ name: string, ok: boolean, found: string, cure?: string }} AdapterFact one thing an adapter needs; `cure` is the exact remedy where it is missing */
+
+/**
+ * What this machine has for WebGPU and what it lacks, each with its remedy. Looks only: nothing is fetched, started or written.
+ * @param {{ root?: string, env?: NodeJS.ProcessEnv }} place
+ * @returns {AdapterFact[]}
+ */
+export function describeAdapter({ root = '/', env = process.env } = {}) {
+  const cache = cacheDirectory(env);
+  return [gpu(root, cache, env), loader(root, cache, env), systemLavapipe(root), ownLavapipe(cache), swiftshader(cache)];
+}
+
+/** @param {string} root @param {string} cache @param {NodeJS.ProcessEnv} env @returns {AdapterFact} */
+function gpu(root, cache, env) {
+  const found = findHardware({ root, cache, env });
+  if ('reason' in found) return { name: 'GPU and its Vulkan driver', ok: false, found: found.reason, cure: found.cure };
+  return { name: 'GPU and its Vulkan driver', ok: true, found: found.files.join(', ') };
+}
+
+/** @param {string} root @param {string} cache @param {NodeJS.ProcessEnv} env @returns {AdapterFact} */
+function loader(root, cache, env) {
+  const name = 'Vulkan loader';
+  const system = findLibrary('libvulkan.so.1', root, env);
+  if (system) return { name, ok: true, found: system };
+  const own =
+    cachedFolder(cache, cachePrefix('lavapipe')) ??
+    cachedFolder(cache, cachePrefix('loader')) ??
+    cachedFolder(cache, 'swiftshader-');
+  if (own) return { name, ok: true, found: `in ${own}` };
+  return { name, ok: false, found: 'no libvulkan.so.1', cure: `npm run setup (or ${installCommand('libvulkan1')})` };
+}
+
+/** @param {string} root @returns {AdapterFact} */
+function systemLavapipe(root) {
+  const name = 'lavapipe of the system';
+  const file = findLavapipe(root);
+  if (!file)
+    return {
+      name,
+      ok: false,
+      found: 'not installed',
+      cure: `npm run setup puts one into the cache (or ${installCommand('mesa-vulkan-drivers')})`,
+    };
+  const version = installedMesa();
+  if (majorVersion(version) >= oldestMesa) return { name, ok: true, found: `${file}, Mesa ${version}` };
+  return {
+    name,
+    ok: false,
+    found: `${file}, Mesa ${version || 'of unknown version'}: too old, WebGPU needs ${oldestMesa}`,
+    cure: 'npm run setup puts a newer one into the cache and leaves the system alone',
+  };
+}
+
+/** @param {string} cache @returns {AdapterFact} */
+function ownLavapipe(cache) {
+  const folder = cachedFolder(cache, cachePrefix('lavapipe'));
+  if (folder) return { name: 'lavapipe in the cache', ok: true, found: folder };
+  return { name: 'lavapipe in the cache', ok: false, found: `none in ${cache}`, cure: 'npm run setup' };
+}
+
+/** @param {string} cache @returns {AdapterFact} */
+function swiftshader(cache) {
+  const folder = cachedFolder(cache, 'swiftshader-');
+  if (folder) return { name: 'SwiftShader in the cache', ok: true, found: folder };
+  return {
+    name: 'SwiftShader in the cache',
+    ok: false,
+    found: 'not needed while another adapter works',
+    cure: 'REASONGEN_ADAPTER=swiftshader npm run setup',
+  };
+}
+
+/** @param {string} debianPackage */
+function installCommand(debianPackage) {
+  if (existsSync('/usr/bin/apt-get'))
+    return `sudo apt-get install ${systemCodename() === 'bookworm' ? '-t bookworm-backports ' : ''}${debianPackage}`;
+  const name = debianPackage === 'libvulkan1' ? 'vulkan-loader' : 'mesa-vulkan-drivers';
+  if (existsSync('/usr/bin/dnf')) return `sudo dnf install ${name}`;
+  if (existsSync('/usr/bin/pacman'))
+    return `sudo pacman -S ${debianPackage === 'libvulkan1' ? 'vulkan-icd-loader' : 'vulkan-swrast'}`;
+  return `install the package ${name} of your distribution`;
+}

@@ -1,0 +1,36 @@
+import { realpathSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+/** The exit code of every failed set-up: nothing was computed, and the cure is outside the program. */
+export const setupExitCode = 3;
+
+/** A set-up step that cannot be done: what is wrong (with its cause) and what the user can do. */
+export class SetupError extends Error {
+  /** @param {{ code: string, message: string, cure: string, cause?: unknown }} failure `code` is stable, in capitals */
+  constructor({ code, message, cure, cause }) {
+    super(message, cause === undefined ? undefined : { cause });
+    this.name = 'SetupError';
+    this.code = code;
+    this.cure = cure;
+    this.exitCode = setupExitCode;
+  }
+}
+
+/**
+ * Runs the body of a command; a SetupError becomes one message and its exit code, anything else is a defect and keeps its stack.
+ * @param {() => Promise<number>} body resolves to the exit code
+ */
+export async function exitWith(body) {
+  try {
+    process.exitCode = await body();
+  } catch (error) {
+    if (!(error instanceof SetupError)) throw error;
+    process.stderr.write(`error ${error.code}: ${error.message}\n  cure: ${error.cure}\n`);
+    process.exitCode = error.exitCode;
+  }
+}
+
+/** Whether the module is the program that node was started with. @param {string} url its `import.meta.url` */
+export function isMain(url) {
+  return process.argv[1] !== undefined && realpathSync(process.argv[1]) === fileURLToPath(url);
+}

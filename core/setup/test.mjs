@@ -1,0 +1,13 @@
+#!/usr/bin/env node
+// The tests on a fresh checkout: set-up, then vitest in the environment of the driver. Arguments are passed on to `vitest run`.
+import { join } from 'node:path';
+import { packageRoot } from './cache.mjs';
+import { exitWith } from './failure.mjs';
+import { launchWithDriver } from './launch.mjs';
+import { setup } from './setup.mjs';
+
+await exitWith(async () => {
+  await setup();
+  const vitest = join(packageRoot, 'node_modules', 'vitest', 'vitest.mjs');
+  return launchWithDriver(process.execPath, [vitest, 'run', ...process.argv.slice(2)], { cwd: packageRoot, quiet: true });
+});
