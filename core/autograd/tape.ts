@@ -79,6 +79,17 @@ export class Tape {
     this.contribute(out, dOut);
   }
 
+  /**
+   * For an op whose backward kernel can add while it writes: hands over the gradient contributed to `input` so far, which the
+   * op's own contribution must then contain. The tensor may be shared: read it, never write it.
+   */
+  takeGradient(input: Tensor): Tensor | undefined {
+    if (!('slot' in input.memory)) return undefined;
+    const gradient = this.gradients.get(input.memory.slot.id);
+    this.gradients.delete(input.memory.slot.id);
+    return gradient;
+  }
+
   /** Appends the backward launches of everything recorded, last to first. */
   backward(): void {
     for (const { inputs, out, backward } of this.records.toReversed()) {

@@ -20,7 +20,7 @@ export function linear(tape: Tape, x: Tensor, weight: Tensor, bias?: Tensor): Te
     if (dBias !== undefined) {
       tape.launch({ kernel: 'linear/bias-gradient', bindings: { d_out: dOut, d_bias: dBias }, params: { rows, columns }, groups: [Math.ceil(columns / 64), 1, 1] });
     }
-    return [needs[0] ? product(tape, dOut, weight, x.shape, rows, inner, columns) : undefined];
+    return [needs[0] ? product(tape, dOut, weight, tape.takeGradient(x), x.shape, rows, inner, columns) : undefined];
   });
   return out;
 }
@@ -42,27 +42,30 @@ function forward(tape: Tape, x: Tensor, weight: Tensor, bias: Tensor | undefined
   tape.launch({
     kernel: 'linear/portable',
     constants: { HAS_BIAS },
-    bindings: { a: x, b: weight, bias: bias ?? weight, out },
+    bindings: { a: x, b: weight, bias: bias ?? weight, addend: x, out },
     params: { rows, columns, inner, a_row: inner, a_inner: 1, b_column: inner, b_inner: 1 },
     groups: [Math.ceil(columns / 32), Math.ceil(rows / 32), 1],
   });
 }
 
-/** a[rows, inner] · b[inner, columns]. */
-function product(tape: Tape, a: Tensor, b: Tensor, shape: readonly number[], rows: number, columns: number, inner: number): Tensor {
+/** a[rows, inner] · b[inner, columns] (+ addend). */
+function product(tape: Tape, a: Tensor, b: Tensor, addend: Tensor | undefined, shape: readonly number[], rows: number, columns: number, inner: number): Tensor {
   const out = tape.empty(`d ${b.name} in`, shape);
+  const HAS_ADDEND = addend !== undefined;
   if (tape.device.hasBroadcastTiles && inner % 4 === 0 && columns % 4 === 0) {
     const tile = rows > 8 ? 16 : 8;
     tape.launch({
       kernel: `linear/nn-broadcast-${tile}`,
-      bindings: { a, b, out },
+      constants: { HAS_ADDEND },
+      bindings: { a, b, addend: addend ?? a, out },
       params: { rows, columns, inner },
       groups: [Math.ceil(columns / 32), Math.ceil(rows / tile), 1],
     });
   } else {
     tape.launch({
       kernel: 'linear/portable',
-      bindings: { a, b, bias: b, out },
+      constants: { HAS_ADDEND },
+      bindings: { a, b, bias: b, addend: addend ?? a, out },
       params: { rows, columns, inner, a_row: inner, a_inner: 1, b_column: 1, b_inner: columns },
       groups: [Math.ceil(columns / 32), Math.ceil(rows / 32), 1],
     });
@@ -84,7 +87,7 @@ export function transposedProduct(tape: Tape, a: Tensor, b: Tensor, out: Tensor,
   tape.launch({
     kernel: 'linear/portable',
     constants: { ACCUMULATE: true },
-    bindings: { a, b, bias: b, out },
+    bindings: { a, b, bias: b, addend: a, out },
     params: { rows, columns, inner, a_row: 1, a_inner: rows, b_column: 1, b_inner: columns },
     groups: [Math.ceil(columns / 32), Math.ceil(rows / 32), 1],
   });

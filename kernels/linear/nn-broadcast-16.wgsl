@@ -1,6 +1,8 @@
-// out[M,N] = a[M,K] · b[K,N], f32: the input gradient of a linear layer (a = dOut, b = weight). 16 rows × 32 columns per
+// out[M,N] = a[M,K] · b[K,N] (+ addend[M,N]), f32: the input gradient of a linear layer (a = dOut, b = weight). 16 rows × 32 columns per
 // subgroup of exactly eight lanes; a lane owns four neighbouring columns. Needs K % 4 == 0 and N % 4 == 0.
 enable subgroups;
+
+const HAS_ADDEND: bool = false;
 
 struct Params {
   rows: u32,     // M
@@ -10,8 +12,15 @@ struct Params {
 
 @group(0) @binding(0) var<storage, read> a: array<vec4f>;
 @group(0) @binding(1) var<storage, read> b: array<vec4f>;
-@group(0) @binding(2) var<storage, read_write> out: array<vec4f>;
-@group(0) @binding(3) var<uniform> params: Params;
+@group(0) @binding(2) var<storage, read> addend: array<vec4f>;
+@group(0) @binding(3) var<storage, read_write> out: array<vec4f>;
+@group(0) @binding(4) var<uniform> params: Params;
+
+fn store(row: u32, columns: u32, column: u32, value: vec4f) {
+  if (row >= params.rows) { return; }
+  let index = row * columns + column;
+  if (HAS_ADDEND) { out[index] = value + addend[index]; } else { out[index] = value; }
+}
 
 @compute @workgroup_size(8)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
@@ -63,20 +72,20 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     s15 += subgroupBroadcast(a1.x, 7u) * b0; s15 += subgroupBroadcast(a1.y, 7u) * b1; s15 += subgroupBroadcast(a1.z, 7u) * b2; s15 += subgroupBroadcast(a1.w, 7u) * b3;
   }
   if (column >= columns) { return; }
-  if (row + 0u < params.rows) { out[(row + 0u) * columns + column] = s0; }
-  if (row + 1u < params.rows) { out[(row + 1u) * columns + column] = s1; }
-  if (row + 2u < params.rows) { out[(row + 2u) * columns + column] = s2; }
-  if (row + 3u < params.rows) { out[(row + 3u) * columns + column] = s3; }
-  if (row + 4u < params.rows) { out[(row + 4u) * columns + column] = s4; }
-  if (row + 5u < params.rows) { out[(row + 5u) * columns + column] = s5; }
-  if (row + 6u < params.rows) { out[(row + 6u) * columns + column] = s6; }
-  if (row + 7u < params.rows) { out[(row + 7u) * columns + column] = s7; }
-  if (row + 8u < params.rows) { out[(row + 8u) * columns + column] = s8; }
-  if (row + 9u < params.rows) { out[(row + 9u) * columns + column] = s9; }
-  if (row + 10u < params.rows) { out[(row + 10u) * columns + column] = s10; }
-  if (row + 11u < params.rows) { out[(row + 11u) * columns + column] = s11; }
-  if (row + 12u < params.rows) { out[(row + 12u) * columns + column] = s12; }
-  if (row + 13u < params.rows) { out[(row + 13u) * columns + column] = s13; }
-  if (row + 14u < params.rows) { out[(row + 14u) * columns + column] = s14; }
-  if (row + 15u < params.rows) { out[(row + 15u) * columns + column] = s15; }
+  store(row + 0u, columns, column, s0);
+  store(row + 1u, columns, column, s1);
+  store(row + 2u, columns, column, s2);
+  store(row + 3u, columns, column, s3);
+  store(row + 4u, columns, column, s4);
+  store(row + 5u, columns, column, s5);
+  store(row + 6u, columns, column, s6);
+  store(row + 7u, columns, column, s7);
+  store(row + 8u, columns, column, s8);
+  store(row + 9u, columns, column, s9);
+  store(row + 10u, columns, column, s10);
+  store(row + 11u, columns, column, s11);
+  store(row + 12u, columns, column, s12);
+  store(row + 13u, columns, column, s13);
+  store(row + 14u, columns, column, s14);
+  store(row + 15u, columns, column, s15);
 }

@@ -1,6 +1,8 @@
-// out[M,N] = a[M,K] · b[K,N], f32: the input gradient of a linear layer (a = dOut, b = weight). 8 rows × 32 columns per
+// out[M,N] = a[M,K] · b[K,N] (+ addend[M,N]), f32: the input gradient of a linear layer (a = dOut, b = weight). 8 rows × 32 columns per
 // subgroup of exactly eight lanes; a lane owns four neighbouring columns. Needs K % 4 == 0 and N % 4 == 0.
 enable subgroups;
+
+const HAS_ADDEND: bool = false;
 
 struct Params {
   rows: u32,     // M
@@ -10,8 +12,15 @@ struct Params {
 
 @group(0) @binding(0) var<storage, read> a: array<vec4f>;
 @group(0) @binding(1) var<storage, read> b: array<vec4f>;
-@group(0) @binding(2) var<storage, read_write> out: array<vec4f>;
-@group(0) @binding(3) var<uniform> params: Params;
+@group(0) @binding(2) var<storage, read> addend: array<vec4f>;
+@group(0) @binding(3) var<storage, read_write> out: array<vec4f>;
+@group(0) @binding(4) var<uniform> params: Params;
+
+fn store(row: u32, columns: u32, column: u32, value: vec4f) {
+  if (row >= params.rows) { return; }
+  let index = row * columns + column;
+  if (HAS_ADDEND) { out[index] = value + addend[index]; } else { out[index] = value; }
+}
 
 @compute @workgroup_size(8)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
@@ -46,12 +55,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     s7 += subgroupBroadcast(a0.x, 7u) * b0; s7 += subgroupBroadcast(a0.y, 7u) * b1; s7 += subgroupBroadcast(a0.z, 7u) * b2; s7 += subgroupBroadcast(a0.w, 7u) * b3;
   }
   if (column >= columns) { return; }
-  if (row + 0u < params.rows) { out[(row + 0u) * columns + column] = s0; }
-  if (row + 1u < params.rows) { out[(row + 1u) * columns + column] = s1; }
-  if (row + 2u < params.rows) { out[(row + 2u) * columns + column] = s2; }
-  if (row + 3u < params.rows) { out[(row + 3u) * columns + column] = s3; }
-  if (row + 4u < params.rows) { out[(row + 4u) * columns + column] = s4; }
-  if (row + 5u < params.rows) { out[(row + 5u) * columns + column] = s5; }
-  if (row + 6u < params.rows) { out[(row + 6u) * columns + column] = s6; }
-  if (row + 7u < params.rows) { out[(row + 7u) * columns + column] = s7; }
+  store(row + 0u, columns, column, s0);
+  store(row + 1u, columns, column, s1);
+  store(row + 2u, columns, column, s2);
+  store(row + 3u, columns, column, s3);
+  store(row + 4u, columns, column, s4);
+  store(row + 5u, columns, column, s5);
+  store(row + 6u, columns, column, s6);
+  store(row + 7u, columns, column, s7);
 }

@@ -1,7 +1,8 @@
-// out[m,n] (+)= Σ_k a[m,k] · b[n,k] (+ bias[n]), f32, any sizes and strides: serves x·Wᵀ, dOut·W and dOutᵀ·x.
+// out[m,n] (+)= Σ_k a[m,k] · b[n,k] (+ bias[n]) (+ addend[m,n]), f32, any sizes and strides: serves x·Wᵀ, dOut·W and dOutᵀ·x.
 // One 4×4 register tile per thread, 8×8 threads. The reference sibling of the faster variants.
 // Sums run over k in one order: deterministic and independent of the batch.
 const HAS_BIAS: bool = false;
+const HAS_ADDEND: bool = false;
 const ACCUMULATE: bool = false;
 
 struct Params {
@@ -17,8 +18,9 @@ struct Params {
 @group(0) @binding(0) var<storage, read> a: array<f32>;
 @group(0) @binding(1) var<storage, read> b: array<f32>;
 @group(0) @binding(2) var<storage, read> bias: array<f32>;
-@group(0) @binding(3) var<storage, read_write> out: array<f32>;
-@group(0) @binding(4) var<uniform> params: Params;
+@group(0) @binding(3) var<storage, read> addend: array<f32>;
+@group(0) @binding(4) var<storage, read_write> out: array<f32>;
+@group(0) @binding(5) var<uniform> params: Params;
 
 @compute @workgroup_size(8, 8)
 fn main(@builtin(global_invocation_id) id: vec3u) {
@@ -57,6 +59,7 @@ fn store(row: u32, column: u32, values: vec4f) {
       var value = values[i];
       if (HAS_BIAS) { value += bias[column + i]; }
       let index = row * params.columns + column + i;
+      if (HAS_ADDEND) { value += addend[index]; }
       if (ACCUMULATE) { value += out[index]; }
       out[index] = value;
     }

@@ -1,0 +1,195 @@
+/** The command line: arguments, signals, exit codes, and the one place where errors are printed. */
+import { readFileSync, realpathSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { Command, CommanderError, InvalidArgumentError } from 'commander';
+import { check } from './commands/check.ts';
+import type { CommandContext } from './commands/context.ts';
+import { describe } from './commands/describe.ts';
+import { doctor } from './commands/doctor.ts';
+import { evaluate, generate } from './commands/generate.ts';
+import { resume, run } from './commands/run.ts';
+import { show } from './commands/show.ts';
+import { exitCodes, formatError } from './errors.ts';
+import { explainError } from './failure.ts';
+import type { Hooks } from './hooks.ts';
+import { createLog, type LogStream } from './log.ts';
+import { createStop, type RunStop } from './runtime.ts';
+
+/** Where a command line reads and writes; the process itself unless told. */
+export interface CommandLineStreams {
+  readonly output: { write(text: string): unknown };
+  readonly errors: LogStream & Partial<NodeJS.WriteStream>;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+}
+
+/** Runs one command and returns its exit code. Throws nothing. */
+export async function main(args: readonly string[], streams: CommandLineStreams): Promise<number> {
+  const isDebug = args.includes('--debug');
+  const log = createLog({ stream: streams.errors, debug: isDebug });
+  const stop = createStop();
+  const givenUp = new AbortController();
+  let exitCode: number = exitCodes.done;
+  let hooks: Hooks | undefined;
+  let ignoreSignals = (): void => {};
+  const act = async (command: Command, work: (context: CommandContext) => Promise<number>): Promise<void> => {
+    const { set, runDir } = command.optsWithGlobals<GlobalOptions>();
+    // The other commands have nothing to save: the first ^C ends them.
+    if (runs.includes(command.name())) ignoreSignals = listenForSignals(stop, givenUp, (text) => log.info(text));
+    exitCode = await work({
+      log,
+      write: (text) => void streams.output.write(text),
+      command: ['npx', 'reasongen', ...args],
+      settings: set,
+      runDirectory: runDir,
+      environment: streams.environment,
+      stop,
+      signal: givenUp.signal,
+      onHooks: (current) => {
+        hooks = current;
+      },
+    });
+  };
+  const program = createProgram(act, streams);
+  const onEmptyLoop = (): void => reportHanging(hooks, streams);
+  process.once('beforeExit', onEmptyLoop);
+  try {
+    await program.parseAsync([...args], { from: 'user' });
+    return exitCode;
+  } catch (error) {
+    // Commander has printed its own message. Its code is 0 for help and version.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.done : exitCodes.badPreset;
+    return report(error, isDebug, streams);
+  } finally {
+    ignoreSignals();
+    process.off('beforeExit', onEmptyLoop);
+  }
+}
+
+const runs = ['run', 'resume', 'generate', 'evaluate'];
+
+interface GlobalOptions {
+  readonly set: string[];
+  readonly runDir?: string;
+}
+
+type Act = (command: Command, work: (context: CommandContext) => Promise<number>) => Promise<void>;
+
+function createProgram(act: Act, streams: CommandLineStreams): Command {
+  const collect = (value: string, before: string[]): string[] => [...before, value];
+  const program = new Command('reasongen')
+    .description('Teaches image generators to think before they draw.')
+    .version(version())
+    .option('--set <path=value>', 'change a value of the preset (repeatable): --set recipe.steps=50', collect, [])
+    .option('--run-dir <directory>', 'directory of the run; runs/NAME unless given')
+    .option('--debug', 'show debug messages, and stacks with errors')
+    .showHelpAfterError('(`reasongen help` lists the commands)')
+    // Thrown instead of ending the process. Commands inherit this and the streams when they are made.
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => void streams.output.write(text),
+      writeErr: (text) => void streams.errors.write(text),
+    });
+
+  program
+    .command('run <preset>')
+    .description('run a preset')
+    .action((preset: string, _options, command: Command) => act(command, (context) => run(preset, context)));
+  program
+    .command('resume <directory>')
+    .description('go on with a run where it stopped')
+    .action((directory: string, _options, command: Command) => act(command, (context) => resume(directory, context)));
+  program
+    .command('check <preset>')
+    .description('find every mistake of a preset, and say what it will do and need')
+    .action((preset: string, _options, command: Command) => act(command, (context) => check(preset, context)));
+  program
+    .command('show <preset>')
+    .description('print the resolved preset and where each value came from')
+    .action((preset: string, _options, command: Command) => act(command, (context) => show(preset, context)));
+  program
+    .command('describe [slot] [component]')
+    .description('list components and their options')
+    .option('--json-schema', 'print the JSON Schema of presets, for editors')
+    .option('--plugin <path or package>', 'a plugin to describe as well (repeatable)', collect, [])
+    .action((slot: string | undefined, component: string | undefined, options: DescribeFlags, command: Command) =>
+      act(command, (context) => describe(slot, component, options, context)),
+    );
+  program
+    .command('generate')
+    .description('draw pictures for prompts')
+    .requiredOption('--preset <file>', 'a preset, or a run directory, whose newest weights are used')
+    .option('--prompt <text>', 'what to draw (repeatable)', collect, [])
+    .option('--n <count>', 'drawings for each prompt', wholeNumber)
+    .option('--seed <number>', 'decides every random number', wholeNumber)
+    .option('--out <directory>', 'where pictures and rationales go')
+    .option('--weights <path>', 'a checkpoint, a run directory or a .safetensors file')
+    .action((options: Parameters<typeof generate>[0], command: Command) => act(command, (context) => generate(options, context)));
+  program
+    .command('evaluate <preset>')
+    .description('run the benchmarks of a preset or of a run directory')
+    .option('--weights <path>', 'a checkpoint, a run directory or a .safetensors file')
+    .action((preset: string, options: { readonly weights?: string }, command: Command) =>
+      act(command, (context) => evaluate(preset, options.weights, context)),
+    );
+  program
+    .command('doctor')
+    .description('tell what this machine has for computing, and how to get what is missing')
+    .action((_options, command: Command) => act(command, doctor));
+  return program;
+}
+
+type DescribeFlags = Parameters<typeof describe>[2];
+
+function wholeNumber(text: string): number {
+  if (!/^\d+$/.test(text)) throw new InvalidArgumentError('It must be a whole number.');
+  return Number(text);
+}
+
+function version(): string {
+  const manifest = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { readonly version: string };
+  return manifest.version;
+}
+
+/** The first signal lets the recipe finish its step and save; the second leaves at once. Returns how to stop listening. */
+function listenForSignals(stop: RunStop, givenUp: AbortController, say: (text: string) => void): () => void {
+  const listeners = (['SIGINT', 'SIGTERM'] as const).map((signal) => {
+    const exitCode = signal === 'SIGINT' ? exitCodes.interrupted : exitCodes.terminated;
+    const listener = (): void => {
+      if (stop.requested) {
+        givenUp.abort();
+        process.exit(exitCode);
+      }
+      stop.request(signal, exitCode);
+      say(`${signal}: stopping after this step; once more to stop at once`);
+    };
+    process.on(signal, listener);
+    return () => void process.off(signal, listener);
+  });
+  return () => {
+    for (const ignore of listeners) ignore();
+  };
+}
+
+function report(error: unknown, isDebug: boolean, streams: CommandLineStreams): number {
+  const explained = explainError(error);
+  streams.errors.write(`${formatError(explained)}\n`);
+  if (isDebug) {
+    for (let cause: unknown = explained; cause instanceof Error; cause = cause.cause) streams.errors.write(`${cause.stack}\n`);
+  }
+  return explained.exitCode;
+}
+
+/** Nothing is left to wait for and the command has not ended: something it waits for never comes. */
+function reportHanging(hooks: Hooks | undefined, streams: CommandLineStreams): void {
+  const pending = hooks?.pending() ?? [];
+  const what = pending.length > 0 ? `these handlers never settled: ${pending.join('; ')}` : 'a promise it waits for never settled';
+  streams.errors.write(`NEVER_SETTLED\n  the command cannot go on: ${what}.\n`);
+  process.exitCode = exitCodes.failure;
+}
+
+async function runProgram(): Promise<void> {
+  process.exitCode = await main(process.argv.slice(2), { output: process.stdout, errors: process.stderr, environment: process.env });
+}
+
+// Not awaited: when the event loop runs dry, `beforeExit` must still be heard.
+if (process.argv[1] !== undefined && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) void runProgram();

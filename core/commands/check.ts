@@ -1,0 +1,56 @@
+import type { Preset } from '../contracts/preset.ts';
+import { ProblemsError, ReasongenError } from '../errors.ts';
+import { explainError } from '../failure.ts';
+import { describePlan, formatBytes, refuseWhatCannotFit } from '../plan.ts';
+import { loadPreset, type Stage } from '../preset/load.ts';
+import { planStage } from '../runtime.ts';
+import { type AdapterFacts, readAdapter } from './adapter.ts';
+import type { CommandContext } from './context.ts';
+
+/** `check PRESET`: every mistake at once; then what each stage will do and need, and whether the adapter allows it. */
+export async function check(file: string, { write, log, settings, environment }: CommandContext): Promise<number> {
+  const loaded = await loadPreset(file, { settings });
+  const adapter = environment['REASONGEN_NO_DRIVER'] === '1' ? undefined : await readAdapter();
+  const problems: ReasongenError[] = [];
+  const facts = adapter ?? 'unknown';
+  write(`${describeAdapter(facts)}\n`);
+  for (const stage of loaded.stages) {
+    write(`${stage.name}: every option is valid\n`);
+    const waitsFor = unfinishedStage(stage.preset);
+    if (waitsFor !== undefined) {
+      write(`  what it needs is known once ${waitsFor} has run\n`);
+      continue;
+    }
+    try {
+      const plan = await planStage(loaded, stage, log);
+      for (const line of describePlan(plan)) write(`  ${line}\n`);
+      if (adapter !== undefined) refuseWhatCannotFit(plan, adapter.limits, adapter.availableBytes);
+    } catch (error) {
+      problems.push(inStage(stage, explainError(error)));
+    }
+  }
+  if (problems.length === 1) throw problems[0];
+  if (problems.length > 0) throw new ProblemsError(problems);
+  return 0;
+}
+
+function describeAdapter(adapter: AdapterFacts | 'unknown'): string {
+  if (adapter === 'unknown') return 'adapter: none is ready, so its limits are not checked; `reasongen doctor` tells more';
+  const { description, limits, availableBytes } = adapter;
+  const binding = formatBytes(Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize));
+  const left = availableBytes === undefined ? '' : `, ${formatBytes(availableBytes)} of memory left`;
+  return `adapter: ${description}; buffers up to ${binding}${left}`;
+}
+
+/** A component made from the product of an earlier stage does not exist yet. The recipe's own weights are not part of a plan. */
+function unfinishedStage(preset: Preset): string | undefined {
+  const options = Object.entries(preset.components)
+    .filter(([slot]) => slot !== 'recipe')
+    .flatMap(([, choices]) => choices.flatMap((choice) => Object.values(choice.options)));
+  return options.find((value): value is string => typeof value === 'string' && value.startsWith('stage:'));
+}
+
+function inStage(stage: Stage, error: ReasongenError): ReasongenError {
+  const { code, message, cure, exitCode, cause } = error;
+  return new ReasongenError({ code, message, cure, exitCode, cause, place: error.place ?? `preset ${stage.name}` });
+}

@@ -1,0 +1,110 @@
+import { statfsSync } from 'node:fs';
+import { cpus, totalmem } from 'node:os';
+import { exitCodes } from '../errors.ts';
+import { describeProgram } from '../io/program.ts';
+import { formatBytes } from '../plan.ts';
+import { type AdapterFacts, availableMemory, readAdapter } from './adapter.ts';
+import type { CommandContext } from './context.ts';
+
+/** One thing the program needs or likes to have; `cure` is the exact remedy where it is missing. */
+interface Fact {
+  readonly name: string;
+  readonly ok: boolean;
+  readonly found: string;
+  readonly cure?: string | undefined;
+}
+
+/** `doctor`: adapter, driver, features, limits, versions, and the remedy for each thing missing. */
+export async function doctor({ write, environment }: CommandContext): Promise<number> {
+  const adapter = await readAdapter();
+  const facts = [
+    ...versions(),
+    ...machine(),
+    driver(environment),
+    ...(adapter === undefined ? [noAdapter] : describe(adapter)),
+    ...(await setupFacts(environment)),
+  ];
+  const width = Math.max(...facts.map((fact) => fact.name.length));
+  for (const { name, ok, found, cure } of facts) {
+    // With an adapter at work, what is not there is an alternative.
+    const state = ok ? 'ok' : adapter === undefined ? 'missing' : 'absent';
+    write(`${state.padEnd(7)} ${name.padEnd(width)}  ${found}\n`);
+    if (!ok && cure !== undefined) write(`${' '.repeat(9 + width)} → ${cure}\n`);
+  }
+  write(adapter === undefined ? '\nNothing can be computed on this machine yet.\n' : '\nThis machine can run every preset that fits its memory.\n');
+  return adapter === undefined ? exitCodes.noAdapter : exitCodes.done;
+}
+
+const noAdapter: Fact = {
+  name: 'adapter',
+  ok: false,
+  found: 'WebGPU finds none',
+  cure: 'npm run setup',
+};
+
+function versions(): Fact[] {
+  const { versions: found, commit } = describeProgram();
+  const facts = commit === undefined ? found : { ...found, commit };
+  return Object.entries(facts).map(([name, version]) => ({ name, ok: true, found: version }));
+}
+
+function machine(): Fact[] {
+  const available = availableMemory();
+  const { bavail, bsize } = statfsSync('.');
+  const free = bavail * bsize;
+  return [
+    { name: 'processor', ok: true, found: `${cpus().length} x ${cpus()[0]?.model ?? 'unknown'}` },
+    {
+      name: 'memory',
+      ok: available > 2 ** 30,
+      found: `${formatBytes(available)} of ${formatBytes(totalmem())} available`,
+      cure: 'end other programs: the nano presets need about 1 GiB on a software adapter',
+    },
+    { name: 'disk', ok: free > 2 ** 28, found: `${formatBytes(free)} free here`, cure: 'free some space, or choose another --run-dir' },
+  ];
+}
+
+/** What the set-up says about the driver it chose, or why it has none. */
+function driver(environment: CommandContext['environment']): Fact {
+  const name = 'driver';
+  const chosen = environment['REASONGEN_DRIVER'];
+  if (chosen) {
+    const { kind, description, why, faster } = JSON.parse(chosen) as Readonly<Record<'kind' | 'description' | 'why', string>> & {
+      readonly faster?: string;
+    };
+    const tip = faster === undefined ? '' : `; for a faster one: ${faster}`;
+    return { name, ok: true, found: `${kind}, ${description}; chosen because ${why}${tip}` };
+  }
+  const failed = environment['REASONGEN_DRIVER_ERROR'];
+  if (!failed) return { name, ok: true, found: 'whatever the system offers: started without the set-up' };
+  const { message, cure } = JSON.parse(failed) as { readonly message: string; readonly cure: string };
+  return { name, ok: false, found: message, cure };
+}
+
+function describe({ description, isSoftware, features, limits }: AdapterFacts): Fact[] {
+  const has = (feature: string): boolean => features.includes(feature);
+  const newMesa = 'a driver that has it: Mesa 24 or newer (npm run setup), or a GPU';
+  return [
+    { name: 'adapter', ok: true, found: `${description}${isSoftware ? ' (on the processor)' : ''}` },
+    { name: 'shader-f16', ok: has('shader-f16'), found: has('shader-f16') ? 'yes' : 'no: everything is computed in f32', cure: newMesa },
+    { name: 'subgroups', ok: has('subgroups'), found: has('subgroups') ? 'yes' : 'no: slower kernels are used', cure: newMesa },
+    { name: 'timestamp-query', ok: has('timestamp-query'), found: has('timestamp-query') ? 'yes' : 'no: `npm run bench` cannot time kernels', cure: newMesa },
+    { name: 'other features', ok: true, found: features.filter((feature) => !known.includes(feature)).join(', ') || 'none' },
+    { name: 'maxBufferSize', ok: true, found: formatBytes(limits.maxBufferSize) },
+    { name: 'maxStorageBufferBindingSize', ok: true, found: formatBytes(limits.maxStorageBufferBindingSize) },
+    { name: 'maxComputeWorkgroupStorageSize', ok: true, found: formatBytes(limits.maxComputeWorkgroupStorageSize) },
+    { name: 'maxComputeInvocationsPerWorkgroup', ok: true, found: String(limits.maxComputeInvocationsPerWorkgroup) },
+    { name: 'maxStorageBuffersPerShaderStage', ok: true, found: String(limits.maxStorageBuffersPerShaderStage) },
+  ];
+}
+
+const known = ['shader-f16', 'subgroups', 'timestamp-query'];
+
+/** Drivers, loaders and caches as the set-up sees them. The set-up is plain JavaScript, which runs before packages exist. */
+async function setupFacts(environment: CommandContext['environment']): Promise<readonly Fact[]> {
+  const url = new URL('../setup/describe-adapter.mjs', import.meta.url).href;
+  const { describeAdapter } = (await import(url)) as {
+    readonly describeAdapter: (place: { readonly env: CommandContext['environment'] }) => readonly Fact[];
+  };
+  return describeAdapter({ env: environment });
+}

@@ -1,0 +1,58 @@
+import { missingComponent, type RunContainer } from './container.ts';
+import type { Preset } from './contracts/preset.ts';
+import type { RunComponents } from './contracts/recipe.ts';
+
+const single = ['dataset', 'tokenizer', 'imageTokenizer', 'backbone', 'optimizer'] as const;
+type Single = (typeof single)[number];
+
+/** Creates the components a preset names, one after the other, and nothing else. */
+export async function buildComponents(container: RunContainer, preset: Preset): Promise<RunComponents> {
+  const built: Partial<Pick<RunComponents, Single>> = {};
+  for (const slot of single) {
+    if (namesIn(preset, slot).length > 0) Object.assign(built, { [slot]: await container.get(slot) });
+  }
+  const rewards = (await container.getAll('reward')).map((reward, index) => {
+    const { name = '', weight = 1 } = namesIn(preset, 'reward')[index] ?? {};
+    return { name, weight, reward };
+  });
+  const benchmarks = (await container.getAll('benchmark')).map((benchmark, index) => {
+    const { name = '' } = namesIn(preset, 'benchmark')[index] ?? {};
+    return { name, benchmark };
+  });
+  const demand = <Slot extends Single>(slot: Slot): RunComponents[Slot] => {
+    const component = built[slot];
+    if (component === undefined) throw missingComponent(slot, 'the recipe');
+    return component as RunComponents[Slot];
+  };
+  return {
+    get dataset() {
+      return demand('dataset');
+    },
+    get tokenizer() {
+      return demand('tokenizer');
+    },
+    get imageTokenizer() {
+      return demand('imageTokenizer');
+    },
+    get backbone() {
+      return demand('backbone');
+    },
+    get optimizer() {
+      return demand('optimizer');
+    },
+    rewards,
+    benchmarks,
+    has: (slot) => built[slot] !== undefined,
+  };
+}
+
+/** The same components with more beside them. A spread would call the getters, which throw for what is not named. */
+export function withFields<Fields extends object>(components: RunComponents, fields: Fields): RunComponents & Fields {
+  return Object.freeze(
+    Object.defineProperties({}, { ...Object.getOwnPropertyDescriptors(components), ...Object.getOwnPropertyDescriptors(fields) }),
+  ) as RunComponents & Fields;
+}
+
+function namesIn(preset: Preset, slot: string): Preset['components'][string] {
+  return preset.components[slot] ?? [];
+}

@@ -1,0 +1,180 @@
+import { Container, ContainerModule } from 'inversify';
+import type { ComponentChoice, Preset } from './contracts/preset.ts';
+import type { Component, Plugin, Scope, Slot, Slots } from './contracts/slots.ts';
+import { ReasongenError } from './errors.ts';
+import type { Device } from './gpu/device.ts';
+import type { Log } from './log.ts';
+
+/**
+ * The components of all loaded plugins, and runs made from them. Dependency injection ends here: a component gets its
+ * options and a `Scope`, nobody gets a container.
+ */
+export interface ComponentContainer {
+  openRun(options: RunOptions): RunContainer;
+}
+
+export interface RunOptions {
+  readonly preset: Preset;
+  readonly log: Log;
+  readonly openDevice: () => Promise<Device>;
+  /** Resolves a path of the preset. */
+  readonly path: (relative: string) => string;
+}
+
+/** The components of one run, each created once, on first use. */
+export interface RunContainer {
+  get<Name extends Slot>(slot: Name): Promise<Slots[Name]>;
+  getAll<Name extends Slot>(slot: Name): Promise<readonly Slots[Name][]>;
+  device(): Promise<Device>;
+  /** Runs everything registered with `onDispose`, last first, and closes the device. Failures come together at the end. */
+  dispose(): Promise<void>;
+}
+
+/** One container module for each plugin; the catalog has made sure that names are unique. */
+export function createContainer(plugins: readonly Plugin[]): ComponentContainer {
+  const root = new Container();
+  for (const plugin of plugins) {
+    const module = new ContainerModule(({ bind }) => {
+      for (const component of plugin.provides) {
+        bind<Component>(componentId(component.slot, component.name)).toConstantValue(component);
+      }
+    });
+    root.load(module);
+  }
+  return { openRun: (options) => openRun(root, options) };
+}
+
+const deviceId = 'device';
+
+function openRun(root: Container, { preset, log, openDevice, path }: RunOptions): RunContainer {
+  const container = new Container({ parent: root, defaultScope: 'Singleton' });
+  const disposals: (() => void | Promise<void>)[] = [];
+  const waits = new Waits();
+
+  const device = (): Promise<Device> => container.getAsync<Device>(deviceId);
+  container.bind<Device>(deviceId).toDynamicValue(async () => {
+    const opened = await openDevice();
+    disposals.push(() => opened.close());
+    return opened;
+  });
+
+  const choices = (slot: string): readonly ComponentChoice[] => preset.components[slot] ?? [];
+  const getAt = <Name extends Slot>(slot: Name, index: number): Promise<Slots[Name]> =>
+    container.getAsync<Slots[Name]>(instanceId(slot, index));
+
+  for (const [slot, list] of Object.entries(preset.components)) {
+    list.forEach((choice, index) => {
+      const self = instanceId(slot, index);
+      const ask = async <Name extends Slot>(other: Name, at: number): Promise<Slots[Name]> => {
+        waits.add(self, instanceId(other, at));
+        return getAt(other, at);
+      };
+      const scope: Scope = {
+        log,
+        seed: preset.seed,
+        path,
+        device,
+        onDispose: (dispose) => void disposals.push(dispose),
+        get: async (other) => {
+          if (choices(other).length === 0) throw missingComponent(other, `${slot} "${choice.use}"`);
+          return ask(other, 0);
+        },
+        getAll: (other) => oneByOne(choices(other), (_, at) => ask(other, at)),
+      };
+      container.bind<unknown>(self).toDynamicValue(() => create(root, choice, scope));
+    });
+  }
+
+  return {
+    get: async (slot) => {
+      if (choices(slot).length === 0) throw missingComponent(slot, 'the run');
+      return getAt(slot, 0);
+    },
+    getAll: (slot) => oneByOne(choices(slot), (_, index) => getAt(slot, index)),
+    device,
+    dispose: () => disposeAll(disposals),
+  };
+}
+
+/** Components are created one after the other, so that the order of disposal is the same in every run. */
+async function oneByOne<Item, Result>(
+  items: readonly Item[],
+  work: (item: Item, index: number) => Promise<Result>,
+): Promise<Result[]> {
+  const results: Result[] = [];
+  for (const [index, item] of items.entries()) results.push(await work(item, index));
+  return results;
+}
+
+async function create(root: Container, choice: ComponentChoice, scope: Scope): Promise<unknown> {
+  const component = root.get<Component>(componentId(choice.slot, choice.use));
+  try {
+    return await component.create(choice.options, scope);
+  } catch (cause) {
+    // An error that says what to do is not improved by a wrapper.
+    if (cause instanceof ReasongenError) throw cause;
+    throw new ReasongenError({
+      code: 'COMPONENT_FAILED',
+      message: cause instanceof Error ? cause.message : String(cause),
+      place: `creating ${choice.slot} "${choice.use}"`,
+      cause,
+    });
+  }
+}
+
+export function missingComponent(slot: string, who: string): ReasongenError {
+  return new ReasongenError({
+    code: 'MISSING_COMPONENT',
+    message: `${who} needs a component in the slot "${slot}", and the preset names none`,
+    cure: `add it to the preset; \`reasongen describe ${slot}\` lists what there is`,
+  });
+}
+
+/** Who waits for whom. Two components that wait for each other would wait for ever: the circle is an error instead. */
+class Waits {
+  readonly #edges = new Map<string, Set<string>>();
+
+  add(from: string, to: string): void {
+    const circle = this.#pathTo(to, from, [from]);
+    if (circle !== undefined) {
+      throw new ReasongenError({
+        code: 'COMPONENTS_IN_A_CIRCLE',
+        message: `components need each other: ${circle.join(' → ')}`,
+        cure: 'one of them must do without the other while it is created',
+      });
+    }
+    const edges = this.#edges.get(from) ?? new Set();
+    this.#edges.set(from, edges.add(to));
+  }
+
+  #pathTo(at: string, goal: string, path: readonly string[]): readonly string[] | undefined {
+    if (at === goal) return [...path, at];
+    for (const next of this.#edges.get(at) ?? []) {
+      const found = this.#pathTo(next, goal, [...path, at]);
+      if (found !== undefined) return found;
+    }
+    return undefined;
+  }
+}
+
+/** The container would release in the order of its bindings and close the device first; hence a stack of our own. */
+async function disposeAll(disposals: (() => void | Promise<void>)[]): Promise<void> {
+  const failures: unknown[] = [];
+  for (let dispose = disposals.pop(); dispose !== undefined; dispose = disposals.pop()) {
+    try {
+      await dispose();
+    } catch (failure) {
+      failures.push(failure);
+    }
+  }
+  if (failures.length === 1) throw failures[0];
+  if (failures.length > 1) throw new AggregateError(failures, 'several components failed to close');
+}
+
+function componentId(slot: string, name: string): string {
+  return `component ${slot} ${name}`;
+}
+
+function instanceId(slot: string, index: number): string {
+  return `${slot}[${index}]`;
+}

@@ -1,0 +1,40 @@
+import { exitCodes, ReasongenError } from './errors.ts';
+import { diskError } from './io/disk.ts';
+
+/** Any thrown value as an error to show. A defect of the program keeps its cause; the stack is for `--debug`. */
+export function explainError(error: unknown): ReasongenError {
+  if (error instanceof ReasongenError) return error;
+  if (error instanceof Error && 'syscall' in error) {
+    return diskError(error, 'working with a file', 'path' in error ? String(error.path) : String(error.syscall));
+  }
+  if (error instanceof RangeError && /allocation failed|invalid array length/i.test(error.message)) {
+    return new ReasongenError({
+      code: 'OUT_OF_MEMORY',
+      message: `the machine has not enough memory: ${error.message}`,
+      cure: 'use a smaller batch or a smaller model; `reasongen check` predicts what a preset needs',
+      exitCode: exitCodes.outOfMemory,
+      cause: error,
+    });
+  }
+  return new ReasongenError({
+    code: 'UNEXPECTED',
+    message: error instanceof Error ? error.message || error.name : String(error),
+    cure: 'this looks like a defect: run it again with --debug and report what it prints',
+    cause: error,
+  });
+}
+
+/** The first error, which is the reason, together with those that came while cleaning up after it. */
+export function joinErrors(errors: readonly unknown[]): unknown {
+  const [first, ...rest] = errors;
+  if (rest.length === 0) return first;
+  const reason = explainError(first);
+  return new ReasongenError({
+    code: reason.code,
+    message: [reason.message, ...rest.map((error) => `then, while ending the run: ${explainError(error).message}`)].join('\n'),
+    place: reason.place,
+    cure: reason.cure,
+    exitCode: reason.exitCode,
+    cause: new AggregateError(errors),
+  });
+}

@@ -1,0 +1,11 @@
+/** What a program that embeds reasongen imports. Authors of plugins import `reasongen/plugin` instead. */
+export { exitCodes, formatError, ProblemsError, ReasongenError } from './errors.ts';
+export { explainError } from './failure.ts';
+export { createLog, silentLog } from './log.ts';
+export { loadPreset } from './preset/load.ts';
+export { createStop, planStage, runPreset } from './runtime.ts';
+export type { Preset } from './contracts/preset.ts';
+export type { Plan } from './contracts/recipe.ts';
+export type { Log, Progress } from './log.ts';
+export type { LoadedPreset, LoadOptions, Stage } from './preset/load.ts';
+export type { RuntimeOptions, RunStop } from './runtime.ts';

@@ -1,0 +1,292 @@
+/**
+ * Checkpoints: `<run>/checkpoints/step-000050/` holds weights.safetensors, optimizer.safetensors, state.json and a
+ * manifest.json with size and sha256 of each. A checkpoint is written under a temporary name, flushed, and renamed, so
+ * at every moment each visible checkpoint is whole and the newest good one survives whatever happens.
+ */
+import { readdir, readFile } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { exitCodes, ReasongenError } from '../errors.ts';
+import { readBest, readEntries, tidy, type CheckpointEntry } from './checkpoint-folder.ts';
+import { disk, diskError, fingerprint, hasCode, replaceFile, syncDirectory, writeDurably, type FileFingerprint, type Files } from './disk.ts';
+import { encodeSafetensors, readSafetensors, type Metadata, type StoredTensor, type TensorToStore } from './safetensors.ts';
+
+export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
+
+export interface CheckpointContent {
+  readonly weights: ReadonlyMap<string, TensorToStore>;
+  /** Optimizer moments and whatever else has the shape of the weights, by names of the caller's choice. */
+  readonly optimizer?: ReadonlyMap<string, TensorToStore>;
+  /** Step, seeds, controllers, data position, metrics offset: everything else a resume needs. */
+  readonly state: { readonly [key: string]: Json };
+  /** Stored in the header of weights.safetensors. */
+  readonly metadata?: Metadata;
+}
+
+export interface SaveOptions {
+  /** How many of the newest to keep, at least 1; 3 unless told. The best one is kept besides. */
+  readonly keep?: number;
+  /** The higher the better; a checkpoint that beats all before it becomes the best. */
+  readonly score?: number;
+  readonly files?: Files;
+}
+
+export interface Manifest {
+  readonly format: 'reasongen-checkpoint';
+  readonly version: 1;
+  readonly step: number;
+  readonly files: Readonly<Record<string, FileFingerprint>>;
+}
+
+export interface Checkpoint {
+  readonly path: string;
+  readonly step: number;
+  readonly weights: Map<string, StoredTensor>;
+  /** Empty when none was saved. */
+  readonly optimizer: Map<string, StoredTensor>;
+  readonly state: { readonly [key: string]: Json };
+  /** sha256 of weights.safetensors. */
+  readonly hash: string;
+}
+
+export interface Skipped {
+  readonly path: string;
+  readonly why: string;
+}
+
+/** Saves and returns the checkpoint's path. On failure nothing but the earlier checkpoints is left; exit code 6. */
+export async function saveCheckpoint(
+  runDirectory: string,
+  step: number,
+  content: CheckpointContent,
+  options: SaveOptions = {},
+): Promise<string> {
+  const { keep = 3, score, files = disk } = options;
+  const state = stateText(content.state);
+  const folder = join(runDirectory, 'checkpoints');
+  const name = checkpointName(step);
+  const path = join(folder, name);
+  const temporary = join(folder, `.tmp-${name}-${process.pid}`);
+  try {
+    await files.mkdir(folder, { recursive: true });
+    await tidy(folder, files);
+    await files.mkdir(temporary);
+    await writeContent(temporary, step, content, state, files);
+    await publish(folder, temporary, name, files);
+  } catch (cause) {
+    const leftover = await files.rm(temporary, { recursive: true, force: true }).then(
+      () => '',
+      (error: unknown) => `; ${temporary} could not be removed (${String(error)}): delete it`,
+    );
+    throw diskError(cause, `saving ${name}`, path, `${await wayBack(runDirectory)}${leftover}`);
+  }
+  try {
+    if (score !== undefined && score > ((await readBest(folder))?.score ?? Number.NEGATIVE_INFINITY)) {
+      await replaceFile(join(folder, 'best.json'), `${JSON.stringify({ checkpoint: name, score })}\n`, files);
+    }
+    await prune(folder, Math.max(1, keep), files);
+  } catch (cause) {
+    throw diskError(cause, `removing checkpoints older than ${name}, which itself is safe`, folder);
+  }
+  return path;
+}
+
+/** Whole checkpoints of a run by their names, oldest first. Their content is not looked at. */
+export async function listCheckpoints(runDirectory: string): Promise<CheckpointEntry[]> {
+  return readEntries(join(runDirectory, 'checkpoints'));
+}
+
+/** The checkpoint with the best score so far, if any was scored. */
+export async function bestCheckpoint(runDirectory: string): Promise<CheckpointEntry | undefined> {
+  const best = await readBest(join(runDirectory, 'checkpoints'));
+  return (await listCheckpoints(runDirectory)).find(({ name }) => name === best?.checkpoint);
+}
+
+/** Compares every file with the manifest. Throws BAD_CHECKPOINT saying which file and what is wrong with it. */
+export async function verifyCheckpoint(path: string): Promise<Manifest> {
+  const manifest = await readManifest(path);
+  for (const [name, expected] of Object.entries(manifest.files)) {
+    const actual = await fingerprint(join(path, name)).catch((cause: unknown) => {
+      if (hasCode(cause, 'ENOENT')) throw damaged(path, `${name} is missing`, cause);
+      throw diskError(cause, `reading ${name}`, path);
+    });
+    if (actual.bytes !== expected.bytes) {
+      throw damaged(path, `${name} has ${actual.bytes} bytes instead of ${expected.bytes}`);
+    }
+    if (actual.sha256 !== expected.sha256) throw damaged(path, `the content of ${name} has changed since it was saved`);
+  }
+  return manifest;
+}
+
+/** Reads a checkpoint after verifying it. */
+export async function loadCheckpoint(path: string): Promise<Checkpoint> {
+  const { step, files } = await verifyCheckpoint(path);
+  const weights = await readSafetensors(join(path, 'weights.safetensors'));
+  const optimizer =
+    'optimizer.safetensors' in files
+      ? await readSafetensors(join(path, 'optimizer.safetensors'))
+      : new Map<string, StoredTensor>();
+  const state = JSON.parse(await readFile(join(path, 'state.json'), 'utf8')) as Checkpoint['state'];
+  return { path, step, weights, optimizer, state, hash: files['weights.safetensors']?.sha256 ?? '' };
+}
+
+/** The newest checkpoint that verifies, and the damaged ones passed over on the way to it. */
+export async function newestGood(runDirectory: string): Promise<{ path: string; step: number; skipped: Skipped[] }> {
+  const skipped: Skipped[] = [];
+  for (const { path } of (await listCheckpoints(runDirectory)).reverse()) {
+    try {
+      const { step } = await verifyCheckpoint(path);
+      return { path, step, skipped };
+    } catch (error) {
+      if (!(error instanceof ReasongenError)) throw error;
+      skipped.push({ path, why: error.message });
+    }
+  }
+  const damage = skipped.map((each) => `${each.path}: ${each.why}`).join('; ');
+  throw new ReasongenError({
+    code: 'NO_CHECKPOINT',
+    message: skipped.length === 0 ? 'there is no checkpoint' : `no checkpoint is whole (${damage})`,
+    place: join(runDirectory, 'checkpoints'),
+    cure: 'start the run anew',
+    exitCode: exitCodes.disk,
+  });
+}
+
+/** Weights from a `.safetensors` file, a checkpoint, or a run (its newest good checkpoint). */
+export async function loadWeights(path: string): Promise<{ path: string; weights: Map<string, StoredTensor>; hash: string }> {
+  if (path.endsWith('.safetensors')) {
+    return { path, weights: await readSafetensors(path), hash: (await fingerprint(path)).sha256 };
+  }
+  const names = await readdir(path).catch((cause: unknown) => {
+    throw diskError(cause, 'looking for weights', path);
+  });
+  const checkpoint = names.includes('manifest.json') ? path : (await newestGood(path)).path;
+  const { files } = await verifyCheckpoint(checkpoint);
+  const file = join(checkpoint, 'weights.safetensors');
+  return { path: checkpoint, weights: await readSafetensors(file), hash: files['weights.safetensors']?.sha256 ?? '' };
+}
+
+/** Throws CHECKPOINT_SHAPE, listing every tensor that is missing, too many or of another shape than the model's. */
+export function requireShapes(
+  weights: ReadonlyMap<string, { readonly shape: readonly number[] }>,
+  expected: Iterable<{ readonly name: string; readonly shape: readonly number[] }>,
+  place: string,
+): void {
+  const left = new Map(weights);
+  const mistakes: string[] = [];
+  for (const { name, shape } of expected) {
+    const found = left.get(name)?.shape;
+    if (found === undefined) mistakes.push(`"${name}" [${shape}] is missing`);
+    else if (found.join() !== shape.join()) mistakes.push(`"${name}" is [${found}], the model has [${shape}]`);
+    left.delete(name);
+  }
+  for (const [name, { shape }] of left) mistakes.push(`"${name}" [${shape}] is not part of the model`);
+  if (mistakes.length === 0) return;
+  const shown = mistakes.slice(0, 8).join('; ');
+  throw new ReasongenError({
+    code: 'CHECKPOINT_SHAPE',
+    message: `the weights belong to another model: ${shown}${mistakes.length > 8 ? `; and ${mistakes.length - 8} more` : ''}`,
+    place,
+    cure: 'use the preset these weights were trained with, or other weights',
+    exitCode: exitCodes.badPreset,
+  });
+}
+
+export function checkpointName(step: number): string {
+  return `step-${String(step).padStart(6, '0')}`;
+}
+
+async function writeContent(path: string, step: number, content: CheckpointContent, state: string, files: Files): Promise<void> {
+  const written: Record<string, FileFingerprint> = {};
+  const write = async (name: string, chunks: readonly Uint8Array[]): Promise<void> => {
+    written[name] = await writeDurably(join(path, name), chunks, files);
+  };
+  await write('weights.safetensors', encodeSafetensors(content.weights, content.metadata, 'weights.safetensors'));
+  if (content.optimizer !== undefined) {
+    await write('optimizer.safetensors', encodeSafetensors(content.optimizer, {}, 'optimizer.safetensors'));
+  }
+  await write('state.json', [new TextEncoder().encode(state)]);
+  const manifest: Manifest = { format: 'reasongen-checkpoint', version: 1, step, files: { ...written } };
+  await writeDurably(join(path, 'manifest.json'), [new TextEncoder().encode(`${JSON.stringify(manifest, null, 2)}\n`)], files);
+  await syncDirectory(path, files);
+}
+
+/** Gives the finished checkpoint its name. One of the same step steps aside first and is deleted last. */
+async function publish(folder: string, temporary: string, name: string, files: Files): Promise<void> {
+  const replaced = join(folder, `.replaced-${name}`);
+  const names = await files.readdir(folder);
+  if (names.includes(name)) await files.rename(join(folder, name), replaced);
+  try {
+    await files.rename(temporary, join(folder, name));
+  } catch (cause) {
+    if (names.includes(name)) await files.rename(replaced, join(folder, name));
+    throw cause;
+  }
+  await syncDirectory(folder, files);
+  await files.rm(replaced, { recursive: true, force: true });
+}
+
+async function prune(folder: string, keep: number, files: Files): Promise<void> {
+  const best = (await readBest(folder))?.checkpoint;
+  const entries = await readEntries(folder);
+  for (const { name, path } of entries.slice(0, Math.max(0, entries.length - keep))) {
+    if (name === best) continue;
+    // Renamed first: an interrupted deletion must not look like a damaged checkpoint.
+    const doomed = join(folder, `.tmp-delete-${name}`);
+    await files.rename(path, doomed);
+    await files.rm(doomed, { recursive: true, force: true });
+  }
+}
+
+/** What a user can go back to when saving failed. */
+async function wayBack(runDirectory: string): Promise<string> {
+  const last = await newestGood(runDirectory).catch(() => undefined);
+  if (last === undefined) return 'no checkpoint had been saved before, so the run has to start anew';
+  return `the last good checkpoint is ${resolve(last.path)}; then go on with: npx reasongen resume ${runDirectory}`;
+}
+
+async function readManifest(path: string): Promise<Manifest> {
+  const text = await readFile(join(path, 'manifest.json'), 'utf8').catch((cause: unknown) => {
+    if (hasCode(cause, 'ENOENT', 'ENOTDIR')) throw damaged(path, 'it has no manifest.json', cause);
+    throw diskError(cause, 'reading manifest.json', path);
+  });
+  let manifest: Partial<Manifest> | null;
+  try {
+    manifest = JSON.parse(text) as Partial<Manifest> | null;
+  } catch (cause) {
+    throw damaged(path, 'manifest.json is not JSON', cause);
+  }
+  const { format, version, step, files } = manifest ?? {};
+  if (format !== 'reasongen-checkpoint' || !Number.isSafeInteger(step) || typeof files !== 'object' || files === null) {
+    throw damaged(path, 'manifest.json is not that of a checkpoint');
+  }
+  if (version !== 1) throw damaged(path, `manifest.json has version ${String(version)}; this program reads version 1`);
+  for (const required of ['weights.safetensors', 'state.json']) {
+    if (!Object.hasOwn(files, required)) throw damaged(path, `manifest.json does not list ${required}`);
+  }
+  return manifest as Manifest;
+}
+
+function damaged(path: string, message: string, cause?: unknown): ReasongenError {
+  return new ReasongenError({
+    code: 'BAD_CHECKPOINT',
+    message,
+    place: path,
+    cure: 'use an earlier checkpoint or copy this one again',
+    exitCode: exitCodes.disk,
+    cause,
+  });
+}
+
+/** JSON would turn NaN into null and drop undefined: a resume from that would be silently wrong. */
+function stateText(state: CheckpointContent['state']): string {
+  const text = JSON.stringify(
+    state,
+    (key, value: unknown) => {
+      const isLost = typeof value === 'number' ? !Number.isFinite(value) : !['string', 'boolean', 'object'].includes(typeof value);
+      if (isLost) throw new TypeError(`saveCheckpoint: state.${key} = ${String(value)} cannot be stored as JSON.`);
+      return value;
+    },
+    2,
+  );
+  return `${text}\n`;
+}

@@ -1,0 +1,123 @@
+/**
+ * Writing that survives a crash: bytes reach the disk before a name points at them, and whatever goes wrong becomes one
+ * clear error. `Files` is the part of `node:fs/promises` in use, so that a test can let any call fail.
+ */
+import { createHash } from 'node:crypto';
+import * as nodeFiles from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { exitCodes, ReasongenError } from '../errors.ts';
+
+export type Files = Pick<typeof nodeFiles, 'mkdir' | 'open' | 'readdir' | 'rename' | 'rm'>;
+
+export const disk: Files = nodeFiles;
+
+export interface FileFingerprint {
+  readonly bytes: number;
+  /** Of the bytes that were to be written, in hexadecimal. */
+  readonly sha256: string;
+}
+
+/** Writes a new file, chunk by chunk, and waits until the disk has it. Replaces nothing: the name must be free. */
+export async function writeDurably(path: string, chunks: Iterable<Uint8Array>, files = disk): Promise<FileFingerprint> {
+  const hash = createHash('sha256');
+  let bytes = 0;
+  const file = await files.open(path, 'wx');
+  try {
+    for (const chunk of chunks) {
+      hash.update(chunk);
+      for (let done = 0; done < chunk.byteLength; ) {
+        const { bytesWritten } = await file.write(chunk, done, Math.min(chunk.byteLength - done, 2 ** 30));
+        done += bytesWritten;
+      }
+      bytes += chunk.byteLength;
+    }
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  return { bytes, sha256: hash.digest('hex') };
+}
+
+/** Replaces a file in one step: a reader sees the old content or the new one, never a part. */
+export async function replaceFile(path: string, content: string | Uint8Array, files = disk): Promise<void> {
+  const temporary = join(dirname(path), `.tmp-${basename(path)}-${process.pid}`);
+  try {
+    await files.rm(temporary, { force: true });
+    await writeDurably(temporary, [typeof content === 'string' ? new TextEncoder().encode(content) : content], files);
+    await files.rename(temporary, path);
+    await syncDirectory(dirname(path), files);
+  } catch (cause) {
+    // What went wrong first is what the user must know; the leftover is hidden and replaced by the next try.
+    await files.rm(temporary, { force: true }).catch(() => undefined);
+    throw cause;
+  }
+}
+
+/** Makes the names in a directory durable. Windows has no such call and needs none. */
+export async function syncDirectory(path: string, files = disk): Promise<void> {
+  if (process.platform === 'win32') return;
+  const directory = await files.open(path, 'r');
+  try {
+    await directory.sync();
+  } finally {
+    await directory.close();
+  }
+}
+
+/** sha256 (hexadecimal) and size of a file, read in pieces of 4 MiB. */
+export async function fingerprint(path: string): Promise<FileFingerprint> {
+  const hash = createHash('sha256');
+  const piece = Buffer.allocUnsafe(4 * 2 ** 20);
+  const file = await nodeFiles.open(path, 'r');
+  try {
+    for (let bytes = 0; ; ) {
+      const { bytesRead } = await file.read(piece, 0, piece.length, bytes);
+      if (bytesRead === 0) return { bytes, sha256: hash.digest('hex') };
+      hash.update(piece.subarray(0, bytesRead));
+      bytes += bytesRead;
+    }
+  } finally {
+    await file.close();
+  }
+}
+
+export function hasCode(error: unknown, ...codes: string[]): boolean {
+  return error instanceof Error && 'code' in error && codes.includes(String(error.code));
+}
+
+/** `cause` in words for a person, exit code 6. An error that already is one of ours passes unchanged. */
+export function diskError(cause: unknown, doing: string, place: string, advice?: string): ReasongenError {
+  if (cause instanceof ReasongenError) return cause;
+  const { code, what, cure } = explain(cause);
+  return new ReasongenError({
+    code,
+    message: `${what} while ${doing}`,
+    place,
+    cure: advice === undefined ? cure : `${cure}; ${advice}`,
+    exitCode: exitCodes.disk,
+    cause,
+  });
+}
+
+function explain(cause: unknown): { code: string; what: string; cure: string } {
+  if (hasCode(cause, 'ENOSPC', 'EDQUOT')) {
+    return { code: 'DISK_FULL', what: 'there is no space left on the disk', cure: 'free some space' };
+  }
+  if (hasCode(cause, 'EROFS')) {
+    return { code: 'DISK_READ_ONLY', what: 'the file system is read-only', cure: 'choose a directory that can be written' };
+  }
+  if (hasCode(cause, 'EACCES', 'EPERM')) {
+    return { code: 'DISK_FORBIDDEN', what: 'permission was denied', cure: 'give this user the right to write there' };
+  }
+  if (hasCode(cause, 'ENOENT')) {
+    return { code: 'FILE_NOT_FOUND', what: 'a file or directory does not exist', cure: 'check the path' };
+  }
+  if (hasCode(cause, 'EEXIST')) {
+    return { code: 'FILE_EXISTS', what: 'the name is already taken', cure: 'choose another name; nothing is overwritten' };
+  }
+  if (hasCode(cause, 'ENOTDIR', 'EISDIR')) {
+    return { code: 'WRONG_FILE_KIND', what: 'a file stands where a directory should, or the reverse', cure: 'check the path' };
+  }
+  const text = cause instanceof Error ? cause.message : String(cause);
+  return { code: 'DISK_FAILURE', what: `the disk failed (${text})`, cure: 'check the disk' };
+}

@@ -1,0 +1,99 @@
+/**
+ * The numbers of every step as NDJSON, one object per line: `{"step":3,"loss":1.25,...}`. Appending is synchronous, so
+ * the lines of a killed process are all there but perhaps the last. A checkpoint stores `position()`; a resume passes it
+ * to `truncate()`, which takes back the lines of steps that will be done again.
+ */
+import { closeSync, fdatasyncSync, fstatSync, ftruncateSync, openSync, writeSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { exitCodes, ReasongenError } from '../errors.ts';
+import { diskError, hasCode } from './disk.ts';
+
+/** A number, or text for what is not a measurement, e.g. `phase`. */
+export type Metrics = Readonly<Record<string, number | string>>;
+
+export class MetricsFile {
+  readonly path: string;
+  readonly #file: number;
+  #position: number;
+
+  /** Opens or creates the file and goes to its end. */
+  constructor(path: string) {
+    this.path = path;
+    this.#file = attempt('opening the metrics', path, () => openSync(path, 'a+'));
+    this.#position = fstatSync(this.#file).size;
+  }
+
+  /** JSON has no NaN and no infinity; they are written as text and `readMetrics` turns them back. */
+  append(metrics: Metrics): void {
+    const line = JSON.stringify(metrics, (_key, value: unknown) => {
+      return typeof value === 'number' && !Number.isFinite(value) ? String(value) : value;
+    });
+    const bytes = Buffer.from(`${line}\n`);
+    attempt('writing metrics', this.path, () => {
+      for (let done = 0; done < bytes.length; ) done += writeSync(this.#file, bytes, done);
+    });
+    this.#position += bytes.length;
+  }
+
+  /** Bytes so far. When this returns, they are on the disk. */
+  position(): number {
+    attempt('writing metrics', this.path, () => fdatasyncSync(this.#file));
+    return this.#position;
+  }
+
+  /** Drops everything behind a position that `position()` gave. */
+  truncate(position: number): void {
+    const { size } = fstatSync(this.#file);
+    if (position > size) {
+      throw new ReasongenError({
+        code: 'METRICS_LOST',
+        message: `the metrics end at byte ${size}, but the checkpoint was saved at byte ${position}`,
+        place: this.path,
+        cure: 'put the file back as it was when the checkpoint was saved, or start a new run from the checkpoint',
+        exitCode: exitCodes.disk,
+      });
+    }
+    attempt('truncating the metrics', this.path, () => ftruncateSync(this.#file, position));
+    this.#position = position;
+  }
+
+  close(): void {
+    closeSync(this.#file);
+  }
+}
+
+/** All lines of a metrics file; none when there is no file. A last line without its end was cut off by a kill and is left out. */
+export async function readMetrics(path: string): Promise<Metrics[]> {
+  const text = await readFile(path, 'utf8').catch((cause: unknown) => {
+    if (hasCode(cause, 'ENOENT')) return '';
+    throw diskError(cause, 'reading the metrics', path);
+  });
+  const lines = text.split('\n').slice(0, -1);
+  return lines.map((line, index) => parseLine(line, `${path}:${index + 1}`));
+}
+
+function parseLine(line: string, place: string): Metrics {
+  try {
+    const value = JSON.parse(line, (_key, entry: unknown) => {
+      return entry === 'NaN' || entry === 'Infinity' || entry === '-Infinity' ? Number(entry) : entry;
+    }) as Metrics | null;
+    if (typeof value === 'object' && value !== null) return value;
+  } catch (cause) {
+    if (!(cause instanceof SyntaxError)) throw cause;
+  }
+  throw new ReasongenError({
+    code: 'BAD_METRICS',
+    message: 'this line is not a JSON object',
+    place,
+    cure: 'remove the line',
+    exitCode: exitCodes.disk,
+  });
+}
+
+function attempt<Result>(doing: string, path: string, action: () => Result): Result {
+  try {
+    return action();
+  } catch (cause) {
+    throw diskError(cause, doing, path);
+  }
+}

@@ -1,0 +1,204 @@
+/** The directory of one run, open for writing by one process; what lies in it is described in `records.ts`. */
+import { appendFileSync } from 'node:fs';
+import { mkdir, readdir } from 'node:fs/promises';
+import { basename, join, resolve } from 'node:path';
+import type { Evaluation } from '../contracts/evaluation.ts';
+import { exitCodes, ReasongenError } from '../errors.ts';
+import { disk, diskError, replaceFile, writeDurably } from './disk.ts';
+import { takeLock, type Lock } from './lock.ts';
+import { MetricsFile } from './metrics.ts';
+import { readRunRecord, type RunRecord, type RunSession, type SampleRecord } from './records.ts';
+
+/** What is known when a run starts; `describe` adds the rest when it is known. */
+export type RunDescription = Omit<RunRecord, 'format' | 'version' | 'name' | 'sessions'>;
+
+export interface CreateOptions {
+  /** Must be new or empty. */
+  readonly directory: string;
+  readonly name: string;
+  /** Text of the resolved preset. */
+  readonly preset: string;
+  readonly description: RunDescription;
+  readonly command: readonly string[];
+  readonly now?: () => Date;
+}
+
+/** Makes the directory of a new run and locks it. Overwrites nothing. */
+export async function createRun(options: CreateOptions): Promise<RunDirectory> {
+  const { now = () => new Date() } = options;
+  const path = resolve(options.directory);
+  await requireEmpty(path);
+  const lock = await takeLock(join(path, 'lock'));
+  try {
+    // Again: another process may have made a whole run in between.
+    await requireEmpty(path);
+  } catch (cause) {
+    lock.release();
+    throw cause;
+  }
+  try {
+    await writeDurably(join(path, 'preset.yaml'), [new TextEncoder().encode(options.preset)]);
+    const record: RunRecord = {
+      format: 'reasongen-run',
+      version: 1,
+      name: options.name,
+      ...options.description,
+      sessions: [{ command: options.command, startedAt: now().toISOString() }],
+    };
+    const run = new RunDirectory(path, record, lock, now);
+    await run.describe({});
+    return run;
+  } catch (cause) {
+    // Half a run would be in the way of the next try.
+    for (const name of ['run.json', 'metrics.ndjson', 'preset.yaml']) await disk.rm(join(path, name), { force: true });
+    lock.release();
+    throw diskError(cause, 'creating the run', path);
+  }
+}
+
+/** Opens and locks an existing run to go on with it, and notes the new session in run.json. */
+export async function openRun(
+  directory: string,
+  command: readonly string[],
+  now: () => Date = () => new Date(),
+): Promise<RunDirectory> {
+  const path = resolve(directory);
+  await readRunRecord(path);
+  const lock = await takeLock(join(path, 'lock'));
+  try {
+    // Read again: the process that had the lock before may have written since.
+    const record = await readRunRecord(path);
+    const session = { command, startedAt: now().toISOString() };
+    const run = new RunDirectory(path, { ...record, sessions: [...record.sessions, session] }, lock, now);
+    await run.describe({});
+    return run;
+  } catch (cause) {
+    lock.release();
+    throw diskError(cause, 'opening the run', path);
+  }
+}
+
+/** A sample with its picture, on the way to the disk. */
+export type DrawnSample = Omit<SampleRecord, 'image'> & { readonly png: Uint8Array };
+
+/** Made by `createRun` and `openRun`; `close` ends it. */
+export class RunDirectory {
+  readonly path: string;
+  readonly metrics: MetricsFile;
+  #record: RunRecord;
+  readonly #lock: Lock;
+  readonly #now: () => Date;
+  #isClosed = false;
+
+  constructor(path: string, record: RunRecord, lock: Lock, now: () => Date) {
+    this.path = path;
+    this.#record = record;
+    this.#lock = lock;
+    this.#now = now;
+    this.metrics = new MetricsFile(join(path, 'metrics.ndjson'));
+  }
+
+  get record(): RunRecord {
+    return this.#record;
+  }
+
+  /** Adds to run.json; maps are merged. */
+  async describe(more: Partial<RunDescription>): Promise<void> {
+    const { versions, adapter, seeds, hashes } = this.#record;
+    this.#record = {
+      ...this.#record,
+      ...more,
+      versions: { ...versions, ...more.versions },
+      adapter: { ...adapter, ...more.adapter },
+      seeds: { ...seeds, ...more.seeds },
+      hashes: { ...hashes, ...more.hashes },
+    };
+    await this.#write('run.json', `${JSON.stringify(this.#record, null, 2)}\n`);
+  }
+
+  /** Appends a line with the time to log.txt. */
+  log(message: string): void {
+    const path = join(this.path, 'log.txt');
+    try {
+      appendFileSync(path, `${this.#now().toISOString()} ${message}\n`);
+    } catch (cause) {
+      throw diskError(cause, 'writing the log', path);
+    }
+  }
+
+  /** Writes samples/step-000010/. A step done again after a resume replaces what it wrote the first time. */
+  async writeSamples(step: number, samples: readonly DrawnSample[]): Promise<void> {
+    const name = join('samples', `step-${String(step).padStart(6, '0')}`);
+    const folder = join(this.path, name);
+    try {
+      await disk.rm(folder, { recursive: true, force: true });
+      await disk.mkdir(folder, { recursive: true });
+      const lines: string[] = [];
+      for (const [index, { png, ...sample }] of samples.entries()) {
+        const image = `${String(index).padStart(3, '0')}.png`;
+        await writeDurably(join(folder, image), [png]);
+        lines.push(`${JSON.stringify({ ...sample, image } satisfies SampleRecord)}\n`);
+      }
+      await this.#write(join(name, 'samples.jsonl'), lines.join(''));
+    } catch (cause) {
+      throw diskError(cause, 'writing samples', folder);
+    }
+  }
+
+  /** Writes evaluations/<benchmark>.<split>.<label>.json. */
+  async writeEvaluation(evaluation: Evaluation): Promise<void> {
+    const { benchmark, split, label } = evaluation;
+    const name = `${[benchmark, split, label].map((part) => part.replaceAll(/[^\w-]/g, '_')).join('.')}.json`;
+    try {
+      await disk.mkdir(join(this.path, 'evaluations'), { recursive: true });
+    } catch (cause) {
+      throw diskError(cause, 'writing an evaluation', this.path);
+    }
+    await this.#write(join('evaluations', name), `${JSON.stringify(evaluation, null, 1)}\n`);
+  }
+
+  /** Notes the outcome in run.json, closes the files and gives the lock back. A second call does nothing. */
+  async close(outcome: NonNullable<RunSession['outcome']>, note?: string): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    try {
+      const sessions = [...this.#record.sessions];
+      const last = sessions.pop();
+      if (last !== undefined) {
+        sessions.push({ ...last, finishedAt: this.#now().toISOString(), outcome, ...(note === undefined ? {} : { note }) });
+      }
+      this.#record = { ...this.#record, sessions };
+      await this.describe({});
+    } finally {
+      this.metrics.close();
+      this.#lock.release();
+    }
+  }
+
+  async #write(name: string, text: string): Promise<void> {
+    const path = join(this.path, name);
+    await replaceFile(path, text).catch((cause: unknown) => {
+      throw diskError(cause, `writing ${basename(name)}`, path);
+    });
+  }
+}
+
+/** A lock does not count: it may be our own, or that of a process that died before it wrote anything else. */
+async function requireEmpty(path: string): Promise<void> {
+  let names: string[];
+  try {
+    await mkdir(path, { recursive: true });
+    names = (await readdir(path)).filter((name) => name !== 'lock');
+  } catch (cause) {
+    throw diskError(cause, 'creating the run', path);
+  }
+  if (names.length === 0) return;
+  const isRun = names.includes('run.json');
+  throw new ReasongenError({
+    code: isRun ? 'RUN_EXISTS' : 'DIRECTORY_NOT_EMPTY',
+    message: isRun ? 'this directory already holds a run' : 'this directory is not empty and not a run',
+    place: path,
+    cure: isRun ? `go on with it by: npx reasongen resume ${path}; or choose another directory` : 'choose another directory; nothing is overwritten',
+    exitCode: exitCodes.disk,
+  });
+}

@@ -1,0 +1,206 @@
+/**
+ * safetensors files: an 8-byte little-endian header length, a JSON header, then the tensors end to end.
+ * Read as strictly as the reference implementation does: every byte belongs to exactly one tensor.
+ * https://huggingface.co/docs/safetensors
+ */
+import { open } from 'node:fs/promises';
+import { exitCodes, ReasongenError } from '../errors.ts';
+import { disk, diskError, writeDurably, type FileFingerprint } from './disk.ts';
+import { fromBrainFloats, fromHalves, toHalves } from './float16.ts';
+import { longestHeader, parseHeader, type TensorEntry } from './safetensors-header.ts';
+
+export { longestHeader } from './safetensors-header.ts';
+
+/** A tensor of a file. Half precision is widened to f32; `dtype` remembers what it was. Row-major. */
+export type StoredTensor = { readonly shape: readonly number[] } & (
+  | { readonly dtype: 'F32' | 'F16' | 'BF16'; readonly data: Float32Array }
+  | { readonly dtype: 'U32'; readonly data: Uint32Array }
+  | { readonly dtype: 'I32'; readonly data: Int32Array }
+  | { readonly dtype: 'I64'; readonly data: BigInt64Array }
+  | { readonly dtype: 'U8'; readonly data: Uint8Array }
+);
+
+/** A tensor to be written. Without `dtype` the kind of the array decides: F32, U32 or I32. */
+export type TensorToStore = { readonly shape: readonly number[] } & (
+  | { readonly dtype?: 'F32' | 'F16'; readonly data: Float32Array }
+  | { readonly dtype?: 'U32'; readonly data: Uint32Array }
+  | { readonly dtype?: 'I32'; readonly data: Int32Array }
+);
+
+export type Metadata = Readonly<Record<string, string>>;
+
+export interface ParsedSafetensors {
+  readonly tensors: Map<string, StoredTensor>;
+  readonly metadata: Metadata;
+}
+
+/** The tensors of a file, by name. Throws BAD_SAFETENSORS, naming file, tensor and cure. */
+export async function readSafetensors(path: string): Promise<Map<string, StoredTensor>> {
+  return (await readSafetensorsFile(path)).tensors;
+}
+
+/** The same with the file's own metadata. Reads tensor by tensor, so a file may exceed the 2 GiB of one read. */
+export async function readSafetensorsFile(path: string): Promise<ParsedSafetensors> {
+  const file = await open(path, 'r').catch((cause: unknown) => {
+    throw diskError(cause, 'opening a safetensors file', path);
+  });
+  try {
+    const { size } = await file.stat();
+    const read = async (begin: number, end: number): Promise<Uint8Array> => {
+      const bytes = new Uint8Array(end - begin);
+      for (let done = 0; done < bytes.length; ) {
+        const { bytesRead } = await file.read(bytes, done, Math.min(bytes.length - done, 2 ** 30), begin + done);
+        if (bytesRead === 0) throw damaged(path, 'the file became shorter while it was read');
+        done += bytesRead;
+      }
+      return bytes;
+    };
+    const headerEnd = 8 + headerLength(await read(0, Math.min(8, size)), size, path);
+    const { entries, metadata } = parseHeader(await read(8, headerEnd), size - headerEnd, path);
+    const tensors = new Map<string, StoredTensor>();
+    for (const entry of entries) {
+      tensors.set(entry.name, decode(entry, await read(headerEnd + entry.begin, headerEnd + entry.end)));
+    }
+    return { tensors, metadata };
+  } catch (cause) {
+    throw diskError(cause, 'reading a safetensors file', path);
+  } finally {
+    await file.close();
+  }
+}
+
+/** The same from bytes in memory; `name` stands for the file in errors. The tensors are copies. */
+export function parseSafetensors(bytes: Uint8Array, name = 'bytes in memory'): ParsedSafetensors {
+  const headerEnd = 8 + headerLength(bytes.subarray(0, 8), bytes.length, name);
+  const { entries, metadata } = parseHeader(bytes.subarray(8, headerEnd), bytes.length - headerEnd, name);
+  const tensors = new Map<string, StoredTensor>();
+  for (const entry of entries) {
+    // `slice` also aligns: a header of odd length would leave the data where no Float32Array may look.
+    tensors.set(entry.name, decode(entry, new Uint8Array(bytes.subarray(headerEnd + entry.begin, headerEnd + entry.end))));
+  }
+  return { tensors, metadata };
+}
+
+/** Writes a new file durably; the name must be free. The bytes do not depend on the order of the map. */
+export async function writeSafetensors(
+  path: string,
+  tensors: ReadonlyMap<string, TensorToStore>,
+  metadata: Metadata = {},
+  files = disk,
+): Promise<FileFingerprint> {
+  const chunks = encodeSafetensors(tensors, metadata, path);
+  return writeDurably(path, chunks, files).catch((cause: unknown) => {
+    throw diskError(cause, 'writing a safetensors file', path);
+  });
+}
+
+/** The chunks of a file: header first, then one chunk per tensor, in order. */
+export function encodeSafetensors(
+  tensors: ReadonlyMap<string, TensorToStore>,
+  metadata: Metadata = {},
+  name = 'bytes in memory',
+): Uint8Array[] {
+  // Wider elements first, then by name: every tensor stays aligned, and equal content gives equal bytes.
+  const sorted = [...tensors].sort(([a, left], [b, right]) => {
+    return elementBytes(right) - elementBytes(left) || (a < b ? -1 : 1);
+  });
+  const header = new Map<string, unknown>();
+  if (Object.keys(metadata).length > 0) header.set('__metadata__', metadata);
+  const chunks: Uint8Array[] = [];
+  let offset = 0;
+  for (const [tensorName, tensor] of sorted) {
+    const bytes = encode(tensorName, tensor, name);
+    header.set(tensorName, {
+      dtype: storedType(tensor),
+      shape: tensor.shape,
+      data_offsets: [offset, offset + bytes.byteLength],
+    });
+    offset += bytes.byteLength;
+    chunks.push(bytes);
+  }
+  return [encodeHeader(JSON.stringify(Object.fromEntries(header)), name), ...chunks];
+}
+
+function encodeHeader(json: string, name: string): Uint8Array {
+  const text = new TextEncoder().encode(json);
+  const length = Math.ceil(text.length / 8) * 8;
+  if (length > longestHeader) throw new RangeError(`${name}: a header of ${length} bytes exceeds ${longestHeader}.`);
+  const bytes = new Uint8Array(8 + length).fill(0x20);
+  new DataView(bytes.buffer).setBigUint64(0, BigInt(length), true);
+  bytes.set(text, 8);
+  return bytes;
+}
+
+function storedType(tensor: TensorToStore): 'F32' | 'F16' | 'U32' | 'I32' {
+  if (tensor.dtype !== undefined) return tensor.dtype;
+  if (tensor.data instanceof Float32Array) return 'F32';
+  return tensor.data instanceof Uint32Array ? 'U32' : 'I32';
+}
+
+function elementBytes(tensor: TensorToStore): number {
+  return storedType(tensor) === 'F16' ? 2 : 4;
+}
+
+function encode(name: string, tensor: TensorToStore, file: string): Uint8Array {
+  const { data, shape } = tensor;
+  const count = shape.reduce((product, n) => product * n, 1);
+  if (name === '__metadata__' || !shape.every((n) => Number.isSafeInteger(n) && n >= 0) || count !== data.length) {
+    throw new RangeError(`${file}: tensor "${name}" [${shape}] cannot be stored with ${data.length} elements.`);
+  }
+  if (storedType(tensor) !== 'F16' || !(data instanceof Float32Array)) {
+    return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+  }
+  const tooLarge = data.find((value) => Number.isFinite(value) && Math.abs(value) >= 65520);
+  if (tooLarge !== undefined) {
+    throw new ReasongenError({
+      code: 'VALUE_TOO_LARGE',
+      message: `tensor "${name}" holds ${tooLarge}, which half precision cannot hold`,
+      place: file,
+      cure: 'store this tensor as F32',
+    });
+  }
+  return new Uint8Array(toHalves(data).buffer);
+}
+
+/** `bytes` owns its buffer, starts at 0 and has the size that the header promised. */
+function decode({ dtype, shape }: TensorEntry, bytes: Uint8Array): StoredTensor {
+  const { buffer } = bytes;
+  switch (dtype) {
+    case 'F32':
+      return { shape, dtype, data: new Float32Array(buffer) };
+    case 'F16':
+      return { shape, dtype, data: fromHalves(new Uint16Array(buffer)) };
+    case 'BF16':
+      return { shape, dtype, data: fromBrainFloats(new Uint16Array(buffer)) };
+    case 'U32':
+      return { shape, dtype, data: new Uint32Array(buffer) };
+    case 'I32':
+      return { shape, dtype, data: new Int32Array(buffer) };
+    case 'I64':
+      return { shape, dtype, data: new BigInt64Array(buffer) };
+    case 'U8':
+      return { shape, dtype, data: bytes };
+  }
+}
+
+function headerLength(prefix: Uint8Array, fileBytes: number, file: string): number {
+  if (prefix.length < 8) throw damaged(file, `the file has ${fileBytes} bytes, fewer than the 8 every safetensors file begins with`);
+  const length = new DataView(prefix.buffer, prefix.byteOffset, 8).getBigUint64(0, true);
+  if (length > BigInt(longestHeader)) {
+    throw damaged(file, `it announces a header of ${length} bytes, more than the ${longestHeader} allowed: not a safetensors file`);
+  }
+  if (Number(length) + 8 > fileBytes) {
+    throw damaged(file, `its header should take ${length} bytes, but the file ends after ${fileBytes}: it was cut off`);
+  }
+  return Number(length);
+}
+
+function damaged(file: string, message: string): ReasongenError {
+  return new ReasongenError({
+    code: 'BAD_SAFETENSORS',
+    message,
+    place: file,
+    cure: 'copy or download the file again',
+    exitCode: exitCodes.disk,
+  });
+}

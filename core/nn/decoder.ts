@@ -1,0 +1,126 @@
+/**
+ * A LLaMA decoder as functions of weights: x += attention(norm(x)); x += swiglu(norm(x)), then a final norm. It serves packed
+ * sequences (training, scoring, prefill) and single decode steps with a cache; both go through one `block`, so they cannot differ.
+ * Weight names follow the Hugging Face layout under a prefix.
+ */
+import type { Tape } from '../autograd/tape.ts';
+import type { KeyValueCache, PackedTokens, ParameterSpec, PrefillTarget, Weights } from '../contracts/backbone.ts';
+import { add } from '../ops/add.ts';
+import { attention } from '../ops/attention.ts';
+import { appendToCache, cachedAttention, prefillCache } from '../ops/cached-attention.ts';
+import { linear } from '../ops/linear.ts';
+import { rmsNorm } from '../ops/rms-norm.ts';
+import { rotary } from '../ops/rotary.ts';
+import { swiglu } from '../ops/swiglu.ts';
+import { dimension, reshape, type Tensor } from '../tensor/tensor.ts';
+
+export interface DecoderShape {
+  /** In front of every weight name, e.g. `model.language_model.`. */
+  readonly prefix: string;
+  readonly hidden: number;
+  readonly layers: number;
+  readonly heads: number;
+  /** A divisor of `heads`; fewer means grouped heads. */
+  readonly keyValueHeads: number;
+  readonly headDimension: number;
+  /** Inner width of the SwiGLU. */
+  readonly mlp: number;
+  readonly ropeTheta: number;
+  readonly normEpsilon: number;
+  /** RMSNorm of every query and key head before the rotation, as in Chameleon and Qwen 3. */
+  readonly queryKeyNorm: boolean;
+}
+
+/** Initial spread of matrices; those that write into the residual stream are divided by √(2 · layers). */
+export const initialSpread = 0.02;
+
+export function decoderParameters(shape: DecoderShape): ParameterSpec[] {
+  const { prefix, hidden, layers, mlp } = shape;
+  const queries = shape.heads * shape.headDimension;
+  const keys = shape.keyValueHeads * shape.headDimension;
+  const writes = initialSpread / Math.sqrt(2 * layers);
+  const matrix = (name: string, rows: number, columns: number, normal = initialSpread): ParameterSpec => ({ name, shape: [rows, columns], init: { normal } });
+  const gain = (name: string, size: number): ParameterSpec => ({ name, shape: [size], init: { constant: 1 } });
+  const ofLayer = (layer: number): ParameterSpec[] => {
+    const at = `${prefix}layers.${layer}.`;
+    return [
+      gain(`${at}input_layernorm.weight`, hidden),
+      matrix(`${at}self_attn.q_proj.weight`, queries, hidden),
+      matrix(`${at}self_attn.k_proj.weight`, keys, hidden),
+      matrix(`${at}self_attn.v_proj.weight`, keys, hidden),
+      ...(shape.queryKeyNorm ? [gain(`${at}self_attn.q_norm.weight`, shape.headDimension), gain(`${at}self_attn.k_norm.weight`, shape.headDimension)] : []),
+      matrix(`${at}self_attn.o_proj.weight`, hidden, queries, writes),
+      gain(`${at}post_attention_layernorm.weight`, hidden),
+      matrix(`${at}mlp.gate_proj.weight`, mlp, hidden),
+      matrix(`${at}mlp.up_proj.weight`, mlp, hidden),
+      matrix(`${at}mlp.down_proj.weight`, hidden, mlp, writes),
+    ];
+  };
+  return [...Array.from({ length: layers }, (_, layer) => ofLayer(layer)).flat(), gain(`${prefix}norm.weight`, hidden)];
+}
+
+/** Embedded tokens x [N, hidden] → hidden states after the final norm [N, hidden]; fills a cache when asked to. */
+export function decoderHidden(tape: Tape, weights: Weights, shape: DecoderShape, x: Tensor, tokens: PackedTokens, prefill?: PrefillTarget): Tensor {
+  let residual = x;
+  for (let layer = 0; layer < shape.layers; layer++) residual = packedBlock(tape, weights, shape, layer, residual, tokens, prefill);
+  return finalNorm(tape, weights, shape, residual);
+}
+
+/** One new token per row, x [R, hidden] at its row's position: appends to the cache, returns [R, hidden] after the final norm. */
+export function decoderStep(tape: Tape, weights: Weights, shape: DecoderShape, x: Tensor, positions: Tensor, cache: KeyValueCache): Tensor {
+  let residual = x;
+  for (let layer = 0; layer < shape.layers; layer++) {
+    residual = block(tape, weights, shape, layer, residual, positions, (q, k, v) => {
+      const keys = cache.keys[layer];
+      const values = cache.values[layer];
+      if (keys === undefined || values === undefined) throw new RangeError(`the cache has no layer ${layer}`);
+      appendToCache(tape, k, v, positions, keys, values);
+      return cachedAttention(tape, q, keys, values, positions, { ...shape, capacity: cache.capacity });
+    });
+  }
+  return finalNorm(tape, weights, shape, residual);
+}
+
+/** Layer `layer` over packed sequences: residual stream in, residual stream out. */
+export function packedBlock(tape: Tape, weights: Weights, shape: DecoderShape, layer: number, x: Tensor, tokens: PackedTokens, prefill?: PrefillTarget): Tensor {
+  return block(tape, weights, shape, layer, x, tokens.positions, (q, k, v) => {
+    if (prefill !== undefined) prefillCache(tape, k, v, prefill, layer);
+    const { heads, keyValueHeads, headDimension } = shape;
+    return attention(tape, q, k, v, tokens, { heads, keyValueHeads, headDimension, causal: true });
+  });
+}
+
+export function finalNorm(tape: Tape, weights: Weights, shape: DecoderShape, x: Tensor): Tensor {
+  return rmsNorm(tape, x, weights.get(`${shape.prefix}norm.weight`), shape.normEpsilon);
+}
+
+function block(
+  tape: Tape,
+  weights: Weights,
+  shape: DecoderShape,
+  layer: number,
+  x: Tensor,
+  positions: Tensor,
+  attend: (q: Tensor, k: Tensor, v: Tensor) => Tensor,
+): Tensor {
+  const { headDimension, keyValueHeads, heads, normEpsilon, ropeTheta: theta } = shape;
+  const weight = (name: string): Tensor => weights.get(`${shape.prefix}layers.${layer}.${name}.weight`);
+  const project = (from: Tensor, name: string): Tensor => linear(tape, from, weight(name));
+  const turned = (from: Tensor, name: string, count: number): Tensor => {
+    const projected = project(from, `self_attn.${name}_proj`);
+    const normed = shape.queryKeyNorm ? normHeads(tape, projected, weight(`self_attn.${name}_norm`), headDimension, normEpsilon) : projected;
+    return rotary(tape, normed, positions, { heads: count, headDimension, theta });
+  };
+  const before = rmsNorm(tape, x, weight('input_layernorm'), normEpsilon);
+  const attended = attend(turned(before, 'q', heads), turned(before, 'k', keyValueHeads), project(before, 'self_attn.v_proj'));
+  const middle = add(tape, x, project(attended, 'self_attn.o_proj'));
+  const normed = rmsNorm(tape, middle, weight('post_attention_layernorm'), normEpsilon);
+  const inner = swiglu(tape, project(normed, 'mlp.gate_proj'), project(normed, 'mlp.up_proj'));
+  return add(tape, middle, project(inner, 'mlp.down_proj'));
+}
+
+/** RMSNorm of each head by itself: [N, heads · d] with a weight [d]. */
+function normHeads(tape: Tape, x: Tensor, weight: Tensor, headDimension: number, epsilon: number): Tensor {
+  const split = reshape(x, [dimension(x, 0), dimension(x, -1) / headDimension, headDimension]);
+  return reshape(rmsNorm(tape, split, weight, epsilon), x.shape);
+}

@@ -1,0 +1,193 @@
+/**
+ * Lays sequences end to end without padding (see PackedTokens) and lists what is to be predicted. A batch is rounded up to
+ * a few sizes with one-token segments that belong to nobody, so that few shapes, and so few programs, occur.
+ */
+import type { PackedTokens } from '../contracts/backbone.ts';
+import type { Device } from '../gpu/device.ts';
+import type { Tensor } from '../tensor/tensor.ts';
+
+/** One sequence: text up to and with the image start, then codes, then text again (an end token, or nothing). */
+export interface Sequence {
+  readonly text: readonly number[];
+  /** Text tokens from this index on are targets; those before are the prompt. */
+  readonly firstTarget: number;
+  readonly codes: readonly number[];
+  readonly trailing: readonly number[];
+}
+
+/** What one kind of head predicts: `rows` are hidden rows, `ids` what follows them, `owner` whose token it is. */
+export interface Targets {
+  /** Entries, filler included. */
+  readonly count: number;
+  /** Entries that belong to a sequence; they come first. */
+  readonly used: number;
+  readonly rows: Uint32Array;
+  readonly ids: Uint32Array;
+  /** Sequence of each used entry. */
+  readonly owner: Uint32Array;
+  /** Index of each used entry within its sequence (text, codes and trailing counted together). */
+  readonly position: Uint32Array;
+}
+
+export interface PackedBatch {
+  readonly count: number;
+  readonly textIds: Uint32Array;
+  readonly textRows: Uint32Array;
+  readonly imageCodes: Uint32Array;
+  readonly imageRows: Uint32Array;
+  readonly positions: Uint32Array;
+  readonly segmentStart: Uint32Array;
+  readonly segmentEnd: Uint32Array;
+  readonly text: Targets;
+  readonly image: Targets;
+  /** Tokens that are not filler. */
+  readonly usedTokens: number;
+}
+
+/** Counts are rounded up to a multiple of this. */
+const bucket = 128;
+
+export function packSequences(sequences: readonly Sequence[]): PackedBatch {
+  const textIds: number[] = [];
+  const textRows: number[] = [];
+  const imageCodes: number[] = [];
+  const imageRows: number[] = [];
+  const positions: number[] = [];
+  const segmentStart: number[] = [];
+  const segmentEnd: number[] = [];
+  const text = new TargetList();
+  const image = new TargetList();
+  const place = (start: number, end: number): number => {
+    positions.push(positions.length - start);
+    segmentStart.push(start);
+    segmentEnd.push(end);
+    return positions.length - 1;
+  };
+  sequences.forEach((sequence, owner) => {
+    const start = positions.length;
+    const codesFrom = sequence.text.length;
+    const trailingFrom = codesFrom + sequence.codes.length;
+    const end = start + trailingFrom + sequence.trailing.length;
+    const placeText = (id: number, index: number): void => {
+      const row = place(start, end);
+      textIds.push(id);
+      textRows.push(row);
+      if (index >= Math.max(1, sequence.firstTarget)) text.add(row - 1, id, owner, index);
+    };
+    sequence.text.forEach(placeText);
+    sequence.codes.forEach((code, index) => {
+      const row = place(start, end);
+      imageCodes.push(code);
+      imageRows.push(row);
+      image.add(row - 1, code, owner, codesFrom + index);
+    });
+    sequence.trailing.forEach((id, index) => placeText(id, trailingFrom + index));
+  });
+  const usedTokens = positions.length;
+  const fill = (ids: number[], rows: number[]): void => {
+    for (let missing = roundUp(ids.length) - ids.length; missing > 0; missing--) {
+      ids.push(0);
+      rows.push(place(positions.length, positions.length + 1));
+    }
+  };
+  fill(textIds, textRows);
+  fill(imageCodes, imageRows);
+  return {
+    count: positions.length,
+    textIds: Uint32Array.from(textIds),
+    textRows: Uint32Array.from(textRows),
+    imageCodes: Uint32Array.from(imageCodes),
+    imageRows: Uint32Array.from(imageRows),
+    positions: Uint32Array.from(positions),
+    segmentStart: Uint32Array.from(segmentStart),
+    segmentEnd: Uint32Array.from(segmentEnd),
+    text: text.finish(),
+    image: image.finish(),
+    usedTokens,
+  };
+}
+
+/** Batches with the same key fit the same program. */
+export function shapeKey(batch: PackedBatch): string {
+  return `${batch.textIds.length} ${batch.imageCodes.length} ${batch.text.count} ${batch.image.count}`;
+}
+
+/** Device tensors that hold a packed batch; refilled between replays. */
+export interface PackedInputs {
+  readonly tokens: PackedTokens;
+  readonly textTargets: { readonly rows: Tensor; readonly ids: Tensor };
+  readonly imageTargets: { readonly rows: Tensor; readonly ids: Tensor };
+  fill(batch: PackedBatch): void;
+  close(): void;
+}
+
+export function createPackedInputs(device: Device, shape: PackedBatch): PackedInputs {
+  const made: Tensor[] = [];
+  const words = (name: string, count: number): Tensor => {
+    const tensor = device.tensor(name, [count], 'u32');
+    made.push(tensor);
+    return tensor;
+  };
+  const tensors = {
+    textIds: words('text ids', shape.textIds.length),
+    textRows: words('text rows', shape.textRows.length),
+    imageCodes: words('image codes', shape.imageCodes.length),
+    imageRows: words('image rows', shape.imageRows.length),
+    positions: words('positions', shape.count),
+    segmentStart: words('segment start', shape.count),
+    segmentEnd: words('segment end', shape.count),
+  };
+  const textTargets = { rows: words('text target rows', shape.text.count), ids: words('text targets', shape.text.count) };
+  const imageTargets = { rows: words('image target rows', shape.image.count), ids: words('image targets', shape.image.count) };
+  const { imageCodes, imageRows, ...textOnly } = tensors;
+  const hasImages = shape.imageCodes.length > 0;
+  return {
+    tokens: { count: shape.count, ...textOnly, ...(hasImages ? { imageCodes, imageRows } : {}) },
+    textTargets,
+    imageTargets,
+    fill(batch) {
+      for (const [name, tensor] of Object.entries(tensors)) device.write(tensor, batch[name as keyof typeof tensors]);
+      device.write(textTargets.rows, batch.text.rows);
+      device.write(textTargets.ids, batch.text.ids);
+      device.write(imageTargets.rows, batch.image.rows);
+      device.write(imageTargets.ids, batch.image.ids);
+    },
+    close: () => made.forEach((tensor) => device.destroyTensor(tensor)),
+  };
+}
+
+class TargetList {
+  private readonly rows: number[] = [];
+  private readonly ids: number[] = [];
+  private readonly owner: number[] = [];
+  private readonly position: number[] = [];
+
+  add(row: number, id: number, owner: number, position: number): void {
+    this.rows.push(row);
+    this.ids.push(id);
+    this.owner.push(owner);
+    this.position.push(position);
+  }
+
+  finish(): Targets {
+    const used = this.rows.length;
+    const count = roundUp(used);
+    const padded = (values: number[]): Uint32Array => {
+      const result = new Uint32Array(count);
+      result.set(values);
+      return result;
+    };
+    return {
+      count,
+      used,
+      rows: padded(this.rows),
+      ids: padded(this.ids),
+      owner: Uint32Array.from(this.owner),
+      position: Uint32Array.from(this.position),
+    };
+  }
+}
+
+function roundUp(count: number): number {
+  return Math.ceil(count / bucket) * bucket;
+}

@@ -1,0 +1,149 @@
+/** What is asked of a sampler and what it gives, with the checks and the bookkeeping that need no device. */
+import type { Workspace } from '../autograd/program.ts';
+import type { Backbone, Weights } from '../contracts/backbone.ts';
+import { ReasongenError } from '../errors.ts';
+import type { Device } from '../gpu/device.ts';
+import { forcedByBudget, type SamplingRule } from '../ops/sample.ts';
+
+export interface SamplerOptions {
+  readonly device: Device;
+  readonly workspace: Workspace;
+  readonly backbone: Backbone;
+  /** Read at every replay: training them in place changes what is sampled. */
+  readonly weights: Weights;
+  /** Sequences written at once. */
+  readonly rows: number;
+  /** Longest prompt, in tokens. */
+  readonly promptBudget: number;
+  /** Longest rationale, image start included; 0 when none is ever written. */
+  readonly textBudget: number;
+  /** Codes of a picture. */
+  readonly imageCount: number;
+  /** Whether guidance may be asked for: doubles the cache. */
+  readonly guidance?: boolean;
+  readonly special: { readonly imageStart: number; readonly eos?: number };
+}
+
+export interface SampleRequest {
+  /** Token ids; with `rationale: 'skip'` they end with the image start. */
+  readonly prompts: readonly (readonly number[])[];
+  readonly samplesPerPrompt: number;
+  /** What the model sees in the unconditional branch, image start included: fixed, or made from prompt, rationale and image start of a row. */
+  readonly unconditional?: readonly number[] | ((sequence: readonly number[]) => readonly number[]);
+  readonly seed: number;
+  /** One per sample, prompts in order, u32: what its randomness is counted by. By default 0, 1, 2, … */
+  readonly rowKeys?: readonly number[];
+  readonly text: SamplingRule;
+  readonly image: SamplingRule;
+  /** Written by the model, left out, or given: one list of ids per prompt. */
+  readonly rationale: 'write' | 'skip' | readonly (readonly number[])[];
+  readonly onProgress?: (progress: SampleProgress) => void;
+}
+
+export interface SampleProgress {
+  readonly phase: 'text' | 'image';
+  /** Steps of this phase done, and at most to do. */
+  readonly step: number;
+  readonly steps: number;
+  /** Samples finished before this batch of rows, and in all. */
+  readonly finished: number;
+  readonly samples: number;
+}
+
+export interface SampledSequence {
+  readonly promptIds: readonly number[];
+  /** Without the image start. */
+  readonly rationaleIds: readonly number[];
+  /** The image start was put there, not chosen: its log-probability and entropy are 0 and must not be trained on. */
+  readonly imageStartForced: boolean;
+  /** False when the text budget ran out. */
+  readonly rationaleEnded: boolean;
+  readonly codes: readonly number[];
+  /** Of the tokens after promptIds (rationale, image start, codes), under the distribution each was drawn from, in nats. */
+  readonly logProbability: Float32Array;
+  readonly entropy: Float32Array;
+  /** Tokens drawn by the model. */
+  readonly steps: number;
+}
+
+/** One row's work. */
+export interface SampleEntry {
+  readonly promptIds: readonly number[];
+  /** Everything in front of what the model writes: the prompt, and a given rationale with its image start. */
+  readonly head: readonly number[];
+  readonly key: number;
+}
+
+/** A token as the device noted it. */
+export interface DrawnToken {
+  readonly id: number;
+  readonly forced: number;
+  readonly logProbability: number;
+  readonly entropy: number;
+}
+
+/** `forced` of a token that came with the request. */
+const givenByCaller = 3;
+
+/** One entry per sample, prompts in order; refuses what does not fit the sampler. */
+export function planEntries(options: SamplerOptions, request: SampleRequest): SampleEntry[] {
+  const { prompts, samplesPerPrompt, rowKeys, rationale } = request;
+  const { promptBudget, textBudget, special } = options;
+  const samples = prompts.length * samplesPerPrompt;
+  if (rowKeys !== undefined && rowKeys.length !== samples) throw new RangeError(`${rowKeys.length} row keys for ${samples} samples`);
+  if (rationale === 'write' && textBudget === 0) throw new RangeError('this sampler was made without room for a rationale');
+  return prompts.flatMap((promptIds, index) => {
+    if (promptIds.length === 0) throw new RangeError(`prompt ${index} has no tokens`);
+    if (promptIds.length > promptBudget) {
+      throw new ReasongenError({
+        code: 'PROMPT_TOO_LONG',
+        message: `prompt ${index + 1} has ${promptIds.length} tokens; this sampler takes ${promptBudget}`,
+        cure: 'shorten the prompt, or raise promptTokens in the recipe',
+      });
+    }
+    const given = typeof rationale === 'string' ? undefined : (rationale[index] ?? []);
+    if (given !== undefined && given.length + 1 > textBudget) {
+      throw new ReasongenError({
+        code: 'RATIONALE_TOO_LONG',
+        message: `the rationale given for prompt ${index + 1} has ${given.length} tokens; this sampler takes ${Math.max(0, textBudget - 1)}`,
+        cure: 'shorten the rationale, or raise rationaleTokens in the recipe',
+      });
+    }
+    if (rationale === 'skip' && promptIds.at(-1) !== special.imageStart) throw new RangeError(`without a rationale prompt ${index} must end with the image start`);
+    const head = given === undefined ? promptIds : [...promptIds, ...given, special.imageStart];
+    return Array.from({ length: samplesPerPrompt }, (_, sampleIndex): SampleEntry => {
+      const position = index * samplesPerPrompt + sampleIndex;
+      return { promptIds, head, key: rowKeys?.[position] ?? position };
+    });
+  });
+}
+
+/** Puts together what row `entry` became; `token` tells what the device noted at a position behind the head. */
+export function collectSequence(entry: SampleEntry, length: number, imageCount: number, token: (position: number) => DrawnToken): SampledSequence {
+  const { promptIds, head } = entry;
+  const after = Array.from({ length: length - promptIds.length }, (_, index): DrawnToken => {
+    const position = promptIds.length + index;
+    return position < head.length ? { id: head[position] ?? 0, forced: givenByCaller, logProbability: 0, entropy: 0 } : token(position);
+  });
+  if (!after.every(({ logProbability, entropy }) => Number.isFinite(logProbability) && Number.isFinite(entropy))) {
+    throw new ReasongenError({
+      code: 'SAMPLE_NOT_FINITE',
+      message: 'the model gave logits that are not finite numbers while sampling',
+      cure: 'its weights have diverged: go back to an earlier checkpoint and lower the learning rate',
+    });
+  }
+  const ids = after.map(({ id }) => id);
+  const codesFrom = after.length - imageCount;
+  // Undefined where no rationale was asked for: the prompt itself ends with the image start.
+  const start = after[codesFrom - 1];
+  return {
+    promptIds,
+    rationaleIds: ids.slice(0, Math.max(0, codesFrom - 1)),
+    imageStartForced: start !== undefined && start.forced !== 0,
+    rationaleEnded: start?.forced !== forcedByBudget,
+    codes: ids.slice(codesFrom),
+    logProbability: Float32Array.from(after, ({ logProbability }) => logProbability),
+    entropy: Float32Array.from(after, ({ entropy }) => entropy),
+    steps: length - head.length,
+  };
+}

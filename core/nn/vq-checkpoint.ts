@@ -1,0 +1,137 @@
+/**
+ * How codec weights lie in files: filters as [O, C, kernel, kernel] and pictures of three channels, under the names of the Hugging
+ * Face port (`model.vqmodel.…`) or of the original checkpoints (`gen_vision_model.…`). On the device filters are [O, kernel, kernel, C]
+ * and pictures have a fourth channel, whose weights are zero. A checkpoint of a training run holds the device's form under bare names.
+ */
+import { ReasongenError } from '../errors.ts';
+import { sizeOf } from '../tensor/tensor.ts';
+import type { VqCodec, VqCodecConfig } from './vq-codec.ts';
+
+interface Values {
+  readonly shape: readonly number[];
+  readonly data: Float32Array;
+}
+
+const prefix = 'model.vqmodel.';
+const originalPrefix = 'gen_vision_model.';
+
+/** What `ParameterSet.load` takes, from the tensors of a file; tensors of other models in the same file are left alone. */
+export function fromVqCheckpoint(codec: VqCodec, tensors: ReadonlyMap<string, { readonly shape: readonly number[]; readonly data: unknown }>): Map<string, Values> {
+  const shapes = new Map(codec.parameters.map(({ name, shape }) => [name, shape]));
+  const result = new Map<string, Values>();
+  for (const [fileName, { shape, data }] of tensors) {
+    // A training checkpoint holds what the device holds, under bare names.
+    if (shapes.has(fileName) && data instanceof Float32Array) {
+      result.set(fileName, { shape, data });
+      continue;
+    }
+    const name = nameInside(fileName);
+    if (name === undefined || !(data instanceof Float32Array)) continue;
+    const target = shapes.get(name);
+    const values = channelsLast({ shape, data });
+    result.set(name, target === undefined ? values : pad(values, target));
+  }
+  if (result.size === 0) {
+    throw new ReasongenError({
+      code: 'CHECKPOINT_SHAPE',
+      message: `the file holds no codec: no tensor is named ${prefix}… or ${originalPrefix}…`,
+      cure: 'point to the checkpoint of a codec, or of a model that contains one',
+    });
+  }
+  return result;
+}
+
+/** Tensors for a file, from what `ParameterSet.read` gives. */
+export function toVqCheckpoint(values: ReadonlyMap<string, Values>): Map<string, Values> {
+  const result = new Map<string, Values>();
+  for (const [name, value] of values) result.set(`${prefix}${name}`, channelsFirst(crop(name, value)));
+  return result;
+}
+
+/** The configuration in the `vq_config` of a published model. */
+export function vqConfigOf(published: Readonly<Record<string, unknown>>): VqCodecConfig {
+  const number = (key: string): number => {
+    const value = published[key];
+    if (typeof value !== 'number') throw new ReasongenError({ code: 'BAD_CONFIG', message: `vq_config.${key} is ${JSON.stringify(value)}, not a number` });
+    return value;
+  };
+  const multipliers = published['channel_multiplier'];
+  if (!Array.isArray(multipliers) || !multipliers.every((value): value is number => typeof value === 'number')) {
+    throw new ReasongenError({ code: 'BAD_CONFIG', message: 'vq_config.channel_multiplier is not a list of numbers' });
+  }
+  return {
+    imageSize: number('num_patches') * 2 ** (multipliers.length - 1),
+    baseChannels: number('base_channels'),
+    multipliers,
+    encoderBlocks: multipliers.map(() => number('num_res_blocks')),
+    decoderBlocks: multipliers.map(() => number('num_res_blocks') + 1),
+    attention: 'coarsest',
+    groups: 32,
+    latentChannels: number('latent_channels'),
+    embeddingDimension: number('embed_dim'),
+    codes: number('num_embeddings'),
+  };
+}
+
+function nameInside(name: string): string | undefined {
+  if (name.startsWith(prefix)) return name.slice(prefix.length);
+  if (!name.startsWith(originalPrefix) || name.endsWith('codebook_used')) return undefined;
+  return name
+    .slice(originalPrefix.length)
+    .replace(/^encoder\.conv_blocks\./, 'encoder.down.')
+    .replace(/^decoder\.conv_blocks\./, 'decoder.up.')
+    .replace(/\.res\./, '.block.')
+    .replace(/\.mid\.0\./, '.mid.block_1.')
+    .replace(/\.mid\.1\./, '.mid.attn_1.')
+    .replace(/\.mid\.2\./, '.mid.block_2.');
+}
+
+/** [O, C, y, x] → [O, y, x, C]. */
+function channelsLast(values: Values): Values {
+  const [o = 0, c = 0, height = 0, width = 0] = values.shape;
+  return values.shape.length === 4 ? { shape: [o, height, width, c], data: transposeInner(values.data, o, c, height * width) } : values;
+}
+
+/** [O, y, x, C] → [O, C, y, x]. */
+function channelsFirst(values: Values): Values {
+  const [o = 0, height = 0, width = 0, c = 0] = values.shape;
+  return values.shape.length === 4 ? { shape: [o, c, height, width], data: transposeInner(values.data, o, height * width, c) } : values;
+}
+
+/** [outer, rows, columns] → [outer, columns, rows]. */
+function transposeInner(data: Float32Array, outer: number, rows: number, columns: number): Float32Array {
+  const result = new Float32Array(data.length);
+  let index = 0;
+  for (let o = 0; o < outer; o++)
+    for (let row = 0; row < rows; row++)
+      for (let column = 0; column < columns; column++) result[(o * columns + column) * rows + row] = data[index++] ?? 0;
+  return result;
+}
+
+/** Three channels become four where the device has four; any other difference is left for the loader to report. */
+function pad(values: Values, shape: readonly number[]): Values {
+  const isPadded = values.shape.length === shape.length && values.shape.every((n, axis) => n === shape[axis] || (n === 3 && shape[axis] === 4 && isPictureAxis(axis, shape)));
+  if (!isPadded || sizeOf(values.shape) === sizeOf(shape)) return values;
+  const data = new Float32Array(sizeOf(shape));
+  const [from, to] = [values.shape.at(-1) ?? 1, shape.at(-1) ?? 1];
+  // Rows of the last axis are widened; further rows of the first axis stay zero.
+  for (let row = 0; row * from < values.data.length; row++) data.set(values.data.subarray(row * from, (row + 1) * from), row * to);
+  return { shape, data };
+}
+
+/** The picture's channels come first in conv_out and last in conv_in. */
+function isPictureAxis(axis: number, shape: readonly number[]): boolean {
+  return axis === 0 || axis === shape.length - 1;
+}
+
+function crop(name: string, values: Values): Values {
+  const { shape, data } = values;
+  if (name === 'encoder.conv_in.weight') {
+    const rows = sizeOf(shape) / 4;
+    const cropped = new Float32Array(rows * 3);
+    for (let row = 0; row < rows; row++) cropped.set(data.subarray(row * 4, row * 4 + 3), row * 3);
+    return { shape: [...shape.slice(0, -1), 3], data: cropped };
+  }
+  if (name.startsWith('decoder.conv_out.')) return { shape: [3, ...shape.slice(1)], data: data.slice(0, (data.length / 4) * 3) };
+  return values;
+}

@@ -1,0 +1,88 @@
+/**
+ * Attention within packed segments, without a score matrix: q [N, heads · d], k and v [N, keyValueHeads · d] → [N, heads · d].
+ * Row n sees the keys of its segment up to itself (causal) or all of them. Online softmax; the forward keeps the logarithm of
+ * each row's sum, the backward recomputes the probabilities and gathers: dQ over keys, dK and dV over rows.
+ * d % 4 == 0. On a software adapter tiles of eight rows share what they load by broadcasts; elsewhere a thread serves a row and head.
+ */
+import { grid } from '../autograd/program.ts';
+import type { Tape } from '../autograd/tape.ts';
+import { dimension, type Tensor } from '../tensor/tensor.ts';
+
+/** Of every row: the first row of its segment and the one after the last, u32 [N]; PackedTokens is one. */
+export interface Segments {
+  readonly segmentStart: Tensor;
+  readonly segmentEnd: Tensor;
+}
+
+export interface AttentionOptions {
+  readonly heads: number;
+  /** A divisor of `heads`. */
+  readonly keyValueHeads: number;
+  readonly headDimension: number;
+  readonly causal: boolean;
+  /** 1 / sqrt(headDimension) by default. */
+  readonly scale?: number;
+}
+
+export function attention(tape: Tape, q: Tensor, k: Tensor, v: Tensor, segments: Segments, options: AttentionOptions): Tensor {
+  const { heads, keyValueHeads, headDimension } = options;
+  const rows = dimension(q, 0);
+  refuseMisfits(q, k, v, options);
+  const out = tape.empty('attention', q.shape);
+  const logSum = tape.empty('attention log sums', [rows, heads]);
+  const scale = options.scale ?? 1 / Math.sqrt(headDimension);
+  const causal = options.causal ? 1 : 0;
+  const isTiled = tape.device.hasBroadcastTiles;
+  const constants = isTiled ? { HEAD: headDimension } : { HEAD: headDimension, UNROLL: !tape.device.adapter.isSoftware && headDimension <= 128 };
+  const variant = isTiled ? '-broadcast' : '';
+  const groupsFor = (count: number): [number, number, number] => (isTiled ? grid(Math.ceil(rows / 8) * count) : grid(Math.ceil((rows * count) / 64)));
+  const range = { segment_start: segments.segmentStart, segment_end: segments.segmentEnd };
+  const width = headDimension / 4;
+  const params = { rows, width, heads, kv_heads: keyValueHeads, scale };
+  tape.launch({
+    kernel: `attention/forward${variant}`,
+    constants,
+    bindings: { q, k, v, ...range, out, log_sum: logSum },
+    params: { ...params, causal },
+    groups: groupsFor(heads),
+  });
+  tape.differentiable([q, k, v], out, (dOut, needs) => {
+    const statistics = tape.empty('attention statistics', [rows, heads, 4], 'u32');
+    tape.launch({
+      kernel: 'attention/statistics',
+      bindings: { out, d_out: dOut, log_sum: logSum, ...range, statistics },
+      params: { rows, width, heads, causal },
+      groups: grid(Math.ceil((rows * heads) / 64)),
+    });
+    const read = { q, k, v, d_out: dOut, statistics };
+    const dQ = tape.empty('d queries', q.shape);
+    if (needs[0]) {
+      tape.launch({ kernel: `attention/query-gradient${variant}`, constants, bindings: { ...read, d_q: dQ }, params, groups: groupsFor(heads) });
+    }
+    const dK = tape.empty('d keys', k.shape);
+    const dV = tape.empty('d values', v.shape);
+    if (needs[1] || needs[2]) {
+      tape.launch({
+        kernel: `attention/key-value-gradient${variant}`,
+        constants,
+        bindings: { ...read, segment_end: segments.segmentEnd, d_k: dK, d_v: dV },
+        params: { ...params, causal },
+        groups: groupsFor(keyValueHeads),
+      });
+    }
+    return [dQ, dK, dV];
+  });
+  return out;
+}
+
+function refuseMisfits(q: Tensor, k: Tensor, v: Tensor, { heads, keyValueHeads, headDimension }: AttentionOptions): void {
+  const rows = dimension(q, 0);
+  if (headDimension % 4 !== 0 || heads % keyValueHeads !== 0) {
+    throw new RangeError(`attention: ${heads} heads of ${headDimension} over ${keyValueHeads} key/value heads`);
+  }
+  for (const [tensor, count] of [[q, heads], [k, keyValueHeads], [v, keyValueHeads]] as const) {
+    if (dimension(tensor, 0) !== rows || dimension(tensor, -1) !== count * headDimension) {
+      throw new RangeError(`attention: ${tensor.name} [${tensor.shape}] is not [${rows}, ${count * headDimension}]`);
+    }
+  }
+}

@@ -1,0 +1,102 @@
+/**
+ * A codebook of K vectors compared by direction: latents z[N, D] and codebook[K, D] are both normalised to length one.
+ * `quantise` is the training form: codes, their vectors, and the loss |q - sg z|² + commitment · |sg q - z|² averaged over rows.
+ * Backward: the gradient of the quantised value passes straight to the normalised latent; the two terms of the loss go to the
+ * codebook and to the latent; both through their normalisation. D % 4 == 0, at most 32.
+ */
+import { grid } from '../autograd/program.ts';
+import type { Tape } from '../autograd/tape.ts';
+import { dimension, sizeOf, type Tensor } from '../tensor/tensor.ts';
+
+export interface QuantiseOptions {
+  /** Weight of the loss in what is differentiated; 1 by default. */
+  readonly weight?: number;
+  /** 0.25 by default. */
+  readonly commitment?: number;
+}
+
+export interface Quantised {
+  /** f32, the shape of the latent: the normalised vectors of the codes. */
+  readonly out: Tensor;
+  /** u32 [N] */
+  readonly codes: Tensor;
+  /** f32 [N] loss of each row, unweighted. */
+  readonly losses: Tensor;
+  /** f32 [N, D] normalised latent. */
+  readonly latent: Tensor;
+}
+
+/** Rows of length one, and their former lengths. */
+export function normaliseRows(tape: Tape, rows: Tensor): { normal: Tensor; length: Tensor } {
+  const size = dimension(rows, -1);
+  const count = sizeOf(rows.shape) / size;
+  if (size % 4 !== 0 || size > 32) throw new RangeError(`${rows.name} [${rows.shape}]: code vectors have 4, 8, … 32 values`);
+  const normal = tape.empty(`${rows.name} normalised`, [count, size]);
+  const length = tape.empty(`${rows.name} length`, [count]);
+  tape.launch({ kernel: 'codebook/normalise', bindings: { rows, normal, length }, params: { rows: count, dimension: size }, groups: grid(Math.ceil(count / 64)) });
+  return { normal, length };
+}
+
+/** u32 [N]: the code of largest cosine, the lowest index among equals. Both sides normalised by the caller. */
+export function assignCodes(tape: Tape, latent: Tensor, codebook: Tensor): Tensor {
+  const [rows, size] = [dimension(latent, 0), dimension(latent, 1)];
+  const codes = tape.empty('codes', [rows], 'u32');
+  tape.launch({
+    kernel: 'codebook/assign',
+    bindings: { z: latent, codebook, codes },
+    params: { rows, codes: dimension(codebook, 0), dimension: size },
+    groups: grid(Math.ceil(rows / 64)),
+  });
+  return codes;
+}
+
+/** f32 [N, D]: the codebook's rows at u32 codes [N]. */
+export function lookUpCodes(tape: Tape, codes: Tensor, codebook: Tensor): Tensor {
+  const [rows, size] = [dimension(codes, 0), dimension(codebook, 1)];
+  const out = tape.empty('code vectors', [rows, size]);
+  tape.launch({
+    kernel: 'codebook/lookup',
+    bindings: { codes, codebook, out },
+    params: { rows, codes: dimension(codebook, 0), dimension: size },
+    groups: grid(Math.ceil((rows * size) / 256)),
+  });
+  return out;
+}
+
+export function quantise(tape: Tape, z: Tensor, codebook: Tensor, options: QuantiseOptions = {}): Quantised {
+  const { weight = 1, commitment = 0.25 } = options;
+  const size = dimension(codebook, 1);
+  if (dimension(z, -1) !== size) throw new RangeError(`quantise: ${z.name} [${z.shape}] does not fit ${codebook.name} [${codebook.shape}]`);
+  const { normal: latent, length } = normaliseRows(tape, z);
+  const { normal, length: codeLength } = normaliseRows(tape, codebook);
+  const rows = dimension(latent, 0);
+  const groups = grid(Math.ceil(rows / 64));
+  const codes = assignCodes(tape, latent, normal);
+  const quantised = lookUpCodes(tape, codes, normal);
+  const losses = tape.empty('quantisation losses', [rows]);
+  tape.launch({ kernel: 'codebook/loss', bindings: { z: latent, quantised, losses }, params: { rows, dimension: size, commitment }, groups });
+  const out = { ...quantised, shape: z.shape };
+  tape.differentiable([z, codebook], out, (dOut, needs) => {
+    const factor = (2 * weight) / rows;
+    const dCodebook = tape.gradientOf(codebook);
+    if (dCodebook !== undefined) {
+      const count = dimension(codebook, 0);
+      tape.launch({
+        kernel: 'codebook/code-gradient',
+        bindings: { codes, z: latent, normal, length: codeLength, d_codebook: dCodebook },
+        params: { rows, codes: count, dimension: size, factor },
+        groups: grid(Math.ceil(count / 64)),
+      });
+    }
+    if (!needs[0]) return [];
+    const dLatent = tape.empty(`d ${z.name}`, z.shape);
+    tape.launch({
+      kernel: 'codebook/latent-gradient',
+      bindings: { d_out: dOut, z: latent, quantised, length, d_latent: dLatent },
+      params: { rows, dimension: size, factor: factor * commitment },
+      groups,
+    });
+    return [dLatent];
+  });
+  return { out, codes, losses, latent };
+}

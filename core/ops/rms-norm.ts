@@ -1,0 +1,46 @@
+/**
+ * x [..., D], weight [D] → x / sqrt(mean(x²) + ε) · weight over the last axis; D % 4 == 0.
+ * Backward: kernels/rms-norm; the weight's gradient is summed in blocks of 32 rows, then over the blocks.
+ */
+import { grid } from '../autograd/program.ts';
+import type { Tape } from '../autograd/tape.ts';
+import { dimension, sizeOf, type Tensor } from '../tensor/tensor.ts';
+import { subgroupLanes } from './row-groups.ts';
+
+export function rmsNorm(tape: Tape, x: Tensor, weight: Tensor, epsilon: number): Tensor {
+  const columns = dimension(x, -1);
+  const rows = sizeOf(x.shape) / columns;
+  const width = columns / 4;
+  if (columns % 4 !== 0 || sizeOf(weight.shape) !== columns) {
+    throw new RangeError(`rmsNorm: ${x.name} [${x.shape}] with ${weight.name} [${weight.shape}]: needs equal widths, a multiple of 4`);
+  }
+  const out = tape.empty(`${weight.name} out`, x.shape);
+  const scale = tape.empty(`${weight.name} scale`, [rows]);
+  const lanes = subgroupLanes(tape.device);
+  const variant = lanes === undefined ? '-portable' : '';
+  const constants = lanes === undefined ? {} : { LANES: lanes };
+  const groups = grid(Math.ceil((rows * (lanes ?? 1)) / 64));
+  tape.launch({ kernel: `rms-norm/forward${variant}`, constants, bindings: { x, weight, out, scale }, params: { rows, width, epsilon }, groups });
+  tape.differentiable([x, weight], out, (dOut, needs) => {
+    const dWeight = tape.gradientOf(weight);
+    if (dWeight !== undefined) weightGradient(tape, x, scale, dOut, dWeight, rows, columns);
+    if (!needs[0]) return [undefined, undefined];
+    const dX = tape.empty(`d ${weight.name} in`, x.shape);
+    tape.launch({ kernel: `rms-norm/input-gradient${variant}`, constants, bindings: { x, weight, scale, d_out: dOut, d_x: dX }, params: { rows, width }, groups });
+    return [dX, undefined];
+  });
+  return out;
+}
+
+function weightGradient(tape: Tape, x: Tensor, scale: Tensor, dOut: Tensor, dWeight: Tensor, rows: number, columns: number): void {
+  const blocks = Math.ceil(rows / 32);
+  const width = columns / 4;
+  const partial = tape.empty(`${dWeight.name} blocks`, [blocks, columns]);
+  tape.launch({
+    kernel: 'rms-norm/weight-gradient',
+    bindings: { x, scale, d_out: dOut, partial },
+    params: { rows, width, blocks },
+    groups: grid(Math.ceil((blocks * width) / 64)),
+  });
+  tape.launch({ kernel: 'linear/bias-gradient', bindings: { d_out: partial, d_bias: dWeight }, params: { rows: blocks, columns }, groups: [Math.ceil(columns / 64), 1, 1] });
+}

@@ -1,0 +1,93 @@
+/**
+ * Sampling on the device: one launch draws a token for every row, notes it with its log-probability and entropy, and
+ * leaves what the next decode step is fed. Nothing comes back to the host. The rule is in `kernels/sample/sample.wgsl`.
+ */
+import { grid } from '../autograd/program.ts';
+import type { Tape } from '../autograd/tape.ts';
+import type { Device } from '../gpu/device.ts';
+import { dimension, type Tensor } from '../tensor/tensor.ts';
+
+/** How one kind of token is drawn. */
+export interface SamplingRule {
+  /** 0 takes the likeliest token (log-probability and entropy are then 0: nothing is left to chance). */
+  readonly temperature: number;
+  /** Only the k likeliest tokens; 0 for all. Ties at the border are kept. */
+  readonly topK: number;
+  /** Only the likeliest tokens that together hold this probability, in (0, 1]; 1 for all. Applied after top k. */
+  readonly topP: number;
+  /** w in u + w (c - u); read only where the step was recorded with guidance. */
+  readonly guidance?: number;
+}
+
+/** The rule on the device, changeable between replays. */
+export interface SamplingSettings {
+  readonly tensor: Tensor;
+  set(seed: number, rule: SamplingRule): void;
+}
+
+/** Why a token was put there instead of drawn. */
+export const forcedByBudget = 1;
+export const forcedByEnd = 2;
+
+/** Rows that are being written, R of them; with guidance another R follow that are fed the same tokens. */
+export interface SamplingState {
+  /** u32 [R, 4]: key, length (tokens so far), done, last position a text token may take. */
+  readonly rows: Tensor;
+  /** u32 [R, capacity, 4] by position: token, forced, bits of log-probability, bits of entropy. */
+  readonly trace: Tensor;
+  /** u32 [R or 2R]: the token to feed next and its position. */
+  readonly current: Tensor;
+  readonly positions: Tensor;
+}
+
+export interface SampleOptions {
+  readonly phase: 'text' | 'image';
+  /** Logits are [2R, V]: conditional rows, then unconditional ones. */
+  readonly guided: boolean;
+  readonly imageStart: number;
+  /** A text token that ends the text as the image start does. */
+  readonly end?: number;
+  /** Threads that share a row, a power of two up to 64; by default 1 on a software adapter and 64 elsewhere. */
+  readonly lanes?: number;
+}
+
+/** The two words a seed becomes: low and high half of an integer up to 2^53. */
+export function seedWords(seed: number): readonly [number, number] {
+  if (!Number.isSafeInteger(seed) || seed < 0) throw new RangeError(`a seed is an integer from 0 to 2^53 - 1, not ${seed}`);
+  return [seed % 2 ** 32, Math.floor(seed / 2 ** 32)];
+}
+
+export function createSamplingSettings(device: Device, name: string): SamplingSettings {
+  const tensor = device.tensor(name, [6], 'u32');
+  return {
+    tensor,
+    set(seed, rule) {
+      const { temperature, topK, topP, guidance = 1 } = rule;
+      if (!(temperature >= 0 && Number.isFinite(temperature))) throw new RangeError(`temperature is ${temperature}; it must be 0 or more`);
+      if (!(Number.isInteger(topK) && topK >= 0)) throw new RangeError(`top k is ${topK}; it must be a whole number, 0 for all`);
+      if (!(topP > 0 && topP <= 1)) throw new RangeError(`top p is ${topP}; it must be above 0 and at most 1`);
+      if (!Number.isFinite(guidance)) throw new RangeError(`guidance is ${guidance}`);
+      const [temperatureBits = 0, topPBits = 0, guidanceBits = 0] = new Uint32Array(Float32Array.of(temperature, topP, guidance).buffer);
+      device.write(tensor, Uint32Array.of(...seedWords(seed), topK, temperatureBits, topPBits, guidanceBits));
+    },
+  };
+}
+
+/** Draws the next token of every row from logits f32 [R, V] ([2R, V] with guidance); rows that are done stay as they are. */
+export function sample(tape: Tape, logits: Tensor, state: SamplingState, settings: SamplingSettings, options: SampleOptions): void {
+  const { phase, guided, imageStart, end } = options;
+  const rows = dimension(state.rows, 0);
+  const fed = guided ? 2 * rows : rows;
+  if (dimension(logits, 0) !== fed || dimension(state.current, 0) < fed) {
+    throw new RangeError(`sampling ${rows} rows${guided ? ' with guidance' : ''} from ${logits.name} [${logits.shape}]`);
+  }
+  const LANES = options.lanes ?? (tape.device.adapter.isSoftware ? 1 : 64);
+  const THREADS = Math.max(16, LANES);
+  tape.launch({
+    kernel: 'sample/sample',
+    constants: { LANES, THREADS, GUIDED: guided, TEXT: phase === 'text' },
+    bindings: { logits, settings: settings.tensor, row_state: state.rows, trace: state.trace, current: state.current, positions: state.positions },
+    params: { rows, vocabulary: dimension(logits, 1), capacity: dimension(state.trace, 1), image_start: imageStart, end: end ?? 0xffffffff },
+    groups: grid(Math.ceil((rows * LANES) / THREADS)),
+  });
+}

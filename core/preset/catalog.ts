@@ -1,0 +1,115 @@
+import type { Component, Plugin, Slot, SlotDeclaration } from '../contracts/slots.ts';
+import { ReasongenError, suggest } from '../errors.ts';
+
+/** The slots the runtime knows by itself, in the order in which a preset lists them. */
+export const builtInSlots: readonly SlotDeclaration[] = [
+  { slot: 'dataset', key: 'dataset', many: false, summary: 'examples, prompts and codec images' },
+  { slot: 'tokenizer', key: 'tokenizer', many: false, summary: 'text to ids and back' },
+  { slot: 'imageTokenizer', key: 'imageTokenizer', many: false, summary: 'images to codes and back' },
+  { slot: 'backbone', key: 'backbone', many: false, summary: 'the autoregressive model' },
+  { slot: 'optimizer', key: 'optimizer', many: false, summary: 'turns gradients into new weights' },
+  { slot: 'reward', key: 'rewards', many: true, summary: 'judges of drawings that training maximises' },
+  { slot: 'benchmark', key: 'benchmarks', many: true, summary: 'fixed prompts with a pass/fail verdict' },
+  { slot: 'extension', key: 'extensions', many: true, summary: 'handlers for the hooks of a run' },
+  { slot: 'recipe', key: 'recipe', many: false, summary: 'the program of the run' },
+];
+
+/** Every slot and every component of the loaded plugins. */
+export interface Catalog {
+  readonly plugins: readonly Plugin[];
+  readonly slots: readonly SlotDeclaration[];
+  component<Name extends Slot>(slot: Name, name: string): Component<Name> | undefined;
+  /** The components of a slot, by name. */
+  components(slot: Slot): readonly Component[];
+  pluginOf(component: Component): string;
+}
+
+/** A plugin and what the preset or the tree calls it, for messages. */
+export interface LoadedPlugin {
+  readonly plugin: Plugin;
+  readonly source: string;
+  /** Where it is named. */
+  readonly place: string;
+}
+
+/** Two plugins, slots or components of one name are problems; the first stays. */
+export function createCatalog(loaded: readonly LoadedPlugin[], problems: ReasongenError[]): Catalog {
+  const sources = new Map<string, string>();
+  const places = new Map<string, string>();
+  const slots = new Map<string, SlotDeclaration>(builtInSlots.map((slot) => [slot.slot, slot]));
+  const keys = new Set([...builtInSlots.map((slot) => slot.key), 'name', 'description', 'seed', 'extends', 'plugins', 'stages']);
+  const kept: Plugin[] = [];
+  for (const { plugin, source, place } of loaded) {
+    const other = sources.get(plugin.name);
+    if (other !== undefined) {
+      problems.push(
+        new ReasongenError({
+          code: 'DUPLICATE_PLUGIN',
+          message: `two plugins are called "${plugin.name}": ${other} and ${source}`,
+          place,
+          cure: 'rename one of them, or name only one in `plugins`',
+        }),
+      );
+      continue;
+    }
+    sources.set(plugin.name, source);
+    places.set(plugin.name, place);
+    kept.push(plugin);
+    for (const slot of plugin.slots ?? []) {
+      if (slots.has(slot.slot) || keys.has(slot.key)) {
+        problems.push(
+          new ReasongenError({
+            code: 'DUPLICATE_SLOT',
+            message: `plugin "${plugin.name}" adds slot "${slot.slot}" under the key "${slot.key}", which exists already`,
+            place,
+          }),
+        );
+        continue;
+      }
+      slots.set(slot.slot, slot);
+      keys.add(slot.key);
+    }
+  }
+
+  const components = new Map<string, Map<string, Component>>([...slots.keys()].map((slot) => [slot, new Map()]));
+  const owners = new Map<Component, string>();
+  for (const plugin of kept) {
+    const place = places.get(plugin.name);
+    for (const component of plugin.provides) {
+      const inSlot = components.get(component.slot);
+      const other = inSlot?.get(component.name);
+      if (inSlot === undefined) {
+        problems.push(
+          new ReasongenError({
+            code: 'UNKNOWN_SLOT',
+            message: `plugin "${plugin.name}" provides "${component.name}" for a slot "${component.slot}" that does not exist`,
+            place,
+            cure: suggest(component.slot, [...slots.keys()]),
+          }),
+        );
+      } else if (other !== undefined) {
+        problems.push(
+          new ReasongenError({
+            code: 'DUPLICATE_COMPONENT',
+            message: `plugins "${owners.get(other)}" and "${plugin.name}" both provide ${component.slot} "${component.name}"`,
+            place,
+            cure: 'rename one of them',
+          }),
+        );
+      } else {
+        inSlot.set(component.name, component);
+        owners.set(component, plugin.name);
+      }
+    }
+  }
+
+  return {
+    plugins: kept,
+    slots: [...slots.values()],
+    // Filed under its slot above, which is what its type says.
+    component: <Name extends Slot>(slot: Name, name: string) =>
+      components.get(slot)?.get(name) as Component<Name> | undefined,
+    components: (slot) => [...(components.get(slot)?.values() ?? [])].sort((a, b) => (a.name < b.name ? -1 : 1)),
+    pluginOf: (component) => owners.get(component) ?? '',
+  };
+}

@@ -1,0 +1,224 @@
+import type { ComponentChoice, Origin, Preset } from '../contracts/preset.ts';
+import type { Slot, SlotDeclaration } from '../contracts/slots.ts';
+import { ReasongenError, suggest } from '../errors.ts';
+import type { Catalog } from './catalog.ts';
+import { type Located, type LocatedMap, place } from './located.ts';
+import { asComponent, unknownKey } from './merge.ts';
+import { checkOptions, type Stages } from './options.ts';
+
+/** Keys of a preset that are not slots. */
+export const plainKeys = ['name', 'description', 'seed', 'extends', 'plugins'] as const;
+
+/** Turns a merged preset into a checked, frozen one. Everything wrong goes to `problems`; then the result is unusable. */
+export function checkPreset(
+  tree: LocatedMap,
+  file: string,
+  plugins: readonly string[],
+  catalog: Catalog,
+  stages: Stages,
+  problems: ReasongenError[],
+): Preset {
+  const known = [...plainKeys, ...catalog.slots.map((slot) => slot.key)];
+  for (const [key, entry] of tree.entries) {
+    // `--set steps=50` is short for an option of the recipe, so a slip may have meant one.
+    const meant = entry.key.kind === 'set' ? [...known, ...recipeOptions(tree, catalog)] : known;
+    if (!known.includes(key)) problems.push(unknownKey(entry, `${key} is not a key of a preset`, key, meant));
+  }
+  const description = tree.entries.get('description')?.value;
+  if (description !== undefined && !(description.kind === 'scalar' && typeof description.value === 'string')) {
+    problems.push(wrongType('description', 'a text', description));
+  }
+  const components: Record<string, readonly ComponentChoice[]> = {};
+  for (const slot of catalog.slots) {
+    const node = tree.entries.get(slot.key)?.value;
+    const isEmpty = node === undefined || (node.kind === 'scalar' && node.value === null);
+    components[slot.slot] = isEmpty ? [] : checkSlot(slot, node, catalog, stages, problems);
+  }
+  checkNeeds(tree, components, catalog, problems);
+  const preset: Preset = {
+    name: readName(tree, file, problems),
+    seed: readSeed(tree, problems),
+    file,
+    plugins,
+    components,
+  };
+  return deepFreeze(preset);
+}
+
+/** Names of the options of the recipe a preset names; none when it names none that exists. */
+export function recipeOptions(tree: LocatedMap, catalog: Catalog): string[] {
+  const written = tree.entries.get('recipe')?.value;
+  const use = written?.kind === 'map' ? written.entries.get('use')?.value : written;
+  const recipe = use?.kind === 'scalar' ? catalog.component('recipe', String(use.value)) : undefined;
+  return recipe === undefined ? [] : Object.keys(recipe.options.shape);
+}
+
+/** Freezes plain data; leaves other objects (typed arrays, instances) alone. */
+export function deepFreeze<Value>(value: Value): Value {
+  if (typeof value !== 'object' || value === null || Object.isFrozen(value)) return value;
+  const prototype: unknown = Object.getPrototypeOf(value);
+  if (prototype !== Object.prototype && prototype !== Array.prototype && prototype !== null) return value;
+  for (const part of Object.values(value)) deepFreeze(part);
+  return Object.freeze(value);
+}
+
+function checkSlot(
+  slot: SlotDeclaration,
+  node: Located,
+  catalog: Catalog,
+  stages: Stages,
+  problems: ReasongenError[],
+): ComponentChoice[] {
+  if (!slot.many) return checkComponent(slot, node, slot.key, catalog, stages, problems) ?? [];
+  if (node.kind !== 'list') {
+    problems.push(wrongType(slot.key, 'a list of components', node));
+    return [];
+  }
+  const names = new Set<string>();
+  return node.items.flatMap((item, index) => {
+    const [choice] = checkComponent(slot, item, `${slot.key}[${index}]`, catalog, stages, problems) ?? [];
+    if (choice === undefined) return [];
+    if (names.has(choice.name)) {
+      problems.push(
+        new ReasongenError({
+          code: 'DUPLICATE_NAME',
+          message: `two ${slot.key} are called "${choice.name}"`,
+          place: place(item.origin),
+          cure: 'give one of them another `name`',
+        }),
+      );
+    }
+    names.add(choice.name);
+    return [choice];
+  });
+}
+
+function checkComponent(
+  slot: SlotDeclaration,
+  written: Located,
+  path: string,
+  catalog: Catalog,
+  stages: Stages,
+  problems: ReasongenError[],
+): [ComponentChoice] | undefined {
+  const node = asComponent(written);
+  const known = catalog.components(slot.slot).map((component) => component.name);
+  const use = node.kind === 'map' ? node.entries.get('use')?.value : undefined;
+  if (node.kind !== 'map' || use?.kind !== 'scalar' || typeof use.value !== 'string') {
+    problems.push(
+      new ReasongenError({
+        code: 'MISSING_USE',
+        message: `${path} does not say which component to \`use\``,
+        place: place((use ?? node).origin),
+        cure: `write \`use: NAME\`; there is: ${known.join(', ') || 'none'}`,
+      }),
+    );
+    return undefined;
+  }
+  const component = catalog.component(slot.slot, use.value);
+  if (component === undefined) {
+    problems.push(
+      new ReasongenError({
+        code: 'UNKNOWN_COMPONENT',
+        message: `${path}: there is no ${slot.slot} "${use.value}"`,
+        place: place(use.origin),
+        cure: suggest(use.value, known),
+      }),
+    );
+    return undefined;
+  }
+  const before = problems.length;
+  const rest = new Map(node.entries);
+  rest.delete('use');
+  const name = slot.many ? takeText(rest, 'name', path, problems) : undefined;
+  const weight = slot.slot === 'reward' ? takeNumber(rest, 'weight', path, problems) : undefined;
+  const options = checkOptions(component, { ...node, entries: rest }, path, stages, problems);
+  if (options === undefined || problems.length > before) return undefined;
+  return [{ slot: slot.slot, use: use.value, name: name ?? use.value, weight: weight ?? 1, options }];
+}
+
+function takeText(entries: Map<string, { value: Located }>, key: string, path: string, problems: ReasongenError[]): string | undefined {
+  const value = entries.get(key)?.value;
+  entries.delete(key);
+  if (value === undefined) return undefined;
+  if (value.kind === 'scalar' && typeof value.value === 'string' && value.value !== '') return value.value;
+  problems.push(wrongType(`${path}.${key}`, 'a text', value));
+  return undefined;
+}
+
+function takeNumber(entries: Map<string, { value: Located }>, key: string, path: string, problems: ReasongenError[]): number | undefined {
+  const value = entries.get(key)?.value;
+  entries.delete(key);
+  if (value === undefined) return undefined;
+  if (value.kind === 'scalar' && typeof value.value === 'number' && Number.isFinite(value.value)) return value.value;
+  problems.push(wrongType(`${path}.${key}`, 'a finite number', value));
+  return undefined;
+}
+
+/** Every component may ask that other slots are filled. */
+function checkNeeds(
+  tree: LocatedMap,
+  components: Readonly<Record<string, readonly ComponentChoice[]>>,
+  catalog: Catalog,
+  problems: ReasongenError[],
+): void {
+  const asked = new Set<Slot>();
+  for (const choice of Object.values(components).flat()) {
+    for (const need of catalog.component(choice.slot as Slot, choice.use)?.needs ?? []) {
+      const slot = catalog.slots.find((each) => each.slot === need);
+      // A slot that is written but wrong has been reported already.
+      const isWritten = slot !== undefined && isFilled(tree.entries.get(slot.key)?.value);
+      if (isWritten || asked.has(need)) continue;
+      asked.add(need);
+      const key = slot?.key ?? need;
+      problems.push(
+        new ReasongenError({
+          code: 'MISSING_COMPONENT',
+          message: `\`${key}\` is missing: ${choice.slot} "${choice.use}" needs it`,
+          place: place(tree.origin),
+          cure: `add \`${key}:\` with one of: ${catalog.components(need).map((component) => component.name).join(', ') || 'none'}`,
+        }),
+      );
+    }
+  }
+  if (tree.entries.has('recipe')) return;
+  problems.push(
+    new ReasongenError({
+      code: 'MISSING_COMPONENT',
+      message: '`recipe` is missing: a preset needs a program to run',
+      place: place(tree.origin),
+      cure: `add \`recipe:\` with one of: ${catalog.components('recipe').map((component) => component.name).join(', ') || 'none'}`,
+    }),
+  );
+}
+
+function isFilled(node: Located | undefined): boolean {
+  if (node === undefined) return false;
+  return node.kind === 'list' ? node.items.length > 0 : node.kind === 'map' || node.value !== null;
+}
+
+function readName(tree: LocatedMap, file: string, problems: ReasongenError[]): string {
+  const node = tree.entries.get('name')?.value;
+  if (node === undefined) return (file.split('/').at(-1) ?? file).replace(/\.ya?ml$/, '');
+  // The name becomes part of paths.
+  if (node.kind === 'scalar' && typeof node.value === 'string' && /^[A-Za-z0-9][\w.-]*$/.test(node.value)) return node.value;
+  problems.push(wrongType('name', 'a text of letters, digits, hyphens, dots and underscores', node));
+  return '';
+}
+
+function readSeed(tree: LocatedMap, problems: ReasongenError[]): number {
+  const node = tree.entries.get('seed')?.value;
+  if (node === undefined) return defaultSeed;
+  if (node.kind === 'scalar' && Number.isInteger(node.value) && Number(node.value) >= 0 && Number(node.value) < 2 ** 32) {
+    return Number(node.value);
+  }
+  problems.push(wrongType('seed', 'a whole number from 0 to 4294967295', node));
+  return defaultSeed;
+}
+
+/** The seed of a preset that names none. */
+export const defaultSeed = 1;
+
+export function wrongType(path: string, expected: string, node: { readonly origin: Origin }): ReasongenError {
+  return new ReasongenError({ code: 'BAD_OPTION', message: `${path} must be ${expected}`, place: place(node.origin) });
+}

@@ -1,0 +1,72 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { basename, dirname, relative, resolve } from 'node:path';
+import { ReasongenError, suggest } from '../errors.ts';
+import { type Located, type LocatedMap, parseLocated, place } from './located.ts';
+
+/** The file and everything it extends, each a map, the ones to be overridden first. `named` is where the file is named. */
+export function readPresetFiles(file: string, named: Located | undefined, problems: ReasongenError[]): LocatedMap[] {
+  return readChain(resolve(file), named, [], problems);
+}
+
+function readChain(file: string, named: Located | undefined, open: readonly string[], problems: ReasongenError[]): LocatedMap[] {
+  const at = named && place(named.origin);
+  if (open.includes(file)) {
+    const circle = [...open.slice(open.indexOf(file)), file].map((each) => basename(each)).join(' → ');
+    problems.push(new ReasongenError({ code: 'EXTENDS_ITSELF', message: `presets extend each other in a circle: ${circle}`, place: at }));
+    return [];
+  }
+  const tree = readMap(file, at, problems);
+  if (tree === undefined) return [];
+  const bases = listOf(tree.entries.get('extends')?.value, 'extends', problems);
+  return [
+    ...bases.flatMap((base) => readChain(resolve(dirname(file), base.text), base.node, [...open, file], problems)),
+    tree,
+  ];
+}
+
+/** One preset file as a map. `at` is where it is named. */
+function readMap(file: string, at: string | undefined, problems: ReasongenError[]): LocatedMap | undefined {
+  let text: string;
+  try {
+    text = readFileSync(file, 'utf8');
+  } catch (cause) {
+    problems.push(
+      new ReasongenError({
+        code: 'PRESET_NOT_FOUND',
+        message: `no preset can be read at ${relative(process.cwd(), file) || file}`,
+        place: at,
+        cure: suggestFile(file),
+        cause,
+      }),
+    );
+    return undefined;
+  }
+  const tree = parseLocated(text, file, problems);
+  if (tree === undefined || tree.kind === 'map') return tree;
+  problems.push(new ReasongenError({ code: 'BAD_PRESET', message: 'a preset is a map of keys and values', place: place(tree.origin) }));
+  return undefined;
+}
+
+function suggestFile(file: string): string | undefined {
+  try {
+    const names = readdirSync(dirname(file)).filter((name) => /\.ya?ml$/.test(name));
+    return names.length === 0 ? undefined : suggest(basename(file), names);
+  } catch {
+    return 'the folder does not exist either';
+  }
+}
+
+/** A list of texts, each with its node; a single text counts as a list of one. */
+export function listOf(
+  node: Located | undefined,
+  key: string,
+  problems: ReasongenError[],
+): { readonly text: string; readonly node: Located }[] {
+  if (node === undefined || (node.kind === 'scalar' && node.value === null)) return [];
+  const items = node.kind === 'list' ? node.items : [node];
+  return items.flatMap((item) => {
+    if (item.kind === 'scalar' && typeof item.value === 'string' && item.value !== '') return [{ text: item.value, node: item }];
+    problems.push(new ReasongenError({ code: 'BAD_OPTION', message: `${key} must be a list of texts`, place: place(item.origin) }));
+    return [];
+  });
+}

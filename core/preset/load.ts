@@ -1,0 +1,250 @@
+import { basename, dirname, resolve } from 'node:path';
+import type { Preset } from '../contracts/preset.ts';
+import { ProblemsError, ReasongenError, suggest } from '../errors.ts';
+import { builtInSlots, type Catalog, createCatalog, type LoadedPlugin } from './catalog.ts';
+import { checkPreset, plainKeys, recipeOptions, wrongType } from './check.ts';
+import { listOf, readPresetFiles } from './files.ts';
+import { type Located, type LocatedMap, place } from './located.ts';
+import { applySetting, mergePresets, parseSetting, type Setting, unknownKey } from './merge.ts';
+import { loadBuiltInPlugins, loadNamedPlugin, pluginIdentity, type PluginReference } from './plugins.ts';
+import type { Stages } from './options.ts';
+
+/** A preset ready to run. A chain has several stages, any other preset one. */
+export interface LoadedPreset {
+  readonly name: string;
+  readonly file: string;
+  readonly isChain: boolean;
+  readonly stages: readonly Stage[];
+  readonly catalog: Catalog;
+}
+
+export interface Stage {
+  readonly name: string;
+  readonly preset: Preset;
+  /** The merged text with the place of every value, for `show`. */
+  readonly tree: LocatedMap;
+}
+
+export interface LoadOptions {
+  /** Texts of `--set`, `path=value`. In a chain the path starts with the name of a stage. */
+  readonly settings?: readonly string[];
+  /** Directory that holds the run directories of the stages; `stage:NAME` resolves into it. Left out by `check`. */
+  readonly runDirectory?: string;
+  /** Instead of the plugins in the tree. */
+  readonly builtIn?: readonly LoadedPlugin[];
+}
+
+/** Reads, merges and checks a preset and loads its plugins. Throws one `ProblemsError` with all that is wrong. */
+export async function loadPreset(file: string, options: LoadOptions = {}): Promise<LoadedPreset> {
+  const problems: ReasongenError[] = [];
+  const absolute = resolve(file);
+  const settings = (options.settings ?? []).flatMap((text) => parseSetting(text, problems) ?? []);
+  const files = readPresetFiles(absolute, undefined, problems);
+  const main = files.at(-1);
+  if (main === undefined || main.origin.source !== absolute) throw new ProblemsError(problems);
+
+  const isChain = main.entries.has('stages');
+  const drafts = isChain
+    ? draftStages(main, absolute, settings, problems)
+    : [{ name: '', file: absolute, files, settings, isWhole: problems.length === 0 }];
+  const catalog = await loadCatalog(drafts, options.builtIn, problems);
+  const stages = drafts.map((draft, index): Stage => {
+    const own: ReasongenError[] = [];
+    const tree = merge(draft, catalog, own);
+    const plugins = references(tree, own).map(pluginIdentity);
+    const preset = checkPreset(tree, draft.file, plugins, catalog, earlierStages(drafts, index, options.runDirectory), own);
+    problems.push(...own.filter(({ code }) => draft.isWhole || !['MISSING_COMPONENT', 'MISSING_OPTION', 'MISSING_USE'].includes(code)));
+    return { name: draft.name || preset.name, preset, tree };
+  });
+  if (problems.length > 0) throw new ProblemsError(inOrder(unique(problems)));
+  const name = isChain ? chainName(main, absolute) : (stages[0]?.name ?? '');
+  return { name, file: absolute, isChain, stages, catalog };
+}
+
+/** The built-in plugins and those named, relative to the current directory; for `describe` without a preset. */
+export async function loadCatalogOf(names: readonly string[]): Promise<Catalog> {
+  const problems: ReasongenError[] = [];
+  const builtIn = await loadBuiltInPlugins(problems);
+  const origin = { kind: 'set', source: '--plugin', line: 0, column: 0 } as const;
+  const named = await Promise.all(names.map((specifier) => loadNamedPlugin({ specifier, origin }, problems)));
+  const catalog = createCatalog([...builtIn, ...named.flatMap((plugin) => plugin ?? [])], problems);
+  if (problems.length > 0) throw new ProblemsError(problems);
+  return catalog;
+}
+
+/** A stage before its plugins are known. */
+interface Draft {
+  readonly name: string;
+  readonly file: string;
+  readonly files: readonly LocatedMap[];
+  readonly settings: readonly Setting[];
+  /** False when a part could not be read: what seems missing then may stand there. */
+  readonly isWhole: boolean;
+}
+
+async function loadCatalog(
+  drafts: readonly Draft[],
+  builtIn: readonly LoadedPlugin[] | undefined,
+  problems: ReasongenError[],
+): Promise<Catalog> {
+  const loaded = builtIn ?? (await loadBuiltInPlugins(problems));
+  // Only `plugins` is read here, which no plugin can change; the mistakes in it are reported by the merge that follows.
+  const wanted = new Map<string, PluginReference>();
+  for (const draft of drafts) {
+    for (const reference of references(mergeFiles(draft, builtInSlots), [])) wanted.set(pluginIdentity(reference), reference);
+  }
+  const named = await Promise.all([...wanted.values()].map((reference) => loadNamedPlugin(reference, problems)));
+  return createCatalog([...loaded, ...named.flatMap((plugin) => plugin ?? [])], problems);
+}
+
+function references(tree: LocatedMap, problems: ReasongenError[]): PluginReference[] {
+  return listOf(tree.entries.get('plugins')?.value, 'plugins', problems).map(({ text, node }) => ({
+    specifier: text,
+    origin: node.origin,
+  }));
+}
+
+function mergeFiles(draft: Draft, slots: Catalog['slots']): LocatedMap {
+  const [first, ...rest] = draft.files;
+  const origin = { kind: 'file', source: draft.file, line: 1, column: 1 } as const;
+  const start: LocatedMap = first ?? { kind: 'map', origin, entries: new Map() };
+  const merged = rest.reduce((under, over) => mergePresets(under, over, slots), start);
+  return draft.settings
+    .filter((setting) => setting.path[0] === 'plugins')
+    .reduce((tree, setting) => applySetting(tree, setting, slots, []), merged);
+}
+
+function merge(draft: Draft, catalog: Catalog, problems: ReasongenError[]): LocatedMap {
+  return draft.settings.reduce(
+    (tree, setting) => applySetting(tree, lengthen(setting, tree, catalog), catalog.slots, problems),
+    mergeFiles({ ...draft, settings: [] }, catalog.slots),
+  );
+}
+
+/** `steps=50` stands for `recipe.steps=50` when `steps` is an option of the recipe and no key of a preset. */
+function lengthen(setting: Setting, tree: LocatedMap, catalog: Catalog): Setting {
+  const [key = ''] = setting.path;
+  if (plainKeys.some((each) => each === key) || catalog.slots.some((slot) => slot.key === key)) return setting;
+  return recipeOptions(tree, catalog).includes(key) ? { ...setting, path: ['recipe', ...setting.path] } : setting;
+}
+
+const chainKeys = ['name', 'description', 'seed', 'stages'];
+
+/** The stages of a chain: files named by `stages`, each with the settings of the chain and of the command line. */
+function draftStages(chain: LocatedMap, file: string, settings: readonly Setting[], problems: ReasongenError[]): Draft[] {
+  for (const [key, entry] of chain.entries) {
+    if (!chainKeys.includes(key)) problems.push(unknownKey(entry, `${key} is not a key of a chain of stages`, key, chainKeys));
+  }
+  const list = chain.entries.get('stages')?.value;
+  if (list?.kind !== 'list' || list.items.length === 0) {
+    problems.push(wrongType('stages', 'a list of preset files, at least one', list ?? chain));
+    return [];
+  }
+  const own = sharedSettings(chain);
+  const drafts = list.items.flatMap((item, index): Draft[] => {
+    const stage = readStage(item, `stages[${index}]`, problems);
+    if (stage === undefined) return [];
+    const path = resolve(dirname(file), stage.preset);
+    const before = problems.length;
+    const files = readPresetFiles(path, item, problems);
+    const nested = files.at(-1)?.entries.get('stages');
+    if (nested !== undefined) {
+      problems.push(new ReasongenError({ code: 'NESTED_CHAIN', message: 'a stage cannot be a chain of stages itself', place: place(item.origin) }));
+      return [];
+    }
+    return [{ name: stage.name, file: path, files, settings: [...own, ...stage.settings, ...settingsFor(stage.name, settings)], isWhole: problems.length === before }];
+  });
+  const names = drafts.map((draft) => draft.name);
+  for (const [index, name] of names.entries()) {
+    if (names.indexOf(name) === index) continue;
+    const message = `two stages are called "${name}"`;
+    problems.push(new ReasongenError({ code: 'DUPLICATE_NAME', message, place: place(list.items[index]?.origin ?? list.origin), cure: 'give one of them a `name`' }));
+  }
+  for (const { path, text } of settings) {
+    const [first = ''] = path;
+    if (names.includes(first) || first === 'seed') continue;
+    const cure = path.length > 1 || names.length === 0 ? suggest(first, [...names, 'seed']) : `write ${names[0]}.${path.join('.')}=…`;
+    problems.push(new ReasongenError({ code: 'BAD_SETTING', message: `"${first}" is not a stage of this chain`, place: text, cure }));
+  }
+  return drafts;
+}
+
+/** The seed of a chain holds for every stage. */
+function sharedSettings(chain: LocatedMap): Setting[] {
+  const seed = chain.entries.get('seed')?.value;
+  return seed === undefined ? [] : [{ path: ['seed'], value: seed, text: 'seed' }];
+}
+
+function settingsFor(stage: string, settings: readonly Setting[]): Setting[] {
+  return settings.flatMap((setting) => {
+    const [first, ...rest] = setting.path;
+    if (first === 'seed') return [setting];
+    return first === stage && rest.length > 0 ? [{ ...setting, path: rest }] : [];
+  });
+}
+
+/** `file.yaml`, or `{ preset, name, set: { path: value } }`. */
+function readStage(
+  item: Located,
+  path: string,
+  problems: ReasongenError[],
+): { readonly preset: string; readonly name: string; readonly settings: Setting[] } | undefined {
+  const nameOf = (preset: string): string => basename(preset).replace(/\.ya?ml$/, '');
+  if (item.kind === 'scalar' && typeof item.value === 'string') {
+    return { preset: item.value, name: nameOf(item.value), settings: [] };
+  }
+  if (item.kind !== 'map') {
+    problems.push(wrongType(path, 'the path of a preset, or a map with `preset`, `name` and `set`', item));
+    return undefined;
+  }
+  const keys = ['preset', 'name', 'set'];
+  for (const [key, entry] of item.entries) {
+    if (!keys.includes(key)) problems.push(unknownKey(entry, `${path}.${key} is not a key of a stage`, key, keys));
+  }
+  const text = (key: string): string | undefined => {
+    const node = item.entries.get(key)?.value;
+    if (node === undefined) return undefined;
+    if (node.kind === 'scalar' && typeof node.value === 'string' && node.value !== '') return node.value;
+    problems.push(wrongType(`${path}.${key}`, 'a text', node));
+    return undefined;
+  };
+  const [preset, name, set] = [text('preset'), text('name'), item.entries.get('set')?.value];
+  if (!item.entries.has('preset')) problems.push(wrongType(`${path}.preset`, 'the path of a preset', item));
+  if (set !== undefined && set.kind !== 'map') problems.push(wrongType(`${path}.set`, 'a map of paths and values', set));
+  if (preset === undefined) return undefined;
+  const entries = set?.kind === 'map' ? [...set.entries] : [];
+  const settings = entries.map(([key, entry]) => ({ path: key.split('.'), value: entry.value, text: place(entry.key) }));
+  return { preset, name: name ?? nameOf(preset), settings };
+}
+
+function earlierStages(drafts: readonly Draft[], index: number, runDirectory: string | undefined): Stages {
+  return new Map(
+    drafts.slice(0, index).map(({ name }) => [name, runDirectory === undefined ? undefined : resolve(runDirectory, name)]),
+  );
+}
+
+function chainName(chain: LocatedMap, file: string): string {
+  const node = chain.entries.get('name')?.value;
+  return node?.kind === 'scalar' && typeof node.value === 'string' ? node.value : basename(file).replace(/\.ya?ml$/, '');
+}
+
+/** A base that two stages share reports its mistakes once. */
+function unique(problems: readonly ReasongenError[]): ReasongenError[] {
+  const seen = new Set<string>();
+  return problems.filter((problem) => {
+    const key = `${problem.code} ${problem.place} ${problem.message}`;
+    return !seen.has(key) && seen.add(key);
+  });
+}
+
+/** By file, in the order in which the files first appear, then by line and column. */
+function inOrder(problems: readonly ReasongenError[]): ReasongenError[] {
+  const files: string[] = [];
+  const keyed = problems.map((problem) => {
+    const [, file = problem.place ?? '', line = '0', column = '0'] = /^(.*):(\d+):(\d+)$/.exec(problem.place ?? '') ?? [];
+    if (!files.includes(file)) files.push(file);
+    return { problem, position: [files.indexOf(file), Number(line), Number(column)] as const };
+  });
+  keyed.sort(({ position: a }, { position: b }) => a[0] - b[0] || a[1] - b[1] || a[2] - b[2]);
+  return keyed.map(({ problem }) => problem);
+}

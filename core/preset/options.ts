@@ -1,0 +1,170 @@
+import { existsSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
+import type { Component } from '../contracts/slots.ts';
+import { ReasongenError, suggest } from '../errors.ts';
+import { isInputFile } from './input-file.ts';
+import { type Located, type LocatedMap, nearestPart, place, plain } from './located.ts';
+import { z } from './zod.ts';
+
+/** Run directories of the earlier stages of a chain, by stage name; `undefined` while they are not known. */
+export type Stages = ReadonlyMap<string, string | undefined>;
+
+/** Checks the options of one component. `path` is how messages call the map: `rewards[0]`, `recipe`. */
+export function checkOptions(
+  component: Component,
+  map: LocatedMap,
+  path: string,
+  stages: Stages,
+  problems: ReasongenError[],
+): Readonly<Record<string, unknown>> | undefined {
+  const before = problems.length;
+  const options = readValue(map, component.options, stages, problems);
+  const result = component.options.safeParse(options);
+  for (const issue of result.error?.issues ?? []) problems.push(...explain(issue, component, map, path));
+  return problems.length === before ? result.data : undefined;
+}
+
+/** The plain value of a node, with the paths of input files made absolute and looked up. */
+function readValue(node: Located, schema: z.core.$ZodType | undefined, stages: Stages, problems: ReasongenError[]): unknown {
+  if (schema !== undefined && node.kind === 'scalar' && typeof node.value === 'string' && isInputFile(schema)) {
+    return resolveInput(node.value, node, stages, problems);
+  }
+  const inner = schema && unwrap(schema);
+  if (node.kind === 'map' && inner instanceof z.ZodObject) {
+    const entries = [...node.entries].map(([key, entry]) => [key, readValue(entry.value, inner.shape[key], stages, problems)]);
+    return Object.fromEntries(entries) as unknown;
+  }
+  if (node.kind === 'list' && inner instanceof z.ZodArray) {
+    return node.items.map((item) => readValue(item, inner.element, stages, problems));
+  }
+  return plain(node);
+}
+
+function resolveInput(text: string, node: Located, stages: Stages, problems: ReasongenError[]): string {
+  if (text.startsWith('stage:')) {
+    const name = text.slice('stage:'.length);
+    if (stages.has(name)) return stages.get(name) ?? text;
+    problems.push(
+      new ReasongenError({
+        code: 'UNKNOWN_STAGE',
+        message:
+          stages.size === 0
+            ? `"${text}" names an earlier stage of a chain, and there is none`
+            : `"${name}" is not an earlier stage of this chain`,
+        place: place(node.origin),
+        cure: stages.size === 0 ? 'name a file, or run the preset that lists the stages' : suggest(name, [...stages.keys()]),
+      }),
+    );
+    return text;
+  }
+  const path = resolve(node.origin.kind === 'file' ? dirname(node.origin.source) : process.cwd(), text);
+  if (!existsSync(path)) {
+    problems.push(
+      new ReasongenError({
+        code: 'MISSING_FILE',
+        message: `nothing is at "${text}" (${path})`,
+        place: place(node.origin),
+        cure: 'a path is relative to the file in which it is written',
+      }),
+    );
+  }
+  return path;
+}
+
+/** A schema without its optional, nullable and default shells. */
+function unwrap(schema: z.core.$ZodType): z.core.$ZodType {
+  const definition: z.core.$ZodTypeDef & { innerType?: z.core.$ZodType } = schema._zod.def;
+  return definition.innerType === undefined ? schema : unwrap(definition.innerType);
+}
+
+/** One issue of the schema library as problems with a place, in the words of a preset. */
+function explain(issue: z.core.$ZodIssue, component: Component, map: LocatedMap, path: string): ReasongenError[] {
+  const owner = `${component.slot} "${component.name}"`;
+  const node = nearestPart(map, issue.path);
+  const called = path + issue.path.map((key) => (typeof key === 'number' ? `[${key}]` : `.${String(key)}`)).join('');
+  if (issue.code === 'unrecognized_keys') {
+    const known = keysAt(component.options, issue.path);
+    return issue.keys.map((key) => {
+      const entry = node.kind === 'map' ? node.entries.get(key) : undefined;
+      return new ReasongenError({
+        code: 'UNKNOWN_OPTION',
+        message: `${called}.${key} is not an option of ${owner}`,
+        place: place(entry?.key ?? node.origin),
+        cure: suggest(key, known),
+      });
+    });
+  }
+  const isMissing = issue.path.length > 0 && node === nearestPart(map, issue.path.slice(0, -1)) && plainAt(map, issue.path) === undefined;
+  if (isMissing) {
+    return [
+      new ReasongenError({
+        code: 'MISSING_OPTION',
+        message: `${called} is missing: ${owner} needs it`,
+        place: place(node.origin),
+        cure: `see \`reasongen describe ${component.slot} ${component.name}\``,
+      }),
+    ];
+  }
+  const value = plain(node);
+  const isChoice = issue.code === 'invalid_value' && typeof value === 'string';
+  return [
+    new ReasongenError({
+      code: 'BAD_OPTION',
+      message: issue.code === 'custom' && issue.path.length === 0 ? `${owner}: ${issue.message}` : `${called}: ${describeIssue(issue, value)}`,
+      place: place(node.origin),
+      cure: isChoice ? suggest(value, issue.values.map(String)) : undefined,
+    }),
+  ];
+}
+
+function describeIssue(issue: z.core.$ZodIssue, value: unknown): string {
+  const shown = JSON.stringify(value);
+  switch (issue.code) {
+    case 'invalid_type':
+      return `${shown} is not ${withArticle(issue.expected)}`;
+    case 'invalid_value':
+      return `${shown} is not one of ${issue.values.map((each) => JSON.stringify(each)).join(', ')}`;
+    case 'too_small':
+      return `${shown} is too small: ${bound(issue.origin, issue.inclusive ? 'at least' : 'more than', issue.minimum)}`;
+    case 'too_big':
+      return `${shown} is too large: ${bound(issue.origin, issue.inclusive ? 'at most' : 'less than', issue.maximum)}`;
+    default:
+      return `${shown}: ${issue.message}`;
+  }
+}
+
+function bound(origin: string, relation: string, limit: number | bigint): string {
+  const unit = origin === 'string' ? ' characters' : origin === 'array' ? ' items' : '';
+  return `${relation} ${limit}${unit}`;
+}
+
+function withArticle(type: string): string {
+  const words: Readonly<Record<string, string>> = {
+    int: 'a whole number',
+    boolean: 'true or false',
+    string: 'a text',
+    object: 'a map',
+    array: 'a list',
+    record: 'a map',
+    null: 'null',
+  };
+  return words[type] ?? `a ${type}`;
+}
+
+function keysAt(schema: z.core.$ZodType, path: readonly PropertyKey[]): string[] {
+  let current: z.core.$ZodType | undefined = unwrap(schema);
+  for (const key of path) {
+    if (current instanceof z.ZodObject) current = current.shape[String(key)] as z.core.$ZodType | undefined;
+    else if (current instanceof z.ZodArray) current = current.element;
+    else return [];
+    if (current !== undefined) current = unwrap(current);
+  }
+  return current instanceof z.ZodObject ? Object.keys(current.shape) : [];
+}
+
+function plainAt(node: Located, path: readonly PropertyKey[]): unknown {
+  return path.reduce<unknown>(
+    (value, key) => (typeof value === 'object' && value !== null ? (value as Record<PropertyKey, unknown>)[key] : undefined),
+    plain(node),
+  );
+}

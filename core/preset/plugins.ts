@@ -1,0 +1,168 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { dirname, isAbsolute, join, resolve } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import type { Origin } from '../contracts/preset.ts';
+import type { Component, Plugin, SlotDeclaration } from '../contracts/slots.ts';
+import { exitCodes, ReasongenError } from '../errors.ts';
+import type { LoadedPlugin } from './catalog.ts';
+import { place } from './located.ts';
+import { z } from './zod.ts';
+
+/** One entry of `plugins:`. */
+export interface PluginReference {
+  readonly specifier: string;
+  readonly origin: Origin;
+}
+
+const builtInFolder = fileURLToPath(new URL('../../plugins/', import.meta.url));
+const recipesFile = fileURLToPath(new URL('../recipes/index.ts', import.meta.url));
+
+/** The recipes of core, and every folder of `plugins/` that has an `index.ts`. */
+export async function loadBuiltInPlugins(problems: ReasongenError[]): Promise<LoadedPlugin[]> {
+  const folders = readdirSync(builtInFolder, { withFileTypes: true })
+    .filter((entry) => entry.isDirectory() && existsSync(join(builtInFolder, entry.name, 'index.ts')))
+    .map((entry) => entry.name)
+    .sort();
+  const loaded = await Promise.all([
+    loadPlugin(recipesFile, 'core/recipes', undefined, problems),
+    ...folders.map((name) => loadPlugin(join(builtInFolder, name, 'index.ts'), `plugins/${name}`, undefined, problems)),
+  ]);
+  return loaded.flatMap((plugin) => plugin ?? []);
+}
+
+/** Loads what a preset names: a path relative to the file that names it, or a package installed near that file or here. */
+export async function loadNamedPlugin(
+  reference: PluginReference,
+  problems: ReasongenError[],
+): Promise<LoadedPlugin | undefined> {
+  const file = locatePlugin(reference);
+  if (file !== undefined) return loadPlugin(file, reference.specifier, place(reference.origin), problems);
+  const isPath = isPathLike(reference.specifier);
+  problems.push(
+    new ReasongenError({
+      code: 'PLUGIN_NOT_FOUND',
+      message: isPath
+        ? `there is no file for plugin "${reference.specifier}"`
+        : `no package "${reference.specifier}" is installed`,
+      place: place(reference.origin),
+      cure: isPath
+        ? 'a path is relative to the file that names it; name the file with its ending, or a folder with an index.ts'
+        : `run \`npm install ${reference.specifier}\`; a path starts with ./`,
+      exitCode: exitCodes.badPreset,
+    }),
+  );
+  return undefined;
+}
+
+/** The absolute path of a plugin file named by path; the package name otherwise. */
+export function pluginIdentity(reference: PluginReference): string {
+  return isPathLike(reference.specifier) ? (locatePlugin(reference) ?? reference.specifier) : reference.specifier;
+}
+
+async function loadPlugin(
+  file: string,
+  name: string,
+  position: string | undefined,
+  problems: ReasongenError[],
+): Promise<LoadedPlugin | undefined> {
+  const refuse = (code: string, message: string, cure: string, cause?: unknown): undefined => {
+    problems.push(new ReasongenError({ code, message, place: position ?? name, cure, cause }));
+    return undefined;
+  };
+  let module: { readonly default?: unknown };
+  try {
+    module = (await import(pathToFileURL(file).href)) as typeof module;
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    return refuse('PLUGIN_FAILED', `plugin "${name}" cannot be imported: ${reason}`, `repair ${file}, or take it out of \`plugins\``, cause);
+  }
+  const shape = 'write `export default definePlugin({ name, provides: [...] })`';
+  if (module.default === undefined) {
+    return refuse('PLUGIN_WITHOUT_DEFAULT', `plugin "${name}" has no default export`, shape);
+  }
+  const fault = shapeFault(module.default);
+  if (fault !== undefined) return refuse('BAD_PLUGIN', `plugin "${name}": ${fault}`, shape);
+  return { plugin: module.default as Plugin, source: name, place: position ?? name };
+}
+
+/** What is wrong with a default export, in words; nothing when it is a plugin. Types do not bind a JavaScript author. */
+function shapeFault(value: unknown): string | undefined {
+  if (!isRecord(value)) return 'the default export is not an object';
+  const plugin: Partial<Record<keyof Plugin, unknown>> = value;
+  if (typeof plugin.name !== 'string' || plugin.name === '') return '`name` is not a text';
+  if (!Array.isArray(plugin.provides)) return '`provides` is not a list';
+  for (const [index, component] of plugin.provides.entries()) {
+    const fault = componentFault(component);
+    if (fault !== undefined) return `provides[${index}] ${fault}`;
+  }
+  if (plugin.slots === undefined) return undefined;
+  if (!Array.isArray(plugin.slots)) return '`slots` is not a list';
+  const isSlot = (slot: unknown): boolean => {
+    const fields: Partial<Record<keyof SlotDeclaration, unknown>> = isRecord(slot) ? slot : {};
+    return typeof fields.slot === 'string' && typeof fields.key === 'string' && typeof fields.many === 'boolean';
+  };
+  const bad = plugin.slots.findIndex((slot) => !isSlot(slot));
+  return bad < 0 ? undefined : `slots[${bad}] is not { slot, key, many, summary }`;
+}
+
+function componentFault(value: unknown): string | undefined {
+  if (!isRecord(value)) return 'is not a component';
+  const component: Partial<Record<keyof Component, unknown>> = value;
+  if (typeof component.slot !== 'string') return 'has no `slot`: make it with defineReward, defineBackbone, …';
+  if (typeof component.name !== 'string' || !/^[a-z0-9][a-z0-9-]*$/.test(component.name)) {
+    return 'needs a `name` of small letters, digits and hyphens';
+  }
+  const what = `("${component.name}")`;
+  if (typeof component.create !== 'function') return `${what} has no function \`create\``;
+  if (!Array.isArray(component.needs)) return `${what} has no list \`needs\``;
+  if (!(component.options instanceof z.ZodObject)) {
+    return `${what}: \`options\` is not made with the \`z\` of reasongen/plugin`;
+  }
+  if (component.options.def.catchall?._zod.def.type !== 'never') {
+    return `${what}: \`options\` must be a z.strictObject, so that a misspelt option is found`;
+  }
+  const taken = component.slot === 'reward' ? ['use', 'name', 'weight'] : ['use', 'name'];
+  const reserved = taken.find((key) => key in (component.options as z.ZodObject).shape);
+  return reserved && `${what}: the option name "${reserved}" is taken by the preset format`;
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null;
+}
+
+function isPathLike(specifier: string): boolean {
+  return specifier.startsWith('.') || isAbsolute(specifier);
+}
+
+function locatePlugin({ specifier, origin }: PluginReference): string | undefined {
+  const base = origin.kind === 'file' ? dirname(origin.source) : process.cwd();
+  if (isPathLike(specifier)) {
+    const path = resolve(base, specifier);
+    const candidates = /\.[cm]?[jt]s$/.test(path) ? [path] : [join(path, 'index.ts'), join(path, 'index.js')];
+    return candidates.find((candidate) => existsSync(candidate));
+  }
+  for (const start of [base, process.cwd(), builtInFolder]) {
+    for (let folder = start; ; folder = dirname(folder)) {
+      const entry = packageEntry(join(folder, 'node_modules', specifier));
+      if (entry !== undefined) return entry;
+      if (folder === dirname(folder)) break;
+    }
+  }
+  return undefined;
+}
+
+/** The file `import` would load from an installed package: its `exports` for ".", else `main`, else index.js. */
+function packageEntry(folder: string): string | undefined {
+  const manifestFile = join(folder, 'package.json');
+  if (!existsSync(manifestFile)) return undefined;
+  const manifest = JSON.parse(readFileSync(manifestFile, 'utf8')) as { exports?: unknown; main?: unknown };
+  const pick = (value: unknown): string | undefined => {
+    if (typeof value === 'string') return value;
+    if (!isRecord(value)) return undefined;
+    if ('.' in value) return pick(value['.']);
+    return pick(value['import'] ?? value['node'] ?? value['default']);
+  };
+  const entry = pick(manifest.exports) ?? (typeof manifest.main === 'string' ? manifest.main : 'index.js');
+  const file = join(folder, entry);
+  return existsSync(file) ? file : undefined;
+}

@@ -1,0 +1,132 @@
+/** Prompts in, judged-ready samples out: the sampler with text and pictures on both sides. */
+import type { ParameterSet } from '../autograd/parameters.ts';
+import type { Workspace } from '../autograd/program.ts';
+import type { PromptItem } from '../contracts/dataset.ts';
+import type { RunContext } from '../contracts/recipe.ts';
+import type { Sample } from '../contracts/reward.ts';
+import { ReasongenError } from '../errors.ts';
+import { createSampler, type SampledSequence, type Sampler } from '../nn/sampler.ts';
+import { z } from '../plugin.ts';
+
+/** How tokens are drawn; the same words mean the same thing in the sampler and in the scorer. */
+export const samplingOptions = {
+  rationale: z.boolean().default(true).describe('write a rationale before drawing; false draws at once'),
+  rationaleTokens: z.number().int().positive().default(44).describe('longest rationale, image start included'),
+  textTemperature: z.number().nonnegative().default(1).describe('temperature of rationale tokens; 0 takes the likeliest'),
+  imageTemperature: z.number().nonnegative().default(0.7).describe('temperature of image codes; 0 takes the likeliest'),
+  topK: z.number().int().nonnegative().default(0).describe('keep the k likeliest tokens; 0 keeps all'),
+  topP: z.number().gt(0).max(1).default(1).describe('keep the likeliest tokens up to this probability'),
+  guidance: z.number().positive().default(1).describe('classifier-free guidance weight on image codes; 1 is off'),
+};
+
+export interface Sampling {
+  readonly rationale: boolean;
+  readonly rationaleTokens: number;
+  readonly textTemperature: number;
+  readonly imageTemperature: number;
+  readonly topK: number;
+  readonly topP: number;
+  readonly guidance: number;
+}
+
+export interface Drawing {
+  readonly sample: Sample;
+  readonly sequence: SampledSequence;
+}
+
+export interface DrawerOptions {
+  readonly sampling: Sampling;
+  /** Pictures drawn at once: prompts × samples per prompt. */
+  readonly prompts: number;
+  readonly samplesPerPrompt: number;
+  /** Longest prompt in tokens, special tokens included. */
+  readonly promptTokens: number;
+}
+
+export class Drawer {
+  private readonly context: RunContext;
+  private readonly options: DrawerOptions;
+  private readonly sampler: Sampler;
+
+  private constructor(context: RunContext, options: DrawerOptions, sampler: Sampler) {
+    this.context = context;
+    this.options = options;
+    this.sampler = sampler;
+  }
+
+  static async open(context: RunContext, parameters: ParameterSet, workspace: Workspace, options: DrawerOptions): Promise<Drawer> {
+    const { grid } = context.imageTokenizer;
+    const sampler = await createSampler({
+      device: context.device,
+      workspace,
+      backbone: context.backbone,
+      weights: parameters,
+      rows: options.prompts * options.samplesPerPrompt,
+      promptBudget: options.promptTokens,
+      textBudget: options.sampling.rationale ? options.sampling.rationaleTokens : 0,
+      imageCount: grid.rows * grid.columns,
+      guidance: options.sampling.guidance !== 1,
+      special: context.tokenizer.special,
+    });
+    return new Drawer(context, options, sampler);
+  }
+
+  /** Prompts drawn at once. */
+  get prompts(): number {
+    return this.options.prompts;
+  }
+
+  /** Draws every prompt `samplesPerPrompt` times, neighbours belonging together. Fewer prompts than planned are allowed. */
+  async draw(items: readonly PromptItem[], seed: number, label: string): Promise<Drawing[]> {
+    const drawings: Drawing[] = [];
+    for (let start = 0; start < items.length; start += this.options.prompts) {
+      drawings.push(...(await this.drawOnce(items.slice(start, start + this.options.prompts), seed + start, `${label}-${start}`)));
+    }
+    return drawings;
+  }
+
+  close(): void {
+    this.sampler.close();
+  }
+
+  private async drawOnce(items: readonly PromptItem[], seed: number, label: string): Promise<Drawing[]> {
+    const { tokenizer, imageTokenizer } = this.context;
+    const { sampling, samplesPerPrompt, promptTokens } = this.options;
+    const prompts = items.map((item) => tokenizer.prompt(item.prompt, sampling.rationale ? 'rationale' : 'direct'));
+    prompts.forEach((ids, index) => {
+      if (ids.length > promptTokens) throw promptTooLong(items[index]?.prompt ?? '', ids.length, promptTokens);
+    });
+    const sequences = await this.sampler.sample({
+      prompts,
+      samplesPerPrompt,
+      unconditional: tokenizer.unconditional(),
+      seed,
+      text: { temperature: sampling.textTemperature, topK: sampling.topK, topP: sampling.topP },
+      image: { temperature: sampling.imageTemperature, topK: sampling.topK, topP: sampling.topP, guidance: sampling.guidance },
+      rationale: sampling.rationale ? 'write' : 'skip',
+    });
+    const images = await imageTokenizer.decode(sequences.map(({ codes }) => codes));
+    return sequences.map((sequence, index): Drawing => {
+      const item = items[Math.floor(index / samplesPerPrompt)];
+      const image = images[index];
+      if (item === undefined || image === undefined) throw new RangeError(`drawing ${index} has no prompt or no image`);
+      const sample: Sample = {
+        id: `${label}-${index}`,
+        ...item,
+        rationale: tokenizer.decode(sequence.rationaleIds).trim(),
+        rationaleEnded: sequence.rationaleEnded,
+        image,
+        codes: sequence.codes,
+      };
+      return { sample, sequence };
+    });
+  }
+}
+
+function promptTooLong(prompt: string, length: number, limit: number): ReasongenError {
+  return new ReasongenError({
+    code: 'PROMPT_TOO_LONG',
+    message: `the prompt "${prompt.length > 80 ? `${prompt.slice(0, 77)}...` : prompt}" has ${length} tokens with its frame; this run takes ${limit}`,
+    cure: 'shorten the prompt, or raise promptTokens in the recipe',
+  });
+}

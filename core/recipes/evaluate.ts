@@ -1,0 +1,183 @@
+/**
+ * Evaluation: a benchmark's prompts drawn once each, judged, counted by task. Used before, during and after training and as
+ * a recipe of its own. Prompts, row keys and random numbers follow from the seed: the same evaluation twice gives the same record.
+ */
+import type { NamedBenchmark, Plan, Recipe, RunContext } from '../contracts/recipe.ts';
+import type { PromptItem, Split } from '../contracts/dataset.ts';
+import { ParameterSet } from '../autograd/parameters.ts';
+import { Workspace } from '../autograd/program.ts';
+import { ReasongenError, exitCodes } from '../errors.ts';
+import { encodePng } from '../io/image.ts';
+import { loadWeights } from '../io/checkpoint.ts';
+import { defineRecipe, inputFile, z } from '../plugin.ts';
+import { scoreSamples } from '../rl/score.ts';
+import type { Evaluation, EvaluationSample } from '../contracts/evaluation.ts';
+import { Drawer, samplingOptions, type Drawing, type Sampling } from './drawing.ts';
+import { memoryPlan } from './memory.ts';
+import { floats } from './training.ts';
+
+export interface EvaluationPlan {
+  /** `before`, `after`, `step-000100`: names the record, unique within a run for a benchmark and a split. */
+  readonly label: string;
+  readonly step: number;
+  readonly split: Split;
+  readonly count: number;
+  readonly seed: number;
+  /** Samples kept with their pictures, spread over the tasks. */
+  readonly pictures: number;
+}
+
+/** Draws and judges every prompt of one benchmark, writes the record and returns it. */
+export async function evaluate(context: RunContext, drawer: Drawer, { name, benchmark }: NamedBenchmark, sampling: Sampling, plan: EvaluationPlan): Promise<Evaluation> {
+  const items = benchmark.prompts(plan.split, plan.count, plan.seed);
+  return evaluateItems(context, drawer, { name, benchmark }, sampling, plan, items);
+}
+
+export async function evaluateItems(
+  context: RunContext,
+  drawer: Drawer,
+  { name, benchmark }: NamedBenchmark,
+  sampling: Sampling,
+  plan: Omit<EvaluationPlan, 'split' | 'count'> & { readonly split: string },
+  items: readonly PromptItem[],
+): Promise<Evaluation> {
+  if (items.length === 0) {
+    throw new ReasongenError({ code: 'NO_PROMPTS', message: `benchmark "${name}" has no prompts for split "${plan.split}"`, cure: 'choose another split or a larger count', exitCode: exitCodes.badPreset });
+  }
+  const progress = context.log.progress(`evaluating ${plan.label} (${plan.split})`, items.length, { unit: 'prompt' });
+  const drawings: Drawing[] = [];
+  for (let start = 0; start < items.length; start += drawer.prompts) {
+    const part = items.slice(start, start + drawer.prompts);
+    drawings.push(...(await drawer.draw(part, plan.seed, `${plan.label}-${start}`)));
+    progress.advance(part.length);
+  }
+  progress.end();
+  const samples = drawings.map(({ sample }) => sample);
+  const verdicts = await benchmark.judge(samples, context.signal);
+  const scores = context.rewards.length === 0 ? undefined : await scoreSamples(context.rewards, samples, context.signal);
+  const tasks: Record<string, { passes: number; total: number }> = {};
+  for (const task of benchmark.tasks) tasks[task] = { passes: 0, total: 0 };
+  samples.forEach((sample, index) => {
+    const count = (tasks[sample.task] ??= { passes: 0, total: 0 });
+    count.total += 1;
+    if (verdicts[index]?.pass) count.passes += 1;
+  });
+  for (const [task, { total }] of Object.entries(tasks)) if (total === 0) delete tasks[task];
+  const passes = verdicts.filter(({ pass }) => pass).length;
+  const extra = { ...meanParts(verdicts.map(({ parts }) => parts ?? {})), ...benchmark.measure?.(samples) };
+  extra['rationaleEnded'] = samples.filter(({ rationaleEnded }) => rationaleEnded).length / samples.length;
+  const shown = spread(samples.map(({ task }) => task), plan.pictures);
+  const kept = await Promise.all(
+    shown.map(async (index): Promise<EvaluationSample> => {
+      const sample = samples[index];
+      const verdict = verdicts[index];
+      if (sample === undefined || verdict === undefined) throw new RangeError(`no sample ${index}`);
+      const { prompt, task, rationale, image } = sample;
+      const png = Buffer.from(await encodePng(image, { prompt, rationale, seed: String(plan.seed) })).toString('base64');
+      return { prompt, task, rationale, image: png, pass: verdict.pass, why: verdict.why, scores: scores?.[index]?.scores ?? {} };
+    }),
+  );
+  const { rationale, rationaleTokens, textTemperature, imageTemperature, topK, topP, guidance } = sampling;
+  const record: Evaluation = {
+    label: plan.label,
+    benchmark: name,
+    step: plan.step,
+    split: plan.split,
+    seed: plan.seed,
+    count: items.length,
+    sampling: { rationale, rationaleTokens, textTemperature, imageTemperature, topK, topP, guidance },
+    overall: { passes, total: samples.length },
+    tasks,
+    extra,
+    samples: kept,
+  };
+  await context.directory.writeEvaluation(record);
+  const split: Split = plan.split === 'seen' ? 'seen' : 'heldout';
+  await context.hooks.grades({ step: plan.step, benchmark: name, split, samples, verdicts, metrics: { pass: passes / samples.length, ...extra } });
+  return record;
+}
+
+/** Means of every named part, over the samples that have it. */
+function meanParts(parts: readonly Readonly<Record<string, number>>[]): Record<string, number> {
+  const sums = new Map<string, { sum: number; count: number }>();
+  for (const each of parts) {
+    for (const [name, value] of Object.entries(each)) {
+      const entry = sums.get(name) ?? { sum: 0, count: 0 };
+      sums.set(name, { sum: entry.sum + value, count: entry.count + 1 });
+    }
+  }
+  return Object.fromEntries([...sums].map(([name, { sum, count }]) => [name, sum / count]));
+}
+
+/** Up to `count` indices, the same number from every task as far as there are enough. */
+function spread(tasks: readonly string[], count: number): number[] {
+  const byTask = new Map<string, number[]>();
+  tasks.forEach((task, index) => byTask.set(task, [...(byTask.get(task) ?? []), index]));
+  const chosen: number[] = [];
+  for (let round = 0; chosen.length < Math.min(count, tasks.length); round++) {
+    for (const indices of byTask.values()) {
+      const index = indices[round];
+      if (index !== undefined && chosen.length < count) chosen.push(index);
+    }
+  }
+  return chosen.sort((a, b) => a - b);
+}
+
+const options = z.strictObject({
+  weights: inputFile().describe('checkpoint, run folder or safetensors file to evaluate'),
+  label: z.string().default('evaluation').describe('names the record and its rows in the report'),
+  splits: z.array(z.enum(['seen', 'heldout'])).min(1).default(['heldout', 'seen']).describe('which prompts'),
+  count: z.number().int().positive().default(600).describe('prompts per split, one picture each'),
+  evaluationSeed: z.number().int().nonnegative().default(1000).describe('seed of prompts and pictures'),
+  batch: z.number().int().positive().default(120).describe('pictures drawn at once'),
+  promptTokens: z.number().int().positive().default(24).describe('longest prompt in tokens, special tokens included'),
+  pictures: z.number().int().nonnegative().default(24).describe('samples kept with their pictures in the record'),
+  ...samplingOptions,
+});
+
+type EvaluateOptions = z.output<typeof options>;
+
+export const evaluateRecipe = defineRecipe({
+  name: 'evaluate',
+  summary: 'draws the prompts of every benchmark and reports pass rates by task with intervals',
+  options,
+  needs: ['tokenizer', 'imageTokenizer', 'backbone', 'benchmark'],
+  create: (choice): Recipe => ({
+    plan: (context): Plan => {
+      const { grid } = context.imageTokenizer;
+      const capacity = choice.promptTokens + choice.rationaleTokens + grid.rows * grid.columns;
+      return memoryPlan(context, {
+        tokens: choice.batch * choice.promptTokens,
+        trained: false,
+        sampler: { rows: choice.batch * (choice.guidance === 1 ? 1 : 2), capacity },
+        lines: [`${choice.splits.length} split(s) x ${choice.count} prompts, ${choice.batch} pictures at once`],
+      });
+    },
+    run: (context) => runEvaluation(context, choice),
+  }),
+});
+
+async function runEvaluation(context: RunContext, choice: EvaluateOptions): Promise<void> {
+  const workspace = new Workspace(context.device);
+  const parameters = new ParameterSet(context.device, context.backbone.parameters, { seed: context.seed });
+  const { weights, path } = await loadWeights(choice.weights);
+  parameters.load(floats(weights, path), path);
+  const drawer = await Drawer.open(context, parameters, workspace, { sampling: choice, prompts: choice.batch, samplesPerPrompt: 1, promptTokens: choice.promptTokens });
+  for (const named of context.benchmarks) {
+    for (const split of choice.splits) {
+      if (context.stop.requested) break;
+      const record = await evaluate(context, drawer, named, choice, { label: choice.label, step: 0, split, count: choice.count, seed: choice.evaluationSeed, pictures: choice.pictures });
+      context.log.info(summarise(record));
+    }
+  }
+  drawer.close();
+  parameters.close();
+  workspace.close();
+}
+
+/** One line a person can read: `heldout: 302 of 600 right (.503)`. */
+export function summarise(record: Evaluation): string {
+  const { passes, total } = record.overall;
+  const tasks = Object.entries(record.tasks).map(([task, count]) => `${task} ${count.passes}/${count.total}`);
+  return `${record.label}, ${record.split}: ${passes} of ${total} right (${((100 * passes) / total).toFixed(1)} %): ${tasks.join(', ')}`;
+}

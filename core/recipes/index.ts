@@ -1,0 +1,9 @@
+/** The recipes that come with reasongen, registered like any plugin's. */
+import { definePlugin } from '../plugin.ts';
+import { evaluateRecipe } from './evaluate.ts';
+import { generate } from './generate.ts';
+import { grpo } from './grpo.ts';
+import { sft } from './sft.ts';
+import { trainCodec } from './train-codec.ts';
+
+export default definePlugin({ name: 'recipes', provides: [trainCodec, sft, grpo, evaluateRecipe, generate] });

@@ -1,0 +1,27 @@
+/** Learning rates over a run, as factors of the optimizer's peak rate. Steps count from 1; the first step's rate is never zero. */
+import { z } from '../plugin.ts';
+
+export const scheduleOptions = {
+  schedule: z.enum(['constant', 'linear', 'cosine']).default('constant').describe('shape of the learning rate after the warm-up'),
+  warmup: z.number().nonnegative().default(0).describe('steps of linear warm-up; a value below 1 is a share of all steps'),
+  minimumRate: z.number().min(0).max(1).default(0).describe('share of the peak rate that the schedule ends with'),
+  constantShare: z.number().min(0).max(1).default(0).describe('share of all steps that keep the peak rate before it falls'),
+};
+
+export interface Schedule {
+  readonly schedule: 'constant' | 'linear' | 'cosine';
+  readonly warmup: number;
+  readonly minimumRate: number;
+  readonly constantShare: number;
+}
+
+export function rateFactor(step: number, steps: number, options: Schedule): number {
+  const warmup = options.warmup < 1 ? Math.round(options.warmup * steps) : options.warmup;
+  if (step < warmup) return step / warmup;
+  if (options.schedule === 'constant') return 1;
+  const fallFrom = Math.max(warmup, options.constantShare * steps);
+  if (step <= fallFrom) return 1;
+  const progress = Math.min(1, (step - fallFrom) / Math.max(1, steps - fallFrom));
+  const shape = options.schedule === 'linear' ? 1 - progress : 0.5 * (1 + Math.cos(Math.PI * progress));
+  return options.minimumRate + (1 - options.minimumRate) * shape;
+}

@@ -1,0 +1,108 @@
+/** Where runs and the stages of a chain lie, and how they are opened. One run is described in `io/records.ts`. */
+import { existsSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import type { RunComponents } from './contracts/recipe.ts';
+import { exitCodes, ReasongenError } from './errors.ts';
+import type { Device } from './gpu/device.ts';
+import { diskError, replaceFile } from './io/disk.ts';
+import { describeProgram } from './io/program.ts';
+import { readRunRecord } from './io/records.ts';
+import { createRun, openRun, type RunDirectory } from './io/run-directory.ts';
+import type { LoadedPreset, Stage } from './preset/load.ts';
+import { showChain, showPreset } from './preset/show.ts';
+
+/** The resolved preset in a run directory: loading it gives the run again. */
+const presetFile = 'preset.yaml';
+
+/** `runs/NAME`, or `runs/NAME-2`, … when that exists already. */
+export function freeRunDirectory(name: string): string {
+  for (let count = 1; ; count++) {
+    const directory = resolve('runs', count === 1 ? name : `${name}-${count}`);
+    if (!existsSync(directory)) return directory;
+  }
+}
+
+/** Throws when a new run cannot go there. */
+export function refuseExistingRun(directory: string): void {
+  if (!existsSync(join(directory, presetFile))) return;
+  throw new ReasongenError({
+    code: 'RUN_EXISTS',
+    message: 'this directory holds a run already',
+    place: directory,
+    cure: `go on with it: npx reasongen resume ${directory}; or choose another --run-dir`,
+    exitCode: exitCodes.badPreset,
+  });
+}
+
+/** The preset file of a run to be resumed. */
+export function presetOfRun(directory: string): string {
+  const file = join(directory, presetFile);
+  if (existsSync(file)) return file;
+  throw new ReasongenError({
+    code: 'NOT_A_RUN',
+    message: `this is not the directory of a run: it has no ${presetFile}`,
+    place: directory,
+    cure: 'name a directory that `reasongen run` has made, such as runs/NAME',
+    exitCode: exitCodes.badPreset,
+  });
+}
+
+/** The directory of a stage: its own in a chain, the run directory itself otherwise. */
+export function stageDirectory(loaded: LoadedPreset, stage: Stage, runDirectory: string): string {
+  return loaded.isChain ? join(runDirectory, stage.name) : runDirectory;
+}
+
+/** Writes the resolved stages of a chain into its run directory, so that a resume finds them: `preset.yaml` and `STAGE.yaml`. */
+export async function writeChain(loaded: LoadedPreset, runDirectory: string): Promise<void> {
+  try {
+    await mkdir(runDirectory, { recursive: true });
+  } catch (cause) {
+    throw diskError(cause, 'creating the run', runDirectory, 'or choose another --run-dir');
+  }
+  const stages = new Map(loaded.stages.map((stage) => [stageDirectory(loaded, stage, runDirectory), stage.name]));
+  for (const stage of loaded.stages) {
+    const text = showPreset(stage, loaded.catalog, { directory: runDirectory, origins: false, stages });
+    await replaceFile(join(runDirectory, `${stage.name}.yaml`), text);
+  }
+  await replaceFile(join(runDirectory, presetFile), showChain(loaded.name, loaded.stages));
+}
+
+/** Whether the run of a directory has been started; a stage of a chain may not have been. */
+export function isStarted(directory: string): boolean {
+  return existsSync(join(directory, 'run.json'));
+}
+
+/** Whether the run of a directory ended by itself. */
+export async function isDone(directory: string): Promise<boolean> {
+  if (!isStarted(directory)) return false;
+  const { sessions } = await readRunRecord(directory);
+  return sessions.at(-1)?.outcome === 'done';
+}
+
+/** Makes the directory of one run, with what is known when it starts. */
+export function createRunDirectory(
+  { preset, ...stage }: Stage,
+  directory: string,
+  loaded: LoadedPreset,
+  components: RunComponents,
+  device: Device,
+  command: readonly string[],
+): Promise<RunDirectory> {
+  const { description, vendor, isSoftware, features } = device.adapter;
+  return createRun({
+    directory,
+    name: preset.name,
+    preset: showPreset({ preset, ...stage }, loaded.catalog, { directory, origins: false }),
+    command,
+    description: {
+      ...describeProgram(),
+      preset: preset.file,
+      adapter: { description, vendor, kind: isSoftware ? 'software' : 'hardware', features: features.join(' ') },
+      seeds: { run: preset.seed },
+      hashes: components.has('tokenizer') ? { tokenizer: components.tokenizer.hash } : {},
+    },
+  });
+}
+
+export { openRun as openRunDirectory };

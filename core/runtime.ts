@@ -1,0 +1,167 @@
+/**
+ * The main flow: a checked preset becomes a run. Read it from top to bottom: plugins are in the catalog, open the device,
+ * build the named components, fire `start`, run the recipe, fire `finish`, dispose in reverse order of creation.
+ */
+import { dirname, resolve } from 'node:path';
+import { buildComponents, withFields } from './components.ts';
+import { type ComponentContainer, createContainer, type RunContainer } from './container.ts';
+import type { Outcome } from './contracts/hooks.ts';
+import type { Preset } from './contracts/preset.ts';
+import type { Plan, StopRequest } from './contracts/recipe.ts';
+import { exitCodes, ReasongenError } from './errors.ts';
+import { explainError, joinErrors } from './failure.ts';
+import { type Device, openDevice } from './gpu/device.ts';
+import { createHooks, type Hooks } from './hooks.ts';
+import { listCheckpoints } from './io/checkpoint.ts';
+import type { RunDirectory } from './io/run-directory.ts';
+import type { Log } from './log.ts';
+import { refuseWhatCannotFit } from './plan.ts';
+import type { LoadedPreset, Stage } from './preset/load.ts';
+import { createRunDirectory, isDone, isStarted, openRunDirectory, stageDirectory, writeChain } from './run.ts';
+
+export interface RuntimeOptions {
+  readonly runDirectory: string;
+  readonly resume: boolean;
+  /** Program and arguments as typed, for the record. */
+  readonly command: readonly string[];
+  readonly log: Log;
+  readonly stop: RunStop;
+  /** Given up on: passed to judges. */
+  readonly signal: AbortSignal;
+  /** Told of the hooks of each stage, so that a program that ends in the middle can name a handler that hangs. */
+  readonly onHooks?: (hooks: Hooks) => void;
+  /** Instead of the best adapter of the machine. */
+  readonly openDevice?: () => Promise<Device>;
+}
+
+/** Runs every stage of a preset, one after the other. Returns the exit code: 0, or that of the stop request. */
+export async function runPreset(loaded: LoadedPreset, options: RuntimeOptions): Promise<number> {
+  const { log, stop, resume, runDirectory } = options;
+  if (loaded.isChain && !resume) await writeChain(loaded, runDirectory);
+  const plugins = createContainer(loaded.catalog.plugins);
+  for (const [index, stage] of loaded.stages.entries()) {
+    const directory = stageDirectory(loaded, stage, runDirectory);
+    if (stop.requested) break;
+    if (resume && (await isDone(directory))) {
+      log.info(`${stage.name} is done already`);
+      continue;
+    }
+    if (loaded.isChain) log.info(`stage ${index + 1} of ${loaded.stages.length}: ${stage.name}`);
+    await runStage(stage, directory, loaded, plugins, options);
+  }
+  return stop.exitCode;
+}
+
+async function runStage(
+  stage: Stage,
+  path: string,
+  loaded: LoadedPreset,
+  plugins: ComponentContainer,
+  options: RuntimeOptions,
+): Promise<void> {
+  const { preset } = stage;
+  const { log, stop, signal } = options;
+  const errors: unknown[] = [];
+  let outcome: Outcome = 'failed';
+  let hooks: Hooks | undefined;
+  let directory: RunDirectory | undefined;
+  const container = plugins.openRun({ preset, log, path: pathOf(preset), openDevice: options.openDevice ?? openDevice });
+  try {
+    const device = await container.device();
+    const components = await buildComponents(container, preset);
+    const recipe = await container.get('recipe');
+    hooks = await tapHooks(container, preset);
+    options.onHooks?.(hooks);
+    refuseWhatCannotFit(await recipe.plan(withFields(components, { preset, seed: preset.seed })), device.limits);
+
+    directory = isStarted(path) && options.resume
+      ? await openRunDirectory(path, options.command)
+      : await createRunDirectory(stage, path, loaded, components, device, options.command);
+    const resume = options.resume && (await hasCheckpoint(directory, log));
+    await hooks.start({ preset: preset.name, directory: path, resume });
+    const context = { preset, seed: preset.seed, directory, device, hooks, log, stop, resume, signal };
+    if (!stop.requested) await recipe.run(withFields(components, context));
+    outcome = stop.requested ? 'stopped' : 'done';
+  } catch (error) {
+    errors.push(error);
+  }
+  // Each of these happens whatever the others do; an error of theirs joins the first.
+  const attempt = async (work: () => void | Promise<void>): Promise<void> => {
+    try {
+      await work();
+    } catch (error) {
+      errors.push(error);
+      outcome = 'failed';
+    }
+  };
+  await attempt(() => hooks?.finish({ outcome, directory: path, ...(errors.length > 0 && { error: errors[0] }) }));
+  await attempt(() => container.dispose());
+  const note = errors.length > 0 ? explainError(errors[0]).message : stop.reason;
+  await attempt(() => directory?.close(outcome, note === '' ? undefined : note));
+  if (errors.length > 0) throw joinErrors(errors);
+}
+
+async function tapHooks(container: RunContainer, preset: Preset): Promise<Hooks> {
+  const names = (preset.components['extension'] ?? []).map((choice) => choice.name);
+  const extensions = await container.getAll('extension');
+  return createHooks(extensions.map((extension, index) => ({ name: names[index] ?? '', extension })));
+}
+
+/** A run that ended before its first checkpoint starts over: what it has measured so far is void. */
+async function hasCheckpoint(directory: RunDirectory, log: Log): Promise<boolean> {
+  if ((await listCheckpoints(directory.path)).length > 0) return true;
+  log.info('no checkpoint had been saved yet: starting from the beginning');
+  await directory.metrics.truncate(0);
+  return false;
+}
+
+/** Paths of a preset are relative to its file. */
+function pathOf(preset: Preset): (relative: string) => string {
+  return (relative) => resolve(dirname(preset.file), relative);
+}
+
+/** What a stage will do and need. Builds its components without a device; throws where one insists on it. */
+export async function planStage(loaded: LoadedPreset, { preset }: Stage, log: Log): Promise<Plan> {
+  const container = createContainer(loaded.catalog.plugins).openRun({
+    preset,
+    log,
+    path: pathOf(preset),
+    openDevice: () => {
+      throw new ReasongenError({
+        code: 'DEVICE_IN_PLAN',
+        message: 'a component asked for the device while the preset was only checked',
+        cure: 'ask for the device when the component is first used, not in `create`',
+      });
+    },
+  });
+  try {
+    const components = await buildComponents(container, preset);
+    const recipe = await container.get('recipe');
+    return await recipe.plan(withFields(components, { preset, seed: preset.seed }));
+  } finally {
+    await container.dispose();
+  }
+}
+
+/** A stop request that remembers the exit code it was made with. */
+export interface RunStop extends StopRequest {
+  readonly exitCode: number;
+}
+
+export function createStop(): RunStop {
+  let made: { readonly reason: string; readonly exitCode: number } | undefined;
+  return {
+    get requested() {
+      return made !== undefined;
+    },
+    get reason() {
+      return made?.reason ?? '';
+    },
+    get exitCode() {
+      return made?.exitCode ?? exitCodes.done;
+    },
+    request(reason, exitCode) {
+      made ??= { reason, exitCode };
+    },
+  };
+}

@@ -1,0 +1,55 @@
+/** Arrays for tests: reproducible values, element access that never yields undefined, and how far two arrays are apart. */
+
+/** Element `index`; reading outside is an error, not NaN. */
+export function at(values: ArrayLike<number>, index: number): number {
+  const value = values[index];
+  if (value === undefined) throw new RangeError(`index ${index} of ${values.length} values`);
+  return value;
+}
+
+/** A stream of uniform values in [0, 1) that depends on the seed only (mulberry32). */
+export function randomStream(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let z = state;
+    z = Math.imul(z ^ (z >>> 15), z | 1);
+    z ^= z + Math.imul(z ^ (z >>> 7), z | 61);
+    return ((z ^ (z >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+/** `count` values spread evenly over (-scale, scale), already rounded to f32. */
+export function randomFloats(count: number, seed: number, scale = 1): Float32Array {
+  const random = randomStream(seed);
+  return Float32Array.from({ length: count }, () => (random() * 2 - 1) * scale);
+}
+
+/** `count` whole numbers below `limit`. */
+export function randomWords(count: number, seed: number, limit: number): Uint32Array {
+  const random = randomStream(seed);
+  return Uint32Array.from({ length: count }, () => Math.floor(random() * limit));
+}
+
+/** ‖actual − expected‖ / ‖expected‖; the plain norm of the difference when `expected` is zero. */
+export function relativeError(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
+  if (actual.length !== expected.length) throw new RangeError(`${actual.length} values where ${expected.length} are expected`);
+  let difference = 0;
+  let norm = 0;
+  for (let i = 0; i < expected.length; i++) {
+    difference += (at(actual, i) - at(expected, i)) ** 2;
+    norm += at(expected, i) ** 2;
+  }
+  return norm === 0 ? Math.sqrt(difference) : Math.sqrt(difference / norm);
+}
+
+/** Largest |actual − expected|. */
+export function maximumError(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
+  if (actual.length !== expected.length) throw new RangeError(`${actual.length} values where ${expected.length} are expected`);
+  let largest = 0;
+  for (let i = 0; i < expected.length; i++) {
+    const error = Math.abs(at(actual, i) - at(expected, i));
+    if (!(error <= largest)) largest = error;
+  }
+  return largest;
+}

@@ -1,0 +1,28 @@
+// out[n, :] = x[n, :] · scale[n] · weight, scale[n] = 1 / sqrt(mean(x[n, :]²) + ε), f32, width % 4 == 0.
+// One thread per row: for adapters without subgroups of one known size.
+struct Params {
+  rows: u32,
+  width: u32,  // columns, in vec4
+  epsilon: f32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<vec4f>;
+@group(0) @binding(1) var<storage, read> weight: array<vec4f>;
+@group(0) @binding(2) var<storage, read_write> out: array<vec4f>;
+@group(0) @binding(3) var<storage, read_write> scale: array<f32>;
+@group(0) @binding(4) var<uniform> params: Params;
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) thread: u32) {
+  let row = (group.y * groups.x + group.x) * 64u + thread;
+  if (row >= params.rows) { return; }
+  let base = row * params.width;
+  var squares = 0.0;
+  for (var i = 0u; i < params.width; i++) {
+    let value = x[base + i];
+    squares += dot(value, value);
+  }
+  let factor = inverseSqrt(squares / f32(params.width * 4u) + params.epsilon);
+  for (var i = 0u; i < params.width; i++) { out[base + i] = x[base + i] * factor * weight[i]; }
+  scale[row] = factor;
+}

@@ -1,0 +1,33 @@
+// dX[n, :] = s·w·dOut[n, :] − x[n, :] · s³/D · Σ_c x·w·dOut, s = scale[n] of the forward, f32, width % 4 == 0.
+// One subgroup of LANES lanes per row, 64 / LANES rows per workgroup.
+enable subgroups;
+
+const LANES: u32 = 8u;
+
+struct Params {
+  rows: u32,
+  width: u32,  // columns, in vec4
+}
+
+@group(0) @binding(0) var<storage, read> x: array<vec4f>;
+@group(0) @binding(1) var<storage, read> weight: array<vec4f>;
+@group(0) @binding(2) var<storage, read> scale: array<f32>;
+@group(0) @binding(3) var<storage, read> d_out: array<vec4f>;
+@group(0) @binding(4) var<storage, read_write> d_x: array<vec4f>;
+@group(0) @binding(5) var<uniform> params: Params;
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) thread: u32) {
+  let row = (group.y * groups.x + group.x) * (64u / LANES) + thread / LANES;
+  let lane = thread % LANES;
+  let safe_row = min(row, params.rows - 1u);
+  let base = safe_row * params.width;
+  let factor = scale[safe_row];
+  var product = 0.0;
+  for (var i = lane; i < params.width; i += LANES) { product += dot(x[base + i] * weight[i], d_out[base + i]); }
+  let pull = subgroupAdd(product) * factor * factor * factor / f32(params.width * 4u);
+  if (row >= params.rows) { return; }
+  for (var i = lane; i < params.width; i += LANES) {
+    d_x[base + i] = weight[i] * d_out[base + i] * factor - x[base + i] * pull;
+  }
+}

@@ -1,0 +1,196 @@
+// One sampling step of R rows: z = logits[r, :], or u + w (c - u) with c = logits[r, :] and u = logits[R + r, :] under
+// guidance; the token is a draw from softmax(z / T) cut to the top k, then to the smallest set that holds mass p (ties at the
+// border are kept); T = 0 takes the largest, the first of equals. Writes the token, its log-probability under the very
+// distribution it was drawn from, and that distribution's entropy; then what the next step must be fed.
+//
+// The draw is Gumbel's: argmax(z / T + g) with g from Philox counted by (row key, position of the token in its sequence,
+// index / 4) and keyed by the seed. A row's token therefore depends on its own logits, key and position only, never on
+// which rows are beside it.
+//
+// LANES threads share a row: 1 on a software adapter (no barrier is reached), 64 elsewhere, joined through workgroup memory
+// in a fixed order. Top k and top p each find a border among the order-preserving integer forms of z, bit by bit from the
+// top: 32 passes with one count or one mass each, no sort and no memory. Every branch around a join depends on settings only.
+//! use lib/philox.wgsl
+const LANES: u32 = 1u;       // a power of two, at most THREADS
+const THREADS: u32 = 16u;
+const GUIDED: bool = false;
+const TEXT: bool = true;     // the text phase ends rows; the image phase runs a fixed number of steps
+
+struct Params {
+  rows: u32,
+  vocabulary: u32,
+  capacity: u32,
+  image_start: u32,
+  end: u32,         // ends a text like the image start, which then replaces it; 0xffffffff: none
+}
+
+// settings: seed (2 words), top k (0: off), then as bits of f32: temperature, top p, guidance weight.
+// row_state: key, length (tokens so far), done, last position a text token may take (an image start is forced there).
+// trace[r, position]: token, forced (0 no, 1 text budget used up, 2 was `end`), log-probability, entropy (bits of f32).
+@group(0) @binding(0) var<storage, read> logits: array<f32>;
+@group(0) @binding(1) var<storage, read> settings: array<u32>;
+@group(0) @binding(2) var<storage, read_write> row_state: array<vec4u>;
+@group(0) @binding(3) var<storage, read_write> trace: array<vec4u>;
+@group(0) @binding(4) var<storage, read_write> current: array<u32>;    // [R, or 2 R with guidance]: the token to feed next
+@group(0) @binding(5) var<storage, read_write> positions: array<u32>;  // its position
+@group(0) @binding(6) var<uniform> params: Params;
+
+var<workgroup> shared_value: array<f32, THREADS>;
+var<workgroup> shared_index: array<u32, THREADS>;
+
+struct Best {
+  value: f32,
+  index: u32,
+}
+
+fn logit(row: u32, index: u32) -> f32 {
+  let conditional = logits[row * params.vocabulary + index];
+  if (!GUIDED) { return conditional; }
+  let unconditional = logits[(row + params.rows) * params.vocabulary + index];
+  return unconditional + bitcast<f32>(settings[5]) * (conditional - unconditional);
+}
+
+// Unsigned integers in the order of the floats.
+fn ordered(value: f32) -> u32 {
+  let bits = bitcast<u32>(value);
+  return select(bits | 0x80000000u, ~bits, (bits >> 31u) == 1u);
+}
+
+fn join_sum(value: f32, lane: u32) -> f32 {
+  if (LANES == 1u) { return value; }
+  workgroupBarrier();
+  shared_value[lane] = value;
+  for (var stride = LANES / 2u; stride > 0u; stride /= 2u) {
+    workgroupBarrier();
+    if (lane % LANES < stride) { shared_value[lane] += shared_value[lane + stride]; }
+  }
+  workgroupBarrier();
+  return shared_value[lane / LANES * LANES];
+}
+
+fn join_best(value: Best, lane: u32) -> Best {
+  if (LANES == 1u) { return value; }
+  workgroupBarrier();
+  shared_value[lane] = value.value;
+  shared_index[lane] = value.index;
+  for (var stride = LANES / 2u; stride > 0u; stride /= 2u) {
+    workgroupBarrier();
+    if (lane % LANES < stride) {
+      let other = shared_value[lane + stride];
+      let other_index = shared_index[lane + stride];
+      if (other > shared_value[lane] || (other == shared_value[lane] && other_index < shared_index[lane])) {
+        shared_value[lane] = other;
+        shared_index[lane] = other_index;
+      }
+    }
+  }
+  workgroupBarrier();
+  let first = lane / LANES * LANES;
+  return Best(shared_value[first], shared_index[first]);
+}
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let index = (group.y * groups.x + group.x) * (THREADS / LANES) + lane / LANES;
+  let row = min(index, params.rows - 1u);
+  let first = lane % LANES;
+  let vocabulary = params.vocabulary;
+  let state = row_state[row];
+  let position = state.y;
+
+  var highest = Best(-3.4e38, 0u);
+  for (var i = first; i < vocabulary; i += LANES) {
+    let z = logit(row, i);
+    if (z > highest.value) { highest = Best(z, i); }
+  }
+  highest = join_best(highest, lane);
+  var token = highest.index;
+  var log_probability = 0.0;
+  var entropy = 0.0;
+
+  let temperature = bitcast<f32>(settings[3]);
+  if (temperature > 0.0) {
+    var border = 0u;
+    let top_k = settings[2];
+    if (top_k > 0u && top_k < vocabulary) {
+      for (var bit = 0u; bit < 32u; bit++) {
+        let candidate = border | (0x80000000u >> bit);
+        var count = 0.0;
+        for (var i = first; i < vocabulary; i += LANES) { count += select(0.0, 1.0, ordered(logit(row, i)) >= candidate); }
+        if (join_sum(count, lane) >= f32(top_k)) { border = candidate; }
+      }
+    }
+    let top_p = bitcast<f32>(settings[4]);
+    if (top_p < 1.0) {
+      var mass = 0.0;
+      for (var i = first; i < vocabulary; i += LANES) {
+        let z = logit(row, i);
+        mass += select(0.0, exp((z - highest.value) / temperature), ordered(z) >= border);
+      }
+      let wanted = top_p * join_sum(mass, lane);
+      var nucleus = 0u;
+      for (var bit = 0u; bit < 32u; bit++) {
+        let candidate = nucleus | (0x80000000u >> bit);
+        let both = max(candidate, border);
+        var above = 0.0;
+        for (var i = first; i < vocabulary; i += LANES) {
+          let z = logit(row, i);
+          above += select(0.0, exp((z - highest.value) / temperature), ordered(z) >= both);
+        }
+        if (join_sum(above, lane) >= wanted) { nucleus = candidate; }
+      }
+      border = max(border, min(nucleus, ordered(highest.value)));
+    }
+
+    let seed = vec2u(settings[0], settings[1]);
+    var drawn = Best(-3.4e38, 0u);
+    var total = 0.0;
+    var weighted = 0.0;
+    for (var block = first; block * 4u < vocabulary; block += LANES) {
+      let words = philox(vec4u(state.x, position, block, 0u), seed);
+      for (var i = 0u; i < 4u; i++) {
+        let entry = block * 4u + i;
+        if (entry >= vocabulary) { break; }
+        let z = logit(row, entry);
+        if (ordered(z) < border) { continue; }
+        let scaled = (z - highest.value) / temperature;
+        let share = exp(scaled);
+        total += share;
+        if (share > 0.0) { weighted += share * scaled; }
+        let noisy = scaled + philox_gumbel(words[i]);
+        if (noisy > drawn.value) { drawn = Best(noisy, entry); }
+      }
+    }
+    drawn = join_best(drawn, lane);
+    total = join_sum(total, lane);
+    weighted = join_sum(weighted, lane);
+    token = drawn.index;
+    let log_total = log(total);
+    log_probability = (logit(row, token) - highest.value) / temperature - log_total;
+    entropy = log_total - weighted / total;
+  }
+
+  if (first != 0u || index >= params.rows || position >= params.capacity) { return; }
+  var forced = 0u;
+  if (TEXT) {
+    if (state.z != 0u) { return; }
+    if (token == params.end) {
+      forced = 2u;
+    } else if (token != params.image_start && position >= state.w) {
+      forced = 1u;
+    }
+    if (forced != 0u) {
+      token = params.image_start;
+      log_probability = 0.0;
+      entropy = 0.0;
+    }
+  }
+  trace[row * params.capacity + position] = vec4u(token, forced, bitcast<u32>(log_probability), bitcast<u32>(entropy));
+  row_state[row] = vec4u(state.x, position + 1u, select(0u, 1u, TEXT && token == params.image_start), state.w);
+  current[row] = token;
+  positions[row] = position;
+  if (GUIDED) {
+    current[row + params.rows] = token;
+    positions[row + params.rows] += 1u;
+  }
+}

@@ -1,0 +1,59 @@
+/** Backbones of the Janus class; nano is the smallest size. Vocabularies come from the tokenizers of the preset. */
+import { defineBackbone, definePlugin, z, type Backbone, type Scope } from '../../core/plugin.ts';
+import { janusBackbone, type JanusSizes } from './backbone.ts';
+
+const sizes = z.strictObject({
+  hidden: z.number().int().positive().multipleOf(4).describe('width of the residual stream'),
+  layers: z.number().int().positive().describe('decoder layers'),
+  heads: z.number().int().positive().describe('query heads'),
+  keyValueHeads: z.number().int().positive().optional().describe('key/value heads, a divisor of heads; heads by default'),
+  headDimension: z.number().int().positive().multipleOf(8).max(512).optional().describe('width of a head; hidden / heads by default'),
+  mlp: z.number().int().positive().multipleOf(4).describe('inner width of the SwiGLU'),
+  ropeTheta: z.number().positive().default(10000).describe('base of the rotary positions'),
+  normEpsilon: z.number().positive().default(1e-6).describe('epsilon of every RMSNorm'),
+});
+
+type Options = z.output<typeof sizes>;
+
+/** What the heads must satisfy beyond each number by itself. */
+function refuseHeads({ hidden, heads, keyValueHeads, headDimension }: Options, context: z.RefinementCtx): void {
+  const issue = (path: string, message: string): void => void context.addIssue({ code: 'custom', path: [path], message });
+  if (headDimension === undefined && (hidden / heads) % 8 !== 0) issue('heads', `hidden / heads is ${hidden / heads}; it must be a multiple of 8, or give headDimension`);
+  if (keyValueHeads !== undefined && heads % keyValueHeads !== 0) issue('keyValueHeads', `${keyValueHeads} does not divide the ${heads} heads`);
+}
+
+async function create(name: string, options: Options, scope: Scope): Promise<Backbone> {
+  const tokenizer = await scope.get('tokenizer');
+  const images = await scope.get('imageTokenizer');
+  const complete: JanusSizes = {
+    ...options,
+    keyValueHeads: options.keyValueHeads ?? options.heads,
+    textVocabulary: tokenizer.vocabularySize,
+    imageVocabulary: images.vocabularySize,
+    codeDimension: images.embeddingDimension,
+    codebook: images.codebook(),
+  };
+  return janusBackbone(name, complete);
+}
+
+const nano = { hidden: 128, layers: 6, heads: 4, mlp: 336, ropeTheta: 10000, normEpsilon: 1e-6 };
+
+export default definePlugin({
+  name: 'janus',
+  provides: [
+    defineBackbone({
+      name: 'janus',
+      summary: 'Janus-Pro class decoder of any size: separate heads for text and image codes',
+      options: sizes.superRefine(refuseHeads),
+      needs: ['tokenizer', 'imageTokenizer'],
+      create: (options, scope) => create('janus', options, scope),
+    }),
+    defineBackbone({
+      name: 'janus-nano',
+      summary: 'the Janus class at 1.26 M parameters: width 128, 6 layers, 4 heads',
+      options: z.strictObject({}),
+      needs: ['tokenizer', 'imageTokenizer'],
+      create: (_options, scope) => create('janus-nano', nano, scope),
+    }),
+  ],
+});

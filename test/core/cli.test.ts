@@ -1,0 +1,209 @@
+/** The command line: in this process where nothing is computed, as a program where signals, exit codes and drivers count. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { main } from '../../core/cli.ts';
+import { readRunRecord } from '../../core/io/records.ts';
+
+const root = fileURLToPath(new URL('../../', import.meta.url));
+const components = join(root, 'test/cases/components.ts');
+let folder: string;
+let preset: string;
+
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'reasongen-cli-'));
+  preset = write('preset.yaml', 'recipe: practice\n');
+});
+afterAll(() => {
+  rmSync(folder, { recursive: true });
+});
+
+function write(name: string, text: string): string {
+  const file = join(folder, name);
+  writeFileSync(file, `plugins: [${components}]\ndataset: colours\ntokenizer: words\n${text}`);
+  return file;
+}
+
+interface Result {
+  readonly code: number | null;
+  readonly output: string;
+  readonly errors: string;
+}
+
+async function inProcess(...args: string[]): Promise<Result> {
+  let [output, errors] = ['', ''];
+  const code = await main(args, {
+    output: { write: (text) => void (output += text) },
+    errors: { write: (text: string) => ((errors += text), true) },
+    environment: { REASONGEN_NO_DRIVER: '1' },
+  });
+  return { code, output, errors };
+}
+
+function start(args: readonly string[], environment: Readonly<Record<string, string>> = {}): ChildProcess {
+  return spawn(process.execPath, args, { cwd: root, env: { ...process.env, ...environment }, stdio: ['ignore', 'pipe', 'pipe'] });
+}
+
+/** Waits for the end; `onError` sees standard error as it grows. */
+function finish(child: ChildProcess, onError: (errors: string) => void = () => {}): Promise<Result> {
+  let [output, errors] = ['', ''];
+  child.stdout?.on('data', (chunk) => (output += String(chunk)));
+  child.stderr?.on('data', (chunk) => {
+    errors += String(chunk);
+    onError(errors);
+  });
+  return new Promise((resolve) => child.on('close', (code) => resolve({ code, output, errors })));
+}
+
+const program = (...args: string[]): ChildProcess => start(['core/bin.mjs', ...args]);
+
+describe('arguments', () => {
+  test.each([
+    ['an unknown command', ['rnu'], "Did you mean run?"],
+    ['a missing argument', ['run'], "missing required argument 'preset'"],
+    ['an unknown option', ['check', 'a.yaml', '--sett', 'a=1'], "Did you mean --set?"],
+    ['a count that is none', ['generate', '--preset', 'a.yaml', '--n', 'few'], 'It must be a whole number'],
+  ])('%s: exit code 2 and a hint', async (_, args, hint) => {
+    const { code, errors } = await inProcess(...args);
+    expect(code).toBe(2);
+    expect(errors).toContain(hint);
+  });
+
+  test('help and version are no failures', async () => {
+    expect(await inProcess('--help')).toMatchObject({ code: 0, output: expect.stringContaining('resume') });
+    const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { readonly version: string };
+    expect(await inProcess('--version')).toMatchObject({ code: 0, output: `${version}\n` });
+  });
+});
+
+describe('check', () => {
+  test('says what a sound preset does and needs, and opens nothing', async () => {
+    const { code, output, errors } = await inProcess('check', preset, '--set', 'steps=12');
+    expect({ code, errors }).toEqual({ code: 0, errors: '' });
+    expect(output).toContain('12 steps');
+    expect(output).toContain('memory: 3.0 MiB on the device (weights 1.0 MiB, activations 2.0 MiB)');
+    expect(output).toContain('none is ready');
+  });
+
+  test('every mistake at once: exit code 2, places, no stack', async () => {
+    const file = write('wrong.yaml', 'seed: much\nrecipe: { use: practise }\nrewards: [{ use: warmth, gian: 1 }]\n');
+    const { code, errors } = await inProcess('check', file);
+    expect(code).toBe(2);
+    expect(errors).toContain(`UNKNOWN_COMPONENT  ${file}:5:16\n  recipe: there is no recipe "practise". Did you mean "practice"?`);
+    expect(errors).toContain(`UNKNOWN_OPTION  ${file}:6:26\n  rewards[0].gian is not an option of reward "warmth". Did you mean "gain"?`);
+    expect(errors.match(/^[A-Z_]+  /gm)).toHaveLength(3);
+    expect(errors).not.toMatch(/^\s+at /m);
+    expect((await inProcess('check', file, '--debug')).errors).toMatch(/^\s+at /m);
+  });
+
+  test('a preset that does not exist', async () => {
+    const { code, errors } = await inProcess('check', join(folder, 'prset.yaml'));
+    expect(code).toBe(2);
+    expect(errors).toContain('Did you mean "preset.yaml"?');
+  });
+});
+
+describe('show and describe', () => {
+  test('show: values with their places', async () => {
+    const { code, output } = await inProcess('show', preset, '--set', 'recipe.steps=4');
+    expect(code).toBe(0);
+    expect(output).toMatch(/^ {2}steps: 4 +# --set recipe\.steps=4$/m);
+    expect(output).toMatch(/^ {2}use: practice +# preset\.yaml:4:9$/m);
+    expect(output).toMatch(/^ {2}warmup: 0 +# default$/m);
+  });
+
+  test('describe: options from their declarations', async () => {
+    const { output } = await inProcess('describe', 'reward', 'warmth', '--plugin', components);
+    expect(output).toBe(
+      [
+        'reward "warmth" (plugin test-components): how red a drawing is',
+        '  gain  number             factor of the score (default 1)',
+        '  mode  "mean" | "median"  how pixels are summed up (default "mean")',
+        '  file  string             a table of colours (optional)',
+        '',
+      ].join('\n'),
+    );
+    const { code, errors } = await inProcess('describe', 'rewrad');
+    expect({ code, errors }).toMatchObject({ code: 2, errors: expect.stringContaining('Did you mean "reward"?') });
+  });
+});
+
+describe('the program', () => {
+  test('runs, says where, and resumes', async () => {
+    const directory = join(folder, 'run');
+    const first = await finish(program('run', preset, '--run-dir', directory, '--set', 'stopAt=1'));
+    expect(first.errors).toContain(`run directory: ${directory}`);
+    expect(first.errors).toContain(`go on with: npx reasongen resume ${directory}`);
+    expect(first.code).toBe(7);
+    expect((await finish(program('run', preset, '--run-dir', directory))).code).toBe(2);
+    const second = await finish(program('resume', directory, '--set', 'stopAt=3'));
+    expect(second.code).toBe(0);
+    expect((await readRunRecord(directory)).sessions.map(({ outcome }) => outcome)).toEqual(['stopped', 'done']);
+  });
+
+  test.each([
+    ['SIGINT', 130],
+    ['SIGTERM', 143],
+  ] as const)('%s: the step is finished, the run is closed, exit code %i', async (signal, exitCode) => {
+    const directory = join(folder, signal);
+    const child = program('run', preset, '--run-dir', directory, '--set', 'steps=1000', '--set', 'pause=50', '--set', 'extensions=[counter]');
+    let isSent = false;
+    const { code, errors } = await finish(child, (seen) => {
+      if (isSent || !seen.includes('step 2')) return;
+      isSent = true;
+      // A terminal signals the whole group; the supervisor passes SIGTERM on itself.
+      if (child.pid !== undefined) signalProgram(child.pid, signal);
+    });
+    expect(errors).toContain(`${signal}: stopping after this step`);
+    expect(code).toBe(exitCode);
+    expect((await readRunRecord(directory)).sessions.at(-1)?.outcome).toBe('stopped');
+    expect(existsSync(join(directory, 'lock'))).toBe(false);
+  });
+
+  test('a second signal ends it at once', async () => {
+    const child = program('run', preset, '--run-dir', join(folder, 'twice'), '--set', 'pause=60000', '--set', 'extensions=[witness]');
+    let sent = 0;
+    const { code } = await finish(child, (seen) => {
+      const due = sent === 0 ? 'start preset' : 'stopping after this step';
+      if (sent > 1 || !seen.includes(due)) return;
+      sent++;
+      if (child.pid !== undefined) signalProgram(child.pid, 'SIGINT');
+    });
+    expect(code).toBe(130);
+  });
+
+  test('without an adapter: exit code 3 and the way to get one; doctor says the same', async () => {
+    const none = { VK_DRIVER_FILES: '/nonexistent.json', VK_ICD_FILENAMES: '/nonexistent.json', LD_LIBRARY_PATH: '', REASONGEN_DRIVER: '' };
+    const cli = (...args: string[]): Promise<Result> => finish(start(['--import', 'tsx', 'core/cli.ts', ...args], none));
+    const { code, errors } = await cli('run', preset, '--run-dir', join(folder, 'none'));
+    expect({ code, errors }).toMatchObject({ code: 3, errors: expect.stringContaining('reasongen doctor') });
+    const doctor = await cli('doctor');
+    expect(doctor).toMatchObject({ code: 3, output: expect.stringMatching(/missing +adapter[^\n]*\n[^\n]*npm run setup/) });
+    expect(existsSync(join(folder, 'none'))).toBe(false);
+  });
+
+  test('a handler that never settles is named at the end', async () => {
+    const plugin = join(folder, 'hang.ts');
+    const api = relative(folder, join(root, 'core/plugin.ts'));
+    writeFileSync(
+      plugin,
+      `import { defineExtension, definePlugin, z } from '${api}';
+       const hang = defineExtension({ name: 'hang', summary: '', options: z.strictObject({}), create: () => ({ finish: () => new Promise(() => {}) }) });
+       export default definePlugin({ name: 'hang', provides: [hang] });`,
+    );
+    const file = write('hang.yaml', 'recipe: practice\nextensions: [hang]\n');
+    writeFileSync(file, readFileSync(file, 'utf8').replace('plugins: [', `plugins: [${plugin}, `));
+    const { code, errors } = await finish(program('run', file, '--run-dir', join(folder, 'hang')));
+    expect(errors).toContain('extension "hang", hook "finish"');
+    expect(code).toBe(1);
+  });
+});
+
+/** Signals the program below its supervisor, as a terminal does for SIGINT and the supervisor for SIGTERM. */
+function signalProgram(supervisor: number, signal: NodeJS.Signals): void {
+  const children = readFileSync(`/proc/${supervisor}/task/${supervisor}/children`, 'utf8').trim().split(' ').filter(Boolean);
+  for (const child of children) process.kill(Number(child), signal);
+}

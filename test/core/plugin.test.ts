@@ -1,0 +1,93 @@
+/** The author API: what the types accept and refuse. `tsc` checks the expected errors, so the file is part of `tsconfig.json`. */
+import { describe, expect, expectTypeOf, test } from 'vitest';
+import {
+  defineExtension,
+  definePlugin,
+  defineReward,
+  inputFile,
+  type Component,
+  type Reward,
+  type Sample,
+  type Slots,
+  type StepEvent,
+  z,
+} from '../../core/plugin.ts';
+import { isInputFile } from '../../core/preset/input-file.ts';
+
+const options = z.strictObject({
+  gain: z.number().default(1),
+  mode: z.enum(['mean', 'median']).optional(),
+});
+
+describe('options', () => {
+  test('have the declared types in create, and a misspelt one does not compile', () => {
+    const reward = defineReward({
+      name: 'warmth',
+      summary: '',
+      options,
+      create: (chosen) => {
+        expectTypeOf(chosen.gain).toEqualTypeOf<number>();
+        expectTypeOf(chosen.mode).toEqualTypeOf<'mean' | 'median' | undefined>();
+        // @ts-expect-error the option is called gain
+        const misspelt: unknown = chosen.gian;
+        expect(misspelt).toBeUndefined();
+        // @ts-expect-error options are frozen
+        const change = (): void => void (chosen.gain = 2);
+        expect(change).toBeTypeOf('function');
+        return { score: (samples) => samples.map(() => chosen.gain) };
+      },
+    });
+    expectTypeOf(reward).toEqualTypeOf<Component<'reward'>>();
+    const scope = {} as Parameters<typeof reward.create>[1];
+    const created = reward.create({ gain: 3 }, scope) as Reward;
+    expect(created.score([{}] as unknown as Sample[], new AbortController().signal)).toEqual([3]);
+  });
+
+  test('a component must create what its slot holds', () => {
+    // @ts-expect-error a reward scores
+    const wrong = defineReward({ name: 'a', summary: '', options, create: () => ({ judge: () => [] }) });
+    // @ts-expect-error scores are numbers
+    const text = defineReward({ name: 'b', summary: '', options, create: () => ({ score: () => ['a'] }) });
+    expect([wrong.slot, text.slot]).toEqual(['reward', 'reward']);
+  });
+});
+
+describe('extensions', () => {
+  test('handlers get the event of their hook, and a misspelt hook does not compile', () => {
+    const extension = defineExtension({
+      name: 'watch',
+      summary: '',
+      options: z.strictObject({}),
+      create: () => ({
+        step: (event) => void expectTypeOf(event).toEqualTypeOf<StepEvent>(),
+        rollout: { order: 'late', handler: ({ samples }) => void expectTypeOf(samples).toEqualTypeOf<readonly Sample[]>() },
+      }),
+    });
+    // @ts-expect-error the hook is called step
+    const misspelt = defineExtension({ name: 'a', summary: '', options, create: () => ({ setp: () => {} }) });
+    expect([extension.slot, misspelt.slot]).toEqual(['extension', 'extension']);
+  });
+});
+
+declare module '../../core/contracts/slots.ts' {
+  interface Slots {
+    palette: readonly string[];
+  }
+}
+
+test('a slot may be added by declaration merging', () => {
+  const plugin = definePlugin({
+    name: 'palettes',
+    slots: [{ slot: 'palette', key: 'palette', many: false, summary: 'colours' }],
+    provides: [],
+  });
+  expectTypeOf<Slots['palette']>().toEqualTypeOf<readonly string[]>();
+  expect(plugin.slots?.[0]?.slot).toBe('palette');
+});
+
+test('inputFile is recognised through its shells', () => {
+  expect(isInputFile(inputFile())).toBe(true);
+  expect(isInputFile(inputFile().optional().describe('a file'))).toBe(true);
+  expect(isInputFile(inputFile().describe('a file').default('x'))).toBe(true);
+  expect(isInputFile(z.string().optional())).toBe(false);
+});

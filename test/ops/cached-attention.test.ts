@@ -1,0 +1,151 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { Workspace } from '../../core/autograd/program.ts';
+import { Tape } from '../../core/autograd/tape.ts';
+import { openDevice, type Device } from '../../core/gpu/device.ts';
+import { appendToCache, cachedAttention, prefillCache } from '../../core/ops/cached-attention.ts';
+import { philox } from '../../core/rl/philox.ts';
+import type { Tensor } from '../../core/tensor/tensor.ts';
+
+let device: Device;
+let workspace: Workspace;
+const made: Tensor[] = [];
+beforeAll(async () => {
+  device = await openDevice();
+  workspace = new Workspace(device);
+});
+afterAll(() => device.close());
+
+function random(count: number, seed: number, scale = 1): Float32Array {
+  return Float32Array.from({ length: count }, (_, index) => ((philox([index, 0, 0, 0], [seed, 0])[0] / 2 ** 32) * 2 - 1) * scale);
+}
+
+function floats(shape: readonly number[], data: Float32Array): Tensor {
+  const tensor = device.tensor('floats', shape, 'f32', data);
+  made.push(tensor);
+  return tensor;
+}
+
+function words(data: readonly number[]): Tensor {
+  const tensor = device.tensor('words', [data.length], 'u32', Uint32Array.from(data));
+  made.push(tensor);
+  return tensor;
+}
+
+interface Sizes {
+  readonly rows: number;
+  readonly heads: number;
+  readonly keyValueHeads: number;
+  readonly headDimension: number;
+  readonly capacity: number;
+}
+
+function oracle(q: Float32Array, keys: Float32Array, values: Float32Array, positions: readonly number[], sizes: Sizes): number[] {
+  const { rows, heads, keyValueHeads, headDimension, capacity } = sizes;
+  const width = keyValueHeads * headDimension;
+  const result: number[] = [];
+  for (let row = 0; row < rows; row++) {
+    for (let head = 0; head < heads; head++) {
+      const group = Math.floor(head / (heads / keyValueHeads));
+      const key = (j: number, d: number): number => (row * capacity + j) * width + group * headDimension + d;
+      const scores = Array.from({ length: (positions[row] ?? 0) + 1 }, (_, j) => {
+        let sum = 0;
+        for (let d = 0; d < headDimension; d++) sum += (q[(row * heads + head) * headDimension + d] ?? 0) * (keys[key(j, d)] ?? 0);
+        return sum / Math.sqrt(headDimension);
+      });
+      const highest = Math.max(...scores);
+      const shares = scores.map((score) => Math.exp(score - highest));
+      const total = shares.reduce((sum, share) => sum + share, 0);
+      for (let d = 0; d < headDimension; d++) result.push(shares.reduce((sum, share, j) => sum + (share / total) * (values[key(j, d)] ?? 0), 0));
+    }
+  }
+  return result;
+}
+
+const sizesOfInterest: readonly Sizes[] = [
+  { rows: 1, heads: 1, keyValueHeads: 1, headDimension: 4, capacity: 1 },
+  { rows: 5, heads: 4, keyValueHeads: 4, headDimension: 8, capacity: 13 },
+  { rows: 7, heads: 6, keyValueHeads: 2, headDimension: 12, capacity: 70 },
+  { rows: 33, heads: 4, keyValueHeads: 4, headDimension: 32, capacity: 97 },
+  { rows: 3, heads: 2, keyValueHeads: 1, headDimension: 64, capacity: 131 },
+];
+
+describe.each([true, false])('attention over a cache, one thread per head: %s', (isSerial) => {
+  // A software adapter compiles the joins of the other variant for many seconds where heads are large.
+  test.each(sizesOfInterest.filter(({ headDimension }) => isSerial || headDimension <= 12))('agrees with float64: %o', async (sizes) => {
+    const { rows, heads, keyValueHeads, headDimension, capacity } = sizes;
+    const q = random(rows * heads * headDimension, 1, 4);
+    const keys = random(rows * capacity * keyValueHeads * headDimension, 2, 4);
+    const values = random(keys.length, 3);
+    const positions = Array.from({ length: rows }, (_, row) => (row * 37) % capacity);
+    const tape = new Tape(workspace);
+    const cacheShape = [rows, capacity, keyValueHeads * headDimension];
+    const out = tape.output(
+      cachedAttention(tape, floats([rows, heads * headDimension], q), floats(cacheShape, keys), floats(cacheShape, values), words(positions), { ...sizes, isSerial }),
+    );
+    (await tape.finish('attend')).run();
+    const expected = oracle(q, keys, values, positions, sizes);
+    const got = await device.readFloats(out);
+    expect(got.length).toBe(expected.length);
+    expect(Math.max(...expected.map((value, index) => Math.abs(value - (got[index] ?? NaN))))).toBeLessThan(3e-6);
+  });
+
+  test('scores far apart do not overflow', async () => {
+    const tape = new Tape(workspace);
+    const keys = floats([1, 3, 4], Float32Array.of(1e4, 0, 0, 0, -1e4, 0, 0, 0, 1e4, 0, 0, 0));
+    const values = floats([1, 3, 4], Float32Array.of(1, 1, 1, 1, 9, 9, 9, 9, 3, 3, 3, 3));
+    const q = floats([1, 4], Float32Array.of(1e4, 0, 0, 0));
+    const out = tape.output(cachedAttention(tape, q, keys, values, words([2]), { heads: 1, keyValueHeads: 1, headDimension: 4, capacity: 3, isSerial }));
+    (await tape.finish('attend')).run();
+    expect([...(await device.readFloats(out))]).toEqual([2, 2, 2, 2]);
+  });
+});
+
+test('a step writes its keys and values at the place of each row and nowhere else', async () => {
+  const tape = new Tape(workspace);
+  const keys = floats([3, 4, 8], random(96, 4));
+  const values = floats([3, 4, 8], random(96, 5));
+  const before = await device.readFloats(keys);
+  const k = random(24, 6);
+  const v = random(24, 7);
+  appendToCache(tape, floats([3, 8], k), floats([3, 8], v), words([2, 0, 4]), keys, values);
+  (await tape.finish('append')).run();
+  const expected = before.slice();
+  expected.set(k.subarray(0, 8), 2 * 8);
+  expected.set(k.subarray(8, 16), 4 * 8);
+  // The third position lies beyond the cache: nothing is written.
+  expect(await device.readFloats(keys)).toEqual(expected);
+  expect((await device.readFloats(values)).slice(16, 24)).toEqual(v.subarray(0, 8));
+});
+
+test('a prefill spreads packed prompts over rows; rows of length 0 stay as they are', async () => {
+  const tape = new Tape(workspace);
+  const k = random(6 * 4, 8);
+  const v = random(6 * 4, 9);
+  const keys = floats([4, 5, 4], random(80, 10));
+  const values = floats([4, 5, 4], random(80, 11));
+  const [keysBefore, valuesBefore] = [await device.readFloats(keys), await device.readFloats(values)];
+  const cache = { rows: 4, capacity: 5, keys: [keys], values: [values] };
+  prefillCache(tape, floats([6, 4], k), floats([6, 4], v), { cache, source: words([0, 2, 2, 0]), length: words([2, 4, 3, 0]) }, 0);
+  (await tape.finish('prefill')).run();
+  const spread = (packed: Float32Array, before: Float32Array): Float32Array => {
+    const expected = before.slice();
+    expected.set(packed.subarray(0, 8), 0);
+    expected.set(packed.subarray(8, 24), 20);
+    expected.set(packed.subarray(8, 20), 40);
+    return expected;
+  };
+  expect(await device.readFloats(keys)).toEqual(spread(k, keysBefore));
+  expect(await device.readFloats(values)).toEqual(spread(v, valuesBefore));
+});
+
+test('sizes that do not fit are refused', () => {
+  const tape = new Tape(workspace);
+  const q = tape.empty('q', [2, 12]);
+  const cache = tape.empty('cache', [2, 5, 12]);
+  const positions = tape.empty('positions', [2], 'u32');
+  const options = { heads: 3, keyValueHeads: 3, headDimension: 4, capacity: 5 };
+  expect(() => cachedAttention(tape, q, cache, cache, positions, options)).not.toThrow();
+  expect(() => cachedAttention(tape, q, cache, cache, positions, { ...options, heads: 4 })).toThrow(RangeError);
+  expect(() => cachedAttention(tape, q, cache, cache, positions, { ...options, capacity: 6 })).toThrow(RangeError);
+  expect(() => cachedAttention(tape, q, cache, cache, positions, { heads: 2, keyValueHeads: 2, headDimension: 6, capacity: 5 })).toThrow(RangeError);
+});
