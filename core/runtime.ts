@@ -1,6 +1,6 @@
 /**
  * The main flow: a checked preset becomes a run. Read it from top to bottom: plugins are in the catalog, open the device,
- * build the named components, fire `start`, run the recipe, fire `finish`, dispose in reverse order of creation.
+ * build the named components, fire `start`, run the recipe, fire `finish`, dispose in reverse order of creation, write the report.
  */
 import { dirname, resolve } from 'node:path';
 import { buildComponents, withFields } from './components.ts';
@@ -16,6 +16,7 @@ import { listCheckpoints } from './io/checkpoint.ts';
 import type { RunDirectory } from './io/run-directory.ts';
 import type { Log } from './log.ts';
 import { refuseWhatCannotFit } from './plan.ts';
+import { hasResults, writeReport } from './report/report.ts';
 import type { LoadedPreset, Stage } from './preset/load.ts';
 import { createRunDirectory, isDone, isStarted, openRunDirectory, stageDirectory, writeChain } from './run.ts';
 
@@ -39,6 +40,7 @@ export async function runPreset(loaded: LoadedPreset, options: RuntimeOptions): 
   const { log, stop, resume, runDirectory } = options;
   if (loaded.isChain && !resume) await writeChain(loaded, runDirectory);
   const plugins = createContainer(loaded.catalog.plugins);
+  let hasRun = false;
   for (const [index, stage] of loaded.stages.entries()) {
     const directory = stageDirectory(loaded, stage, runDirectory);
     if (stop.requested) break;
@@ -48,7 +50,9 @@ export async function runPreset(loaded: LoadedPreset, options: RuntimeOptions): 
     }
     if (loaded.isChain) log.info(`stage ${index + 1} of ${loaded.stages.length}: ${stage.name}`);
     await runStage(stage, directory, loaded, plugins, options);
+    hasRun = true;
   }
+  if (hasRun && (await hasResults(runDirectory))) log.info(`report: ${await writeReport(runDirectory)}`);
   return stop.exitCode;
 }
 

@@ -1,15 +1,14 @@
 /** Draws prompts of the user's: a PNG per drawing with everything that made it in its text chunks, and one JSONL record each. */
-import { appendFile, mkdir } from 'node:fs/promises';
+import { appendFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ParameterSet } from '../autograd/parameters.ts';
 import { Workspace } from '../autograd/program.ts';
 import type { Recipe, RunContext } from '../contracts/recipe.ts';
-import { ReasongenError, exitCodes } from '../errors.ts';
 import { loadWeights } from '../io/checkpoint.ts';
 import { diskError, writeDurably } from '../io/disk.ts';
 import { encodePng, upscale } from '../io/image.ts';
 import { defineRecipe, inputFile, z } from '../plugin.ts';
-import { Drawer, samplingOptions } from './drawing.ts';
+import { Drawer, samplingOptions, type Drawing } from './drawing.ts';
 import { memoryPlan } from './memory.ts';
 import { floats } from './training.ts';
 
@@ -51,7 +50,7 @@ function rowsAtOnce({ batch, samples, prompts }: GenerateOptions): number {
 }
 
 async function runGenerate(context: RunContext, choice: GenerateOptions): Promise<void> {
-  const { device, directory, log, stop } = context;
+  const { device, log, stop } = context;
   const workspace = new Workspace(device);
   const parameters = new ParameterSet(device, context.backbone.parameters, { seed: context.seed });
   const { weights, path, hash } = await loadWeights(choice.weights);
@@ -60,30 +59,32 @@ async function runGenerate(context: RunContext, choice: GenerateOptions): Promis
   const drawer = await Drawer.open(context, parameters, workspace, { sampling: choice, prompts, samplesPerPrompt: choice.samples, promptTokens: choice.promptTokens });
   const progress = log.progress('drawing', choice.prompts.length * choice.samples, { unit: 'drawing' });
   try {
-    await mkdir(directory.path, { recursive: true });
     for (let start = 0; start < choice.prompts.length && !stop.requested; start += prompts) {
       const items = choice.prompts.slice(start, start + prompts).map((prompt) => ({ prompt, task: 'generate', specification: null }));
       const drawings = await drawer.draw(items, context.seed + start, `prompt-${start}`);
-      for (const [offset, { sample, sequence }] of drawings.entries()) {
-        const file = `${String(start * choice.samples + offset).padStart(5, '0')}.png`;
-        const facts = { prompt: sample.prompt, rationale: sample.rationale, seed: String(context.seed), model: hash, guidance: String(choice.guidance) };
-        await writeDurably(join(directory.path, file), [await encodePng(upscale(sample.image, choice.scale), facts)]);
-        const { guidance, textTemperature, imageTemperature } = choice;
-        const record = { file, ...facts, guidance, textTemperature, imageTemperature, rationaleEnded: sample.rationaleEnded, codes: sequence.codes };
-        await appendFile(join(directory.path, 'drawings.jsonl'), `${JSON.stringify(record)}\n`);
-        log.info(`${file}: ${sample.prompt}${sample.rationale === '' ? '' : ` | ${sample.rationale}`}`);
-      }
+      for (const [offset, drawing] of drawings.entries()) await saveDrawing(context, choice, drawing, start * choice.samples + offset, hash);
       progress.advance(drawings.length);
     }
-  } catch (cause) {
-    if (cause instanceof ReasongenError) throw cause;
-    throw cause instanceof Error && 'code' in cause
-      ? diskError(cause, 'saving drawings', directory.path)
-      : new ReasongenError({ code: 'GENERATE_FAILED', message: `drawing failed: ${String(cause)}`, exitCode: exitCodes.failure, cause });
   } finally {
     progress.end();
     drawer.close();
     parameters.close();
     workspace.close();
   }
+}
+
+async function saveDrawing(context: RunContext, choice: GenerateOptions, { sample, sequence }: Drawing, index: number, model: string): Promise<void> {
+  const { directory, log, seed } = context;
+  const { guidance, textTemperature, imageTemperature, scale } = choice;
+  const { prompt, rationale, rationaleEnded, image } = sample;
+  const file = `${String(index).padStart(5, '0')}.png`;
+  const png = await encodePng(upscale(image, scale), { prompt, rationale, seed: String(seed), model, guidance: String(guidance) });
+  const record = { file, prompt, rationale, rationaleEnded, seed, model, guidance, textTemperature, imageTemperature, codes: sequence.codes };
+  try {
+    await writeDurably(join(directory.path, file), [png]);
+    await appendFile(join(directory.path, 'drawings.jsonl'), `${JSON.stringify(record)}\n`);
+  } catch (cause) {
+    throw diskError(cause, `saving ${file}`, directory.path);
+  }
+  log.info(`${file}: ${prompt}${rationale === '' ? '' : ` | ${rationale}`}`);
 }

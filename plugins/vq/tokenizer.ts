@@ -1,0 +1,199 @@
+/** A VQ codec as an image tokenizer: batches of pictures and codes through two recorded programs. */
+import {
+  ParameterSet,
+  Tape,
+  Workspace,
+  assignCodes,
+  codebookName,
+  lookUpCodes,
+  normaliseRows,
+  packPictures,
+  reshape,
+  unpackPictures,
+  type Device,
+  type Program,
+  type Tensor,
+  type VqCodec,
+} from '../../core/compute.ts';
+import { ReasongenError, type Image, type ImageTokenizer } from '../../core/plugin.ts';
+
+/** What a file holds, ready for `ParameterSet.load`. */
+export interface VqWeights {
+  readonly codec: VqCodec;
+  readonly values: ReadonlyMap<string, { readonly shape: readonly number[]; readonly data: Float32Array }>;
+  /** Content hash of the file. */
+  readonly hash: string;
+  /** Names the file in errors. */
+  readonly origin: string;
+}
+
+export interface ClosableTokenizer extends ImageTokenizer {
+  /** Gives the device memory back. */
+  close(): Promise<void>;
+}
+
+/** Pictures per run of a program; the smaller one serves what is left over. */
+const batchSizes = [4, 32] as const;
+
+/** The device is asked for when the first picture is encoded or decoded: a plan needs the sizes only. */
+export function vqTokenizer(weights: VqWeights, openDevice: () => Promise<Device>): ClosableTokenizer {
+  const { codec, values, hash, origin } = weights;
+  const { gridSize, config } = codec;
+  const positions = gridSize ** 2;
+  let opened: Promise<OpenCodec> | undefined;
+  // One batch at a time: the programs' inputs and outputs are shared.
+  let last: Promise<unknown> = Promise.resolve();
+  const inTurn = <Result>(work: (open: OpenCodec) => Promise<Result>): Promise<Result> => {
+    opened ??= openDevice().then((device) => new OpenCodec(device, weights));
+    const result = Promise.all([opened, last]).then(([open]) => work(open));
+    last = result.catch(() => undefined);
+    return result;
+  };
+  const vectors = values.get(codebookName);
+  if (vectors === undefined) throw new ReasongenError({ code: 'CHECKPOINT_SHAPE', message: `${origin} has no ${codebookName}` });
+  return {
+    grid: { rows: gridSize, columns: gridSize },
+    imageSize: { width: config.imageSize, height: config.imageSize },
+    vocabularySize: config.codes,
+    embeddingDimension: config.embeddingDimension,
+    hash,
+    encode: (images) => inTurn((open) => open.encode(images)),
+    decode: (codes) => {
+      codes.forEach((picture, index) => refuseBadCodes(picture, index, positions, config.codes));
+      return inTurn((open) => open.decode(codes));
+    },
+    codebook: () => normalised(vectors.data, config.embeddingDimension),
+    async close() {
+      const open = await opened;
+      await last;
+      await open?.close();
+    },
+  };
+}
+
+/** Weights on the device and the programs made so far. */
+class OpenCodec {
+  private readonly device: Device;
+  private readonly codec: VqCodec;
+  private readonly parameters: ParameterSet;
+  private readonly workspace: Workspace;
+  private readonly encoders = new Map<number, Recorded>();
+  private readonly decoders = new Map<number, Recorded>();
+  private readonly made: Tensor[] = [];
+
+  constructor(device: Device, { codec, values, origin }: VqWeights) {
+    this.device = device;
+    this.codec = codec;
+    this.parameters = new ParameterSet(device, codec.parameters, { seed: 0 });
+    this.parameters.load(values, origin);
+    this.workspace = new Workspace(device);
+  }
+
+  async encode(images: readonly Image[]): Promise<number[][]> {
+    const { gridSize, config } = this.codec;
+    const result: number[][] = [];
+    for (let start = 0; start < images.length; ) {
+      const part = images.slice(start, start + this.batchFor(images.length - start));
+      const size = this.batchFor(part.length);
+      const { program, input, output } = await this.program(this.encoders, size, recordEncoder);
+      this.device.write(input, packPictures(part, config.imageSize, size));
+      program.run();
+      const codes = await this.device.readWords(output);
+      part.forEach((_, index) => result.push([...codes.subarray(index * gridSize ** 2, (index + 1) * gridSize ** 2)]));
+      start += part.length;
+    }
+    return result;
+  }
+
+  async decode(codes: readonly (readonly number[])[]): Promise<Image[]> {
+    const { gridSize, config } = this.codec;
+    const result: Image[] = [];
+    for (let start = 0; start < codes.length; ) {
+      const part = codes.slice(start, start + this.batchFor(codes.length - start));
+      const size = this.batchFor(part.length);
+      const { program, input, output } = await this.program(this.decoders, size, recordDecoder);
+      const words = new Uint32Array(size * gridSize ** 2);
+      words.set(part.flat());
+      this.device.write(input, words);
+      program.run();
+      result.push(...unpackPictures(await this.device.readFloats(output), config.imageSize, part.length));
+      start += part.length;
+    }
+    return result;
+  }
+
+  async close(): Promise<void> {
+    await this.device.settle();
+    for (const { program } of [...this.encoders.values(), ...this.decoders.values()]) program.dispose();
+    for (const tensor of this.made) this.device.destroyTensor(tensor);
+    this.workspace.close();
+    this.parameters.close();
+  }
+
+  /** The smallest batch that holds `count` pictures, or the largest that memory allows. */
+  private batchFor(count: number): number {
+    const { imageSize, baseChannels } = this.codec.config;
+    const most = Math.max(1, Math.floor(this.device.limits.maxStorageBufferBindingSize / (imageSize ** 2 * baseChannels * 4)));
+    const wanted = batchSizes.find((size) => size >= count) ?? batchSizes[1];
+    return Math.min(wanted, most);
+  }
+
+  private async program(known: Map<number, Recorded>, size: number, record: typeof recordEncoder): Promise<Recorded> {
+    let recorded = known.get(size);
+    if (recorded === undefined) {
+      recorded = await record(this.codec, this.parameters, this.workspace, size);
+      known.set(size, recorded);
+      this.made.push(...recorded.owned);
+    }
+    return recorded;
+  }
+}
+
+interface Recorded {
+  readonly program: Program;
+  readonly input: Tensor;
+  readonly output: Tensor;
+  /** To be destroyed with the codec. */
+  readonly owned: readonly Tensor[];
+}
+
+/** Pictures f32 [size, H, W, 4] to codes u32 [size · grid²]. */
+async function recordEncoder(codec: VqCodec, parameters: ParameterSet, workspace: Workspace, size: number): Promise<Recorded> {
+  const { imageSize } = codec.config;
+  const { device } = workspace;
+  const tape = new Tape(workspace);
+  const input = device.tensor('pictures to encode', [size, imageSize, imageSize, 4]);
+  const segments = codec.segments(device, size);
+  const latent = codec.encode(tape, parameters, input, segments);
+  const output = tape.output(assignCodes(tape, normaliseRows(tape, latent).normal, normaliseRows(tape, parameters.get(codebookName)).normal));
+  return { program: await tape.finish(`encode ${size}`), input, output, owned: [input, output, ...Object.values(segments ?? {})] };
+}
+
+/** Codes u32 [size · grid²] to pictures f32 [size, H, W, 4]. */
+async function recordDecoder(codec: VqCodec, parameters: ParameterSet, workspace: Workspace, size: number): Promise<Recorded> {
+  const { gridSize, config } = codec;
+  const { device } = workspace;
+  const tape = new Tape(workspace);
+  const input = device.tensor('codes to decode', [size * gridSize ** 2], 'u32');
+  const segments = codec.segments(device, size);
+  const vectors = lookUpCodes(tape, input, normaliseRows(tape, parameters.get(codebookName)).normal);
+  const output = tape.output(codec.decode(tape, parameters, reshape(vectors, [size, gridSize, gridSize, config.embeddingDimension]), segments));
+  return { program: await tape.finish(`decode ${size}`), input, output, owned: [input, output, ...Object.values(segments ?? {})] };
+}
+
+function refuseBadCodes(codes: readonly number[], index: number, positions: number, vocabulary: number): void {
+  const bad = codes.find((code) => !Number.isInteger(code) || code < 0 || code >= vocabulary);
+  if (codes.length === positions && bad === undefined) return;
+  const what = bad === undefined ? `${codes.length} codes instead of ${positions}` : `the code ${bad}, not one of 0 … ${vocabulary - 1}`;
+  throw new ReasongenError({ code: 'BAD_CODES', message: `picture ${index} has ${what}` });
+}
+
+function normalised(rows: Float32Array, size: number): Float32Array {
+  const result = new Float32Array(rows.length);
+  for (let start = 0; start < rows.length; start += size) {
+    const row = rows.subarray(start, start + size);
+    const length = Math.max(1e-12, Math.sqrt(row.reduce((sum, value) => sum + value * value, 0)));
+    row.forEach((value, index) => (result[start + index] = value / length));
+  }
+  return result;
+}
