@@ -115,7 +115,7 @@ async function tapHooks(container: RunContainer, preset: Preset): Promise<Hooks>
 async function hasCheckpoint(directory: RunDirectory, log: Log): Promise<boolean> {
   if ((await listCheckpoints(directory.path)).length > 0) return true;
   log.info('no checkpoint had been saved yet: starting from the beginning');
-  await directory.metrics.truncate(0);
+  directory.metrics.truncate(0);
   return false;
 }
 

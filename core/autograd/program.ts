@@ -101,7 +101,7 @@ export class Program {
   static async create(name: string, workspace: Workspace, steps: readonly Step[]): Promise<Program> {
     const { device } = workspace;
     const launches = steps.map((step) => ('copy' in step ? step : { step, kernel: loadKernel(step.kernel, step.constants) }));
-    const pipelines = await Promise.all(launches.map((item) => ('copy' in item ? undefined : device.pipeline(item.kernel))));
+    const pipelines = await Promise.all(launches.map(async (item) => ('copy' in item ? undefined : device.pipeline(item.kernel))));
     const plan = planMemory(steps);
     const buffers = workspace.take(plan.buffers);
     const locate = (tensor: Tensor): { buffer: GPUBuffer; offset: number } => {

@@ -43,5 +43,5 @@ function installPollingBackOff(): void {
     isNative(callback) && performance.now() - waitStarted > 1
       ? setTimeout(callback, 1, ...args)
       : original(callback, ...args);
-  globalThis.setImmediate = Object.assign(replacement, original) as unknown as typeof setImmediate;
+  globalThis.setImmediate = Object.assign(replacement, original) as typeof setImmediate;
 }

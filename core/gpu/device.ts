@@ -103,16 +103,18 @@ export class Device {
     this.limits = gpu.limits;
     gpu.addEventListener('uncapturederror', (event) => {
       event.preventDefault();
-      this.failure ??= describeDeviceError((event as GPUUncapturedErrorEvent).error);
+      this.failure ??= describeDeviceError(event.error);
     });
-    void gpu.lost.then((info) => {
-      if (this.isClosed) return;
-      this.failure = new ReasongenError({
-        code: 'DEVICE_LOST',
-        message: `the device was lost: ${info.message || info.reason}`,
-        cure: 'nothing saved is lost: `reasongen resume <run directory>` goes on from the last checkpoint',
-        exitCode: 5,
-      });
+    void gpu.lost.then((info) => this.noteLoss(info));
+  }
+
+  private noteLoss(info: GPUDeviceLostInfo): void {
+    if (this.isClosed) return;
+    this.failure = new ReasongenError({
+      code: 'DEVICE_LOST',
+      message: `the device was lost: ${info.message || info.reason}`,
+      cure: 'nothing saved is lost: `reasongen resume <run directory>` goes on from the last checkpoint',
+      exitCode: 5,
     });
   }
 

@@ -1,6 +1,6 @@
 /**
  * x [..., D], weight [D] → x / sqrt(mean(x²) + ε) · weight over the last axis; D % 4 == 0.
- * Backward: kernels/rms-norm; the weight's gradient is summed in blocks of 32 rows, then over the blocks.
+ * Backward: kernels/rms-norm; adds what else flows into x (the residual) while it writes. The weight's gradient is summed in blocks of 32 rows, then over the blocks.
  */
 import { grid } from '../autograd/program.ts';
 import type { Tape } from '../autograd/tape.ts';
@@ -26,7 +26,14 @@ export function rmsNorm(tape: Tape, x: Tensor, weight: Tensor, epsilon: number):
     if (dWeight !== undefined) weightGradient(tape, x, scale, dOut, dWeight, rows, columns);
     if (!needs[0]) return [undefined, undefined];
     const dX = tape.empty(`d ${weight.name} in`, x.shape);
-    tape.launch({ kernel: `rms-norm/input-gradient${variant}`, constants, bindings: { x, weight, scale, d_out: dOut, d_x: dX }, params: { rows, width }, groups });
+    const addend = tape.takeGradient(x);
+    tape.launch({
+      kernel: `rms-norm/input-gradient${variant}`,
+      constants: { ...constants, HAS_ADDEND: addend !== undefined },
+      bindings: { x, weight, scale, d_out: dOut, addend: addend ?? dOut, d_x: dX },
+      params: { rows, width },
+      groups,
+    });
     return [dX, undefined];
   });
   return out;

@@ -138,7 +138,7 @@ export class Training {
     }
     const { updates, metrics, ...rest } = checkpoint.state;
     this.updates = Number(updates);
-    await context.directory.metrics.truncate(Number(metrics));
+    context.directory.metrics.truncate(Number(metrics));
     return { ...rest, step: checkpoint.step };
   }
 }

@@ -1,5 +1,7 @@
-// dX[n, :] = s·w·dOut[n, :] − x[n, :] · s³/D · Σ_c x·w·dOut, s = scale[n] of the forward, f32, width % 4 == 0.
+// dX[n, :] = s·w·dOut[n, :] − x[n, :] · s³/D · Σ_c x·w·dOut (+ addend[n, :]), s = scale[n] of the forward, f32, width % 4 == 0.
 // One thread per row: for adapters without subgroups of one known size.
+const HAS_ADDEND: bool = false;
+
 struct Params {
   rows: u32,
   width: u32,  // columns, in vec4
@@ -9,8 +11,9 @@ struct Params {
 @group(0) @binding(1) var<storage, read> weight: array<vec4f>;
 @group(0) @binding(2) var<storage, read> scale: array<f32>;
 @group(0) @binding(3) var<storage, read> d_out: array<vec4f>;
-@group(0) @binding(4) var<storage, read_write> d_x: array<vec4f>;
-@group(0) @binding(5) var<uniform> params: Params;
+@group(0) @binding(4) var<storage, read> addend: array<vec4f>;
+@group(0) @binding(5) var<storage, read_write> d_x: array<vec4f>;
+@group(0) @binding(6) var<uniform> params: Params;
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) thread: u32) {
@@ -22,6 +25,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   for (var i = 0u; i < params.width; i++) { product += dot(x[base + i] * weight[i], d_out[base + i]); }
   let pull = product * factor * factor * factor / f32(params.width * 4u);
   for (var i = 0u; i < params.width; i++) {
-    d_x[base + i] = weight[i] * d_out[base + i] * factor - x[base + i] * pull;
+    var value = weight[i] * d_out[base + i] * factor - x[base + i] * pull;
+    if (HAS_ADDEND) { value += addend[base + i]; }
+    d_x[base + i] = value;
   }
 }

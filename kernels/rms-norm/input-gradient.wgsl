@@ -1,8 +1,9 @@
-// dX[n, :] = s·w·dOut[n, :] − x[n, :] · s³/D · Σ_c x·w·dOut, s = scale[n] of the forward, f32, width % 4 == 0.
+// dX[n, :] = s·w·dOut[n, :] − x[n, :] · s³/D · Σ_c x·w·dOut (+ addend[n, :]), s = scale[n] of the forward, f32, width % 4 == 0.
 // One subgroup of LANES lanes per row, 64 / LANES rows per workgroup.
 enable subgroups;
 
 const LANES: u32 = 8u;
+const HAS_ADDEND: bool = false;
 
 struct Params {
   rows: u32,
@@ -13,8 +14,9 @@ struct Params {
 @group(0) @binding(1) var<storage, read> weight: array<vec4f>;
 @group(0) @binding(2) var<storage, read> scale: array<f32>;
 @group(0) @binding(3) var<storage, read> d_out: array<vec4f>;
-@group(0) @binding(4) var<storage, read_write> d_x: array<vec4f>;
-@group(0) @binding(5) var<uniform> params: Params;
+@group(0) @binding(4) var<storage, read> addend: array<vec4f>;
+@group(0) @binding(5) var<storage, read_write> d_x: array<vec4f>;
+@group(0) @binding(6) var<uniform> params: Params;
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) thread: u32) {
@@ -28,6 +30,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let pull = subgroupAdd(product) * factor * factor * factor / f32(params.width * 4u);
   if (row >= params.rows) { return; }
   for (var i = lane; i < params.width; i += LANES) {
-    d_x[base + i] = weight[i] * d_out[base + i] * factor - x[base + i] * pull;
+    var value = weight[i] * d_out[base + i] * factor - x[base + i] * pull;
+    if (HAS_ADDEND) { value += addend[base + i]; }
+    d_x[base + i] = value;
   }
 }

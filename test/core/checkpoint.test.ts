@@ -173,7 +173,7 @@ describe('damage', () => {
   }
 });
 
-describe('failure while saving', () => {
+describe('failure while saving', { timeout: 120_000 }, () => {
   /** Calls that a save of step 20 makes when 10 is there and must go. */
   async function countCalls(): Promise<number> {
     const { files, calls } = failing(Number.POSITIVE_INFINITY, '', false);
@@ -233,7 +233,7 @@ describe('failure while saving', () => {
     });
   });
 
-  test('SIGKILL of a saving process', { timeout: 60_000 }, async () => {
+  test('SIGKILL of a saving process', async () => {
     const script = `
       import { saveCheckpoint } from ${JSON.stringify(new URL('../../core/io/checkpoint.ts', import.meta.url).href)};
       for (let step = Number(process.argv[2]); ; step++) {

@@ -67,7 +67,7 @@ describe('creating', () => {
   });
 });
 
-describe('lock', () => {
+describe('lock', { timeout: 30_000 }, () => {
   test('two at a time is one too many', async () => {
     const run = await start();
     await expect(openRun(run.path, [])).rejects.toMatchObject({ code: 'RUN_LOCKED', exitCode: 6, message: `process ${process.pid} on ${hostname()} is writing this run` });
@@ -112,7 +112,7 @@ describe('lock', () => {
   });
 });
 
-describe('metrics', () => {
+describe('metrics', { timeout: 30_000 }, () => {
   test('come back as written, NaN and infinity included', async () => {
     const value = fc.oneof(fc.double(), fc.string().filter((text) => !/^(NaN|-?Infinity)$/.test(text)));
     let index = 0;

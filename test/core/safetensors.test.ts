@@ -57,7 +57,7 @@ const tensors = fc
   .array(fc.tuple(fc.string({ unit: 'binary' }).filter((name) => name !== '__metadata__'), tensor), { maxLength: 6 })
   .map((pairs) => new Map(pairs));
 
-describe('round trip', () => {
+describe('round trip', { timeout: 30_000 }, () => {
   test('every tensor comes back with its shape, type and bits', () => {
     fc.assert(
       fc.property(tensors, fc.dictionary(fc.string(), fc.string()), (stored, metadata) => {
@@ -113,7 +113,7 @@ describe('round trip', () => {
   });
 });
 
-describe('half precision', () => {
+describe('half precision', { timeout: 30_000 }, () => {
   const bitsOf = (value: number): number => new Uint32Array(Float32Array.of(value).buffer)[0] ?? 0;
 
   test('all 65536 halves survive', () => {
@@ -150,7 +150,7 @@ describe('half precision', () => {
   });
 });
 
-describe('damaged files', () => {
+describe('damaged files', { timeout: 30_000 }, () => {
   const entry = (dtype: string, sizes: unknown, begin: unknown, end: unknown): object => ({ dtype, shape: sizes, data_offsets: [begin, end] });
   const cases: [string, Uint8Array, RegExp][] = [
     ['empty', new Uint8Array(0), /has 0 bytes/],

@@ -63,6 +63,9 @@ const shapes = [
 ] as const;
 
 describe.each(await testDevices())('attention, %s', (_name, device) => {
+  // Unrolled loops over wide heads, the path of a GPU, take a software adapter minutes to compile.
+  const isRolled = device.adapter.isSoftware;
+
   const run = async (lengths: readonly number[], options: AttentionOptions, spread = 1.5): Promise<void> => {
     const rows = lengths.reduce((sum, length) => sum + length, 0);
     const { heads, keyValueHeads, headDimension } = options;
@@ -91,11 +94,11 @@ describe.each(await testDevices())('attention, %s', (_name, device) => {
     });
   });
 
-  test.each(shapes)('%i heads over %i of %i', async (heads, keyValueHeads, headDimension) => {
+  test.each(shapes.filter(([, , headDimension]) => isRolled || headDimension <= 16))('%i heads over %i of %i', async (heads, keyValueHeads, headDimension) => {
     await run([11, 2, 6], { heads, keyValueHeads, headDimension, causal: true });
   });
 
-  test('a wide head, as in the codec', async () => {
+  test.runIf(isRolled)('a wide head, as in the codec', async () => {
     await run([9], { heads: 1, keyValueHeads: 1, headDimension: 128, causal: false });
   });
 

@@ -1,5 +1,5 @@
 import { afterAll } from 'vitest';
-import { openDevice, type Device, type DeviceOptions } from '../../core/gpu/device.ts';
+import { Device, openDevice, type DeviceOptions } from '../../core/gpu/device.ts';
 
 /** A device for one test file, closed after its last test. */
 export async function testDevice(options: DeviceOptions = {}): Promise<Device> {
@@ -8,7 +8,12 @@ export async function testDevice(options: DeviceOptions = {}): Promise<Device> {
   return device;
 }
 
-/** The device as it is, and without subgroups: every op must work on both. */
+/** The device as it is, without subgroups, and taken for a GPU: every op must work on all three paths. */
 export async function testDevices(): Promise<readonly (readonly [string, Device])[]> {
-  return [['all features', await testDevice()], ['no subgroups', await testDevice({ without: ['subgroups'] })]];
+  const real = await testDevice();
+  return [
+    ['all features', real],
+    ['no subgroups', await testDevice({ without: ['subgroups'] })],
+    ['as on a GPU', new Device((await testDevice()).gpu, { ...real.adapter, isSoftware: false })],
+  ];
 }

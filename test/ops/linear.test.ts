@@ -1,4 +1,5 @@
 import { describe, test } from 'vitest';
+import { add } from '../../core/ops/add.ts';
 import { linear } from '../../core/ops/linear.ts';
 import { at, checkOp, randomFloats } from '../../core/testing.ts';
 import { testDevices } from './device.ts';
@@ -38,6 +39,27 @@ describe.each(await testDevices())('linear, %s', (_name, device) => {
       },
       op: (tape, { x, weight, bias }) => linear(tape, x, weight, bias),
       oracle: ({ x, weight, bias }) => oracle(x, weight, bias, rows, columns, inner),
+    });
+  });
+
+  test.each([[5, 8, 12], [19, 36, 4], [3, 5, 7]])('two layers read one value: %i rows, %i columns, %i inner', async (rows, columns, inner) => {
+    await checkOp({
+      device,
+      inputs: {
+        a: { shape: [rows, inner], data: randomFloats(rows * inner, 1) },
+        b: { shape: [rows, inner], data: randomFloats(rows * inner, 2) },
+        first: { shape: [columns, inner], data: randomFloats(columns * inner, 3) },
+        second: { shape: [columns, inner], data: randomFloats(columns * inner, 4) },
+      },
+      op: (tape, { a, b, first, second }) => {
+        const x = add(tape, a, b);
+        return add(tape, linear(tape, x, first), linear(tape, x, second));
+      },
+      oracle: ({ a, b, first, second }) => {
+        const x = a.map((value, index) => value + at(b, index));
+        const added = first.map((value, index) => value + at(second, index));
+        return oracle(x, added, undefined, rows, columns, inner);
+      },
     });
   });
 

@@ -1,9 +1,25 @@
 import { describe, expect, test } from 'vitest';
 import { Workspace } from '../../core/autograd/program.ts';
 import { Tape } from '../../core/autograd/tape.ts';
+import { add } from '../../core/ops/add.ts';
 import { rmsNorm } from '../../core/ops/rms-norm.ts';
 import { at, checkOp, randomFloats } from '../../core/testing.ts';
 import { testDevices } from './device.ts';
+
+const epsilon = 1e-5;
+
+function normed(x: Float64Array, weight: Float64Array): Float64Array {
+  const columns = weight.length;
+  const out = new Float64Array(x.length);
+  for (let start = 0; start < x.length; start += columns) {
+    const values = x.subarray(start, start + columns);
+    const scale = 1 / Math.sqrt(values.reduce((sum, value) => sum + value * value, 0) / columns + epsilon);
+    values.forEach((value, column) => {
+      out[start + column] = value * scale * at(weight, column);
+    });
+  }
+  return out;
+}
 
 describe.each(await testDevices())('rmsNorm, %s', (_name, device) => {
   test.each([
@@ -19,17 +35,26 @@ describe.each(await testDevices())('rmsNorm, %s', (_name, device) => {
         x: { shape: [rows, columns], data: randomFloats(rows * columns, 1, 3) },
         weight: { shape: [columns], data: randomFloats(columns, 2) },
       },
-      op: (tape, { x, weight }) => rmsNorm(tape, x, weight, 1e-5),
-      oracle: ({ x, weight }) => {
-        const out = new Float64Array(rows * columns);
-        for (let row = 0; row < rows; row++) {
-          const values = x.subarray(row * columns, (row + 1) * columns);
-          const scale = 1 / Math.sqrt(values.reduce((sum, value) => sum + value * value, 0) / columns + 1e-5);
-          values.forEach((value, column) => {
-            out[row * columns + column] = value * scale * at(weight, column);
-          });
-        }
-        return out;
+      op: (tape, { x, weight }) => rmsNorm(tape, x, weight, epsilon),
+      oracle: ({ x, weight }) => normed(x, weight),
+    });
+  });
+
+  test('adds to the gradient that a residual brings', async () => {
+    await checkOp({
+      device,
+      inputs: {
+        a: { shape: [9, 12], data: randomFloats(108, 1, 3) },
+        b: { shape: [9, 12], data: randomFloats(108, 2, 3) },
+        weight: { shape: [12], data: randomFloats(12, 3) },
+      },
+      op: (tape, { a, b, weight }) => {
+        const x = add(tape, a, b);
+        return add(tape, x, rmsNorm(tape, x, weight, epsilon));
+      },
+      oracle: ({ a, b, weight }) => {
+        const x = a.map((value, index) => value + at(b, index));
+        return normed(x, weight).map((value, index) => value + at(x, index));
       },
     });
   });

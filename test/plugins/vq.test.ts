@@ -1,0 +1,97 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { ParameterSet } from '../../core/autograd/parameters.ts';
+import { openDevice, type Device } from '../../core/gpu/device.ts';
+import { writeSafetensors } from '../../core/io/safetensors.ts';
+import { toVqCheckpoint } from '../../core/nn/vq-checkpoint.ts';
+import { vqCodec } from '../../core/nn/vq-codec.ts';
+import { randomWords } from '../../core/testing.ts';
+import { readVqWeights } from '../../plugins/vq/index.ts';
+import { vqTokenizer } from '../../plugins/vq/tokenizer.ts';
+
+const codec = vqCodec({
+  imageSize: 8,
+  baseChannels: 8,
+  multipliers: [1, 2],
+  encoderBlocks: [1, 1],
+  decoderBlocks: [1, 1],
+  attention: 'middle',
+  groups: 4,
+  latentChannels: 8,
+  embeddingDimension: 4,
+  codes: 32,
+});
+
+const picture = (seed: number): { width: number; height: number; data: Uint8Array } => ({ width: 8, height: 8, data: Uint8Array.from(randomWords(192, seed, 256)) });
+
+describe('vq', () => {
+  const directory = mkdtempSync(join(tmpdir(), 'vq-'));
+  const path = join(directory, 'codec.safetensors');
+  let device: Device;
+  beforeAll(async () => {
+    device = await openDevice();
+    const parameters = new ParameterSet(device, codec.parameters, { seed: 2 });
+    await writeSafetensors(path, toVqCheckpoint(await parameters.read()), { codec: JSON.stringify(codec.config) });
+    parameters.close();
+  });
+  afterAll(() => {
+    device.close();
+    rmSync(directory, { recursive: true });
+  });
+
+  test('a trained codec opens with the sizes it carries, and needs no device until a picture comes', async () => {
+    const tokenizer = vqTokenizer(await readVqWeights(path), () => Promise.reject(new Error('no device now')));
+    expect(tokenizer.grid).toEqual({ rows: 4, columns: 4 });
+    expect(tokenizer.vocabularySize).toBe(32);
+    expect(tokenizer.hash).toMatch(/^[0-9a-f]{64}$/);
+    const vectors = tokenizer.codebook();
+    expect(vectors).toHaveLength(32 * 4);
+    for (let row = 0; row < 32; row++) expect(Math.hypot(...vectors.subarray(row * 4, row * 4 + 4))).toBeCloseTo(1, 5);
+    await expect(tokenizer.encode([picture(1)])).rejects.toThrow('no device now');
+  });
+
+  test('any number of pictures, each alike alone and among others', async () => {
+    const tokenizer = vqTokenizer(await readVqWeights(path), () => Promise.resolve(device));
+    const pictures = Array.from({ length: 37 }, (_, index) => picture(index));
+    const [codes, last] = await Promise.all([tokenizer.encode(pictures), tokenizer.encode(pictures.slice(-1))]);
+    expect(codes).toHaveLength(37);
+    expect(last[0]).toEqual(codes[36]);
+    expect(new Set(codes.flat()).size).toBeGreaterThan(4);
+    const [all, alone] = await Promise.all([tokenizer.decode(codes), tokenizer.decode(codes.slice(-1))]);
+    expect(all).toHaveLength(37);
+    // Bytes may differ by one where rounding is close.
+    alone[0]?.data.forEach((value, index) => expect(Math.abs(value - (all[36]?.data[index] ?? -9))).toBeLessThanOrEqual(1));
+    const before = device.allocatedBytes;
+    await tokenizer.close();
+    expect(device.allocatedBytes).toBeLessThan(before);
+  });
+
+  test('closing gives everything back', async () => {
+    const before = device.allocatedBytes;
+    const tokenizer = vqTokenizer(await readVqWeights(path), () => Promise.resolve(device));
+    await tokenizer.decode(await tokenizer.encode([picture(1)]));
+    await tokenizer.close();
+    // The read-back buffer belongs to the device and may have grown; nothing else stays.
+    await device.settle();
+    expect(device.allocatedBytes - before).toBeLessThan(64 * 1024);
+  });
+
+  test('codes that are none are refused, by picture', async () => {
+    const tokenizer = vqTokenizer(await readVqWeights(path), () => Promise.resolve(device));
+    expect(() => tokenizer.decode([new Array<number>(16).fill(0), new Array<number>(16).fill(32)])).toThrow('picture 1 has the code 32, not one of 0 … 31');
+    expect(() => tokenizer.decode([[1, 2]])).toThrow('picture 0 has 2 codes instead of 16');
+  });
+
+  test('a file that does not say its sizes needs the config of its model', async () => {
+    const bare = join(directory, 'bare.safetensors');
+    const parameters = new ParameterSet(device, codec.parameters, { seed: 2 });
+    await writeSafetensors(bare, toVqCheckpoint(await parameters.read()));
+    parameters.close();
+    await expect(readVqWeights(bare)).rejects.toThrow('does not say the sizes');
+    const config = join(directory, 'config.json');
+    writeFileSync(config, '{"text_config":{}}');
+    await expect(readVqWeights(bare, config)).rejects.toThrow('no vq_config');
+  });
+});

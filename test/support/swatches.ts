@@ -1,0 +1,128 @@
+/** A plugin as a user would write one, for tests of the recipes: everything but the backbone, and nothing to train beforehand. */
+import { setTimeout as wait } from 'node:timers/promises';
+import {
+  defineBenchmark,
+  defineDataset,
+  defineImageTokenizer,
+  definePlugin,
+  defineReward,
+  z,
+  type Example,
+  type PromptItem,
+  type Sample,
+  type Split,
+} from '../../core/plugin.ts';
+import { colourNames, fields, paint, side } from './colours.ts';
+import { interrupter, saboteur } from './extensions.ts';
+
+const cells = 2;
+
+const paletteTokenizer = defineImageTokenizer({
+  name: 'palette',
+  summary: 'four fields of a picture as indices of the nearest of eight colours',
+  options: z.strictObject({}),
+  create: () => ({
+    grid: { rows: cells, columns: cells },
+    imageSize: { width: side, height: side },
+    vocabularySize: colourNames.length,
+    embeddingDimension: colourNames.length,
+    hash: 'palette',
+    encode: (images) => Promise.resolve(images.map((image) => fields(image, cells))),
+    decode: (codes) => Promise.resolve(codes.map((each) => paint(each, cells))),
+    codebook: () => Float32Array.from({ length: colourNames.length ** 2 }, (_, index) => (index % (colourNames.length + 1) === 0 ? 1 : 0)),
+  }),
+});
+
+/** Prompt `index` of a split: colours in turn, shifted by the seed. */
+function item(index: number, seed: number, split: Split): PromptItem {
+  const colour = colourNames[(index + seed) % colourNames.length] ?? 'red';
+  return { prompt: split === 'seen' ? `a ${colour} picture` : `one picture in ${colour}`, task: 'colour', specification: colour };
+}
+
+function wanted(sample: Pick<Sample, 'specification'>): number {
+  return colourNames.findIndex((name) => name === sample.specification);
+}
+
+const dataset = defineDataset({
+  name: 'swatches',
+  summary: 'pictures of one colour',
+  options: z.strictObject({ wordy: z.boolean().default(false).describe('one prompt in eight is far too long') }),
+  create: ({ wordy }) => {
+    const rationale = ({ specification }: PromptItem): string => `paint it ${String(specification)} .`;
+    return {
+      imageSize: { width: side, height: side },
+      tasks: ['colour'],
+      example: (index, seed): Example => {
+        const base = item(index, seed, 'seen');
+        return { ...base, rationale: rationale(base), image: paint(Array<number>(cells ** 2).fill(wanted(base)), cells) };
+      },
+      rationale: (index, seed) => rationale(item(index, seed, 'seen')),
+      codecImage: (index) => paint([index % 8, (index + 3) % 8, (index + 5) % 8, (index + 6) % 8], cells),
+      prompt: (index, seed, split) => {
+        const base = item(index, seed, split);
+        return wordy && index % 8 === 7 ? { ...base, prompt: `${base.prompt} ${'very '.repeat(60)}bright` } : base;
+      },
+      corpus: () => colourNames.map((name) => `a ${name} picture paint it ${name} .`),
+    };
+  },
+});
+
+/** Share of the fields that have the colour asked for. */
+function share(sample: Sample): number {
+  return fields(sample.image, cells).filter((colour) => colour === wanted(sample)).length / cells ** 2;
+}
+
+const isColour = defineReward({
+  name: 'is-colour',
+  summary: 'share of the picture that has the colour asked for',
+  options: z.strictObject({ delay: z.number().nonnegative().default(0).describe('milliseconds of thought') }),
+  create: ({ delay }) => ({
+    score: async (samples) => {
+      if (delay > 0) await wait(delay);
+      return samples.map((sample) => ({ value: share(sample), why: `wanted ${String(sample.specification)}` }));
+    },
+  }),
+});
+
+const faults: Readonly<Record<string, (samples: readonly Sample[]) => number[]>> = {
+  constant: (samples) => samples.map(() => 0.5),
+  'not-a-number': (samples) => samples.map((_, index) => (index === 1 ? Number.NaN : share(samples[index] as Sample))),
+  'one-short': (samples) => samples.slice(1).map(share),
+  throws: () => {
+    throw new Error('the judge is out of office');
+  },
+};
+
+const faulty = defineReward({
+  name: 'faulty',
+  summary: 'as is-colour, until it fails',
+  options: z.strictObject({
+    fault: z.enum(['constant', 'not-a-number', 'one-short', 'throws']).describe('what it does wrong'),
+    from: z.number().int().positive().default(1).describe('the call from which on it does it'),
+  }),
+  create: ({ fault, from }) => {
+    let calls = 0;
+    return {
+      score: (samples) => {
+        calls += 1;
+        return calls < from ? samples.map(share) : (faults[fault]?.(samples) ?? []);
+      },
+    };
+  },
+});
+
+const benchmark = defineBenchmark({
+  name: 'swatches',
+  summary: 'every colour once, then again; passes when all four fields have it',
+  options: z.strictObject({}),
+  create: (_options, scope) => ({
+    tasks: ['colour'],
+    prompts: (split, count, seed) => {
+      scope.log.info(`benchmark asks for ${count} prompts`);
+      return Array.from({ length: count }, (_, index) => item(index, seed, split));
+    },
+    judge: (samples) => samples.map((sample) => ({ pass: share(sample) === 1, why: `${share(sample)} of the picture`, parts: { share: share(sample) } })),
+  }),
+});
+
+export default definePlugin({ name: 'swatches', provides: [paletteTokenizer, dataset, isColour, faulty, benchmark, saboteur, interrupter] });
