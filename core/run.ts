@@ -100,7 +100,10 @@ export function createRunDirectory(
       preset: preset.file,
       adapter: { description, vendor, kind: isSoftware ? 'software' : 'hardware', features: features.join(' ') },
       seeds: { run: preset.seed },
-      hashes: components.has('tokenizer') ? { tokenizer: components.tokenizer.hash } : {},
+      hashes: {
+        ...(components.has('tokenizer') && { tokenizer: components.tokenizer.hash }),
+        ...(components.has('imageTokenizer') && { imageTokenizer: components.imageTokenizer.hash }),
+      },
     },
   });
 }

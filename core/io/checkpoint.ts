@@ -8,7 +8,7 @@ import { join, resolve } from 'node:path';
 import { exitCodes, ReasongenError } from '../errors.ts';
 import { readBest, readEntries, tidy, type CheckpointEntry } from './checkpoint-folder.ts';
 import { disk, diskError, fingerprint, hasCode, replaceFile, syncDirectory, writeDurably, type FileFingerprint, type Files } from './disk.ts';
-import { encodeSafetensors, readSafetensors, type Metadata, type StoredTensor, type TensorToStore } from './safetensors.ts';
+import { encodeSafetensors, readSafetensors, readSafetensorsFile, type Metadata, type StoredTensor, type TensorToStore } from './safetensors.ts';
 
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
 
@@ -151,10 +151,20 @@ export async function newestGood(runDirectory: string): Promise<{ path: string; 
   });
 }
 
+export interface LoadedWeights {
+  readonly path: string;
+  readonly weights: Map<string, StoredTensor>;
+  /** The header's own words, e.g. what the weights were trained with. */
+  readonly metadata: Metadata;
+  /** sha256 of the file. */
+  readonly hash: string;
+}
+
 /** Weights from a `.safetensors` file, a checkpoint, or a run (its newest good checkpoint). */
-export async function loadWeights(path: string): Promise<{ path: string; weights: Map<string, StoredTensor>; hash: string }> {
+export async function loadWeights(path: string): Promise<LoadedWeights> {
   if (path.endsWith('.safetensors')) {
-    return { path, weights: await readSafetensors(path), hash: (await fingerprint(path)).sha256 };
+    const { tensors, metadata } = await readSafetensorsFile(path);
+    return { path, weights: tensors, metadata, hash: (await fingerprint(path)).sha256 };
   }
   const names = await readdir(path).catch((cause: unknown) => {
     throw diskError(cause, 'looking for weights', path);
@@ -162,33 +172,8 @@ export async function loadWeights(path: string): Promise<{ path: string; weights
   const checkpoint = names.includes('manifest.json') ? path : (await newestGood(path)).path;
   const { files } = await verifyCheckpoint(checkpoint);
   const file = join(checkpoint, 'weights.safetensors');
-  return { path: checkpoint, weights: await readSafetensors(file), hash: files['weights.safetensors']?.sha256 ?? '' };
-}
-
-/** Throws CHECKPOINT_SHAPE, listing every tensor that is missing, too many or of another shape than the model's. */
-export function requireShapes(
-  weights: ReadonlyMap<string, { readonly shape: readonly number[] }>,
-  expected: Iterable<{ readonly name: string; readonly shape: readonly number[] }>,
-  place: string,
-): void {
-  const left = new Map(weights);
-  const mistakes: string[] = [];
-  for (const { name, shape } of expected) {
-    const found = left.get(name)?.shape;
-    if (found === undefined) mistakes.push(`"${name}" [${shape}] is missing`);
-    else if (found.join() !== shape.join()) mistakes.push(`"${name}" is [${found}], the model has [${shape}]`);
-    left.delete(name);
-  }
-  for (const [name, { shape }] of left) mistakes.push(`"${name}" [${shape}] is not part of the model`);
-  if (mistakes.length === 0) return;
-  const shown = mistakes.slice(0, 8).join('; ');
-  throw new ReasongenError({
-    code: 'CHECKPOINT_SHAPE',
-    message: `the weights belong to another model: ${shown}${mistakes.length > 8 ? `; and ${mistakes.length - 8} more` : ''}`,
-    place,
-    cure: 'use the preset these weights were trained with, or other weights',
-    exitCode: exitCodes.badPreset,
-  });
+  const { tensors, metadata } = await readSafetensorsFile(file);
+  return { path: checkpoint, weights: tensors, metadata, hash: files['weights.safetensors']?.sha256 ?? '' };
 }
 
 export function checkpointName(step: number): string {

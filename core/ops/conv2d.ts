@@ -69,7 +69,7 @@ export function convolve(tape: Tape, x: Tensor, weight: Tensor, bias: Tensor | u
   const pixels = reading.images * reading.out[0] * reading.out[1];
   const isBroadcast = tape.device.hasBroadcastTiles && inChannels % 4 === 0;
   // Narrow layers take more pixels instead of more channels.
-  const [rows, columns] = !isBroadcast ? [32, 32] : outChannels <= 16 ? [32, 16] : [16, 32];
+  const [rows, columns] = !isBroadcast ? [32, 32] : outChannels === 4 ? [32, 4] : outChannels <= 16 ? [32, 16] : [16, 32];
   const [groupsX, groupsY] = grid(Math.ceil(pixels / rows));
   tape.launch({
     kernel: isBroadcast ? `conv2d/broadcast-${rows}x${columns}` : 'conv2d/portable',

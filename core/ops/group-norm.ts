@@ -24,7 +24,7 @@ export function groupNorm(tape: Tape, x: Tensor, weight: Tensor, bias: Tensor, o
   if (channels % groups !== 0 || channels % 4 !== 0 || dimension(weight, 0) !== channels || dimension(bias, 0) !== channels) {
     throw new RangeError(`groupNorm: ${x.name} [${x.shape}] does not fit ${weight.name} [${weight.shape}] in ${groups} groups`);
   }
-  const chunk = chunkOf(images, pixels, channels, tape.device.adapter.isSoftware);
+  const chunk = chunkOf(pixels);
   const chunks = Math.ceil(pixels / chunk);
   const layout = { images, pixels, channels, chunks };
   const wide = grid(Math.ceil((images * chunks * channels) / 256));
@@ -42,13 +42,12 @@ export function groupNorm(tape: Tape, x: Tensor, weight: Tensor, bias: Tensor, o
     const products = tape.empty('chunk products', [images, chunks, channels]);
     const biasOfImage = tape.empty(`d ${bias.name} of image`, [images, channels]);
     const weightOfImage = tape.empty(`d ${weight.name} of image`, [images, channels]);
-    const a = tape.empty('group gradient a', [images, channels]);
-    const b = tape.empty('group gradient b', [images, channels]);
+    const aAndB = tape.empty('group gradients a and b', [images, 2, channels]);
     const saved = { x, mean, scale, weight, bias, d_out: dOut };
     tape.launch({ kernel: 'group-norm/gradient-partial', bindings: { ...saved, sums, products }, params: { ...layout, chunk, silu }, groups: wide });
     tape.launch({
       kernel: 'group-norm/gradient-combine',
-      bindings: { sums, products, weight, d_bias: biasOfImage, d_weight: weightOfImage, a, b },
+      bindings: { sums, products, weight, d_bias: biasOfImage, d_weight: weightOfImage, a_and_b: aAndB },
       params: { ...layout, groups },
       groups: narrow,
     });
@@ -58,14 +57,16 @@ export function groupNorm(tape: Tape, x: Tensor, weight: Tensor, bias: Tensor, o
     if (dBias !== undefined) sumSplits(tape, biasOfImage, dBias);
     if (!needs[0]) return [];
     const dX = tape.empty(`d ${x.name}`, x.shape);
-    tape.launch({ kernel: 'group-norm/gradient-apply', bindings: { ...saved, a, b, d_x: dX }, params: { ...layout, chunk, silu }, groups: wide });
+    tape.launch({ kernel: 'group-norm/gradient-apply', bindings: { ...saved, a_and_b: aAndB, d_x: dX }, params: { ...layout, chunk, silu }, groups: wide });
     return [dX];
   });
   return out;
 }
 
-/** Pixels one thread walks: long enough to share what is per image, short enough to keep every core busy. */
-function chunkOf(images: number, pixels: number, channels: number, isSoftware: boolean): number {
-  const threads = isSoftware ? 2048 : 65536;
-  return Math.min(pixels, Math.max(8, Math.ceil((images * pixels * channels) / 4 / threads)));
+/**
+ * Pixels one thread walks: long enough to share what is per image, short enough to keep every core busy. It does not depend on the
+ * batch, so that a picture's values do not either.
+ */
+function chunkOf(pixels: number): number {
+  return Math.min(pixels, Math.max(36, Math.ceil(Math.sqrt(pixels))));
 }

@@ -4,7 +4,7 @@ import type { Workspace } from '../autograd/program.ts';
 import type { PromptItem } from '../contracts/dataset.ts';
 import type { RunContext } from '../contracts/recipe.ts';
 import type { Sample } from '../contracts/reward.ts';
-import { ReasongenError } from '../errors.ts';
+import { ReasongenError, exitCodes } from '../errors.ts';
 import { createSampler, type SampledSequence, type Sampler } from '../nn/sampler.ts';
 import { z } from '../plugin.ts';
 
@@ -28,6 +28,9 @@ export interface Sampling {
   readonly topP: number;
   readonly guidance: number;
 }
+
+/** Row keys are 32 bits wide: 65536 prompts of up to 65536 samples. */
+const keysPerPrompt = 2 ** 16;
 
 export interface Drawing {
   readonly sample: Sample;
@@ -76,11 +79,15 @@ export class Drawer {
     return this.options.prompts;
   }
 
-  /** Draws every prompt `samplesPerPrompt` times, neighbours belonging together. Fewer prompts than planned are allowed. */
-  async draw(items: readonly PromptItem[], seed: number, label: string): Promise<Drawing[]> {
+  /**
+   * Draws every prompt `samplesPerPrompt` times, neighbours belonging together. Fewer prompts than planned are allowed.
+   * `first` is the number of the first prompt in the caller's count: a drawing depends on the seed, that number and its place
+   * among the samples of its prompt, never on how many are drawn at once.
+   */
+  async draw(items: readonly PromptItem[], seed: number, label: string, first = 0): Promise<Drawing[]> {
     const drawings: Drawing[] = [];
     for (let start = 0; start < items.length; start += this.options.prompts) {
-      drawings.push(...(await this.drawOnce(items.slice(start, start + this.options.prompts), seed + start, `${label}-${start}`)));
+      drawings.push(...(await this.drawOnce(items.slice(start, start + this.options.prompts), seed, label, first + start)));
     }
     return drawings;
   }
@@ -89,7 +96,7 @@ export class Drawer {
     this.sampler.close();
   }
 
-  private async drawOnce(items: readonly PromptItem[], seed: number, label: string): Promise<Drawing[]> {
+  private async drawOnce(items: readonly PromptItem[], seed: number, label: string, first: number): Promise<Drawing[]> {
     const { tokenizer, imageTokenizer } = this.context;
     const { sampling, samplesPerPrompt, promptTokens } = this.options;
     const prompts = items.map((item) => tokenizer.prompt(item.prompt, sampling.rationale ? 'rationale' : 'direct'));
@@ -101,6 +108,7 @@ export class Drawer {
       samplesPerPrompt,
       unconditional: tokenizer.unconditional(),
       seed,
+      rowKeys: items.flatMap((_, index) => Array.from({ length: samplesPerPrompt }, (_each, sample) => (first + index) * keysPerPrompt + sample)),
       text: { temperature: sampling.textTemperature, topK: sampling.topK, topP: sampling.topP },
       image: { temperature: sampling.imageTemperature, topK: sampling.topK, topP: sampling.topP, guidance: sampling.guidance },
       rationale: sampling.rationale ? 'write' : 'skip',
@@ -111,7 +119,7 @@ export class Drawer {
       const image = images[index];
       if (item === undefined || image === undefined) throw new RangeError(`drawing ${index} has no prompt or no image`);
       const sample: Sample = {
-        id: `${label}-${index}`,
+        id: `${label}-${first * samplesPerPrompt + index}`,
         ...item,
         rationale: tokenizer.decode(sequence.rationaleIds).trim(),
         rationaleEnded: sequence.rationaleEnded,
@@ -128,5 +136,6 @@ function promptTooLong(prompt: string, length: number, limit: number): Reasongen
     code: 'PROMPT_TOO_LONG',
     message: `the prompt "${prompt.length > 80 ? `${prompt.slice(0, 77)}...` : prompt}" has ${length} tokens with its frame; this run takes ${limit}`,
     cure: 'shorten the prompt, or raise promptTokens in the recipe',
+    exitCode: exitCodes.badPreset,
   });
 }

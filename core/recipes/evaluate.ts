@@ -4,17 +4,17 @@
  */
 import type { NamedBenchmark, Plan, Recipe, RunContext } from '../contracts/recipe.ts';
 import type { PromptItem, Split } from '../contracts/dataset.ts';
+import type { Sample } from '../contracts/reward.ts';
 import { ParameterSet } from '../autograd/parameters.ts';
 import { Workspace } from '../autograd/program.ts';
 import { ReasongenError, exitCodes } from '../errors.ts';
 import { encodePng } from '../io/image.ts';
-import { loadWeights } from '../io/checkpoint.ts';
 import { defineRecipe, inputFile, z } from '../plugin.ts';
 import { scoreSamples } from '../rl/score.ts';
 import type { Evaluation, EvaluationSample } from '../contracts/evaluation.ts';
 import { Drawer, samplingOptions, type Drawing, type Sampling } from './drawing.ts';
 import { memoryPlan } from './memory.ts';
-import { floats } from './training.ts';
+import { openWeights } from './weights.ts';
 
 export interface EvaluationPlan {
   /** `before`, `after`, `step-000100`: names the record, unique within a run for a benchmark and a split. */
@@ -27,8 +27,8 @@ export interface EvaluationPlan {
   readonly pictures: number;
 }
 
-/** Draws and judges every prompt of one benchmark, writes the record and returns it. */
-export async function evaluate(context: RunContext, drawer: Drawer, { name, benchmark }: NamedBenchmark, sampling: Sampling, plan: EvaluationPlan): Promise<Evaluation> {
+/** Draws and judges every prompt of one benchmark, writes the record and returns it; nothing when a stop was requested before its end. */
+export async function evaluate(context: RunContext, drawer: Drawer, { name, benchmark }: NamedBenchmark, sampling: Sampling, plan: EvaluationPlan): Promise<Evaluation | undefined> {
   const items = benchmark.prompts(plan.split, plan.count, plan.seed);
   return evaluateItems(context, drawer, { name, benchmark }, sampling, plan, items);
 }
@@ -40,19 +40,33 @@ export async function evaluateItems(
   sampling: Sampling,
   plan: Omit<EvaluationPlan, 'split' | 'count'> & { readonly split: string },
   items: readonly PromptItem[],
-): Promise<Evaluation> {
+): Promise<Evaluation | undefined> {
   if (items.length === 0) {
     throw new ReasongenError({ code: 'NO_PROMPTS', message: `benchmark "${name}" has no prompts for split "${plan.split}"`, cure: 'choose another split or a larger count', exitCode: exitCodes.badPreset });
   }
   const progress = context.log.progress(`evaluating ${plan.label} (${plan.split})`, items.length, { unit: 'prompt' });
   const drawings: Drawing[] = [];
-  for (let start = 0; start < items.length; start += drawer.prompts) {
+  for (let start = 0; start < items.length && !context.stop.requested; start += drawer.prompts) {
     const part = items.slice(start, start + drawer.prompts);
-    drawings.push(...(await drawer.draw(part, plan.seed, `${plan.label}-${start}`)));
+    drawings.push(...(await drawer.draw(part, plan.seed, plan.label, start)));
     progress.advance(part.length);
   }
   progress.end();
-  const samples = drawings.map(({ sample }) => sample);
+  if (drawings.length < items.length) return undefined;
+  const { rationale, rationaleTokens, textTemperature, imageTemperature, topK, topP, guidance } = sampling;
+  const settings = { rationale, rationaleTokens, textTemperature, imageTemperature, topK, topP, guidance };
+  return recordEvaluation(context, { name, benchmark }, drawings.map(({ sample }) => sample), plan, settings);
+}
+
+/** Judges samples, however they were made, counts them by task, and writes the record. */
+export async function recordEvaluation(
+  context: RunContext,
+  { name, benchmark }: NamedBenchmark,
+  samples: readonly Sample[],
+  plan: Omit<EvaluationPlan, 'split' | 'count'> & { readonly split: string },
+  sampling: Readonly<Record<string, unknown>>,
+  measured: Readonly<Record<string, number>> = {},
+): Promise<Evaluation> {
   const verdicts = await benchmark.judge(samples, context.signal);
   const scores = context.rewards.length === 0 ? undefined : await scoreSamples(context.rewards, samples, context.signal);
   const tasks: Record<string, { passes: number; total: number }> = {};
@@ -64,7 +78,7 @@ export async function evaluateItems(
   });
   for (const [task, { total }] of Object.entries(tasks)) if (total === 0) delete tasks[task];
   const passes = verdicts.filter(({ pass }) => pass).length;
-  const extra = { ...meanParts(verdicts.map(({ parts }) => parts ?? {})), ...benchmark.measure?.(samples) };
+  const extra: Record<string, number> = { ...meanParts(verdicts.map(({ parts }) => parts ?? {})), ...benchmark.measure?.(samples), ...measured };
   extra['rationaleEnded'] = samples.filter(({ rationaleEnded }) => rationaleEnded).length / samples.length;
   const shown = spread(samples.map(({ task }) => task), plan.pictures);
   const kept = await Promise.all(
@@ -77,15 +91,14 @@ export async function evaluateItems(
       return { prompt, task, rationale, image: png, pass: verdict.pass, why: verdict.why, scores: scores?.[index]?.scores ?? {} };
     }),
   );
-  const { rationale, rationaleTokens, textTemperature, imageTemperature, topK, topP, guidance } = sampling;
   const record: Evaluation = {
     label: plan.label,
     benchmark: name,
     step: plan.step,
     split: plan.split,
     seed: plan.seed,
-    count: items.length,
-    sampling: { rationale, rationaleTokens, textTemperature, imageTemperature, topK, topP, guidance },
+    count: samples.length,
+    sampling,
     overall: { passes, total: samples.length },
     tasks,
     extra,
@@ -160,14 +173,13 @@ export const evaluateRecipe = defineRecipe({
 async function runEvaluation(context: RunContext, choice: EvaluateOptions): Promise<void> {
   const workspace = new Workspace(context.device);
   const parameters = new ParameterSet(context.device, context.backbone.parameters, { seed: context.seed });
-  const { weights, path } = await loadWeights(choice.weights);
-  parameters.load(floats(weights, path), path);
+  await openWeights(context, parameters, choice.weights);
   const drawer = await Drawer.open(context, parameters, workspace, { sampling: choice, prompts: choice.batch, samplesPerPrompt: 1, promptTokens: choice.promptTokens });
   for (const named of context.benchmarks) {
     for (const split of choice.splits) {
       if (context.stop.requested) break;
       const record = await evaluate(context, drawer, named, choice, { label: choice.label, step: 0, split, count: choice.count, seed: choice.evaluationSeed, pictures: choice.pictures });
-      context.log.info(summarise(record));
+      if (record !== undefined) context.log.info(summarise(record));
     }
   }
   drawer.close();

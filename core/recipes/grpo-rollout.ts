@@ -39,7 +39,8 @@ export async function collectRollout(context: RunContext, choice: GrpoOptions, s
         return { drawings: drawings.slice(start, end), judgements: judgements.slice(start, end), advantages: advantages.slice(start, end) };
       }),
     );
-  } while (rollout.needsMore && !context.stop.requested);
+    // A stop waits for the step: half a rollout would be another one than an uninterrupted run draws.
+  } while (rollout.needsMore);
   return rollout;
 }
 

@@ -12,8 +12,10 @@
  * 5. Entropy controllers are one per run and part of the checkpoint.
  * 6. The first update has the learning rate its schedule says, not zero.
  */
+import type { Evaluation } from '../contracts/evaluation.ts';
 import type { Plan, PlanContext, Recipe, RunContext } from '../contracts/recipe.ts';
 import { ReasongenError, exitCodes } from '../errors.ts';
+import { checkpointName } from '../io/checkpoint.ts';
 import { defineRecipe } from '../plugin.ts';
 import type { EntropyControllerState } from '../rl/entropy-controller.ts';
 import { Drawer } from './drawing.ts';
@@ -56,7 +58,17 @@ async function runGrpo(context: RunContext, choice: GrpoOptions): Promise<void> 
 
   const first = (state?.step ?? 0) + 1;
   const progress = log.progress('GRPO', choice.steps, { done: first - 1 });
+  const save = (step: number): Promise<void> => training.save({ step, position: source.position, stepsWithoutSignal, controllers: plain(update.state) });
   for (let step = first; step <= choice.steps; step++) {
+    // Before the step rather than behind the last one: a run that is stopped here evaluates again when it is resumed.
+    if (step > 1 && choice.evaluateEvery > 0 && (step - 1) % choice.evaluateEvery === 0) {
+      await evaluatePolicy(context, choice, training, source, checkpointName(step - 1), step - 1);
+    }
+    if (stop.requested) {
+      // Before the first step there is nothing to save: the run starts over.
+      if (step > 1) await save(step - 1);
+      break;
+    }
     const started = performance.now();
     const rollout = await collectRollout(context, choice, source, drawer, step);
     stepsWithoutSignal = guardSignal(context, choice, rollout, step, stepsWithoutSignal);
@@ -69,11 +81,8 @@ async function runGrpo(context: RunContext, choice: GrpoOptions): Promise<void> 
     if (choice.samplesEvery > 0 && (step === 1 || step % choice.samplesEvery === 0)) await keepSamples(context, choice, rollout, step);
     progress.advance(1, `reward ${metrics.reward.toFixed(2)}`);
     const isLast = step === choice.steps || stop.requested;
-    if (isLast || step % choice.saveEvery === 0) await training.save({ step, position: source.position, stepsWithoutSignal, controllers: plain(update.state) });
+    if (isLast || step % choice.saveEvery === 0) await save(step);
     if (stop.requested) break;
-    if (!isLast && choice.evaluateEvery > 0 && step % choice.evaluateEvery === 0) {
-      await evaluatePolicy(context, choice, training, source, `step-${String(step).padStart(6, '0')}`, step);
-    }
   }
   progress.end();
   if (!stop.requested) await evaluatePolicy(context, choice, training, source, 'after', choice.steps);
@@ -105,12 +114,13 @@ async function evaluatePolicy(context: RunContext, choice: GrpoOptions, training
   const prompts = Math.min(choice.evaluations, choice.prompts * choice.samples);
   const drawer = await Drawer.open(context, training.parameters, training.workspace, { sampling: choice, prompts, samplesPerPrompt: 1, promptTokens: choice.promptTokens });
   const plan = { label, step, seed: choice.evaluationSeed, pictures: choice.evaluationPictures };
+  const say = (record: Evaluation | undefined): void => void (record && context.log.info(summarise(record)));
   for (const named of context.benchmarks) {
     if (source.pool.length > 0) {
       const items = Array.from({ length: choice.evaluations }, (_, index) => source.pool[index % source.pool.length]).filter((item) => item !== undefined);
-      context.log.info(summarise(await evaluateItems(context, drawer, named, choice, { ...plan, split: 'pool' }, items)));
+      say(await evaluateItems(context, drawer, named, choice, { ...plan, split: 'pool' }, items));
     }
-    context.log.info(summarise(await evaluate(context, drawer, named, choice, { ...plan, split: 'heldout', count: choice.evaluations })));
+    say(await evaluate(context, drawer, named, choice, { ...plan, split: 'heldout', count: choice.evaluations }));
   }
   drawer.close();
 }

@@ -3,7 +3,8 @@ import { definePlugin } from '../plugin.ts';
 import { evaluateRecipe } from './evaluate.ts';
 import { generate } from './generate.ts';
 import { grpo } from './grpo.ts';
+import { reconstruct } from './reconstruct.ts';
 import { sft } from './sft.ts';
 import { trainCodec } from './train-codec.ts';
 
-export default definePlugin({ name: 'recipes', provides: [trainCodec, sft, grpo, evaluateRecipe, generate] });
+export default definePlugin({ name: 'recipes', provides: [trainCodec, sft, grpo, evaluateRecipe, generate, reconstruct] });

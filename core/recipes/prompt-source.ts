@@ -19,9 +19,11 @@ export class PromptSource {
   constructor(dataset: Dataset, options: PromptSourceOptions) {
     this.dataset = dataset;
     this.options = options;
+    const limit = 10_000 + options.pool * 100;
     for (let next = 0; this.fixed.length < options.pool; ) {
       const [item, after] = this.streamFrom(next);
       if (!this.fixed.some(({ prompt }) => prompt === item.prompt)) this.fixed.push(item);
+      else if (after > limit) throw poolTooLarge(options.pool, this.fixed.length, limit);
       next = after;
     }
   }
@@ -59,4 +61,13 @@ export class PromptSource {
       exitCode: exitCodes.badPreset,
     });
   }
+}
+
+function poolTooLarge(wanted: number, found: number, looked: number): ReasongenError {
+  return new ReasongenError({
+    code: 'NO_PROMPTS',
+    message: `a pool of ${wanted} different prompts is wanted; among ${looked} of the dataset there are ${found}`,
+    cure: `set recipe.pool to ${found} at most, or to 0 for fresh prompts at every step`,
+    exitCode: exitCodes.badPreset,
+  });
 }

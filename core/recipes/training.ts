@@ -9,9 +9,10 @@ import { ParameterSet } from '../autograd/parameters.ts';
 import { Workspace, type Program } from '../autograd/program.ts';
 import { Tape } from '../autograd/tape.ts';
 import { ReasongenError, exitCodes } from '../errors.ts';
-import { loadCheckpoint, loadWeights, newestGood, saveCheckpoint, type Json } from '../io/checkpoint.ts';
-import type { StoredTensor, TensorToStore } from '../io/safetensors.ts';
+import { loadCheckpoint, newestGood, saveCheckpoint, type Json } from '../io/checkpoint.ts';
+import type { TensorToStore } from '../io/safetensors.ts';
 import { rateFactor, type Schedule } from './schedule.ts';
+import { floats, openWeights, trainedWith } from './weights.ts';
 
 export interface TrainingOptions extends Schedule {
   readonly steps: number;
@@ -51,8 +52,7 @@ export class Training {
     const workspace = new Workspace(context.device);
     const parameters = new ParameterSet(context.device, specs, { seed: context.seed, trainable: () => true });
     if (options.weights !== undefined && !context.resume) {
-      const { weights, path } = await loadWeights(options.weights);
-      parameters.load(floats(weights, path), path);
+      await openWeights(context, parameters, options.weights);
     }
     const optimizer = context.optimizer.open(parameters);
     const tape = new Tape(workspace);
@@ -107,7 +107,7 @@ export class Training {
     for (const [name, tensor] of this.optimizer.state) {
       optimizer.set(name, { shape: tensor.shape, dtype: 'F32', data: await context.device.readFloats(tensor) });
     }
-    const content = { weights, optimizer, state: { ...state, updates: this.updates, metrics: context.directory.metrics.position() } };
+    const content = { weights, optimizer, metadata: trainedWith(context), state: { ...state, updates: this.updates, metrics: context.directory.metrics.position() } };
     await saveCheckpoint(context.directory.path, state.step, content, { keep: options.keep, ...(score === undefined ? {} : { score }) });
   }
 
@@ -141,15 +141,4 @@ export class Training {
     context.directory.metrics.truncate(Number(metrics));
     return { ...rest, step: checkpoint.step };
   }
-}
-
-type Floats = Map<string, { shape: readonly number[]; data: Float32Array }>;
-
-export function floats(tensors: ReadonlyMap<string, StoredTensor>, path: string): Floats {
-  const result: Floats = new Map();
-  for (const [name, { shape, data }] of tensors) {
-    if (!(data instanceof Float32Array)) throw new ReasongenError({ code: 'CHECKPOINT_TYPE', message: `${path}: "${name}" holds integers, not weights` });
-    result.set(name, { shape, data });
-  }
-  return result;
 }

@@ -15,10 +15,9 @@ struct Params {
 @group(0) @binding(3) var<storage, read> weight: array<vec4f>;
 @group(0) @binding(4) var<storage, read> bias: array<vec4f>;
 @group(0) @binding(5) var<storage, read> d_out: array<vec4f>;
-@group(0) @binding(6) var<storage, read> a: array<vec4f>;      // [images, C]
-@group(0) @binding(7) var<storage, read> b: array<vec4f>;      // [images, C]
-@group(0) @binding(8) var<storage, read_write> d_x: array<vec4f>;
-@group(0) @binding(9) var<uniform> params: Params;
+@group(0) @binding(6) var<storage, read> a_and_b: array<vec4f>;  // [images, 2, C]
+@group(0) @binding(7) var<storage, read_write> d_x: array<vec4f>;
+@group(0) @binding(8) var<uniform> params: Params;
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
@@ -35,8 +34,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let inverse = scale[of_image];
   let factor = weight[channel];
   let shift = bias[channel];
-  let group_a = a[of_image];
-  let group_b = b[of_image];
+  let group_a = a_and_b[(2u * image) * channels + channel];
+  let group_b = a_and_b[(2u * image + 1u) * channels + channel];
   for (var p = first; p < last; p++) {
     let at = (image * params.pixels + p) * channels + channel;
     let n = (x[at] - average) * inverse;

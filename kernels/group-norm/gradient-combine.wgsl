@@ -13,9 +13,8 @@ struct Params {
 @group(0) @binding(2) var<storage, read> weight: array<f32>;
 @group(0) @binding(3) var<storage, read_write> d_bias: array<f32>;    // [images, C]
 @group(0) @binding(4) var<storage, read_write> d_weight: array<f32>;  // [images, C]
-@group(0) @binding(5) var<storage, read_write> a: array<f32>;         // [images, C]
-@group(0) @binding(6) var<storage, read_write> b: array<f32>;         // [images, C]
-@group(0) @binding(7) var<uniform> params: Params;
+@group(0) @binding(5) var<storage, read_write> a_and_b: array<f32>;   // [images, 2, C]
+@group(0) @binding(6) var<uniform> params: Params;
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3u) {
@@ -39,7 +38,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   }
   let total = f32(params.pixels * width);
   for (var c = first; c < first + width; c++) {
-    a[image * params.channels + c] = group_a / total;
-    b[image * params.channels + c] = group_b / total;
+    a_and_b[(2u * image) * params.channels + c] = group_a / total;
+    a_and_b[(2u * image + 1u) * params.channels + c] = group_b / total;
   }
 }

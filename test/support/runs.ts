@@ -34,12 +34,15 @@ export interface RunChoice {
   readonly resume?: Ended;
   /** Asks for a stop once the numbers of this step are known. */
   readonly stopAfter?: number;
+  /** Asks for a stop when the run says this. */
+  readonly stopAtLine?: RegExp;
 }
 
 /** A temporary folder for the tests of a file, and what one does there. */
 export class Workplace {
   folder = '';
   private runs = 0;
+  private half: Promise<Ended> | undefined;
 
   constructor() {
     beforeAll(() => {
@@ -65,17 +68,27 @@ export class Workplace {
     return this.write(`${name}.yaml`, `extends: ${tiny}\n${text}`);
   }
 
+  /** A model that has begun to learn and is not sure of itself: where GRPO starts. */
+  halfTaught(): Promise<Ended> {
+    this.half ??= this.run(this.preset('half-taught', 'optimizer: { use: adamw, learningRate: 1e-2 }\nrecipe: { use: sft, steps: 28, batch: 16, examples: 16 }\n'));
+    return this.half;
+  }
+
   free(name = 'run'): string {
     return this.path(`${name}-${++this.runs}`);
   }
 
   /** Runs a preset in this process. Throws what ends it. */
   async run(preset: string, choice: RunChoice = {}): Promise<Ended> {
-    const { settings = [], resume, stopAfter } = choice;
+    const { settings = [], resume, stopAfter, stopAtLine } = choice;
     const directory = resume?.directory ?? this.free();
     const stop = createStop();
     const lines: string[] = [];
-    const log: Log = { ...silentLog(), info: (line) => void lines.push(line), warn: (line) => void lines.push(`warning: ${line}`) };
+    const info = (line: string): void => {
+      lines.push(line);
+      if (stopAtLine?.test(line)) stop.request('the test says so', 130);
+    };
+    const log: Log = { ...silentLog(), info, warn: (line) => info(`warning: ${line}`) };
     const file = resume === undefined ? preset : join(directory, 'preset.yaml');
     const loaded = await loadPreset(file, { settings, runDirectory: directory });
     const code = await runPreset(loaded, {

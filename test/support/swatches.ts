@@ -84,8 +84,11 @@ const isColour = defineReward({
   }),
 });
 
-const faults: Readonly<Record<string, (samples: readonly Sample[]) => number[]>> = {
+const faultNames = ['constant', 'half-blind', 'not-a-number', 'one-short', 'throws'] as const;
+
+const faults: Readonly<Record<(typeof faultNames)[number], (samples: readonly Sample[]) => number[]>> = {
   constant: (samples) => samples.map(() => 0.5),
+  'half-blind': (samples) => samples.map((sample) => (wanted(sample) < 4 ? share(sample) : 0.5)),
   'not-a-number': (samples) => samples.map((_, index) => (index === 1 ? Number.NaN : share(samples[index] as Sample))),
   'one-short': (samples) => samples.slice(1).map(share),
   throws: () => {
@@ -97,7 +100,7 @@ const faulty = defineReward({
   name: 'faulty',
   summary: 'as is-colour, until it fails',
   options: z.strictObject({
-    fault: z.enum(['constant', 'not-a-number', 'one-short', 'throws']).describe('what it does wrong'),
+    fault: z.enum(faultNames).describe('what it does wrong'),
     from: z.number().int().positive().default(1).describe('the call from which on it does it'),
   }),
   create: ({ fault, from }) => {
@@ -105,7 +108,7 @@ const faulty = defineReward({
     return {
       score: (samples) => {
         calls += 1;
-        return calls < from ? samples.map(share) : (faults[fault]?.(samples) ?? []);
+        return calls < from ? samples.map(share) : faults[fault](samples);
       },
     };
   },

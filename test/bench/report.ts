@@ -1,0 +1,118 @@
+/** The bench's two outputs: Markdown for people, JSON for comparisons. */
+import type { Breakdown } from './breakdown.ts';
+import type { Environment } from './machine.ts';
+import type { Result, Sample, Summary, Unit } from './measure.ts';
+
+export interface Row {
+  readonly group: string;
+  readonly name: string;
+  readonly unit: Unit;
+  /** Work of one repetition, in `unit`. */
+  readonly amount: number;
+  /** Of one repetition. */
+  readonly milliseconds: Summary;
+  /** `unit` per second, at the median. */
+  readonly rate: number;
+  readonly study?: string;
+  /** Median time of the portable kernel over this one's, of the same run. */
+  readonly overPortable?: number;
+  readonly isDisturbed: boolean;
+  readonly samples: readonly Sample[];
+}
+
+export interface Report {
+  readonly environment: Environment;
+  readonly settings: { readonly rounds: number; readonly sampleMilliseconds: number; readonly tolerance: number };
+  readonly rows: readonly Row[];
+  readonly breakdowns: readonly Breakdown[];
+  readonly seconds: number;
+}
+
+/** Hidden results become the ratio of the row that names them. */
+export function rowsOf(results: readonly Result[]): Row[] {
+  return results
+    .filter((result) => result.case.isHidden !== true)
+    .map((result): Row => {
+      const { group, name, work, study, reference } = result.case;
+      const slow = results.find((other) => other.case.group === group && other.case.name === reference);
+      return {
+        group,
+        name,
+        unit: work.unit,
+        amount: work.amount,
+        milliseconds: result.summary,
+        rate: (work.amount / result.summary.median) * 1000,
+        ...(study === undefined ? {} : { study }),
+        ...(slow === undefined ? {} : { overPortable: slow.summary.median / result.summary.median }),
+        isDisturbed: result.isDisturbed,
+        samples: result.samples,
+      };
+    });
+}
+
+export function toMarkdown({ environment, settings, rows, breakdowns, seconds }: Report): string {
+  const blocks = [header(environment)];
+  if (rows.length > 0) blocks.push(rowTable(rows));
+  for (const each of breakdowns) blocks.push(breakdownText(each));
+  const percent = Math.round(settings.tolerance * 100);
+  blocks.push(
+    `Medians of ${settings.rounds} interleaved samples of at least ${settings.sampleMilliseconds} ms; ± is half the distance of the quartiles. Products are named rows x columns x length of a sum.` +
+      `\nTime of a case includes dispatching it; one submit per sample.` +
+      (rows.some(({ isDisturbed }) => isDisturbed) ? `\n! = other processes used more than ${percent} % of the cores during most samples: not a measurement of this program.` : '') +
+      `\nTook ${seconds.toFixed(0)} s.`,
+  );
+  return `${blocks.join('\n\n')}\n`;
+}
+
+function header({ date, adapter, driver, features, subgroups, kernels, cores, shaderThreads, polling, versions, commit, load }: Environment): string {
+  return [
+    `adapter   ${adapter}; ${features.join(', ')}; subgroups ${subgroups}; ${kernels}`,
+    `driver    ${driver}`,
+    `machine   ${cores} cores, ${shaderThreads} shader threads, polling ${polling}, load ${load.toFixed(1)} at the start`,
+    `program   ${Object.entries(versions).map(([name, version]) => `${name} ${version}`).join(', ')}, commit ${commit ?? 'unknown'}, ${date}`,
+  ].join('\n');
+}
+
+function rowTable(rows: readonly Row[]): string {
+  const lines = rows.map(({ group, name, milliseconds, rate, unit, overPortable, study, isDisturbed, samples }) => {
+    const { median, low, high } = milliseconds;
+    const others = samples.map((sample) => sample.others).filter((share) => share !== undefined);
+    return [
+      group,
+      name,
+      digits(median),
+      `${(((high - low) / 2 / median) * 100).toFixed(0)} %`,
+      `${digits(rate)} ${unit === 'tokens' ? 'tokens/s' : `${unit}/s`}`,
+      study ?? '',
+      overPortable === undefined ? '' : `${overPortable.toFixed(1)}x`,
+      others.length === 0 ? '?' : `${Math.round((others.reduce((sum, share) => sum + share, 0) / others.length) * 100)} %${isDisturbed ? ' !' : ''}`,
+    ];
+  });
+  return table(['group', 'case', 'ms', '±', 'rate', 'study', 'over portable', 'other load'], lines);
+}
+
+function breakdownText({ name, tokens, launches, wall, timedWall, stamped, launchCost, shareOutside, tokensPerSecond, gigaflops, kernels }: Breakdown): string {
+  const inside = stamped - launches * launchCost;
+  const summary =
+    `${name}: ${tokens} tokens, ${wall.toFixed(1)} ms, ${tokensPerSecond.toFixed(0)} tokens/s, ${gigaflops.toFixed(1)} GFLOP/s, ${launches} launches\n` +
+    `outside kernels ${(shareOutside * 100).toFixed(1)} % = 1 - ${inside.toFixed(1)} / ${wall.toFixed(1)} ms ` +
+    `(timestamps ${stamped.toFixed(1)} ms - ${launches} launches x ${(launchCost * 1000).toFixed(1)} us; ${timedWall.toFixed(1)} ms wall with timestamps)`;
+  const lines = kernels.slice(0, 12).map((each) => [each.kernel, String(each.launches), each.milliseconds.toFixed(2), `${(each.share * 100).toFixed(1)} %`]);
+  return `${summary}\n\n${table(['kernel', 'launches', 'ms', 'share'], lines)}`;
+}
+
+/** A Markdown table that also lines up as plain text; the first column and text to the left, numbers to the right. */
+export function table(head: readonly string[], lines: readonly (readonly string[])[]): string {
+  const widths = head.map((title, column) => Math.max(title.length, ...lines.map((line) => line[column]?.length ?? 0)));
+  const isText = head.map((_, column) => lines.every((line) => !/^[\d.]/.test(line[column] ?? '')));
+  const row = (cells: readonly string[]): string =>
+    `| ${cells.map((cell, column) => (isText[column] === true ? cell.padEnd(widths[column] ?? 0) : cell.padStart(widths[column] ?? 0))).join(' | ')} |`;
+  const rule = `| ${widths.map((width, column) => (isText[column] === true ? '-'.repeat(width) : `${'-'.repeat(width - 1)}:`)).join(' | ')} |`;
+  return [row(head), rule, ...lines.map(row)].join('\n');
+}
+
+/** Three significant digits, without an exponent. */
+function digits(value: number): string {
+  if (value >= 100) return value.toFixed(0);
+  return value >= 10 ? value.toFixed(1) : value.toFixed(value >= 1 ? 2 : 3);
+}
