@@ -1,7 +1,7 @@
 /** Where runs and the stages of a chain lie, and how they are opened. One run is described in `io/records.ts`. */
 import { existsSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { join, relative, resolve } from 'node:path';
 import type { RunComponents } from './contracts/recipe.ts';
 import { exitCodes, ReasongenError } from './errors.ts';
 import type { Device } from './gpu/device.ts';
@@ -97,7 +97,7 @@ export function createRunDirectory(
     command,
     description: {
       ...describeProgram(),
-      preset: preset.file,
+      preset: relative(process.cwd(), preset.file),
       adapter: { description, vendor, kind: isSoftware ? 'software' : 'hardware', features: features.join(' ') },
       seeds: { run: preset.seed },
       hashes: {

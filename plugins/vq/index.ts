@@ -1,11 +1,12 @@
 /** Image tokenizers made of the VQ codec: any trained or published one, and the embedded one of the nano world. */
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { fingerprint, fromVqCheckpoint, readSafetensorsFile, vqCodec, vqConfigOf, type VqCodecConfig } from '../../core/compute.ts';
 import { ReasongenError, defineImageTokenizer, definePlugin, inputFile, z, type ImageTokenizer, type Scope } from '../../core/plugin.ts';
 import { vqTokenizer, type VqWeights } from './tokenizer.ts';
 
-const nanoFile = new URL('./nano.safetensors', import.meta.url);
+const nanoFile = new URL('./nano/codec.safetensors', import.meta.url);
 
 export default definePlugin({
   name: 'vq',
@@ -14,7 +15,7 @@ export default definePlugin({
       name: 'vq',
       summary: 'VQ-16 codec of any size, from a codec.safetensors or from a published model',
       options: z.strictObject({
-        weights: inputFile().describe('codec.safetensors of a train-codec run, or a safetensors file of a published model'),
+        weights: inputFile().describe('a train-codec run or its codec.safetensors, or a safetensors file of a published model'),
         config: inputFile().optional().describe('config.json of the published model; a trained codec carries its sizes with it'),
       }),
       create: ({ weights, config }, scope) => open(weights, config, scope),
@@ -34,8 +35,9 @@ async function open(path: string, config: string | undefined, scope: Scope): Pro
   return tokenizer;
 }
 
-/** Reads a codec without a device. */
-export async function readVqWeights(path: string, config?: string): Promise<VqWeights> {
+/** Reads a codec without a device. A folder stands for the codec.safetensors of a train-codec run in it. */
+export async function readVqWeights(from: string, config?: string): Promise<VqWeights> {
+  const path = (await stat(from)).isDirectory() ? join(from, 'codec.safetensors') : from;
   const { tensors, metadata } = await readSafetensorsFile(path);
   const codec = vqCodec(config === undefined ? ownSizes(metadata['codec'], path) : vqConfigOf(await publishedSizes(config)));
   return { codec, values: fromVqCheckpoint(codec, tensors), hash: (await fingerprint(path)).sha256, origin: path };

@@ -45,7 +45,7 @@ test('learns with another optimizer', async () => {
 
 test('another backbone by one line: one vocabulary for text and codes', async () => {
   const unified = 'backbone: { use: unified, hidden: 32, layers: 1, heads: 2, mlp: 64 }';
-  const run = await place.run(preset('unified', '', `optimizer: { use: adamw, learningRate: 1e-2 }\n${unified}`), { settings: ['recipe.steps=90'] });
+  const run = await place.run(preset('unified', '', `optimizer: { use: adamw, learningRate: 1e-2 }\n${unified}`), { settings: ['recipe.steps=160'] });
   expect(curve(run.directory, 'loss').at(-1)).toBeLessThan(0.2);
   expect(await passes(run, '', unified)).toBe(8);
 });

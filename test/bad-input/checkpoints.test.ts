@@ -1,0 +1,124 @@
+/** Checkpoints that are damaged, missing, or belong to another model. */
+import { cpSync, existsSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { checkpointOf, checkpoints, metricsOf, Workplace } from '../support/runs.ts';
+import { expectMessage } from './message.ts';
+
+const place = new Workplace();
+
+const sft = 'optimizer: { use: adamw, learningRate: 1e-3 }\nrecipe: { use: sft, steps: 4, batch: 8, examples: 8, saveEvery: 1, keep: 10 }\n';
+
+let trained = '';
+/** A copy of a run with four checkpoints. */
+async function copy(): Promise<string> {
+  if (trained === '') trained = (await place.run(place.preset('sft', sft))).directory;
+  const directory = place.free('copy');
+  cpSync(trained, directory, { recursive: true });
+  return directory;
+}
+
+function checkpoint(directory: string, step: number, file: string): string {
+  return join(directory, 'checkpoints', `step-00000${step}`, file);
+}
+
+/** Changes one byte in the middle. */
+function corrupt(path: string): void {
+  const bytes = readFileSync(path);
+  const middle = bytes.length >> 1;
+  bytes[middle] = (bytes[middle] ?? 0) ^ 1;
+  writeFileSync(path, bytes);
+}
+
+/** `evaluate` with weights. */
+function evaluate(weights: string, ...settings: string[]): ReturnType<Workplace['command']> {
+  const given = ['count=4', 'splits=[seen]', 'batch=4', ...settings].flatMap((setting) => ['--set', setting]);
+  return place.command('evaluate', place.preset('evaluate', sft), '--weights', weights, '--run-dir', place.free(), ...given);
+}
+
+describe('a resumed run', () => {
+  test('passes over damaged checkpoints, says so, and comes to the same end', async () => {
+    const directory = await copy();
+    corrupt(checkpoint(directory, 4, 'weights.safetensors'));
+    truncateSync(checkpoint(directory, 3, 'optimizer.safetensors'), 100);
+    // The last session did not end by itself: otherwise nothing were left to do.
+    const record = join(directory, 'run.json');
+    writeFileSync(record, readFileSync(record, 'utf8').replace('"outcome": "done"', '"outcome": "failed"'));
+    const end = await place.command('resume', directory);
+    expect(end.code, end.errors).toBe(0);
+    expect(end.errors).toMatch(/warning: checkpoint .*step-000004 is passed over: the content of weights\.safetensors has changed/);
+    expect(end.errors).toMatch(/warning: checkpoint .*step-000003 is passed over: optimizer\.safetensors has 100 bytes instead of/);
+    expect(checkpointOf(directory, 4).weights.equals(checkpointOf(trained, 4).weights)).toBe(true);
+    expect(metricsOf(directory)).toEqual(metricsOf(trained));
+  });
+
+  test('without any whole checkpoint names every damage', async () => {
+    const directory = await copy();
+    for (const name of checkpoints(directory)) rmSync(join(directory, 'checkpoints', name, 'manifest.json'));
+    const record = join(directory, 'run.json');
+    writeFileSync(record, readFileSync(record, 'utf8').replace('"outcome": "done"', '"outcome": "failed"'));
+    const end = await place.command('resume', directory);
+    expectMessage(end, { exit: 6, code: 'NO_CHECKPOINT', place: join(directory, 'checkpoints'), says: [/no checkpoint is whole \(.*step-000004: it has no manifest\.json/, /start the run anew/i] });
+  });
+
+  test('with another optimizer is refused', async () => {
+    const directory = await copy();
+    const end = await place.command('resume', directory, '--set', 'optimizer={ use: sgd, learningRate: 0.1 }', '--set', 'recipe.steps=5');
+    // It was done; more steps do not undo that.
+    expect(end).toMatchObject({ code: 0 });
+    const record = join(directory, 'run.json');
+    writeFileSync(record, readFileSync(record, 'utf8').replaceAll('"outcome": "done"', '"outcome": "failed"'));
+    const again = await place.command('resume', directory, '--set', 'optimizer={ use: sgd, learningRate: 0.1 }', '--set', 'recipe.steps=5');
+    expectMessage(again, { exit: 2, code: 'CHECKPOINT_OPTIMIZER', says: [/has no state "velocity\.0"/, /preset the run was started with/] });
+    expect(checkpoints(directory)).toHaveLength(4);
+  });
+});
+
+describe('weights for another command', () => {
+  test('a damaged checkpoint is refused with the file and what is wrong with it', async () => {
+    const directory = await copy();
+    corrupt(checkpoint(directory, 4, 'weights.safetensors'));
+    const path = join(directory, 'checkpoints/step-000004');
+    expectMessage(await evaluate(path), { exit: 6, code: 'BAD_CHECKPOINT', place: path, says: [/content of weights\.safetensors has changed/, /earlier checkpoint/] });
+    // The run as a whole still has a good one.
+    expect((await evaluate(directory)).code).toBe(0);
+  });
+
+  test('a torn safetensors file', async () => {
+    const directory = await copy();
+    const file = checkpoint(directory, 4, 'weights.safetensors');
+    truncateSync(file, 5000);
+    expectMessage(await evaluate(file), { exit: 6, code: 'BAD_SAFETENSORS', place: file, says: [/./] });
+  });
+
+  test('a directory without weights, and a path that is not there', async () => {
+    expectMessage(await evaluate(place.folder), { exit: 6, code: 'NO_CHECKPOINT', says: [/there is no checkpoint/] });
+    const { code, errors } = await evaluate(place.path('nowhere'));
+    expect(code).toBe(2);
+    expect(errors).toContain('nowhere');
+    expect(errors).not.toMatch(/^\s+at /m);
+  });
+
+  test('a model of another shape: every tensor that does not fit', async () => {
+    await copy();
+    const end = await evaluate(trained, 'backbone={ use: janus, hidden: 16, layers: 1, heads: 2, mlp: 64 }');
+    expectMessage(end, { exit: 2, code: 'CHECKPOINT_SHAPE', says: [/embed_tokens\.weight is \[\d+,32\], the model needs \[\d+,16\]/, /use the backbone and sizes/i] });
+  });
+
+  test('a model of another family', async () => {
+    await copy();
+    const end = await evaluate(trained, 'backbone={ use: unified, hidden: 32, layers: 1, heads: 2, mlp: 64 }');
+    expectMessage(end, { exit: 2, code: 'CHECKPOINT_SHAPE', says: [/missing: /, /unexpected: /] });
+  });
+});
+
+test('a directory that is no run cannot be resumed, one that is a run is not overwritten', async () => {
+  const end = await place.command('resume', place.folder);
+  expectMessage(end, { exit: 2, code: 'NOT_A_RUN', place: place.folder, says: [/no preset\.yaml/] });
+  await copy();
+  const before = readFileSync(join(trained, 'metrics.ndjson'), 'utf8');
+  const again = await place.command('run', place.preset('again', sft), '--run-dir', trained);
+  expectMessage(again, { exit: 2, code: 'RUN_EXISTS', place: trained, says: [/holds a run already/, /resume/] });
+  expect(readFileSync(join(trained, 'metrics.ndjson'), 'utf8')).toBe(before);
+  expect(existsSync(join(trained, 'lock'))).toBe(false);
+});
