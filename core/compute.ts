@@ -1,5 +1,5 @@
 /** What a plugin that computes on the device imports beside `plugin.ts`: tensors, tape, parameters, ops. */
-export { ParameterSet, blockSize, type Arena, type ParameterOptions } from './autograd/parameters.ts';
+export { ParameterSet, blockSize, type Arena, type ParameterOptions, type WeightStorage } from './autograd/parameters.ts';
 export { Program, Workspace, grid, runAll, type Launch } from './autograd/program.ts';
 export { Tape } from './autograd/tape.ts';
 export type { Backbone, KeyValueCache, PackedTokens, ParameterSpec, PrefillTarget, Weights } from './contracts/backbone.ts';

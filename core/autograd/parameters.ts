@@ -1,22 +1,27 @@
 /**
  * The weights of a model as a few large flat buffers ("arenas") with every tensor a range of one. Values, gradients and
  * optimizer state share one layout, so that the optimizer, the gradient norm, checkpoints and averages are single launches
- * or copies over whole arenas. An arena never exceeds what the adapter binds.
+ * or copies over whole arenas. An arena never exceeds what the adapter binds. Matrices of a set that is not trained may be stored
+ * as f16, in arenas of their own.
  */
 import type { ParameterSpec, Weights } from '../contracts/backbone.ts';
 import type { Device } from '../gpu/device.ts';
-import { ReasongenError } from '../errors.ts';
-import { sizeOf, type Tensor } from '../tensor/tensor.ts';
+import { ReasongenError, exitCodes } from '../errors.ts';
+import { fromHalves, largestHalf, toHalves } from '../tensor/float16.ts';
+import { elementBytes, sizeOf, type Tensor } from '../tensor/tensor.ts';
 import type { Tape } from './tape.ts';
 
-/** Elements that share one entry of an arena's flags; every tensor starts at a multiple (256 bytes). */
+/** Elements that share one entry of an arena's flags; every tensor starts at a multiple. */
 export const blockSize = 64;
+
+/** Bytes at whose multiples a tensor starts: what a binding needs, and a block of f32. */
+const alignment = 256;
 
 export const flagTrainable = 1;
 export const flagDecay = 2;
 
 export interface Arena {
-  /** f32 [elements] */
+  /** f32 [elements]; f16 where matrices are stored so, which are never trained. */
   readonly values: Tensor;
   /** f32 [elements]; absent when nothing in the set is trained. */
   readonly gradients: Tensor | undefined;
@@ -25,16 +30,27 @@ export interface Arena {
   readonly elements: number;
 }
 
+/** How matrices (two or more dimensions) are kept on the device; everything is computed in f32. */
+export type WeightStorage = 'f32' | 'f16';
+
 export interface ParameterOptions {
   readonly seed: number;
   /** Which parameters are trained; none by default. */
   readonly trainable?: (name: string) => boolean;
+  /** f32 by default. f16 halves the memory and rounds to nearest, ties to even; a set of which anything is trained must be f32. */
+  readonly storage?: WeightStorage;
 }
 
 interface Place {
   readonly spec: ParameterSpec;
   readonly arena: number;
+  /** In elements. */
   readonly offset: number;
+}
+
+interface ArenaLayout {
+  readonly type: WeightStorage;
+  elements: number;
 }
 
 export class ParameterSet implements Weights {
@@ -46,9 +62,11 @@ export class ParameterSet implements Weights {
   constructor(device: Device, specs: readonly ParameterSpec[], options: ParameterOptions) {
     this.device = device;
     this.isTrained = options.trainable ?? (() => false);
-    const { places, sizes } = layOut(specs, device.limits.maxStorageBufferBindingSize / 4);
+    const { storage = 'f32' } = options;
+    if (storage === 'f16') refuseTrained(specs, this.isTrained);
+    const { places, layouts } = layOut(specs, storage, device.limits.maxStorageBufferBindingSize);
     this.places = places;
-    this.arenas = sizes.map((elements, index) => this.createArena(elements, index, options.seed));
+    this.arenas = layouts.map((layout, index) => this.createArena(layout, index, options.seed));
   }
 
   get names(): string[] {
@@ -78,7 +96,10 @@ export class ParameterSet implements Weights {
     }
   }
 
-  /** Writes host values; a missing, unexpected or mis-shaped tensor is reported together with all others. */
+  /**
+   * Writes host values, rounded where they are stored as f16; nothing is written when anything is wrong. A missing, unexpected
+   * or mis-shaped tensor is reported together with all others; a value that f16 cannot store with the tensor it is in.
+   */
   load(values: ReadonlyMap<string, { readonly shape: readonly number[]; readonly data: Float32Array }>, origin: string): void {
     const problems: string[] = [];
     for (const [name, { spec }] of this.places) {
@@ -96,17 +117,27 @@ export class ParameterSet implements Weights {
         cure: 'use the backbone and sizes the checkpoint was made with (see its preset), or another checkpoint',
       });
     }
-    for (const [name, { data }] of values) this.device.write(this.get(name), data);
+    const stored = [...values].map(([name, { data }]) => {
+      const tensor = this.get(name);
+      return { tensor, data: tensor.type === 'f16' ? halvesOf(data, name, origin) : data };
+    });
+    for (const { tensor, data } of stored) this.device.write(tensor, data);
   }
 
-  /** Reads all weights (or their gradients) back. */
+  /** Reads all weights (or their gradients) back, as f32. */
   async read(kind: 'values' | 'gradients' = 'values'): Promise<Map<string, { shape: readonly number[]; data: Float32Array }>> {
-    const tensors = this.arenas.map((arena) => (kind === 'values' ? arena.values : arena.gradients)).filter((tensor) => tensor !== undefined);
-    const flat = (await this.device.read(tensors)) as Float32Array[];
+    const tensors = new Map<number, Tensor>();
+    this.arenas.forEach(({ values, gradients }, index) => {
+      const tensor = kind === 'values' ? values : gradients;
+      if (tensor !== undefined) tensors.set(index, tensor);
+    });
+    const read = await this.device.read([...tensors.values()]);
+    const flat = new Map([...tensors.keys()].map((arena, index) => [arena, read[index]]));
     const result = new Map<string, { shape: readonly number[]; data: Float32Array }>();
     for (const [name, { spec, arena, offset }] of this.places) {
-      const data = flat[arena]?.slice(offset, offset + sizeOf(spec.shape));
-      if (data !== undefined) result.set(name, { shape: spec.shape, data });
+      const data = flat.get(arena)?.slice(offset, offset + sizeOf(spec.shape));
+      if (data instanceof Uint16Array) result.set(name, { shape: spec.shape, data: fromHalves(data) });
+      else if (data instanceof Float32Array) result.set(name, { shape: spec.shape, data });
     }
     return result;
   }
@@ -117,20 +148,21 @@ export class ParameterSet implements Weights {
     }
   }
 
-  private createArena(elements: number, index: number, seed: number): Arena {
-    const values = new Float32Array(elements);
+  private createArena({ type, elements }: ArenaLayout, index: number, seed: number): Arena {
+    const values = type === 'f16' ? new Uint16Array(elements) : new Float32Array(elements);
     const flags = new Uint32Array(elements / blockSize);
     let hasTrained = false;
     for (const [name, { spec, arena, offset }] of this.places) {
       if (arena !== index) continue;
-      fill(values.subarray(offset, offset + sizeOf(spec.shape)), spec, seed);
+      const initial = initialValues(spec, seed);
+      values.set(type === 'f16' ? halvesOf(initial, name, 'initial values') : initial, offset);
       const trained = this.isTrained(name);
       hasTrained ||= trained;
       const decays = spec.decay ?? spec.shape.length > 1;
       flags.fill((trained ? flagTrainable : 0) | (decays ? flagDecay : 0), offset / blockSize, Math.ceil((offset + sizeOf(spec.shape)) / blockSize));
     }
     return {
-      values: this.device.tensor(`weights ${index}`, [elements], 'f32', values),
+      values: this.device.tensor(`weights ${index}`, [elements], type, values),
       gradients: hasTrained ? this.device.tensor(`gradients ${index}`, [elements]) : undefined,
       flags: this.device.tensor(`flags ${index}`, [flags.length], 'u32', flags),
       elements,
@@ -151,35 +183,77 @@ export class ParameterSet implements Weights {
 
   private view(place: Place, flat: Tensor, name: string): Tensor {
     if (!('buffer' in flat.memory)) throw new RangeError('an arena lives in a buffer');
-    return { name, shape: place.spec.shape, type: 'f32', memory: { buffer: flat.memory.buffer, offset: flat.memory.offset + place.offset * 4 } };
+    const offset = flat.memory.offset + place.offset * elementBytes(flat.type);
+    return { name, shape: place.spec.shape, type: flat.type, memory: { buffer: flat.memory.buffer, offset } };
   }
 }
 
-function layOut(specs: readonly ParameterSpec[], limit: number): { places: Map<string, Place>; sizes: number[] } {
+/** f16 is for weights that stay as they are: an update is often smaller than the distance of two halves, and would be lost. */
+function refuseTrained(specs: readonly ParameterSpec[], isTrained: (name: string) => boolean): void {
+  const trained = specs.filter(({ name }) => isTrained(name));
+  const first = trained[0];
+  if (first === undefined) return;
+  throw new ReasongenError({
+    code: 'TRAINED_HALF',
+    message: `weights that are trained cannot be stored as f16: ${first.name}${trained.length > 1 ? ` and ${trained.length - 1} more` : ''}`,
+    cure: 'store weights as f32 to train them; f16 is for evaluating and drawing',
+    exitCode: exitCodes.badPreset,
+  });
+}
+
+/** Vectors (gains, biases) are small and stay f32. */
+export function storedType(shape: readonly number[], storage: WeightStorage): WeightStorage {
+  return shape.length > 1 ? storage : 'f32';
+}
+
+function layOut(specs: readonly ParameterSpec[], storage: WeightStorage, limit: number): { places: Map<string, Place>; layouts: ArenaLayout[] } {
   const places = new Map<string, Place>();
-  const sizes: number[] = [0];
+  const layouts: ArenaLayout[] = [];
+  /** The arena that still grows, by type. */
+  const open: Partial<Record<WeightStorage, number>> = {};
   for (const spec of specs) {
-    const elements = Math.ceil(sizeOf(spec.shape) / blockSize) * blockSize;
-    if (elements > limit) {
+    const type = storedType(spec.shape, storage);
+    const width = elementBytes(type);
+    const block = alignment / width;
+    const elements = Math.ceil(sizeOf(spec.shape) / block) * block;
+    if (elements * width > limit) {
       throw new ReasongenError({
         code: 'BINDING_TOO_LARGE',
-        message: `weight ${spec.name} [${spec.shape}] has ${elements * 4} bytes; this adapter binds at most ${limit * 4}`,
+        message: `weight ${spec.name} [${spec.shape}] has ${elements * width} bytes; this adapter binds at most ${limit}`,
         cure: 'use an adapter with a larger maxStorageBufferBindingSize, or a smaller model',
         exitCode: 4,
       });
     }
     if (places.has(spec.name)) throw new RangeError(`two parameters are named ${spec.name}`);
-    if ((sizes.at(-1) ?? 0) + elements > limit) sizes.push(0);
-    const arena = sizes.length - 1;
-    const offset = sizes[arena] ?? 0;
-    places.set(spec.name, { spec, arena, offset });
-    sizes[arena] = offset + elements;
+    let arena = open[type];
+    let layout = arena === undefined ? undefined : layouts[arena];
+    if (arena === undefined || layout === undefined || (layout.elements + elements) * width > limit) {
+      layout = { type, elements: 0 };
+      arena = open[type] = layouts.push(layout) - 1;
+    }
+    places.set(spec.name, { spec, arena, offset: layout.elements });
+    layout.elements += elements;
   }
-  return { places, sizes };
+  return { places, layouts };
+}
+
+/** Rounded to halves; what would become infinite, and NaN, is refused. */
+function halvesOf(values: Float32Array, name: string, origin: string): Uint16Array {
+  const index = values.findIndex((value) => !(Math.abs(value) <= largestHalf));
+  if (index >= 0) {
+    throw new ReasongenError({
+      code: 'VALUE_TOO_LARGE',
+      message: `weight "${name}" holds ${values[index]}; f16 stores values up to ±${largestHalf}`,
+      place: origin,
+      cure: 'store the weights as f32',
+    });
+  }
+  return toHalves(values);
 }
 
 /** Values depend on seed and name only, so that adding a parameter changes no other. */
-function fill(target: Float32Array, spec: ParameterSpec, seed: number): void {
+function initialValues(spec: ParameterSpec, seed: number): Float32Array {
+  const target = new Float32Array(sizeOf(spec.shape));
   if ('constant' in spec.init) target.fill(spec.init.constant);
   else if ('values' in spec.init) target.set(spec.init.values);
   else {
@@ -193,6 +267,7 @@ function fill(target: Float32Array, spec: ParameterSpec, seed: number): void {
       if (i + 1 < target.length) target[i + 1] = radius * Math.sin(angle);
     }
   }
+  return target;
 }
 
 /** A splitmix32 stream keyed by seed and name; values in [0, 1). */

@@ -122,12 +122,13 @@ export class Program {
       const group = device.gpu.createBindGroup({
         label: kernel.label,
         layout: pipeline.layout,
-        entries: kernel.bindings.map(({ index: binding, name: variable, access }) => {
+        entries: kernel.bindings.map(({ index: binding, name: variable, access, type }) => {
           if (access === 'uniform') {
             return { binding, resource: { buffer: uniforms, offset: offsets[index] ?? 0, size: Math.max(16, Math.ceil(kernel.fields.length / 4) * 16) } };
           }
           const tensor = step.bindings[variable];
           if (tensor === undefined) throw new RangeError('unreachable: bindings were checked');
+          refuseUnreadHalves(tensor, type, kernel.label);
           const { buffer, offset } = locate(tensor);
           const size = byteLength(tensor.shape, tensor.type);
           refuseLargeBinding(device, tensor, size, kernel.label);
@@ -262,6 +263,16 @@ function checkBindings(step: Launch, names: readonly string[], label: string): v
   for (const name of Object.keys(step.bindings)) {
     if (!names.includes(name)) throw new ReasongenError({ code: 'KERNEL_BINDINGS', message: `${label} has no binding "${name}"` });
   }
+}
+
+/** A kernel that declares floats would read packed halves as nonsense without any error. */
+function refuseUnreadHalves(tensor: Tensor, declared: string, label: string): void {
+  if (tensor.type !== 'f16' || !/<\s*(f32|vec[234]f|vec[234]<f32>)/.test(declared)) return;
+  throw new ReasongenError({
+    code: 'KERNEL_TYPE',
+    message: `${label}: "${tensor.name}" [${tensor.shape}] is stored as f16, the kernel reads ${declared}`,
+    cure: 'store the weights as f32: only `linear` and `embedding` read f16',
+  });
 }
 
 function refuseLargeBinding(device: Device, tensor: Tensor, bytes: number, label: string): void {

@@ -5,7 +5,7 @@
 import { readFileSync } from 'node:fs';
 import { freemem } from 'node:os';
 import { ReasongenError } from '../errors.ts';
-import { byteLength, sizeOf, type ElementType, type Tensor } from '../tensor/tensor.ts';
+import { byteLength, elementBytes, sizeOf, type ElementType, type Tensor } from '../tensor/tensor.ts';
 import { beginWait, dawn, dawnWith } from './dawn.ts';
 import type { Kernel } from './kernel.ts';
 
@@ -144,8 +144,8 @@ export class Device {
     buffer.destroy();
   }
 
-  /** A tensor in a buffer of its own, zero unless `data` is given. */
-  tensor(name: string, shape: readonly number[], type: ElementType = 'f32', data?: Float32Array | Uint32Array): Tensor {
+  /** A tensor in a buffer of its own, zero unless `data` is given; f16 is given as raw 16-bit words. */
+  tensor(name: string, shape: readonly number[], type: ElementType = 'f32', data?: Float32Array | Uint32Array | Uint16Array): Tensor {
     const buffer = this.createBuffer(byteLength(shape, type), name);
     const tensor: Tensor = { name, shape, type, memory: { buffer, offset: 0 } };
     if (data !== undefined) this.write(tensor, data);
@@ -161,6 +161,7 @@ export class Device {
       throw new RangeError(`${tensor.name} [${tensor.shape}] cannot take ${data.length} values`);
     }
     if (!('buffer' in tensor.memory)) throw new RangeError(`${tensor.name} lives in a program and cannot be written`);
+    if (data.BYTES_PER_ELEMENT !== elementBytes(tensor.type)) throw new RangeError(`${tensor.name} is ${tensor.type} and cannot take a ${data.constructor.name}`);
     const bytes = new Uint8Array(Math.ceil(data.byteLength / 4) * 4);
     bytes.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
     this.gpu.queue.writeBuffer(tensor.memory.buffer, tensor.memory.offset, bytes);

@@ -11,6 +11,8 @@ export interface KernelBinding {
   readonly index: number;
   readonly name: string;
   readonly access: 'read' | 'read_write' | 'uniform';
+  /** As declared, e.g. `array<vec4f>`. */
+  readonly type: string;
 }
 
 export interface KernelField {
@@ -70,10 +72,10 @@ function specialise(source: string, constants: KernelConstants, label: string): 
 }
 
 function parseBindings(source: string, label: string): KernelBinding[] {
-  const pattern = /@group\(0\)\s*@binding\((\d+)\)\s*var<(storage|uniform)(?:\s*,\s*(read_write|read))?>\s*(\w+)\s*:/g;
+  const pattern = /@group\(0\)\s*@binding\((\d+)\)\s*var<(storage|uniform)(?:\s*,\s*(read_write|read))?>\s*(\w+)\s*:\s*([^;]+);/g;
   const bindings = [...source.matchAll(pattern)].map((match): KernelBinding => {
     const access = match[2] === 'uniform' ? 'uniform' : match[3] === 'read_write' ? 'read_write' : 'read';
-    return { index: Number(match[1]), name: match[4] ?? '', access };
+    return { index: Number(match[1]), name: match[4] ?? '', access, type: match[5] ?? '' };
   });
   bindings.forEach((binding, position) => {
     if (binding.index !== position) {

@@ -6,7 +6,7 @@
 import { open } from 'node:fs/promises';
 import { exitCodes, ReasongenError } from '../errors.ts';
 import { disk, diskError, writeDurably, type FileFingerprint } from './disk.ts';
-import { fromBrainFloats, fromHalves, toHalves } from './float16.ts';
+import { fromBrainFloats, fromHalves, toHalves } from '../tensor/float16.ts';
 import { longestHeader, parseHeader, type TensorEntry } from './safetensors-header.ts';
 
 export { longestHeader } from './safetensors-header.ts';

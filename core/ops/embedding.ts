@@ -1,5 +1,5 @@
 /**
- * table [V, D], ids u32 [N] → [N, D]: out[n] = table[ids[n]]; D % 4 == 0.
+ * table [V, D], f32 or f16, ids u32 [N] → f32 [N, D]: out[n] = table[ids[n]]; D % 4 == 0.
  * Backward: dTable[v] += Σ dOut[n] over the n with ids[n] == v, in rising order of n: no atomics, deterministic.
  */
 import type { Tape } from '../autograd/tape.ts';

@@ -1,7 +1,7 @@
 /** Moving whole rows by index lists, and the sums that go back through them. Rows have a multiple of four columns. */
 import { grid } from '../autograd/program.ts';
 import type { Tape } from '../autograd/tape.ts';
-import { dimension, sizeOf, type Tensor } from '../tensor/tensor.ts';
+import { dimension, elementBytes, sizeOf, type Tensor } from '../tensor/tensor.ts';
 
 /**
  * x [N, D], rows u32 [M] → [M, D]: out[m] = x[rows[m]]. A row may be named more than once.
@@ -50,12 +50,12 @@ export function weightRows(tape: Tape, weight: Tensor, start: number, count: num
   return view;
 }
 
-/** out[m] = x[rows[m]]; no backward. */
+/** out[m] = x[rows[m]] in f32, also where x is stored as f16; no backward. */
 export function gather(tape: Tape, x: Tensor, rows: Tensor): Tensor {
   const width = vectorWidth(x);
   const count = sizeOf(rows.shape);
   const out = tape.empty(`${x.name} rows`, [count, width * 4]);
-  tape.launch({ kernel: 'rows/gather', bindings: { x, rows, out }, params: { count, width }, groups: grid(Math.ceil((count * width) / 64)) });
+  tape.launch({ kernel: x.type === 'f16' ? 'rows/gather-half' : 'rows/gather', bindings: { x, rows, out }, params: { count, width }, groups: grid(Math.ceil((count * width) / 64)) });
   return out;
 }
 
@@ -85,7 +85,7 @@ function vectorWidth(tensor: Tensor): number {
 function rowRange(tensor: Tensor, start: number, count: number): Tensor {
   if (!('buffer' in tensor.memory)) throw new RangeError(`${tensor.name} is not a weight`);
   const rows = dimension(tensor, 0);
-  const rowBytes = (sizeOf(tensor.shape) / rows) * 4;
+  const rowBytes = (sizeOf(tensor.shape) / rows) * elementBytes(tensor.type);
   if (start < 0 || start + count > rows) throw new RangeError(`${tensor.name} [${tensor.shape}] has no rows ${start} to ${start + count}`);
   if ((start * rowBytes) % 256 !== 0) throw new RangeError(`${tensor.name}: row ${start} does not start at a multiple of 256 bytes`);
   return {

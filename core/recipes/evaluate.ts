@@ -14,7 +14,7 @@ import { scoreSamples } from '../rl/score.ts';
 import type { Evaluation, EvaluationSample } from '../contracts/evaluation.ts';
 import { Drawer, samplingOptions, type Drawing, type Sampling } from './drawing.ts';
 import { memoryPlan } from './memory.ts';
-import { openWeights } from './weights.ts';
+import { openWeights, storageOption } from './weights.ts';
 
 export interface EvaluationPlan {
   /** `before`, `after`, `step-000100`: names the record, unique within a run for a benchmark and a split. */
@@ -145,6 +145,7 @@ const options = z.strictObject({
   batch: z.number().int().positive().default(120).describe('pictures drawn at once'),
   promptTokens: z.number().int().positive().default(24).describe('longest prompt in tokens, special tokens included'),
   pictures: z.number().int().nonnegative().default(24).describe('samples kept with their pictures in the record'),
+  ...storageOption,
   ...samplingOptions,
 });
 
@@ -162,6 +163,7 @@ export const evaluateRecipe = defineRecipe({
       return memoryPlan(context, {
         tokens: choice.batch * choice.promptTokens,
         trained: false,
+        storage: choice.storage,
         sampler: { rows: choice.batch * (choice.guidance === 1 ? 1 : 2), capacity },
         lines: [`${choice.splits.length} split(s) x ${choice.count} prompts, ${choice.batch} pictures at once`],
       });
@@ -172,7 +174,7 @@ export const evaluateRecipe = defineRecipe({
 
 async function runEvaluation(context: RunContext, choice: EvaluateOptions): Promise<void> {
   const workspace = new Workspace(context.device);
-  const parameters = new ParameterSet(context.device, context.backbone.parameters, { seed: context.seed });
+  const parameters = new ParameterSet(context.device, context.backbone.parameters, { seed: context.seed, storage: choice.storage });
   await openWeights(context, parameters, choice.weights);
   const drawer = await Drawer.open(context, parameters, workspace, { sampling: choice, prompts: choice.batch, samplesPerPrompt: 1, promptTokens: choice.promptTokens });
   for (const named of context.benchmarks) {

@@ -11,7 +11,7 @@ import { encodePng, upscale } from '../io/image.ts';
 import { defineRecipe, inputFile, z } from '../plugin.ts';
 import { Drawer, samplingOptions, type Drawing } from './drawing.ts';
 import { memoryPlan } from './memory.ts';
-import { openWeights } from './weights.ts';
+import { openWeights, storageOption } from './weights.ts';
 
 const options = z.strictObject({
   weights: inputFile().describe('checkpoint, run folder or safetensors file to draw with'),
@@ -21,6 +21,7 @@ const options = z.strictObject({
   promptTokens: z.number().int().positive().default(64).describe('longest prompt in tokens, special tokens included'),
   batch: z.number().int().positive().default(64).describe('drawings made at once'),
   scale: z.number().int().positive().default(1).describe('enlarge the saved pictures by this factor, pixel by pixel'),
+  ...storageOption,
   ...samplingOptions,
 });
 
@@ -62,6 +63,7 @@ function planGenerate(context: PlanContext, choice: GenerateOptions): Plan {
   return memoryPlan(context, {
     tokens: rows * choice.promptTokens,
     trained: false,
+    storage: choice.storage,
     sampler: { rows: rows * (choice.guidance === 1 ? 1 : 2), capacity },
     lines: [`${choice.prompts.length} prompt(s) x ${choice.samples} = ${choice.prompts.length * choice.samples} drawings, ${rows} at once`],
   });
@@ -76,7 +78,7 @@ async function runGenerate(context: RunContext, choice: GenerateOptions): Promis
   // Left by a session that was stopped: the same drawings are made again.
   await disk.rm(join(directory.path, recordFile), { force: true });
   const workspace = new Workspace(device);
-  const parameters = new ParameterSet(device, context.backbone.parameters, { seed: context.seed });
+  const parameters = new ParameterSet(device, context.backbone.parameters, { seed: context.seed, storage: choice.storage });
   const hash = await openWeights(context, parameters, choice.weights);
   const prompts = rowsAtOnce(choice) / choice.samples;
   const drawer = await Drawer.open(context, parameters, workspace, { sampling: choice, prompts, samplesPerPrompt: choice.samples, promptTokens: choice.promptTokens });

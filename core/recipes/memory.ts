@@ -1,11 +1,14 @@
 /** What a run will need on the device, from shapes alone: `check` says it before a device is opened. */
+import { storedType, type WeightStorage } from '../autograd/parameters.ts';
 import type { Plan, PlanContext } from '../contracts/recipe.ts';
-import { sizeOf } from '../tensor/tensor.ts';
+import { elementBytes, sizeOf } from '../tensor/tensor.ts';
 
 export interface MemoryNeed {
   /** Tokens of one forward (and backward) pass. */
   readonly tokens: number;
   readonly trained: boolean;
+  /** How matrices are kept; f32 unless told. */
+  readonly storage?: WeightStorage;
   /** Rows the sampler decodes at once, and tokens each may hold. */
   readonly sampler?: { readonly rows: number; readonly capacity: number };
   readonly lines: readonly string[];
@@ -14,7 +17,7 @@ export interface MemoryNeed {
 export function memoryPlan(context: PlanContext, need: MemoryNeed): Plan {
   const { backbone } = context;
   const parameters = backbone.parameters.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
-  const largest = Math.max(...backbone.parameters.map(({ shape }) => sizeOf(shape)));
+  const weights = backbone.parameters.map(({ shape }) => sizeOf(shape) * elementBytes(storedType(shape, need.storage ?? 'f32')));
   const mlp = Math.max(backbone.hiddenSize, ...backbone.parameters.map(({ shape }) => (shape[1] === backbone.hiddenSize ? (shape[0] ?? 0) : 0)));
   // Saved per token and layer: the residual stream and norms, q, k, v and attention, the MLP's gate, up and product; once more for gradients in flight.
   const perToken = need.trained ? backbone.layers * (8 * backbone.hiddenSize + 3 * Math.min(mlp, 8 * backbone.hiddenSize)) : 12 * backbone.hiddenSize;
@@ -24,12 +27,12 @@ export function memoryPlan(context: PlanContext, need: MemoryNeed): Plan {
   return {
     lines: [`${backbone.name}: ${(parameters / 1e6).toFixed(2)} M parameters, ${backbone.layers} layers, width ${backbone.hiddenSize}`, ...need.lines],
     bytes: {
-      weights: parameters * 4,
+      weights: weights.reduce((sum, bytes) => sum + bytes, 0),
       gradients: need.trained ? parameters * 4 : 0,
       optimizer,
       activations: need.tokens * perToken * 4 + logits * 4,
       'key-value cache': cache * 4,
     },
-    largestBinding: 4 * Math.max(largest, need.tokens * Math.max(mlp, backbone.imageVocabulary, backbone.textVocabulary), cache / Math.max(1, 2 * backbone.layers)),
+    largestBinding: Math.max(...weights, 4 * need.tokens * Math.max(mlp, backbone.imageVocabulary, backbone.textVocabulary), (4 * cache) / Math.max(1, 2 * backbone.layers)),
   };
 }

@@ -132,6 +132,7 @@ export class Training {
           code: 'CHECKPOINT_OPTIMIZER',
           message: `${path} has no state "${name}" that fits this optimizer`,
           cure: 'resume with the preset the run was started with, or start a new run from these weights',
+          exitCode: exitCodes.badPreset,
         });
       }
       context.device.write(tensor, saved.data);

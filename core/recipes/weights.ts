@@ -1,9 +1,17 @@
 /** Weights into a model, refused when they were trained with another tokenizer or codec: the ids would mean other things. */
-import type { ParameterSet } from '../autograd/parameters.ts';
+import type { ParameterSet, WeightStorage } from '../autograd/parameters.ts';
 import type { RunContext } from '../contracts/recipe.ts';
 import { ReasongenError, exitCodes } from '../errors.ts';
 import { loadWeights } from '../io/checkpoint.ts';
 import type { StoredTensor } from '../io/safetensors.ts';
+import { z } from '../plugin.ts';
+
+const storages = ['f32', 'f16'] as const satisfies readonly WeightStorage[];
+
+/** For recipes that only read weights. */
+export const storageOption = {
+  storage: z.enum(storages).default('f32').describe('how matrices are kept on the device; f16 halves their memory and rounds them, and all is still computed in f32'),
+};
 
 /** Loads a checkpoint, a run's newest or a bare safetensors file, and notes its hash in the record of the run. Returns the hash. */
 export async function openWeights(context: RunContext, parameters: ParameterSet, from: string): Promise<string> {

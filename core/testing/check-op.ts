@@ -6,20 +6,21 @@
 import { Tape } from '../autograd/tape.ts';
 import { Workspace } from '../autograd/program.ts';
 import type { Device } from '../gpu/device.ts';
-import { sizeOf, type Tensor } from '../tensor/tensor.ts';
+import { fromHalves } from '../tensor/float16.ts';
+import { sizeOf, type ElementType, type Tensor } from '../tensor/tensor.ts';
 import { at, maximumError, randomFloats, randomStream, relativeError } from './arrays.ts';
 
-/** Floats are differentiable, words are not. */
+/** Floats are differentiable; words and halves (f16 as raw 16-bit words) are not. */
 export interface OpInput {
   readonly shape: readonly number[];
-  readonly data: Float32Array | Uint32Array;
+  readonly data: Float32Array | Uint32Array | Uint16Array;
 }
 
 export interface OpCheck<Names extends string> {
   readonly device: Device;
   readonly inputs: Readonly<Record<Names, OpInput>>;
   readonly op: (tape: Tape, inputs: Readonly<Record<Names, Tensor>>) => Tensor;
-  /** The same function in float64; words arrive as numbers. */
+  /** The same function in float64; words and halves arrive as the numbers they stand for. */
   readonly oracle: (inputs: Readonly<Record<Names, Float64Array>>) => Float64Array;
   /** Float inputs the op does not differentiate by. */
   readonly fixed?: readonly Names[];
@@ -35,7 +36,7 @@ export async function checkOp<Names extends string>(check: OpCheck<Names>): Prom
   const { inputs, oracle, seed = 1 } = check;
   const names = Object.keys(inputs) as Names[];
   const differentiable = names.filter((name) => inputs[name].data instanceof Float32Array && !check.fixed?.includes(name));
-  const exact = mapInputs(inputs, names, (input) => Float64Array.from(input.data));
+  const exact = mapInputs(inputs, names, ({ data }) => Float64Array.from(data instanceof Uint16Array ? fromHalves(data) : data));
   const expected = oracle(exact);
   const dOut = randomFloats(expected.length, seed + 1);
 
@@ -77,7 +78,7 @@ async function runOp<Names extends string>(check: OpCheck<Names>, names: readonl
     return tensor;
   };
   const tensors = mapInputs(inputs, names, ({ shape, data }, name) =>
-    keep(device.tensor(name, shape, data instanceof Float32Array ? 'f32' : 'u32', data)),
+    keep(device.tensor(name, shape, elementType(data), data)),
   );
   const gradients = new Map(wanted.map((name) => [name, keep(device.tensor(`d ${name}`, inputs[name].shape))]));
   for (const [name, gradient] of gradients) tape.watch(tensors[name], gradient);
@@ -106,6 +107,11 @@ async function runOp<Names extends string>(check: OpCheck<Names>, names: readonl
   for (const tensor of made) device.destroyTensor(tensor);
   if (!(values instanceof Float32Array)) throw new Error('the output is not f32');
   return { value: values, gradients: halves, backwardSteps };
+}
+
+function elementType(data: OpInput['data']): ElementType {
+  if (data instanceof Uint16Array) return 'f16';
+  return data instanceof Float32Array ? 'f32' : 'u32';
 }
 
 const step = 1e-4;

@@ -27,7 +27,7 @@ export interface UnifiedSizes extends Omit<DecoderShape, 'prefix' | 'headDimensi
 
 const table = 'model.embed_tokens.weight';
 const head = 'lm_head.weight';
-/** Bytes at whose multiples a part of a weight can start. */
+/** Bytes at whose multiples a part of a weight can start, be it stored as f32 or as f16. */
 const alignment = 256;
 
 export function unifiedBackbone(name: string, sizes: UnifiedSizes): Backbone {
@@ -71,9 +71,9 @@ export function unifiedBackbone(name: string, sizes: UnifiedSizes): Backbone {
   };
 }
 
-/** The first row at or after `rows` that starts at a multiple of the alignment. */
+/** The first row at or after `rows` that starts at a multiple of the alignment in half precision, and so in f32 too. */
 function alignedRows(rows: number, hidden: number): number {
   let aligned = rows;
-  while ((aligned * hidden * 4) % alignment !== 0) aligned++;
+  while ((aligned * hidden * 2) % alignment !== 0) aligned++;
   return aligned;
 }

@@ -1,7 +1,7 @@
 /** Runs that could not teach anything stop by themselves: exit code 7, the cause named, the last good checkpoint kept. */
 import { describe, expect, test } from 'vitest';
 import { loadCheckpoint } from '../../core/io/checkpoint.ts';
-import { checkpoints, curve, Workplace, type CommandEnd } from '../support/runs.ts';
+import { checkpointOf, checkpoints, curve, Workplace, type CommandEnd } from '../support/runs.ts';
 import { expectMessage } from './message.ts';
 
 const place = new Workplace();
@@ -38,14 +38,16 @@ describe('numbers that are none', () => {
     await expectWhole(directory);
   });
 
-  test('later, after good steps: the last good checkpoint is the one before', async () => {
-    const first = await run(sft, 'recipe.steps=3');
-    expect(first.end.code).toBe(0);
-    const end = await place.command('resume', first.directory, '--set', 'recipe.steps=9', '--set', 'optimizer.learningRate=1e30');
-    expect(end.code).toBe(0);
-    const { end: failed, directory } = await run(sft, 'recipe.steps=6', 'recipe.warmup=0', `recipe.weights=${first.directory}`, 'optimizer.learningRate=1e38');
-    expectMessage(failed, { exit: 7, code: 'NOT_FINITE', says: [/not finite/] });
-    await expectWhole(directory);
+  test('after good steps: the checkpoint before them is kept, and a sane rate goes on from there', async () => {
+    const patient = place.preset('patient', sft.replace('saveEvery: 1', 'saveEvery: 100'));
+    const whole = await place.run(patient);
+    const { directory } = await place.run(patient, { stopAfter: 3 });
+    const end = await place.command('resume', directory, '--set', 'optimizer.learningRate=1e30');
+    expectMessage(end, { exit: 7, code: 'NOT_FINITE', says: [/step 5: the gradient norm is not finite/, /resume from the last checkpoint/] });
+    expect(checkpoints(directory)).toEqual(['step-000003']);
+    const resumed = await place.command('resume', directory);
+    expect(resumed.code, resumed.errors).toBe(0);
+    expect(checkpointOf(directory, 6).weights.equals(checkpointOf(whole.directory, 6).weights)).toBe(true);
   });
 });
 

@@ -38,7 +38,12 @@ async function bench(): Promise<void> {
   const all = [...(await linearCases(device)), ...(await operationCases(device)), ...steps.map((step) => step.case)];
   const wanted = all.filter(isWanted);
   const cases = all.filter((each) => isWanted(each) || wanted.some(({ reference }) => reference === each.name));
-  if (wanted.length === 0) throw new RangeError(`no case contains ${words?.join(' or ')}; see --help`);
+  if (wanted.length === 0) {
+    device.close();
+    say(`no case contains "${words?.join('" or "')}"\n${usage}`);
+    process.exitCode = 2;
+    return;
+  }
   say(`${cases.length} cases: checking and warming up`);
   const results = await measure(cases, { ...settings, clock: cpuClock, onRound: (round, count) => say(`round ${round + 1}: ${count} cases`) });
 
@@ -46,7 +51,7 @@ async function bench(): Promise<void> {
   if (device.has('timestamp-query')) {
     for (const step of steps.filter((each) => isWanted(each.case))) {
       say(`timing the kernels of: ${step.name}`);
-      breakdowns.push(await breakDown(device, step, settings.rounds));
+      breakdowns.push(await breakDown(device, step, 3));
     }
   }
   device.close();

@@ -1,13 +1,12 @@
 /**
- * Where the wall time of a whole step goes. Plain and timed repetitions alternate; medians of each are set against one another:
+ * Where the time of a whole step goes. Plain and timed repetitions alternate. In a timed one every launch gets a compute pass of its
+ * own with a timestamp at either end, in the step's own encoders and submits (kernel-times.ts), and
  *
- *   wall      the step as it is
- *   kernels   sum over its launches of (timestamp behind − timestamp before), less what as many smallest launches take
- *   outside   wall − kernels: host, submits, waits, read-backs, gaps between launches, and the driver's cost of each launch
+ *   outside kernels = 1 - (sum of the launches - launches · smallest launch) / wall time of the same repetition
  *
- * The timed repetition gives every launch a compute pass of its own in the step's own submits (kernel-times.ts). Its wall time is
- * noted too: how much longer it is than the plain one bounds what the timestamps disturb. The smallest launch (adding four
- * numbers) is timed in the same way, so that dispatching counts as outside and not as a kernel.
+ * Host work, submits, waits, read-backs, gaps between launches and the driver's cost of each launch count as outside: the smallest
+ * launch (adding four numbers) is timed in the same way and taken off every launch. The timestamps and passes cost time as well, which
+ * also counts as outside: the figure is an upper bound, and how much longer the timed step is than the plain one tells how loose.
  */
 import { Program, runAll, Workspace } from '../../core/autograd/program.ts';
 import type { Device } from '../../core/gpu/device.ts';
@@ -27,13 +26,15 @@ export interface Breakdown {
   readonly name: string;
   readonly tokens: number;
   readonly launches: number;
-  /** Milliseconds per step. */
+  /** Milliseconds of the step as it is. */
   readonly wall: number;
+  /** Milliseconds with timestamps. */
   readonly timedWall: number;
-  /** Sum between the timestamps. */
+  /** Sum between the timestamps of all launches. */
   readonly stamped: number;
   /** Of one smallest launch, between its timestamps. */
   readonly launchCost: number;
+  /** Median over the repetitions; the other figures of timed steps are of that repetition. */
   readonly shareOutside: number;
   readonly tokensPerSecond: number;
   readonly gigaflops: number;
@@ -42,37 +43,33 @@ export interface Breakdown {
 
 export async function breakDown(device: Device, { name, case: each, tokens, operations }: WholeStep, repetitions: number): Promise<Breakdown> {
   await each.run(1);
-  const walls: number[] = [];
-  const timedWalls: number[] = [];
-  const profiles: KernelTime[][] = [];
-  const costs: number[] = [];
   const smallest = await smallestLaunch(device);
+  const walls: number[] = [];
+  const repeated: { readonly wall: number; readonly times: readonly KernelTime[]; readonly launchCost: number; readonly outside: number }[] = [];
   for (let i = 0; i < repetitions; i++) {
     walls.push(await timed(() => each.run(1)));
-    profiles.push(
-      await timeKernels(device, async () => {
-        timedWalls.push(await timed(() => each.run(1)));
-      }),
-    );
-    costs.push(await smallest());
+    let wall = 0;
+    const times = await timeKernels(device, async () => {
+      wall = await timed(() => each.run(1));
+    });
+    const launchCost = await smallest();
+    repeated.push({ wall, times, launchCost, outside: 1 - (total(times) - times.length * launchCost) / wall });
   }
+  const middle = repeated.toSorted((a, b) => a.outside - b.outside)[Math.floor(repetitions / 2)];
+  if (middle === undefined) throw new RangeError('a step is broken down by at least one repetition');
   const wall = summarise(walls).median;
-  const stamped = summarise(profiles.map(total)).median;
-  const launchCost = summarise(costs).median;
-  const launches = profiles[0]?.length ?? 0;
-  const middle = profiles.toSorted((a, b) => total(a) - total(b))[Math.floor(repetitions / 2)] ?? [];
   return {
     name,
     tokens,
-    launches,
+    launches: middle.times.length,
     wall,
-    timedWall: summarise(timedWalls).median,
-    stamped,
-    launchCost,
-    shareOutside: 1 - (stamped - launches * launchCost) / wall,
+    timedWall: middle.wall,
+    stamped: total(middle.times),
+    launchCost: middle.launchCost,
+    shareOutside: middle.outside,
     tokensPerSecond: (tokens / wall) * 1000,
     gigaflops: operations / wall / 1e6,
-    kernels: byKernel(middle),
+    kernels: byKernel(middle.times),
   };
 }
 

@@ -4,8 +4,15 @@ import { availableParallelism, cpus, loadavg } from 'node:os';
 import { describeProgram } from '../../core/io/program.ts';
 import type { Device } from '../../core/gpu/device.ts';
 
-/** Starts a stretch of time; the function it returns ends it and tells the share of all cores that other processes used. */
-export type CpuClock = () => () => number | undefined;
+export interface CpuUse {
+  /** Of this process, the shader threads of a software adapter among it. */
+  readonly ownMilliseconds: number;
+  /** Share of all cores that other processes used; undefined where the system does not tell. */
+  readonly others: number | undefined;
+}
+
+/** Starts a stretch of time; the function it returns ends it. */
+export type CpuClock = () => () => CpuUse;
 
 /** USER_HZ: the unit of /proc/stat is 10 ms on every Linux that Node runs on. */
 const ticksPerSecond = 100;
@@ -31,8 +38,9 @@ export const cpuClock: CpuClock = () => {
     const busyAfter = busySeconds();
     const { user, system } = process.cpuUsage(ownBefore);
     const seconds = (performance.now() - start) / 1000;
-    if (busyBefore === undefined || busyAfter === undefined) return undefined;
-    return Math.max(0, busyAfter - busyBefore - (user + system) / 1e6) / (seconds * cpus().length);
+    const own = (user + system) / 1e6;
+    const others = busyBefore === undefined || busyAfter === undefined ? undefined : Math.max(0, busyAfter - busyBefore - own) / (seconds * cpus().length);
+    return { ownMilliseconds: own * 1000, others };
   };
 };
 

@@ -24,8 +24,11 @@ export interface Case {
 }
 
 export interface Sample {
+  /** Wall time of one repetition. */
   readonly milliseconds: number;
   readonly repetitions: number;
+  /** CPU time of this process per repetition: hardly disturbed by other load, but on a GPU it is the host's work only. */
+  readonly cpuMilliseconds: number;
   /** Share of all cores that other processes used meanwhile; undefined where the system does not tell. */
   readonly others: number | undefined;
 }
@@ -96,9 +99,10 @@ export async function measure(cases: readonly Case[], options: MeasureOptions): 
 }
 
 async function take(of: Case, repetitions: number, clock: CpuClock): Promise<Sample> {
-  const others = clock();
+  const use = clock();
   const milliseconds = await timed(() => of.run(repetitions));
-  return { milliseconds: milliseconds / repetitions, repetitions, others: others() };
+  const { ownMilliseconds, others } = use();
+  return { milliseconds: milliseconds / repetitions, repetitions, cpuMilliseconds: ownMilliseconds / repetitions, others };
 }
 
 /** Repetitions that last about `milliseconds`; also warms up. */

@@ -1,7 +1,7 @@
 /** The bench's two outputs: Markdown for people, JSON for comparisons. */
 import type { Breakdown } from './breakdown.ts';
 import type { Environment } from './machine.ts';
-import type { Result, Sample, Summary, Unit } from './measure.ts';
+import { summarise, type Result, type Sample, type Summary, type Unit } from './measure.ts';
 
 export interface Row {
   readonly group: string;
@@ -11,6 +11,8 @@ export interface Row {
   readonly amount: number;
   /** Of one repetition. */
   readonly milliseconds: Summary;
+  /** Median CPU time of this process per repetition. */
+  readonly cpuMilliseconds: number;
   /** `unit` per second, at the median. */
   readonly rate: number;
   readonly study?: string;
@@ -41,6 +43,7 @@ export function rowsOf(results: readonly Result[]): Row[] {
         unit: work.unit,
         amount: work.amount,
         milliseconds: result.summary,
+        cpuMilliseconds: summarise(result.samples.map((sample) => sample.cpuMilliseconds)).median,
         rate: (work.amount / result.summary.median) * 1000,
         ...(study === undefined ? {} : { study }),
         ...(slow === undefined ? {} : { overPortable: slow.summary.median / result.summary.median }),
@@ -57,7 +60,7 @@ export function toMarkdown({ environment, settings, rows, breakdowns, seconds }:
   const percent = Math.round(settings.tolerance * 100);
   blocks.push(
     `Medians of ${settings.rounds} interleaved samples of at least ${settings.sampleMilliseconds} ms; ± is half the distance of the quartiles. Products are named rows x columns x length of a sum.` +
-      `\nTime of a case includes dispatching it; one submit per sample.` +
+      `\nThe time of a case includes dispatching it, one submit per sample; cpu ms is the CPU time of this process, shader threads included.` +
       (rows.some(({ isDisturbed }) => isDisturbed) ? `\n! = other processes used more than ${percent} % of the cores during most samples: not a measurement of this program.` : '') +
       `\nTook ${seconds.toFixed(0)} s.`,
   );
@@ -74,7 +77,7 @@ function header({ date, adapter, driver, features, subgroups, kernels, cores, sh
 }
 
 function rowTable(rows: readonly Row[]): string {
-  const lines = rows.map(({ group, name, milliseconds, rate, unit, overPortable, study, isDisturbed, samples }) => {
+  const lines = rows.map(({ group, name, milliseconds, cpuMilliseconds, rate, unit, overPortable, study, isDisturbed, samples }) => {
     const { median, low, high } = milliseconds;
     const others = samples.map((sample) => sample.others).filter((share) => share !== undefined);
     return [
@@ -82,32 +85,33 @@ function rowTable(rows: readonly Row[]): string {
       name,
       digits(median),
       `${(((high - low) / 2 / median) * 100).toFixed(0)} %`,
+      digits(cpuMilliseconds),
       `${digits(rate)} ${unit === 'tokens' ? 'tokens/s' : `${unit}/s`}`,
       study ?? '',
       overPortable === undefined ? '' : `${overPortable.toFixed(1)}x`,
       others.length === 0 ? '?' : `${Math.round((others.reduce((sum, share) => sum + share, 0) / others.length) * 100)} %${isDisturbed ? ' !' : ''}`,
     ];
   });
-  return table(['group', 'case', 'ms', '±', 'rate', 'study', 'over portable', 'other load'], lines);
+  return table(['group', 'case', 'ms', '±', 'cpu ms', 'rate', 'study', 'over portable', 'other load'], lines, ['group', 'case']);
 }
 
 function breakdownText({ name, tokens, launches, wall, timedWall, stamped, launchCost, shareOutside, tokensPerSecond, gigaflops, kernels }: Breakdown): string {
   const inside = stamped - launches * launchCost;
   const summary =
     `${name}: ${tokens} tokens, ${wall.toFixed(1)} ms, ${tokensPerSecond.toFixed(0)} tokens/s, ${gigaflops.toFixed(1)} GFLOP/s, ${launches} launches\n` +
-    `outside kernels ${(shareOutside * 100).toFixed(1)} % = 1 - ${inside.toFixed(1)} / ${wall.toFixed(1)} ms ` +
-    `(timestamps ${stamped.toFixed(1)} ms - ${launches} launches x ${(launchCost * 1000).toFixed(1)} us; ${timedWall.toFixed(1)} ms wall with timestamps)`;
+    `at most ${(shareOutside * 100).toFixed(1)} % outside kernels = 1 - ${inside.toFixed(1)} / ${timedWall.toFixed(1)} ms, both with timestamps; ` +
+    `kernels: ${stamped.toFixed(1)} ms - ${launches} launches x ${(launchCost * 1000).toFixed(1)} us`;
   const lines = kernels.slice(0, 12).map((each) => [each.kernel, String(each.launches), each.milliseconds.toFixed(2), `${(each.share * 100).toFixed(1)} %`]);
-  return `${summary}\n\n${table(['kernel', 'launches', 'ms', 'share'], lines)}`;
+  return `${summary}\n\n${table(['kernel', 'launches', 'ms', 'share'], lines, ['kernel'])}`;
 }
 
-/** A Markdown table that also lines up as plain text; the first column and text to the left, numbers to the right. */
-export function table(head: readonly string[], lines: readonly (readonly string[])[]): string {
+/** A Markdown table that also lines up as plain text; columns named in `left` to the left, the others to the right. */
+export function table(head: readonly string[], lines: readonly (readonly string[])[], left: readonly string[]): string {
   const widths = head.map((title, column) => Math.max(title.length, ...lines.map((line) => line[column]?.length ?? 0)));
-  const isText = head.map((_, column) => lines.every((line) => !/^[\d.]/.test(line[column] ?? '')));
+  const isLeft = head.map((title) => left.includes(title));
   const row = (cells: readonly string[]): string =>
-    `| ${cells.map((cell, column) => (isText[column] === true ? cell.padEnd(widths[column] ?? 0) : cell.padStart(widths[column] ?? 0))).join(' | ')} |`;
-  const rule = `| ${widths.map((width, column) => (isText[column] === true ? '-'.repeat(width) : `${'-'.repeat(width - 1)}:`)).join(' | ')} |`;
+    `| ${cells.map((cell, column) => (isLeft[column] === true ? cell.padEnd(widths[column] ?? 0) : cell.padStart(widths[column] ?? 0))).join(' | ')} |`;
+  const rule = `| ${widths.map((width, column) => (isLeft[column] === true ? '-'.repeat(width) : `${'-'.repeat(width - 1)}:`)).join(' | ')} |`;
   return [row(head), rule, ...lines.map(row)].join('\n');
 }
 

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ReasongenError } from '../../core/errors.ts';
-import { fromBrainFloats, halfBits, halfValue, toHalves } from '../../core/io/float16.ts';
+import { fromBrainFloats, halfBits, halfValue, toHalves } from '../../core/tensor/float16.ts';
 import {
   encodeSafetensors,
   longestHeader,

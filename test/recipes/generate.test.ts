@@ -78,6 +78,14 @@ test('guidance changes the drawings and nothing else', async () => {
   expect(b.map(({ codes }) => codes)).not.toEqual(a.map(({ codes }) => codes));
 });
 
+test('weights stored as f16 draw by the same rules', async () => {
+  const [first, again] = [await generate(`${prompts}, samples: 4, storage: f16`), await generate(`${prompts}, samples: 4, batch: 4, storage: f16`)];
+  expect(first.code).toBe(0);
+  for (const prompt of ['a red picture', 'a blue picture', 'a white picture']) expect(drawn(again.directory, prompt)).toEqual(drawn(first.directory, prompt));
+  expect(records(first.directory)).toHaveLength(12);
+  expect(records(first.directory).some(({ rationale }) => rationale.startsWith('paint it'))).toBe(true);
+});
+
 test('prompts come from a file as well', async () => {
   const promptFile = place.write('prompts.txt', 'a green picture\n\n  a black picture  \r\n');
   const { directory } = await generate(`prompts: [a red picture], promptFile: ${promptFile}, rationale: false`);

@@ -1,4 +1,6 @@
 /** Extensions that make a run fail or stop at an exact place, so that tests need no luck with timing. */
+import { channel } from 'node:diagnostics_channel';
+import { once } from 'node:events';
 import { watch } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -17,7 +19,10 @@ export const saboteur = defineExtension({
   }),
 });
 
-const moments = ['plan', 'start', 'batch', 'rollout', 'rewards', 'step', 'grades', 'save'] as const;
+/** Told when the benchmark of swatches is asked for prompts: no hook is fired when an evaluation begins. */
+export const benchmarkAsked = channel('swatches benchmark');
+
+const moments = ['plan', 'batch', 'rollout', 'rewards', 'step', 'save', 'benchmark'] as const;
 
 /** Sends this process the signal of ^C at a hook, while the run is planned, or as soon as a checkpoint is being written. */
 export const interrupter = defineExtension({
@@ -27,31 +32,44 @@ export const interrupter = defineExtension({
     at: z.enum(moments).describe('where'),
     step: z.number().int().nonnegative().default(0).describe('at which step, where the moment has one'),
   }),
-  create: ({ at, step }, scope): Extension => {
-    const press = (now: (typeof moments)[number], nowStep = step): undefined => {
-      if (now !== at || nowStep !== step) return;
+  create: async ({ at, step }, scope): Promise<Extension> => {
+    let isPressed = false;
+    /** Settles when the signal has arrived. */
+    const press = async (now: (typeof moments)[number], nowStep = step): Promise<undefined> => {
+      if (isPressed || now !== at || nowStep !== step) return;
+      isPressed = true;
       scope.log.info(`^C at ${at} ${step}`);
+      const arrived = once(process, 'SIGINT');
       process.kill(process.pid, 'SIGINT');
+      // Waiting for a signal alone keeps no program running.
+      const alive = setInterval(() => {}, 1000);
+      await arrived;
+      clearInterval(alive);
     };
-    press('plan');
+    await press('plan');
+    let finished = 0;
+    const onBenchmark = (): void => void press('benchmark', finished);
+    benchmarkAsked.subscribe(onBenchmark);
+    scope.onDispose(() => void benchmarkAsked.unsubscribe(onBenchmark));
     return {
       start: async ({ directory }) => {
-        press('start');
         if (at !== 'save') return;
         const folder = join(directory, 'checkpoints');
         await mkdir(folder, { recursive: true });
         const watcher = watch(folder, (_event, name) => {
           if (!name?.startsWith(`.tmp-step-${String(step).padStart(6, '0')}`)) return;
           watcher.close();
-          press('save');
+          void press('save');
         });
         scope.onDispose(() => watcher.close());
       },
       batch: (event) => press('batch', event.step),
       rollout: (event) => press('rollout', event.step),
       rewards: (event) => press('rewards', event.step),
-      step: (event) => press('step', event.step),
-      grades: (event) => press('grades', event.step),
+      step: async (event) => {
+        finished = event.step;
+        await press('step', event.step);
+      },
     };
   },
 });

@@ -5,6 +5,7 @@ import {
   defineDataset,
   defineImageTokenizer,
   definePlugin,
+  defineRecipe,
   defineReward,
   z,
   type Example,
@@ -13,7 +14,7 @@ import {
   type Split,
 } from '../../core/plugin.ts';
 import { colourNames, fields, paint, side } from './colours.ts';
-import { interrupter, saboteur } from './extensions.ts';
+import { benchmarkAsked, interrupter, saboteur } from './extensions.ts';
 
 const cells = 2;
 
@@ -118,14 +119,24 @@ const benchmark = defineBenchmark({
   name: 'swatches',
   summary: 'every colour once, then again; passes when all four fields have it',
   options: z.strictObject({}),
-  create: (_options, scope) => ({
+  create: () => ({
     tasks: ['colour'],
     prompts: (split, count, seed) => {
-      scope.log.info(`benchmark asks for ${count} prompts`);
+      benchmarkAsked.publish(undefined);
       return Array.from({ length: count }, (_, index) => item(index, seed, split));
     },
     judge: (samples) => samples.map((sample) => ({ pass: share(sample) === 1, why: `${share(sample)} of the picture`, parts: { share: share(sample) } })),
   }),
 });
 
-export default definePlugin({ name: 'swatches', provides: [paletteTokenizer, dataset, isColour, faulty, benchmark, saboteur, interrupter] });
+const hungry = defineRecipe({
+  name: 'hungry',
+  summary: 'plans for more memory than any machine has, in buffers each of which could be bound',
+  options: z.strictObject({}),
+  create: () => ({
+    plan: () => ({ lines: ['everything at once'], bytes: { activations: 2 ** 60 }, largestBinding: 2 ** 20 }),
+    run: () => Promise.reject(new Error('a run that cannot fit was started')),
+  }),
+});
+
+export default definePlugin({ name: 'swatches', provides: [paletteTokenizer, dataset, isColour, faulty, benchmark, hungry, saboteur, interrupter] });

@@ -1,4 +1,4 @@
-/** Half precision on the host, for files. Whole arrays of a model are converted on the device instead. */
+/** Half precision on the host: for files, and for weights that are stored so on the device. */
 
 /** Bits of an f32 → bits of the nearest f16, ties to even; 65520 and more become infinity. */
 export function halfBits(single: number): number {
@@ -29,13 +29,20 @@ export function halfValue(half: number): number {
   return sign * (1024 + fraction) * 2 ** (exponent - 25);
 }
 
+/** The largest finite f16. */
+export const largestHalf = 65504;
+
 export function toHalves(values: Float32Array): Uint16Array {
   const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
-  return Uint16Array.from(bits, halfBits);
+  const halves = new Uint16Array(bits.length);
+  for (let i = 0; i < bits.length; i++) halves[i] = halfBits(bits[i] ?? 0);
+  return halves;
 }
 
 export function fromHalves(halves: Uint16Array): Float32Array {
-  return Float32Array.from(halves, halfValue);
+  const values = new Float32Array(halves.length);
+  for (let i = 0; i < halves.length; i++) values[i] = halfValue(halves[i] ?? 0);
+  return values;
 }
 
 /** bf16 is the upper half of an f32. */

@@ -1,0 +1,183 @@
+/** Weights stored as f16: layout, rounding, what is refused, the memory they are said to need, and what a whole model loses. */
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { ParameterSet, type WeightStorage } from '../../core/autograd/parameters.ts';
+import { Workspace } from '../../core/autograd/program.ts';
+import { Tape } from '../../core/autograd/tape.ts';
+import type { Backbone } from '../../core/contracts/backbone.ts';
+import type { PlanContext } from '../../core/contracts/recipe.ts';
+import type { Device } from '../../core/gpu/device.ts';
+import { memoryPlan } from '../../core/recipes/memory.ts';
+import { at, fromHalves, randomFloats, randomWords, relativeError, toHalves } from '../../core/testing.ts';
+import { janusBackbone } from '../../plugins/janus/backbone.ts';
+import { unifiedBackbone } from '../../plugins/unified/backbone.ts';
+import { packTokens } from '../golden/support.ts';
+import { testDevice } from '../ops/device.ts';
+
+const device = await testDevice();
+
+const specs = [
+  { name: 'matrix', shape: [3, 5], init: { normal: 1 } },
+  { name: 'gain', shape: [7], init: { constant: 0.1 } },
+  { name: 'kernel', shape: [2, 2, 3], init: { constant: 0.1 } },
+] as const;
+
+type Values = ReadonlyMap<string, { readonly shape: readonly number[]; readonly data: Float32Array }>;
+
+/** One value in place of an element of one tensor, the rest zero. */
+function valuesWith(name: string, index: number, value: number): Values {
+  return new Map(
+    specs.map((spec) => {
+      const data = new Float32Array(spec.shape.reduce<number>((product, n) => product * n, 1));
+      if (spec.name === name) data[index] = value;
+      return [spec.name, { shape: spec.shape, data }];
+    }),
+  );
+}
+
+describe('storage f16', () => {
+  test('matrices are halves in an arena of their own, vectors stay f32, both bindable', async () => {
+    const set = new ParameterSet(device, specs, { seed: 1, storage: 'f16' });
+    const plain = new ParameterSet(device, specs, { seed: 1 });
+    expect(specs.map(({ name }) => set.get(name).type)).toEqual(['f16', 'f32', 'f16']);
+    expect(specs.map(({ name }) => plain.get(name).type)).toEqual(['f32', 'f32', 'f32']);
+    expect(set.arenas.map(({ values, gradients, elements }) => [values.type, gradients, elements])).toEqual([['f16', undefined, 256], ['f32', undefined, 64]]);
+    const place = set.get('kernel').memory;
+    expect('buffer' in place && place.offset).toBe(256);
+    const [half, full] = [await set.read(), await plain.read()];
+    expect(half.get('matrix')?.data).toEqual(fromHalves(toHalves(full.get('matrix')?.data ?? new Float32Array())));
+    expect(half.get('matrix')?.data).not.toEqual(full.get('matrix')?.data);
+    expect(half.get('gain')).toEqual(full.get('gain'));
+    expect(half.get('kernel')?.data).toEqual(new Float32Array(12).fill(0.0999755859375));
+    set.close();
+    plain.close();
+  });
+
+  test('loading rounds to the nearest half, ties to even; reading gives what is stored', { timeout: 60_000 }, async () => {
+    const set = new ParameterSet(device, [{ name: 'w', shape: [1, 3], init: { constant: 0 } }], { seed: 1, storage: 'f16' });
+    const finite = fc.float({ noNaN: true, min: -65504, max: 65504 });
+    const ties = fc.integer({ min: 1024, max: 2046 }).chain((mantissa) => fc.integer({ min: -24, max: 5 }).map((power) => (mantissa + 0.5) * 2 ** power));
+    await fc.assert(
+      fc.asyncProperty(finite, finite, ties, async (...given) => {
+        set.load(new Map([['w', { shape: [1, 3], data: Float32Array.from(given) }]]), 'given');
+        const stored = (await set.read()).get('w')?.data ?? [];
+        given.forEach((value, index) => {
+          // Nearest in units of the last place at this size: 2^-24 below the normal range. `round` is half to even.
+          const exponent = Math.max(-14, Math.floor(Math.log2(Math.abs(value) || 1)));
+          const unit = 2 ** (exponent - 10);
+          expect(at(stored, index) + 0).toBe(halfToEven(value / unit) * unit + 0);
+        });
+      }),
+      { numRuns: 300, examples: [[65504, -65504, 1024.5], [2 ** -25, 2 ** -24, 1025.5], [-0, 3 * 2 ** -25, 1 + 2 ** -11]] },
+    );
+    set.close();
+  });
+
+  test('what f16 cannot store is refused with its name, and nothing is written', async () => {
+    const set = new ParameterSet(device, specs, { seed: 1, storage: 'f16' });
+    const before = await set.read();
+    for (const value of [65504.004, -65520, Number.POSITIVE_INFINITY, Number.NaN].map(Math.fround)) {
+      expect(() => set.load(valuesWith('kernel', 5, value), 'model.safetensors')).toThrow(
+        expect.objectContaining({ code: 'VALUE_TOO_LARGE', message: `weight "kernel" holds ${value}; f16 stores values up to ±65504`, place: 'model.safetensors' }),
+      );
+    }
+    expect([...(await set.read())]).toEqual([...before]);
+    set.load(valuesWith('gain', 2, 1e30), 'large gains are f32');
+    expect((await set.read()).get('gain')?.data[2]).toBe(Math.fround(1e30));
+    expect(() => new ParameterSet(device, [{ name: 'hot', shape: [1, 1], init: { constant: 1e5 } }], { seed: 1, storage: 'f16' })).toThrow('weight "hot" holds 100000');
+    set.close();
+  });
+
+  test('is refused where anything is trained', () => {
+    const make = (storage: WeightStorage): ParameterSet => new ParameterSet(device, specs, { seed: 1, storage, trainable: (name) => name !== 'gain' });
+    expect(() => make('f16')).toThrow('weights that are trained cannot be stored as f16: matrix and 1 more');
+    expect(make('f32').gradient('matrix')?.shape).toEqual([3, 5]);
+    expect(new ParameterSet(device, specs, { seed: 1, storage: 'f16', trainable: () => false }).gradient('matrix')).toBeUndefined();
+  });
+
+  test('arenas end where the adapter can bind no more; halves take half as much of that', async () => {
+    const narrow = Object.create(device, { limits: { value: { maxStorageBufferBindingSize: 1024, maxBufferSize: 1024 } } }) as Device;
+    const many = ['a', 'b', 'c', 'd', 'e'].flatMap((name) => [
+      { name, shape: [16, 16], init: { normal: 1 } },
+      { name: `${name} bias`, shape: [100], init: { normal: 1 } },
+    ]);
+    const half = new ParameterSet(narrow, many, { seed: 2, storage: 'f16' });
+    expect(half.arenas.map(({ values, elements }) => `${values.type} ${elements}`)).toEqual(['f16 512', 'f32 256', 'f16 512', 'f32 256', 'f16 256', 'f32 128']);
+    const full = await new ParameterSet(device, many, { seed: 2 }).read();
+    const read = await half.read();
+    for (const { name, shape } of many) {
+      const expected = full.get(name)?.data ?? new Float32Array();
+      expect(read.get(name)?.data).toEqual(shape.length > 1 ? fromHalves(toHalves(expected)) : expected);
+    }
+    expect(() => new ParameterSet(narrow, [{ name: 'w', shape: [16, 33], init: { normal: 1 } }], { seed: 2, storage: 'f16' })).toThrow('weight w [16,33] has 1280 bytes; this adapter binds at most 1024');
+  });
+});
+
+test('gradients are read from the arenas that have them', async () => {
+  const narrow = Object.create(device, { limits: { value: { maxStorageBufferBindingSize: 512, maxBufferSize: 512 } } }) as Device;
+  const names = ['a', 'b', 'c'];
+  const set = new ParameterSet(narrow, names.map((name) => ({ name, shape: [128], init: { constant: 0 } })), { seed: 1, trainable: (name) => name !== 'a' });
+  for (const name of ['b', 'c']) {
+    const gradient = set.gradient(name);
+    if (gradient === undefined) throw new Error(`${name} has no gradient`);
+    device.write(gradient, new Float32Array(128).fill(name.charCodeAt(0)));
+  }
+  const read = await set.read('gradients');
+  expect([...read].map(([name, { data }]) => [name, data[127]])).toEqual([['b', 98], ['c', 99]]);
+});
+
+const nano = { hidden: 128, layers: 6, heads: 4, keyValueHeads: 4, mlp: 336, ropeTheta: 10000, normEpsilon: 1e-6, textVocabulary: 301, imageVocabulary: 256 };
+const backbones: readonly Backbone[] = [
+  janusBackbone('janus', { ...nano, codeDimension: 8, codebook: randomFloats(256 * 8, 9) }),
+  unifiedBackbone('unified', { ...nano, keyValueHeads: 2, queryKeyNorm: true }),
+];
+
+describe.each(backbones.map((backbone) => ({ name: backbone.name, backbone })))('$name at nano size', ({ backbone }) => {
+  test('hidden states and logits with f16 weights are those with f32 weights to within 2e-3', { timeout: 60_000 }, async () => {
+    const sequences = [9, 30, 51].map((length, row) => [
+      ...Array.from(randomWords(length, row, 301), (id) => ({ id, isImage: false })),
+      ...Array.from(randomWords(16, row + 9, 256), (id) => ({ id, isImage: true })),
+    ]);
+    const packed = packTokens(device, sequences);
+    const run = async (storage: WeightStorage): Promise<Float32Array[]> => {
+      const weights = new ParameterSet(device, backbone.parameters, { seed: 4, storage });
+      const workspace = new Workspace(device);
+      const tape = new Tape(workspace);
+      const hidden = backbone.hidden(tape, weights, packed.tokens);
+      const kept = [hidden, backbone.textLogits(tape, weights, hidden), backbone.imageLogits(tape, weights, hidden)].map((tensor) => tape.output(tensor));
+      const program = await tape.finish(storage);
+      program.run();
+      const values = (await device.read(kept)) as Float32Array[];
+      program.dispose();
+      workspace.close();
+      weights.close();
+      return values;
+    };
+    const [half, full] = [await run('f16'), await run('f32')];
+    const errors = full.map((expected, index) => relativeError(half[index] ?? [], expected));
+    expect(errors).toHaveLength(3);
+    for (const error of errors) expect(error).toBeLessThan(2e-3);
+    // The halves were really used.
+    for (const error of errors) expect(error).toBeGreaterThan(1e-5);
+  });
+
+  test('the plan counts matrices at two bytes a value, as the device allocates them', () => {
+    const need = { tokens: 8, trained: false, lines: [] };
+    const planned = (storage: WeightStorage): number => memoryPlan({ backbone } as PlanContext, { ...need, storage }).bytes['weights'] ?? Number.NaN;
+    const vectors = backbone.parameters.filter(({ shape }) => shape.length === 1).reduce((sum, { shape }) => sum + at(shape, 0) * 4, 0);
+    expect(planned('f16') - vectors).toBe((planned('f32') - vectors) / 2);
+    expect(memoryPlan({ backbone } as PlanContext, need).bytes).toEqual(memoryPlan({ backbone } as PlanContext, { ...need, storage: 'f32' }).bytes);
+    const set = new ParameterSet(device, backbone.parameters, { seed: 1, storage: 'f16' });
+    const allocated = set.arenas.reduce((sum, { values, elements }) => sum + elements * (values.type === 'f16' ? 2 : 4), 0);
+    expect(allocated).toBeGreaterThanOrEqual(planned('f16'));
+    expect(allocated).toBeLessThan(planned('f16') * 1.02);
+    set.close();
+  });
+});
+
+function halfToEven(value: number): number {
+  const floor = Math.floor(value);
+  const rest = value - floor;
+  if (rest !== 0.5) return Math.round(value);
+  return floor % 2 === 0 ? floor : floor + 1;
+}
