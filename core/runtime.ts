@@ -10,7 +10,7 @@ import type { Preset } from './contracts/preset.ts';
 import type { Plan, StopRequest } from './contracts/recipe.ts';
 import { exitCodes, ReasongenError } from './errors.ts';
 import { explainError, joinErrors } from './failure.ts';
-import { type Device, openDevice } from './gpu/device.ts';
+import { availableMemory, type Device, openDevice } from './gpu/device.ts';
 import { createHooks, type Hooks } from './hooks.ts';
 import { listCheckpoints } from './io/checkpoint.ts';
 import type { RunDirectory } from './io/run-directory.ts';
@@ -76,7 +76,8 @@ async function runStage(
     const recipe = await container.get('recipe');
     hooks = await tapHooks(container, preset);
     options.onHooks?.(hooks);
-    refuseWhatCannotFit(await recipe.plan(withFields(components, { preset, seed: preset.seed })), device.limits);
+    const plan = await recipe.plan(withFields(components, { preset, seed: preset.seed }));
+    refuseWhatCannotFit(plan, device.limits, device.adapter.isSoftware ? availableMemory() : undefined);
 
     directory = isStarted(path) && options.resume
       ? await openRunDirectory(path, options.command)

@@ -115,6 +115,7 @@ export class ParameterSet implements Weights {
         code: 'CHECKPOINT_SHAPE',
         message: `${origin} does not fit this model:\n  ${shown.join('\n  ')}`,
         cure: 'use the backbone and sizes the checkpoint was made with (see its preset), or another checkpoint',
+        exitCode: exitCodes.badPreset,
       });
     }
     const stored = [...values].map(([name, { data }]) => {

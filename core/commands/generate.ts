@@ -1,6 +1,6 @@
 import { existsSync, statSync } from 'node:fs';
-import { resolve } from 'node:path';
-import { presetOfRun } from '../run.ts';
+import { basename, resolve } from 'node:path';
+import { freeRunDirectory, presetOfRun } from '../run.ts';
 import type { CommandContext } from './context.ts';
 import { run } from './run.ts';
 
@@ -36,7 +36,9 @@ export async function generate(options: GenerateOptions, context: CommandContext
 export async function evaluate(preset: string, weightsPath: string | undefined, context: CommandContext): Promise<number> {
   const { file, weights } = locate(preset, weightsPath);
   const recipe = { use: 'evaluate', ...(weights !== undefined && { weights: resolve(weights) }) };
-  return run(file, { ...context, settings: [`recipe=${JSON.stringify(recipe)}`, ...context.settings] });
+  // A run's own name is taken by the run.
+  const runDirectory = context.runDirectory ?? (file === preset ? undefined : freeRunDirectory(`${basename(resolve(preset))}-evaluation`));
+  return run(file, { ...context, settings: [`recipe=${JSON.stringify(recipe)}`, ...context.settings], runDirectory });
 }
 
 /** A run directory stands for its preset and its own newest weights. */

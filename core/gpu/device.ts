@@ -321,7 +321,7 @@ function describeDeviceError(error: GPUError): ReasongenError {
 }
 
 /** Bytes the system can still give: MemAvailable where Linux tells it. */
-function availableMemory(): number {
+export function availableMemory(): number {
   try {
     const kibibytes = /^MemAvailable:\s+(\d+)/m.exec(readFileSync('/proc/meminfo', 'utf8'))?.[1];
     return kibibytes === undefined ? freemem() : Number(kibibytes) * 1024;

@@ -1,7 +1,7 @@
 /** What is asked of a sampler and what it gives, with the checks and the bookkeeping that need no device. */
 import type { Workspace } from '../autograd/program.ts';
 import type { Backbone, Weights } from '../contracts/backbone.ts';
-import { ReasongenError } from '../errors.ts';
+import { ReasongenError, exitCodes } from '../errors.ts';
 import type { Device } from '../gpu/device.ts';
 import { forcedByBudget, type SamplingRule } from '../ops/sample.ts';
 
@@ -130,6 +130,7 @@ export function collectSequence(entry: SampleEntry, length: number, imageCount: 
       code: 'SAMPLE_NOT_FINITE',
       message: 'the model gave logits that are not finite numbers while sampling',
       cure: 'its weights have diverged: go back to an earlier checkpoint and lower the learning rate',
+      exitCode: exitCodes.guard,
     });
   }
   const ids = after.map(({ id }) => id);

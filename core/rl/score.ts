@@ -46,7 +46,7 @@ async function askReward({ name, reward }: NamedReward, samples: readonly Sample
   } catch (cause) {
     if (cause instanceof ReasongenError) throw cause;
     const message = `it failed while judging ${samples.length} samples: ${cause instanceof Error ? cause.message : String(cause)}`;
-    throw new ReasongenError({ code: 'REWARD_FAILED', message, place, cause });
+    throw new ReasongenError({ code: 'REWARD_FAILED', message, place, cure: 'mend the reward and resume the run; --debug shows where it failed', cause });
   }
   const bad = (message: string): ReasongenError =>
     new ReasongenError({ code: 'BAD_SCORES', message, place, cure: 'a reward returns one finite score per sample, in the order of the samples' });

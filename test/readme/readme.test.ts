@@ -1,0 +1,138 @@
+/**
+ * README.md as a newcomer meets it: its files are written as shown, its commands are run as shown, in a folder that looks like a
+ * clone. The only liberties: `npx reasongen` is the program it starts, and long runs get further `--set`s that make them short.
+ */
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { main } from '../../core/cli.ts';
+import { exitCodes } from '../../core/errors.ts';
+import { metricsOf, root } from '../support/runs.ts';
+
+const readme = readFileSync(join(root, 'README.md'), 'utf8');
+const blocks = [...readme.matchAll(/^```(\w+)\n([^]*?)^```$/gm)].map(([, language = '', text = '']) => ({ language, text }));
+const commands = blocks.filter(({ language }) => language === 'sh').flatMap(({ text }) => text.split('\n').filter((line) => line.startsWith('npx reasongen ')));
+/** Blocks that begin with the name of their file. */
+const files = blocks.flatMap(({ text }) => {
+  const [, name] = /^(?:\/\/|#) (\S+\/\S+\.\w+)\n/.exec(text) ?? [];
+  return name === undefined ? [] : [{ name, text }];
+});
+
+const few = { steps: 1, evaluations: 0 };
+/** What makes a command short, by how it begins; every other one is run exactly as shown. */
+const short: Readonly<Record<string, Readonly<Record<string, string | number>>>> = {
+  'run presets/nano/sft.yaml': { batch: 4, examples: 4 },
+  'run mine/brief.yaml': { ...few, prompts: 4, samples: 4, rationaleTokens: 40 },
+  'run mine/unified.yaml': { steps: 2, batch: 4, examples: 4 },
+  'evaluate runs/mine': { count: 6, batch: 6, splits: '[heldout]' },
+  'run presets/nano/full.yaml': {
+    ...{ 'vq.steps': 1, 'vq.batch': 2 },
+    ...{ 'sft.steps': 1, 'sft.batch': 4, 'sft.examples': 4 },
+    ...{ 'grpo.steps': 1, 'grpo.evaluations': 0, 'grpo.prompts': 2, 'grpo.samples': 2, 'grpo.updates': 1 },
+    ...{ 'evaluate.count': 6, 'evaluate.batch': 6, 'evaluate.splits': '[heldout]' },
+  },
+};
+
+let clone = '';
+beforeAll(() => {
+  clone = mkdtempSync(join(tmpdir(), 'reasongen-readme-'));
+  for (const name of ['core', 'kernels', 'plugins', 'presets', 'node_modules', 'package.json', 'tsconfig.json']) symlinkSync(join(root, name), join(clone, name));
+  for (const { name, text } of files) {
+    mkdirSync(dirname(join(clone, name)), { recursive: true });
+    writeFileSync(join(clone, name), text);
+  }
+});
+afterAll(() => {
+  rmSync(clone, { recursive: true });
+});
+
+/** Runs a line of the README in the clone. */
+function run(line: string): { status: number | null; output: string; errors: string } {
+  const words = [...line.matchAll(/"([^"]*)"|(\S+)/g)].map(([, quoted, plain]) => quoted ?? plain ?? '').slice(2);
+  const [, settings = {}] = Object.entries(short).find(([start]) => words.join(' ').startsWith(start)) ?? [];
+  const more = Object.entries(settings).flatMap(([path, value]) => ['--set', `${path}=${value}`]);
+  const { status, stdout, stderr } = spawnSync(process.execPath, ['core/bin.mjs', ...words, ...more], { cwd: clone, encoding: 'utf8', env: { ...process.env, REASONGEN_QUIET: '1' } });
+  return { status, output: stdout, errors: stderr };
+}
+
+const pictures = (folder: string): string[] => readdirSync(join(clone, folder)).filter((name) => name.endsWith('.png'));
+
+/** What must have come of a command, beyond exit code 0. */
+const outcomes: Readonly<Record<string, (result: ReturnType<typeof run>) => void>> = {
+  'run presets/nano/sft.yaml': () => expect(metricsOf(join(clone, 'runs/mine'))).toHaveLength(50),
+  'resume runs/mine': ({ errors }) => expect(errors).toContain('is done already'),
+  'check presets/nano/grpo.yaml': ({ output }) => expect(output).toMatch(/16 prompts x 8 samples = 128 drawings[^]*memory: /),
+  'show presets/nano/grpo.yaml': ({ output }) => expect(output).toMatch(/prompts: 8 +# --set prompts=8/),
+  'describe reward nano-verdict': ({ output }) => expect(output).toContain('strict'),
+  'generate --preset presets/nano/generate.yaml': () => expect(pictures('out/cakes')).toHaveLength(4),
+  'generate --preset runs/mine': () => expect(pictures('out/bird')).toHaveLength(1),
+  'evaluate runs/mine': ({ errors }) => expect(errors).toMatch(/heldout: \d of 6 right/),
+  doctor: ({ output }) => expect(output).toContain('This machine can run'),
+  'run mine/brief.yaml': () => {
+    const [first] = metricsOf(join(clone, 'runs/brief'));
+    expect(first).toMatchObject({ 'reward/brevity': expect.any(Number), 'reward/nano-verdict': expect.any(Number) });
+    expect(Number(first?.['reward'])).toBeCloseTo(Number(first?.['reward/nano-verdict']) + 0.2 * Number(first?.['reward/brevity']), 6);
+  },
+  'run mine/unified.yaml': () => {
+    expect(metricsOf(join(clone, 'runs/unified'))).toHaveLength(2);
+    expect(readFileSync(join(clone, 'runs/unified/preset.yaml'), 'utf8')).toContain('unified-nano');
+  },
+  'run presets/nano/full.yaml': () => expect(existsSync(join(clone, 'runs/nano-full/evaluate/evaluations'))).toBe(true),
+};
+
+// The whole chain comes last: it is the longest.
+const order = commands.filter((line) => !line.includes('full.yaml')).concat(commands.filter((line) => line.includes('full.yaml')));
+
+describe('commands', () => {
+  test.each(order)('%s', (line) => {
+    const [, check] = Object.entries(outcomes).find(([start]) => line.startsWith(`npx reasongen ${start}`)) ?? [];
+    const result = run(line);
+    expect(result.status, result.errors).toBe(0);
+    if (check === undefined) throw new Error('say in `outcomes` what this command must give');
+    check(result);
+  });
+
+  test('each has an example', async () => {
+    let help = '';
+    await main(['--help'], { output: { write: (text) => void (help += text) }, errors: { write: () => true }, environment: {} });
+    const names = [...(help.split('Commands:')[1] ?? '').matchAll(/^ {2}(\w+)/gm)].map(([, name]) => name).filter((name) => name !== 'help');
+    expect(names.length).toBeGreaterThan(6);
+    expect(names.filter((name) => !commands.some((line) => line.startsWith(`npx reasongen ${name} `) || line === `npx reasongen ${name}`))).toEqual([]);
+  });
+
+  test('npm scripts it names exist', () => {
+    const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { scripts: Record<string, string> };
+    const named = [...readme.matchAll(/npm (?:run (\w+)|(test))/g)].map(([, script, test]) => script ?? test ?? '');
+    expect(named).toContain('quickstart');
+    expect(named.filter((name) => scripts[name] === undefined)).toEqual([]);
+  });
+});
+
+test('the reward is a whole file of fewer than 30 lines', () => {
+  const [reward] = files.filter(({ name }) => name.endsWith('.ts'));
+  expect(reward?.text.trim().split('\n').length).toBeLessThan(30);
+});
+
+describe('facts', () => {
+  test('exit codes are those of the program', () => {
+    const table = [...readme.matchAll(/^\| ([\d, ]+) \| /gm)].flatMap(([, codes = '']) => codes.split(',').map(Number));
+    // 70 is the supervisor's, for a program that died.
+    expect(table.filter((code) => code !== 70)).toEqual(Object.values(exitCodes));
+  });
+
+  test('environment variables are read somewhere', () => {
+    const sources = readdirSync(join(root, 'core'), { recursive: true, encoding: 'utf8' }).filter((name) => /\.(ts|mjs)$/.test(name));
+    const text = sources.map((name) => readFileSync(join(root, 'core', name), 'utf8')).join('\n');
+    const named = [...readme.matchAll(/`(REASONGEN_\w+)`/g)].map(([, name = '']) => name);
+    expect(named.length).toBeGreaterThan(3);
+    expect(named.filter((name) => !text.includes(name))).toEqual([]);
+  });
+
+  test('links lead somewhere', () => {
+    const links = [...readme.matchAll(/\]\(([^)#]+)\)/g)].map(([, link = '']) => link).filter((link) => !link.startsWith('http'));
+    expect(links.length).toBeGreaterThan(0);
+    expect(links.filter((link) => !existsSync(join(root, link)))).toEqual([]);
+  });
+});
