@@ -6,7 +6,7 @@ import { promptOf, specificationSpace } from './specification.ts';
 import type { Specification } from './specification.ts';
 import { judge, partsOf } from './verdict.ts';
 import { tasks } from './vocabulary.ts';
-import { createInspector, createReader, planAgreement } from './world.ts';
+import { createInspector, createReader, drawnCells, planAgreement } from './world.ts';
 
 /** `verdict`: which of the two verdicts decides whether a sample passes. */
 export function createNanoGeneval({ verdict }: { readonly verdict: 'strict' | 'geneval' }): Benchmark {
@@ -31,7 +31,7 @@ export function createNanoGeneval({ verdict }: { readonly verdict: 'strict' | 'g
     measure: (samples) =>
       Object.fromEntries(
         tasks.flatMap((task) => {
-          const layouts = samples.filter((sample) => sample.task === task).map((sample) => inspect(sample).occupiedCells.join());
+          const layouts = samples.filter((sample) => sample.task === task).map((sample) => drawnCells(inspect(sample)).join());
           return layouts.length === 0 ? [] : [[`commonest layout, ${task}`, shareOfCommonest(layouts)]];
         }),
       ),

