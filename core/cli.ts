@@ -7,6 +7,7 @@ import type { CommandContext } from './commands/context.ts';
 import { describe } from './commands/describe.ts';
 import { doctor } from './commands/doctor.ts';
 import { evaluate, generate } from './commands/generate.ts';
+import { makeReport } from './commands/report.ts';
 import { resume, run } from './commands/run.ts';
 import { show } from './commands/show.ts';
 import { exitCodes, formatError } from './errors.ts';
@@ -131,6 +132,10 @@ function createProgram(act: Act, streams: CommandLineStreams): Command {
     .action((preset: string, options: { readonly weights?: string }, command: Command) =>
       act(command, (context) => evaluate(preset, options.weights, context)),
     );
+  program
+    .command('report <directory>')
+    .description('make report.html of a run again, also while it runs')
+    .action((directory: string, _options, command: Command) => act(command, (context) => makeReport(directory, context)));
   program
     .command('doctor')
     .description('tell what this machine has for computing, and how to get what is missing')

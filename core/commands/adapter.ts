@@ -1,6 +1,5 @@
-import { readFileSync } from 'node:fs';
-import { freemem } from 'node:os';
 import { dawn } from '../gpu/dawn.ts';
+import { availableMemory } from '../gpu/device.ts';
 
 /** What an adapter says about itself before a device is opened. */
 export interface AdapterFacts {
@@ -27,9 +26,3 @@ export async function readAdapter(): Promise<AdapterFacts | undefined> {
   };
 }
 
-/** Bytes the system can still give: MemAvailable where Linux tells it. */
-export function availableMemory(): number {
-  if (process.platform !== 'linux') return freemem();
-  const kibibytes = /^MemAvailable:\s+(\d+)/m.exec(readFileSync('/proc/meminfo', 'utf8'))?.[1];
-  return kibibytes === undefined ? freemem() : Number(kibibytes) * 1024;
-}

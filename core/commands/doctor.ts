@@ -1,9 +1,10 @@
 import { statfsSync } from 'node:fs';
 import { cpus, totalmem } from 'node:os';
 import { exitCodes } from '../errors.ts';
+import { availableMemory } from '../gpu/device.ts';
 import { describeProgram } from '../io/program.ts';
 import { formatBytes } from '../plan.ts';
-import { type AdapterFacts, availableMemory, readAdapter } from './adapter.ts';
+import { type AdapterFacts, readAdapter } from './adapter.ts';
 import type { CommandContext } from './context.ts';
 
 /** One thing the program needs or likes to have; `cure` is the exact remedy where it is missing. */

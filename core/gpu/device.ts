@@ -322,10 +322,7 @@ function describeDeviceError(error: GPUError): ReasongenError {
 
 /** Bytes the system can still give: MemAvailable where Linux tells it. */
 export function availableMemory(): number {
-  try {
-    const kibibytes = /^MemAvailable:\s+(\d+)/m.exec(readFileSync('/proc/meminfo', 'utf8'))?.[1];
-    return kibibytes === undefined ? freemem() : Number(kibibytes) * 1024;
-  } catch {
-    return freemem();
-  }
+  if (process.platform !== 'linux') return freemem();
+  const kibibytes = /^MemAvailable:\s+(\d+)/m.exec(readFileSync('/proc/meminfo', 'utf8'))?.[1];
+  return kibibytes === undefined ? freemem() : Number(kibibytes) * 1024;
 }

@@ -39,7 +39,7 @@ ${facts(stages)}
 <main>
 ${sections}
 </main>
-<footer><p>Made from the records in the run’s directory alone. To make it again: <code>npx reasongen report ${stages[0]?.directory ?? title}</code></p></footer>
+<footer><p>Made from the records in the run’s directory alone. To make it again: <code>npx reasongen report runs/${title}</code></p></footer>
 </body>
 </html>
 `;
@@ -70,8 +70,10 @@ ${extrasTable(comparisons)}
 
 /** The result in a sentence; without an evaluation, how far training came. */
 function headlineOf({ metrics, run }: RunRecords, comparisons: readonly Comparison[]): string {
-  const [first] = comparisons;
-  if (first !== undefined) return `${sentenceOf(first)}.`;
+  // What was trained on, when that is a pool, and what was not: either alone would mislead.
+  const trained = comparisons.find(({ split }) => split === 'pool');
+  const shown = [trained, comparisons.find((comparison) => comparison !== trained)].filter((comparison) => comparison !== undefined);
+  if (shown.length > 0) return shown.map((comparison) => `${sentenceOf(comparison)}.`).join(' ');
   const steps = metrics.length;
   if (steps === 0) return `${capital(outcomeOf(run.sessions.at(-1)?.outcome))}, no step was recorded.`;
   const name = metrics.some((line) => 'reward' in line) ? 'reward' : 'loss';

@@ -5,7 +5,7 @@ import { launch } from './launch.mjs';
 import { describeDriver, driverEnvironment, knownDriver, packagesMissing, prepareDriver } from './vulkan.mjs';
 
 /** Commands that compute nothing: they take a driver that is ready, and never prepare one. */
-const withoutDevice = ['check', 'show', 'describe', 'help'];
+const withoutDevice = ['check', 'show', 'describe', 'report', 'help'];
 
 /**
  * Runs the program with the arguments of its command line, in the environment of the best Vulkan driver.
