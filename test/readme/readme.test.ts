@@ -69,6 +69,7 @@ const outcomes: Readonly<Record<string, (result: ReturnType<typeof run>) => void
   'generate --preset presets/nano/generate.yaml': () => expect(pictures('out/cakes')).toHaveLength(4),
   'generate --preset runs/mine': () => expect(pictures('out/bird')).toHaveLength(1),
   'evaluate runs/mine': ({ errors }) => expect(errors).toMatch(/heldout: \d of 6 right/),
+  'report runs/mine': ({ output }) => expect(readFileSync(join(clone, output.trim()), 'utf8')).toContain('50 training steps'),
   doctor: ({ output }) => expect(output).toContain('This machine can run'),
   'run mine/brief.yaml': () => {
     const [first] = metricsOf(join(clone, 'runs/brief'));
