@@ -7,7 +7,7 @@
  */
 import type { Device, Pipeline } from '../gpu/device.ts';
 import { loadKernel, packParams, type KernelConstants } from '../gpu/kernel.ts';
-import { byteLength, type Slot, type Tensor } from '../tensor/tensor.ts';
+import { byteLength, type Tensor } from '../tensor/tensor.ts';
 import { ReasongenError } from '../errors.ts';
 import { planMemory, type MemoryPlan } from './plan.ts';
 
@@ -285,5 +285,3 @@ function refuseLargeBinding(device: Device, tensor: Tensor, bytes: number, label
     exitCode: 4,
   });
 }
-
-export type { Slot };

@@ -1,7 +1,6 @@
-import type { Device } from '../gpu/device.ts';
 import type { Image } from './image.ts';
 
-/** Pictures to codes and back. */
+/** Pictures to codes and back. Sizes are known without a device; the device is asked for at the first `encode` or `decode`. */
 export interface ImageTokenizer {
   /** Codes per picture, raster order. */
   readonly grid: { readonly rows: number; readonly columns: number };
@@ -15,6 +14,3 @@ export interface ImageTokenizer {
   /** L2-normalised code vectors, [vocabularySize × embeddingDimension]: the start of a model's own code embedding. */
   codebook(): Float32Array;
 }
-
-/** An image tokenizer is built for a device and closed with it. */
-export type OpenImageTokenizer = (device: Device) => Promise<ImageTokenizer>;
