@@ -29,6 +29,9 @@ export interface PackedTokens {
   /** u32 [Ni] image codes and their rows; absent when the batch has no image tokens. */
   readonly imageCodes?: Tensor;
   readonly imageRows?: Tensor;
+  /** f32 [Nf, hiddenSize] vectors that enter as they are (pictures looked at) and their rows, u32 [Nf]; absent when there are none. */
+  readonly features?: Tensor;
+  readonly featureRows?: Tensor;
   /** u32 [N] position of each token within its segment: the rotary position. */
   readonly positions: Tensor;
   /** u32 [N] row of the first token of the token's segment. */
@@ -54,6 +57,30 @@ export interface PrefillTarget {
   readonly length: Tensor;
 }
 
+/** Pictures laid out for a vision part, B of them; every picture is a segment of its own. */
+export interface PictureInputs {
+  readonly pictures: number;
+  /** f32 [B · tokens, 3 · patchSize²] in -1 … 1, raster order; within a patch channel, row, column. */
+  readonly patches: Tensor;
+  /** u32 [B · tokens] place of each patch in its picture. */
+  readonly places: Tensor;
+  /** u32 [B · tokens] as in PackedTokens. */
+  readonly segmentStart: Tensor;
+  readonly segmentEnd: Tensor;
+}
+
+/** The part of a backbone that looks at pictures. Its weights are apart, so that a run which only draws does not load them. */
+export interface Vision {
+  /** Height and width of a picture in pixels. */
+  readonly imageSize: number;
+  readonly patchSize: number;
+  /** Vectors one picture becomes. */
+  readonly tokens: number;
+  readonly parameters: readonly ParameterSpec[];
+  /** f32 [B · tokens, hiddenSize] of B pictures: what stands at their places in the sequence (`PackedTokens.features`). */
+  features(tape: Tape, weights: Weights, pictures: PictureInputs): Tensor;
+}
+
 /** A decoder that writes text and image tokens in one sequence. A function of weights: it owns none. */
 export interface Backbone {
   readonly name: string;
@@ -66,6 +93,8 @@ export interface Backbone {
   readonly textVocabulary: number;
   readonly imageVocabulary: number;
   readonly parameters: readonly ParameterSpec[];
+  /** Absent when the model cannot look at pictures. */
+  readonly vision?: Vision;
   /** Hidden states after the final norm, f32 [N, hiddenSize]; fills a cache when asked to. */
   hidden(tape: Tape, weights: Weights, tokens: PackedTokens, prefill?: PrefillTarget): Tensor;
   /** One decode step for R rows: x f32 [R, H], positions u32 [R] (each row's own). Appends to the cache, returns f32 [R, H]. */
