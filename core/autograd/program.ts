@@ -7,7 +7,7 @@
  */
 import type { Device, Pipeline } from '../gpu/device.ts';
 import { loadKernel, packParams, type KernelConstants } from '../gpu/kernel.ts';
-import { byteLength, type Tensor } from '../tensor/tensor.ts';
+import { byteLength, isPacked, type Tensor } from '../tensor/tensor.ts';
 import { ReasongenError } from '../errors.ts';
 import { planMemory, type MemoryPlan } from './plan.ts';
 
@@ -128,7 +128,7 @@ export class Program {
           }
           const tensor = step.bindings[variable];
           if (tensor === undefined) throw new RangeError('unreachable: bindings were checked');
-          refuseUnreadHalves(tensor, type, kernel.label);
+          refuseUnreadable(tensor, type, kernel.label);
           const { buffer, offset } = locate(tensor);
           const size = byteLength(tensor.shape, tensor.type);
           refuseLargeBinding(device, tensor, size, kernel.label);
@@ -265,13 +265,16 @@ function checkBindings(step: Launch, names: readonly string[], label: string): v
   }
 }
 
-/** A kernel that declares floats would read packed halves as nonsense without any error. */
-function refuseUnreadHalves(tensor: Tensor, declared: string, label: string): void {
-  if (tensor.type !== 'f16' || !/<\s*(f32|vec[234]f|vec[234]<f32>)/.test(declared)) return;
+/** A kernel that declares floats would read packed weights as nonsense without any error; of a weight in parts it would see the first. */
+function refuseUnreadable(tensor: Tensor, declared: string, label: string): void {
+  if (tensor.parts !== undefined) {
+    throw new ReasongenError({ code: 'KERNEL_TYPE', message: `${label}: "${tensor.name}" [${tensor.shape}] lies in ${tensor.parts.length} parts; only \`linear\` and \`embedding\` read such weights` });
+  }
+  if (!isPacked(tensor.type) || !/<\s*(f32|vec[234]f|vec[234]<f32>)/.test(declared)) return;
   throw new ReasongenError({
     code: 'KERNEL_TYPE',
-    message: `${label}: "${tensor.name}" [${tensor.shape}] is stored as f16, the kernel reads ${declared}`,
-    cure: 'store the weights as f32: only `linear` and `embedding` read f16',
+    message: `${label}: "${tensor.name}" [${tensor.shape}] is stored as ${tensor.type}, the kernel reads ${declared}`,
+    cure: 'store the weights as f32: only `linear` and `embedding` read less',
   });
 }
 

@@ -45,6 +45,19 @@ export function fromHalves(halves: Uint16Array): Float32Array {
   return values;
 }
 
+/** Bits of an f32 → bits of the nearest bf16, ties to even; NaN stays NaN. */
+export function brainBits(single: number): number {
+  if ((single & 0x7fffffff) > 0x7f800000) return (single >>> 16) | 0x40;
+  return (single + 0x7fff + ((single >>> 16) & 1)) >>> 16;
+}
+
+export function toBrainFloats(values: Float32Array): Uint16Array {
+  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
+  const brains = new Uint16Array(bits.length);
+  for (let i = 0; i < bits.length; i++) brains[i] = brainBits(bits[i] ?? 0);
+  return brains;
+}
+
 /** bf16 is the upper half of an f32. */
 export function fromBrainFloats(values: Uint16Array): Float32Array {
   return new Float32Array(Uint32Array.from(values, (bits) => (bits << 16) >>> 0).buffer);
