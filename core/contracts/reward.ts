@@ -25,6 +25,8 @@ export interface Score {
   readonly why?: string;
   /** Named parts of the value, for the metrics. */
   readonly parts?: Readonly<Record<string, number>>;
+  /** The judge gave no usable answer and `value` stands in for one; a guard stops a run in which that is common. */
+  readonly unparsed?: true;
 }
 
 /** Judges samples. Must return one finite score per sample, in order. */
