@@ -106,6 +106,25 @@ export class Tape {
     this.records.length = 0;
   }
 
+  /** Records launches whose way back is not kept: for values that a backward computes again (`backwardThrough`). */
+  forwardOnly<Result>(record: () => Result): Result {
+    const kept = this.records.length;
+    const result = record();
+    this.records.length = kept;
+    return result;
+  }
+
+  /**
+   * For a backward that computes values again instead of having kept them: records what `record` does and goes back through it
+   * at once. `record` seeds its last value; gradients reach older values and weights as if they had been returned.
+   */
+  backwardThrough(record: () => void): void {
+    const waiting = this.records.splice(0);
+    record();
+    this.backward();
+    this.records.push(...waiting);
+  }
+
   /** Keeps a value after the program: returns a tensor with a buffer of its own that every run fills. */
   output(tensor: Tensor): Tensor {
     const kept = this.device.tensor(tensor.name, tensor.shape, tensor.type);

@@ -1,6 +1,7 @@
 // out[m] = (log p[target], H) of p = softmax(z), z = clamp(logits / temperature, −limit, limit), f32 [M, V].
 // H = log Σ e − Σ e·(z − max) / Σ e with e = exp(z − max): no probability is stored and no log of a small one taken.
 // One thread per row, two passes over it: for adapters without subgroups of one known size.
+//! use lib/broken.wgsl
 const TEMPERATURE_IN_BUFFER: bool = false;
 
 struct Params {
@@ -24,7 +25,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   var sharpness = 1.0 / params.temperature;
   if (TEMPERATURE_IN_BUFFER) { sharpness = 1.0 / temperature[0]; }
   var largest = -3.0e38;
-  for (var i = 0u; i < params.columns; i++) { largest = max(largest, logits[base + i]); }
+  var worst = 0u;
+  for (var i = 0u; i < params.columns; i++) {
+    largest = max(largest, logits[base + i]);
+    worst = max(worst, broken_rank(logits[base + i]));
+  }
   let top = clamp(largest * sharpness, -params.limit, params.limit);
   var sum = 0.0;
   var product = 0.0;
@@ -34,6 +39,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     sum += power;
     product += power * below;
   }
+  if (is_broken(worst)) { sum = broken_nan(worst); }
   let log_sum = log(sum);
   let chosen = clamp(logits[base + targets[row]] * sharpness, -params.limit, params.limit);
   out[row] = vec2f(chosen - top - log_sum, log_sum - product / sum);

@@ -1,6 +1,7 @@
 // out[m] = (log p[target], H) of p = softmax(z), z = clamp(logits / temperature, −limit, limit), f32 [M, V].
 // H = log Σ e − Σ e·(z − max) / Σ e with e = exp(z − max): no probability is stored and no log of a small one taken.
 // One subgroup of LANES lanes per row, 64 / LANES rows per workgroup; two passes over the row.
+//! use lib/broken.wgsl
 enable subgroups;
 
 const LANES: u32 = 8u;
@@ -27,7 +28,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   var sharpness = 1.0 / params.temperature;
   if (TEMPERATURE_IN_BUFFER) { sharpness = 1.0 / temperature[0]; }
   var largest = -3.0e38;
-  for (var i = lane; i < params.columns; i += LANES) { largest = max(largest, logits[base + i]); }
+  var worst = 0u;
+  for (var i = lane; i < params.columns; i += LANES) {
+    largest = max(largest, logits[base + i]);
+    worst = max(worst, broken_rank(logits[base + i]));
+  }
+  worst = subgroupMax(worst);
   let top = clamp(subgroupMax(largest) * sharpness, -params.limit, params.limit);
   var sum = 0.0;
   var product = 0.0;
@@ -40,6 +46,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   sum = subgroupAdd(sum);
   product = subgroupAdd(product);
   if (row >= params.rows || lane != 0u) { return; }
+  if (is_broken(worst)) { sum = broken_nan(worst); }
   let log_sum = log(sum);
   let chosen = clamp(logits[base + targets[row]] * sharpness, -params.limit, params.limit);
   out[row] = vec2f(chosen - top - log_sum, log_sum - product / sum);

@@ -1,5 +1,6 @@
 // dLogits[m, j] = (dLogp · ([j = target] − p_j) − dH · p_j · (log p_j + H)) / temperature, zero where z_j was clamped.
 // log p_j = z_j − (z_target − logp), so the forward's (logp, H) is all that is kept. One workgroup per row.
+//! use lib/broken.wgsl
 const TEMPERATURE_IN_BUFFER: bool = false;
 
 struct Params {
@@ -33,6 +34,6 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     let log_p = clamp(raw, -params.limit, params.limit) - log_sum;
     let p = exp(log_p);
     let d = slope.x * (select(0.0, 1.0, j == aim) - p) - slope.y * p * (log_p + value.y);
-    d_logits[base + j] = select(d * sharpness, 0.0, abs(raw) > params.limit);
+    d_logits[base + j] = select(d * sharpness, 0.0, abs(raw) > params.limit && !is_broken(broken_rank(value.y)));
   }
 }
