@@ -31,7 +31,7 @@ export async function collectRollout(context: RunContext, choice: GrpoOptions, s
     const event = { step, groupSize: choice.samples, samples: drawings.map(({ sample }) => sample) };
     await hooks.rollout(event);
     const { judgements } = await hooks.rewards({ ...event, judgements: await scoreSamples(context.rewards, event.samples, context.signal) });
-    const computed = groupAdvantages(judgements.map(({ total }) => total), choice.samples, { estimator: 'grpo', normalise: choice.normalise });
+    const computed = groupAdvantages(judgements.map(({ total }) => total), choice.samples, { estimator: 'grpo', scale: choice.normalise ? 'group' : 'none' });
     const { advantages } = hooks.advantages({ ...event, judgements, advantages: computed });
     rollout.offer(
       items.map((_, index): Group => {

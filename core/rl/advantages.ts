@@ -1,28 +1,68 @@
 /**
- * Rewards to advantages within groups: the samples of one prompt are judged against each other.
+ * Rewards to advantages: what is subtracted (the estimator) and what is divided by (the scale). Pure arithmetic on lists in which
+ * the samples of one prompt stand together.
+ *
+ * Sources: GRPO (Shao et al. 2024), Dr. GRPO (Liu et al. 2025: no scale), RLOO (Ahmadian et al. 2024), REINFORCE++ (Hu 2025: the
+ * batch is baseline and scale), ReMax (Li et al. 2023: the reward of the greedy answer), GDPO (Liu et al. 2026: every reward
+ * normalised by itself).
  */
+export const estimators = ['grpo', 'rloo', 'reinforce++', 'remax', 'passthrough'] as const;
+export type Estimator = (typeof estimators)[number];
+
+export const scales = ['group', 'batch', 'none'] as const;
+export type Scale = (typeof scales)[number];
+
 export interface AdvantageOptions {
-  /** `grpo`: reward minus the mean of its group. `rloo`: reward minus the mean of the others of its group. */
-  readonly estimator: 'grpo' | 'rloo';
-  /** Divide by the group's standard deviation (n - 1 in the denominator) plus 1e-6, as GRPO does; false is Dr. GRPO. Not read by rloo. */
-  readonly normalise: boolean;
+  /**
+   * What is subtracted. `grpo`: the mean of the group. `rloo`: the mean of the others of the group. `reinforce++`: the mean of the
+   * batch. `remax`: the reward of the prompt's greedy answer. `passthrough`: nothing (pairs a judge has ranked).
+   */
+  readonly estimator: Estimator;
+  /** What is divided by: the standard deviation (n - 1) of the group or of the batch, plus 1e-6; the estimator's own by default. */
+  readonly scale?: Scale | undefined;
+}
+
+/** Numbers that stand beside the rewards. */
+export interface AdvantageContext {
+  /** One per group, for `remax`. */
+  readonly baselines?: readonly number[];
+}
+
+/** What each estimator is published with. */
+export const ownScale: Readonly<Record<Estimator, Scale>> = { grpo: 'group', rloo: 'none', 'reinforce++': 'batch', remax: 'none', passthrough: 'none' };
+
+const epsilon = 1e-6;
+
+/**
+ * One advantage per reward; rewards of a group stand together, `groupSize` each. Where a group is compared with itself, one
+ * without variance gets exact zeros, and so does a group of one, which has nothing to be compared with.
+ */
+export function groupAdvantages(rewards: readonly number[], groupSize: number, options: AdvantageOptions, context: AdvantageContext = {}): number[] {
+  refuseBadRewards(rewards, groupSize);
+  const { estimator, scale = ownScale[estimator] } = options;
+  const groups = inGroups(rewards, groupSize);
+  const centred = groups.flatMap((group, index) => centre(group, estimator, rewards, context.baselines?.[index]));
+  if (scale === 'none') return centred;
+  if (scale === 'batch') return divide(centred, deviation(centred));
+  return inGroups(centred, groupSize).flatMap((group) => divide(group, deviation(group)));
+}
+
+/** A reward with its weight and its value for every sample. */
+export interface RewardColumn {
+  readonly weight: number;
+  readonly values: readonly number[];
 }
 
 /**
- * One advantage per reward; rewards of a group stand together, `groupSize` each. A group without variance gets zeros, and so
- * does a group of one, which has nothing to be compared with.
+ * GDPO: every reward becomes an advantage within its groups by itself, the weighted sum of these is divided by its deviation over
+ * the batch. A reward of small range then counts as its weight says, and combinations that a plain sum confuses stay apart.
  */
-export function groupAdvantages(rewards: readonly number[], groupSize: number, options: AdvantageOptions): number[] {
-  if (!Number.isInteger(groupSize) || groupSize < 1 || rewards.length % groupSize !== 0) {
-    throw new RangeError(`${rewards.length} rewards are not groups of ${groupSize}`);
-  }
-  if (!rewards.every(Number.isFinite)) throw new RangeError('a reward is not a finite number');
-  const advantages: number[] = [];
-  for (let start = 0; start < rewards.length; start += groupSize) {
-    const group = rewards.slice(start, start + groupSize);
-    advantages.push(...(hasVariance(group) ? ofGroup(group, options) : group.map(() => 0)));
-  }
-  return advantages;
+export function decoupledAdvantages(columns: readonly RewardColumn[], groupSize: number): number[] {
+  const [first] = columns;
+  if (first === undefined) throw new RangeError('no rewards');
+  const parts = columns.map(({ weight, values }) => groupAdvantages(values, groupSize, { estimator: 'grpo' }).map((value) => value * weight));
+  const sums = first.values.map((_, index) => parts.reduce((sum, part) => sum + (part[index] ?? 0), 0));
+  return divide(sums, deviation(sums));
 }
 
 /** Whether a group says anything about which of its samples is better. */
@@ -30,13 +70,52 @@ export function hasVariance(rewards: readonly number[]): boolean {
   return rewards.some((reward) => reward !== rewards[0]);
 }
 
-function ofGroup(rewards: readonly number[], { estimator, normalise }: AdvantageOptions): number[] {
-  const count = rewards.length;
-  const mean = rewards.reduce((sum, reward) => sum + reward, 0) / count;
-  const centred = rewards.map((reward) => reward - mean);
-  // r - mean of the others = (r - mean) n / (n - 1).
-  if (estimator === 'rloo') return centred.map((value) => (value * count) / (count - 1));
-  if (!normalise) return centred;
-  const deviation = Math.sqrt(centred.reduce((sum, value) => sum + value * value, 0) / (count - 1));
-  return centred.map((value) => value / (deviation + 1e-6));
+function centre(group: readonly number[], estimator: Estimator, batch: readonly number[], baseline: number | undefined): number[] {
+  switch (estimator) {
+    case 'grpo':
+    case 'rloo': {
+      // Rounding must not turn equal rewards into a signal.
+      if (!hasVariance(group)) return group.map(() => 0);
+      const middle = mean(group);
+      // r - mean of the others = (r - mean) n / (n - 1).
+      const stretch = estimator === 'rloo' ? group.length / (group.length - 1) : 1;
+      return group.map((reward) => (reward - middle) * stretch);
+    }
+    case 'reinforce++': {
+      const middle = mean(batch);
+      return hasVariance(batch) ? group.map((reward) => reward - middle) : group.map(() => 0);
+    }
+    case 'remax':
+      if (baseline === undefined || !Number.isFinite(baseline)) throw new RangeError(`remax needs the reward of the greedy answer, not ${baseline}`);
+      return group.map((reward) => reward - baseline);
+    case 'passthrough':
+      return [...group];
+  }
+}
+
+/** A deviation of zero means values that are all zero: nothing to divide. */
+function divide(values: readonly number[], by: number): number[] {
+  return by === 0 ? [...values] : values.map((value) => value / (by + epsilon));
+}
+
+/** Unbiased; 0 for a single value. */
+function deviation(values: readonly number[]): number {
+  if (values.length < 2) return 0;
+  const middle = mean(values);
+  return Math.sqrt(values.reduce((sum, value) => sum + (value - middle) ** 2, 0) / (values.length - 1));
+}
+
+function mean(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+}
+
+function inGroups(values: readonly number[], groupSize: number): (readonly number[])[] {
+  return Array.from({ length: values.length / groupSize }, (_, index) => values.slice(index * groupSize, (index + 1) * groupSize));
+}
+
+function refuseBadRewards(rewards: readonly number[], groupSize: number): void {
+  if (!Number.isInteger(groupSize) || groupSize < 1 || rewards.length % groupSize !== 0) {
+    throw new RangeError(`${rewards.length} rewards are not groups of ${groupSize}`);
+  }
+  if (!rewards.every(Number.isFinite)) throw new RangeError('a reward is not a finite number');
 }

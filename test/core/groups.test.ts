@@ -46,6 +46,24 @@ describe('collecting groups', () => {
     );
   });
 
+  test('what a refill brought beyond the need fills the gaps of the next step, once', () => {
+    const first = collector(2, 2);
+    first.offer([[1, 1], [0, 1]]);
+    first.offer([[1, 0], [0, 2]]);
+    expect(first.surplus).toEqual([[0, 2]]);
+    const second = new GroupCollector({ wanted: 2, rounds: 2, hasSignal: hasVariance, carried: first.surplus });
+    expect(second.needsMore).toBe(true);
+    second.offer([[3, 3], [0, 3]]);
+    // The carried group saves a second round; it stands behind the fresh one.
+    expect([second.needsMore, second.kept, second.carriedCount, second.surplus]).toEqual([false, [[0, 3], [0, 2]], 1, []]);
+    const third = new GroupCollector({ wanted: 1, rounds: 1, hasSignal: hasVariance, carried: first.surplus });
+    third.offer([[0, 4], [0, 5]]);
+    expect([third.kept, third.carriedCount, third.surplus]).toEqual([[[0, 4]], 0, [[0, 5]]]);
+    const short = new GroupCollector({ wanted: 3, rounds: 1, hasSignal: hasVariance, carried: first.surplus });
+    short.offer([[1, 1]]);
+    expect(short.warning).toMatch(/^1 \(1 of an earlier step\) of 1 groups drawn/);
+  });
+
   test('a budget of nothing is refused', () => {
     expect(() => collector(0, 1)).toThrow(RangeError);
     expect(() => collector(1, 0)).toThrow(RangeError);

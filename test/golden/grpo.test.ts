@@ -116,7 +116,7 @@ describe.each(fixtureFolders())('$name', ({ folder }) => {
   test('advantages of the rewards, in groups whose rewards differ (to the other one the fixture gives made-up ones)', () => {
     const { rewards } = golden;
     const prompts = sequences().map(({ text, firstTarget }) => text.slice(0, firstTarget).join());
-    const computed = groupAdvantages(rewards, prompts.length / new Set(prompts).size, { estimator: 'grpo', normalise: true });
+    const computed = groupAdvantages(rewards, prompts.length / new Set(prompts).size, { estimator: 'grpo' });
     const informative = rewards.flatMap((_, row) => (rewards.some((reward, other) => prompts[other] === prompts[row] && reward !== rewards[row]) ? [row] : []));
     expect(informative.length).toBeGreaterThan(0);
     for (const row of informative) expect(Math.abs(at(computed, row) - at(fixture.floats('grpo.advantages'), row))).toBeLessThan(1e-6);
