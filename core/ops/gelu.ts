@@ -1,16 +1,22 @@
-/** x · Φ(x), elementwise (GELU with the exact error function, not the tanh form); error below 1e-6. */
+/**
+ * x · Φ(x), elementwise: GELU with the exact error function (error below 1e-6), or in the form with tanh that some models were
+ * trained with, x · ½ (1 + tanh(√(2/π) (x + 0.044715 x³))) (Hendrycks and Gimpel 2016).
+ */
 import { grid } from '../autograd/program.ts';
 import type { Tape } from '../autograd/tape.ts';
 import { sizeOf, type Tensor } from '../tensor/tensor.ts';
 
-export function gelu(tape: Tape, x: Tensor): Tensor {
+export type GeluForm = 'exact' | 'tanh';
+
+export function gelu(tape: Tape, x: Tensor, form: GeluForm = 'exact'): Tensor {
   const count = sizeOf(x.shape);
+  const constants = { TANH: form === 'tanh' };
   const out = tape.empty('gelu', x.shape);
   const groups = grid(Math.ceil(count / 256));
-  tape.launch({ kernel: 'gelu/forward', bindings: { x, out }, params: { count }, groups });
+  tape.launch({ kernel: 'gelu/forward', constants, bindings: { x, out }, params: { count }, groups });
   tape.differentiable([x], out, (dOut) => {
     const dX = tape.empty(`d ${x.name}`, x.shape);
-    tape.launch({ kernel: 'gelu/gradient', bindings: { x, d_out: dOut, d_x: dX }, params: { count }, groups });
+    tape.launch({ kernel: 'gelu/gradient', constants, bindings: { x, d_out: dOut, d_x: dX }, params: { count }, groups });
     return [dX];
   });
   return out;

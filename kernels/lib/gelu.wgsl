@@ -9,3 +9,12 @@ fn normal_distribution(x: vec4f, distribution: ptr<function, vec4f>, density: pt
   *distribution = select(1.0 - tail, tail, x < vec4f(0.0));
   *density = 0.3989422804014327 * power;
 }
+
+// What stands for Φ(x) in the tanh form: ½ (1 + tanh u) = σ(2u) with u = √(2/π) (x + 0.044715 x³), and its derivative by x.
+fn tanh_share(x: vec4f, slope: ptr<function, vec4f>) -> vec4f {
+  let square = min(x * x, vec4f(1.0e4));
+  let twice = clamp(1.5957691216057308 * x * (1.0 + 0.044715 * square), vec4f(-80.0), vec4f(80.0));
+  let share = 1.0 / (1.0 + exp(-twice));
+  *slope = share * (1.0 - share) * 1.5957691216057308 * (1.0 + 0.134145 * square);
+  return share;
+}

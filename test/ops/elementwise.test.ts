@@ -35,6 +35,15 @@ describe.each(counts)('%i elements', (count) => {
     });
   });
 
+  test('gelu in the form with tanh', async () => {
+    await checkOp({
+      device,
+      inputs: { x: { shape: [count], data: randomFloats(count, 1, 5) } },
+      op: (tape, { x }) => gelu(tape, x, 'tanh'),
+      oracle: ({ x }) => x.map((value) => value * 0.5 * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (value + 0.044715 * value ** 3)))),
+    });
+  });
+
   test('swiglu', async () => {
     await checkOp({
       device,
@@ -57,12 +66,14 @@ describe.each(counts)('%i elements', (count) => {
 test('gelu and swiglu stay finite far from zero', async () => {
   const data = Float32Array.of(-200, -90, -30, 30, 90, 200);
   const up = new Float32Array(6).fill(1);
-  await checkOp({
-    device,
-    inputs: { x: { shape: [6], data } },
-    op: (tape, { x }) => gelu(tape, x),
-    oracle: ({ x }) => x.map((value) => Math.max(value, 0)),
-  });
+  for (const form of ['exact', 'tanh'] as const) {
+    await checkOp({
+      device,
+      inputs: { x: { shape: [6], data } },
+      op: (tape, { x }) => gelu(tape, x, form),
+      oracle: ({ x }) => x.map((value) => Math.max(value, 0)),
+    });
+  }
   await checkOp({
     device,
     inputs: { gate: { shape: [6], data }, up: { shape: [6], data: up } },
