@@ -1,16 +1,22 @@
 /** What a plugin that computes on the device imports beside `plugin.ts`: tensors, tape, parameters, ops. */
-export { ParameterSet, blockSize, type Arena, type ParameterOptions, type WeightStorage } from './autograd/parameters.ts';
+export { ParameterSet, blockSize, type Arena, type LoadOptions, type LoadReport, type ParameterOptions, type StorageChoice, type WeightStorage } from './autograd/parameters.ts';
 export { Program, Workspace, grid, runAll, type Launch } from './autograd/program.ts';
 export { Tape } from './autograd/tape.ts';
 export type { Backbone, KeyValueCache, PackedTokens, ParameterSpec, PrefillTarget, Weights } from './contracts/backbone.ts';
 export type { OpenOptimizer, Optimizer } from './contracts/optimizer.ts';
 export { Device, openDevice, type Scalar } from './gpu/device.ts';
-export { decoderHidden, decoderParameters, decoderStep, initialSpread, type DecoderShape } from './nn/decoder.ts';
+export { decoderHidden, decoderParameters, initialSpread, type DecoderShape } from './nn/decoder.ts';
+export { decoderStep } from './nn/decoder-step.ts';
+export { embedPacked } from './nn/embed-packed.ts';
+export { lastLayer, perceptron, perceptronParameters, type Perceptron } from './nn/perceptron.ts';
+export { siglipVision, type SiglipSizes } from './nn/siglip.ts';
 export { embedding } from './ops/embedding.ts';
-export { gelu } from './ops/gelu.ts';
+export { gelu, type GeluForm } from './ops/gelu.ts';
 export { gradientNorm } from './ops/gradient-norm.ts';
+export { languageHead, type LanguageHeadOptions } from './ops/language-head.ts';
+export { layerNorm } from './ops/layer-norm.ts';
 export { linear } from './ops/linear.ts';
-export { mergeRows, weightRows } from './ops/rows.ts';
+export { mergeRows, weightRows, type PlacedRows } from './ops/rows.ts';
 export { byteLength, dimension, elementBytes, reshape, sizeOf, type ElementType, type Tensor } from './tensor/tensor.ts';
 export { fingerprint } from './io/disk.ts';
 export { readSafetensorsFile } from './io/safetensors.ts';

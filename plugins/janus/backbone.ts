@@ -7,16 +7,17 @@ import {
   decoderParameters,
   decoderStep,
   embedding,
-  gelu,
+  embedPacked,
   initialSpread,
   linear,
-  mergeRows,
+  perceptron,
+  perceptronParameters,
+  siglipVision,
   type Backbone,
   type DecoderShape,
   type ParameterSpec,
-  type Tape,
-  type Tensor,
-  type Weights,
+  type Perceptron,
+  type SiglipSizes,
 } from '../../core/compute.ts';
 
 export interface JanusSizes extends Omit<DecoderShape, 'prefix' | 'headDimension' | 'queryKeyNorm'> {
@@ -28,6 +29,10 @@ export interface JanusSizes extends Omit<DecoderShape, 'prefix' | 'headDimension
   readonly codeDimension: number;
   /** L2-normalised code vectors [imageVocabulary · codeDimension] to start from; small random ones otherwise. */
   readonly codebook?: Float32Array;
+  /** Linear layers between code vectors and decoder; 2 by default. */
+  readonly codeAlignerLayers?: number;
+  /** Sizes of the tower that looks at pictures; a model without one only draws. */
+  readonly vision?: Omit<SiglipSizes, 'hidden'> | undefined;
 }
 
 /** Length of a code vector at the start, from a normalised codebook: components of about unit size for 8 dimensions. */
@@ -39,15 +44,11 @@ const codeTable = 'model.generation_embeddings.weight';
 
 export function janusBackbone(name: string, sizes: JanusSizes): Backbone {
   const { hidden, textVocabulary, imageVocabulary } = sizes;
-  const shape: DecoderShape = { ...sizes, prefix: decoderPrefix, headDimension: sizes.headDimension ?? hidden / sizes.heads, queryKeyNorm: false };
-  const affine = (tape: Tape, weights: Weights, x: Tensor, layer: string): Tensor =>
-    linear(tape, x, weights.get(`model.${layer}.weight`), weights.get(`model.${layer}.bias`));
-  const perceptron = (tape: Tape, weights: Weights, x: Tensor, first: string, second: string): Tensor =>
-    affine(tape, weights, gelu(tape, affine(tape, weights, x, first)), second);
-
+  const shape = janusDecoder(sizes);
+  const { aligner, head } = perceptrons(sizes);
   const embedText: Backbone['embedText'] = (tape, weights, ids) => embedding(tape, weights.get(textTable), ids);
   const embedImage: Backbone['embedImage'] = (tape, weights, codes) =>
-    perceptron(tape, weights, embedding(tape, weights.get(codeTable), codes), 'generation_aligner.fc1', 'generation_aligner.hidden_layers.0');
+    perceptron(tape, weights, aligner, embedding(tape, weights.get(codeTable), codes));
 
   return {
     name,
@@ -59,39 +60,40 @@ export function janusBackbone(name: string, sizes: JanusSizes): Backbone {
     textVocabulary,
     imageVocabulary,
     parameters: janusParameters(sizes, shape),
+    ...(sizes.vision !== undefined && { vision: siglipVision({ ...sizes.vision, hidden }) }),
     embedText,
     embedImage,
-    hidden(tape, weights, tokens, prefill) {
-      const { count, textIds, textRows, imageCodes, imageRows } = tokens;
-      const text = embedText(tape, weights, textIds);
-      const x =
-        imageCodes === undefined || imageRows === undefined
-          ? text
-          : mergeRows(tape, text, textRows, embedImage(tape, weights, imageCodes), imageRows, count);
-      return decoderHidden(tape, weights, shape, x, tokens, prefill);
-    },
+    hidden: (tape, weights, tokens, prefill) =>
+      decoderHidden(tape, weights, shape, embedPacked(tape, { embedText, embedImage }, weights, tokens), tokens, prefill),
     step: (tape, weights, x, positions, cache) => decoderStep(tape, weights, shape, x, positions, cache),
     textLogits: (tape, weights, x) => linear(tape, x, weights.get('lm_head.weight')),
-    imageLogits: (tape, weights, x) => perceptron(tape, weights, x, 'generation_head.proj_out', 'generation_head.vision_head'),
+    imageLogits: (tape, weights, x) => perceptron(tape, weights, head, x),
   };
 }
 
-function janusParameters({ textVocabulary, imageVocabulary, codeDimension, codebook }: JanusSizes, shape: DecoderShape): ParameterSpec[] {
-  const { hidden } = shape;
+export function janusDecoder(sizes: JanusSizes): DecoderShape {
+  return { ...sizes, prefix: decoderPrefix, headDimension: sizes.headDimension ?? sizes.hidden / sizes.heads, queryKeyNorm: false };
+}
+
+/** The way of code vectors into the decoder, and of its hidden states out to codes. */
+function perceptrons({ hidden, imageVocabulary, codeDimension, codeAlignerLayers = 2 }: JanusSizes): { readonly aligner: Perceptron; readonly head: Perceptron } {
+  return {
+    aligner: { name: 'model.generation_aligner', first: 'fc1', from: codeDimension, hidden, to: hidden, depth: codeAlignerLayers },
+    head: { name: 'model.generation_head', first: 'proj_out', last: 'vision_head', from: hidden, hidden, to: imageVocabulary, depth: 2 },
+  };
+}
+
+function janusParameters(sizes: JanusSizes, shape: DecoderShape): ParameterSpec[] {
+  const { textVocabulary, imageVocabulary, codeDimension, codebook } = sizes;
+  const { aligner, head } = perceptrons(sizes);
   const matrix = (name: string, rows: number, columns: number): ParameterSpec => ({ name, shape: [rows, columns], init: { normal: initialSpread } });
-  const affine = (layer: string, rows: number, columns: number): ParameterSpec[] => [
-    matrix(`model.${layer}.weight`, rows, columns),
-    { name: `model.${layer}.bias`, shape: [rows], init: { constant: 0 } },
-  ];
   const codes = matrix(codeTable, imageVocabulary, codeDimension);
   return [
-    matrix(textTable, textVocabulary, hidden),
+    matrix(textTable, textVocabulary, shape.hidden),
     ...decoderParameters(shape),
     codebook === undefined ? codes : { ...codes, init: { values: codebook.map((value) => value * codeScale) } },
-    ...affine('generation_aligner.fc1', hidden, codeDimension),
-    ...affine('generation_aligner.hidden_layers.0', hidden, hidden),
-    ...affine('generation_head.proj_out', hidden, hidden),
-    ...affine('generation_head.vision_head', imageVocabulary, hidden),
-    matrix('lm_head.weight', textVocabulary, hidden),
+    ...perceptronParameters(aligner, initialSpread),
+    ...perceptronParameters(head, initialSpread),
+    matrix('lm_head.weight', textVocabulary, shape.hidden),
   ];
 }
