@@ -59,7 +59,7 @@ export async function readSafetensorsFile(path: string): Promise<ParsedSafetenso
     const { entries, metadata } = parseHeader(await read(8, headerEnd), size - headerEnd, path);
     const tensors = new Map<string, StoredTensor>();
     for (const entry of entries) {
-      tensors.set(entry.name, decode(entry, await read(headerEnd + entry.begin, headerEnd + entry.end)));
+      tensors.set(entry.name, decode(entry, await read(headerEnd + entry.begin, headerEnd + entry.end), path));
     }
     return { tensors, metadata };
   } catch (cause) {
@@ -76,7 +76,7 @@ export function parseSafetensors(bytes: Uint8Array, name = 'bytes in memory'): P
   const tensors = new Map<string, StoredTensor>();
   for (const entry of entries) {
     // `slice` also aligns: a header of odd length would leave the data where no Float32Array may look.
-    tensors.set(entry.name, decode(entry, new Uint8Array(bytes.subarray(headerEnd + entry.begin, headerEnd + entry.end))));
+    tensors.set(entry.name, decode(entry, new Uint8Array(bytes.subarray(headerEnd + entry.begin, headerEnd + entry.end)), name));
   }
   return { tensors, metadata };
 }
@@ -121,7 +121,8 @@ export function encodeSafetensors(
   return [encodeHeader(JSON.stringify(Object.fromEntries(header)), name), ...chunks];
 }
 
-function encodeHeader(json: string, name: string): Uint8Array {
+/** The first bytes of a file: the length of the header, and the header. */
+export function encodeHeader(json: string, name: string): Uint8Array {
   const text = new TextEncoder().encode(json);
   const length = Math.ceil(text.length / 8) * 8;
   if (length > longestHeader) throw new RangeError(`${name}: a header of ${length} bytes exceeds ${longestHeader}.`);
@@ -163,7 +164,7 @@ function encode(name: string, tensor: TensorToStore, file: string): Uint8Array {
 }
 
 /** `bytes` owns its buffer, starts at 0 and has the size that the header promised. */
-function decode({ dtype, shape }: TensorEntry, bytes: Uint8Array): StoredTensor {
+function decode({ name, dtype, shape }: TensorEntry, bytes: Uint8Array, file: string): StoredTensor {
   const { buffer } = bytes;
   switch (dtype) {
     case 'F32':
@@ -180,10 +181,16 @@ function decode({ dtype, shape }: TensorEntry, bytes: Uint8Array): StoredTensor 
       return { shape, dtype, data: new BigInt64Array(buffer) };
     case 'U8':
       return { shape, dtype, data: bytes };
+    case 'F64':
+    case 'I16':
+    case 'I8':
+    case 'BOOL':
+      throw damaged(file, `tensor "${name}" has dtype ${dtype}, which is not read as a whole`, 'convert it to F32, F16 or BF16');
   }
 }
 
-function headerLength(prefix: Uint8Array, fileBytes: number, file: string): number {
+/** The length of the JSON header, from the first eight bytes of a file (fewer when it has fewer). */
+export function headerLength(prefix: Uint8Array, fileBytes: number, file: string): number {
   if (prefix.length < 8) throw damaged(file, `the file has ${fileBytes} bytes, fewer than the 8 every safetensors file begins with`);
   const length = new DataView(prefix.buffer, prefix.byteOffset, 8).getBigUint64(0, true);
   if (length > BigInt(longestHeader)) {
@@ -195,12 +202,12 @@ function headerLength(prefix: Uint8Array, fileBytes: number, file: string): numb
   return Number(length);
 }
 
-function damaged(file: string, message: string): ReasongenError {
+function damaged(file: string, message: string, cure = 'copy or download the file again'): ReasongenError {
   return new ReasongenError({
     code: 'BAD_SAFETENSORS',
     message,
     place: file,
-    cure: 'copy or download the file again',
+    cure,
     exitCode: exitCodes.disk,
   });
 }
