@@ -19,6 +19,11 @@ interface Recorded {
   readonly backward: Backward;
 }
 
+export interface TapeOptions {
+  /** Keep only what enters a `block`, and compute the rest of it again for the way back. Off by default. */
+  readonly recompute?: boolean;
+}
+
 export class Tape {
   readonly device: Device;
   private readonly workspace: Workspace;
@@ -28,11 +33,15 @@ export class Tape {
   private readonly watched = new Map<GPUBuffer, Map<number, Tensor>>();
   private readonly tracked = new Set<number>();
   private readonly gradients = new Map<number, Tensor>();
+  /** Values that outlive the program, by slot: their launches write where they are kept. */
+  private readonly kept = new Map<number, Tensor>();
+  private readonly recomputes: boolean;
   private slots = 0;
 
-  constructor(workspace: Workspace) {
+  constructor(workspace: Workspace, options: TapeOptions = {}) {
     this.workspace = workspace;
     this.device = workspace.device;
+    this.recomputes = options.recompute ?? false;
   }
 
   /** Asks for the gradient of a weight; it will be added to `gradient`, a tensor of the same shape. */
@@ -125,10 +134,41 @@ export class Tape {
     this.records.push(...waiting);
   }
 
+  /**
+   * A part of a model that only hands on what it returns, a layer of a decoder say. With `recompute`, its values are not kept for
+   * the way back but computed again from what it reads, bit for bit: memory for one more forward pass. `record` runs twice, so it
+   * must record the same launches each time.
+   */
+  block(record: () => Tensor): Tensor {
+    if (!this.recomputes) return record();
+    const out = this.forwardOnly(record);
+    if (!this.needs(out)) return out;
+    this.records.push({
+      inputs: [],
+      out,
+      backward: (dOut) => {
+        this.backwardThrough(() => {
+          const first = this.steps.length;
+          const again = record();
+          // What only leads to `again` itself serves nothing now.
+          this.steps.slice(first).forEach((step, index) => {
+            if (!('copy' in step)) this.steps[first + index] = { ...step, optional: true };
+          });
+          this.seed(again, dOut);
+        });
+        return [];
+      },
+    });
+    return out;
+  }
+
   /** Keeps a value after the program: returns a tensor with a buffer of its own that every run fills. */
   output(tensor: Tensor): Tensor {
     const kept = this.device.tensor(tensor.name, tensor.shape, tensor.type);
-    this.copy(tensor, kept);
+    // A value of the tape is written where it is kept; a weight, a part of a value, and a second copy are copied.
+    const slot = 'slot' in tensor.memory ? tensor.memory.slot : undefined;
+    if (slot === undefined || this.kept.has(slot.id) || slot.bytes !== byteLength(tensor.shape, tensor.type)) this.copy(tensor, kept);
+    else this.kept.set(slot.id, kept);
     return kept;
   }
 
@@ -138,7 +178,18 @@ export class Tape {
   }
 
   finish(name: string): Promise<Program> {
-    return Program.create(name, this.workspace, this.steps);
+    return Program.create(name, this.workspace, this.steps.map((step) => this.placed(step)));
+  }
+
+  private place(tensor: Tensor): Tensor {
+    const kept = 'slot' in tensor.memory ? this.kept.get(tensor.memory.slot.id) : undefined;
+    return kept === undefined ? tensor : { ...tensor, memory: kept.memory };
+  }
+
+  private placed(step: Step): Step {
+    if (this.kept.size === 0) return step;
+    if ('copy' in step) return { copy: { from: this.place(step.copy.from), to: this.place(step.copy.to) } };
+    return { ...step, bindings: Object.fromEntries(Object.entries(step.bindings).map(([name, tensor]) => [name, this.place(tensor)])) };
   }
 
   private contribute(input: Tensor, gradient: Tensor): void {

@@ -1,5 +1,5 @@
 import { dawn } from '../gpu/dawn.ts';
-import { availableMemory } from '../gpu/device.ts';
+import { availableMemory } from '../gpu/host-memory.ts';
 
 /** What an adapter says about itself before a device is opened. */
 export interface AdapterFacts {

@@ -1,7 +1,7 @@
 import { statfsSync } from 'node:fs';
 import { cpus, totalmem } from 'node:os';
 import { exitCodes } from '../errors.ts';
-import { availableMemory } from '../gpu/device.ts';
+import { availableMemory } from '../gpu/host-memory.ts';
 import { describeProgram } from '../io/program.ts';
 import { formatBytes } from '../plan.ts';
 import { type AdapterFacts, readAdapter } from './adapter.ts';

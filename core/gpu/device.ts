@@ -2,12 +2,13 @@
  * The device: one WebGPU adapter opened with everything it offers, its pipelines, its buffers, and the only way back
  * to the host (`read`). Errors that Dawn reports asynchronously are kept and thrown at the next `read`.
  */
-import { readFileSync } from 'node:fs';
-import { freemem } from 'node:os';
-import { ReasongenError } from '../errors.ts';
+import { exitCodes, ReasongenError } from '../errors.ts';
 import { byteLength, elementBytes, sizeOf, type ElementType, type Tensor } from '../tensor/tensor.ts';
 import { beginWait, dawn, dawnWith } from './dawn.ts';
+import { availableMemory } from './host-memory.ts';
 import type { Kernel } from './kernel.ts';
+import { compilePipeline, type Pipeline } from './pipeline.ts';
+import { ReadBack } from './read-back.ts';
 
 export interface DeviceOptions {
   /** Dawn's null back end: compiles every kernel, computes nothing. */
@@ -29,10 +30,14 @@ export interface AdapterReport {
   readonly features: readonly string[];
 }
 
-export interface Pipeline {
-  readonly kernel: Kernel;
-  readonly pipeline: GPUComputePipeline;
-  readonly layout: GPUBindGroupLayout;
+export interface DeviceMemory {
+  /** Of all live buffers, and the most there ever were. */
+  readonly bytes: number;
+  readonly peakBytes: number;
+  /** Buffers ever made: a number that stands still while programs are replayed. */
+  readonly created: number;
+  readonly submits: number;
+  readonly passes: number;
 }
 
 /** A value that may change between replays of a program: learning rate, step, seed. One element on the device. */
@@ -50,6 +55,8 @@ const limitNames = [
   'maxComputeInvocationsPerWorkgroup',
   'maxComputeWorkgroupSizeX',
 ] as const;
+
+export type { Pipeline };
 
 export async function openDevice(options: DeviceOptions = {}): Promise<Device> {
   const flags = ['disable-dawn-features=timestamp_quantization', 'enable-dawn-features=allow_unsafe_apis'];
@@ -90,12 +97,17 @@ export class Device {
   readonly limits: GPUSupportedLimits;
   private readonly pipelines = new Map<string, Promise<Pipeline>>();
   private readonly buffers = new Set<GPUBuffer>();
-  private staging: GPUBuffer | undefined;
+  private readonly readBack = new ReadBack(this);
   private failure: ReasongenError | undefined;
   private isClosed = false;
   /** Bytes of all live buffers made by this device. */
   allocatedBytes = 0;
   peakBytes = 0;
+  private created = 0;
+  private submits = 0;
+  private passes = 0;
+  /** Bytes made since the system was last asked what it has left. */
+  private unasked = 0;
 
   constructor(gpu: GPUDevice, adapter: AdapterReport) {
     this.gpu = gpu;
@@ -132,9 +144,25 @@ export class Device {
     this.refuseWhatCannotFit(bytes, label);
     const buffer = this.gpu.createBuffer({ size: bytes, usage, label });
     this.buffers.add(buffer);
+    this.created += 1;
     this.allocatedBytes += bytes;
     this.peakBytes = Math.max(this.peakBytes, this.allocatedBytes);
     return buffer;
+  }
+
+  /** What the device's programs cost so far, for run records and tests. */
+  get memory(): DeviceMemory {
+    return { bytes: this.allocatedBytes, peakBytes: this.peakBytes, created: this.created, submits: this.submits, passes: this.passes };
+  }
+
+  submit(encoder: GPUCommandEncoder): void {
+    this.submits += 1;
+    this.gpu.queue.submit([encoder.finish()]);
+  }
+
+  beginPass(encoder: GPUCommandEncoder): GPUComputePassEncoder {
+    this.passes += 1;
+    return encoder.beginComputePass();
   }
 
   /** Gives a buffer back. Call only when no submitted work still uses it (after a `read`). */
@@ -144,7 +172,7 @@ export class Device {
     buffer.destroy();
   }
 
-  /** A tensor in a buffer of its own, zero unless `data` is given; f16 is given as raw 16-bit words. */
+  /** A tensor in a buffer of its own, zero unless `data` is given; f16 and bf16 are given as raw 16-bit words. */
   tensor(name: string, shape: readonly number[], type: ElementType = 'f32', data?: Float32Array | Uint32Array | Uint16Array): Tensor {
     const buffer = this.createBuffer(byteLength(shape, type), name);
     const tensor: Tensor = { name, shape, type, memory: { buffer, offset: 0 } };
@@ -162,9 +190,15 @@ export class Device {
     }
     if (!('buffer' in tensor.memory)) throw new RangeError(`${tensor.name} lives in a program and cannot be written`);
     if (data.BYTES_PER_ELEMENT !== elementBytes(tensor.type)) throw new RangeError(`${tensor.name} is ${tensor.type} and cannot take a ${data.constructor.name}`);
-    const bytes = new Uint8Array(Math.ceil(data.byteLength / 4) * 4);
-    bytes.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
-    this.gpu.queue.writeBuffer(tensor.memory.buffer, tensor.memory.offset, bytes);
+    const { buffer, offset } = tensor.memory;
+    if (data.byteLength % 4 === 0) {
+      this.gpu.queue.writeBuffer(buffer, offset, data);
+      return;
+    }
+    // A queue writes whole words; a tensor has room for them.
+    const words = new Uint8Array(Math.ceil(data.byteLength / 4) * 4);
+    words.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+    this.gpu.queue.writeBuffer(buffer, offset, words);
   }
 
   scalar(name: string, value: number, type: 'f32' | 'u32' = 'f32'): Scalar {
@@ -175,39 +209,29 @@ export class Device {
     return { tensor, set };
   }
 
-  /** Copies tensors back to the host: one submit, one map. f16 comes back as raw 16-bit words. */
+  /** Copies tensors back to the host: one submit, one map, unless they are very large. f16 comes back as raw 16-bit words. */
   async read(tensors: readonly Tensor[]): Promise<(Float32Array | Uint32Array | Uint16Array)[]> {
-    const sizes = tensors.map((tensor) => byteLength(tensor.shape, tensor.type));
-    const total = sizes.reduce((sum, bytes) => sum + bytes, 0);
-    const staging = this.stagingBuffer(total);
-    const encoder = this.gpu.createCommandEncoder();
-    let offset = 0;
-    tensors.forEach((tensor, index) => {
-      if (!('buffer' in tensor.memory)) throw new RangeError(`${tensor.name} is not kept by its program: name it as an output`);
-      const bytes = sizes[index] ?? 0;
-      encoder.copyBufferToBuffer(tensor.memory.buffer, tensor.memory.offset, staging, offset, bytes);
-      offset += bytes;
-    });
-    this.gpu.queue.submit([encoder.finish()]);
+    let bytes: ArrayBuffer[];
     try {
-      beginWait();
-      await staging.mapAsync(GPUMapMode.READ, 0, total);
+      bytes = await this.readBack.read(tensors);
     } catch (cause) {
+      if (cause instanceof RangeError || cause instanceof ReasongenError) throw cause;
+      // What Dawn reports and what becomes of the device arrive as events of their own.
       await Promise.resolve();
-      throw this.failure ?? new ReasongenError({ code: 'DEVICE_LOST', message: 'reading from the device failed', exitCode: 5, cause });
+      throw this.failure ?? new ReasongenError({ code: 'DEVICE_LOST', message: 'reading from the device failed', exitCode: exitCodes.deviceLost, cause });
     }
-    const mapped = staging.getMappedRange(0, total);
-    offset = 0;
-    const results = tensors.map((tensor, index) => {
-      const count = sizeOf(tensor.shape);
-      const start = offset;
-      offset += sizes[index] ?? 0;
-      if (tensor.type === 'f16') return new Uint16Array(mapped, start, count).slice();
-      return tensor.type === 'u32' ? new Uint32Array(mapped, start, count).slice() : new Float32Array(mapped, start, count).slice();
-    });
-    staging.unmap();
     this.throwFailure();
-    return results;
+    return tensors.map(({ shape, type }, index) => {
+      const data = bytes[index] ?? new ArrayBuffer(0);
+      const count = sizeOf(shape);
+      if (type === 'f16') return new Uint16Array(data, 0, count);
+      return type === 'u32' ? new Uint32Array(data, 0, count) : new Float32Array(data, 0, count);
+    });
+  }
+
+  /** Makes the staging buffer for reads of so many bytes now, so that later ones allocate nothing. */
+  reserveReadBack(bytes: number): void {
+    this.readBack.reserve(bytes);
   }
 
   async readFloats(tensor: Tensor): Promise<Float32Array> {
@@ -232,7 +256,7 @@ export class Device {
   pipeline(kernel: Kernel): Promise<Pipeline> {
     let pending = this.pipelines.get(kernel.source);
     if (pending === undefined) {
-      pending = this.compile(kernel);
+      pending = compilePipeline(this.gpu, kernel);
       this.pipelines.set(kernel.source, pending);
     }
     return pending;
@@ -254,43 +278,19 @@ export class Device {
     throw failure;
   }
 
-  private async compile(kernel: Kernel): Promise<Pipeline> {
-    const module = this.gpu.createShaderModule({ code: kernel.source, label: kernel.label });
-    const layout = this.gpu.createBindGroupLayout({
-      label: kernel.label,
-      entries: kernel.bindings.map(({ index, access }) => ({
-        binding: index,
-        visibility: GPUShaderStage.COMPUTE,
-        buffer: { type: access === 'uniform' ? 'uniform' : access === 'read' ? 'read-only-storage' : 'storage' },
-      })),
+  /** Throws when a kernel cannot be given so many bytes at once. `what` names kernel and tensor. */
+  requireBinding(bytes: number, what: string): void {
+    const limit = this.limits.maxStorageBufferBindingSize;
+    if (bytes <= limit) return;
+    throw new ReasongenError({
+      code: 'BINDING_TOO_LARGE',
+      message: `${what} has ${bytes} bytes; this adapter binds at most ${limit}`,
+      cure: 'use a smaller micro-batch',
+      exitCode: exitCodes.outOfMemory,
     });
-    try {
-      const pipeline = await this.gpu.createComputePipelineAsync({
-        label: kernel.label,
-        layout: this.gpu.createPipelineLayout({ bindGroupLayouts: [layout] }),
-        compute: { module, entryPoint: 'main' },
-      });
-      return { kernel, pipeline, layout };
-    } catch (cause) {
-      const { messages } = await module.getCompilationInfo();
-      const lines = messages.map(({ lineNum, linePos, message }) => `  line ${lineNum}:${linePos} ${message}`);
-      throw new ReasongenError({
-        code: 'KERNEL_COMPILE',
-        message: `kernels/${kernel.label.replace(' ', '.wgsl ')} does not compile\n${lines.join('\n') || String(cause)}`,
-        cause,
-      });
-    }
   }
 
-  private stagingBuffer(bytes: number): GPUBuffer {
-    if (this.staging === undefined || this.staging.size < bytes) {
-      if (this.staging !== undefined) this.destroyBuffer(this.staging);
-      this.staging = this.createBuffer(bytes, 'read-back', GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST);
-    }
-    return this.staging;
-  }
-
-  private refuseWhatCannotFit(bytes: number, label: string): void {
+  protected refuseWhatCannotFit(bytes: number, label: string): void {
     if (bytes > this.limits.maxBufferSize) {
       throw new ReasongenError({
         code: 'BUFFER_TOO_LARGE',
@@ -299,13 +299,17 @@ export class Device {
         exitCode: 4,
       });
     }
-    // A software adapter commits memory lazily and crashes instead of reporting: ask the system first.
-    if (this.adapter.isSoftware && bytes > 16 * 2 ** 20 && bytes > availableMemory()) {
+    // A software adapter commits memory lazily and crashes instead of reporting: ask the system first, but not for every small buffer.
+    this.unasked += bytes;
+    if (!this.adapter.isSoftware || this.unasked < 16 * 2 ** 20) return;
+    this.unasked = 0;
+    const left = availableMemory();
+    if (bytes > left) {
       throw new ReasongenError({
         code: 'OUT_OF_MEMORY',
-        message: `"${label}" needs ${(bytes / 2 ** 20).toFixed(0)} MiB; the machine has ${(availableMemory() / 2 ** 20).toFixed(0)} MiB left`,
+        message: `"${label}" needs ${(bytes / 2 ** 20).toFixed(0)} MiB; the machine has ${(left / 2 ** 20).toFixed(0)} MiB left`,
         cure: 'use a smaller batch or a smaller model; `reasongen check` predicts what a preset needs',
-        exitCode: 4,
+        exitCode: exitCodes.outOfMemory,
       });
     }
   }
@@ -318,11 +322,4 @@ function describeDeviceError(error: GPUError): ReasongenError {
     message: `the device reported: ${error.message}`,
     exitCode: isMemory ? 4 : 1,
   });
-}
-
-/** Bytes the system can still give: MemAvailable where Linux tells it. */
-export function availableMemory(): number {
-  if (process.platform !== 'linux') return freemem();
-  const kibibytes = /^MemAvailable:\s+(\d+)/m.exec(readFileSync('/proc/meminfo', 'utf8'))?.[1];
-  return kibibytes === undefined ? freemem() : Number(kibibytes) * 1024;
 }

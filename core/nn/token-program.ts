@@ -45,6 +45,8 @@ export interface TokenProgramOptions {
   readonly temperature: Readonly<Record<TokenKind, Scalar>>;
   /** Without one the program only scores. */
   readonly objective?: Objective;
+  /** Keep only what enters each block of the backbone and compute the rest again for the way back: less memory, same bits. */
+  readonly recompute?: boolean;
 }
 
 export class TokenPrograms {
@@ -78,8 +80,8 @@ export class TokenPrograms {
   }
 
   private async record(shape: PackedBatch, key: string): Promise<TokenProgram> {
-    const { name, workspace, backbone, parameters, temperature, objective } = this.options;
-    const tape = new Tape(workspace);
+    const { name, workspace, backbone, parameters, temperature, objective, recompute = false } = this.options;
+    const tape = new Tape(workspace, { recompute });
     if (objective !== undefined) parameters.watch(tape);
     const inputs = createPackedInputs(workspace.device, shape);
     const hidden = backbone.hidden(tape, parameters, inputs.tokens);

@@ -1,0 +1,55 @@
+/**
+ * Buffers that the programs of one run share: slots hold nothing between two runs of a program. Each program needs its planned
+ * sizes; the workspace holds, size by size from the largest, the most that any of them needs. A later, larger program makes it
+ * grow: buffers that have become too small are replaced, and programs bound to them bind again before their next run. What it
+ * costs so depends on which programs there are, never on the order in which they were recorded.
+ */
+import type { Device } from '../gpu/device.ts';
+
+export class Workspace {
+  readonly device: Device;
+  /** Largest first. */
+  private readonly buffers: GPUBuffer[] = [];
+  /** Changes when a buffer is replaced. */
+  generation = 0;
+
+  constructor(device: Device) {
+    this.device = device;
+  }
+
+  get bytes(): number {
+    return this.buffers.reduce((sum, { size }) => sum + size, 0);
+  }
+
+  /** Grows until one distinct buffer per size is there. */
+  reserve(sizes: readonly number[]): void {
+    sizes.toSorted((a, b) => b - a).forEach((bytes, rank) => {
+      const known = this.buffers[rank];
+      if (known !== undefined && known.size >= bytes) return;
+      if (known !== undefined) {
+        // Submitted work that uses it still ends: WebGPU frees the memory after it.
+        this.device.destroyBuffer(known);
+        this.generation += 1;
+      }
+      this.buffers[rank] = this.device.createBuffer(bytes, 'workspace');
+    });
+  }
+
+  /** One distinct buffer per size, in the order of the sizes; `reserve` must have been called with them. */
+  take(sizes: readonly number[]): GPUBuffer[] {
+    const taken: GPUBuffer[] = new Array(sizes.length);
+    const order = sizes.map((_, index) => index).sort((a, b) => (sizes[b] ?? 0) - (sizes[a] ?? 0));
+    order.forEach((index, rank) => {
+      const buffer = this.buffers[rank];
+      if (buffer === undefined || buffer.size < (sizes[index] ?? 0)) throw new RangeError('the workspace was not reserved for these sizes');
+      taken[index] = buffer;
+    });
+    return taken;
+  }
+
+  close(): void {
+    for (const buffer of this.buffers) this.device.destroyBuffer(buffer);
+    this.buffers.length = 0;
+    this.generation += 1;
+  }
+}
