@@ -11,7 +11,7 @@ import { memoryPlan } from '../../core/recipes/memory.ts';
 import { at, fromHalves, randomFloats, randomWords, relativeError, toHalves } from '../../core/testing.ts';
 import { janusBackbone } from '../../plugins/janus/backbone.ts';
 import { unifiedBackbone } from '../../plugins/unified/backbone.ts';
-import { packTokens } from '../golden/support.ts';
+import { packTokens } from '../support/packed.ts';
 import { testDevice } from '../ops/device.ts';
 
 const device = await testDevice();

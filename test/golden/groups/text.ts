@@ -3,14 +3,15 @@ import { finalNorm, packedBlock } from '../../../core/nn/decoder.ts';
 import { gatherRows } from '../../../core/ops/rows.ts';
 import { at } from '../../../core/testing.ts';
 import { bounds, compute, farthest, type Bench, type Comparison } from '../comparison.ts';
-import { packTokens, rowsOf, sequencesOf, textTokens } from '../tokens.ts';
+import { packTokens } from '../../support/packed.ts';
+import { imageTokens, rowsOf, sequencesOf, textTokens } from '../tokens.ts';
 
 export async function text(bench: Bench): Promise<Comparison[]> {
   const { fixture, device } = bench;
   const { hiddenSize, textVocabulary } = fixture.backbone;
   const [, length = 0] = fixture.shape('text.input_ids');
   const sequences = sequencesOf(fixture, 'text', 'input_ids');
-  const packed = packTokens(bench, sequences.map(({ tokens }) => tokens));
+  const packed = packTokens(device, sequences.map(({ tokens }) => tokens));
   const weights = await fixture.weights(device, false);
   const [hidden = new Float32Array(), logits = new Float32Array()] = await compute(bench, (tape) => {
     const states = fixture.backbone.hidden(tape, weights, packed.tokens);
@@ -31,7 +32,7 @@ export async function text(bench: Bench): Promise<Comparison[]> {
 
 export async function hiddenStates(bench: Bench): Promise<Comparison[]> {
   const { fixture, device } = bench;
-  const packed = packTokens(bench, [textTokens(rowsOf(fixture, 'text.input_ids')[0] ?? [])]);
+  const packed = packTokens(device, [textTokens(rowsOf(fixture, 'text.input_ids')[0] ?? [])]);
   const weights = await fixture.weights(device, false);
   const { decoder, backbone } = fixture;
   const stream = await compute(bench, (tape) => {
@@ -54,8 +55,8 @@ export async function image(bench: Bench): Promise<Comparison[]> {
   const codes = rowsOf(fixture, 'image.codes');
   const weights = await fixture.weights(device, false);
   const logits = async (heads: readonly (readonly number[])[]): Promise<Float32Array> => {
-    const sequences = heads.map((head, row) => [...textTokens(head), ...(codes[row] ?? []).map((id) => ({ id, kind: 'image' as const }))]);
-    const packed = packTokens(bench, sequences);
+    const sequences = heads.map((head, row) => [...textTokens(head), ...imageTokens(codes[row] ?? [])]);
+    const packed = packTokens(device, sequences);
     const rows = heads.flatMap((head, row) => (codes[row] ?? []).map((_, index) => packed.row(row, head.length - 1 + index)));
     const [values = new Float32Array()] = await compute(bench, (tape) => {
       const states = fixture.backbone.hidden(tape, weights, packed.tokens);

@@ -1,7 +1,8 @@
 /** Looking: the vision tower with its aligner, then text logits with its vectors at the placeholders. */
 import { createPictureInputs, patchesOfChannels } from '../../../core/nn/siglip.ts';
 import { bounds, compute, farthest, type Bench, type Comparison } from '../comparison.ts';
-import { packTokens, rowsOf } from '../tokens.ts';
+import { packTokens } from '../../support/packed.ts';
+import { rowsOf } from '../tokens.ts';
 
 export async function understand(bench: Bench): Promise<Comparison[]> {
   const { fixture, device } = bench;
@@ -9,11 +10,11 @@ export async function understand(bench: Bench): Promise<Comparison[]> {
   const [pictures = 0] = fixture.shape('understand.pixel_values');
   const inputs = createPictureInputs(device, vision, pictures);
   device.write(inputs.patches, patchesOfChannels(vision, fixture.floats('understand.pixel_values')));
-  const sequences = rowsOf(fixture, 'understand.input_ids').map((ids) => ids.map((id) => ({ id, kind: id === special.image_placeholder ? ('feature' as const) : ('text' as const) })));
+  const sequences = rowsOf(fixture, 'understand.input_ids').map((ids) => ids.map((id) => ({ id, isImage: false, isFeature: id === special.image_placeholder })));
   const weights = await fixture.seeingWeights(device);
   const [features = new Float32Array(), logits = new Float32Array()] = await compute(bench, (tape) => {
     const seen = vision.features(tape, weights, inputs);
-    const packed = packTokens(bench, sequences, seen);
+    const packed = packTokens(device, sequences, seen);
     return [seen, backbone.textLogits(tape, weights, backbone.hidden(tape, weights, packed.tokens))];
   });
   weights.close();
