@@ -7,9 +7,14 @@ import { create, globals } from 'webgpu';
 let pinned: GPU | undefined;
 let waitStarted = 0;
 
+/** The constants of WebGPU (`GPUBufferUsage`, …) as global names; starts no driver. */
+export function installGlobals(): void {
+  Object.assign(globalThis, globals);
+}
+
 export function dawn(flags: readonly string[] = []): GPU {
   if (pinned === undefined) {
-    Object.assign(globalThis, globals);
+    installGlobals();
     installPollingBackOff();
     pinned = create([...flags]);
   }
@@ -19,7 +24,7 @@ export function dawn(flags: readonly string[] = []): GPU {
 /** A second instance with its own flags (null back end, debugging); pinned too. */
 const extraInstances: GPU[] = [];
 export function dawnWith(flags: readonly string[]): GPU {
-  Object.assign(globalThis, globals);
+  installGlobals();
   const instance = create([...flags]);
   extraInstances.push(instance);
   return instance;

@@ -95,6 +95,8 @@ export class Device {
   readonly gpu: GPUDevice;
   readonly adapter: AdapterReport;
   readonly limits: GPUSupportedLimits;
+  /** True for a device that only counts (planning-device.ts): there is nothing to compute, load or wait for. */
+  readonly isPlanning: boolean = false;
   private readonly pipelines = new Map<string, Promise<Pipeline>>();
   private readonly buffers = new Set<GPUBuffer>();
   private readonly readBack = new ReadBack(this);
