@@ -9,6 +9,8 @@ export interface ParameterSpec {
   readonly init: { readonly normal: number } | { readonly constant: number } | { readonly values: Float32Array };
   /** Whether weight decay applies; by default to matrices (two or more dimensions) only. */
   readonly decay?: boolean;
+  /** A matrix that other ops than `linear` and `embedding` read: it stays f32 however the rest is stored. */
+  readonly exact?: true;
 }
 
 /** A tree of weights seen by name. Policy, reference and averaged weights are three of these through one backbone. */
@@ -40,10 +42,12 @@ export interface PackedTokens {
   readonly segmentEnd: Tensor;
 }
 
-/** Keys and values of decoded rows: per layer f32 [rows, capacity, keyValueHeads · headDimension]. */
+/** Keys and values of decoded rows: per layer f32 or f16 [rows, capacity, keyValueHeads · headDimension]. */
 export interface KeyValueCache {
   readonly rows: number;
   readonly capacity: number;
+  /** u32 [R]: the row of the cache that each row of a step continues. Rows that are finished leave the step, not the cache. */
+  readonly slots: Tensor;
   readonly keys: readonly Tensor[];
   readonly values: readonly Tensor[];
 }
@@ -81,6 +85,16 @@ export interface Vision {
   features(tape: Tape, weights: Weights, pictures: PictureInputs): Tensor;
 }
 
+/** The last matrix of a head and what it multiplies: logits are states · weightᵀ + bias. */
+export interface Head {
+  /** f32 [M, width] */
+  readonly states: Tensor;
+  /** [vocabulary, width] */
+  readonly weight: Tensor;
+  /** f32 [vocabulary] */
+  readonly bias?: Tensor | undefined;
+}
+
 /** A decoder that writes text and image tokens in one sequence. A function of weights: it owns none. */
 export interface Backbone {
   readonly name: string;
@@ -105,4 +119,7 @@ export interface Backbone {
   /** f32 [M, textVocabulary] and [M, imageVocabulary] from hidden states [M, H]. */
   textLogits(tape: Tape, weights: Weights, hidden: Tensor): Tensor;
   imageLogits(tape: Tape, weights: Weights, hidden: Tensor): Tensor;
+  /** The same heads without their last product, so that a large vocabulary can be scored without keeping its logits. */
+  textHead?(tape: Tape, weights: Weights, hidden: Tensor): Head;
+  imageHead?(tape: Tape, weights: Weights, hidden: Tensor): Head;
 }

@@ -1,13 +1,13 @@
 /**
- * A LLaMA decoder as functions of weights: x += attention(norm(x)); x += swiglu(norm(x)), then a final norm. It serves packed
- * sequences (training, scoring, prefill) and single decode steps with a cache; both go through one `block`, so they cannot differ.
+ * A LLaMA decoder as functions of weights: x += attention(norm(x)); x += swiglu(norm(x)), then a final norm. Here over
+ * packed sequences (training, scoring, prefill); single decode steps with a cache are in decoder-step.ts.
  * Weight names follow the Hugging Face layout under a prefix.
  */
 import type { Tape } from '../autograd/tape.ts';
-import type { KeyValueCache, PackedTokens, ParameterSpec, PrefillTarget, Weights } from '../contracts/backbone.ts';
+import type { PackedTokens, ParameterSpec, PrefillTarget, Weights } from '../contracts/backbone.ts';
 import { add } from '../ops/add.ts';
 import { attention } from '../ops/attention.ts';
-import { appendToCache, cachedAttention, prefillCache } from '../ops/cached-attention.ts';
+import { prefillCache } from '../ops/cached-attention.ts';
 import { linear } from '../ops/linear.ts';
 import { rmsNorm } from '../ops/rms-norm.ts';
 import { rotary } from '../ops/rotary.ts';
@@ -62,21 +62,9 @@ export function decoderParameters(shape: DecoderShape): ParameterSpec[] {
 /** Embedded tokens x [N, hidden] → hidden states after the final norm [N, hidden]; fills a cache when asked to. */
 export function decoderHidden(tape: Tape, weights: Weights, shape: DecoderShape, x: Tensor, tokens: PackedTokens, prefill?: PrefillTarget): Tensor {
   let residual = x;
-  for (let layer = 0; layer < shape.layers; layer++) residual = packedBlock(tape, weights, shape, layer, residual, tokens, prefill);
-  return finalNorm(tape, weights, shape, residual);
-}
-
-/** One new token per row, x [R, hidden] at its row's position: appends to the cache, returns [R, hidden] after the final norm. */
-export function decoderStep(tape: Tape, weights: Weights, shape: DecoderShape, x: Tensor, positions: Tensor, cache: KeyValueCache): Tensor {
-  let residual = x;
   for (let layer = 0; layer < shape.layers; layer++) {
-    residual = block(tape, weights, shape, layer, residual, positions, (q, k, v) => {
-      const keys = cache.keys[layer];
-      const values = cache.values[layer];
-      if (keys === undefined || values === undefined) throw new RangeError(`the cache has no layer ${layer}`);
-      appendToCache(tape, k, v, positions, keys, values);
-      return cachedAttention(tape, q, keys, values, positions, { ...shape, capacity: cache.capacity });
-    });
+    const x = residual;
+    residual = tape.block(() => packedBlock(tape, weights, shape, layer, x, tokens, prefill));
   }
   return finalNorm(tape, weights, shape, residual);
 }
@@ -120,7 +108,7 @@ function block(
 }
 
 /** RMSNorm of each head by itself: [N, heads · d] with a weight [d]. */
-function normHeads(tape: Tape, x: Tensor, weight: Tensor, headDimension: number, epsilon: number): Tensor {
+export function normHeads(tape: Tape, x: Tensor, weight: Tensor, headDimension: number, epsilon: number): Tensor {
   const split = reshape(x, [dimension(x, 0), dimension(x, -1) / headDimension, headDimension]);
   return reshape(rmsNorm(tape, split, weight, epsilon), x.shape);
 }

@@ -13,6 +13,10 @@ export interface Sequence {
   readonly firstTarget: number;
   readonly codes: readonly number[];
   readonly trailing: readonly number[];
+  /** What guidance sees instead of `text`, image start included: the codes are packed a second time behind it, and not predicted there. */
+  readonly unconditional?: readonly number[];
+  /** Rising indices of `text` that stand for features: vectors that are given take the place of those ids. */
+  readonly features?: readonly number[];
 }
 
 /** What one kind of head predicts: `rows` are hidden rows, `ids` what follows them, `owner` whose token it is. */
@@ -29,17 +33,25 @@ export interface Targets {
   readonly position: Uint32Array;
 }
 
+/** Targets of the image head; with guidance also where the same codes stand in the unconditional branch. */
+export interface ImageTargets extends Targets {
+  /** Hidden rows of the unconditional branch, one per entry; only where every sequence has such a branch. */
+  readonly unconditionalRows?: Uint32Array;
+}
+
 export interface PackedBatch {
   readonly count: number;
   readonly textIds: Uint32Array;
   readonly textRows: Uint32Array;
   readonly imageCodes: Uint32Array;
   readonly imageRows: Uint32Array;
+  /** Of the features of all sequences, in order. */
+  readonly featureRows: Uint32Array;
   readonly positions: Uint32Array;
   readonly segmentStart: Uint32Array;
   readonly segmentEnd: Uint32Array;
   readonly text: Targets;
-  readonly image: Targets;
+  readonly image: ImageTargets;
   /** Tokens that are not filler. */
   readonly usedTokens: number;
 }
@@ -52,24 +64,44 @@ export function packSequences(sequences: readonly Sequence[]): PackedBatch {
   const textRows: number[] = [];
   const imageCodes: number[] = [];
   const imageRows: number[] = [];
+  const featureRows: number[] = [];
   const positions: number[] = [];
   const segmentStart: number[] = [];
   const segmentEnd: number[] = [];
   const text = new TargetList();
   const image = new TargetList();
+  const unconditionalRows: number[] = [];
   const place = (start: number, end: number): number => {
     positions.push(positions.length - start);
     segmentStart.push(start);
     segmentEnd.push(end);
     return positions.length - 1;
   };
+  const placeUnconditional = (text: readonly number[], codes: readonly number[]): void => {
+    const start = positions.length;
+    const end = start + text.length + codes.length;
+    for (const id of text) {
+      textIds.push(id);
+      textRows.push(place(start, end));
+    }
+    for (const code of codes) {
+      imageCodes.push(code);
+      imageRows.push(place(start, end));
+      unconditionalRows.push(positions.length - 2);
+    }
+  };
   sequences.forEach((sequence, owner) => {
     const start = positions.length;
     const codesFrom = sequence.text.length;
     const trailingFrom = codesFrom + sequence.codes.length;
     const end = start + trailingFrom + sequence.trailing.length;
+    const features = new Set(sequence.features);
     const placeText = (id: number, index: number): void => {
       const row = place(start, end);
+      if (features.has(index)) {
+        featureRows.push(row);
+        return;
+      }
       textIds.push(id);
       textRows.push(row);
       if (index >= Math.max(1, sequence.firstTarget)) text.add(row - 1, id, owner, index);
@@ -82,7 +114,9 @@ export function packSequences(sequences: readonly Sequence[]): PackedBatch {
       image.add(row - 1, code, owner, codesFrom + index);
     });
     sequence.trailing.forEach((id, index) => placeText(id, trailingFrom + index));
+    if (sequence.unconditional !== undefined) placeUnconditional(sequence.unconditional, sequence.codes);
   });
+  if (unconditionalRows.length > 0 && unconditionalRows.length !== imageCodes.length / 2) throw new RangeError('some sequences of a batch have an unconditional branch, others none');
   const usedTokens = positions.length;
   const fill = (ids: number[], rows: number[]): void => {
     for (let missing = roundUp(ids.length) - ids.length; missing > 0; missing--) {
@@ -98,30 +132,32 @@ export function packSequences(sequences: readonly Sequence[]): PackedBatch {
     textRows: Uint32Array.from(textRows),
     imageCodes: Uint32Array.from(imageCodes),
     imageRows: Uint32Array.from(imageRows),
+    featureRows: Uint32Array.from(featureRows),
     positions: Uint32Array.from(positions),
     segmentStart: Uint32Array.from(segmentStart),
     segmentEnd: Uint32Array.from(segmentEnd),
     text: text.finish(),
-    image: image.finish(),
+    image: unconditionalRows.length === 0 ? image.finish() : { ...image.finish(), unconditionalRows: padded(unconditionalRows) },
     usedTokens,
   };
 }
 
 /** Batches with the same key fit the same program. */
 export function shapeKey(batch: PackedBatch): string {
-  return `${batch.textIds.length} ${batch.imageCodes.length} ${batch.text.count} ${batch.image.count}`;
+  return `${batch.textIds.length} ${batch.imageCodes.length} ${batch.featureRows.length} ${batch.text.count} ${batch.image.count}${batch.image.unconditionalRows === undefined ? '' : ' guided'}`;
 }
 
 /** Device tensors that hold a packed batch; refilled between replays. */
 export interface PackedInputs {
   readonly tokens: PackedTokens;
   readonly textTargets: { readonly rows: Tensor; readonly ids: Tensor };
-  readonly imageTargets: { readonly rows: Tensor; readonly ids: Tensor };
+  readonly imageTargets: { readonly rows: Tensor; readonly ids: Tensor; readonly unconditionalRows?: Tensor };
   fill(batch: PackedBatch): void;
   close(): void;
 }
 
-export function createPackedInputs(device: Device, shape: PackedBatch): PackedInputs {
+/** `featureWidth`: the width of feature vectors, needed where a batch has any; they are written by whoever makes them. */
+export function createPackedInputs(device: Device, shape: PackedBatch, featureWidth?: number): PackedInputs {
   const made: Tensor[] = [];
   const words = (name: string, count: number): Tensor => {
     const tensor = device.tensor(name, [count], 'u32');
@@ -133,16 +169,24 @@ export function createPackedInputs(device: Device, shape: PackedBatch): PackedIn
     textRows: words('text rows', shape.textRows.length),
     imageCodes: words('image codes', shape.imageCodes.length),
     imageRows: words('image rows', shape.imageRows.length),
+    featureRows: words('feature rows', shape.featureRows.length),
     positions: words('positions', shape.count),
     segmentStart: words('segment start', shape.count),
     segmentEnd: words('segment end', shape.count),
   };
   const textTargets = { rows: words('text target rows', shape.text.count), ids: words('text targets', shape.text.count) };
-  const imageTargets = { rows: words('image target rows', shape.image.count), ids: words('image targets', shape.image.count) };
-  const { imageCodes, imageRows, ...textOnly } = tensors;
+  const isGuided = shape.image.unconditionalRows !== undefined;
+  const imageTargets = {
+    rows: words('image target rows', shape.image.count),
+    ids: words('image targets', shape.image.count),
+    ...(isGuided && { unconditionalRows: words('unconditional rows', shape.image.count) }),
+  };
+  const { imageCodes, imageRows, featureRows, ...textOnly } = tensors;
   const hasImages = shape.imageCodes.length > 0;
+  const features = shape.featureRows.length === 0 ? undefined : createFeatures(device, shape.featureRows.length, featureWidth);
+  if (features !== undefined) made.push(features);
   return {
-    tokens: { count: shape.count, ...textOnly, ...(hasImages ? { imageCodes, imageRows } : {}) },
+    tokens: { count: shape.count, ...textOnly, ...(hasImages ? { imageCodes, imageRows } : {}), ...(features === undefined ? {} : { features, featureRows }) },
     textTargets,
     imageTargets,
     fill(batch) {
@@ -151,9 +195,15 @@ export function createPackedInputs(device: Device, shape: PackedBatch): PackedIn
       device.write(textTargets.ids, batch.text.ids);
       device.write(imageTargets.rows, batch.image.rows);
       device.write(imageTargets.ids, batch.image.ids);
+      if (imageTargets.unconditionalRows !== undefined) device.write(imageTargets.unconditionalRows, batch.image.unconditionalRows ?? new Uint32Array(0));
     },
     close: () => made.forEach((tensor) => device.destroyTensor(tensor)),
   };
+}
+
+function createFeatures(device: Device, count: number, width: number | undefined): Tensor {
+  if (width === undefined) throw new RangeError('a batch with features needs their width');
+  return device.tensor('features', [count, width]);
 }
 
 class TargetList {
@@ -171,14 +221,8 @@ class TargetList {
 
   finish(): Targets {
     const used = this.rows.length;
-    const count = roundUp(used);
-    const padded = (values: number[]): Uint32Array => {
-      const result = new Uint32Array(count);
-      result.set(values);
-      return result;
-    };
     return {
-      count,
+      count: roundUp(used),
       used,
       rows: padded(this.rows),
       ids: padded(this.ids),
@@ -186,6 +230,13 @@ class TargetList {
       position: Uint32Array.from(this.position),
     };
   }
+}
+
+/** With zeros up to a multiple of the bucket. */
+function padded(values: readonly number[]): Uint32Array {
+  const result = new Uint32Array(roundUp(values.length));
+  result.set(values);
+  return result;
 }
 
 function roundUp(count: number): number {

@@ -1,18 +1,35 @@
 /**
- * Fills the cache rows of a sampler with prompts. Equal prompts are computed once and their keys and values written to
- * every row that continues them; prompts of any lengths are packed end to end, and one program per bucket of tokens serves
- * them all.
+ * Fills the cache rows of a sampler with prompts. What prompts share is computed once: equal prompts, and a prompt that is the
+ * beginning of another, take their keys and values from the same pass. Prompts of any lengths are packed end to end, and one
+ * program per bucket of tokens serves them all.
  */
 import type { Program, Workspace } from '../autograd/program.ts';
 import { Tape } from '../autograd/tape.ts';
 import type { Backbone, KeyValueCache, Weights } from '../contracts/backbone.ts';
-import type { Tensor } from '../tensor/tensor.ts';
+import { dimension, sizeOf, type Tensor } from '../tensor/tensor.ts';
 import { createPackedInputs, packSequences, shapeKey, type PackedBatch, type PackedInputs } from './packing.ts';
 
 export interface PrefillRow {
   readonly row: number;
   /** May be empty: the row then stays as it is. */
   readonly ids: readonly number[];
+  readonly features?: PromptFeatures | undefined;
+}
+
+/** Vectors in place of some tokens of a prompt, such as a picture that is looked at. */
+export interface PromptFeatures {
+  /** Rising indices of the ids they replace. */
+  readonly at: readonly number[];
+  /** f32 [any, hiddenSize] in a buffer; the prompt takes `at.length` rows from row `first` on. */
+  readonly values: Tensor;
+  readonly first: number;
+}
+
+/** A prompt that is computed, and how much of it each row takes. */
+interface Pass {
+  readonly ids: readonly number[];
+  readonly features: PromptFeatures | undefined;
+  readonly rows: { readonly row: number; readonly length: number }[];
 }
 
 /** Longer lists of prompts are run in parts of about this many tokens. */
@@ -37,24 +54,16 @@ export class Prefill {
   }
 
   async run(rows: readonly PrefillRow[]): Promise<void> {
-    const byPrompt = new Map<string, { ids: readonly number[]; rows: number[] }>();
-    for (const { row, ids } of rows) {
-      if (ids.length === 0) continue;
-      const key = ids.join(' ');
-      const known = byPrompt.get(key);
-      if (known === undefined) byPrompt.set(key, { ids, rows: [row] });
-      else known.rows.push(row);
-    }
-    let part: { ids: readonly number[]; rows: number[] }[] = [];
+    let part: Pass[] = [];
     let tokens = 0;
-    for (const prompt of byPrompt.values()) {
-      if (tokens > 0 && tokens + prompt.ids.length > tokensAtOnce) {
+    for (const pass of sharedPasses(rows)) {
+      if (tokens > 0 && tokens + pass.ids.length > tokensAtOnce) {
         await this.runPart(part);
         part = [];
         tokens = 0;
       }
-      part.push(prompt);
-      tokens += prompt.ids.length;
+      part.push(pass);
+      tokens += pass.ids.length;
     }
     if (part.length > 0) await this.runPart(part);
   }
@@ -70,36 +79,74 @@ export class Prefill {
     device.destroyTensor(this.length);
   }
 
-  private async runPart(prompts: readonly { ids: readonly number[]; rows: readonly number[] }[]): Promise<void> {
+  private async runPart(passes: readonly Pass[]): Promise<void> {
     const { device } = this.workspace;
-    const batch = packSequences(prompts.map(({ ids }) => ({ text: ids, firstTarget: ids.length, codes: [], trailing: [] })));
+    const batch = packSequences(passes.map(({ ids, features }) => ({ text: ids, firstTarget: ids.length, codes: [], trailing: [], features: features?.at ?? [] })));
     const source = new Uint32Array(this.cache.rows);
     const length = new Uint32Array(this.cache.rows);
     let start = 0;
-    for (const { ids, rows } of prompts) {
-      for (const row of rows) {
-        source[row] = start;
-        length[row] = ids.length;
+    for (const { ids, rows } of passes) {
+      for (const each of rows) {
+        source[each.row] = start;
+        length[each.row] = each.length;
       }
       start += ids.length;
     }
     const { inputs, program } = this.prepare(batch);
     const ready = await program;
     inputs.fill(batch);
+    this.copyFeatures(passes, inputs.tokens.features);
     device.write(this.source, source);
     device.write(this.length, length);
     ready.run();
+  }
+
+  /** Device to device: features never come back to the host. */
+  private copyFeatures(passes: readonly Pass[], target: Tensor | undefined): void {
+    if (target === undefined || !('buffer' in target.memory)) return;
+    const { gpu } = this.workspace.device;
+    const encoder = gpu.createCommandEncoder();
+    const rowBytes = dimension(target, 1) * 4;
+    let next = target.memory.offset;
+    for (const { features } of passes) {
+      if (features === undefined) continue;
+      const { values, first, at } = features;
+      if (!('buffer' in values.memory) || values.type !== 'f32' || dimension(values, 1) !== dimension(target, 1) || first + at.length > dimension(values, 0)) {
+        throw new RangeError(`${values.name} [${values.shape}] does not hold rows ${first} to ${first + at.length} of ${dimension(target, 1)} values in a buffer`);
+      }
+      encoder.copyBufferToBuffer(values.memory.buffer, values.memory.offset + first * rowBytes, target.memory.buffer, next, at.length * rowBytes);
+      next += at.length * rowBytes;
+    }
+    if (next !== target.memory.offset + sizeOf(target.shape) * 4) throw new RangeError('unreachable: not every feature was given');
+    gpu.queue.submit([encoder.finish()]);
   }
 
   private prepare(batch: PackedBatch): { inputs: PackedInputs; program: Promise<Program> } {
     const key = shapeKey(batch);
     const known = this.byShape.get(key);
     if (known !== undefined) return known;
-    const inputs = createPackedInputs(this.workspace.device, batch);
+    const inputs = createPackedInputs(this.workspace.device, batch, this.backbone.hiddenSize);
     const tape = new Tape(this.workspace);
     this.backbone.hidden(tape, this.weights, inputs.tokens, { cache: this.cache, source: this.source, length: this.length });
     const made = { inputs, program: tape.finish(`prefill ${batch.count}`) };
     this.byShape.set(key, made);
     return made;
   }
+}
+
+/** The longest prompts, each with the rows that take all or the beginning of it: keys and values never depend on what follows. */
+function sharedPasses(rows: readonly PrefillRow[]): Pass[] {
+  const passes: Pass[] = [];
+  const byText = new Map<string, Pass>();
+  const longestFirst = rows.filter(({ ids }) => ids.length > 0).toSorted((a, b) => b.ids.length - a.ids.length);
+  for (const { row, ids, features } of longestFirst) {
+    // Equal ids with other features are another prompt.
+    const text = `${features === undefined ? '' : `features from ${features.first}: `}${ids.join(' ')} `;
+    const known = byText.get(text) ?? (features === undefined ? [...byText].find(([longer]) => longer.startsWith(text))?.[1] : undefined);
+    const pass = known ?? { ids, features, rows: [] };
+    if (known === undefined) passes.push(pass);
+    if (!byText.has(text)) byText.set(text, pass);
+    pass.rows.push({ row, length: ids.length });
+  }
+  return passes;
 }

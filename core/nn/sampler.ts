@@ -1,27 +1,53 @@
 /**
- * Writes rationales and draws pictures for many rows at once, on the device from the first token to the last.
+ * Writes texts and draws pictures for many rows at once, on the device from the first token to the last.
  *
- * Phases: prompts are run once each, packed, and their keys and values spread over the rows that continue them; then all
- * rows write text, one token per replay of one recorded program, until each has ended with an image start; then all rows
+ * Phases: prompts are run once each, packed, and their keys and values spread over the rows that continue them; then rows
+ * write text, one token per replay of one recorded program, until each has ended with an image start; then all rows
  * draw their codes, a fixed number of replays. A row has its own position, so rows of different lengths share every step
- * without padding. The host reads one word row per chunk of text steps, to stop early, and everything else once at the end.
+ * without padding. The host reads a few words per row and chunk of text steps, to let ended rows leave the computation and to
+ * stop early, and everything else once at the end.
  *
  * A step feeds the last token of a row at its own position; that also holds for the first step after a prefill (the prompt's
- * last token is fed again) and for rows that have ended (their image start is fed again). Writing the same keys twice
- * changes nothing, and so one program serves all of these.
+ * last token is fed again) and for rows that have ended but fill a step up (their image start is fed again). Writing the same
+ * keys twice changes nothing, and so one program serves all of these.
+ *
+ * Steps of fewer rows than there are slots name the slots they work on; see step-sizes.ts.
  */
 import { runAll, type Program } from '../autograd/program.ts';
 import { Tape } from '../autograd/tape.ts';
 import type { KeyValueCache } from '../contracts/backbone.ts';
+import { ReasongenError, exitCodes } from '../errors.ts';
 import { createSamplingSettings, sample, type SamplingState } from '../ops/sample.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { Prefill } from './prefill.ts';
-import { collectSequence, planEntries, type DrawnToken, type SampledSequence, type SampleEntry, type SampleRequest, type SamplerOptions } from './sampling.ts';
+import {
+  collectSequence,
+  collectText,
+  planEntries,
+  type DrawnToken,
+  type SampledSequence,
+  type SampleEntry,
+  type SampleProgress,
+  type SampleRequest,
+  type SamplerOptions,
+  type WriteRequest,
+  type WrittenText,
+} from './sampling.ts';
+import { stepRows } from './step-sizes.ts';
 
-export type { SampledSequence, SampleProgress, SampleRequest, SamplerOptions } from './sampling.ts';
+export type { RequestFeatures, SampledSequence, SampleProgress, SampleRequest, SamplerOptions, WriteRequest, WrittenText } from './sampling.ts';
 
 /** Steps per submit: enough to hide the host, few enough to stop early and to show progress. */
 const chunk = 8;
+
+type Phase = 'text' | 'image start' | 'image';
+type Report = (phase: 'text' | 'image', step: number, steps: number, rows: number) => void;
+
+/** Where a slot stands: tokens so far, and the last of them. */
+interface Place {
+  readonly length: number;
+  readonly last: number;
+}
 
 export async function createSampler(options: SamplerOptions): Promise<Sampler> {
   const sampler = new Sampler(options);
@@ -39,27 +65,34 @@ export class Sampler {
   private readonly prefill: Prefill;
   private readonly programs = new Map<string, Promise<Program>>();
   private readonly made: Tensor[] = [];
+  /** By slot. */
+  private places: Place[] = [];
 
   constructor(options: SamplerOptions) {
-    const { device, backbone, rows, promptBudget, textBudget, imageCount, guidance = false } = options;
-    for (const [name, value] of Object.entries({ rows, promptBudget, imageCount })) {
+    const { device, backbone, rows, promptBudget, textBudget, imageCount, guidance = false, cache = 'f32' } = options;
+    for (const [name, value] of Object.entries({ rows, promptBudget })) {
       if (!Number.isInteger(value) || value < 1) throw new RangeError(`sampler: ${name} is ${value}`);
     }
-    if (!Number.isInteger(textBudget) || textBudget < 0) throw new RangeError(`sampler: textBudget is ${textBudget}`);
+    for (const [name, value] of Object.entries({ textBudget, imageCount })) {
+      if (!Number.isInteger(value) || value < 0) throw new RangeError(`sampler: ${name} is ${value}`);
+    }
+    if (cache === 'f16' && !device.has('shader-f16')) throw halfCacheUnsupported(device.adapter.description);
     this.options = options;
     this.capacity = promptBudget + textBudget + imageCount;
     const fed = guidance ? 2 * rows : rows;
-    const make = (name: string, shape: readonly number[], type: 'f32' | 'u32'): Tensor => {
+    const make = (name: string, shape: readonly number[], type: 'f32' | 'f16' | 'u32'): Tensor => {
       const tensor = device.tensor(name, shape, type);
       this.made.push(tensor);
       return tensor;
     };
     const width = backbone.keyValueHeads * backbone.headDimension;
-    const layers = (name: string): Tensor[] => Array.from({ length: backbone.layers }, (_, layer) => make(`${name} of layer ${layer}`, [fed, this.capacity, width], 'f32'));
-    this.cache = { rows: fed, capacity: this.capacity, keys: layers('keys'), values: layers('values') };
+    const layers = (name: string): Tensor[] => Array.from({ length: backbone.layers }, (_, layer) => make(`${name} of layer ${layer}`, [fed, this.capacity, width], cache));
+    const slots = make('slots', [fed], 'u32');
+    this.cache = { rows: fed, capacity: this.capacity, slots, keys: layers('keys'), values: layers('values') };
     this.state = {
       rows: make('sampled rows', [rows, 4], 'u32'),
       trace: make('sampled tokens', [rows, this.capacity, 4], 'u32'),
+      slots,
       current: make('current tokens', [fed], 'u32'),
       positions: make('current positions', [fed], 'u32'),
     };
@@ -69,37 +102,45 @@ export class Sampler {
     this.prefill = new Prefill(options.workspace, backbone, options.weights, this.cache);
   }
 
-  /** Makes the programs a run will replay, so that no drawing waits for a compiler. */
+  /** Makes the programs of full batches, so that no drawing waits for a compiler. */
   async record(): Promise<void> {
-    const { guidance = false, textBudget } = this.options;
+    const { guidance = false, textBudget, imageCount, rows } = this.options;
     await Promise.all([
-      ...(textBudget > 0 ? [this.program('text', false)] : []),
-      this.program('image start', guidance),
-      this.program('image', guidance),
+      ...(textBudget > 0 ? [this.program('text', false, rows)] : []),
+      ...(imageCount > 0 ? [this.program('image start', guidance, rows), this.program('image', guidance, rows)] : []),
     ]);
   }
 
   /** The samples of the first prompt, then of the second, …; more than `rows` of them are written in several batches. */
   async sample(request: SampleRequest): Promise<SampledSequence[]> {
     const { seed, text, image, rationale } = request;
-    const entries = planEntries(this.options, request);
+    const { imageCount, guidance = false } = this.options;
+    const entries = planEntries(this.options, request, rationale);
     const isGuided = (image.guidance ?? 1) !== 1;
-    if (isGuided && !this.options.guidance) throw new RangeError('this sampler was made without guidance');
+    if (imageCount === 0) throw new RangeError('this sampler was made for text only');
+    if (isGuided && !guidance) throw new RangeError('this sampler was made without guidance');
     this.textSettings.set(seed, text);
     this.imageSettings.set(seed, image);
-    const results: SampledSequence[] = [];
-    for (let start = 0; start < entries.length; start += this.options.rows) {
-      const batch = entries.slice(start, start + this.options.rows);
-      const report = (phase: 'text' | 'image', step: number, steps: number): void =>
-        request.onProgress?.({ phase, step, steps, finished: start, samples: entries.length });
-      await this.begin(batch, rationale === 'write');
-      if (rationale === 'write') await this.write(report);
-      if (isGuided) await this.beginUnconditional(batch, request.unconditional);
-      await this.draw(isGuided, report);
+    return this.inBatches(entries, request.onProgress, async (batch, report) => {
+      await this.begin(batch);
+      await this.writeText(batch, report);
+      await this.draw(batch, isGuided ? await this.beginUnconditional(batch, request.unconditional) : undefined, report);
       const { tokens, lengths } = await this.read();
-      batch.forEach((entry, row) => results.push(collectSequence(entry, lengths[row] ?? 0, this.options.imageCount, (position) => tokens(row, position))));
-    }
-    return results;
+      return batch.map((entry, slot) => collectSequence(entry, lengths[slot] ?? 0, imageCount, (position) => tokens(slot, position)));
+    });
+  }
+
+  /** Text behind each prompt, until the end token or the budget. Only of a sampler made with `imageCount: 0`. */
+  async write(request: WriteRequest): Promise<WrittenText[]> {
+    if (this.options.imageCount !== 0) throw new RangeError('this sampler was made to draw');
+    const entries = planEntries(this.options, request, 'write');
+    this.textSettings.set(request.seed, request.text);
+    return this.inBatches(entries, request.onProgress, async (batch, report) => {
+      await this.begin(batch);
+      await this.writeText(batch, report);
+      const { tokens, lengths } = await this.read();
+      return batch.map((entry, slot) => collectText(entry, lengths[slot] ?? 0, (position) => tokens(slot, position)));
+    });
   }
 
   close(): void {
@@ -110,123 +151,162 @@ export class Sampler {
     this.made.length = 0;
   }
 
-  /** Puts every row behind its head: state, what is fed next, keys and values. Rows without an entry are done. */
-  private async begin(batch: readonly SampleEntry[], isWriting: boolean): Promise<void> {
+  private async inBatches<Result>(
+    entries: readonly SampleEntry[],
+    onProgress: ((progress: SampleProgress) => void) | undefined,
+    run: (batch: readonly SampleEntry[], report: Report) => Promise<Result[]>,
+  ): Promise<Result[]> {
+    const results: Result[] = [];
+    for (let start = 0; start < entries.length; start += this.options.rows) {
+      const report: Report = (phase, step, steps, rows) => onProgress?.({ phase, step, steps, rows, finished: start, samples: entries.length });
+      results.push(...(await run(entries.slice(start, start + this.options.rows), report)));
+    }
+    return results;
+  }
+
+  /** Puts every slot behind its head: state, keys and values. Slots without an entry are done. */
+  private async begin(batch: readonly SampleEntry[]): Promise<void> {
     const { device, rows, textBudget } = this.options;
     const state = new Uint32Array(rows * 4);
-    for (let row = 0; row < rows; row++) state.set([0, 1, 1, 0], row * 4);
-    batch.forEach(({ head, key }, row) => state.set([key, head.length, isWriting ? 0 : 1, head.length + textBudget - 1], row * 4));
+    for (let slot = 0; slot < rows; slot++) state.set([0, 1, 1, 0], slot * 4);
+    batch.forEach(({ head, key, writes }, slot) => state.set([key, head.length, writes ? 0 : 1, head.length + textBudget - 1], slot * 4));
     device.write(this.state.rows, state);
-    this.feed(batch.map(({ head }) => head), 0);
-    await this.prefill.run(batch.map(({ head }, row) => ({ row, ids: head.slice(0, -1) })));
+    this.places = Array.from({ length: rows }, (_, slot) => placeOf(batch[slot]?.head ?? [0]));
+    await this.prefill.run(batch.map(({ head, features }, row) => ({ row, ids: head.slice(0, -1), features })));
   }
 
-  private async beginUnconditional(batch: readonly SampleEntry[], unconditional: SampleRequest['unconditional']): Promise<void> {
-    const { rows, special } = this.options;
-    if (unconditional === undefined) throw new RangeError('guidance needs the unconditional tokens');
-    let sequences: readonly (readonly number[])[];
-    if (typeof unconditional === 'function') {
-      const { tokens, lengths } = await this.read();
-      sequences = batch.map(({ head }, row) => {
-        const written = Array.from({ length: (lengths[row] ?? 0) - head.length }, (_, index) => tokens(row, head.length + index).id);
-        return unconditional([...head, ...written]);
-      });
-    } else sequences = batch.map(() => unconditional);
-    sequences.forEach((ids) => {
-      if (ids.at(-1) !== special.imageStart) throw new RangeError('the unconditional tokens must end with the image start');
-      if (ids.length > this.capacity - this.options.imageCount) throw new RangeError(`${ids.length} unconditional tokens; this sampler takes ${this.capacity - this.options.imageCount}`);
-    });
-    this.feed(sequences, rows);
-    await this.prefill.run(sequences.map((ids, index) => ({ row: rows + index, ids: ids.slice(0, -1) })));
-  }
-
-  /** What the next step feeds from row `first` on: the last token of each sequence, at its place. */
-  private feed(sequences: readonly (readonly number[])[], first: number): void {
-    const { device, rows } = this.options;
-    const fill = (tensor: Tensor, values: readonly number[]): void => {
-      const all = new Uint32Array(rows);
-      all.set(values);
-      device.write(rowsOf(tensor, first, rows), all);
-    };
-    fill(this.state.current, sequences.map((ids) => ids.at(-1) ?? 0));
-    fill(this.state.positions, sequences.map((ids) => ids.length - 1));
-  }
-
-  private async write(report: (phase: 'text', step: number, steps: number) => void): Promise<void> {
-    const { device, textBudget } = this.options;
-    const program = await this.program('text', false);
-    for (let step = 0; step < textBudget; ) {
+  /** Steps until every text has ended; those that have leave the computation between chunks. */
+  private async writeText(batch: readonly SampleEntry[], report: Report): Promise<void> {
+    const { device, rows, textBudget } = this.options;
+    let writing = batch.flatMap(({ writes }, slot) => (writes ? [slot] : []));
+    let fed: readonly number[] = [];
+    for (let step = 0; writing.length > 0; ) {
+      if (step >= textBudget) throw new RangeError('a text went on after its budget');
+      if (fed.length !== stepRows(writing.length, rows)) fed = this.feed(writing);
+      const program = await this.program('text', false, fed.length);
       const count = Math.min(chunk, textBudget - step);
       runAll(new Array<Program>(count).fill(program));
       step += count;
-      const state = await device.readWords(this.state.rows);
-      const isWriting = state.some((value, index) => index % 4 === 2 && value === 0);
-      report('text', isWriting ? step : textBudget, textBudget);
-      if (!isWriting) return;
+      const [state, current] = (await device.read([this.state.rows, this.state.current])) as [Uint32Array, Uint32Array];
+      fed.forEach((slot, row) => {
+        this.places[slot] = { length: state[slot * 4 + 1] ?? 1, last: current[row] ?? 0 };
+      });
+      writing = writing.filter((slot) => state[slot * 4 + 2] === 0);
+      report('text', writing.length > 0 ? step : textBudget, textBudget, fed.length);
     }
-    throw new RangeError('a text went on after its budget');
   }
 
-  private async draw(isGuided: boolean, report: (phase: 'image', step: number, steps: number) => void): Promise<void> {
+  /** Keys and values of the unconditional branch; returns where each of its rows stands. */
+  private async beginUnconditional(batch: readonly SampleEntry[], unconditional: SampleRequest['unconditional']): Promise<Place[]> {
+    const { rows, special, imageCount } = this.options;
+    if (unconditional === undefined) throw new RangeError('guidance needs the unconditional tokens');
+    const sequences = typeof unconditional === 'function' ? (await this.written(batch)).map(unconditional) : batch.map(() => unconditional);
+    for (const ids of sequences) {
+      if (ids.at(-1) !== special.imageStart) throw new RangeError('the unconditional tokens must end with the image start');
+      if (ids.length > this.capacity - imageCount) throw new RangeError(`${ids.length} unconditional tokens; this sampler takes ${this.capacity - imageCount}`);
+    }
+    await this.prefill.run(sequences.map((ids, index) => ({ row: rows + index, ids: ids.slice(0, -1) })));
+    return sequences.map(placeOf);
+  }
+
+  /** Prompt, rationale and image start of every row. */
+  private async written(batch: readonly SampleEntry[]): Promise<number[][]> {
+    if (batch.every(({ writes }) => !writes)) return batch.map(({ head }) => [...head]);
+    const { tokens, lengths } = await this.read();
+    return batch.map(({ head }, slot) => [...head, ...Array.from({ length: (lengths[slot] ?? 0) - head.length }, (_, index) => tokens(slot, head.length + index).id)]);
+  }
+
+  /** `unconditional`: where the rows of that branch stand; none without guidance. */
+  private async draw(batch: readonly SampleEntry[], unconditional: readonly Place[] | undefined, report: Report): Promise<void> {
     const { device, imageCount } = this.options;
-    const [start, next] = await Promise.all([this.program('image start', isGuided), this.program('image', isGuided)]);
+    const fed = this.feed(batch.map((_, slot) => slot), unconditional);
+    const isGuided = unconditional !== undefined;
+    const [start, next] = await Promise.all([this.program('image start', isGuided, fed.length), this.program('image', isGuided, fed.length)]);
     for (let step = 0; step < imageCount; ) {
       const count = Math.min(chunk, imageCount - step);
       runAll(Array.from({ length: count }, (_, index) => (step + index === 0 ? start : next)));
       step += count;
       // Waiting lets a signal or a progress bar through; the last chunk is waited for by the read-back.
       if (step < imageCount) await device.settle();
-      report('image', step, imageCount);
+      report('image', step, imageCount, fed.length);
     }
   }
 
-  private async read(): Promise<{ tokens: (row: number, position: number) => DrawnToken; lengths: number[] }> {
+  /** What the next step feeds: the last token of each slot at its place. Other slots fill the step up. Returns the slots of its rows. */
+  private feed(slots: readonly number[], unconditional?: readonly Place[]): number[] {
+    const { device, rows } = this.options;
+    const count = stepRows(slots.length, rows);
+    const wanted = new Set(slots);
+    const idle = this.places.flatMap((_, slot) => (wanted.has(slot) ? [] : [slot]));
+    const fed = [...slots, ...idle].slice(0, count);
+    const places = fed.map((slot) => this.places[slot] ?? placeOf([0]));
+    const twins = unconditional === undefined ? [] : fed.map((slot) => unconditional[slot] ?? placeOf([0]));
+    const fill = (tensor: Tensor, values: readonly number[]): void => device.write(rowsOf(tensor, values.length), Uint32Array.from(values));
+    fill(this.state.slots, unconditional === undefined ? fed : [...fed, ...fed.map((slot) => rows + slot)]);
+    fill(this.state.current, [...places, ...twins].map(({ last }) => last));
+    fill(this.state.positions, [...places, ...twins].map(({ length }) => length - 1));
+    return fed;
+  }
+
+  private async read(): Promise<{ tokens: (slot: number, position: number) => DrawnToken; lengths: number[] }> {
     const [state, trace] = (await this.options.device.read([this.state.rows, this.state.trace])) as [Uint32Array, Uint32Array];
     const floats = new Float32Array(trace.buffer, trace.byteOffset, trace.length);
     return {
-      lengths: Array.from({ length: this.options.rows }, (_, row) => state[row * 4 + 1] ?? 0),
-      tokens: (row, position) => {
-        const at = (row * this.capacity + position) * 4;
+      lengths: Array.from({ length: this.options.rows }, (_, slot) => state[slot * 4 + 1] ?? 0),
+      tokens: (slot, position) => {
+        const at = (slot * this.capacity + position) * 4;
         return { id: trace[at] ?? 0, forced: trace[at + 1] ?? 0, logProbability: floats[at + 2] ?? NaN, entropy: floats[at + 3] ?? NaN };
       },
     };
   }
 
-  private program(phase: 'text' | 'image start' | 'image', guided: boolean): Promise<Program> {
-    const name = `sample ${phase}${guided ? ' with guidance' : ''}`;
+  private program(phase: Phase, guided: boolean, rows: number): Promise<Program> {
+    const name = `sample ${phase}${guided ? ' with guidance' : ''}, ${rows} rows`;
     let pending = this.programs.get(name);
     if (pending === undefined) {
-      pending = this.recordStep(name, phase, guided);
+      pending = this.recordStep(name, phase, guided, rows);
       this.programs.set(name, pending);
     }
     return pending;
   }
 
-  private recordStep(name: string, phase: 'text' | 'image start' | 'image', guided: boolean): Promise<Program> {
-    const { workspace, backbone, weights, rows, special } = this.options;
+  private recordStep(name: string, phase: Phase, guided: boolean, rows: number): Promise<Program> {
+    const { workspace, backbone, weights } = this.options;
     const tape = new Tape(workspace);
     const fed = guided ? 2 * rows : rows;
-    const cache: KeyValueCache = {
-      rows: fed,
-      capacity: this.capacity,
-      keys: this.cache.keys.map((keys) => rowsOf(keys, 0, fed)),
-      values: this.cache.values.map((values) => rowsOf(values, 0, fed)),
-    };
-    const state = { ...this.state, current: rowsOf(this.state.current, 0, fed), positions: rowsOf(this.state.positions, 0, fed) };
+    const state = { ...this.state, current: rowsOf(this.state.current, fed), positions: rowsOf(this.state.positions, fed) };
     const x = phase === 'image' ? backbone.embedImage(tape, weights, state.current) : backbone.embedText(tape, weights, state.current);
-    const hidden = backbone.step(tape, weights, x, state.positions, cache);
+    const hidden = backbone.step(tape, weights, x, state.positions, { ...this.cache, slots: rowsOf(this.cache.slots, fed) });
     const isText = phase === 'text';
     const logits = isText ? backbone.textLogits(tape, weights, hidden) : backbone.imageLogits(tape, weights, hidden);
-    const end = special.eos === undefined ? {} : { end: special.eos };
-    sample(tape, logits, state, isText ? this.textSettings : this.imageSettings, { phase: isText ? 'text' : 'image', guided, imageStart: special.imageStart, ...end });
+    sample(tape, logits, state, isText ? this.textSettings : this.imageSettings, { phase: isText ? 'text' : 'image', guided, ...this.stops() });
     return tape.finish(name);
+  }
+
+  /** In a text-only run the end token is to a text what the image start is to a rationale. */
+  private stops(): { imageStart: number; end?: number } {
+    const { special, imageCount } = this.options;
+    const { imageStart, eos } = special;
+    if (imageCount > 0) return eos === undefined ? { imageStart } : { imageStart, end: eos };
+    if (eos === undefined) throw new RangeError('a text-only sampler needs an end token');
+    return { imageStart: eos };
   }
 }
 
-/** Rows first … first + count - 1 of a tensor that lives in a buffer, without a copy. */
-function rowsOf(tensor: Tensor, first: number, count: number): Tensor {
-  if (!('buffer' in tensor.memory)) throw new RangeError(`${tensor.name} is not in a buffer`);
-  const [, ...rest] = tensor.shape;
-  const offset = tensor.memory.offset + first * rest.reduce((product, n) => product * n, 4);
-  return { ...tensor, shape: [count, ...rest], memory: { buffer: tensor.memory.buffer, offset } };
+function placeOf(ids: readonly number[]): Place {
+  return { length: ids.length, last: ids.at(-1) ?? 0 };
+}
+
+/** The first rows of a tensor that lives in a buffer, without a copy. */
+function rowsOf(tensor: Tensor, count: number): Tensor {
+  return { ...tensor, shape: [count, ...tensor.shape.slice(1)] };
+}
+
+function halfCacheUnsupported(adapter: string): ReasongenError {
+  return new ReasongenError({
+    code: 'NO_HALF_CACHE',
+    message: `keys and values cannot be kept as f16: the adapter "${adapter}" does not offer shader-f16`,
+    cure: 'set cache to f32',
+    exitCode: exitCodes.badPreset,
+  });
 }

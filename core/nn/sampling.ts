@@ -4,6 +4,8 @@ import type { Backbone, Weights } from '../contracts/backbone.ts';
 import { ReasongenError, exitCodes } from '../errors.ts';
 import type { Device } from '../gpu/device.ts';
 import { forcedByBudget, type SamplingRule } from '../ops/sample.ts';
+import type { Tensor } from '../tensor/tensor.ts';
+import type { PromptFeatures } from './prefill.ts';
 
 export interface SamplerOptions {
   readonly device: Device;
@@ -15,29 +17,46 @@ export interface SamplerOptions {
   readonly rows: number;
   /** Longest prompt, in tokens. */
   readonly promptBudget: number;
-  /** Longest rationale, image start included; 0 when none is ever written. */
+  /** Longest text, the token that ends it included; 0 when none is ever written. */
   readonly textBudget: number;
-  /** Codes of a picture. */
+  /** Codes of a picture; 0 for a sampler that only writes. */
   readonly imageCount: number;
   /** Whether guidance may be asked for: doubles the cache. */
   readonly guidance?: boolean;
+  /** How keys and values are kept; f32 unless told. f16 halves their memory and rounds them; needs the adapter's shader-f16. */
+  readonly cache?: 'f32' | 'f16';
   readonly special: { readonly imageStart: number; readonly eos?: number };
 }
 
-export interface SampleRequest {
+/** Vectors in place of tokens: the ids equal to `placeholder`, in order of prompts and positions, stand for the rows of `values`. */
+export interface RequestFeatures {
+  readonly placeholder: number;
+  /** f32 [count, hiddenSize] in a buffer, left as it is until the request has been answered. */
+  readonly values: Tensor;
+}
+
+/** What drawing and writing have in common. */
+interface Request {
   /** Token ids; with `rationale: 'skip'` they end with the image start. */
   readonly prompts: readonly (readonly number[])[];
   readonly samplesPerPrompt: number;
-  /** What the model sees in the unconditional branch, image start included: fixed, or made from prompt, rationale and image start of a row. */
-  readonly unconditional?: readonly number[] | ((sequence: readonly number[]) => readonly number[]);
+  readonly features?: RequestFeatures;
   readonly seed: number;
   /** One per sample, prompts in order, u32: what its randomness is counted by. By default 0, 1, 2, … */
   readonly rowKeys?: readonly number[];
   readonly text: SamplingRule;
-  readonly image: SamplingRule;
-  /** Written by the model, left out, or given: one list of ids per prompt. */
-  readonly rationale: 'write' | 'skip' | readonly (readonly number[])[];
   readonly onProgress?: (progress: SampleProgress) => void;
+}
+
+/** Text until the end token, and no picture. */
+export type WriteRequest = Request;
+
+export interface SampleRequest extends Request {
+  /** What the model sees in the unconditional branch, image start included: fixed, or made from prompt, rationale and image start of a row. */
+  readonly unconditional?: readonly number[] | ((sequence: readonly number[]) => readonly number[]);
+  readonly image: SamplingRule;
+  /** Written by the model or left out; or, one entry per prompt, written by the model or given as ids. */
+  readonly rationale: 'write' | 'skip' | readonly ('write' | readonly number[])[];
 }
 
 export interface SampleProgress {
@@ -45,6 +64,8 @@ export interface SampleProgress {
   /** Steps of this phase done, and at most to do. */
   readonly step: number;
   readonly steps: number;
+  /** Rows computed in the last step: falls as texts end. */
+  readonly rows: number;
   /** Samples finished before this batch of rows, and in all. */
   readonly finished: number;
   readonly samples: number;
@@ -66,11 +87,26 @@ export interface SampledSequence {
   readonly steps: number;
 }
 
+/** What a text-only sampler gives. */
+export interface WrittenText {
+  readonly promptIds: readonly number[];
+  /** Without the end token. */
+  readonly ids: readonly number[];
+  /** Whether the model ended it; otherwise the budget was used up. */
+  readonly ended: boolean;
+  /** Of `ids`, and of the end token where the model drew it, in nats. */
+  readonly logProbability: Float32Array;
+  readonly entropy: Float32Array;
+}
+
 /** One row's work. */
 export interface SampleEntry {
   readonly promptIds: readonly number[];
   /** Everything in front of what the model writes: the prompt, and a given rationale with its image start. */
   readonly head: readonly number[];
+  /** Whether the model writes text behind the head. */
+  readonly writes: boolean;
+  readonly features?: PromptFeatures | undefined;
   readonly key: number;
 }
 
@@ -86,12 +122,13 @@ export interface DrawnToken {
 const givenByCaller = 3;
 
 /** One entry per sample, prompts in order; refuses what does not fit the sampler. */
-export function planEntries(options: SamplerOptions, request: SampleRequest): SampleEntry[] {
-  const { prompts, samplesPerPrompt, rowKeys, rationale } = request;
+export function planEntries(options: SamplerOptions, request: Request, rationale: SampleRequest['rationale']): SampleEntry[] {
+  const { prompts, samplesPerPrompt, rowKeys } = request;
   const { promptBudget, textBudget, special } = options;
   const samples = prompts.length * samplesPerPrompt;
   if (rowKeys !== undefined && rowKeys.length !== samples) throw new RangeError(`${rowKeys.length} row keys for ${samples} samples`);
-  if (rationale === 'write' && textBudget === 0) throw new RangeError('this sampler was made without room for a rationale');
+  if (typeof rationale !== 'string' && rationale.length !== prompts.length) throw new RangeError(`${rationale.length} rationales for ${prompts.length} prompts`);
+  const features = placeFeatures(prompts, request.features, options.backbone.hiddenSize);
   return prompts.flatMap((promptIds, index) => {
     if (promptIds.length === 0) throw new RangeError(`prompt ${index} has no tokens`);
     if (promptIds.length > promptBudget) {
@@ -101,21 +138,38 @@ export function planEntries(options: SamplerOptions, request: SampleRequest): Sa
         cure: 'shorten the prompt, or raise promptTokens in the recipe',
       });
     }
-    const given = typeof rationale === 'string' ? undefined : (rationale[index] ?? []);
-    if (given !== undefined && given.length + 1 > textBudget) {
+    const given = typeof rationale === 'string' ? rationale : (rationale[index] ?? 'write');
+    const writes = given === 'write';
+    if (writes && textBudget === 0) throw new RangeError('this sampler was made without room for a rationale');
+    if (typeof given !== 'string' && given.length + 1 > textBudget) {
       throw new ReasongenError({
         code: 'RATIONALE_TOO_LONG',
         message: `the rationale given for prompt ${index + 1} has ${given.length} tokens; this sampler takes ${Math.max(0, textBudget - 1)}`,
         cure: 'shorten the rationale, or raise rationaleTokens in the recipe',
       });
     }
-    if (rationale === 'skip' && promptIds.at(-1) !== special.imageStart) throw new RangeError(`without a rationale prompt ${index} must end with the image start`);
-    const head = given === undefined ? promptIds : [...promptIds, ...given, special.imageStart];
+    if (given === 'skip' && promptIds.at(-1) !== special.imageStart) throw new RangeError(`without a rationale prompt ${index} must end with the image start`);
+    const head = typeof given === 'string' ? promptIds : [...promptIds, ...given, special.imageStart];
     return Array.from({ length: samplesPerPrompt }, (_, sampleIndex): SampleEntry => {
       const position = index * samplesPerPrompt + sampleIndex;
-      return { promptIds, head, key: rowKeys?.[position] ?? position };
+      return { promptIds, head, writes, features: features[index], key: rowKeys?.[position] ?? position };
     });
   });
+}
+
+/** Which rows of the features each prompt takes, in order. */
+function placeFeatures(prompts: Request['prompts'], features: RequestFeatures | undefined, hiddenSize: number): (PromptFeatures | undefined)[] {
+  if (features === undefined) return [];
+  const { placeholder, values } = features;
+  let first = 0;
+  const placed = prompts.map((ids): PromptFeatures | undefined => {
+    const at = ids.flatMap((id, index) => (id === placeholder ? [index] : []));
+    if (at.at(-1) === ids.length - 1) throw new RangeError('a prompt must not end with a placeholder: its last token is fed as a token');
+    first += at.length;
+    return at.length === 0 ? undefined : { at, values, first: first - at.length };
+  });
+  if (values.shape.join() !== [first, hiddenSize].join()) throw new RangeError(`${first} placeholders need features [${first}, ${hiddenSize}], not ${values.name} [${values.shape}]`);
+  return placed;
 }
 
 /** Puts together what row `entry` became; `token` tells what the device noted at a position behind the head. */
@@ -125,14 +179,7 @@ export function collectSequence(entry: SampleEntry, length: number, imageCount: 
     const position = promptIds.length + index;
     return position < head.length ? { id: head[position] ?? 0, forced: givenByCaller, logProbability: 0, entropy: 0 } : token(position);
   });
-  if (!after.every(({ logProbability, entropy }) => Number.isFinite(logProbability) && Number.isFinite(entropy))) {
-    throw new ReasongenError({
-      code: 'SAMPLE_NOT_FINITE',
-      message: 'the model gave logits that are not finite numbers while sampling',
-      cure: 'its weights have diverged: go back to an earlier checkpoint and lower the learning rate',
-      exitCode: exitCodes.guard,
-    });
-  }
+  refuseNotFinite(after);
   const ids = after.map(({ id }) => id);
   const codesFrom = after.length - imageCount;
   // Undefined where no rationale was asked for: the prompt itself ends with the image start.
@@ -147,4 +194,30 @@ export function collectSequence(entry: SampleEntry, length: number, imageCount: 
     entropy: Float32Array.from(after, ({ entropy }) => entropy),
     steps: length - head.length,
   };
+}
+
+/** Puts together what row `entry` wrote in a text-only run: the device notes the end token as it notes an image start. */
+export function collectText(entry: SampleEntry, length: number, token: (position: number) => DrawnToken): WrittenText {
+  const { promptIds } = entry;
+  const all = Array.from({ length: length - promptIds.length }, (_, index) => token(promptIds.length + index));
+  refuseNotFinite(all);
+  const ended = all.at(-1)?.forced !== forcedByBudget;
+  const noted = ended ? all : all.slice(0, -1);
+  return {
+    promptIds,
+    ids: all.slice(0, -1).map(({ id }) => id),
+    ended,
+    logProbability: Float32Array.from(noted, ({ logProbability }) => logProbability),
+    entropy: Float32Array.from(noted, ({ entropy }) => entropy),
+  };
+}
+
+function refuseNotFinite(tokens: readonly DrawnToken[]): void {
+  if (tokens.every(({ logProbability, entropy }) => Number.isFinite(logProbability) && Number.isFinite(entropy))) return;
+  throw new ReasongenError({
+    code: 'SAMPLE_NOT_FINITE',
+    message: 'the model gave logits that are not finite numbers while sampling',
+    cure: 'its weights have diverged: go back to an earlier checkpoint and lower the learning rate',
+    exitCode: exitCodes.guard,
+  });
 }

@@ -1,56 +1,114 @@
 /**
  * Attention of one new token per row over keys and values kept from earlier steps. Inference only.
- * Every row has its own position, so rows of different lengths share a step without padding.
+ * Every row has its own position and its own row of the cache (`slots`), so rows of different lengths share a step without
+ * padding, and rows that are finished leave it. The cache is f32 or f16; all is computed in f32.
  */
-import type { PrefillTarget } from '../contracts/backbone.ts';
+import type { KeyValueCache, PrefillTarget } from '../contracts/backbone.ts';
 import type { Tape } from '../autograd/tape.ts';
 import { grid } from '../autograd/program.ts';
 import { dimension, type Tensor } from '../tensor/tensor.ts';
+import { rotaryPowers } from './rotary.ts';
 
 export interface CachedAttentionOptions {
   readonly heads: number;
   readonly keyValueHeads: number;
   /** A multiple of 4. */
   readonly headDimension: number;
-  readonly capacity: number;
   /** One thread per row and head instead of 64; by default on a software adapter only. */
   readonly isSerial?: boolean;
 }
 
-/** keys[r, positions[r], :] = k[r, :], likewise values. k, v f32 [R, D]; positions u32 [R]; keys, values f32 [R, capacity, D]. */
-export function appendToCache(tape: Tape, k: Tensor, v: Tensor, positions: Tensor, keys: Tensor, values: Tensor): void {
+/** keys[slots[r], positions[r], :] = k[r, :] of layer `layer`, likewise values. k, v f32 [R, D]; positions u32 [R]. */
+export function appendToCache(tape: Tape, k: Tensor, v: Tensor, positions: Tensor, cache: KeyValueCache, layer: number): void {
   const rows = dimension(positions, 0);
-  const { capacity, width } = cacheSizes(keys, k);
-  if (dimension(keys, 0) < rows) throw new RangeError(`${keys.name} [${keys.shape}] has fewer than ${rows} rows`);
+  const { keys, values, width, Entry } = cacheLayer(cache, layer);
+  if (dimension(k, 1) !== width) throw new RangeError(`${k.name} [${k.shape}] does not fit the cache ${keys.name} [${keys.shape}]`);
+  refuseFewSlots(cache, rows);
   tape.launch({
     kernel: 'cached-attention/append',
-    bindings: { k, v, positions, keys, values },
-    params: { rows, width, capacity },
+    constants: { Entry },
+    bindings: { k, v, positions, slots: cache.slots, keys, values },
+    params: { rows, width, capacity: cache.capacity },
     groups: grid(Math.ceil((rows * width) / 256)),
   });
 }
 
+/** Rows first … of the columns of a projection: q, k and v may lie side by side in one tensor. */
+export interface Columns {
+  /** f32 [R, at least first + width] */
+  readonly from: Tensor;
+  readonly first: number;
+}
+
 /**
- * f32 [R, heads · headDimension] from q of that shape, keys and values f32 [R, capacity, keyValueHeads · headDimension]
- * and positions u32 [R]: row r attends to its keys 0 … positions[r], scaled by 1 / √headDimension.
+ * Turns queries and keys to their positions (half-split rotary) and puts keys and values into the cache, in one launch:
+ * `rotary` twice and `appendToCache`, bit for bit. Returns the turned queries f32 [R, heads · headDimension].
  */
-export function cachedAttention(tape: Tape, q: Tensor, keys: Tensor, values: Tensor, positions: Tensor, options: CachedAttentionOptions): Tensor {
-  const { heads, keyValueHeads, headDimension, capacity } = options;
+export function turnIntoCache(
+  tape: Tape,
+  { q, k, v }: { readonly q: Tensor; readonly k: Columns; readonly v: Columns },
+  positions: Tensor,
+  cache: KeyValueCache,
+  layer: number,
+  options: CachedAttentionOptions & { readonly theta: number },
+): Tensor {
+  const { heads, keyValueHeads, headDimension, theta } = options;
   const rows = dimension(positions, 0);
+  const { keys, values, width, Entry } = cacheLayer(cache, layer);
+  const columns = [dimension(q, 1), k.first, v.first, dimension(k.from, 1), dimension(v.from, 1)];
+  if (headDimension % 8 !== 0 || headDimension > 512 || width !== keyValueHeads * headDimension || columns.some((count) => count % 4 !== 0)) {
+    throw new RangeError(`${q.name} [${q.shape}] is not heads of ${headDimension} (a multiple of 8, at most 512) that fit the cache ${keys.name} [${keys.shape}]`);
+  }
+  refuseFewSlots(cache, rows);
+  const isSerial = options.isSerial ?? tape.device.adapter.isSoftware;
+  const PER_THREAD = isSerial ? Math.max(heads, keyValueHeads) : 1;
+  const halfWidth = headDimension / 8;
+  const out = tape.empty('q turned', [rows, heads * headDimension]);
+  tape.launch({
+    kernel: 'cached-attention/turn',
+    constants: { Entry, PER_THREAD },
+    bindings: { q, k: k.from, v: v.from, positions, slots: cache.slots, out, keys, values },
+    params: {
+      rows,
+      heads,
+      key_value_heads: keyValueHeads,
+      half_width: halfWidth,
+      capacity: cache.capacity,
+      q_stride: dimension(q, 1) / 4,
+      k_stride: dimension(k.from, 1) / 4,
+      v_stride: dimension(v.from, 1) / 4,
+      k_first: k.first / 4,
+      v_first: v.first / 4,
+      ...rotaryPowers(theta, headDimension),
+    },
+    groups: grid(Math.ceil((rows * Math.ceil(Math.max(heads, keyValueHeads) / PER_THREAD) * halfWidth) / 64)),
+  });
+  return out;
+}
+
+/**
+ * f32 [R, heads · headDimension] from q of that shape and positions u32 [R]: row r attends to keys 0 … positions[r] of its row of
+ * the cache, scaled by 1 / √headDimension.
+ */
+export function cachedAttention(tape: Tape, q: Tensor, positions: Tensor, cache: KeyValueCache, layer: number, options: CachedAttentionOptions): Tensor {
+  const { heads, keyValueHeads, headDimension } = options;
+  const rows = dimension(positions, 0);
+  const { keys, values, width, Entry } = cacheLayer(cache, layer);
   if (headDimension % 4 !== 0 || heads % keyValueHeads !== 0) {
     throw new RangeError(`attention of ${heads} over ${keyValueHeads} heads of ${headDimension}: the heads must divide evenly and their size by 4`);
   }
-  if (dimension(q, 1) !== heads * headDimension || dimension(keys, 2) !== keyValueHeads * headDimension || dimension(keys, 1) !== capacity) {
+  if (dimension(q, 1) !== heads * headDimension || width !== keyValueHeads * headDimension) {
     throw new RangeError(`attention: ${q.name} [${q.shape}] and ${keys.name} [${keys.shape}] do not fit ${JSON.stringify(options)}`);
   }
+  refuseFewSlots(cache, rows);
   const out = tape.empty('attended', [rows, heads * headDimension]);
   const pairs = rows * heads;
   const isSerial = options.isSerial ?? tape.device.adapter.isSoftware;
   tape.launch({
     kernel: isSerial ? 'cached-attention/attend' : 'cached-attention/attend-split',
-    constants: { VECTORS: headDimension / 4 },
-    bindings: { q, keys, values, positions, out },
-    params: { rows, heads, key_value_heads: keyValueHeads, capacity, scale: 1 / Math.sqrt(headDimension) },
+    constants: { VECTORS: headDimension / 4, Entry },
+    bindings: { q, keys, values, positions, slots: cache.slots, out },
+    params: { rows, heads, key_value_heads: keyValueHeads, capacity: cache.capacity, scale: 1 / Math.sqrt(headDimension) },
     groups: grid(isSerial ? Math.ceil(pairs / 32) : pairs),
   });
   return out;
@@ -58,21 +116,26 @@ export function cachedAttention(tape: Tape, q: Tensor, keys: Tensor, values: Ten
 
 /** Fills layer `layer` of a cache from packed keys and values f32 [N, D]; see PrefillTarget. Rows of length 0 stay as they are. */
 export function prefillCache(tape: Tape, k: Tensor, v: Tensor, target: PrefillTarget, layer: number): void {
-  const keys = target.cache.keys[layer];
-  const values = target.cache.values[layer];
-  if (keys === undefined || values === undefined) throw new RangeError(`the cache has no layer ${layer}`);
-  const { capacity, width } = cacheSizes(keys, k);
-  const { rows } = target.cache;
+  const { keys, values, width, Entry } = cacheLayer(target.cache, layer);
+  if (dimension(k, 1) !== width) throw new RangeError(`${k.name} [${k.shape}] does not fit the cache ${keys.name} [${keys.shape}]`);
+  const { rows, capacity } = target.cache;
   tape.launch({
     kernel: 'cached-attention/prefill',
+    constants: { Entry },
     bindings: { k, v, source: target.source, length: target.length, keys, values },
     params: { rows, width, capacity, tokens: dimension(k, 0) },
     groups: grid(Math.ceil((rows * width) / 256)),
   });
 }
 
-function cacheSizes(keys: Tensor, k: Tensor): { capacity: number; width: number } {
-  const width = dimension(keys, 2);
-  if (width % 4 !== 0 || dimension(k, 1) !== width) throw new RangeError(`${k.name} [${k.shape}] does not fit the cache ${keys.name} [${keys.shape}]`);
-  return { capacity: dimension(keys, 1), width };
+function cacheLayer({ keys, values, capacity }: KeyValueCache, layer: number): { keys: Tensor; values: Tensor; width: number; Entry: string } {
+  const [ofKeys, ofValues] = [keys[layer], values[layer]];
+  if (ofKeys === undefined || ofValues === undefined) throw new RangeError(`the cache has no layer ${layer}`);
+  const width = dimension(ofKeys, 2);
+  if (width % 4 !== 0 || dimension(ofKeys, 1) !== capacity) throw new RangeError(`${ofKeys.name} [${ofKeys.shape}] is no cache of ${capacity} places`);
+  return { keys: ofKeys, values: ofValues, width, Entry: ofKeys.type === 'f16' ? 'vec4<f16>' : 'vec4<f32>' };
+}
+
+function refuseFewSlots({ slots }: KeyValueCache, rows: number): void {
+  if (dimension(slots, 0) < rows) throw new RangeError(`${rows} rows are fed, the cache names slots for ${dimension(slots, 0)}`);
 }

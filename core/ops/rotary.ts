@@ -27,13 +27,17 @@ export function rotary(tape: Tape, x: Tensor, positions: Tensor, options: Rotary
 function turn(tape: Tape, x: Tensor, positions: Tensor, { heads, headDimension, theta }: RotaryOptions, direction: 1 | -1): Tensor {
   const rows = sizeOf(positions.shape);
   const half = headDimension / 2;
-  const powers = Array.from({ length: 8 }, (_, bit) => [`power_${bit}`, theta ** (-(2 ** bit) / half)]);
   const out = tape.empty(`${x.name} turned`, x.shape);
   tape.launch({
     kernel: 'rotary/turn',
     bindings: { x, positions, out },
-    params: { rows, heads, half_width: half / 4, direction, ...Object.fromEntries(powers) },
+    params: { rows, heads, half_width: half / 4, direction, ...rotaryPowers(theta, headDimension) },
     groups: grid(Math.ceil((rows * half) / 4 / 64)),
   });
   return out;
+}
+
+/** The kernels' parameters power_0 … power_7: θ^(−2^bit / h), h half a head. */
+export function rotaryPowers(theta: number, headDimension: number): Record<string, number> {
+  return Object.fromEntries(Array.from({ length: 8 }, (_, bit) => [`power_${bit}`, theta ** (-(2 ** bit) / (headDimension / 2))]));
 }

@@ -1,7 +1,10 @@
 /** Moving whole rows by index lists, and the sums that go back through them. Rows have a multiple of four columns. */
 import { grid } from '../autograd/program.ts';
 import type { Tape } from '../autograd/tape.ts';
-import { dimension, elementBytes, sizeOf, type Tensor } from '../tensor/tensor.ts';
+import { dimension, isPacked, sizeOf, type Tensor } from '../tensor/tensor.ts';
+import { packing } from './weight-rows.ts';
+
+export { weightRows } from './weight-rows.ts';
 
 /**
  * x [N, D], rows u32 [M] → [M, D]: out[m] = x[rows[m]]. A row may be named more than once.
@@ -17,56 +20,59 @@ export function gatherRows(tape: Tape, x: Tensor, rows: Tensor): Tensor {
   return out;
 }
 
+/** Rows x [Nx, D] and where each of them goes, u32 [Nx]. */
+export interface PlacedRows {
+  readonly x: Tensor;
+  readonly rows: Tensor;
+}
+
 /**
- * a [Na, D] and b [Nb, D] laid into one [count, D]: out[aRows[i]] = a[i], out[bRows[i]] = b[i].
- * Every row of the output must be named exactly once. Backward: dA = dOut[aRows], dB = dOut[bRows].
+ * Several [Nx, D] laid into one [count, D]: out[rows[i]] = x[i]. Every row of the output must be named exactly once.
+ * Backward: dX = dOut[rows].
  */
-export function mergeRows(tape: Tape, a: Tensor, aRows: Tensor, b: Tensor, bRows: Tensor, count: number): Tensor {
-  const width = vectorWidth(a);
-  const named = sizeOf(aRows.shape) + sizeOf(bRows.shape);
+export function mergeRows(tape: Tape, parts: readonly PlacedRows[], count: number): Tensor {
+  const [first] = parts;
+  if (first === undefined) throw new RangeError('mergeRows: nothing to merge');
+  const width = vectorWidth(first.x);
+  const named = parts.reduce((sum, { rows }) => sum + sizeOf(rows.shape), 0);
   if (named !== count) throw new RangeError(`mergeRows: ${named} rows are given for ${count}`);
-  if (vectorWidth(b) !== width) throw new RangeError(`mergeRows: ${a.name} [${a.shape}] and ${b.name} [${b.shape}] differ in width`);
   const out = tape.empty('merged rows', [count, width * 4]);
-  for (const [x, rows] of [[a, aRows], [b, bRows]] as const) {
+  for (const { x, rows } of parts) {
+    if (vectorWidth(x) !== width) throw new RangeError(`mergeRows: ${first.x.name} [${first.x.shape}] and ${x.name} [${x.shape}] differ in width`);
     const entries = sizeOf(rows.shape);
     tape.launch({ kernel: 'rows/scatter', bindings: { x, rows, out }, params: { count: entries, width }, groups: grid(Math.ceil((entries * width) / 64)) });
   }
-  tape.differentiable([a, b], out, (dOut, needs) => [
-    needs[0] ? gather(tape, dOut, aRows) : undefined,
-    needs[1] ? gather(tape, dOut, bRows) : undefined,
-  ]);
+  tape.differentiable(parts.map(({ x }) => x), out, (dOut, needs) => parts.map(({ rows }, index) => (needs[index] ? gather(tape, dOut, rows) : undefined)));
   return out;
 }
 
-/**
- * Rows start … start + count - 1 of a weight as a weight of their own, without a copy; their gradient is that part of the whole's.
- * `start` rows must fill a multiple of 256 bytes, the alignment of a binding.
- */
-export function weightRows(tape: Tape, weight: Tensor, start: number, count: number): Tensor {
-  const view = rowRange(weight, start, count);
-  const gradient = tape.gradientOf(weight);
-  // At the start of the weight the tape already finds the gradient, by its bytes.
-  if (gradient !== undefined && start > 0) tape.watch(view, rowRange(gradient, start, count));
-  return view;
-}
-
-/** out[m] = x[rows[m]] in f32, also where x is stored as f16; no backward. */
+/** out[m] = x[rows[m]] in f32, however x is stored and in how many parts; no backward. */
 export function gather(tape: Tape, x: Tensor, rows: Tensor): Tensor {
   const width = vectorWidth(x);
   const count = sizeOf(rows.shape);
   const out = tape.empty(`${x.name} rows`, [count, width * 4]);
-  tape.launch({ kernel: x.type === 'f16' ? 'rows/gather-half' : 'rows/gather', bindings: { x, rows, out }, params: { count, width }, groups: grid(Math.ceil((count * width) / 64)) });
+  let first = 0;
+  for (const part of x.parts ?? [x]) {
+    // Nothing is asked of a whole table; a row of another part is left to that one.
+    const size = x.parts === undefined ? 0xffffffff : dimension(part, 0);
+    const shared = { params: { count, width, first, size }, groups: grid(Math.ceil((count * width) / 64)) };
+    if (isPacked(part.type)) {
+      const { constants, scales } = packing(part);
+      tape.launch({ kernel: 'rows/gather-packed', constants, bindings: { x: part, scales, rows, out }, ...shared });
+    } else tape.launch({ kernel: 'rows/gather', bindings: { x: part, rows, out }, ...shared });
+    first += size;
+  }
   return out;
 }
 
-/** out[r] (+)= Σ value[m] over the m with rows[m] == r, in rising order. */
-export function sumNamedRows(tape: Tape, value: Tensor, rows: Tensor, out: Tensor, accumulate: boolean): void {
+/** out[r] (+)= Σ value[m] over the m with rows[m] == first + r, in rising order. */
+export function sumNamedRows(tape: Tape, value: Tensor, rows: Tensor, out: Tensor, accumulate: boolean, first = 0): void {
   const size = dimension(out, 0);
   const count = sizeOf(rows.shape);
   const width = vectorWidth(out);
   const heads = tape.empty('list heads', [size], 'u32');
   const next = tape.empty('list links', [count], 'u32');
-  tape.launch({ kernel: 'rows/link', bindings: { rows, heads, next }, params: { count, size }, groups: grid(Math.ceil(size / 64)) });
+  tape.launch({ kernel: 'rows/link', bindings: { rows, heads, next }, params: { count, size, first }, groups: grid(Math.ceil(size / 64)) });
   tape.launch({
     kernel: 'rows/sum',
     constants: { ACCUMULATE: accumulate },
@@ -80,18 +86,4 @@ function vectorWidth(tensor: Tensor): number {
   const columns = dimension(tensor, -1);
   if (columns % 4 !== 0) throw new RangeError(`${tensor.name} [${tensor.shape}]: rows must have a multiple of 4 columns`);
   return columns / 4;
-}
-
-function rowRange(tensor: Tensor, start: number, count: number): Tensor {
-  if (!('buffer' in tensor.memory)) throw new RangeError(`${tensor.name} is not a weight`);
-  const rows = dimension(tensor, 0);
-  const rowBytes = (sizeOf(tensor.shape) / rows) * elementBytes(tensor.type);
-  if (start < 0 || start + count > rows) throw new RangeError(`${tensor.name} [${tensor.shape}] has no rows ${start} to ${start + count}`);
-  if ((start * rowBytes) % 256 !== 0) throw new RangeError(`${tensor.name}: row ${start} does not start at a multiple of 256 bytes`);
-  return {
-    ...tensor,
-    name: `${tensor.name} from row ${start}`,
-    shape: [count, ...tensor.shape.slice(1)],
-    memory: { buffer: tensor.memory.buffer, offset: tensor.memory.offset + start * rowBytes },
-  };
 }

@@ -29,12 +29,14 @@ export interface SamplingSettings {
 export const forcedByBudget = 1;
 export const forcedByEnd = 2;
 
-/** Rows that are being written, R of them; with guidance another R follow that are fed the same tokens. */
+/** S slots that are written to by steps of R rows; with guidance another R rows follow that are fed the same tokens. */
 export interface SamplingState {
-  /** u32 [R, 4]: key, length (tokens so far), done, last position a text token may take. */
+  /** u32 [S, 4] by slot: key, length (tokens so far), done, last position a text token may take. */
   readonly rows: Tensor;
-  /** u32 [R, capacity, 4] by position: token, forced, bits of log-probability, bits of entropy. */
+  /** u32 [S, capacity, 4] by slot and position: token, forced, bits of log-probability, bits of entropy. */
   readonly trace: Tensor;
+  /** u32 [at least R]: the slot of each row. */
+  readonly slots: Tensor;
   /** u32 [R or 2R]: the token to feed next and its position. */
   readonly current: Tensor;
   readonly positions: Tensor;
@@ -76,9 +78,9 @@ export function createSamplingSettings(device: Device, name: string): SamplingSe
 /** Draws the next token of every row from logits f32 [R, V] ([2R, V] with guidance); rows that are done stay as they are. */
 export function sample(tape: Tape, logits: Tensor, state: SamplingState, settings: SamplingSettings, options: SampleOptions): void {
   const { phase, guided, imageStart, end } = options;
-  const rows = dimension(state.rows, 0);
-  const fed = guided ? 2 * rows : rows;
-  if (dimension(logits, 0) !== fed || dimension(state.current, 0) < fed) {
+  const fed = dimension(logits, 0);
+  const rows = guided ? fed / 2 : fed;
+  if (!Number.isInteger(rows) || dimension(state.current, 0) !== fed || dimension(state.slots, 0) < rows) {
     throw new RangeError(`sampling ${rows} rows${guided ? ' with guidance' : ''} from ${logits.name} [${logits.shape}]`);
   }
   const LANES = options.lanes ?? (tape.device.adapter.isSoftware ? 1 : 64);
@@ -86,7 +88,7 @@ export function sample(tape: Tape, logits: Tensor, state: SamplingState, setting
   tape.launch({
     kernel: 'sample/sample',
     constants: { LANES, THREADS, GUIDED: guided, TEXT: phase === 'text' },
-    bindings: { logits, settings: settings.tensor, row_state: state.rows, trace: state.trace, current: state.current, positions: state.positions },
+    bindings: { logits, settings: settings.tensor, slots: state.slots, row_state: state.rows, trace: state.trace, current: state.current, positions: state.positions },
     params: { rows, vocabulary: dimension(logits, 1), capacity: dimension(state.trace, 1), image_start: imageStart, end: end ?? 0xffffffff },
     groups: grid(Math.ceil((rows * LANES) / THREADS)),
   });

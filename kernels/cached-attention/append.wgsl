@@ -1,5 +1,7 @@
-// keys[r, position[r], :] = k[r, :] and values[r, position[r], :] = v[r, :]. One thread per row and four channels.
-// A position outside the cache writes nothing.
+// keys[slot, position, :] = k[r, :] and values[slot, position, :] = v[r, :] with slot = slots[r], position = positions[r].
+// One thread per row and four channels. A position outside the cache writes nothing.
+alias Entry = vec4<f32>;  // vec4<f16> for a cache in half precision
+
 struct Params {
   rows: u32,
   width: u32,     // channels of a key, a multiple of 4
@@ -9,9 +11,10 @@ struct Params {
 @group(0) @binding(0) var<storage, read> k: array<vec4f>;
 @group(0) @binding(1) var<storage, read> v: array<vec4f>;
 @group(0) @binding(2) var<storage, read> positions: array<u32>;
-@group(0) @binding(3) var<storage, read_write> keys: array<vec4f>;
-@group(0) @binding(4) var<storage, read_write> values: array<vec4f>;
-@group(0) @binding(5) var<uniform> params: Params;
+@group(0) @binding(3) var<storage, read> slots: array<u32>;
+@group(0) @binding(4) var<storage, read_write> keys: array<Entry>;
+@group(0) @binding(5) var<storage, read_write> values: array<Entry>;
+@group(0) @binding(6) var<uniform> params: Params;
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
@@ -21,7 +24,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let row = index / width;
   let position = positions[row];
   if (position >= params.capacity) { return; }
-  let target_index = (row * params.capacity + position) * width + index % width;
-  keys[target_index] = k[index];
-  values[target_index] = v[index];
+  let target_index = (slots[row] * params.capacity + position) * width + index % width;
+  keys[target_index] = Entry(k[index]);
+  values[target_index] = Entry(v[index]);
 }

@@ -2,6 +2,7 @@
 // key with an online softmax of its own; then their maxima, sums and weighted values are joined through workgroup memory,
 // in one fixed order.
 const VECTORS: u32 = 8u;   // head dimension / 4
+alias Entry = vec4<f32>;   // vec4<f16> for a cache in half precision
 
 struct Params {
   rows: u32,
@@ -12,11 +13,12 @@ struct Params {
 }
 
 @group(0) @binding(0) var<storage, read> q: array<vec4f>;
-@group(0) @binding(1) var<storage, read> keys: array<vec4f>;
-@group(0) @binding(2) var<storage, read> values: array<vec4f>;
+@group(0) @binding(1) var<storage, read> keys: array<Entry>;
+@group(0) @binding(2) var<storage, read> values: array<Entry>;
 @group(0) @binding(3) var<storage, read> positions: array<u32>;
-@group(0) @binding(4) var<storage, read_write> out: array<vec4f>;
-@group(0) @binding(5) var<uniform> params: Params;
+@group(0) @binding(4) var<storage, read> slots: array<u32>;
+@group(0) @binding(5) var<storage, read_write> out: array<vec4f>;
+@group(0) @binding(6) var<uniform> params: Params;
 
 var<workgroup> maxima: array<f32, 64>;
 var<workgroup> shares: array<vec4f, 64>;
@@ -29,7 +31,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let row = index / params.heads;
   let head = index % params.heads;
   let width = params.key_value_heads * VECTORS;
-  let base = row * params.capacity * width + head / (params.heads / params.key_value_heads) * VECTORS;
+  let base = slots[row] * params.capacity * width + head / (params.heads / params.key_value_heads) * VECTORS;
   let end = min(positions[row] + 1u, params.capacity);
   var query: array<vec4f, VECTORS>;
   var sum: array<vec4f, VECTORS>;
@@ -42,14 +44,14 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   for (var j = lane; j < end; j += 64u) {
     let at = base + j * width;
     var products = vec4f();
-    for (var i = 0u; i < VECTORS; i++) { products += query[i] * keys[at + i]; }
+    for (var i = 0u; i < VECTORS; i++) { products += query[i] * vec4f(keys[at + i]); }
     let score = products.x + products.y + products.z + products.w;
     let next = max(maximum, score);
     let keep = exp(maximum - next);
     let share = exp(score - next);
     maximum = next;
     total = total * keep + share;
-    for (var i = 0u; i < VECTORS; i++) { sum[i] = sum[i] * keep + share * values[at + i]; }
+    for (var i = 0u; i < VECTORS; i++) { sum[i] = sum[i] * keep + share * vec4f(values[at + i]); }
   }
   maxima[lane] = maximum;
   workgroupBarrier();

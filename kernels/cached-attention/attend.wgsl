@@ -1,8 +1,9 @@
-// out[r, h, :] = Σ_j softmax_j(q[r, h, :] · keys[r, j, g, :] · scale) values[r, j, g, :] over j = 0 … positions[r],
-// with g = h / (heads / keyValueHeads). One thread per (row, head) walks the keys with an online softmax: running maximum,
+// out[r, h, :] = Σ_j softmax_j(q[r, h, :] · keys[s, j, g, :] · scale) values[s, j, g, :] over j = 0 … positions[r],
+// with s = slots[r], g = h / (heads / keyValueHeads). One thread per (row, head) walks the keys with an online softmax: running maximum,
 // sum and weighted values in registers. No workgroup memory and no barrier, and every key and value is loaded exactly once
 // per head, which is what a software adapter pays for. A row's result depends on that row only.
 const VECTORS: u32 = 8u;   // head dimension / 4
+alias Entry = vec4<f32>;   // vec4<f16> for a cache in half precision
 
 struct Params {
   rows: u32,
@@ -13,11 +14,12 @@ struct Params {
 }
 
 @group(0) @binding(0) var<storage, read> q: array<vec4f>;
-@group(0) @binding(1) var<storage, read> keys: array<vec4f>;
-@group(0) @binding(2) var<storage, read> values: array<vec4f>;
+@group(0) @binding(1) var<storage, read> keys: array<Entry>;
+@group(0) @binding(2) var<storage, read> values: array<Entry>;
 @group(0) @binding(3) var<storage, read> positions: array<u32>;
-@group(0) @binding(4) var<storage, read_write> out: array<vec4f>;
-@group(0) @binding(5) var<uniform> params: Params;
+@group(0) @binding(4) var<storage, read> slots: array<u32>;
+@group(0) @binding(5) var<storage, read_write> out: array<vec4f>;
+@group(0) @binding(6) var<uniform> params: Params;
 
 @compute @workgroup_size(32)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
@@ -26,7 +28,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let row = index / params.heads;
   let head = index % params.heads;
   let width = params.key_value_heads * VECTORS;
-  var at = row * params.capacity * width + head / (params.heads / params.key_value_heads) * VECTORS;
+  var at = slots[row] * params.capacity * width + head / (params.heads / params.key_value_heads) * VECTORS;
   let end = min(positions[row] + 1u, params.capacity);
   var query: array<vec4f, VECTORS>;
   var sum: array<vec4f, VECTORS>;
@@ -38,14 +40,14 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   var total = 0.0;
   for (var j = 0u; j < end; j++) {
     var products = vec4f();
-    for (var i = 0u; i < VECTORS; i++) { products += query[i] * keys[at + i]; }
+    for (var i = 0u; i < VECTORS; i++) { products += query[i] * vec4f(keys[at + i]); }
     let score = products.x + products.y + products.z + products.w;
     let next = max(maximum, score);
     let keep = exp(maximum - next);
     let share = exp(score - next);
     maximum = next;
     total = total * keep + share;
-    for (var i = 0u; i < VECTORS; i++) { sum[i] = sum[i] * keep + share * values[at + i]; }
+    for (var i = 0u; i < VECTORS; i++) { sum[i] = sum[i] * keep + share * vec4f(values[at + i]); }
     at += width;
   }
   for (var i = 0u; i < VECTORS; i++) { out[index * VECTORS + i] = sum[i] / total; }

@@ -1,5 +1,7 @@
 // keys[r, i, :] = k[source[r] + i, :] and values[r, i, :] = v[source[r] + i, :] for i < length[r]: spreads packed prompts
 // over the rows that continue them. One thread per row and four channels; it walks along the prompt.
+alias Entry = vec4<f32>;  // vec4<f16> for a cache in half precision
+
 struct Params {
   rows: u32,
   width: u32,     // channels of a key, a multiple of 4
@@ -11,8 +13,8 @@ struct Params {
 @group(0) @binding(1) var<storage, read> v: array<vec4f>;
 @group(0) @binding(2) var<storage, read> source: array<u32>;
 @group(0) @binding(3) var<storage, read> length: array<u32>;
-@group(0) @binding(4) var<storage, read_write> keys: array<vec4f>;
-@group(0) @binding(5) var<storage, read_write> values: array<vec4f>;
+@group(0) @binding(4) var<storage, read_write> keys: array<Entry>;
+@group(0) @binding(5) var<storage, read_write> values: array<Entry>;
 @group(0) @binding(6) var<uniform> params: Params;
 
 @compute @workgroup_size(64)
@@ -27,7 +29,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   for (var i = 0u; i < count; i++) {
     let from_index = (first + i) * width + channel;
     let target_index = (row * params.capacity + i) * width + channel;
-    keys[target_index] = k[from_index];
-    values[target_index] = v[from_index];
+    keys[target_index] = Entry(k[from_index]);
+    values[target_index] = Entry(v[from_index]);
   }
 }

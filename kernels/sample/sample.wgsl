@@ -25,15 +25,17 @@ struct Params {
 }
 
 // settings: seed (2 words), top k (0: off), then as bits of f32: temperature, top p, guidance weight.
-// row_state: key, length (tokens so far), done, last position a text token may take (an image start is forced there).
-// trace[r, position]: token, forced (0 no, 1 text budget used up, 2 was `end`), log-probability, entropy (bits of f32).
+// slots[r]: whose token row r draws; rows that are finished leave the step, so r and slot differ.
+// row_state[slot]: key, length (tokens so far), done, last position a text token may take (an image start is forced there).
+// trace[slot, position]: token, forced (0 no, 1 text budget used up, 2 was `end`), log-probability, entropy (bits of f32).
 @group(0) @binding(0) var<storage, read> logits: array<f32>;
 @group(0) @binding(1) var<storage, read> settings: array<u32>;
-@group(0) @binding(2) var<storage, read_write> row_state: array<vec4u>;
-@group(0) @binding(3) var<storage, read_write> trace: array<vec4u>;
-@group(0) @binding(4) var<storage, read_write> current: array<u32>;    // [R, or 2 R with guidance]: the token to feed next
-@group(0) @binding(5) var<storage, read_write> positions: array<u32>;  // its position
-@group(0) @binding(6) var<uniform> params: Params;
+@group(0) @binding(2) var<storage, read> slots: array<u32>;
+@group(0) @binding(3) var<storage, read_write> row_state: array<vec4u>;
+@group(0) @binding(4) var<storage, read_write> trace: array<vec4u>;
+@group(0) @binding(5) var<storage, read_write> current: array<u32>;    // [R, or 2 R with guidance]: the token to feed next
+@group(0) @binding(6) var<storage, read_write> positions: array<u32>;  // its position
+@group(0) @binding(7) var<uniform> params: Params;
 
 var<workgroup> shared_value: array<f32, THREADS>;
 var<workgroup> shared_index: array<u32, THREADS>;
@@ -95,7 +97,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let row = min(index, params.rows - 1u);
   let first = lane % LANES;
   let vocabulary = params.vocabulary;
-  let state = row_state[row];
+  let slot = slots[row];
+  let state = row_state[slot];
   let position = state.y;
 
   var highest = Best(-3.4e38, 0u);
@@ -185,8 +188,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       entropy = 0.0;
     }
   }
-  trace[row * params.capacity + position] = vec4u(token, forced, bitcast<u32>(log_probability), bitcast<u32>(entropy));
-  row_state[row] = vec4u(state.x, position + 1u, select(0u, 1u, TEXT && token == params.image_start), state.w);
+  trace[slot * params.capacity + position] = vec4u(token, forced, bitcast<u32>(log_probability), bitcast<u32>(entropy));
+  row_state[slot] = vec4u(state.x, position + 1u, select(0u, 1u, TEXT && token == params.image_start), state.w);
   current[row] = token;
   positions[row] = position;
   if (GUIDED) {

@@ -10,9 +10,9 @@ import {
   decoderParameters,
   decoderStep,
   embedding,
+  embedPacked,
   initialSpread,
   linear,
-  mergeRows,
   weightRows,
   type Backbone,
   type DecoderShape,
@@ -56,15 +56,8 @@ export function unifiedBackbone(name: string, sizes: UnifiedSizes): Backbone {
     ],
     embedText,
     embedImage,
-    hidden(tape, weights, tokens, prefill) {
-      const { count, textIds, textRows, imageCodes, imageRows } = tokens;
-      const text = embedText(tape, weights, textIds);
-      const x =
-        imageCodes === undefined || imageRows === undefined
-          ? text
-          : mergeRows(tape, text, textRows, embedImage(tape, weights, imageCodes), imageRows, count);
-      return decoderHidden(tape, weights, shape, x, tokens, prefill);
-    },
+    hidden: (tape, weights, tokens, prefill) =>
+      decoderHidden(tape, weights, shape, embedPacked(tape, { embedText, embedImage }, weights, tokens), tokens, prefill),
     step: (tape, weights, x, positions, cache) => decoderStep(tape, weights, shape, x, positions, cache),
     textLogits: (tape, weights, x) => linear(tape, x, weightRows(tape, weights.get(head), 0, textVocabulary)),
     imageLogits: (tape, weights, x) => linear(tape, x, weightRows(tape, weights.get(head), imageStart, imageVocabulary)),

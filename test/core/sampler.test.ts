@@ -5,8 +5,7 @@ import { Tape } from '../../core/autograd/tape.ts';
 import { openDevice, type Device } from '../../core/gpu/device.ts';
 import { createPackedInputs, packSequences, type Sequence } from '../../core/nn/packing.ts';
 import { createSampler, type SampledSequence, type SampleProgress, type SampleRequest, type SamplerOptions } from '../../core/nn/sampler.ts';
-import { TokenPrograms } from '../../core/nn/token-program.ts';
-import { policyObjective } from '../../core/ops/policy-objective.ts';
+import { TokenPrograms, eachKind } from '../../core/nn/token-program.ts';
 import { gatherRows } from '../../core/ops/rows.ts';
 import { SmallBackbone } from './small-backbone.ts';
 
@@ -126,46 +125,24 @@ describe('cached decoding is the full forward', () => {
     }
   });
 
-  test('the ratio of the first policy update is 1 for every token that was drawn', async () => {
+  test('the scorer gives what the sampler noted: the ratio of the first policy update is 1 for every token that was drawn', async () => {
     const samples = await draw({ image: { ...plain, temperature: 0.7 } });
-    const clip = device.scalar('clip', 0.2);
-    const programs = new TokenPrograms({
-      name: 'first update',
-      workspace,
-      backbone,
-      parameters: weights,
-      temperature: { text: device.scalar('text temperature', 1), image: device.scalar('image temperature', 0.7) },
-      objective(tape, kind, scored) {
-        const column = (name: string) => device.tensor(`${kind} ${name}`, [scored.shape[0] ?? 0]);
-        const inputs = { oldLogProbability: column('old'), advantage: column('advantage'), weight: column('weight') };
-        const { dOut, stats } = policyObjective(tape, scored, inputs, { clipLow: clip, clipHigh: clip, entropyCoefficient: device.scalar('none', 0) });
-        return { dOut, inputs, outputs: { stats: tape.output(stats) } };
-      },
-    });
+    const temperature = { text: device.scalar('text temperature', 1), image: device.scalar('image temperature', 0.7) };
+    const programs = new TokenPrograms({ name: 'scorer', workspace, backbone, parameters: weights, temperature });
     const batch = packSequences(samples.map((sample) => ({ ...asSequence(sample), firstTarget: sample.promptIds.length })));
-    const { program, objective } = await programs.prepare(batch);
+    const { program, scored } = await programs.prepare(batch);
+    program.run();
     let compared = 0;
     for (const kind of ['text', 'image'] as const) {
-      const { inputs = {}, outputs = {} } = objective[kind] ?? {};
-      const { used, count, owner, position } = batch[kind];
-      const old = new Float32Array(count);
-      const weight = new Float32Array(count);
+      const { used, owner, position } = batch[kind];
+      const values = scored[kind] === undefined ? new Float32Array() : await device.readFloats(scored[kind]);
       for (let i = 0; i < used; i++) {
         const sample = samples[owner[i] ?? -1];
         const index = (position[i] ?? 0) - (sample?.promptIds.length ?? 0);
-        old[i] = sample?.logProbability[index] ?? NaN;
-        weight[i] = sample?.imageStartForced && index === sample.rationaleIds.length ? 0 : 1;
-      }
-      if (inputs['oldLogProbability'] === undefined || inputs['weight'] === undefined || outputs['stats'] === undefined) throw new Error(`no ${kind} objective`);
-      device.write(inputs['oldLogProbability'], old);
-      device.write(inputs['weight'], weight);
-      program.run();
-      const stats = await device.readFloats(outputs['stats']);
-      weight.forEach((share, i) => {
-        if (share === 0) return;
-        expect(Math.abs((stats[i * 4 + 2] ?? NaN) - 1)).toBeLessThan(1e-5);
+        if (sample?.imageStartForced && index === sample.rationaleIds.length) continue;
+        expect(Math.abs(Math.exp((values[i * 2] ?? NaN) - (sample?.logProbability[index] ?? NaN)) - 1)).toBeLessThan(1e-5);
         compared += 1;
-      });
+      }
     }
     expect(compared).toBe(samples.reduce((sum, { steps, imageStartForced }) => sum + steps - (imageStartForced ? 1 : 0), 0));
     await programs.close();

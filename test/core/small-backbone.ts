@@ -1,13 +1,13 @@
 /** A backbone of one attention layer, to test what drives backbones without depending on a plugin. */
 import type { Tape } from '../../core/autograd/tape.ts';
 import type { Backbone, KeyValueCache, PackedTokens, ParameterSpec, PrefillTarget, Weights } from '../../core/contracts/backbone.ts';
+import { embedPacked } from '../../core/nn/embed-packed.ts';
 import { add } from '../../core/ops/add.ts';
 import { attention } from '../../core/ops/attention.ts';
 import { appendToCache, cachedAttention, prefillCache } from '../../core/ops/cached-attention.ts';
 import { embedding } from '../../core/ops/embedding.ts';
 import { linear } from '../../core/ops/linear.ts';
 import { rotary } from '../../core/ops/rotary.ts';
-import { mergeRows } from '../../core/ops/rows.ts';
 import type { Tensor } from '../../core/tensor/tensor.ts';
 
 const heads = { heads: 4, keyValueHeads: 2, headDimension: 8 };
@@ -33,9 +33,8 @@ export class SmallBackbone implements Backbone {
   ];
 
   hidden(tape: Tape, weights: Weights, tokens: PackedTokens, prefill?: PrefillTarget): Tensor {
-    const text = this.embedText(tape, weights, tokens.textIds);
-    const { imageCodes, imageRows, textRows, positions, count } = tokens;
-    const x = imageCodes === undefined || imageRows === undefined ? text : mergeRows(tape, text, textRows, this.embedImage(tape, weights, imageCodes), imageRows, count);
+    const { positions } = tokens;
+    const x = embedPacked(tape, this, weights, tokens);
     const { q, k, v } = this.project(tape, weights, x, positions);
     if (prefill !== undefined) prefillCache(tape, k, v, prefill, 0);
     return this.finish(tape, weights, x, attention(tape, q, k, v, tokens, { ...heads, causal: true }));
@@ -43,11 +42,8 @@ export class SmallBackbone implements Backbone {
 
   step(tape: Tape, weights: Weights, x: Tensor, positions: Tensor, cache: KeyValueCache): Tensor {
     const { q, k, v } = this.project(tape, weights, x, positions);
-    const [keys] = cache.keys;
-    const [values] = cache.values;
-    if (keys === undefined || values === undefined) throw new RangeError('no cache');
-    appendToCache(tape, k, v, positions, keys, values);
-    return this.finish(tape, weights, x, cachedAttention(tape, q, keys, values, positions, { ...heads, capacity: cache.capacity }));
+    appendToCache(tape, k, v, positions, cache, 0);
+    return this.finish(tape, weights, x, cachedAttention(tape, q, positions, cache, 0, heads));
   }
 
   embedText(tape: Tape, weights: Weights, ids: Tensor): Tensor {

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Workspace } from '../../core/autograd/program.ts';
 import { Tape } from '../../core/autograd/tape.ts';
+import type { KeyValueCache } from '../../core/contracts/backbone.ts';
 import { openDevice, type Device } from '../../core/gpu/device.ts';
 import { appendToCache, cachedAttention, prefillCache } from '../../core/ops/cached-attention.ts';
 import { philox } from '../../core/rl/philox.ts';
@@ -29,6 +30,12 @@ function words(data: readonly number[]): Tensor {
   const tensor = device.tensor('words', [data.length], 'u32', Uint32Array.from(data));
   made.push(tensor);
   return tensor;
+}
+
+/** Slot r is row r unless told. */
+function cacheOf(keys: Tensor, values: Tensor, slots?: readonly number[]): KeyValueCache {
+  const [rows = 0, capacity = 0] = keys.shape;
+  return { rows, capacity, slots: words(slots ?? Array.from({ length: rows }, (_, row) => row)), keys: [keys], values: [values] };
 }
 
 interface Sizes {
@@ -79,9 +86,8 @@ describe.each([true, false])('attention over a cache, one thread per head: %s', 
     const positions = Array.from({ length: rows }, (_, row) => (row * 37) % capacity);
     const tape = new Tape(workspace);
     const cacheShape = [rows, capacity, keyValueHeads * headDimension];
-    const out = tape.output(
-      cachedAttention(tape, floats([rows, heads * headDimension], q), floats(cacheShape, keys), floats(cacheShape, values), words(positions), { ...sizes, isSerial }),
-    );
+    const cache = cacheOf(floats(cacheShape, keys), floats(cacheShape, values));
+    const out = tape.output(cachedAttention(tape, floats([rows, heads * headDimension], q), words(positions), cache, 0, { ...sizes, isSerial }));
     (await tape.finish('attend')).run();
     const expected = oracle(q, keys, values, positions, sizes);
     const got = await device.readFloats(out);
@@ -94,7 +100,7 @@ describe.each([true, false])('attention over a cache, one thread per head: %s', 
     const keys = floats([1, 3, 4], Float32Array.of(1e4, 0, 0, 0, -1e4, 0, 0, 0, 1e4, 0, 0, 0));
     const values = floats([1, 3, 4], Float32Array.of(1, 1, 1, 1, 9, 9, 9, 9, 3, 3, 3, 3));
     const q = floats([1, 4], Float32Array.of(1e4, 0, 0, 0));
-    const out = tape.output(cachedAttention(tape, q, keys, values, words([2]), { heads: 1, keyValueHeads: 1, headDimension: 4, capacity: 3, isSerial }));
+    const out = tape.output(cachedAttention(tape, q, words([2]), cacheOf(keys, values), 0, { heads: 1, keyValueHeads: 1, headDimension: 4, isSerial }));
     (await tape.finish('attend')).run();
     expect([...(await device.readFloats(out))]).toEqual([2, 2, 2, 2]);
   });
@@ -107,7 +113,7 @@ test('a step writes its keys and values at the place of each row and nowhere els
   const before = await device.readFloats(keys);
   const k = random(24, 6);
   const v = random(24, 7);
-  appendToCache(tape, floats([3, 8], k), floats([3, 8], v), words([2, 0, 4]), keys, values);
+  appendToCache(tape, floats([3, 8], k), floats([3, 8], v), words([2, 0, 4]), cacheOf(keys, values), 0);
   (await tape.finish('append')).run();
   const expected = before.slice();
   expected.set(k.subarray(0, 8), 2 * 8);
@@ -124,7 +130,7 @@ test('a prefill spreads packed prompts over rows; rows of length 0 stay as they 
   const keys = floats([4, 5, 4], random(80, 10));
   const values = floats([4, 5, 4], random(80, 11));
   const [keysBefore, valuesBefore] = [await device.readFloats(keys), await device.readFloats(values)];
-  const cache = { rows: 4, capacity: 5, keys: [keys], values: [values] };
+  const cache = cacheOf(keys, values);
   prefillCache(tape, floats([6, 4], k), floats([6, 4], v), { cache, source: words([0, 2, 2, 0]), length: words([2, 4, 3, 0]) }, 0);
   (await tape.finish('prefill')).run();
   const spread = (packed: Float32Array, before: Float32Array): Float32Array => {
@@ -141,11 +147,14 @@ test('a prefill spreads packed prompts over rows; rows of length 0 stay as they 
 test('sizes that do not fit are refused', () => {
   const tape = new Tape(workspace);
   const q = tape.empty('q', [2, 12]);
-  const cache = tape.empty('cache', [2, 5, 12]);
+  const keys = tape.empty('cache', [2, 5, 12]);
   const positions = tape.empty('positions', [2], 'u32');
-  const options = { heads: 3, keyValueHeads: 3, headDimension: 4, capacity: 5 };
-  expect(() => cachedAttention(tape, q, cache, cache, positions, options)).not.toThrow();
-  expect(() => cachedAttention(tape, q, cache, cache, positions, { ...options, heads: 4 })).toThrow(RangeError);
-  expect(() => cachedAttention(tape, q, cache, cache, positions, { ...options, capacity: 6 })).toThrow(RangeError);
-  expect(() => cachedAttention(tape, q, cache, cache, positions, { heads: 2, keyValueHeads: 2, headDimension: 6, capacity: 5 })).toThrow(RangeError);
+  const cache = cacheOf(keys, keys);
+  const options = { heads: 3, keyValueHeads: 3, headDimension: 4 };
+  expect(() => cachedAttention(tape, q, positions, cache, 0, options)).not.toThrow();
+  expect(() => cachedAttention(tape, q, positions, cache, 0, { ...options, heads: 4 })).toThrow(RangeError);
+  expect(() => cachedAttention(tape, q, positions, cache, 1, options)).toThrow(/no layer 1/);
+  expect(() => cachedAttention(tape, q, positions, { ...cache, capacity: 6 }, 0, options)).toThrow(RangeError);
+  expect(() => cachedAttention(tape, q, positions, { ...cache, slots: words([0]) }, 0, options)).toThrow(/slots for 1/);
+  expect(() => cachedAttention(tape, q, positions, cache, 0, { heads: 2, keyValueHeads: 2, headDimension: 6 })).toThrow(RangeError);
 });

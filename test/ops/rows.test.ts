@@ -71,7 +71,7 @@ describe('mergeRows', () => {
         b: { shape: [second, 8], data: randomFloats(second * 8, 2) },
         bRows: { shape: [second], data: order.slice(first) },
       },
-      op: (tape, { a, aRows, b, bRows }) => mergeRows(tape, a, aRows, b, bRows, count),
+      op: (tape, { a, aRows, b, bRows }) => mergeRows(tape, [{ x: a, rows: aRows }, { x: b, rows: bRows }], count),
       oracle: ({ a, aRows, b, bRows }) => {
         const out = new Float64Array(count * 8);
         aRows.forEach((row, i) => out.set(a.subarray(i * 8, i * 8 + 8), row * 8));
@@ -85,7 +85,7 @@ describe('mergeRows', () => {
     const tape = new Tape(new Workspace(device));
     const a = tape.empty('a', [2, 4]);
     const rows = tape.empty('rows', [2], 'u32');
-    expect(() => mergeRows(tape, a, rows, a, rows, 5)).toThrow(/4 rows are given for 5/);
+    expect(() => mergeRows(tape, [{ x: a, rows }, { x: a, rows }], 5)).toThrow(/4 rows are given for 5/);
   });
 });
 

@@ -49,6 +49,7 @@ async function draw(given: Case): Promise<{ drawn: Drawn[]; state: number[][]; c
   const state = {
     rows: device.tensor('rows', [rows, 4], 'u32', Uint32Array.from(Array.from({ length: rows }, (_, row) => [keys[row] ?? 0, position, done.includes(row) ? 1 : 0, budget]).flat())),
     trace: device.tensor('trace', [rows, capacity, 4], 'u32'),
+    slots: device.tensor('slots', [rows], 'u32', Uint32Array.from({ length: rows }, (_, row) => row)),
     current: device.tensor('current', [logits.length], 'u32', new Uint32Array(logits.length).fill(77)),
     positions: device.tensor('positions', [logits.length], 'u32', new Uint32Array(logits.length).fill(position - 1)),
   };

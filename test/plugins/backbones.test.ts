@@ -13,7 +13,7 @@ import { janusBackbone } from '../../plugins/janus/backbone.ts';
 import janus from '../../plugins/janus/index.ts';
 import { unifiedBackbone } from '../../plugins/unified/backbone.ts';
 import unified from '../../plugins/unified/index.ts';
-import { packTokens, rowOf, type Token } from '../golden/support.ts';
+import { packTokens, rowOf, type Token } from '../support/packed.ts';
 import { testDevice } from '../ops/device.ts';
 
 const device = await testDevice();
@@ -55,13 +55,13 @@ function embedTokens(tape: Tape, backbone: Backbone, weights: ParameterSet, toke
   if (rowsOf(false).length === 0) return backbone.embedImage(tape, weights, idsOf(true));
   const text = backbone.embedText(tape, weights, idsOf(false));
   const image = backbone.embedImage(tape, weights, idsOf(true));
-  return mergeRows(tape, text, words(rowsOf(false)), image, words(rowsOf(true)), tokens.length);
+  return mergeRows(tape, [{ x: text, rows: words(rowsOf(false)) }, { x: image, rows: words(rowsOf(true)) }], tokens.length);
 }
 
 function emptyCache(backbone: Backbone, rows: number, capacity: number): KeyValueCache {
   const layers = (name: string): Tensor[] =>
     Array.from({ length: backbone.layers }, () => device.tensor(name, [rows, capacity, backbone.keyValueHeads * backbone.headDimension]));
-  return { rows, capacity, keys: layers('keys'), values: layers('values') };
+  return { rows, capacity, slots: words(Array.from({ length: rows }, (_, row) => row)), keys: layers('keys'), values: layers('values') };
 }
 
 describe.each(backbones.map((backbone) => ({ name: backbone.name, backbone })))('$name', ({ backbone }) => {
