@@ -19,7 +19,7 @@ export type { Optimizer } from './contracts/optimizer.ts';
 export type { Plan, PlanContext, Recipe, RunContext } from './contracts/recipe.ts';
 export type { Reward, Sample, Score } from './contracts/reward.ts';
 export type { Component, Plugin, Scope, Slot, SlotDeclaration, Slots } from './contracts/slots.ts';
-export type { SpecialTokens, Tokenizer } from './contracts/tokenizer.ts';
+export type { SpecialTokens, Tokenizer, Turn } from './contracts/tokenizer.ts';
 export type { Log, Progress } from './log.ts';
 
 /** A component before it is given its slot. `create` sees the checked options with their declared types. */

@@ -5,6 +5,16 @@ export interface SpecialTokens {
   readonly pad: number;
   /** Begin of image: ends the rationale, starts the picture. */
   readonly imageStart: number;
+  /** Behind a picture that is looked at, and what stands for each of its vectors; models that cannot look have neither. */
+  readonly imageEnd?: number;
+  readonly imagePlaceholder?: number;
+}
+
+/** A question with the pictures it is about, and its answer unless it is yet to be given. */
+export interface Turn {
+  readonly question: string;
+  readonly pictures: number;
+  readonly answer?: string;
 }
 
 /** Text to ids and back, and the one place that knows how a prompt is laid out around them. */
@@ -23,6 +33,14 @@ export interface Tokenizer {
    * `rationale`: up to where the rationale starts. `direct`: no rationale, ends with `imageStart`.
    */
   prompt(text: string, mode: 'rationale' | 'direct'): number[];
-  /** The unconditional branch of guidance and of prompt dropout, `imageStart` included. */
-  unconditional(): number[];
+  /**
+   * What the unconditional branch of guidance, and prompt dropout, has in place of `ids`: everything in front of a picture (prompt,
+   * rationale if any, `imageStart`). Ends with `imageStart` and is no longer than `ids`.
+   */
+  unconditional(ids: readonly number[]): number[];
+  /**
+   * The ids of a conversation about pictures, up to where the next answer starts. Every picture is `imageStart`, its
+   * vectors as that many `imagePlaceholder`, `imageEnd`. Absent where the layout has no conversations.
+   */
+  conversation?(turns: readonly Turn[], vectorsPerPicture: number): number[];
 }
