@@ -1,5 +1,6 @@
 /** What a plugin that computes on the device imports beside `plugin.ts`: tensors, tape, parameters, ops. */
 export { ParameterSet, blockSize, type Arena, type LoadOptions, type LoadReport, type ParameterOptions, type StorageChoice, type WeightStorage } from './autograd/parameters.ts';
+export { AdaptedWeights, adapterNames, adapterSpecs, isAdapterName, type AdapterOptions, type AdapterUse } from './autograd/adapters.ts';
 export { Program, Workspace, grid, runAll, type Launch } from './autograd/program.ts';
 export { Tape } from './autograd/tape.ts';
 export type { Backbone, KeyValueCache, PackedTokens, ParameterSpec, PrefillTarget, Weights } from './contracts/backbone.ts';

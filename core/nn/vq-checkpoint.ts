@@ -4,6 +4,7 @@
  * and pictures have a fourth channel, whose weights are zero. A checkpoint of a training run holds the device's form under bare names.
  */
 import { ReasongenError } from '../errors.ts';
+import { nameTable, type NameRule } from '../tensor/name-rules.ts';
 import { sizeOf } from '../tensor/tensor.ts';
 import type { VqCodec, VqCodecConfig } from './vq-codec.ts';
 
@@ -14,6 +15,32 @@ interface Values {
 
 const prefix = 'model.vqmodel.';
 const originalPrefix = 'gen_vision_model.';
+
+/** Names of the original checkpoints and of the port. */
+export const vqNames: readonly NameRule[] = [
+  ...(['res.#', 'attn.#', 'downsample', 'upsample'] as const).flatMap((part) => {
+    const inside = part.replace('res', 'block');
+    return [
+      rule(`encoder.conv_blocks.#.${part}.*`, `encoder.down.#.${inside}.*`),
+      rule(`decoder.conv_blocks.#.${part}.*`, `decoder.up.#.${inside}.*`),
+    ];
+  }),
+  ...['encoder', 'decoder'].flatMap((net) => [
+    ...['block_1', 'attn_1', 'block_2'].map((part, index) => rule(`${net}.mid.${index}.*`, `${net}.mid.${part}.*`)),
+    ...['conv_in', 'norm_out', 'conv_out'].map((part) => rule(`${net}.${part}.*`, `${net}.${part}.*`)),
+  ]),
+  rule('quantize.embedding.*', 'quantize.embedding.*'),
+  rule('quant_conv.*', 'quant_conv.*'),
+  rule('post_quant_conv.*', 'post_quant_conv.*'),
+  // Counts of a training; the port drops it.
+  { original: `${originalPrefix}quantize.codebook_used`, port: [] },
+];
+
+function rule(original: string, port: string): NameRule {
+  return { original: `${originalPrefix}${original}`, port: `${prefix}${port}` };
+}
+
+const table = nameTable(vqNames);
 
 /** What `ParameterSet.load` takes, from the tensors of a file; tensors of other models in the same file are left alone. */
 export function fromVqCheckpoint(codec: VqCodec, tensors: ReadonlyMap<string, { readonly shape: readonly number[]; readonly data: unknown }>): Map<string, Values> {
@@ -73,17 +100,10 @@ export function vqConfigOf(published: Readonly<Record<string, unknown>>): VqCode
   };
 }
 
+/** The name without the prefix of a layout; undefined for tensors of other parts. */
 function nameInside(name: string): string | undefined {
-  if (name.startsWith(prefix)) return name.slice(prefix.length);
-  if (!name.startsWith(originalPrefix) || name.endsWith('codebook_used')) return undefined;
-  return name
-    .slice(originalPrefix.length)
-    .replace(/^encoder\.conv_blocks\./, 'encoder.down.')
-    .replace(/^decoder\.conv_blocks\./, 'decoder.up.')
-    .replace(/\.res\./, '.block.')
-    .replace(/\.mid\.0\./, '.mid.block_1.')
-    .replace(/\.mid\.1\./, '.mid.attn_1.')
-    .replace(/\.mid\.2\./, '.mid.block_2.');
+  const port = table.toPort(name)?.names[0] ?? name;
+  return port.startsWith(prefix) ? port.slice(prefix.length) : undefined;
 }
 
 /** [O, C, y, x] → [O, y, x, C]. */
