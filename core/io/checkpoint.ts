@@ -1,30 +1,44 @@
 /**
- * Checkpoints: `<run>/checkpoints/step-000050/` holds weights.safetensors, optimizer.safetensors, state.json and a
- * manifest.json with size and sha256 of each. A checkpoint is written under a temporary name, flushed, and renamed, so
+ * Checkpoints: `<run>/checkpoints/step-000050/` holds weights.safetensors (or adapter_model.safetensors, where only adapters are
+ * trained), optimizer.safetensors, state.json and a manifest.json with size and sha256 of each. A checkpoint is written under a temporary name, flushed, and renamed, so
  * at every moment each visible checkpoint is whole and the newest good one survives whatever happens.
  */
 import { readdir, readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import type { WeightSource } from '../contracts/weight-source.ts';
 import { exitCodes, ReasongenError } from '../errors.ts';
 import { readBest, readEntries, tidy, type CheckpointEntry } from './checkpoint-folder.ts';
 import { disk, diskError, fingerprint, hasCode, replaceFile, syncDirectory, writeDurably, type FileFingerprint, type Files } from './disk.ts';
+import { streamSafetensors } from './safetensors-stream.ts';
 import { encodeSafetensors, readSafetensors, readSafetensorsFile, type Metadata, type StoredTensor, type TensorToStore } from './safetensors.ts';
 
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
 
 export interface CheckpointContent {
-  readonly weights: ReadonlyMap<string, TensorToStore>;
+  readonly weights?: ReadonlyMap<string, TensorToStore>;
   /** Optimizer moments and whatever else has the shape of the weights, by names of the caller's choice. */
   readonly optimizer?: ReadonlyMap<string, TensorToStore>;
+  /** Instead or further: what is read piece by piece while it is written, by file name without `.safetensors`. */
+  readonly sources?: ReadonlyMap<string, WeightSource>;
+  /** Small files beside them, by name. */
+  readonly texts?: ReadonlyMap<string, string>;
   /** Step, seeds, controllers, data position, metrics offset: everything else a resume needs. */
   readonly state: { readonly [key: string]: Json };
-  /** Stored in the header of weights.safetensors. */
+  /** Stored in the header of the weights. */
   readonly metadata?: Metadata;
 }
 
-export interface SaveOptions {
-  /** How many of the newest to keep, at least 1; 3 unless told. The best one is kept besides. */
+/** Which checkpoints stay. The best one is kept besides. */
+export interface KeepOptions {
+  /** How many of the newest, at least 1; 3 unless told. */
   readonly keep?: number;
+  /** Steps that are multiples of this stay for good. */
+  readonly keepEvery?: number | undefined;
+}
+
+export interface SaveOptions extends KeepOptions {
+  /** Whether older checkpoints are removed at once, as by `pruneCheckpoints`; true unless told. */
+  readonly prune?: boolean;
   /** The higher the better; a checkpoint that beats all before it becomes the best. */
   readonly score?: number;
   readonly files?: Files;
@@ -40,13 +54,17 @@ export interface Manifest {
 export interface Checkpoint {
   readonly path: string;
   readonly step: number;
+  /** Empty when only adapters were saved. */
   readonly weights: Map<string, StoredTensor>;
   /** Empty when none was saved. */
   readonly optimizer: Map<string, StoredTensor>;
   readonly state: { readonly [key: string]: Json };
-  /** sha256 of weights.safetensors. */
+  /** sha256 of the file of weights or adapters. */
   readonly hash: string;
 }
+
+/** What makes a checkpoint one: all weights, or the adapters that belong to frozen ones (named as PEFT names its file). */
+const weightFiles = ['weights', 'adapter_model'];
 
 export interface Skipped {
   readonly path: string;
@@ -60,7 +78,7 @@ export async function saveCheckpoint(
   content: CheckpointContent,
   options: SaveOptions = {},
 ): Promise<string> {
-  const { keep = 3, score, files = disk } = options;
+  const { prune = true, score, files = disk } = options;
   const state = stateText(content.state);
   const folder = join(runDirectory, 'checkpoints');
   const name = checkpointName(step);
@@ -83,11 +101,19 @@ export async function saveCheckpoint(
     if (score !== undefined && score > ((await readBest(folder))?.score ?? Number.NEGATIVE_INFINITY)) {
       await replaceFile(join(folder, 'best.json'), `${JSON.stringify({ checkpoint: name, score })}\n`, files);
     }
-    await prune(folder, Math.max(1, keep), files);
+    if (prune) await removeOld(folder, options, files);
   } catch (cause) {
     throw diskError(cause, `removing checkpoints older than ${name}, which itself is safe`, folder);
   }
   return path;
+}
+
+/** Removes the checkpoints that need not stay. */
+export async function pruneCheckpoints(runDirectory: string, options: KeepOptions, files = disk): Promise<void> {
+  const folder = join(runDirectory, 'checkpoints');
+  await removeOld(folder, options, files).catch((cause: unknown) => {
+    throw diskError(cause, 'removing old checkpoints', folder);
+  });
 }
 
 /** Whole checkpoints of a run by their names, oldest first. Their content is not looked at. */
@@ -117,16 +143,29 @@ export async function verifyCheckpoint(path: string): Promise<Manifest> {
   return manifest;
 }
 
-/** Reads a checkpoint after verifying it. */
+/** State and manifest of a checkpoint after verifying it; its tensors are left to be read piece by piece. */
+export async function openCheckpoint(path: string): Promise<Omit<Checkpoint, 'weights' | 'optimizer'> & { readonly files: readonly string[] }> {
+  const { step, files } = await verifyCheckpoint(path);
+  return { path, step, state: await readState(path), hash: hashOf(files), files: Object.keys(files) };
+}
+
+/** Reads a checkpoint after verifying it, its weights and optimizer whole. */
 export async function loadCheckpoint(path: string): Promise<Checkpoint> {
   const { step, files } = await verifyCheckpoint(path);
-  const weights = await readSafetensors(join(path, 'weights.safetensors'));
+  const weights = 'weights.safetensors' in files ? await readSafetensors(join(path, 'weights.safetensors')) : new Map<string, StoredTensor>();
   const optimizer =
     'optimizer.safetensors' in files
       ? await readSafetensors(join(path, 'optimizer.safetensors'))
       : new Map<string, StoredTensor>();
-  const state = JSON.parse(await readFile(join(path, 'state.json'), 'utf8')) as Checkpoint['state'];
-  return { path, step, weights, optimizer, state, hash: files['weights.safetensors']?.sha256 ?? '' };
+  return { path, step, weights, optimizer, state: await readState(path), hash: hashOf(files) };
+}
+
+async function readState(path: string): Promise<Checkpoint['state']> {
+  return JSON.parse(await readFile(join(path, 'state.json'), 'utf8')) as Checkpoint['state'];
+}
+
+function hashOf(files: Manifest['files']): string {
+  return weightFiles.map((stem) => files[`${stem}.safetensors`]?.sha256).find((hash) => hash !== undefined) ?? '';
 }
 
 /** The newest checkpoint that verifies, and the damaged ones passed over on the way to it. */
@@ -182,13 +221,17 @@ export function checkpointName(step: number): string {
 
 async function writeContent(path: string, step: number, content: CheckpointContent, state: string, files: Files): Promise<void> {
   const written: Record<string, FileFingerprint> = {};
-  const write = async (name: string, chunks: readonly Uint8Array[]): Promise<void> => {
+  const write = async (name: string, chunks: Iterable<Uint8Array> | AsyncIterable<Uint8Array>): Promise<void> => {
     written[name] = await writeDurably(join(path, name), chunks, files);
   };
-  await write('weights.safetensors', encodeSafetensors(content.weights, content.metadata, 'weights.safetensors'));
-  if (content.optimizer !== undefined) {
-    await write('optimizer.safetensors', encodeSafetensors(content.optimizer, {}, 'optimizer.safetensors'));
+  for (const stem of ['weights', 'optimizer'] as const) {
+    const tensors = content[stem];
+    if (tensors !== undefined) await write(`${stem}.safetensors`, encodeSafetensors(tensors, stem === 'weights' ? content.metadata : {}, stem));
   }
+  for (const [stem, source] of content.sources ?? []) {
+    await write(`${stem}.safetensors`, streamSafetensors(source, weightFiles.includes(stem) ? content.metadata : {}));
+  }
+  for (const [name, text] of content.texts ?? []) await write(name, [new TextEncoder().encode(text)]);
   await write('state.json', [new TextEncoder().encode(state)]);
   const manifest: Manifest = { format: 'reasongen-checkpoint', version: 1, step, files: { ...written } };
   await writeDurably(join(path, 'manifest.json'), [new TextEncoder().encode(`${JSON.stringify(manifest, null, 2)}\n`)], files);
@@ -210,11 +253,11 @@ async function publish(folder: string, temporary: string, name: string, files: F
   await files.rm(replaced, { recursive: true, force: true });
 }
 
-async function prune(folder: string, keep: number, files: Files): Promise<void> {
+async function removeOld(folder: string, { keep = 3, keepEvery }: KeepOptions, files: Files): Promise<void> {
   const best = (await readBest(folder))?.checkpoint;
   const entries = await readEntries(folder);
-  for (const { name, path } of entries.slice(0, Math.max(0, entries.length - keep))) {
-    if (name === best) continue;
+  for (const { name, path, step } of entries.slice(0, Math.max(0, entries.length - Math.max(1, keep)))) {
+    if (name === best || (keepEvery !== undefined && step % keepEvery === 0)) continue;
     // Renamed first: an interrupted deletion must not look like a damaged checkpoint.
     const doomed = join(folder, `.tmp-delete-${name}`);
     await files.rename(path, doomed);
@@ -245,9 +288,8 @@ async function readManifest(path: string): Promise<Manifest> {
     throw damaged(path, 'manifest.json is not that of a checkpoint');
   }
   if (version !== 1) throw damaged(path, `manifest.json has version ${String(version)}; this program reads version 1`);
-  for (const required of ['weights.safetensors', 'state.json']) {
-    if (!Object.hasOwn(files, required)) throw damaged(path, `manifest.json does not list ${required}`);
-  }
+  if (!weightFiles.some((stem) => Object.hasOwn(files, `${stem}.safetensors`))) throw damaged(path, 'manifest.json does not list weights.safetensors');
+  if (!Object.hasOwn(files, 'state.json')) throw damaged(path, 'manifest.json does not list state.json');
   return manifest as Manifest;
 }
 

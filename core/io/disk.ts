@@ -18,12 +18,12 @@ export interface FileFingerprint {
 }
 
 /** Writes a new file, chunk by chunk, and waits until the disk has it. Replaces nothing: the name must be free. */
-export async function writeDurably(path: string, chunks: Iterable<Uint8Array>, files = disk): Promise<FileFingerprint> {
+export async function writeDurably(path: string, chunks: Iterable<Uint8Array> | AsyncIterable<Uint8Array>, files = disk): Promise<FileFingerprint> {
   const hash = createHash('sha256');
   let bytes = 0;
   const file = await files.open(path, 'wx');
   try {
-    for (const chunk of chunks) {
+    for await (const chunk of chunks) {
       hash.update(chunk);
       for (let done = 0; done < chunk.byteLength; ) {
         const { bytesWritten } = await file.write(chunk, done, Math.min(chunk.byteLength - done, 2 ** 30));

@@ -15,6 +15,7 @@ const guardSchema = z.strictObject({
   nonFinite: level.describe('an update whose gradient is not finite; it is skipped whatever is said here'),
   zeroGradient: level.describe('an update whose every gradient is exactly zero'),
   unmoved: level.describe('an update that changed no weight'),
+  diverged: level.describe('one update that made the trained weights more than ten times as large'),
   constantReward: level.describe('every drawing of `guardWindow` steps got the same reward'),
   allFiltered: level.describe('no group of `guardWindow` steps had variance in its rewards'),
   unparsed: level.describe('a judge gave no usable answer for more than `unparsedShare` of the drawings of a step'),

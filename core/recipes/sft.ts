@@ -11,15 +11,15 @@
 import type { Plan, PlanContext, Recipe, RunContext } from '../contracts/recipe.ts';
 import type { Example } from '../contracts/dataset.ts';
 import { packSequences, type PackedBatch, type Sequence } from '../nn/packing.ts';
-import { TokenPrograms, type Objective, type TokenKind, type TokenProgram } from '../nn/token-program.ts';
-import { defineRecipe, inputFile, z } from '../plugin.ts';
+import { TokenPrograms, eachKind, type Objective, type TokenKind, type TokenProgram } from '../nn/token-program.ts';
+import { defineRecipe, z } from '../plugin.ts';
 import { ExampleStream } from './examples.ts';
+import { guardOptions } from './guards.ts';
 import { memoryPlan } from './memory.ts';
-import { scheduleOptions } from './schedule.ts';
 import { Training } from './training.ts';
+import { trainingOptions } from './training-options.ts';
 
 const options = z.strictObject({
-  weights: inputFile().optional().describe('checkpoint or safetensors file to start from; fresh weights otherwise'),
   steps: z.number().int().positive().describe('optimizer updates'),
   batch: z.number().int().positive().default(32).describe('sequences per update'),
   microBatch: z.number().int().positive().optional().describe('sequences per forward and backward pass; the batch by default'),
@@ -28,9 +28,8 @@ const options = z.strictObject({
   promptDropout: z.number().min(0).max(1).default(0.1).describe('share of sequences trained as the unconditional branch'),
   textWeight: z.number().nonnegative().default(2).describe('loss weight of text targets, the image start and the end among them'),
   imageWeight: z.number().nonnegative().default(1).describe('loss weight of image codes'),
-  saveEvery: z.number().int().positive().default(200).describe('steps between checkpoints; the last step always saves'),
-  keep: z.number().int().positive().default(2).describe('checkpoints kept'),
-  ...scheduleOptions,
+  guards: guardOptions,
+  ...trainingOptions,
 });
 
 type SftOptions = z.output<typeof options>;
@@ -83,13 +82,13 @@ async function runSft(context: RunContext, choice: SftOptions): Promise<void> {
     const totals = await accumulate(context, programs, sequences, choice);
     training.applyUpdate(step);
     const [norm = 0, wasApplied = 0] = await device.readFloats(training.report);
-    training.checkUpdate(step, norm, wasApplied);
+    await training.checkUpdate(step, norm, wasApplied);
     const seconds = (performance.now() - started) / 1000;
     const metrics = { ...totals.metrics, gradientNorm: norm, learningRate: training.learningRate(step), tokensPerSecond: totals.tokens / seconds, seconds };
     directory.metrics.append({ step, ...metrics });
     await hooks.step({ step, metrics });
     progress.advance(1, `loss ${totals.metrics.loss.toFixed(3)}`);
-    if (step % choice.saveEvery === 0 || step === choice.steps || stop.requested) await training.save({ step });
+    if (step % choice.saveEvery === 0 || step === choice.steps || stop.requested) await training.save({ step }, metrics);
     if (stop.requested) break;
   }
   progress.end();
@@ -140,10 +139,10 @@ async function accumulate(context: RunContext, programs: TokenPrograms, sequence
 
 /** The loss is linear in the log-probabilities, so its derivative is known before the pass: the host fills it in. */
 function seededObjective(): Objective {
-  return (tape, kind, scored) => {
+  return eachKind((tape, kind, scored) => {
     const dOut = tape.device.tensor(`sft ${kind} seeds`, scored.shape);
     return { dOut, inputs: { dOut }, outputs: {} };
-  };
+  });
 }
 
 function fillSeeds(context: RunContext, program: TokenProgram, kind: TokenKind, used: number, weight: number): void {

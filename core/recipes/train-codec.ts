@@ -120,7 +120,7 @@ async function runTrainCodec(context: RunContext, choice: TrainCodecOptions): Pr
     // The next pictures are drawn while the device works.
     pictures = picturesOf(step + 1);
     const result = await readPass(context, training, pass);
-    training.checkUpdate(step, result.norm, result.wasApplied);
+    await training.checkUpdate(step, result.norm, result.wasApplied);
     const restarted = keeper.after(step, result.codes, result.latent, result.quantisation);
     const metrics = {
       ...summarise(result, choice, codec),

@@ -1,26 +1,27 @@
 /**
- * What every training recipe shares: trained weights with their optimizer, one recorded update, and checkpoints that hold
- * all of it, so that a resumed run goes on bit for bit.
+ * What every training recipe shares: trained weights with their optimizer and average, one recorded update that is looked at
+ * before it counts, and checkpoints that hold all of it, so that a resumed run goes on bit for bit.
  */
-import type { ParameterSpec } from '../contracts/backbone.ts';
+import type { ParameterSpec, Weights } from '../contracts/backbone.ts';
 import type { OpenOptimizer } from '../contracts/optimizer.ts';
 import type { RunContext } from '../contracts/recipe.ts';
 import { ParameterSet } from '../autograd/parameters.ts';
 import { Workspace, type Program } from '../autograd/program.ts';
 import { Tape } from '../autograd/tape.ts';
-import { ReasongenError, exitCodes } from '../errors.ts';
-import { loadCheckpoint, newestGood, saveCheckpoint, type Json } from '../io/checkpoint.ts';
-import type { TensorToStore } from '../io/safetensors.ts';
-import { rateFactor, type Schedule } from './schedule.ts';
-import { floats, openWeights, trainedWith } from './weights.ts';
+import { saveCheckpoint, pruneCheckpoints, type Json } from '../io/checkpoint.ts';
+import { deviceSource } from '../io/safetensors-stream.ts';
+import type { Tensor } from '../tensor/tensor.ts';
+import { WeightAverage } from './average.ts';
+import { Guards, type GuardLevels } from './guards.ts';
+import { chooseTrained } from './patterns.ts';
+import { rateFactor } from './schedule.ts';
+import type { TrainingChoice } from './training-options.ts';
+import { CheckpointReader, provenance, refuseNoSteps, scoreOf, warnOtherProgram } from './training-state.ts';
+import { UpdateWatch } from './update-watch.ts';
+import { openWeights, trainedWith } from './weights.ts';
 
-export interface TrainingOptions extends Schedule {
-  readonly steps: number;
-  /** Where to start from; fresh weights from the run's seed when absent. */
-  readonly weights?: string | undefined;
-  /** Checkpoints kept beside the newest. */
-  readonly keep: number;
-}
+export type TrainingOptions = Pick<TrainingChoice, 'schedule' | 'warmup' | 'minimumRate' | 'constantShare' | 'keep' | 'weights'> &
+  Partial<TrainingChoice> & { readonly steps: number; readonly guards?: Partial<GuardLevels> };
 
 /** JSON that a recipe keeps beside the weights; `step` counts finished steps. */
 export interface TrainingState {
@@ -28,37 +29,80 @@ export interface TrainingState {
   readonly [name: string]: Json;
 }
 
+/** Weights a tape can ask gradients for. */
+export interface TrainedWeights extends Weights {
+  watch(tape: Tape): void;
+}
+
+/** An update that multiplies the weights by more has thrown the model away, whatever the gradient says. */
+const largestGrowth = 10;
+
 export class Training {
+  /** Everything the backbone reads, adapters attached: what is trained and scored. */
+  readonly weights: TrainedWeights;
+  /** The same without adapters. */
   readonly parameters: ParameterSet;
   readonly workspace: Workspace;
   private readonly context: RunContext;
   private readonly options: TrainingOptions;
+  private readonly guards: Guards;
   private readonly optimizer: OpenOptimizer;
+  private readonly average: WeightAverage | undefined;
+  private readonly watch: UpdateWatch;
   private readonly update: Program;
+  /** Further device tensors of checkpoints, by file. */
+  private readonly attached = new Map<string, ReadonlyMap<string, Tensor>>();
+  private restored: CheckpointReader | undefined;
   /** Finished optimizer updates: the bias correction counts them. */
   private updates = 0;
+  /** Whether a step has succeeded since the last save. */
+  private isProven = true;
+  /** Whether a checkpoint had the number of `keepBest`. */
+  private isScored = false;
+  /** Norms of the last update that was looked at, by part of the model. */
+  gradientNorms: ReadonlyMap<string, number> = new Map();
 
-  private constructor(context: RunContext, options: TrainingOptions, workspace: Workspace, parameters: ParameterSet, optimizer: OpenOptimizer, update: Program) {
+  private constructor(context: RunContext, options: TrainingOptions, parts: Parts, update: Program) {
     this.context = context;
     this.options = options;
-    this.workspace = workspace;
-    this.parameters = parameters;
-    this.optimizer = optimizer;
+    this.guards = new Guards(context.log, options.guards ?? {});
+    this.workspace = parts.workspace;
+    this.parameters = parts.parameters;
+    this.weights = parts.parameters;
+    this.optimizer = parts.optimizer;
+    this.average = parts.average;
+    this.watch = parts.watch;
     this.update = update;
   }
 
   /** Builds weights and optimizer, and restores the newest good checkpoint when the run is resumed. */
   static async open(context: RunContext, specs: readonly ParameterSpec[], options: TrainingOptions): Promise<{ training: Training; state: TrainingState | undefined }> {
+    const training = await Training.build(context, specs, options);
+    if (context.resume) return { training, state: await training.restore() };
+    if (options.weights !== undefined) await openWeights(context, training.parameters, options.weights);
+    await training.average?.begin();
+    return { training, state: undefined };
+  }
+
+  /** Everything on the device, weights fresh. Reads no file: a plan may call it. */
+  static async build(context: RunContext, specs: readonly ParameterSpec[], options: TrainingOptions): Promise<Training> {
+    const isTrained = chooseTrained(specs.map(({ name }) => name), options.train ?? ['*'], options.freeze ?? []);
     const workspace = new Workspace(context.device);
-    const parameters = new ParameterSet(context.device, specs, { seed: context.seed, trainable: () => true });
-    if (options.weights !== undefined && !context.resume) {
-      await openWeights(context, parameters, options.weights);
-    }
+    const parameters = new ParameterSet(context.device, specs, { seed: context.seed, trainable: isTrained, storage: options.storage ?? 'f32' });
     const optimizer = context.optimizer.open(parameters);
+    const average = options.ema === undefined ? undefined : new WeightAverage(parameters, options.ema);
+    const watch = new UpdateWatch(parameters);
     const tape = new Tape(workspace);
+    watch.record(tape, 'before');
     optimizer.record(tape);
-    const training = new Training(context, options, workspace, parameters, optimizer, await tape.finish('optimizer update'));
-    return { training, state: context.resume ? await training.restore() : undefined };
+    watch.record(tape, 'after');
+    average?.record(tape);
+    return new Training(context, options, { workspace, parameters, optimizer, average, watch }, await tape.finish('optimizer update'));
+  }
+
+  /** What evaluations draw from: the average, where there is one and the preset does not say otherwise. */
+  get evaluated(): Weights {
+    return this.options.ema?.evaluate === false ? this.weights : (this.average ?? this.weights);
   }
 
   /** Learning rate of a step (from 1), for the metrics and the update. */
@@ -70,6 +114,7 @@ export class Training {
   applyUpdate(step: number): void {
     this.updates += 1;
     this.optimizer.prepare(this.updates, this.learningRate(step));
+    this.average?.prepare(this.updates);
     this.update.run();
   }
 
@@ -78,68 +123,112 @@ export class Training {
     return this.optimizer.report;
   }
 
-  /** Stops the run when an update could not have taught anything, naming the cause. */
-  checkUpdate(step: number, norm: number, wasApplied: number): void {
+  /** Stops the run when an update could not have taught anything or has destroyed the weights, naming the cause; before it is saved. `findOrigin` tells which kernel made the first number that is none. */
+  async checkUpdate(step: number, norm: number, wasApplied: number, findOrigin?: () => Promise<string | undefined>): Promise<void> {
     if (wasApplied === 0) {
-      throw new ReasongenError({
+      const origin = await findOrigin?.();
+      this.guards.trip('nonFinite', {
         code: 'NOT_FINITE',
-        message: `step ${step}: the gradient norm is not finite; the update was skipped and the weights are unchanged`,
+        message: `step ${step}: the gradient norm is not finite; the update was skipped and the weights are unchanged${origin === undefined ? '' : ` (the first such number: ${origin})`}`,
         cure: 'lower optimizer.learningRate, raise recipe.warmup, and resume from the last checkpoint',
-        exitCode: exitCodes.guard,
       });
+      return;
     }
     if (norm === 0) {
-      throw new ReasongenError({
+      this.guards.trip('zeroGradient', {
         code: 'ZERO_GRADIENT',
         message: `step ${step}: every gradient is exactly zero, so this run would learn nothing`,
         cure: 'check that something is trained and that the loss weights are not all zero',
-        exitCode: exitCodes.guard,
       });
     }
+    const { gradientNorms, unmoved, unmovedShare, growth } = await this.watch.read();
+    this.gradientNorms = gradientNorms;
+    if (!(growth <= largestGrowth)) {
+      this.guards.trip('diverged', {
+        code: 'DIVERGED',
+        message: `step ${step}: one update made the trained weights ${growth.toPrecision(3)} times as large; nothing of it is saved`,
+        cure: 'lower optimizer.learningRate, raise recipe.warmup, and resume from the last checkpoint',
+      });
+    }
+    // A schedule may end at a rate of zero; a rate of zero at any other step is a mistake.
+    const isOver = this.learningRate(step) === 0 && step === this.options.steps && step > 1;
+    if (unmovedShare > 0.5 && !isOver) {
+      this.guards.trip('unmoved', {
+        code: 'NOT_MOVED',
+        message: `step ${step}: the gradient has norm ${norm.toPrecision(3)}, but at a learning rate of ${this.learningRate(step).toPrecision(3)} the update changed no bit of ${(100 * unmovedShare).toFixed(0)} % of the trained weights, ${unmoved[0]} among them`,
+        cure: 'raise optimizer.learningRate: its steps vanish in the rounding of f32; look at the schedule when the rate is 0',
+      });
+    }
+    await this.prune();
   }
 
-  /** Writes a checkpoint. `score`: the higher the better; the best one is kept besides the newest. */
-  async save(state: TrainingState, score?: number): Promise<void> {
+  /**
+   * Further tensors for checkpoints, as `NAME.safetensors`: a reference that changes, for instance. Resolves true when the run is
+   * resumed and they have been loaded.
+   */
+  async attach(name: string, tensors: ReadonlyMap<string, Tensor>): Promise<boolean> {
+    this.attached.set(name, tensors);
+    if (this.restored === undefined) return false;
+    await this.restored.load(name, tensors);
+    return true;
+  }
+
+  /** Writes a checkpoint. `metrics`: the step's numbers, among which `keepBest` finds its own. */
+  async save(state: TrainingState, metrics: Readonly<Record<string, number>> = {}): Promise<void> {
     const { context, options } = this;
-    const weights = new Map<string, TensorToStore>();
-    for (const [name, { shape, data }] of await this.parameters.read()) weights.set(name, { shape, dtype: 'F32', data });
-    const optimizer = new Map<string, TensorToStore>();
-    for (const [name, tensor] of this.optimizer.state) {
-      optimizer.set(name, { shape: tensor.shape, dtype: 'F32', data: await context.device.readFloats(tensor) });
-    }
-    const content = { weights, optimizer, metadata: trainedWith(context), state: { ...state, updates: this.updates, metrics: context.directory.metrics.position() } };
-    await saveCheckpoint(context.directory.path, state.step, content, { keep: options.keep, ...(score === undefined ? {} : { score }) });
+    const sources = new Map([['weights', this.parameters.asSource()]]);
+    for (const [stem, tensors] of [['optimizer', this.optimizer.state] as const, ...this.attached]) sources.set(stem, deviceSource(context.device, tensors, stem));
+    if (this.average !== undefined) sources.set('average', this.average.asSource());
+    const more = { updates: this.updates, metrics: context.directory.metrics.position(), ...provenance(context) };
+    const score = scoreOf(options.keepBest, metrics);
+    this.isScored ||= score !== undefined;
+    const content = { sources, metadata: trainedWith(context), state: { ...state, ...more } };
+    await saveCheckpoint(context.directory.path, state.step, content, { prune: false, ...(score === undefined ? {} : { score }) });
+    this.isProven = false;
   }
 
   async close(): Promise<void> {
+    const { keepBest } = this.options;
     await this.context.device.settle();
+    await this.prune();
+    if (keepBest !== undefined && !this.isScored) this.context.log.warn(`recipe.keepBest: no step that was saved had a number "${keepBest.metric}", so no best checkpoint is known`);
     this.update.dispose();
+    this.watch.close();
+    this.average?.close();
     this.workspace.close();
     this.parameters.close();
   }
 
+  /** Older checkpoints go when the weights of the newest have proven themselves in a further step, or the run has ended well. */
+  private async prune(): Promise<void> {
+    if (this.isProven) return;
+    const { keep, keepEvery } = this.options;
+    await pruneCheckpoints(this.context.directory.path, { keep, keepEvery });
+    this.isProven = true;
+  }
+
   private async restore(): Promise<TrainingState> {
-    const { context } = this;
-    const { path, skipped } = await newestGood(context.directory.path);
-    for (const { path: damaged, why } of skipped) context.log.warn(`checkpoint ${damaged} is passed over: ${why}`);
-    const checkpoint = await loadCheckpoint(path);
-    this.parameters.load(floats(checkpoint.weights, path), path);
-    const moments = floats(checkpoint.optimizer, path);
-    for (const [name, tensor] of this.optimizer.state) {
-      const saved = moments.get(name);
-      if (saved === undefined || saved.data.length !== tensor.shape[0]) {
-        throw new ReasongenError({
-          code: 'CHECKPOINT_OPTIMIZER',
-          message: `${path} has no state "${name}" that fits this optimizer`,
-          cure: 'resume with the preset the run was started with, or start a new run from these weights',
-          exitCode: exitCodes.badPreset,
-        });
-      }
-      context.device.write(tensor, saved.data);
-    }
-    const { updates, metrics, ...rest } = checkpoint.state;
+    const { context, options } = this;
+    const reader = await CheckpointReader.newest(context);
+    warnOtherProgram(context, reader);
+    refuseNoSteps(reader.step, options.steps, reader.path);
+    if (reader.step === options.steps) context.log.info(`all ${reader.step} steps were trained before; what is left is to finish the run`);
+    await reader.use('weights', (source) => this.parameters.loadFrom(source));
+    await reader.load('optimizer', this.optimizer.state);
+    const { average } = this;
+    if (average !== undefined) await reader.use('average', (source) => average.restore(source));
+    this.restored = reader;
+    const { updates, metrics, preset: _preset, program: _program, ...rest } = reader.state;
     this.updates = Number(updates);
     context.directory.metrics.truncate(Number(metrics));
-    return { ...rest, step: checkpoint.step };
+    return { ...rest, step: reader.step };
   }
+}
+
+interface Parts {
+  readonly workspace: Workspace;
+  readonly parameters: ParameterSet;
+  readonly optimizer: OpenOptimizer;
+  readonly average: WeightAverage | undefined;
+  readonly watch: UpdateWatch;
 }
