@@ -1,5 +1,6 @@
 import type { Tensor } from '../tensor/tensor.ts';
 import type { Tape } from '../autograd/tape.ts';
+import type { ParameterSpec } from './backbone.ts';
 import type { ParameterSet } from '../autograd/parameters.ts';
 
 /** An optimizer opened for one set of parameters. */
@@ -13,7 +14,7 @@ export interface OpenOptimizer {
   prepare(step: number, learningRate: number): void;
   /** f32 [2]: gradient norm before clipping; 1 when the update was applied, 0 when it was skipped for a non-finite norm. */
   readonly report: Tensor;
-  /** State to keep in a checkpoint, by name. */
+  /** State to keep in a checkpoint, by name; f32 or words (u32). */
   readonly state: ReadonlyMap<string, Tensor>;
 }
 
@@ -22,5 +23,7 @@ export interface Optimizer {
   readonly learningRate: number;
   /** Extra bytes per trained parameter, for the memory plan. */
   readonly stateBytesPerParameter: number;
+  /** Extra bytes for these trained parameters, where it is not the same for each. */
+  readonly stateBytes?: (specs: readonly ParameterSpec[]) => number;
   open(parameters: ParameterSet): OpenOptimizer;
 }

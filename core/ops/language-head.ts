@@ -11,7 +11,7 @@ import { dimension, sizeOf, type Tensor } from '../tensor/tensor.ts';
 import { linear } from './linear.ts';
 import { tokenLogProbability, type LogProbabilityOptions } from './log-probability.ts';
 import { subgroupLanes } from './row-groups.ts';
-import { weightRows } from './rows.ts';
+import { weightRows } from './weight-rows.ts';
 
 export interface LanguageHeadOptions extends LogProbabilityOptions {
   /** Columns at a time, a multiple of 128 (views of a weight must start at 256 bytes); 4096 by default. */
@@ -57,7 +57,8 @@ export function languageHead(tape: Tape, hidden: Tensor, weight: Tensor, bias: T
   const out = tape.empty('log-probability and entropy', [rows, 2]);
   const normaliser = tape.empty('language head normaliser', [rows, 2]);
   tape.launch({ kernel: 'language-head/finish', bindings: { state, out, normaliser }, params: { rows }, groups: grid(Math.ceil(rows / 64)) });
-  const inputs = bias === undefined ? [hidden, weight] : [hidden, weight, bias];
+  const { adapter } = weight;
+  const inputs = [hidden, weight, ...(bias === undefined ? [] : [bias]), ...(adapter === undefined ? [] : [adapter.down, adapter.up])];
   tape.differentiable(inputs, out, (dOut) => {
     for (const { first, count, logits } of chunks) {
       tape.backwardThrough(() => {

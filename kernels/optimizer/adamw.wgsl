@@ -6,6 +6,9 @@
 const flag_trainable = 1u;
 const flag_decay = 2u;
 
+// The moments hold only the blocks this kernel serves: the number of a block's place lies above its two flags.
+const COMPACT: bool = false;
+
 struct Params {
   elements: u32,
   beta1: f32,
@@ -30,15 +33,17 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   if (index * 4u >= params.elements) { return; }
   let flag = flags[index / 16u];
   if ((flag & flag_trainable) == 0u) { return; }
+  var place = index;
+  if (COMPACT) { place = (flag >> 2u) * 16u + index % 16u; }
   var gradient = gradients[index];
   gradients[index] = vec4f();
   if (report[1] == 0.0) { return; }
   if (params.max_norm > 0.0) { gradient *= min(1.0, params.max_norm / (report[0] + 1e-6)); }
   let rate = schedule[0];
-  let m = params.beta1 * first_moment[index] + (1.0 - params.beta1) * gradient;
-  let v = params.beta2 * second_moment[index] + (1.0 - params.beta2) * gradient * gradient;
-  first_moment[index] = m;
-  second_moment[index] = v;
+  let m = params.beta1 * first_moment[place] + (1.0 - params.beta1) * gradient;
+  let v = params.beta2 * second_moment[place] + (1.0 - params.beta2) * gradient * gradient;
+  first_moment[place] = m;
+  second_moment[place] = v;
   var weight = weights[index];
   if ((flag & flag_decay) != 0u) { weight -= rate * params.weight_decay * weight; }
   weights[index] = weight - rate * (m / schedule[1]) / (sqrt(v / schedule[2]) + params.epsilon);

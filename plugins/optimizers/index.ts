@@ -1,6 +1,8 @@
-/** AdamW and SGD as multi-tensor launches: one kernel over each arena of weights, clipping by global norm on the device. */
+/** AdamW, AdamW with 8-bit state, Lion, Muon and SGD; clipping by global norm and the update itself stay on the device. */
 import { defineOptimizer, definePlugin, z } from '../../core/plugin.ts';
-import { gradientNorm, grid, type OpenOptimizer, type ParameterSet, type Tape, type Tensor } from '../../core/compute.ts';
+import { sizeOf } from '../../core/compute.ts';
+import { openMultiTensor } from './multi-tensor.ts';
+import { isHiddenMatrix, openMuon } from './muon.ts';
 
 const common = {
   learningRate: z.number().nonnegative().describe('peak learning rate; the recipe multiplies it by its schedule'),
@@ -8,85 +10,103 @@ const common = {
   maxNorm: z.number().nonnegative().default(1).describe('gradients are scaled down to this global norm; 0 turns clipping off'),
 };
 
+const decayRate = z.number().min(0).lt(1);
+
+const moments = {
+  betas: z.tuple([decayRate, decayRate]).default([0.9, 0.999]).describe('decay of the two moments'),
+  epsilon: z.number().positive().default(1e-8).describe('added to the root of the second moment'),
+};
+
 const adamw = defineOptimizer({
   name: 'adamw',
   summary: 'AdamW with decoupled weight decay (Loshchilov and Hutter 2019)',
-  options: z.strictObject({
-    ...common,
-    betas: z.tuple([z.number().min(0).lt(1), z.number().min(0).lt(1)]).default([0.9, 0.999]).describe('decay of the two moments'),
-    epsilon: z.number().positive().default(1e-8).describe('added to the root of the second moment'),
-  }),
+  options: z.strictObject({ ...common, ...moments }),
   create: ({ learningRate, weightDecay, maxNorm, betas: [beta1, beta2], epsilon }) => ({
     learningRate,
     stateBytesPerParameter: 8,
     open: (parameters) =>
       openMultiTensor(parameters, {
         kernel: 'optimizer/adamw',
-        states: ['first_moment', 'second_moment'],
+        states: { first_moment: 'element', second_moment: 'element' },
         params: { beta1, beta2, epsilon, weight_decay: weightDecay, max_norm: maxNorm },
         schedule: (step, rate) => [rate, 1 - beta1 ** step, 1 - beta2 ** step],
       }),
   }),
 });
 
+const adamw8bit = defineOptimizer({
+  name: 'adamw-8bit',
+  summary: 'AdamW whose state takes two bytes per parameter instead of eight (Dettmers et al. 2022)',
+  options: z.strictObject({ ...common, ...moments }),
+  create: ({ learningRate, weightDecay, maxNorm, betas: [beta1, beta2], epsilon }) => ({
+    learningRate,
+    // A byte for each moment, two scales for 64 elements.
+    stateBytesPerParameter: 2 + 8 / 64,
+    open: (parameters) =>
+      openMultiTensor(parameters, {
+        kernel: 'optimizer/adamw-8bit',
+        states: { first_codes: 'bytes', second_codes: 'bytes', scales: 'block' },
+        params: { beta1, beta2, epsilon, weight_decay: weightDecay, max_norm: maxNorm },
+        asksForArena: true,
+        schedule: (step, rate) => [rate, 1 - beta1 ** step, 1 - beta2 ** step, step],
+      }),
+  }),
+});
+
+const lion = defineOptimizer({
+  name: 'lion',
+  summary: 'Lion: steps of one size by the sign of the momentum (Chen et al. 2023); rates 3 to 10 times below AdamW’s',
+  options: z.strictObject({
+    ...common,
+    betas: z.tuple([decayRate, decayRate]).default([0.9, 0.99]).describe('share of the momentum in the step, and its decay'),
+  }),
+  create: ({ learningRate, weightDecay, maxNorm, betas: [beta1, beta2] }) => ({
+    learningRate,
+    stateBytesPerParameter: 4,
+    open: (parameters) =>
+      openMultiTensor(parameters, {
+        kernel: 'optimizer/lion',
+        states: { momentum: 'element' },
+        params: { beta1, beta2, weight_decay: weightDecay, max_norm: maxNorm },
+        schedule: (_step, rate) => [rate],
+      }),
+  }),
+});
+
+const muon = defineOptimizer({
+  name: 'muon',
+  summary: 'Muon on hidden matrices (Jordan et al. 2024), AdamW on all else, with one rate for both (Liu et al. 2025)',
+  options: z.strictObject({
+    ...common,
+    ...moments,
+    momentum: decayRate.default(0.95).describe('share of the last velocity of a matrix that is kept'),
+    steps: z.number().int().min(1).max(20).default(5).describe('Newton–Schulz steps'),
+    exclude: z.array(z.string().min(1)).default(['embed', 'head', 'codebook']).describe('matrices with one of these in their name are moved by AdamW'),
+  }),
+  create: ({ learningRate, ...options }) => ({
+    learningRate,
+    // Of what AdamW moves; `stateBytes` knows the matrices.
+    stateBytesPerParameter: 8,
+    stateBytes: (specs) => specs.reduce((sum, spec) => sum + sizeOf(spec.shape) * (isHiddenMatrix(spec, options.exclude) ? 4 : 8), 0),
+    open: (parameters) => openMuon(parameters, options),
+  }),
+});
+
 const sgd = defineOptimizer({
   name: 'sgd',
   summary: 'stochastic gradient descent with momentum',
-  options: z.strictObject({ ...common, momentum: z.number().min(0).lt(1).default(0.9).describe('share of the last velocity that is kept') }),
+  options: z.strictObject({ ...common, momentum: decayRate.default(0.9).describe('share of the last velocity that is kept') }),
   create: ({ learningRate, weightDecay, maxNorm, momentum }) => ({
     learningRate,
     stateBytesPerParameter: 4,
     open: (parameters) =>
       openMultiTensor(parameters, {
         kernel: 'optimizer/sgd',
-        states: ['velocity'],
+        states: { velocity: 'element' },
         params: { momentum, weight_decay: weightDecay, max_norm: maxNorm },
-        schedule: (_step, rate) => [rate, 0, 0],
+        schedule: (_step, rate) => [rate],
       }),
   }),
 });
 
-interface Rule {
-  readonly kernel: string;
-  /** One f32 buffer per name and arena; the name is also the kernel's binding. */
-  readonly states: readonly string[];
-  readonly params: Readonly<Record<string, number>>;
-  readonly schedule: (step: number, learningRate: number) => readonly number[];
-}
-
-function openMultiTensor(parameters: ParameterSet, rule: Rule): OpenOptimizer {
-  const { device } = parameters;
-  const report = device.tensor('optimizer report', [2]);
-  const schedule = device.tensor('optimizer schedule', [3]);
-  const state = new Map<string, Tensor>();
-  parameters.arenas.forEach(({ elements, gradients }, index) => {
-    if (gradients === undefined) return;
-    for (const name of rule.states) state.set(`${name}.${index}`, device.tensor(`${name} ${index}`, [elements]));
-  });
-  return {
-    report,
-    state,
-    prepare: (step, learningRate) => device.write(schedule, Float32Array.from(rule.schedule(step, learningRate))),
-    record(tape: Tape) {
-      gradientNorm(tape, parameters, report);
-      parameters.arenas.forEach(({ values, gradients, flags, elements }, index) => {
-        if (gradients === undefined) return;
-        const states = Object.fromEntries(rule.states.map((name) => [name, stateOf(state, `${name}.${index}`)]));
-        tape.launch({
-          kernel: rule.kernel,
-          bindings: { weights: values, gradients, ...states, flags, report, schedule },
-          params: { elements, ...rule.params },
-          groups: grid(Math.ceil(elements / 256)),
-        });
-      });
-    },
-  };
-}
-
-function stateOf(state: ReadonlyMap<string, Tensor>, name: string): Tensor {
-  const tensor = state.get(name);
-  if (tensor === undefined) throw new RangeError(`no optimizer state ${name}`);
-  return tensor;
-}
-
-export default definePlugin({ name: 'optimizers', provides: [adamw, sgd] });
+export default definePlugin({ name: 'optimizers', provides: [adamw, adamw8bit, lion, muon, sgd] });

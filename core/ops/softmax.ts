@@ -1,0 +1,26 @@
+/**
+ * softmax over the last axis, x [..., D] → the same shape. −∞ stands for what cannot be and gets exactly 0; a row with NaN or +∞ comes
+ * out as NaN. Backward: dX = p · (dOut − Σ p · dOut).
+ */
+import { grid } from '../autograd/program.ts';
+import type { Tape } from '../autograd/tape.ts';
+import { dimension, sizeOf, type Tensor } from '../tensor/tensor.ts';
+import { subgroupLanes } from './row-groups.ts';
+
+export function softmax(tape: Tape, x: Tensor): Tensor {
+  const columns = dimension(x, -1);
+  const rows = sizeOf(x.shape) / columns;
+  const lanes = subgroupLanes(tape.device);
+  const variant = lanes === undefined ? '-portable' : '';
+  const constants = lanes === undefined ? {} : { LANES: lanes };
+  const groups = grid(Math.ceil((rows * (lanes ?? 1)) / 64));
+  const params = { rows, columns };
+  const out = tape.empty('softmax', x.shape);
+  tape.launch({ kernel: `softmax/forward${variant}`, constants, bindings: { x, out }, params, groups });
+  tape.differentiable([x], out, (dOut) => {
+    const dX = tape.empty(`d ${x.name}`, x.shape);
+    tape.launch({ kernel: `softmax/gradient${variant}`, constants, bindings: { out, d_out: dOut, d_x: dX }, params, groups });
+    return [dX];
+  });
+  return out;
+}

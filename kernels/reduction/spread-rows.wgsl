@@ -1,0 +1,17 @@
+// out[n, c] = factor · value[n], f32 [N, columns]: the gradient of a sum over rows. One thread per element.
+struct Params {
+  columns: u32,
+  count: u32,  // elements of out
+  factor: f32,
+}
+
+@group(0) @binding(0) var<storage, read> value: array<f32>;
+@group(0) @binding(1) var<storage, read_write> out: array<f32>;
+@group(0) @binding(2) var<uniform> params: Params;
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let index = (group.y * groups.x + group.x) * 64u + lane;
+  if (index >= params.count) { return; }
+  out[index] = params.factor * value[index / params.columns];
+}

@@ -1,0 +1,21 @@
+// dX[n, :] = p · (dOut[n, :] − Σ p · dOut[n, :]), p = out[n, :] of the forward, f32 [N, columns].
+// One thread per row: for adapters without subgroups of one known size.
+struct Params {
+  rows: u32,
+  columns: u32,
+}
+
+@group(0) @binding(0) var<storage, read> out: array<f32>;
+@group(0) @binding(1) var<storage, read> d_out: array<f32>;
+@group(0) @binding(2) var<storage, read_write> d_x: array<f32>;
+@group(0) @binding(3) var<uniform> params: Params;
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) thread: u32) {
+  let row = (group.y * groups.x + group.x) * 64u + thread;
+  if (row >= params.rows) { return; }
+  let base = row * params.columns;
+  var mean = 0.0;
+  for (var i = 0u; i < params.columns; i++) { mean += out[base + i] * d_out[base + i]; }
+  for (var i = 0u; i < params.columns; i++) { d_x[base + i] = out[base + i] * (d_out[base + i] - mean); }
+}
