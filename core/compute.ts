@@ -6,7 +6,7 @@ export { Tape } from './autograd/tape.ts';
 export type { Backbone, KeyValueCache, PackedTokens, ParameterSpec, PrefillTarget, Weights } from './contracts/backbone.ts';
 export type { OpenOptimizer, Optimizer } from './contracts/optimizer.ts';
 export { Device, openDevice, type Scalar } from './gpu/device.ts';
-export { decoderHidden, decoderParameters, initialSpread, type DecoderShape } from './nn/decoder.ts';
+export { decoderHidden, decoderParameters, initialSpread, workingHeads, type DecoderShape } from './nn/decoder.ts';
 export { decoderStep } from './nn/decoder-step.ts';
 export { embedPacked } from './nn/embed-packed.ts';
 export { lastLayer, perceptron, perceptronParameters, type Perceptron } from './nn/perceptron.ts';

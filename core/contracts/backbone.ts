@@ -1,5 +1,6 @@
 import type { Tape } from '../autograd/tape.ts';
 import type { Tensor } from '../tensor/tensor.ts';
+import type { PublishedFormat } from './published.ts';
 
 /** One weight of a model, before it exists. */
 export interface ParameterSpec {
@@ -102,11 +103,14 @@ export interface Backbone {
   readonly layers: number;
   readonly heads: number;
   readonly keyValueHeads: number;
+  /** Width of a head as the cache holds it. */
   readonly headDimension: number;
   /** Ids a text logit row and an image logit row range over. */
   readonly textVocabulary: number;
   readonly imageVocabulary: number;
   readonly parameters: readonly ParameterSpec[];
+  /** How models of this class are published, and the folder of the one this is; absent when they are not. */
+  readonly published?: { readonly format: PublishedFormat; readonly folder?: string };
   /** Absent when the model cannot look at pictures. */
   readonly vision?: Vision;
   /** Hidden states after the final norm, f32 [N, hiddenSize]; fills a cache when asked to. */

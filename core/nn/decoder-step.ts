@@ -6,12 +6,13 @@ import type { Tape } from '../autograd/tape.ts';
 import type { KeyValueCache, Weights } from '../contracts/backbone.ts';
 import { add } from '../ops/add.ts';
 import { cachedAttention, turnIntoCache, type Columns } from '../ops/cached-attention.ts';
+import { resizeParts } from '../ops/heads.ts';
 import { linear } from '../ops/linear.ts';
 import { rmsNorm } from '../ops/rms-norm.ts';
 import { swigluRows } from '../ops/swiglu-rows.ts';
 import { swiglu } from '../ops/swiglu.ts';
 import { byteLength, dimension, type Tensor } from '../tensor/tensor.ts';
-import { finalNorm, normHeads, type DecoderShape } from './decoder.ts';
+import { finalNorm, normHeads, widenTurned, workingHeads, type DecoderShape } from './decoder.ts';
 
 /** One new token per row, x [R, hidden] at its row's position: appends to the cache, returns [R, hidden] after the final norm. */
 export function decoderStep(tape: Tape, weights: Weights, shape: DecoderShape, x: Tensor, positions: Tensor, cache: KeyValueCache): Tensor {
@@ -21,16 +22,22 @@ export function decoderStep(tape: Tape, weights: Weights, shape: DecoderShape, x
 }
 
 function stepBlock(tape: Tape, weights: Weights, shape: DecoderShape, layer: number, x: Tensor, positions: Tensor, cache: KeyValueCache): Tensor {
-  const { headDimension, normEpsilon } = shape;
+  const { headDimension, normEpsilon, heads, keyValueHeads } = shape;
+  const working = workingHeads(shape);
+  const isWidened = working.headDimension !== headDimension;
   const weight = (name: string): Tensor => weights.get(`${shape.prefix}layers.${layer}.${name}.weight`);
   const before = rmsNorm(tape, x, weight('input_layernorm'), normEpsilon);
-  const projected = sideBySide(tape, before, ['q', 'k', 'v'].map((name) => weight(`self_attn.${name}_proj`)), shape.queryKeyNorm);
+  const projected = sideBySide(tape, before, ['q', 'k', 'v'].map((name) => weight(`self_attn.${name}_proj`)), shape.queryKeyNorm || isWidened);
   const [q, k, v] = projected;
   if (q === undefined || k === undefined || v === undefined) throw new RangeError('unreachable: three projections were made');
-  const normed = (from: Columns, name: string): Columns =>
-    shape.queryKeyNorm ? { from: normHeads(tape, from.from, weight(`self_attn.${name}_norm`), headDimension, normEpsilon), first: 0 } : from;
-  const turned = turnIntoCache(tape, { q: normed(q, 'q').from, k: normed(k, 'k'), v }, positions, cache, layer, { ...shape, theta: shape.ropeTheta });
-  const attended = cachedAttention(tape, turned, positions, cache, layer, shape);
+  const normed = (from: Columns, name: string, count: number): Columns => {
+    const own = shape.queryKeyNorm ? { from: normHeads(tape, from.from, weight(`self_attn.${name}_norm`), headDimension, normEpsilon), first: 0 } : from;
+    return isWidened ? { from: widenTurned(tape, own.from, count, working.headDimension), first: 0 } : own;
+  };
+  const values = isWidened ? { from: resizeParts(tape, v.from, keyValueHeads, working.headDimension), first: 0 } : v;
+  const parts = { q: normed(q, 'q', heads).from, k: normed(k, 'k', keyValueHeads), v: values };
+  const turned = turnIntoCache(tape, parts, positions, cache, layer, { ...shape, ...working });
+  const attended = resizeParts(tape, cachedAttention(tape, turned, positions, cache, layer, { ...shape, ...working }), heads, headDimension);
   const middle = add(tape, x, linear(tape, attended, weight('self_attn.o_proj')));
   const inner = gated(tape, rmsNorm(tape, middle, weight('post_attention_layernorm'), normEpsilon), weight('mlp.gate_proj'), weight('mlp.up_proj'));
   return add(tape, middle, linear(tape, inner, weight('mlp.down_proj')));

@@ -8,6 +8,7 @@ import type { PackedTokens, ParameterSpec, PrefillTarget, Weights } from '../con
 import { add } from '../ops/add.ts';
 import { attention } from '../ops/attention.ts';
 import { prefillCache } from '../ops/cached-attention.ts';
+import { resizeParts, rotaryBase, rotaryWidth } from '../ops/heads.ts';
 import { linear } from '../ops/linear.ts';
 import { rmsNorm } from '../ops/rms-norm.ts';
 import { rotary } from '../ops/rotary.ts';
@@ -29,6 +30,24 @@ export interface DecoderShape {
   readonly normEpsilon: number;
   /** RMSNorm of every query and key head before the rotation, as in Chameleon and Qwen 3. */
   readonly queryKeyNorm: boolean;
+}
+
+/** How heads are computed with: as wide as the kernels take them, see ops/heads.ts. The cache holds keys and values of this width. */
+export interface WorkingHeads {
+  readonly headDimension: number;
+  readonly theta: number;
+  /** Of the products of queries and keys. */
+  readonly scale: number;
+}
+
+export function workingHeads({ headDimension, ropeTheta }: DecoderShape): WorkingHeads {
+  const width = rotaryWidth(headDimension);
+  return { headDimension: width, theta: rotaryBase(ropeTheta, headDimension, width), scale: 1 / Math.sqrt(headDimension) };
+}
+
+/** Queries or keys to their working width: both halves of a head, which turn against each other. */
+export function widenTurned(tape: Tape, x: Tensor, heads: number, width: number): Tensor {
+  return resizeParts(tape, x, 2 * heads, width / 2);
 }
 
 /** Initial spread of matrices; those that write into the residual stream are divided by √(2 · layers). */
@@ -73,8 +92,9 @@ export function decoderHidden(tape: Tape, weights: Weights, shape: DecoderShape,
 export function packedBlock(tape: Tape, weights: Weights, shape: DecoderShape, layer: number, x: Tensor, tokens: PackedTokens, prefill?: PrefillTarget): Tensor {
   return block(tape, weights, shape, layer, x, tokens.positions, (q, k, v) => {
     if (prefill !== undefined) prefillCache(tape, k, v, prefill, layer);
-    const { heads, keyValueHeads, headDimension } = shape;
-    return attention(tape, q, k, v, tokens, { heads, keyValueHeads, headDimension, causal: true });
+    const { heads, keyValueHeads } = shape;
+    const { headDimension, scale } = workingHeads(shape);
+    return attention(tape, q, k, v, tokens, { heads, keyValueHeads, headDimension, causal: true, scale });
   });
 }
 
@@ -91,17 +111,19 @@ function block(
   positions: Tensor,
   attend: (q: Tensor, k: Tensor, v: Tensor) => Tensor,
 ): Tensor {
-  const { headDimension, keyValueHeads, heads, normEpsilon, ropeTheta: theta } = shape;
+  const { headDimension, keyValueHeads, heads, normEpsilon } = shape;
+  const working = workingHeads(shape);
   const weight = (name: string): Tensor => weights.get(`${shape.prefix}layers.${layer}.${name}.weight`);
   const project = (from: Tensor, name: string): Tensor => linear(tape, from, weight(name));
   const turned = (from: Tensor, name: string, count: number): Tensor => {
     const projected = project(from, `self_attn.${name}_proj`);
     const normed = shape.queryKeyNorm ? normHeads(tape, projected, weight(`self_attn.${name}_norm`), headDimension, normEpsilon) : projected;
-    return rotary(tape, normed, positions, { heads: count, headDimension, theta });
+    return rotary(tape, widenTurned(tape, normed, count, working.headDimension), positions, { heads: count, ...working });
   };
   const before = rmsNorm(tape, x, weight('input_layernorm'), normEpsilon);
-  const attended = attend(turned(before, 'q', heads), turned(before, 'k', keyValueHeads), project(before, 'self_attn.v_proj'));
-  const middle = add(tape, x, project(attended, 'self_attn.o_proj'));
+  const values = resizeParts(tape, project(before, 'self_attn.v_proj'), keyValueHeads, working.headDimension);
+  const attended = attend(turned(before, 'q', heads), turned(before, 'k', keyValueHeads), values);
+  const middle = add(tape, x, project(resizeParts(tape, attended, heads, headDimension), 'self_attn.o_proj'));
   const normed = rmsNorm(tape, middle, weight('post_attention_layernorm'), normEpsilon);
   const inner = swiglu(tape, project(normed, 'mlp.gate_proj'), project(normed, 'mlp.up_proj'));
   return add(tape, middle, project(inner, 'mlp.down_proj'));

@@ -11,6 +11,7 @@ import type { Device } from '../gpu/device.ts';
 import { add } from '../ops/add.ts';
 import { attention } from '../ops/attention.ts';
 import { embedding } from '../ops/embedding.ts';
+import { attentionWidth, resizeParts } from '../ops/heads.ts';
 import { layerNorm } from '../ops/layer-norm.ts';
 import { linear } from '../ops/linear.ts';
 import { reshape, type Tensor } from '../tensor/tensor.ts';
@@ -53,15 +54,17 @@ function runTower(tape: Tape, weights: Weights, sizes: SiglipSizes, { patches, p
   const { width, heads, layers, normEpsilon } = sizes;
   const affine = (x: Tensor, name: string): Tensor => linear(tape, x, weights.get(`${tower}${name}.weight`), weights.get(`${tower}${name}.bias`));
   const norm = (x: Tensor, name: string): Tensor => layerNorm(tape, x, weights.get(`${tower}${name}.weight`), weights.get(`${tower}${name}.bias`), normEpsilon);
+  const headDimension = attentionWidth(width / heads);
+  const scale = 1 / Math.sqrt(width / heads);
   const filters = weights.get(`${tower}embeddings.patch_embedding.weight`);
   const seen = linear(tape, patches, reshape(filters, [width, channels * sizes.patchSize ** 2]), weights.get(`${tower}embeddings.patch_embedding.bias`));
   let x = add(tape, seen, embedding(tape, weights.get(`${tower}embeddings.position_embedding.weight`), places));
   for (let layer = 0; layer < layers; layer++) {
     const at = `encoder.layers.${layer}.`;
     const before = norm(x, `${at}layer_norm1`);
-    const project = (part: string): Tensor => affine(before, `${at}self_attn.${part}_proj`);
-    const mixed = attention(tape, project('q'), project('k'), project('v'), segments, { heads, keyValueHeads: heads, headDimension: width / heads, causal: false });
-    const middle = add(tape, x, affine(mixed, `${at}self_attn.projection_layer`));
+    const project = (part: string): Tensor => resizeParts(tape, affine(before, `${at}self_attn.${part}_proj`), heads, headDimension);
+    const mixed = attention(tape, project('q'), project('k'), project('v'), segments, { heads, keyValueHeads: heads, headDimension, causal: false, scale });
+    const middle = add(tape, x, affine(resizeParts(tape, mixed, heads, width / heads), `${at}self_attn.projection_layer`));
     const inner: Perceptron = { name: `${tower}${at}mlp`, first: 'fc1', last: 'fc2', from: width, hidden: sizes.mlp, to: width, depth: 2 };
     x = add(tape, middle, perceptron(tape, weights, inner, norm(middle, `${at}layer_norm2`)));
   }

@@ -14,6 +14,8 @@ export interface CachedAttentionOptions {
   readonly keyValueHeads: number;
   /** A multiple of 4. */
   readonly headDimension: number;
+  /** 1 / √headDimension by default. */
+  readonly scale?: number;
   /** One thread per row and head instead of 64; by default on a software adapter only. */
   readonly isSerial?: boolean;
 }
@@ -88,7 +90,7 @@ export function turnIntoCache(
 
 /**
  * f32 [R, heads · headDimension] from q of that shape and positions u32 [R]: row r attends to keys 0 … positions[r] of its row of
- * the cache, scaled by 1 / √headDimension.
+ * the cache.
  */
 export function cachedAttention(tape: Tape, q: Tensor, positions: Tensor, cache: KeyValueCache, layer: number, options: CachedAttentionOptions): Tensor {
   const { heads, keyValueHeads, headDimension } = options;
@@ -108,7 +110,7 @@ export function cachedAttention(tape: Tape, q: Tensor, positions: Tensor, cache:
     kernel: isSerial ? 'cached-attention/attend' : 'cached-attention/attend-split',
     constants: { VECTORS: headDimension / 4, Entry },
     bindings: { q, keys, values, positions, slots: cache.slots, out },
-    params: { rows, heads, key_value_heads: keyValueHeads, capacity: cache.capacity, scale: 1 / Math.sqrt(headDimension) },
+    params: { rows, heads, key_value_heads: keyValueHeads, capacity: cache.capacity, scale: options.scale ?? 1 / Math.sqrt(headDimension) },
     groups: grid(isSerial ? Math.ceil(pairs / 32) : pairs),
   });
   return out;

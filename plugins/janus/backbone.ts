@@ -9,10 +9,12 @@ import {
   embedding,
   embedPacked,
   initialSpread,
+  lastLayer,
   linear,
   perceptron,
   perceptronParameters,
   siglipVision,
+  workingHeads,
   type Backbone,
   type DecoderShape,
   type ParameterSpec,
@@ -56,7 +58,7 @@ export function janusBackbone(name: string, sizes: JanusSizes): Backbone {
     layers: shape.layers,
     heads: shape.heads,
     keyValueHeads: shape.keyValueHeads,
-    headDimension: shape.headDimension,
+    headDimension: workingHeads(shape).headDimension,
     textVocabulary,
     imageVocabulary,
     parameters: janusParameters(sizes, shape),
@@ -68,6 +70,8 @@ export function janusBackbone(name: string, sizes: JanusSizes): Backbone {
     step: (tape, weights, x, positions, cache) => decoderStep(tape, weights, shape, x, positions, cache),
     textLogits: (tape, weights, x) => linear(tape, x, weights.get('lm_head.weight')),
     imageLogits: (tape, weights, x) => perceptron(tape, weights, head, x),
+    textHead: (_tape, weights, x) => ({ states: x, weight: weights.get('lm_head.weight') }),
+    imageHead: (tape, weights, x) => lastLayer(tape, weights, head, x),
   };
 }
 

@@ -14,6 +14,7 @@ import {
   initialSpread,
   linear,
   weightRows,
+  workingHeads,
   type Backbone,
   type DecoderShape,
 } from '../../core/compute.ts';
@@ -46,7 +47,7 @@ export function unifiedBackbone(name: string, sizes: UnifiedSizes): Backbone {
     layers: shape.layers,
     heads: shape.heads,
     keyValueHeads: shape.keyValueHeads,
-    headDimension: shape.headDimension,
+    headDimension: workingHeads(shape).headDimension,
     textVocabulary,
     imageVocabulary,
     parameters: [
