@@ -7,6 +7,7 @@ import type { Dataset } from './dataset.ts';
 import type { Extension } from './hooks.ts';
 import type { ImageTokenizer } from './image-tokenizer.ts';
 import type { Optimizer } from './optimizer.ts';
+import type { PublishedFormat } from './published.ts';
 import type { Recipe } from './recipe.ts';
 import type { Reward } from './reward.ts';
 import type { Tokenizer } from './tokenizer.ts';
@@ -73,4 +74,6 @@ export interface Plugin {
   readonly provides: readonly Component[];
   /** Slots of its own, beyond the built-in ones. */
   readonly slots?: readonly SlotDeclaration[];
+  /** Published forms of models that it knows how to read and write. */
+  readonly formats?: readonly PublishedFormat[];
 }

@@ -95,6 +95,7 @@ function shapeFault(value: unknown): string | undefined {
     const fault = componentFault(component);
     if (fault !== undefined) return `provides[${index}] ${fault}`;
   }
+  if (plugin.formats !== undefined && !Array.isArray(plugin.formats)) return '`formats` is not a list';
   if (plugin.slots === undefined) return undefined;
   if (!Array.isArray(plugin.slots)) return '`slots` is not a list';
   const isSlot = (slot: unknown): boolean => {

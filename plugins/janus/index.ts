@@ -1,6 +1,7 @@
 /** Backbones of the Janus class; nano is the smallest size. Vocabularies come from the tokenizers of the preset. */
 import { defineBackbone, definePlugin, z, type Backbone, type Scope } from '../../core/plugin.ts';
 import { janusBackbone, type JanusSizes } from './backbone.ts';
+import { janusFormat } from './published.ts';
 
 const sizes = z.strictObject({
   hidden: z.number().int().positive().multipleOf(4).describe('width of the residual stream'),
@@ -33,13 +34,14 @@ async function create(name: string, options: Options, scope: Scope): Promise<Bac
     codeDimension: images.embeddingDimension,
     codebook: images.codebook(),
   };
-  return janusBackbone(name, complete);
+  return { ...janusBackbone(name, complete), published: { format: janusFormat } };
 }
 
 const nano = { hidden: 128, layers: 6, heads: 4, mlp: 336, ropeTheta: 10000, normEpsilon: 1e-6 };
 
 export default definePlugin({
   name: 'janus',
+  formats: [janusFormat],
   provides: [
     defineBackbone({
       name: 'janus',
