@@ -1,30 +1,44 @@
+/** Plans in words, and the refusal of one that does not fit. */
 import type { Plan } from './contracts/recipe.ts';
 import { exitCodes, ReasongenError } from './errors.ts';
 
-/** The limits of an adapter that decide whether a plan fits. */
-export interface AdapterLimits {
-  readonly maxStorageBufferBindingSize: number;
-  readonly maxBufferSize: number;
+/** What decides whether a plan fits. */
+export interface Room {
+  readonly limits: Pick<GPUSupportedLimits, 'maxStorageBufferBindingSize' | 'maxBufferSize'>;
+  /** What is left for the device, where it is known. */
+  readonly availableBytes?: number | undefined;
 }
 
-/** Throws when a plan needs what the adapter does not allow. `availableBytes`: what is left for the device, where it is known. */
-export function refuseWhatCannotFit(plan: Plan, limits: AdapterLimits, availableBytes?: number): void {
-  const refuse = (message: string): never => {
-    throw new ReasongenError({
-      code: 'DOES_NOT_FIT',
-      message,
-      cure: 'use smaller batches or a smaller model; `reasongen check` prints what a preset needs',
-      exitCode: exitCodes.outOfMemory,
-    });
-  };
+/** A change of options with the plan it leads to. */
+export interface PlannedChange {
+  readonly change: string;
+  readonly plan: Plan;
+}
+
+/** Why a plan does not fit, in words; undefined when it does. */
+export function misfit(plan: Plan, { limits, availableBytes }: Room): string | undefined {
   const allowed = Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize);
   if (plan.largestBinding > allowed) {
-    refuse(`the largest buffer needs ${formatBytes(plan.largestBinding)}, and this adapter binds at most ${formatBytes(allowed)}`);
+    return `the largest buffer needs ${formatBytes(plan.largestBinding)}, and this adapter binds at most ${formatBytes(allowed)}`;
   }
   const total = totalBytes(plan);
-  if (availableBytes !== undefined && total > availableBytes) {
-    refuse(`the run needs ${formatBytes(total)} on the device, and ${formatBytes(availableBytes)} are left`);
-  }
+  if (availableBytes === undefined || total <= availableBytes) return undefined;
+  return `the run needs ${formatBytes(total)} on the device, and ${formatBytes(availableBytes)} are left`;
+}
+
+/** Throws DOES_NOT_FIT when a plan does not; `findSmaller` is then asked for the smallest change that would. */
+export async function refuseWhatCannotFit(plan: Plan, room: Room, findSmaller: () => Promise<PlannedChange | undefined>): Promise<void> {
+  const message = misfit(plan, room);
+  if (message === undefined) return;
+  const smaller = await findSmaller();
+  throw new ReasongenError({
+    code: 'DOES_NOT_FIT',
+    message,
+    cure: smaller === undefined
+      ? 'use smaller batches or a smaller model; `reasongen check` prints what a preset needs'
+      : `the smallest change that fits is ${smaller.change}, which needs ${formatBytes(totalBytes(smaller.plan))}`,
+    exitCode: exitCodes.outOfMemory,
+  });
 }
 
 /** The plan in words: its lines, then the memory by purpose. */

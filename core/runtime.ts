@@ -8,7 +8,7 @@ import { type ComponentContainer, createContainer, type RunContainer } from './c
 import type { Outcome } from './contracts/hooks.ts';
 import type { Preset } from './contracts/preset.ts';
 import type { Plan, StopRequest } from './contracts/recipe.ts';
-import { exitCodes, ReasongenError } from './errors.ts';
+import { exitCodes } from './errors.ts';
 import { explainError, joinErrors } from './failure.ts';
 import { type Device, openDevice } from './gpu/device.ts';
 import { availableMemory } from './gpu/host-memory.ts';
@@ -16,7 +16,8 @@ import { createHooks, type Hooks } from './hooks.ts';
 import { listCheckpoints } from './io/checkpoint.ts';
 import type { RunDirectory } from './io/run-directory.ts';
 import type { Log } from './log.ts';
-import { refuseWhatCannotFit } from './plan.ts';
+import { formatBytes, refuseWhatCannotFit, totalBytes } from './plan.ts';
+import { findSmaller, planStage } from './plan-stage.ts';
 import { hasResults, writeReport } from './report/report.ts';
 import type { LoadedPreset, Stage } from './preset/load.ts';
 import { createRunDirectory, isDone, isStarted, openRunDirectory, stageDirectory, writeChain } from './run.ts';
@@ -73,13 +74,11 @@ async function runStage(
   const container = plugins.openRun({ preset, log, path: pathOf(preset), openDevice: options.openDevice ?? openDevice });
   try {
     const device = await container.device();
+    const plan = await planFor(device, stage, loaded, log);
     const components = await buildComponents(container, preset);
     const recipe = await container.get('recipe');
     hooks = await tapHooks(container, preset);
     options.onHooks?.(hooks);
-    const plan = await recipe.plan(withFields(components, { preset, seed: preset.seed }));
-    refuseWhatCannotFit(plan, device.limits, device.adapter.isSoftware ? availableMemory() : undefined);
-
     directory = isStarted(path) && options.resume
       ? await openRunDirectory(path, options.command)
       : await createRunDirectory(stage, path, loaded, components, device, options.command);
@@ -87,6 +86,7 @@ async function runStage(
     await hooks.start({ preset: preset.name, directory: path, resume });
     const context = { preset, seed: preset.seed, directory, device, hooks, log, stop, resume, signal };
     if (!stop.requested) await recipe.run(withFields(components, context));
+    await noteMemory(directory, device, plan, log);
     outcome = stop.requested ? 'stopped' : 'done';
   } catch (error) {
     errors.push(error);
@@ -105,6 +105,24 @@ async function runStage(
   const note = errors.length > 0 ? explainError(errors[0]).message : stop.reason;
   await attempt(() => directory?.close(outcome, note === '' ? undefined : note));
   if (errors.length > 0) throw joinErrors(errors);
+}
+
+/** Refuses what the adapter cannot hold, before anything is made on it. */
+async function planFor(device: Device, stage: Stage, loaded: LoadedPreset, log: Log): Promise<Plan> {
+  const target = { limits: device.limits, report: device.adapter };
+  const plan = await planStage(loaded, stage, log, target);
+  const needed = totalBytes(plan);
+  const availableBytes = device.adapter.isSoftware ? availableMemory() : await device.tryMemory(needed);
+  const room = { limits: device.limits, availableBytes };
+  await refuseWhatCannotFit(plan, room, () => findSmaller(loaded, stage, log, target, room));
+  return plan;
+}
+
+async function noteMemory(directory: RunDirectory, device: Device, plan: Plan, log: Log): Promise<void> {
+  const { peakBytes, created, submits, passes } = device.memory;
+  const plannedBytes = totalBytes(plan);
+  await directory.describe({ memory: { plannedBytes, peakBytes, buffers: created, submits, passes } });
+  if (peakBytes > 0) log.info(`memory: at most ${formatBytes(peakBytes)} on the device; planned were ${formatBytes(plannedBytes)}`);
 }
 
 async function tapHooks(container: RunContainer, preset: Preset): Promise<Hooks> {
@@ -126,28 +144,7 @@ function pathOf(preset: Preset): (relative: string) => string {
   return (relative) => resolve(dirname(preset.file), relative);
 }
 
-/** What a stage will do and need. Builds its components without a device; throws where one insists on it. */
-export async function planStage(loaded: LoadedPreset, { preset }: Stage, log: Log): Promise<Plan> {
-  const container = createContainer(loaded.catalog.plugins).openRun({
-    preset,
-    log,
-    path: pathOf(preset),
-    openDevice: () => {
-      throw new ReasongenError({
-        code: 'DEVICE_IN_PLAN',
-        message: 'a component asked for the device while the preset was only checked',
-        cure: 'ask for the device when the component is first used, not in `create`',
-      });
-    },
-  });
-  try {
-    const components = await buildComponents(container, preset);
-    const recipe = await container.get('recipe');
-    return await recipe.plan(withFields(components, { preset, seed: preset.seed }));
-  } finally {
-    await container.dispose();
-  }
-}
+export { planStage };
 
 /** A stop request that remembers the exit code it was made with. */
 export interface RunStop extends StopRequest {

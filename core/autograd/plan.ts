@@ -1,4 +1,7 @@
-/** Places the slots of a launch list into as few bytes of whole buffers as their lifetimes allow (greedy, in launch order). */
+/**
+ * Places the slots of a launch list into as few bytes of whole buffers as their lifetimes allow. To do that best is hard (interval
+ * colouring where a colour costs its largest member), so a few greedy orders are tried and the cheapest is taken.
+ */
 import { byteLength, type Tensor } from '../tensor/tensor.ts';
 import type { Step } from './program.ts';
 
@@ -21,6 +24,60 @@ interface Lifetime {
 }
 
 export function planMemory(steps: readonly Step[]): MemoryPlan {
+  const lifetimes = [...lifetimesOf(steps).values()];
+  const lowerBound = peakAlive(lifetimes, steps.length);
+  let best: Omit<MemoryPlan, 'lowerBound'> | undefined;
+  for (const order of orders) {
+    for (const choose of choices) {
+      const plan = place(lifetimes.toSorted(order), choose);
+      if (best === undefined || plan.bytes < best.bytes) best = plan;
+    }
+  }
+  return { ...(best ?? { buffers: [], placement: new Map<number, number>(), bytes: 0 }), lowerBound };
+}
+
+const length = ({ first, last }: Lifetime): number => last - first;
+
+/** In launch order; the largest first, those of equal size by launch or by how long they live; the longest-lived first. */
+const orders: readonly ((a: Lifetime, b: Lifetime) => number)[] = [
+  (a, b) => a.first - b.first || b.bytes - a.bytes,
+  (a, b) => b.bytes - a.bytes || a.first - b.first,
+  (a, b) => b.bytes - a.bytes || length(b) - length(a) || a.first - b.first,
+  (a, b) => length(b) * b.bytes - length(a) * a.bytes || a.first - b.first,
+];
+
+/** Which of the free buffers takes a value: [bytes the buffer grows by, bytes it leaves unused]; the smallest pair is taken. */
+type Choice = (size: number, bytes: number, index: number) => readonly [number, number];
+
+/** The tightest buffer; or the earliest one that is large enough. */
+const choices: readonly Choice[] = [
+  (size, bytes) => [Math.max(0, bytes - size), size - bytes],
+  (size, bytes, index) => [Math.max(0, bytes - size), index],
+];
+
+function place(items: readonly Lifetime[], choose: Choice): Omit<MemoryPlan, 'lowerBound'> {
+  const buffers: number[] = [];
+  const taken: Lifetime[][] = [];
+  const placement = new Map<number, number>();
+  for (const item of items) {
+    let chosen = -1;
+    let cost: readonly [number, number] = [item.bytes, 0];
+    taken.forEach((others, index) => {
+      if (others.some((other) => other.first <= item.last && item.first <= other.last)) return;
+      const size = buffers[index] ?? 0;
+      const [growth, rest] = choose(size, item.bytes, index);
+      // A buffer that grows costs less than a new one.
+      if (chosen < 0 ? growth < cost[0] : growth < cost[0] || (growth === cost[0] && rest < cost[1])) [chosen, cost] = [index, [growth, rest]];
+    });
+    if (chosen < 0) chosen = taken.push([]) - 1;
+    taken[chosen]?.push(item);
+    buffers[chosen] = Math.max(buffers[chosen] ?? 0, item.bytes);
+    placement.set(item.id, chosen);
+  }
+  return { buffers, placement, bytes: buffers.reduce((sum, bytes) => sum + bytes, 0) };
+}
+
+function lifetimesOf(steps: readonly Step[]): Map<number, Lifetime> {
   const lifetimes = new Map<number, Lifetime>();
   steps.forEach((step, index) => {
     for (const tensor of tensorsOf(step)) {
@@ -31,22 +88,7 @@ export function planMemory(steps: readonly Step[]): MemoryPlan {
       else known.last = index;
     }
   });
-  const starting = [...lifetimes.values()].sort((a, b) => a.first - b.first || b.bytes - a.bytes);
-  const buffers: number[] = [];
-  const busyUntil: number[] = [];
-  const placement = new Map<number, number>();
-  for (const item of starting) {
-    const free = busyUntil.flatMap((last, index) => (last < item.first ? [index] : []));
-    const size = (index: number): number => buffers[index] ?? 0;
-    // The smallest free buffer that is large enough; else the largest free one, grown; else a new one.
-    const fitting = free.filter((index) => size(index) >= item.bytes).sort((a, b) => size(a) - size(b))[0];
-    const growing = free.sort((a, b) => size(b) - size(a))[0];
-    const chosen = fitting ?? growing ?? buffers.length;
-    buffers[chosen] = Math.max(buffers[chosen] ?? 0, item.bytes);
-    busyUntil[chosen] = item.last;
-    placement.set(item.id, chosen);
-  }
-  return { buffers, placement, bytes: buffers.reduce((sum, bytes) => sum + bytes, 0), lowerBound: peakAlive([...lifetimes.values()], steps.length) };
+  return lifetimes;
 }
 
 function tensorsOf(step: Step): Tensor[] {

@@ -1,4 +1,6 @@
 import { dawn } from '../gpu/dawn.ts';
+import { type AdapterReport, reportAdapter } from '../gpu/adapter-report.ts';
+import { openDevice } from '../gpu/device.ts';
 import { availableMemory } from '../gpu/host-memory.ts';
 
 /** What an adapter says about itself before a device is opened. */
@@ -7,6 +9,8 @@ export interface AdapterFacts {
   readonly isSoftware: boolean;
   readonly features: readonly string[];
   readonly limits: GPUSupportedLimits;
+  /** What a plan for this adapter is made from. */
+  readonly report: AdapterReport;
   /** Bytes that are left for the device, where that is known: a software adapter takes them from main memory. */
   readonly availableBytes: number | undefined;
 }
@@ -15,14 +19,24 @@ export interface AdapterFacts {
 export async function readAdapter(): Promise<AdapterFacts | undefined> {
   const adapter = await dawn().requestAdapter({ powerPreference: 'high-performance' });
   if (adapter === null) return undefined;
-  const { vendor, architecture, device, description } = adapter.info;
-  const isSoftware = /llvmpipe|swiftshader|software/i.test([vendor, architecture, device, description].join(' '));
+  const report = reportAdapter(adapter);
+  const { description, isSoftware } = report;
   return {
-    description: description || device || vendor,
+    description,
     isSoftware,
     features: [...adapter.features].map(String).sort(),
     limits: adapter.limits,
+    report,
     availableBytes: isSoftware ? availableMemory() : undefined,
   };
 }
 
+/** Bytes that the adapter's own memory gives, up to `wanted`: made and given back. WebGPU does not say how much there is. */
+export async function tryMemory(wanted: number): Promise<number> {
+  const device = await openDevice();
+  try {
+    return await device.tryMemory(wanted);
+  } finally {
+    device.close();
+  }
+}

@@ -1,10 +1,10 @@
 import type { Preset } from '../contracts/preset.ts';
 import { ProblemsError, ReasongenError } from '../errors.ts';
 import { explainError } from '../failure.ts';
-import { describePlan, formatBytes, refuseWhatCannotFit } from '../plan.ts';
+import { describePlan, formatBytes, refuseWhatCannotFit, totalBytes } from '../plan.ts';
+import { findSmaller, planStage } from '../plan-stage.ts';
 import { loadPreset, type Stage } from '../preset/load.ts';
-import { planStage } from '../runtime.ts';
-import { type AdapterFacts, readAdapter } from './adapter.ts';
+import { type AdapterFacts, readAdapter, tryMemory } from './adapter.ts';
 import type { CommandContext } from './context.ts';
 
 /** `check PRESET`: every mistake at once; then what each stage will do and need, and whether the adapter allows it. */
@@ -22,9 +22,11 @@ export async function check(file: string, { write, log, settings, environment }:
       continue;
     }
     try {
-      const plan = await planStage(loaded, stage, log);
+      const plan = await planStage(loaded, stage, log, adapter);
       for (const line of describePlan(plan)) write(`  ${line}\n`);
-      if (adapter !== undefined) refuseWhatCannotFit(plan, adapter.limits, adapter.availableBytes);
+      if (adapter === undefined) continue;
+      const room = { limits: adapter.limits, availableBytes: adapter.availableBytes ?? (await tryMemory(totalBytes(plan))) };
+      await refuseWhatCannotFit(plan, room, () => findSmaller(loaded, stage, log, adapter, room));
     } catch (error) {
       problems.push(inStage(stage, explainError(error)));
     }

@@ -1,4 +1,5 @@
 import type { Device } from '../gpu/device.ts';
+import type { PlanningDevice } from '../gpu/planning-device.ts';
 import type { Hooks } from '../hooks.ts';
 import type { RunDirectory } from '../io/run-directory.ts';
 import type { Log } from '../log.ts';
@@ -39,17 +40,20 @@ export interface RunComponents {
   has(slot: 'tokenizer' | 'imageTokenizer' | 'backbone' | 'dataset' | 'optimizer'): boolean;
 }
 
-/** What a plan is made from. No device may be asked for. */
+/** What a plan is made from. */
 export interface PlanContext extends RunComponents {
   readonly preset: Preset;
   readonly seed: number;
+  /** Counts what a run would make on the adapter; components that ask for the device get the same one. */
+  readonly device: PlanningDevice;
+  readonly log: Log;
 }
 
 /** What a recipe will do and need, said before a device is opened. */
 export interface Plan {
   /** Batch arithmetic in words, one fact a line: `16 prompts x 8 samples = 128 drawings a step`. */
   readonly lines: readonly string[];
-  /** Bytes on the device by purpose: `weights`, `gradients`, `optimizer`, `activations`, ... */
+  /** Bytes on the device by purpose: `weights`, `gradients`, `optimizer`, `programs`, ...; together the most there are at any time. */
   readonly bytes: Readonly<Record<string, number>>;
   /** Bytes of the largest single buffer a kernel binds. */
   readonly largestBinding: number;
@@ -80,8 +84,18 @@ export interface RunContext extends RunComponents {
   readonly signal: AbortSignal;
 }
 
+/** A change of options that makes a run need less, and its plan. */
+export interface Smaller {
+  /** As one writes it: `recipe.microBatch: 8`. */
+  readonly change: string;
+  plan(context: PlanContext): Plan | Promise<Plan>;
+}
+
 /** The program of a run. */
 export interface Recipe {
+  /** Makes on the planning device what `run` makes on a real one, by the same functions. */
   plan(context: PlanContext): Plan | Promise<Plan>;
+  /** Asked for when the plan does not fit: changes to propose, the least harmful first. */
+  readonly smaller?: readonly Smaller[];
   run(context: RunContext): Promise<void>;
 }

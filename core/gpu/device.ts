@@ -4,6 +4,7 @@
  */
 import { exitCodes, ReasongenError } from '../errors.ts';
 import { byteLength, elementBytes, sizeOf, type ElementType, type Tensor } from '../tensor/tensor.ts';
+import { offeredFeatures, reportAdapter, type AdapterReport } from './adapter-report.ts';
 import { beginWait, dawn, dawnWith } from './dawn.ts';
 import { availableMemory } from './host-memory.ts';
 import type { Kernel } from './kernel.ts';
@@ -17,17 +18,6 @@ export interface DeviceOptions {
   readonly without?: readonly GPUFeatureName[];
   /** Exact timestamps for profiles. */
   readonly timestamps?: boolean;
-}
-
-export interface AdapterReport {
-  readonly vendor: string;
-  readonly architecture: string;
-  readonly device: string;
-  readonly description: string;
-  readonly isSoftware: boolean;
-  readonly subgroupMinSize: number;
-  readonly subgroupMaxSize: number;
-  readonly features: readonly string[];
 }
 
 export interface DeviceMemory {
@@ -46,7 +36,6 @@ export interface Scalar {
   set(value: number): void;
 }
 
-const wantedFeatures = ['shader-f16', 'subgroups', 'timestamp-query', 'subgroup-size-control'] as const;
 const limitNames = [
   'maxBufferSize',
   'maxStorageBufferBindingSize',
@@ -56,7 +45,7 @@ const limitNames = [
   'maxComputeWorkgroupSizeX',
 ] as const;
 
-export type { Pipeline };
+export type { AdapterReport, Pipeline };
 
 export async function openDevice(options: DeviceOptions = {}): Promise<Device> {
   const flags = ['disable-dawn-features=timestamp_quantization', 'enable-dawn-features=allow_unsafe_apis'];
@@ -67,28 +56,14 @@ export async function openDevice(options: DeviceOptions = {}): Promise<Device> {
       code: 'NO_ADAPTER',
       message: 'no WebGPU adapter: Dawn found no Vulkan driver it accepts',
       cure: 'run `npx reasongen doctor`; it names what is missing and the command that installs it',
-      exitCode: 3,
+      exitCode: exitCodes.noAdapter,
     });
   }
-  const features = wantedFeatures.filter(
-    (name) => adapter.features.has(name as GPUFeatureName) && !options.without?.includes(name as GPUFeatureName),
-  ) as GPUFeatureName[];
+  const features = offeredFeatures(adapter, options.without);
   const requiredLimits: Record<string, number> = {};
   for (const name of limitNames) requiredLimits[name] = adapter.limits[name];
   const device = await adapter.requestDevice({ requiredFeatures: features, requiredLimits });
-  const info = adapter.info;
-  const description = [info.vendor, info.architecture, info.device, info.description].filter(Boolean).join(' ');
-  const report: AdapterReport = {
-    vendor: info.vendor,
-    architecture: info.architecture,
-    device: info.device,
-    description: info.description || description || 'null',
-    isSoftware: /llvmpipe|swiftshader|software/i.test(description),
-    subgroupMinSize: info.subgroupMinSize ?? 0,
-    subgroupMaxSize: info.subgroupMaxSize ?? 0,
-    features,
-  };
-  return new Device(device, report);
+  return new Device(device, reportAdapter(adapter, features));
 }
 
 export class Device {
@@ -128,7 +103,7 @@ export class Device {
       code: 'DEVICE_LOST',
       message: `the device was lost: ${info.message || info.reason}`,
       cure: 'nothing saved is lost: `reasongen resume <run directory>` goes on from the last checkpoint',
-      exitCode: 5,
+      exitCode: exitCodes.deviceLost,
     });
   }
 
@@ -211,7 +186,7 @@ export class Device {
     return { tensor, set };
   }
 
-  /** Copies tensors back to the host: one submit, one map, unless they are very large. f16 comes back as raw 16-bit words. */
+  /** Copies tensors back to the host: one submit, one map, unless they are very large. f16 and bf16 come back as raw 16-bit words. */
   async read(tensors: readonly Tensor[]): Promise<(Float32Array | Uint32Array | Uint16Array)[]> {
     let bytes: ArrayBuffer[];
     try {
@@ -226,7 +201,7 @@ export class Device {
     return tensors.map(({ shape, type }, index) => {
       const data = bytes[index] ?? new ArrayBuffer(0);
       const count = sizeOf(shape);
-      if (type === 'f16') return new Uint16Array(data, 0, count);
+      if (type === 'f16' || type === 'bf16') return new Uint16Array(data, 0, count);
       return type === 'u32' ? new Uint32Array(data, 0, count) : new Float32Array(data, 0, count);
     });
   }
@@ -280,6 +255,22 @@ export class Device {
     throw failure;
   }
 
+  /** Bytes of memory that can be had right now, up to `wanted`: made in pieces and given back. For adapters with memory of their own. */
+  async tryMemory(wanted: number): Promise<number> {
+    const pieces: GPUBuffer[] = [];
+    let had = 0;
+    for (let isOut = false; had < wanted && !isOut; ) {
+      const size = Math.min(Math.ceil((wanted - had) / 4) * 4, 2 ** 30, this.limits.maxBufferSize);
+      this.gpu.pushErrorScope('out-of-memory');
+      pieces.push(this.gpu.createBuffer({ size, usage: GPUBufferUsage.STORAGE, label: 'trial' }));
+      isOut = (await this.gpu.popErrorScope()) !== null;
+      if (!isOut) had += size;
+    }
+    for (const piece of pieces) piece.destroy();
+    await this.settle();
+    return Math.min(had, wanted);
+  }
+
   /** Throws when a kernel cannot be given so many bytes at once. `what` names kernel and tensor. */
   requireBinding(bytes: number, what: string): void {
     const limit = this.limits.maxStorageBufferBindingSize;
@@ -298,15 +289,16 @@ export class Device {
         code: 'BUFFER_TOO_LARGE',
         message: `"${label}" needs a buffer of ${bytes} bytes; this adapter allows ${this.limits.maxBufferSize}`,
         cure: 'use a smaller batch or a smaller model',
-        exitCode: 4,
+        exitCode: exitCodes.outOfMemory,
       });
     }
     // A software adapter commits memory lazily and crashes instead of reporting: ask the system first, but not for every small buffer.
     this.unasked += bytes;
     if (!this.adapter.isSoftware || this.unasked < 16 * 2 ** 20) return;
-    this.unasked = 0;
     const left = availableMemory();
-    if (bytes > left) {
+    const isTooMuch = this.unasked > left;
+    this.unasked = 0;
+    if (isTooMuch) {
       throw new ReasongenError({
         code: 'OUT_OF_MEMORY',
         message: `"${label}" needs ${(bytes / 2 ** 20).toFixed(0)} MiB; the machine has ${(left / 2 ** 20).toFixed(0)} MiB left`,
@@ -322,6 +314,7 @@ function describeDeviceError(error: GPUError): ReasongenError {
   return new ReasongenError({
     code: isMemory ? 'OUT_OF_MEMORY' : 'DEVICE_ERROR',
     message: `the device reported: ${error.message}`,
-    exitCode: isMemory ? 4 : 1,
+    cure: isMemory ? 'use a smaller batch or a smaller model; `reasongen check` predicts what a preset needs' : undefined,
+    exitCode: isMemory ? exitCodes.outOfMemory : exitCodes.failure,
   });
 }

@@ -43,6 +43,8 @@ export interface RunRecord {
   readonly commit?: string;
   /** sha256 of what went in: checkpoint, tokenizer, codec, … */
   readonly hashes: Readonly<Record<string, string>>;
+  /** Of the last session that ended by itself: plannedBytes and peakBytes on the device, and how many buffers, submits and passes were made. */
+  readonly memory?: Readonly<Record<string, number>>;
   /** The first start and every resume. */
   readonly sessions: readonly RunSession[];
 }

@@ -1,0 +1,34 @@
+/** What an adapter says about itself, as far as kernels and plans depend on it. */
+export interface AdapterReport {
+  readonly vendor: string;
+  readonly architecture: string;
+  readonly device: string;
+  readonly description: string;
+  readonly isSoftware: boolean;
+  readonly subgroupMinSize: number;
+  readonly subgroupMaxSize: number;
+  readonly features: readonly string[];
+}
+
+const wantedFeatures = ['shader-f16', 'subgroups', 'timestamp-query', 'subgroup-size-control'] as const;
+
+/** What an adapter says about itself; `features` are those that are asked for. */
+export function reportAdapter(adapter: GPUAdapter, features: readonly string[] = offeredFeatures(adapter)): AdapterReport {
+  const { vendor, architecture, device, description, subgroupMinSize = 0, subgroupMaxSize = 0 } = adapter.info;
+  const words = [vendor, architecture, device, description].filter(Boolean).join(' ');
+  return {
+    vendor,
+    architecture,
+    device,
+    description: description || words || 'null',
+    isSoftware: /llvmpipe|swiftshader|software/i.test(words),
+    subgroupMinSize,
+    subgroupMaxSize,
+    features,
+  };
+}
+
+export function offeredFeatures(adapter: GPUAdapter, without: readonly GPUFeatureName[] = []): GPUFeatureName[] {
+  const names = wantedFeatures as readonly GPUFeatureName[];
+  return names.filter((name) => adapter.features.has(name) && !without.includes(name));
+}
