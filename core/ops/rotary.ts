@@ -1,7 +1,8 @@
 /**
- * Rotary positions (half-split, as in LLaMA): x [N, heads · headDimension], positions u32 [N] → the same shape.
- * Pairs (j, j + headDimension/2) turn by position · theta^(−2j/headDimension). Backward turns the other way.
- * Good to 2 ulp of the angle below position 16384; headDimension is a multiple of 8, at most 512.
+ * Rotary positions: x [N, heads · headDimension], positions u32 [N] → the same shape. Pairs of a head turn by position ·
+ * theta^(−2j/headDimension): (j, j + headDimension/2) when halves are paired, as in LLaMA; (2j, 2j + 1) when neighbours are. For pictures,
+ * positions [N, 2] (row, column) turn the first half of the neighbour pairs by row and the second by column, each half with the
+ * frequencies of a head half as wide, as in LlamaGen. Backward turns the other way. Good to 2 ulp of the angle below position 16384.
  */
 import { grid } from '../autograd/program.ts';
 import type { Tape } from '../autograd/tape.ts';
@@ -9,22 +10,29 @@ import { dimension, sizeOf, type Tensor } from '../tensor/tensor.ts';
 
 export interface RotaryOptions {
   readonly heads: number;
+  /** A multiple of 8, at most 512. */
   readonly headDimension: number;
   /** The base, 10000 in LLaMA. */
   readonly theta: number;
+  /** Which components turn together; halves unless told. */
+  readonly pairing?: 'halves' | 'neighbours';
 }
 
 export function rotary(tape: Tape, x: Tensor, positions: Tensor, options: RotaryOptions): Tensor {
-  const { heads, headDimension } = options;
-  if (headDimension % 8 !== 0 || headDimension > 512 || dimension(x, -1) !== heads * headDimension) {
-    throw new RangeError(`rotary: ${x.name} [${x.shape}] is not ${heads} heads of ${headDimension} (a multiple of 8, at most 512)`);
+  const { heads, headDimension, pairing = 'halves' } = options;
+  const rows = dimension(positions, 0);
+  const axes = positions.shape.length === 1 ? 1 : dimension(positions, 1);
+  if (headDimension % 8 !== 0 || headDimension > 512 || dimension(x, -1) !== heads * headDimension || sizeOf(x.shape) !== rows * heads * headDimension) {
+    throw new RangeError(`rotary: ${x.name} [${x.shape}] is not ${rows} rows of ${heads} heads of ${headDimension} (a multiple of 8, at most 512)`);
   }
-  const out = turn(tape, x, positions, options, 1);
-  tape.differentiable([x], out, (dOut) => [turn(tape, dOut, positions, options, -1)]);
+  if (axes > 2 || (axes === 2 && pairing === 'halves')) throw new RangeError(`rotary: positions [${positions.shape}] with pairs of ${pairing}`);
+  const turned = pairing === 'halves' ? turnHalves : turnNeighbours;
+  const out = turned(tape, x, positions, options, 1);
+  tape.differentiable([x], out, (dOut) => [turned(tape, dOut, positions, options, -1)]);
   return out;
 }
 
-function turn(tape: Tape, x: Tensor, positions: Tensor, { heads, headDimension, theta }: RotaryOptions, direction: 1 | -1): Tensor {
+function turnHalves(tape: Tape, x: Tensor, positions: Tensor, { heads, headDimension, theta }: RotaryOptions, direction: 1 | -1): Tensor {
   const rows = sizeOf(positions.shape);
   const half = headDimension / 2;
   const out = tape.empty(`${x.name} turned`, x.shape);
@@ -33,6 +41,20 @@ function turn(tape: Tape, x: Tensor, positions: Tensor, { heads, headDimension, 
     bindings: { x, positions, out },
     params: { rows, heads, half_width: half / 4, direction, ...rotaryPowers(theta, headDimension) },
     groups: grid(Math.ceil((rows * half) / 4 / 64)),
+  });
+  return out;
+}
+
+function turnNeighbours(tape: Tape, x: Tensor, positions: Tensor, { heads, headDimension, theta }: RotaryOptions, direction: 1 | -1): Tensor {
+  const rows = dimension(positions, 0);
+  const axes = sizeOf(positions.shape) / rows;
+  const width = headDimension / 4;
+  const out = tape.empty(`${x.name} turned`, x.shape);
+  tape.launch({
+    kernel: 'rotary/turn-pairs',
+    bindings: { x, positions, out },
+    params: { rows, heads, width, axes, direction, ...rotaryPowers(theta, headDimension / axes) },
+    groups: grid(Math.ceil((rows * width) / 64)),
   });
   return out;
 }
