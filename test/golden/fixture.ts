@@ -6,11 +6,15 @@ import type { Backbone, Vision } from '../../core/contracts/backbone.ts';
 import type { Device } from '../../core/gpu/device.ts';
 import { readSafetensors, type StoredTensor } from '../../core/io/safetensors.ts';
 import type { DecoderShape } from '../../core/nn/decoder.ts';
+import { readFloatTensors } from '../../core/io/weight-files/floats.ts';
+import { openWeightSource } from '../../core/io/weight-files/open.ts';
+import { renamed } from '../../core/io/weight-files/renamed.ts';
 import { fromVqCheckpoint } from '../../core/nn/vq-checkpoint.ts';
 import { vqCodec, type VqCodec } from '../../core/nn/vq-codec.ts';
 import { janusBackbone, janusDecoder } from '../../plugins/janus/backbone.ts';
 import { sizesOf } from '../../plugins/janus/checkpoint.ts';
 import { readJanusConfig } from '../../plugins/janus/config.ts';
+import { janusNames } from '../../plugins/janus/names.ts';
 
 /** The two forms a fixture's weights may lie in. */
 export const weightFiles = { huggingface: 'model.safetensors', original: 'model-original.safetensors' } as const;
@@ -93,13 +97,18 @@ export async function loadFixture(folder: string, form: WeightForm): Promise<Fix
   const { vision } = backbone;
   if (vision === undefined) throw new MissingValue('config.json has no vision part');
   const file = path(weightFiles[form]);
-  const chosen = async (names: readonly string[]): Promise<Map<string, { shape: readonly number[]; data: Float32Array }>> => {
-    const stored = await readSafetensors(file);
-    return new Map(names.flatMap((name) => { const t = stored.get(name); return t?.data instanceof Float32Array ? [[name, { shape: t.shape, data: t.data }]] : []; }));
+  /** The tensors of the file under the names of the port, those of `names` only. */
+  const read = async (names?: ReadonlySet<string>) => {
+    const source = renamed(await openWeightSource(file), janusNames, 'port');
+    try {
+      return await readFloatTensors(source, (name) => names?.has(name) ?? true);
+    } finally {
+      await source.close();
+    }
   };
   const load = async (device: Device, specs: Backbone['parameters'], trained: boolean): Promise<ParameterSet> => {
     const weights = new ParameterSet(device, specs.map((spec) => ({ ...spec, decay: true })), { seed: 0, trainable: () => trained });
-    weights.load(await chosen(specs.map(({ name }) => name)), file);
+    weights.load(await read(new Set(specs.map(({ name }) => name))), file);
     return weights;
   };
   const tensor = (key: string): StoredTensor => {
@@ -121,7 +130,7 @@ export async function loadFixture(folder: string, form: WeightForm): Promise<Fix
     seeingWeights: (device) => load(device, [...backbone.parameters, ...vision.parameters], false),
     async codecWeights(device) {
       const weights = new ParameterSet(device, codec.parameters, { seed: 0 });
-      weights.load(fromVqCheckpoint(codec, await readSafetensors(file)), file);
+      weights.load(fromVqCheckpoint(codec, await read()), file);
       return weights;
     },
     floats: (key) => floatsOf(tensor(key), key),
