@@ -1,72 +1,81 @@
 /**
  * The weights of a model as a few large flat buffers ("arenas") with every tensor a range of one. Values, gradients and
  * optimizer state share one layout, so that the optimizer, the gradient norm, checkpoints and averages are single launches
- * or copies over whole arenas. An arena never exceeds what the adapter binds. Matrices of a set that is not trained may be stored
- * as f16, in arenas of their own.
+ * or copies over whole arenas. An arena never exceeds what the adapter binds, and what is trained lies in arenas of its own.
+ * Matrices that are not trained may be stored in fewer bits (`storage`); one that is larger than a binding lies in parts.
  */
 import type { ParameterSpec, Weights } from '../contracts/backbone.ts';
+import type { WeightSource } from '../contracts/weight-source.ts';
 import type { Device } from '../gpu/device.ts';
-import { ReasongenError, exitCodes } from '../errors.ts';
-import { fromHalves, largestHalf, toHalves } from '../tensor/float16.ts';
 import { elementBytes, sizeOf, type Tensor } from '../tensor/tensor.ts';
+import { quantisedGroup } from '../tensor/quantised.ts';
+import { fillOnDevice } from './device-fill.ts';
+import { initialValues } from './initial-values.ts';
+import { blockSize, layOut, type ArenaLayout, type Piece, type Place, type StorageChoice } from './parameter-layout.ts';
+import { readFloats, sourceOf } from './parameter-reading.ts';
 import type { Tape } from './tape.ts';
+import { WeightEncoder } from './weight-encoding.ts';
+import { judge, loadWeights, misfits, refuseMisfits, writeRange, type LoadOptions, type LoadReport, type StoredRange } from './weight-loading.ts';
 
-/** Elements that share one entry of an arena's flags; every tensor starts at a multiple. */
-export const blockSize = 64;
-
-/** Bytes at whose multiples a tensor starts: what a binding needs, and a block of f32. */
-const alignment = 256;
+export { blockSize, storedBytes, storedType, type StorageChoice, type WeightStorage } from './parameter-layout.ts';
+export type { LoadOptions, LoadReport } from './weight-loading.ts';
 
 export const flagTrainable = 1;
 export const flagDecay = 2;
 
 export interface Arena {
-  /** f32 [elements]; f16 where matrices are stored so, which are never trained. */
+  /** [elements], of one type; what is trained is f32. Codes have their scales in arenas of u32. */
   readonly values: Tensor;
-  /** f32 [elements]; absent when nothing in the set is trained. */
+  /** f32 [elements]; absent when nothing in the arena is trained. */
   readonly gradients: Tensor | undefined;
-  /** u32 [elements / blockSize]: flagTrainable, flagDecay. */
+  /** u32 [elements / blockSize]: flagTrainable, flagDecay; a single 0 when nothing in the arena is trained. */
   readonly flags: Tensor;
   readonly elements: number;
 }
-
-/** How matrices (two or more dimensions) are kept on the device; everything is computed in f32. */
-export type WeightStorage = 'f32' | 'f16';
 
 export interface ParameterOptions {
   readonly seed: number;
   /** Which parameters are trained; none by default. */
   readonly trainable?: (name: string) => boolean;
-  /** f32 by default. f16 halves the memory and rounds to nearest, ties to even; a set of which anything is trained must be f32. */
-  readonly storage?: WeightStorage;
+  /** How matrices that are not trained are kept; f32 by default. */
+  readonly storage?: StorageChoice;
+  /** Bytes of the largest binding, to stay below the adapter's. */
+  readonly bindingLimit?: number;
 }
 
-interface Place {
-  readonly spec: ParameterSpec;
-  readonly arena: number;
-  /** In elements. */
-  readonly offset: number;
+export interface InitialiseOptions extends ParameterOptions {
+  /**
+   * Where first values come from: the host, one weight at a time (default); nowhere, all zero, for weights that are loaded next; or a
+   * kernel, which needs no host memory and draws other values from the same seed (`ParameterSet.open` only).
+   */
+  readonly initialise?: 'host' | 'none' | 'device';
 }
 
-interface ArenaLayout {
-  readonly type: WeightStorage;
-  elements: number;
-}
+export type FloatTensor = { readonly shape: readonly number[]; readonly data: Float32Array };
+
+/** Elements of first values or of a loaded map that are converted at a time. */
+const hostPiece = 2 ** 22;
 
 export class ParameterSet implements Weights {
   readonly device: Device;
   readonly arenas: readonly Arena[];
   private readonly places: ReadonlyMap<string, Place>;
-  private readonly isTrained: (name: string) => boolean;
 
-  constructor(device: Device, specs: readonly ParameterSpec[], options: ParameterOptions) {
+  constructor(device: Device, specs: readonly ParameterSpec[], options: ParameterOptions & { readonly initialise?: 'host' | 'none' }) {
     this.device = device;
-    this.isTrained = options.trainable ?? (() => false);
-    const { storage = 'f32' } = options;
-    if (storage === 'f16') refuseTrained(specs, this.isTrained);
-    const { places, layouts } = layOut(specs, storage, device.limits.maxStorageBufferBindingSize);
+    const limit = Math.min(options.bindingLimit ?? Number.POSITIVE_INFINITY, device.limits.maxStorageBufferBindingSize);
+    const { places, layouts } = layOut(specs, options.storage ?? 'f32', options.trainable ?? (() => false), limit);
     this.places = places;
-    this.arenas = layouts.map((layout, index) => this.createArena(layout, index, options.seed));
+    this.arenas = layouts.map((layout, index) => this.createArena(layout, index));
+    if (options.initialise !== 'none' && !device.isPlanning) this.initialise(options.seed);
+  }
+
+  /** Also with first values made on the device. */
+  static async open(device: Device, specs: readonly ParameterSpec[], options: InitialiseOptions): Promise<ParameterSet> {
+    const { initialise = 'host', ...rest } = options;
+    const set = new ParameterSet(device, specs, { ...rest, initialise: initialise === 'host' ? 'host' : 'none' });
+    if (initialise === 'device' && !device.isPlanning) await fillOnDevice(set, options.seed);
+    return set;
   }
 
   get names(): string[] {
@@ -77,70 +86,81 @@ export class ParameterSet implements Weights {
     return [...this.places.values()].reduce((sum, { spec }) => sum + sizeOf(spec.shape), 0);
   }
 
+  /** Bytes of values and scales on the device. */
+  get bytes(): number {
+    return this.arenas.reduce((sum, { values }) => sum + sizeOf(values.shape) * elementBytes(values.type), 0);
+  }
+
   get(name: string): Tensor {
     const place = this.place(name);
-    return this.view(place, this.arena(place).values, name);
+    return this.view(place, name, ({ arena }) => this.arena(arena).values);
   }
 
   gradient(name: string): Tensor | undefined {
     const place = this.place(name);
-    const { gradients } = this.arena(place);
-    return gradients === undefined || !this.isTrained(name) ? undefined : this.view(place, gradients, `d ${name}`);
+    return place.trained ? this.view(place, `d ${name}`, ({ arena }) => this.arena(arena).gradients) : undefined;
+  }
+
+  isTrained(name: string): boolean {
+    return this.place(name).trained;
+  }
+
+  spec(name: string): ParameterSpec {
+    return this.place(name).spec;
   }
 
   /** Asks the tape for the gradients of everything trained. */
   watch(tape: Tape): void {
     for (const name of this.names) {
       const gradient = this.gradient(name);
-      if (gradient !== undefined) tape.watch(this.get(name), gradient);
+      if (gradient === undefined) continue;
+      const value = this.get(name);
+      (value.parts ?? [value]).forEach((part, index) => tape.watch(part, gradient.parts?.[index] ?? gradient));
     }
   }
 
   /**
-   * Writes host values, rounded where they are stored as f16; nothing is written when anything is wrong. A missing, unexpected
-   * or mis-shaped tensor is reported together with all others; a value that f16 cannot store with the tensor it is in.
+   * Reads weights from a source, piece by piece, into the form they are stored in. A missing, unexpected or mis-shaped tensor is
+   * reported together with all others before anything is written. A value that may not be lost (`options`) stops the loading where
+   * it is found: the set then holds part of the new weights and is of no use.
    */
-  load(values: ReadonlyMap<string, { readonly shape: readonly number[]; readonly data: Float32Array }>, origin: string): void {
-    const problems: string[] = [];
-    for (const [name, { spec }] of this.places) {
-      const given = values.get(name);
-      if (given === undefined) problems.push(`missing: ${name} [${spec.shape}]`);
-      else if (given.shape.join() !== spec.shape.join()) problems.push(`${name} is [${given.shape}], the model needs [${spec.shape}]`);
-    }
-    for (const name of values.keys()) if (!this.places.has(name)) problems.push(`unexpected: ${name}`);
-    if (problems.length > 0) {
-      const shown = problems.slice(0, 20);
-      if (problems.length > shown.length) shown.push(`… and ${problems.length - shown.length} more`);
-      throw new ReasongenError({
-        code: 'CHECKPOINT_SHAPE',
-        message: `${origin} does not fit this model:\n  ${shown.join('\n  ')}`,
-        cure: 'use the backbone and sizes the checkpoint was made with (see its preset), or another checkpoint',
-        exitCode: exitCodes.badPreset,
-      });
-    }
-    const stored = [...values].map(([name, { data }]) => {
-      const tensor = this.get(name);
-      return { tensor, data: tensor.type === 'f16' ? halvesOf(data, name, origin) : data };
-    });
-    for (const { tensor, data } of stored) this.device.write(tensor, data);
+  loadFrom(source: WeightSource, options: LoadOptions = {}): Promise<LoadReport> {
+    return loadWeights({ device: this.device, places: this.places, ranges: (place) => this.ranges(place) }, source, options);
   }
 
-  /** Reads all weights (or their gradients) back, as f32. */
-  async read(kind: 'values' | 'gradients' = 'values'): Promise<Map<string, { shape: readonly number[]; data: Float32Array }>> {
-    const tensors = new Map<number, Tensor>();
-    this.arenas.forEach(({ values, gradients }, index) => {
-      const tensor = kind === 'values' ? values : gradients;
-      if (tensor !== undefined) tensors.set(index, tensor);
-    });
-    const read = await this.device.read([...tensors.values()]);
-    const flat = new Map([...tensors.keys()].map((arena, index) => [arena, read[index]]));
-    const result = new Map<string, { shape: readonly number[]; data: Float32Array }>();
-    for (const [name, { spec, arena, offset }] of this.places) {
-      const data = flat.get(arena)?.slice(offset, offset + sizeOf(spec.shape));
-      if (data instanceof Uint16Array) result.set(name, { shape: spec.shape, data: fromHalves(data) });
-      else if (data instanceof Float32Array) result.set(name, { shape: spec.shape, data });
+  /** Writes host values of a small model, all or none: nothing is written when anything is wrong. */
+  load(values: ReadonlyMap<string, FloatTensor>, origin: string): void {
+    refuseMisfits(misfits(this.places, values, () => true), origin);
+    const encoder = new WeightEncoder(hostPiece);
+    for (const write of [false, true]) {
+      for (const [name, { data }] of values) {
+        const place = this.place(name);
+        this.encodePieces(place, encoder, (first, count) => data.subarray(first, first + count), (range, start, encoded) => {
+          judge(encoded, name, range.first + start, place, origin, {});
+          if (write) writeRange(this.device, range, start, encoded);
+        });
+      }
     }
-    return result;
+  }
+
+  /** Reads all weights (or all gradients there are) of a small model back, as f32. */
+  async read(kind: 'values' | 'gradients' = 'values'): Promise<Map<string, FloatTensor>> {
+    const named = [...this.places].filter(([, { trained }]) => kind === 'values' || trained);
+    const read = await readFloats(this.device, named.map(([, place]) => this.ranges(place, kind)));
+    return new Map(named.map(([name, { spec }], index) => [name, { shape: spec.shape, data: read[index] ?? new Float32Array() }]));
+  }
+
+  /** One weight (or its gradient) as f32. */
+  async readTensor(name: string, kind: 'values' | 'gradients' = 'values'): Promise<Float32Array> {
+    const place = this.place(name);
+    if (kind === 'gradients' && !place.trained) throw new RangeError(`${name} is not trained`);
+    const [data] = await readFloats(this.device, [this.ranges(place, kind)]);
+    return data ?? new Float32Array();
+  }
+
+  /** What is on the device as a source: to export it, or to load another set from it, a few pieces at a time. */
+  asSource(origin = 'the weights on the device'): WeightSource {
+    return sourceOf(this.device, this.places, (place) => this.ranges(place), origin);
   }
 
   close(): void {
@@ -149,22 +169,53 @@ export class ParameterSet implements Weights {
     }
   }
 
-  private createArena({ type, elements }: ArenaLayout, index: number, seed: number): Arena {
-    const values = type === 'f16' ? new Uint16Array(elements) : new Float32Array(elements);
-    const flags = new Uint32Array(elements / blockSize);
-    let hasTrained = false;
-    for (const [name, { spec, arena, offset }] of this.places) {
-      if (arena !== index) continue;
-      const initial = initialValues(spec, seed);
-      values.set(type === 'f16' ? halvesOf(initial, name, 'initial values') : initial, offset);
-      const trained = this.isTrained(name);
-      hasTrained ||= trained;
+  /** The ranges a weight lies in, in order: one unless it has parts. */
+  private ranges(place: Place, kind: 'values' | 'gradients' = 'values'): StoredRange[] {
+    const rowElements = sizeOf(place.spec.shape) / (place.spec.shape[0] ?? 1);
+    return place.pieces.map((piece) => {
+      const tensor = this.piece(place, piece, place.spec.name, (index) => this.arena(index.arena)[kind]);
+      const count = sizeOf(tensor.shape);
+      return { first: piece.firstRow * rowElements, count, values: { ...tensor, shape: [count] }, scales: tensor.scales };
+    });
+  }
+
+  private initialise(seed: number): void {
+    const encoder = new WeightEncoder(hostPiece);
+    for (const [name, place] of this.places) {
+      const next = initialValues(place.spec, seed);
+      this.encodePieces(place, encoder, (_first, count) => next(count), (range, start, encoded) => {
+        judge(encoded, name, range.first + start, place, 'initial values', {});
+        writeRange(this.device, range, start, encoded);
+      });
+    }
+  }
+
+  private encodePieces(
+    place: Place,
+    encoder: WeightEncoder,
+    values: (first: number, count: number) => Float32Array,
+    use: (range: StoredRange, start: number, encoded: ReturnType<WeightEncoder['encodeFloats']>) => void,
+  ): void {
+    for (const range of this.ranges(place)) {
+      for (let start = 0; start < range.count; start += hostPiece) {
+        const count = Math.min(hostPiece, range.count - start);
+        use(range, start, encoder.encodeFloats(values(range.first + start, count), place.type));
+      }
+    }
+  }
+
+  private createArena({ type, trained, elements }: ArenaLayout, index: number): Arena {
+    const flags = new Uint32Array(trained ? elements / blockSize : 1);
+    for (const { spec, pieces } of trained ? this.places.values() : []) {
       const decays = spec.decay ?? spec.shape.length > 1;
-      flags.fill((trained ? flagTrainable : 0) | (decays ? flagDecay : 0), offset / blockSize, Math.ceil((offset + sizeOf(spec.shape)) / blockSize));
+      for (const { arena, offset, rows } of pieces) {
+        const count = (sizeOf(spec.shape) / (spec.shape[0] ?? 1)) * rows;
+        if (arena === index) flags.fill(flagTrainable | (decays ? flagDecay : 0), offset / blockSize, Math.ceil((offset + count) / blockSize));
+      }
     }
     return {
-      values: this.device.tensor(`weights ${index}`, [elements], type, values),
-      gradients: hasTrained ? this.device.tensor(`gradients ${index}`, [elements]) : undefined,
+      values: this.device.tensor(`weights ${index}`, [elements], type),
+      gradients: trained ? this.device.tensor(`gradients ${index}`, [elements]) : undefined,
       flags: this.device.tensor(`flags ${index}`, [flags.length], 'u32', flags),
       elements,
     };
@@ -176,110 +227,35 @@ export class ParameterSet implements Weights {
     return place;
   }
 
-  private arena(place: Place): Arena {
-    const arena = this.arenas[place.arena];
-    if (arena === undefined) throw new RangeError(`no arena ${place.arena}`);
+  private arena(index: number): Arena {
+    const arena = this.arenas[index];
+    if (arena === undefined) throw new RangeError(`no arena ${index}`);
     return arena;
   }
 
-  private view(place: Place, flat: Tensor, name: string): Tensor {
-    if (!('buffer' in flat.memory)) throw new RangeError('an arena lives in a buffer');
-    const offset = flat.memory.offset + place.offset * elementBytes(flat.type);
-    return { name, shape: place.spec.shape, type: flat.type, memory: { buffer: flat.memory.buffer, offset } };
+  private view(place: Place, name: string, flat: (piece: Piece) => Tensor | undefined): Tensor {
+    const [only, ...more] = place.pieces;
+    if (only === undefined) throw new RangeError(`${name} lies nowhere`);
+    if (more.length === 0) return this.piece(place, only, name, flat);
+    const parts = place.pieces.map((piece) => this.piece(place, piece, `${name} from row ${piece.firstRow}`, flat));
+    const [first] = parts;
+    if (first === undefined) throw new RangeError(`${name} lies nowhere`);
+    return { name, shape: place.spec.shape, type: first.type, memory: first.memory, parts };
+  }
+
+  private piece({ spec }: Place, { arena, offset, rows, scales }: Piece, name: string, flat: (piece: Piece) => Tensor | undefined): Tensor {
+    const values = flat({ arena, offset, rows, firstRow: 0 });
+    if (values === undefined) throw new RangeError(`${name} has no gradient`);
+    const shape = spec.shape.length === 0 ? spec.shape : [rows, ...spec.shape.slice(1)];
+    const tensor: Tensor = { name, shape, type: values.type, memory: at(values, offset) };
+    if (scales === undefined) return tensor;
+    const words = this.arena(scales.arena).values;
+    const groups = sizeOf(shape) / rows / quantisedGroup;
+    return { ...tensor, scales: { name: `${name} scales`, shape: [rows, groups], type: 'u32', memory: at(words, scales.offset) } };
   }
 }
 
-/** f16 is for weights that stay as they are: an update is often smaller than the distance of two halves, and would be lost. */
-function refuseTrained(specs: readonly ParameterSpec[], isTrained: (name: string) => boolean): void {
-  const trained = specs.filter(({ name }) => isTrained(name));
-  const first = trained[0];
-  if (first === undefined) return;
-  throw new ReasongenError({
-    code: 'TRAINED_HALF',
-    message: `weights that are trained cannot be stored as f16: ${first.name}${trained.length > 1 ? ` and ${trained.length - 1} more` : ''}`,
-    cure: 'store weights as f32 to train them; f16 is for evaluating and drawing',
-    exitCode: exitCodes.badPreset,
-  });
-}
-
-/** Vectors (gains, biases) are small and stay f32. */
-export function storedType(shape: readonly number[], storage: WeightStorage): WeightStorage {
-  return shape.length > 1 ? storage : 'f32';
-}
-
-function layOut(specs: readonly ParameterSpec[], storage: WeightStorage, limit: number): { places: Map<string, Place>; layouts: ArenaLayout[] } {
-  const places = new Map<string, Place>();
-  const layouts: ArenaLayout[] = [];
-  /** The arena that still grows, by type. */
-  const open: Partial<Record<WeightStorage, number>> = {};
-  for (const spec of specs) {
-    const type = storedType(spec.shape, storage);
-    const width = elementBytes(type);
-    const block = alignment / width;
-    const elements = Math.ceil(sizeOf(spec.shape) / block) * block;
-    if (elements * width > limit) {
-      throw new ReasongenError({
-        code: 'BINDING_TOO_LARGE',
-        message: `weight ${spec.name} [${spec.shape}] has ${elements * width} bytes; this adapter binds at most ${limit}`,
-        cure: 'use an adapter with a larger maxStorageBufferBindingSize, or a smaller model',
-        exitCode: 4,
-      });
-    }
-    if (places.has(spec.name)) throw new RangeError(`two parameters are named ${spec.name}`);
-    let arena = open[type];
-    let layout = arena === undefined ? undefined : layouts[arena];
-    if (arena === undefined || layout === undefined || (layout.elements + elements) * width > limit) {
-      layout = { type, elements: 0 };
-      arena = open[type] = layouts.push(layout) - 1;
-    }
-    places.set(spec.name, { spec, arena, offset: layout.elements });
-    layout.elements += elements;
-  }
-  return { places, layouts };
-}
-
-/** Rounded to halves; what would become infinite, and NaN, is refused. */
-function halvesOf(values: Float32Array, name: string, origin: string): Uint16Array {
-  const index = values.findIndex((value) => !(Math.abs(value) <= largestHalf));
-  if (index >= 0) {
-    throw new ReasongenError({
-      code: 'VALUE_TOO_LARGE',
-      message: `weight "${name}" holds ${values[index]}; f16 stores values up to ±${largestHalf}`,
-      place: origin,
-      cure: 'store the weights as f32',
-    });
-  }
-  return toHalves(values);
-}
-
-/** Values depend on seed and name only, so that adding a parameter changes no other. */
-function initialValues(spec: ParameterSpec, seed: number): Float32Array {
-  const target = new Float32Array(sizeOf(spec.shape));
-  if ('constant' in spec.init) target.fill(spec.init.constant);
-  else if ('values' in spec.init) target.set(spec.init.values);
-  else {
-    const { normal } = spec.init;
-    const random = uniformStream(seed, spec.name);
-    for (let i = 0; i < target.length; i += 2) {
-      // Box and Muller: two normal values from two uniform ones.
-      const radius = normal * Math.sqrt(-2 * Math.log(1 - random()));
-      const angle = 2 * Math.PI * random();
-      target[i] = radius * Math.cos(angle);
-      if (i + 1 < target.length) target[i + 1] = radius * Math.sin(angle);
-    }
-  }
-  return target;
-}
-
-/** A splitmix32 stream keyed by seed and name; values in [0, 1). */
-function uniformStream(seed: number, name: string): () => number {
-  let state = seed >>> 0;
-  for (const character of name) state = Math.imul(state ^ (character.codePointAt(0) ?? 0), 0x9e3779b1) >>> 0;
-  return () => {
-    state = (state + 0x9e3779b9) >>> 0;
-    let z = state;
-    z = Math.imul(z ^ (z >>> 16), 0x21f0aaad);
-    z = Math.imul(z ^ (z >>> 15), 0x735a2d97);
-    return ((z ^ (z >>> 15)) >>> 0) / 2 ** 32;
-  };
+function at(flat: Tensor, offset: number): Tensor['memory'] {
+  if (!('buffer' in flat.memory)) throw new RangeError('an arena lives in a buffer');
+  return { buffer: flat.memory.buffer, offset: flat.memory.offset + offset * elementBytes(flat.type) };
 }

@@ -1,7 +1,7 @@
 /** What a run will need on the device, from shapes alone: `check` says it before a device is opened. */
-import { storedType, type WeightStorage } from '../autograd/parameters.ts';
+import { storedBytes, storedType, type WeightStorage } from '../autograd/parameters.ts';
 import type { Plan, PlanContext } from '../contracts/recipe.ts';
-import { elementBytes, sizeOf } from '../tensor/tensor.ts';
+import { sizeOf } from '../tensor/tensor.ts';
 
 export interface MemoryNeed {
   /** Tokens of one forward (and backward) pass. */
@@ -17,7 +17,7 @@ export interface MemoryNeed {
 export function memoryPlan(context: PlanContext, need: MemoryNeed): Plan {
   const { backbone } = context;
   const parameters = backbone.parameters.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
-  const weights = backbone.parameters.map(({ shape }) => sizeOf(shape) * elementBytes(storedType(shape, need.storage ?? 'f32')));
+  const weights = backbone.parameters.map((spec) => storedBytes(spec.shape, storedType(spec, need.storage ?? 'f32', need.trained)));
   const mlp = Math.max(backbone.hiddenSize, ...backbone.parameters.map(({ shape }) => (shape[1] === backbone.hiddenSize ? (shape[0] ?? 0) : 0)));
   // Saved per token and layer: the residual stream and norms, q, k, v and attention, the MLP's gate, up and product; once more for gradients in flight.
   const perToken = need.trained ? backbone.layers * (8 * backbone.hiddenSize + 3 * Math.min(mlp, 8 * backbone.hiddenSize)) : 12 * backbone.hiddenSize;

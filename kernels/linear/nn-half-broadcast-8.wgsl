@@ -1,8 +1,10 @@
 // out[M,N] = a[M,K] · b[K,N] (+ addend[M,N]): the input gradient of a linear layer through a frozen weight (a = dOut, b = weight).
-// a, addend and out f32, b f16 packed in pairs, sums in f32. 8 rows × 32 columns per subgroup of exactly eight lanes; a lane owns
+// a, addend and out f32, b f16 or bf16 packed in pairs, sums in f32. 8 rows × 32 columns per subgroup of exactly eight lanes; a lane owns
 // four neighbouring columns. Needs K % 4 == 0 and N % 4 == 0.
 enable subgroups;
+//! use lib/packed.wgsl
 
+const BRAIN: bool = false;
 const HAS_ADDEND: bool = false;
 
 struct Params {
@@ -18,7 +20,7 @@ struct Params {
 @group(0) @binding(4) var<uniform> params: Params;
 
 fn widen(halves: vec2u) -> vec4f {
-  return vec4f(unpack2x16float(halves.x), unpack2x16float(halves.y));
+  return vec4f(widen_pair(halves.x), widen_pair(halves.y));
 }
 
 fn store(row: u32, columns: u32, column: u32, value: vec4f) {

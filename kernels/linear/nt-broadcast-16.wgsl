@@ -1,10 +1,11 @@
-// out[M,N] = x[M,K] · weight[N,K]ᵀ (+ bias[N]), f32. 16 rows × 32 columns per subgroup of exactly eight lanes, no workgroup memory.
+// out[M,N] (+)= x[M,K] · weight[N,K]ᵀ (+ bias[N]), f32. 16 rows × 32 columns per subgroup of exactly eight lanes, no workgroup memory.
 // Every lane loads a different vec4 along K: of 2 rows of x and of 4 rows of weight. Rows of x are then shared lane by lane
 // with subgroupBroadcast, which a software adapter turns into one shuffle where a shared address would be loaded eight times.
 // A row's sum runs over k in one order whatever M is, so results do not depend on the batch. Needs K % 4 == 0.
 enable subgroups;
 
 const HAS_BIAS: bool = false;
+const ACCUMULATE: bool = false;
 
 struct Params {
   rows: u32,     // M
@@ -22,6 +23,7 @@ fn store(row: u32, column: u32, value: f32) {
   if (row < params.rows && column < params.columns) {
     var result = value;
     if (HAS_BIAS) { result += bias[column]; }
+    if (ACCUMULATE) { result += out[row * params.columns + column]; }
     out[row * params.columns + column] = result;
   }
 }

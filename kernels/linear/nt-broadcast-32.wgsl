@@ -1,9 +1,10 @@
-// out[M,N] = x[M,K] · weight[N,K]ᵀ (+ bias[N]), f32: nt-broadcast-16 for many rows. 32 rows × 32 columns per subgroup of exactly eight
+// out[M,N] (+)= x[M,K] · weight[N,K]ᵀ (+ bias[N]), f32: nt-broadcast-16 for many rows. 32 rows × 32 columns per subgroup of exactly eight
 // lanes; a lane owns four neighbouring columns, so that it stores vec4. Twice the rows share what is loaded of the weight, which is what a
 // software adapter spends most on. Sums run in the order of nt-broadcast-16: same bits. Needs K % 4 == 0 and N % 4 == 0.
 enable subgroups;
 
 const HAS_BIAS: bool = false;
+const ACCUMULATE: bool = false;
 
 struct Params {
   rows: u32,     // M
@@ -20,7 +21,10 @@ struct Params {
 fn store(row: u32, columns: u32, column: u32, value: vec4f) {
   if (row >= params.rows) { return; }
   let index = row * columns + column;
-  if (HAS_BIAS) { out[index] = value + bias[column]; } else { out[index] = value; }
+  var result = value;
+  if (HAS_BIAS) { result += bias[column]; }
+  if (ACCUMULATE) { result += out[index]; }
+  out[index] = result;
 }
 
 @compute @workgroup_size(8)

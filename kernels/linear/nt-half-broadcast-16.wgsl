@@ -1,9 +1,11 @@
-// out[M,N] = x[M,K] · weight[N,K]ᵀ (+ bias[N]); x, bias and out f32, weight f16 packed in pairs, sums in f32. 16 rows × 32 columns
+// out[M,N] = x[M,K] · weight[N,K]ᵀ (+ bias[N]); x, bias and out f32, weight f16 or bf16 packed in pairs, sums in f32. 16 rows × 32 columns
 // per subgroup of exactly eight lanes, no workgroup memory. A lane loads eight halves of four rows of weight at once and widens
 // them two by two; a component of `w` is one of its four columns. Rows of x are shared by subgroupBroadcast as in nt-broadcast-16.
 // A row's sum runs over k in one order whatever M is, so results do not depend on the batch. Needs K % 8 == 0.
 enable subgroups;
+//! use lib/packed.wgsl
 
+const BRAIN: bool = false;
 const HAS_BIAS: bool = false;
 
 struct Params {
@@ -63,14 +65,14 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     let h0 = weight[column_base0 + k]; let h1 = weight[column_base1 + k]; let h2 = weight[column_base2 + k]; let h3 = weight[column_base3 + k];
     {
       let x0 = x[row_base0 + k * 2u]; let x1 = x[row_base1 + k * 2u];
-      let p0_0 = unpack2x16float(h0.x);
-      let p0_1 = unpack2x16float(h1.x);
-      let p0_2 = unpack2x16float(h2.x);
-      let p0_3 = unpack2x16float(h3.x);
-      let p1_0 = unpack2x16float(h0.y);
-      let p1_1 = unpack2x16float(h1.y);
-      let p1_2 = unpack2x16float(h2.y);
-      let p1_3 = unpack2x16float(h3.y);
+      let p0_0 = widen_pair(h0.x);
+      let p0_1 = widen_pair(h1.x);
+      let p0_2 = widen_pair(h2.x);
+      let p0_3 = widen_pair(h3.x);
+      let p1_0 = widen_pair(h0.y);
+      let p1_1 = widen_pair(h1.y);
+      let p1_2 = widen_pair(h2.y);
+      let p1_3 = widen_pair(h3.y);
       let w0 = vec4f(p0_0.x, p0_1.x, p0_2.x, p0_3.x);
       let w1 = vec4f(p0_0.y, p0_1.y, p0_2.y, p0_3.y);
       let w2 = vec4f(p1_0.x, p1_1.x, p1_2.x, p1_3.x);
@@ -94,14 +96,14 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     }
     {
       let x0 = x[row_base0 + k * 2u + 1u]; let x1 = x[row_base1 + k * 2u + 1u];
-      let p0_0 = unpack2x16float(h0.z);
-      let p0_1 = unpack2x16float(h1.z);
-      let p0_2 = unpack2x16float(h2.z);
-      let p0_3 = unpack2x16float(h3.z);
-      let p1_0 = unpack2x16float(h0.w);
-      let p1_1 = unpack2x16float(h1.w);
-      let p1_2 = unpack2x16float(h2.w);
-      let p1_3 = unpack2x16float(h3.w);
+      let p0_0 = widen_pair(h0.z);
+      let p0_1 = widen_pair(h1.z);
+      let p0_2 = widen_pair(h2.z);
+      let p0_3 = widen_pair(h3.z);
+      let p1_0 = widen_pair(h0.w);
+      let p1_1 = widen_pair(h1.w);
+      let p1_2 = widen_pair(h2.w);
+      let p1_3 = widen_pair(h3.w);
       let w0 = vec4f(p0_0.x, p0_1.x, p0_2.x, p0_3.x);
       let w1 = vec4f(p0_0.y, p0_1.y, p0_2.y, p0_3.y);
       let w2 = vec4f(p1_0.x, p1_1.x, p1_2.x, p1_3.x);

@@ -12,6 +12,7 @@ const otherValues: Readonly<Record<string, readonly number[]>> = {
   LANES: [4, 16, 32, 64],
   HEAD: [8, 12, 64, 128],
   VECTORS: [2, 4, 16],
+  BITS: [16, 8, 4],
 };
 
 function variantsOf(path: string): KernelConstants[] {

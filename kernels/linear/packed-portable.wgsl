@@ -1,7 +1,11 @@
-// out[m,n] = Σ_k a[m,k] · b[n,k] (+ bias[n]) (+ addend[m,n]), b f16 packed in pairs, the rest f32, any sizes and strides: serves
-// x·Wᵀ and dOut·W where W is stored in half precision. An odd row length lets rows begin in the middle of a pair, so every element
-// is found by its own index. One 4×4 register tile per thread, 8×8 threads; the reference sibling of the half broadcast tiles.
+// out[m,n] = Σ_k a[m,k] · b[n,k] (+ bias[n]) (+ addend[m,n]), b packed in fewer bits, the rest f32, any sizes and strides: serves
+// x·Wᵀ and dOut·W where W is stored as f16, bf16, int8 or int4. A row may begin in the middle of a word, so every element is found
+// by its own index. One 4×4 register tile per thread, 8×8 threads; the reference sibling of the faster variants.
 // Sums run over k in one order: deterministic and independent of the batch.
+//! use lib/packed.wgsl
+const BITS: u32 = 16u;
+const BRAIN: bool = false;
+const GROUP: u32 = 64u;
 const HAS_BIAS: bool = false;
 const HAS_ADDEND: bool = false;
 
@@ -15,14 +19,18 @@ struct Params {
 
 @group(0) @binding(0) var<storage, read> a: array<f32>;
 @group(0) @binding(1) var<storage, read> b: array<u32>;
-@group(0) @binding(2) var<storage, read> bias: array<f32>;
-@group(0) @binding(3) var<storage, read> addend: array<f32>;
-@group(0) @binding(4) var<storage, read_write> out: array<f32>;
-@group(0) @binding(5) var<uniform> params: Params;
+@group(0) @binding(2) var<storage, read> scales: array<u32>;
+@group(0) @binding(3) var<storage, read> bias: array<f32>;
+@group(0) @binding(4) var<storage, read> addend: array<f32>;
+@group(0) @binding(5) var<storage, read_write> out: array<f32>;
+@group(0) @binding(6) var<uniform> params: Params;
 
 fn element(index: u32) -> f32 {
-  let pair = b[index >> 1u];
-  return unpack2x16float(select(pair, pair >> 16u, (index & 1u) == 1u)).x;
+  const per_word = 32u / BITS;
+  let word = b[index / per_word] >> ((index % per_word) * BITS);
+  if (BITS == 16u) { return widen_pair(word).x; }
+  let scale = scale_minimum(scales[index / GROUP]);
+  return scale.y + scale.x * f32(word & ((1u << BITS) - 1u));
 }
 
 @compute @workgroup_size(8, 8)

@@ -1,0 +1,108 @@
+/** The three products of a linear layer with a weight that lies in one part, and which kernel computes each. */
+import type { Tape } from '../autograd/tape.ts';
+import { isPacked, type Tensor } from '../tensor/tensor.ts';
+import { packedForward, packedInputGradient } from './linear-packed.ts';
+
+export interface Product {
+  /** f32 [rows, inner] */
+  readonly a: Tensor;
+  /** [columns, inner] forward, [inner, columns] for the gradient of the input. */
+  readonly weight: Tensor;
+  /** f32 [rows, columns] */
+  readonly out: Tensor;
+  readonly rows: number;
+  readonly columns: number;
+  readonly inner: number;
+}
+
+/** out = a · weightᵀ (+ bias). */
+export function forwardProduct(tape: Tape, product: Product, bias?: Tensor): void {
+  if (isPacked(product.weight.type)) packedForward(tape, product, bias);
+  else floatForward(tape, product, bias, false);
+}
+
+/** out += a · weightᵀ, weight f32. */
+export function addForwardProduct(tape: Tape, product: Product): void {
+  floatForward(tape, product, undefined, true);
+}
+
+function floatForward(tape: Tape, { a, weight, out, rows, columns, inner }: Product, bias: Tensor | undefined, accumulate: boolean): void {
+  const constants = { HAS_BIAS: bias !== undefined, ...(accumulate && { ACCUMULATE: true }) };
+  if (tape.device.hasBroadcastTiles && inner % 4 === 0) {
+    // The tallest tile stores four columns at once.
+    const tile = columns % 4 === 0 ? tileRows(rows) : Math.min(16, tileRows(rows));
+    tape.launch({
+      kernel: `linear/nt-broadcast-${tile}`,
+      constants,
+      bindings: { x: a, weight, bias: bias ?? weight, out },
+      params: { rows, columns, inner },
+      groups: [Math.ceil(columns / 32), Math.ceil(rows / tile), 1],
+    });
+    return;
+  }
+  tape.launch({
+    kernel: 'linear/portable',
+    constants,
+    bindings: { a, b: weight, bias: bias ?? weight, addend: a, out },
+    params: { rows, columns, inner, a_row: inner, a_inner: 1, b_column: inner, b_inner: 1 },
+    groups: [Math.ceil(columns / 32), Math.ceil(rows / 32), 1],
+  });
+}
+
+/** out = a · weight (+ addend). */
+export function inputProduct(tape: Tape, product: Product, addend?: Tensor): void {
+  const { a, weight, out, rows, columns, inner } = product;
+  if (isPacked(weight.type)) {
+    packedInputGradient(tape, product, addend);
+    return;
+  }
+  const HAS_ADDEND = addend !== undefined;
+  if (tape.device.hasBroadcastTiles && inner % 4 === 0 && columns % 4 === 0) {
+    const tile = tileRows(rows);
+    tape.launch({
+      kernel: `linear/nn-broadcast-${tile}`,
+      constants: { HAS_ADDEND },
+      bindings: { a, b: weight, addend: addend ?? a, out },
+      params: { rows, columns, inner },
+      groups: [Math.ceil(columns / 32), Math.ceil(rows / tile), 1],
+    });
+    return;
+  }
+  tape.launch({
+    kernel: 'linear/portable',
+    constants: { HAS_ADDEND },
+    bindings: { a, b: weight, bias: weight, addend: addend ?? a, out },
+    params: { rows, columns, inner, a_row: inner, a_inner: 1, b_column: 1, b_inner: columns },
+    groups: [Math.ceil(columns / 32), Math.ceil(rows / 32), 1],
+  });
+}
+
+/** out[rows, columns] += a[inner, rows]ᵀ · b[inner, columns]: the gradient of a weight. */
+export function transposedProduct(tape: Tape, a: Tensor, b: Tensor, out: Tensor, rows: number, columns: number, inner: number): void {
+  if (tape.device.hasBroadcastTiles && rows % 4 === 0 && columns % 4 === 0) {
+    const tile = Math.max(16, tileRows(rows));
+    tape.launch({
+      kernel: tile === 32 ? 'linear/tn-broadcast-32' : 'linear/tn-broadcast',
+      bindings: { a, b, out },
+      params: { rows, columns, inner },
+      groups: [Math.ceil(columns / 32), Math.ceil(rows / tile), 1],
+    });
+    return;
+  }
+  tape.launch({
+    kernel: 'linear/portable',
+    constants: { ACCUMULATE: true },
+    bindings: { a, b, bias: b, addend: a, out },
+    params: { rows, columns, inner, a_row: 1, a_inner: rows, b_column: 1, b_inner: columns },
+    groups: [Math.ceil(columns / 32), Math.ceil(rows / 32), 1],
+  });
+}
+
+/**
+ * Rows of the broadcast tile for a product of so many rows. Taller tiles load less for the same work but waste more of a last tile
+ * that is not full; which one is taken never changes a bit of the result.
+ */
+function tileRows(rows: number): 8 | 16 | 32 {
+  if (rows <= 8) return 8;
+  return rows < 128 ? 16 : 32;
+}
