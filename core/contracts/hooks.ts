@@ -43,9 +43,25 @@ export interface RewardsEvent extends RolloutEvent {
   readonly judgements: readonly Judgement[];
 }
 
+/** The tokens the model put behind a prompt: rationale, image start (where the run writes rationales), codes. */
+export interface DrawnTokens {
+  readonly rationaleIds: readonly number[];
+  readonly codes: readonly number[];
+  /** In nats, of every token behind the prompt. */
+  readonly logProbability: ArrayLike<number>;
+  readonly entropy: ArrayLike<number>;
+}
+
 export interface AdvantagesEvent extends RewardsEvent {
   /** One per sample, in order. */
   readonly advantages: readonly number[];
+  /** One per sample, in order. */
+  readonly drawn: readonly DrawnTokens[];
+  /**
+   * Factors of each sample's tokens in the policy objective, as many as it has log-probabilities: a handler gives them to make
+   * some tokens count more (critical tokens) or not at all. 1 for all when absent.
+   */
+  readonly tokenWeights?: readonly (readonly number[])[];
 }
 
 /** Numbers of a finished step, as they go into the metrics file. */

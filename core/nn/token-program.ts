@@ -3,17 +3,23 @@
  * of token, (log-probability, entropy) per target, an objective that turns them into gradients, and the way back.
  * Programs are recorded once per batch shape and kept.
  */
-import type { ParameterSet } from '../autograd/parameters.ts';
 import type { Program, Workspace } from '../autograd/program.ts';
 import { Tape } from '../autograd/tape.ts';
-import type { Backbone } from '../contracts/backbone.ts';
+import type { Backbone, Head, Weights } from '../contracts/backbone.ts';
+import type { Scalar } from '../gpu/device.ts';
+import { guide, type GuideOptions } from '../ops/guide.ts';
+import { languageHead } from '../ops/language-head.ts';
 import { tokenLogProbability } from '../ops/log-probability.ts';
 import { gatherRows } from '../ops/rows.ts';
-import type { Scalar } from '../gpu/device.ts';
 import type { Tensor } from '../tensor/tensor.ts';
-import { createPackedInputs, shapeKey, type PackedBatch, type PackedInputs, type Targets } from './packing.ts';
+import { createPackedInputs, shapeKey, type PackedBatch, type PackedInputs } from './packing.ts';
+import type { PackedShape } from './packed-shape.ts';
 
-export type TokenKind = 'text' | 'image';
+export const tokenKinds = ['text', 'image'] as const;
+export type TokenKind = (typeof tokenKinds)[number];
+
+/** Something for each kind of token; undefined for a kind of which a batch has no targets. */
+export type ByKind<Value> = Readonly<Record<TokenKind, Value | undefined>>;
 
 /** Where an objective says how the loss depends on each target. */
 export interface ObjectivePart {
@@ -25,27 +31,43 @@ export interface ObjectivePart {
   readonly outputs: Readonly<Record<string, Tensor>>;
 }
 
-/** Records, for one kind of token, the derivative of the loss. `scored` is f32 [M, 2] (log-probability, entropy). */
-export type Objective = (tape: Tape, kind: TokenKind, scored: Tensor) => ObjectivePart;
+/** Records the derivative of the loss. `scored` is f32 [M, 2] (log-probability, entropy) per kind of token. */
+export type Objective = (tape: Tape, scored: ByKind<Tensor>) => ByKind<ObjectivePart>;
+
+/** An objective that treats each kind of token by itself. */
+export function eachKind(part: (tape: Tape, kind: TokenKind, scored: Tensor) => ObjectivePart): Objective {
+  return (tape, scored) => {
+    const of = (kind: TokenKind): ObjectivePart | undefined => {
+      const values = scored[kind];
+      return values === undefined ? undefined : part(tape, kind, values);
+    };
+    return { text: of('text'), image: of('image') };
+  };
+}
 
 export interface TokenProgram {
   readonly inputs: PackedInputs;
   readonly program: Program;
   /** f32 [M, 2] (log-probability, entropy) per target; filler at the end. */
-  readonly scored: Readonly<Record<TokenKind, Tensor | undefined>>;
-  readonly objective: Readonly<Record<TokenKind, ObjectivePart | undefined>>;
+  readonly scored: ByKind<Tensor>;
+  readonly objective: ByKind<ObjectivePart>;
 }
 
 export interface TokenProgramOptions {
   readonly name: string;
   readonly workspace: Workspace;
   readonly backbone: Backbone;
-  readonly parameters: ParameterSet;
+  /** What the backbone reads; with an objective also what is trained. */
+  readonly parameters: Weights & { watch?(tape: Tape): void };
   /** The temperature each kind of token is scored at: the sampler's. */
   readonly temperature: Readonly<Record<TokenKind, Scalar>>;
+  /** Logits divided by the temperature are cut to ± this. No cut by default. */
+  readonly clamp?: number | undefined;
+  /** Guidance on image logits, for batches whose sequences have an unconditional branch: the sampler's. */
+  readonly guidance?: GuideOptions | undefined;
   /** Without one the program only scores. */
   readonly objective?: Objective;
-  /** Keep only what enters each block of the backbone and compute the rest again for the way back: less memory, same bits. */
+  /** Keep only what enters each block of the backbone and compute the rest again on the way back: less memory, a third more time. */
   readonly recompute?: boolean;
 }
 
@@ -70,6 +92,14 @@ export class TokenPrograms {
     return program;
   }
 
+  /** Makes the program of a shape, the largest there will be say, so that memory does not grow in the middle of a run. */
+  async reserve(shape: PackedShape): Promise<void> {
+    const key = shapeKey(shape);
+    const pending = this.byShape.get(key) ?? this.record(shape, key);
+    this.byShape.set(key, pending);
+    await pending;
+  }
+
   async close(): Promise<void> {
     for (const pending of this.byShape.values()) {
       const { inputs, program } = await pending;
@@ -79,33 +109,60 @@ export class TokenPrograms {
     this.byShape.clear();
   }
 
-  private async record(shape: PackedBatch, key: string): Promise<TokenProgram> {
-    const { name, workspace, backbone, parameters, temperature, objective, recompute = false } = this.options;
+  private async record(shape: PackedShape, key: string): Promise<TokenProgram> {
+    const { name, workspace, backbone, parameters, objective, recompute = false } = this.options;
     const tape = new Tape(workspace, { recompute });
-    if (objective !== undefined) parameters.watch(tape);
+    if (objective !== undefined && parameters.watch === undefined) throw new RangeError(`${name}: an objective needs weights that are trained`);
+    if (objective !== undefined) parameters.watch?.(tape);
     const inputs = createPackedInputs(workspace.device, shape);
     const hidden = backbone.hidden(tape, parameters, inputs.tokens);
-    const score = (kind: TokenKind, targets: Targets): Tensor | undefined => {
-      if (targets.count === 0) return undefined;
-      const { rows, ids } = kind === 'text' ? inputs.textTargets : inputs.imageTargets;
-      const states = gatherRows(tape, hidden, rows);
-      const logits = kind === 'text' ? backbone.textLogits(tape, parameters, states) : backbone.imageLogits(tape, parameters, states);
-      return tokenLogProbability(tape, logits, ids, { temperature: temperature[kind] });
+    const scored: ByKind<Tensor> = {
+      text: shape.text.count === 0 ? undefined : this.scoreText(tape, hidden, inputs),
+      image: shape.image.count === 0 ? undefined : this.scoreImage(tape, hidden, inputs),
     };
-    const scored = { text: score('text', shape.text), image: score('image', shape.image) };
-    const part = (kind: TokenKind): ObjectivePart | undefined => {
-      const values = scored[kind];
-      return values === undefined ? undefined : objective?.(tape, kind, values);
-    };
-    const parts = { text: part('text'), image: part('image') };
+    const parts = objective?.(tape, scored) ?? { text: undefined, image: undefined };
     const keep = (tensor: Tensor | undefined): Tensor | undefined => (tensor === undefined ? undefined : tape.output(tensor));
     const kept = { text: keep(scored.text), image: keep(scored.image) };
-    for (const kind of ['text', 'image'] as const) {
+    for (const kind of tokenKinds) {
       const values = scored[kind];
       const dOut = parts[kind]?.dOut;
       if (values !== undefined && dOut !== undefined) tape.seed(values, dOut);
     }
     tape.backward();
     return { inputs, program: await tape.finish(`${name} ${key}`), scored: kept, objective: parts };
+  }
+
+  private scoreText(tape: Tape, hidden: Tensor, { textTargets: { rows, ids } }: PackedInputs): Tensor {
+    const { backbone, parameters } = this.options;
+    const states = gatherRows(tape, hidden, rows);
+    const head = backbone.textHead?.(tape, parameters, states);
+    return head === undefined ? this.scoreLogits(tape, 'text', backbone.textLogits(tape, parameters, states), ids) : this.scoreHead(tape, 'text', head, ids);
+  }
+
+  private scoreImage(tape: Tape, hidden: Tensor, { imageTargets: { rows, ids, unconditionalRows } }: PackedInputs): Tensor {
+    const { backbone, parameters, guidance } = this.options;
+    const states = gatherRows(tape, hidden, rows);
+    if (unconditionalRows === undefined) {
+      const head = backbone.imageHead?.(tape, parameters, states);
+      return head === undefined ? this.scoreLogits(tape, 'image', backbone.imageLogits(tape, parameters, states), ids) : this.scoreHead(tape, 'image', head, ids);
+    }
+    if (guidance === undefined) throw new RangeError('a batch has unconditional branches and there is no guidance');
+    // A guided logit needs both branches at once: the fused head, which keeps no logits, cannot serve here.
+    const conditional = backbone.imageLogits(tape, parameters, states);
+    const unconditional = backbone.imageLogits(tape, parameters, gatherRows(tape, hidden, unconditionalRows));
+    return this.scoreLogits(tape, 'image', guide(tape, conditional, unconditional, guidance), ids);
+  }
+
+  private scoreLogits(tape: Tape, kind: TokenKind, logits: Tensor, ids: Tensor): Tensor {
+    return tokenLogProbability(tape, logits, ids, this.scoring(kind));
+  }
+
+  private scoreHead(tape: Tape, kind: TokenKind, { states, weight, bias }: Head, ids: Tensor): Tensor {
+    return languageHead(tape, states, weight, bias, ids, this.scoring(kind));
+  }
+
+  private scoring(kind: TokenKind): { readonly temperature: Scalar; readonly clamp?: number } {
+    const { temperature, clamp } = this.options;
+    return { temperature: temperature[kind], ...(clamp !== undefined && { clamp }) };
   }
 }

@@ -1,71 +1,77 @@
-/** The updates of GRPO on one rollout: the clipped objective over text and image tokens, with entropy held by controllers. */
+/**
+ * The updates of GRPO on one rollout: passes over its groups, each cut into shares (one optimizer update each), each cut into
+ * micro-batches (one forward and backward pass each). Means are taken over a whole share, however it is cut.
+ */
 import type { RunContext } from '../contracts/recipe.ts';
-import { ReasongenError, exitCodes } from '../errors.ts';
-import type { Scalar } from '../gpu/device.ts';
-import { packSequences, type PackedBatch, type Sequence } from '../nn/packing.ts';
-import { TokenPrograms, type Objective, type TokenKind } from '../nn/token-program.ts';
-import { policyObjective } from '../ops/policy-objective.ts';
+import { tokenKinds, TokenPrograms, type TokenKind, type TokenProgram } from '../nn/token-program.ts';
+import type { PackedBatch } from '../nn/packing.ts';
 import { EntropyController, type EntropyControllerState } from '../rl/entropy-controller.ts';
-import type { Drawing } from './drawing.ts';
+import type { KlController } from '../rl/kl-controller.ts';
+import type { Tensor } from '../tensor/tensor.ts';
+import { denominators, packMembers, scaledEntropyCoefficient, sequenceRanges, targetTables, type Denominators, type KnownProbabilities, type Member } from './grpo-members.ts';
+import { aggregationOf, grpoObjective, writeSettings } from './grpo-objective.ts';
 import type { GrpoOptions } from './grpo-options.ts';
-import type { Group } from './grpo-rollout.ts';
+import { scoringOptions } from './grpo-scorer.ts';
+import type { Guards } from './guards.ts';
 import type { Training } from './training.ts';
 
-const kinds = ['text', 'image'] as const;
-
-interface Member {
-  readonly drawing: Drawing;
-  readonly advantage: number;
-}
-
-/** What the objective needs per target: old log-probability, advantage, and 1 where the policy chose the token itself. */
-interface Terms {
-  readonly old: Float32Array;
-  readonly advantage: Float32Array;
-  readonly mask: Float32Array;
-  readonly counted: number;
+/** Drawings of a step with what is known of them. */
+export interface Batch extends KnownProbabilities {
+  /** Group by group. */
+  readonly groups: readonly (readonly Member[])[];
 }
 
 /** Sums over all counted tokens of a step. */
 interface Totals {
-  entropy: Record<TokenKind, number>;
-  count: Record<TokenKind, number>;
+  readonly entropy: Record<TokenKind, number>;
+  readonly count: Record<TokenKind, number>;
   clipped: number;
   difference: number;
+  divergence: number;
   /** Largest difference of sampler and scorer before the first update. */
   largestDifference: number;
   norm: number;
+}
+
+interface MicroBatch {
+  readonly members: readonly Member[];
+  readonly known: KnownProbabilities;
 }
 
 export class GrpoUpdate {
   private readonly context: RunContext;
   private readonly choice: GrpoOptions;
   private readonly training: Training;
+  private readonly guards: Guards;
+  private readonly kl: KlController | undefined;
   private readonly programs: TokenPrograms;
-  private readonly coefficients: Record<TokenKind, Scalar>;
+  private readonly settings: Readonly<Record<TokenKind, Tensor>>;
   private readonly controllers: Partial<Record<TokenKind, EntropyController>>;
 
-  constructor(context: RunContext, choice: GrpoOptions, training: Training) {
-    const { device, backbone } = context;
+  /** `kl`: the controller of a divergence in the loss. */
+  constructor(context: RunContext, choice: GrpoOptions, training: Training, guards: Guards, kl: KlController | undefined) {
+    const { device } = context;
     this.context = context;
     this.choice = choice;
     this.training = training;
+    this.guards = guards;
+    this.kl = kl;
     this.controllers = createControllers(choice);
-    this.coefficients = { text: device.scalar('text entropy coefficient', 0), image: device.scalar('image entropy coefficient', 0) };
-    // A greedy sampler (temperature 0) has no distribution to score: its tokens are scored at 1.
-    const temperature = { text: device.scalar('text temperature', choice.textTemperature || 1), image: device.scalar('image temperature', choice.imageTemperature || 1) };
-    this.programs = new TokenPrograms({ name: 'grpo', workspace: training.workspace, backbone, parameters: training.parameters, temperature, objective: this.objective() });
+    this.settings = { text: device.tensor('text policy settings', [8]), image: device.tensor('image policy settings', [8]) };
+    const objective = grpoObjective(device, choice, this.settings, drawingsAtOnce(choice));
+    this.programs = new TokenPrograms({ name: 'grpo', workspace: training.workspace, parameters: training.weights, ...scoringOptions(context, choice), objective });
   }
 
-  /** Takes `updates` updates, each on its share of the groups, and returns the step's metrics. */
-  async apply(groups: readonly Group[], step: number): Promise<Record<string, number>> {
-    const totals: Totals = { entropy: { text: 0, image: 0 }, count: { text: 0, image: 0 }, clipped: 0, difference: 0, largestDifference: 0, norm: 0 };
-    const share = Math.ceil(groups.length / this.choice.updates);
-    for (let start = 0; start < groups.length; start += share) {
-      const members = groups.slice(start, start + share).flatMap(({ drawings, advantages }) => drawings.map((drawing, index): Member => ({ drawing, advantage: advantages[index] ?? 0 })));
-      await this.applyOne(members, step, totals, start === 0);
+  /** Takes the updates of a step and returns its metrics. */
+  async apply(batch: Batch, step: number): Promise<Record<string, number>> {
+    const totals: Totals = { entropy: { text: 0, image: 0 }, count: { text: 0, image: 0 }, clipped: 0, difference: 0, divergence: 0, largestDifference: 0, norm: 0 };
+    for (let epoch = 0; epoch < this.choice.epochs; epoch++) {
+      for (const [index, share] of shares(batch, this.choice.updates).entries()) await this.applyOne(share, step, totals, epoch === 0 && index === 0);
     }
-    return this.metrics(totals);
+    const counted = Math.max(1, totals.count.text + totals.count.image);
+    const drawings = batch.groups.reduce((sum, group) => sum + group.length, 0);
+    this.kl?.update(totals.divergence / counted, drawings);
+    return this.metrics(totals, counted);
   }
 
   get state(): Record<string, EntropyControllerState> {
@@ -79,123 +85,152 @@ export class GrpoUpdate {
     }
   }
 
-  close(): Promise<void> {
-    return this.programs.close();
+  async close(): Promise<void> {
+    await this.programs.close();
+    for (const tensor of Object.values(this.settings)) this.context.device.destroyTensor(tensor);
   }
 
-  private async applyOne(members: readonly Member[], step: number, totals: Totals, isFirst: boolean): Promise<void> {
-    const { device } = this.context;
-    const batch = packSequences(members.map(({ drawing }) => this.sequence(drawing)));
-    const { program, scored, objective } = await this.programs.prepare(batch);
-    const terms = { text: this.terms(batch, 'text', members), image: this.terms(batch, 'image', members) };
-    const counted = Math.max(1, terms.text.counted + terms.image.counted);
-    for (const kind of kinds) {
-      const inputs = objective[kind]?.inputs;
-      if (inputs === undefined) continue;
-      const { old, advantage, mask } = terms[kind];
-      write(device, inputs['oldLogProbability'], old);
-      write(device, inputs['advantage'], advantage);
-      write(device, inputs['weight'], mask.map((value) => value / counted));
-      // The objective is a mean over both kinds of token, the entropy term over its own: rescale the shared weight.
-      this.coefficients[kind].set(((this.controllers[kind]?.coefficient ?? 0) * counted) / Math.max(1, terms[kind].counted));
-    }
-    program.run();
+  private async applyOne(share: MicroBatch, step: number, totals: Totals, isFirst: boolean): Promise<void> {
+    const by = denominators(share.members, this.choice);
+    for (const kind of tokenKinds) this.writeSettings(kind, by);
+    const entropy = { text: 0, image: 0 };
+    const parts = slices(share, drawingsAtOnce(this.choice));
+    for (const part of parts) await this.accumulate(part, by, totals, entropy, isFirst ? step : undefined);
+    if (isFirst) this.compareWithSampler(totals.largestDifference, step);
     this.training.applyUpdate(step);
-    for (const kind of kinds) {
-      const values = scored[kind];
-      const stats = objective[kind]?.outputs['stats'];
-      if (values === undefined || stats === undefined) continue;
-      const [numbers, perToken] = (await device.read([values, stats])) as [Float32Array, Float32Array];
-      this.addTotals(totals, kind, batch, terms[kind], numbers, perToken, isFirst);
-    }
-    const [norm = 0, wasApplied = 0] = await device.readFloats(this.training.report);
-    this.training.checkUpdate(step, norm, wasApplied);
+    const [norm = 0, wasApplied = 0] = await this.context.device.readFloats(this.training.report);
+    await this.training.checkUpdate(step, norm, wasApplied, () => this.findNonFinite(parts, by));
     totals.norm = Math.max(totals.norm, norm);
-    if (isFirst) this.refuseDisagreement(totals.largestDifference, step);
-  }
-
-  private addTotals(totals: Totals, kind: TokenKind, batch: PackedBatch, { old, mask, counted }: Terms, scored: Float32Array, stats: Float32Array, isFirst: boolean): void {
-    let entropy = 0;
-    for (let i = 0; i < batch[kind].used; i++) {
-      if (mask[i] === 0) continue;
-      const difference = (scored[2 * i] ?? 0) - (old[i] ?? 0);
-      entropy += scored[2 * i + 1] ?? 0;
-      totals.difference += difference;
-      totals.clipped += stats[4 * i + 1] ?? 0;
-      if (isFirst) totals.largestDifference = Math.max(totals.largestDifference, Math.abs(difference));
+    for (const kind of tokenKinds) {
+      const count = by.counted[kind];
+      totals.entropy[kind] += entropy[kind];
+      totals.count[kind] += count;
+      // Once per update with the mean of all its micro-batches: the published controllers move at every micro-batch of every rank.
+      if (count > 0) this.controllers[kind]?.update(entropy[kind] / count);
     }
-    totals.entropy[kind] += entropy;
-    totals.count[kind] += counted;
-    if (counted > 0) this.controllers[kind]?.update(entropy / counted);
   }
 
-  private metrics({ entropy, count, clipped, difference, largestDifference, norm }: Totals): Record<string, number> {
-    const counted = Math.max(1, count.text + count.image);
+  /** Adds the gradients of one micro-batch and its numbers. `freshStep`: before the first update, the step whose drawings the policy has just made. */
+  private async accumulate(part: MicroBatch, by: Denominators, totals: Totals, entropy: Record<TokenKind, number>, freshStep: number | undefined): Promise<void> {
+    const { program, batch } = await this.fill(part, by);
+    program.program.run();
+    for (const kind of tokenKinds) {
+      const values = program.scored[kind];
+      const stats = program.objective[kind]?.outputs['stats'];
+      if (values === undefined || stats === undefined) continue;
+      const [scored, perToken] = (await this.context.device.read([values, stats])) as [Float32Array, Float32Array];
+      const { terms, weights } = this.tables(batch, kind, part, by);
+      for (let i = 0; i < batch[kind].used; i++) {
+        if (weights[4 * i + 3] === 0) continue;
+        const difference = (scored[2 * i] ?? 0) - (terms[4 * i] ?? 0);
+        entropy[kind] += scored[2 * i + 1] ?? 0;
+        totals.difference += difference;
+        totals.clipped += perToken[4 * i + 1] ?? 0;
+        totals.divergence += perToken[4 * i + 3] ?? 0;
+        // What an earlier step drew was drawn by another policy.
+        const isFresh = part.members[batch[kind].owner[i] ?? -1]?.step === freshStep;
+        if (isFresh) totals.largestDifference = Math.max(totals.largestDifference, Math.abs(difference));
+      }
+    }
+  }
+
+  private async fill(part: MicroBatch, by: Denominators): Promise<{ readonly program: TokenProgram; readonly batch: PackedBatch }> {
+    const { device, tokenizer } = this.context;
+    const batch = packMembers(part.members, tokenizer, this.choice);
+    const program = await this.programs.prepare(batch);
+    for (const kind of tokenKinds) {
+      const inputs = program.objective[kind]?.inputs;
+      if (inputs === undefined) continue;
+      const { terms, weights } = this.tables(batch, kind, part, by);
+      write(device, inputs['terms'], terms);
+      write(device, inputs['weights'], weights);
+      if (inputs['ranges'] !== undefined) device.write(inputs['ranges'], sequenceRanges(batch, part.members.length, drawingsAtOnce(this.choice)));
+    }
+    return { program, batch };
+  }
+
+  private tables(batch: PackedBatch, kind: TokenKind, part: MicroBatch, by: Denominators): ReturnType<typeof targetTables> {
+    return targetTables(batch, kind, part.members, part.known, by, aggregationOf(this.choice), this.choice);
+  }
+
+  private writeSettings(kind: TokenKind, by: Denominators): void {
+    const { clipLow, clipHigh, dualClip = 0, textEntropyCoefficient, imageEntropyCoefficient } = this.choice;
+    const fixed = kind === 'text' ? textEntropyCoefficient : imageEntropyCoefficient;
+    const entropyCoefficient = scaledEntropyCoefficient(this.controllers[kind]?.coefficient ?? fixed, kind, by);
+    writeSettings(this.context.device, this.settings[kind], { clipLow, clipHigh, dualClip, entropyCoefficient, klCoefficient: this.kl?.coefficient ?? 0 });
+  }
+
+  private metrics({ entropy, count, clipped, difference, divergence, largestDifference, norm }: Totals, counted: number): Record<string, number> {
     const metrics: Record<string, number> = { gradientNorm: norm, clipFraction: clipped / counted, kl: -difference / counted, ratioDifference: largestDifference };
-    for (const kind of kinds) {
+    for (const kind of tokenKinds) {
       if (count[kind] > 0) metrics[`${kind}/entropy`] = entropy[kind] / count[kind];
       const controller = this.controllers[kind];
       if (controller !== undefined) metrics[`${kind}/entropyCoefficient`] = controller.coefficient;
     }
+    if (this.kl !== undefined) Object.assign(metrics, { referenceKl: divergence / counted, klCoefficient: this.kl.coefficient });
     return metrics;
   }
 
-  private terms(batch: PackedBatch, kind: TokenKind, members: readonly Member[]): Terms {
-    const targets = batch[kind];
-    const old = new Float32Array(targets.count);
-    const advantage = new Float32Array(targets.count);
-    const mask = new Float32Array(targets.count);
-    let counted = 0;
-    for (let i = 0; i < targets.used; i++) {
-      const member = members[targets.owner[i] ?? -1];
-      if (member === undefined) throw new RangeError(`target ${i} belongs to no drawing`);
-      const { promptIds, rationaleIds, imageStartForced, logProbability } = member.drawing.sequence;
-      const index = (targets.position[i] ?? 0) - promptIds.length;
-      const isForced = kind === 'text' && index === rationaleIds.length && imageStartForced;
-      old[i] = logProbability[index] ?? 0;
-      advantage[i] = member.advantage;
-      mask[i] = isForced ? 0 : 1;
-      counted += mask[i] ?? 0;
+  /** The kernel that made the first number that is none, in words; looks at the micro-batches of an update again, one after the other. */
+  private async findNonFinite(parts: readonly MicroBatch[], by: Denominators): Promise<string | undefined> {
+    for (const part of parts) {
+      const { program } = await this.fill(part, by);
+      const found = await program.program.findNonFinite();
+      if (found !== undefined) return `${found.kernel ?? 'an input'}, ${found.tensor}`;
     }
-    return { old, advantage, mask, counted };
+    return undefined;
   }
 
-  private sequence({ sequence: { promptIds, rationaleIds, codes } }: Drawing): Sequence {
-    const written = this.choice.rationale ? [...rationaleIds, this.context.tokenizer.special.imageStart] : [];
-    return { text: [...promptIds, ...written], firstTarget: promptIds.length, codes, trailing: [] };
+  private compareWithSampler(difference: number, step: number): void {
+    const { ratioTolerance } = this.choice;
+    if (difference <= ratioTolerance) return;
+    this.guards.trip('ratio', samplerDisagrees(difference, ratioTolerance, step));
   }
+}
 
-  private objective(): Objective {
-    const { device } = this.context;
-    const clipLow = device.scalar('clip low', this.choice.clipLow);
-    const clipHigh = device.scalar('clip high', this.choice.clipHigh);
-    return (tape, kind, scored) => {
-      const column = (name: string): ReturnType<typeof device.tensor> => device.tensor(`${kind} ${name}`, [scored.shape[0] ?? 0]);
-      const inputs = { oldLogProbability: column('old log-probability'), advantage: column('advantage'), weight: column('weight') };
-      const { dOut, stats } = policyObjective(tape, scored, inputs, { clipLow, clipHigh, entropyCoefficient: this.coefficients[kind] });
-      return { dOut, inputs, outputs: { stats: tape.output(stats) } };
-    };
-  }
+/** What to say when sampler and scorer describe different distributions. */
+export function samplerDisagrees(difference: number, tolerance: number, step: number): { code: string; message: string; cure: string } {
+  return {
+    code: 'SAMPLER_DISAGREES',
+    message: `step ${step}: sampler and scorer log-probabilities of one token differ by ${difference.toExponential(2)} before any update (tolerance ${tolerance})`,
+    cure: 'they must describe one distribution: look at logitClamp and at what the backbone does while it draws, or raise ratioTolerance knowingly',
+  };
+}
 
-  private refuseDisagreement(difference: number, step: number): void {
-    if (difference <= this.choice.ratioTolerance) return;
-    throw new ReasongenError({
-      code: 'SAMPLER_DISAGREES',
-      message: `step ${step}: sampler and scorer log-probabilities of one token differ by ${difference.toExponential(2)} before any update (tolerance ${this.choice.ratioTolerance})`,
-      cure: 'they must describe one distribution: train at guidance 1 with topK 0 and topP 1, or raise ratioTolerance knowingly',
-      exitCode: exitCodes.guard,
-    });
+/** Drawings of one forward and backward pass. */
+export function drawingsAtOnce({ prompts, samples, updates, microBatch }: Pick<GrpoOptions, 'prompts' | 'samples' | 'updates' | 'microBatch'>): number {
+  const perUpdate = Math.ceil(prompts / updates) * samples;
+  return Math.min(microBatch ?? perUpdate, perUpdate);
+}
+
+/** The groups cut into as many shares as there are updates, the last ones smaller or missing when there are few. */
+function shares({ groups, old, reference }: Batch, updates: number): MicroBatch[] {
+  const size = Math.ceil(groups.length / updates);
+  const result: MicroBatch[] = [];
+  let first = 0;
+  for (let start = 0; start < groups.length; start += size) {
+    const members = groups.slice(start, start + size).flat();
+    result.push({ members, known: { old: old.slice(first, first + members.length), reference: reference?.slice(first, first + members.length) } });
+    first += members.length;
   }
+  return result;
+}
+
+function slices({ members, known: { old, reference } }: MicroBatch, size: number): MicroBatch[] {
+  return Array.from({ length: Math.ceil(members.length / size) }, (_, index): MicroBatch => {
+    const [start, end] = [index * size, (index + 1) * size];
+    return { members: members.slice(start, end), known: { old: old.slice(start, end), reference: reference?.slice(start, end) } };
+  });
 }
 
 function createControllers({ textEntropy, imageEntropy }: GrpoOptions): Partial<Record<TokenKind, EntropyController>> {
   const create = (options: GrpoOptions['textEntropy']): EntropyController | undefined =>
-    options && new EntropyController({ target: options.target, learningRate: options.rate, minimum: -options.bound, maximum: options.bound });
+    options && new EntropyController({ target: options.target, learningRate: options.rate, minimum: -options.bound, maximum: options.bound, initial: options.initial });
   const [text, image] = [create(textEntropy), create(imageEntropy)];
   return { ...(text && { text }), ...(image && { image }) };
 }
 
-function write(device: RunContext['device'], tensor: Parameters<RunContext['device']['write']>[0] | undefined, values: Float32Array): void {
+function write(device: RunContext['device'], tensor: Tensor | undefined, values: Float32Array): void {
   if (tensor === undefined) throw new RangeError('the objective has no such input');
   device.write(tensor, values);
 }

@@ -4,27 +4,33 @@
  * each group, and take a few clipped updates on what was drawn.
  *
  * On purpose different from the published code:
- * 1. Temperatures are shared by sampler and scorer; the largest difference of their log-probabilities is measured at every
- *    step and stops the run when it is not rounding.
+ * 1. Temperatures and guidance are shared by sampler and scorer; the largest difference of their log-probabilities is measured
+ *    at every step and stops the run when it is not rounding.
  * 2. A forced image start carries no loss and no entropy; nothing is appended after the picture.
  * 3. Pass rate and reward are logged before groups are filtered, so the curves show the policy, not the filter.
- * 4. When too few groups survive the budget the batch shrinks with a warning; a run is never thrown away.
- * 5. Entropy controllers are one per run and part of the checkpoint.
+ * 4. When too few groups survive the budget the batch shrinks with a warning; a run is never thrown away. Groups beyond the need
+ *    fill gaps of the next step.
+ * 5. Entropy controllers are one per run, move once per update, and are part of the checkpoint.
  * 6. The first update has the learning rate its schedule says, not zero.
  */
-import type { Evaluation } from '../contracts/evaluation.ts';
-import type { Plan, PlanContext, Recipe, RunContext } from '../contracts/recipe.ts';
-import { ReasongenError, exitCodes } from '../errors.ts';
-import { checkpointName } from '../io/checkpoint.ts';
+import type { Plan, Recipe, RunContext } from '../contracts/recipe.ts';
+import { checkpointName, type Json } from '../io/checkpoint.ts';
 import { defineRecipe } from '../plugin.ts';
 import type { EntropyControllerState } from '../rl/entropy-controller.ts';
+import { KlController } from '../rl/kl-controller.ts';
 import { Drawer } from './drawing.ts';
-import { evaluate, evaluateItems, summarise } from './evaluate.ts';
+import { groupFromJson, groupToJson, type TrainedGroup } from './grpo-carry.ts';
+import { evaluatePolicy } from './grpo-evaluation.ts';
+import { largestDifference } from './grpo-members.ts';
 import { grpoOptions, type GrpoOptions } from './grpo-options.ts';
+import { Penalty } from './grpo-penalty.ts';
+import { planGrpo } from './grpo-plan.ts';
+import { openPrompts, refuseNoPrompts } from './grpo-prompts.ts';
+import { Reference } from './grpo-reference.ts';
 import { collectRollout, rolloutMetrics, type Rollout } from './grpo-rollout.ts';
-import { GrpoUpdate } from './grpo-update.ts';
-import { memoryPlan } from './memory.ts';
-import { PromptSource } from './prompt-source.ts';
+import { GrpoScorer } from './grpo-scorer.ts';
+import { drawingsAtOnce, GrpoUpdate, samplerDisagrees, type Batch } from './grpo-update.ts';
+import { checkJudges, checkPolicy, checkRewards, emptyHistory, Guards, type RewardHistory } from './guards.ts';
 import { saveSamples } from './samples.ts';
 import { Training, type TrainingState } from './training.ts';
 
@@ -32,9 +38,12 @@ export const grpo = defineRecipe({
   name: 'grpo',
   summary: 'group relative policy optimisation of rationale and picture with a judge as reward',
   options: grpoOptions,
-  needs: ['tokenizer', 'imageTokenizer', 'backbone', 'dataset', 'reward', 'optimizer'],
+  needs: ['tokenizer', 'imageTokenizer', 'backbone', 'reward', 'optimizer'],
   create: (choice): Recipe => ({
-    plan: (context) => planGrpo(context, choice),
+    plan: (context): Promise<Plan> | Plan => {
+      refuseNoPrompts(context, choice);
+      return planGrpo(context, choice);
+    },
     run: (context) => runGrpo(context, choice),
   }),
 });
@@ -42,27 +51,53 @@ export const grpo = defineRecipe({
 /** What a checkpoint keeps beside weights and optimizer. */
 type GrpoState = {
   readonly position: number;
-  readonly stepsWithoutSignal: number;
-  readonly controllers: Readonly<Record<string, EntropyControllerState>>;
+  readonly tooLong: number;
+  readonly history: { readonly [Name in keyof RewardHistory]: number };
+  readonly controllers: { readonly [kind: string]: { readonly [Name in keyof EntropyControllerState]: number } };
+  readonly kl: { readonly coefficient: number } | null;
+  readonly carried: readonly Json[];
 };
 
 async function runGrpo(context: RunContext, choice: GrpoOptions): Promise<void> {
   const { directory, hooks, log, stop } = context;
   const { training, state } = await Training.open(context, context.backbone.parameters, choice);
-  const source = new PromptSource(context.dataset, { seed: context.seed, pool: choice.pool, tasks: choice.tasks });
-  const update = new GrpoUpdate(context, choice, training);
-  const drawer = await Drawer.open(context, training.parameters, training.workspace, { sampling: choice, prompts: choice.prompts, samplesPerPrompt: choice.samples, promptTokens: choice.promptTokens });
-  let stepsWithoutSignal = 0;
-  if (state === undefined) await evaluatePolicy(context, choice, training, source, 'before', 0);
-  else stepsWithoutSignal = restore(state, source, update);
+  const guards = new Guards(log, choice.guards);
+  const { source, heldOut } = await openPrompts(context, choice);
+  const kl = choice.kl === undefined ? undefined : new KlController(choice.kl);
+  const reference = await Reference.open(context, choice, training);
+  const update = new GrpoUpdate(context, choice, training, guards, choice.kl?.place === 'loss' ? kl : undefined);
+  const old = choice.oldLogProbability === 'scorer' ? new GrpoScorer(context, choice, training.workspace, training.weights, 'old policy') : undefined;
+  const draw = { prompts: choice.prompts, promptTokens: choice.promptTokens };
+  const drawer = await Drawer.open(context, training.weights, training.workspace, { ...draw, sampling: choice, samplesPerPrompt: choice.samples });
+  const greedily = { ...choice, textTemperature: 0, imageTemperature: 0 };
+  const greedy = choice.estimator === 'remax' ? await Drawer.open(context, training.weights, training.workspace, { ...draw, sampling: greedily, samplesPerPrompt: 1 }) : undefined;
+  const penalty = new Penalty(choice, kl, reference);
+  const tools = { source, drawer, greedy, penalties: penalty.isUsed ? penalty.of : undefined };
+  const evaluateAt = (label: string, step: number): Promise<Record<string, number>> => evaluatePolicy(context, choice, { training, source, heldOut }, label, step);
 
+  let history = emptyHistory;
+  let carried: readonly TrainedGroup[] = [];
+  if (state === undefined) await evaluateAt('before', 0);
+  else {
+    const saved = state as TrainingState & GrpoState;
+    Object.assign(source, { position: saved.position, tooLong: saved.tooLong });
+    update.restore(saved.controllers);
+    if (saved.kl !== null) kl?.restore(saved.kl);
+    history = saved.history;
+    carried = saved.carried.map(groupFromJson);
+  }
   const first = (state?.step ?? 0) + 1;
   const progress = log.progress('GRPO', choice.steps, { done: first - 1 });
-  const save = (step: number): Promise<void> => training.save({ step, position: source.position, stepsWithoutSignal, controllers: plain(update.state) });
+  let numbers: Record<string, number> = {};
+  const save = (step: number, more: Record<string, number> = {}): Promise<void> => {
+    const own: GrpoState = { position: source.position, tooLong: source.tooLong, history: { ...history }, controllers: plain(update.state), kl: kl?.state() ?? null, carried: carried.map(groupToJson) };
+    return training.save({ step, ...own }, { ...numbers, ...more });
+  };
   for (let step = first; step <= choice.steps; step++) {
     // Before the step rather than behind the last one: a run that is stopped here evaluates again when it is resumed.
     if (step > 1 && choice.evaluateEvery > 0 && (step - 1) % choice.evaluateEvery === 0) {
-      await evaluatePolicy(context, choice, training, source, checkpointName(step - 1), step - 1);
+      const passes = await evaluateAt(checkpointName(step - 1), step - 1);
+      if (choice.keepBest !== undefined && !stop.requested) await save(step - 1, passes);
     }
     if (stop.requested) {
       // Before the first step there is nothing to save: the run starts over.
@@ -70,12 +105,19 @@ async function runGrpo(context: RunContext, choice: GrpoOptions): Promise<void> 
       break;
     }
     const started = performance.now();
-    const rollout = await collectRollout(context, choice, source, drawer, step);
-    stepsWithoutSignal = guardSignal(context, choice, rollout, step, stepsWithoutSignal);
+    const skippedBefore = source.tooLong;
+    const rollout = await collectRollout(context, choice, tools, step, carried);
+    carried = choice.carryOver ? rollout.surplus : [];
+    history = lookAtRollout(context, choice, guards, rollout, step, history);
     const sampled = performance.now();
-    const learned = rollout.kept.length > 0 ? await update.apply(rollout.kept, step) : {};
+    const learned = rollout.kept.length > 0 ? await update.apply(await knownBatch(choice, guards, rollout, old, reference, step), step) : {};
+    reference?.resetAfter(step);
+    checkPolicy(guards, choice, { entropy: { text: learned['text/entropy'], image: learned['image/entropy'] }, fromSampler: learned['kl'] ?? 0, fromReference: learned['referenceKl'] }, step);
     const seconds = { secondsSampling: (sampled - started) / 1000, secondsTraining: (performance.now() - sampled) / 1000 };
-    const metrics = { ...rolloutMetrics(context, rollout), ...learned, learningRate: training.learningRate(step), ...seconds };
+    const skipped = { promptsTooLong: source.tooLong - skippedBefore };
+    if (skipped.promptsTooLong > 0) log.warn(`step ${step}: ${skipped.promptsTooLong} prompts of more than ${choice.promptTokens} tokens were passed over`);
+    const metrics = { ...rolloutMetrics(context, rollout), ...learned, ...penalty.metrics(), ...skipped, learningRate: training.learningRate(step), ...seconds };
+    numbers = metrics;
     directory.metrics.append({ step, ...metrics });
     await hooks.step({ step, metrics });
     if (choice.samplesEvery > 0 && (step === 1 || step % choice.samplesEvery === 0)) await keepSamples(context, choice, rollout, step);
@@ -85,74 +127,54 @@ async function runGrpo(context: RunContext, choice: GrpoOptions): Promise<void> 
     if (stop.requested) break;
   }
   progress.end();
-  if (!stop.requested) await evaluatePolicy(context, choice, training, source, 'after', choice.steps);
+  if (!stop.requested) {
+    const passes = await evaluateAt('after', choice.steps);
+    if (choice.keepBest !== undefined && Object.keys(passes).length > 0) await save(choice.steps, passes);
+  }
   drawer.close();
+  greedy?.close();
+  await old?.close();
+  await reference?.close();
   await update.close();
   await training.close();
 }
 
-function planGrpo(context: PlanContext, choice: GrpoOptions): Plan {
-  const codes = context.imageTokenizer.grid.rows * context.imageTokenizer.grid.columns;
-  const rows = choice.prompts * choice.samples;
-  const capacity = choice.promptTokens + (choice.rationale ? choice.rationaleTokens : 1) + codes;
-  const perUpdate = Math.ceil(choice.prompts / choice.updates) * choice.samples;
-  return memoryPlan(context, {
-    tokens: perUpdate * capacity,
-    trained: true,
-    sampler: { rows: rows * (choice.guidance === 1 ? 1 : 2), capacity },
-    lines: [
-      `${choice.prompts} prompts x ${choice.samples} samples = ${rows} drawings a step, ${choice.steps} steps`,
-      `${choice.updates} updates per rollout, each on at most ${perUpdate} drawings of at most ${capacity} tokens (${codes} of them image codes)`,
-      choice.pool > 0 ? `a pool of ${choice.pool} fixed prompts` : 'fresh prompts at every step',
-    ],
-  });
-}
-
-/** Held-out prompts, and the pool itself when there is one: learning a pool says nothing about others. */
-async function evaluatePolicy(context: RunContext, choice: GrpoOptions, training: Training, source: PromptSource, label: string, step: number): Promise<void> {
-  if (choice.evaluations === 0 || context.benchmarks.length === 0) return;
-  const prompts = Math.min(choice.evaluations, choice.prompts * choice.samples);
-  const drawer = await Drawer.open(context, training.parameters, training.workspace, { sampling: choice, prompts, samplesPerPrompt: 1, promptTokens: choice.promptTokens });
-  const plan = { label, step, seed: choice.evaluationSeed, pictures: choice.evaluationPictures };
-  const say = (record: Evaluation | undefined): void => void (record && context.log.info(summarise(record)));
-  for (const named of context.benchmarks) {
-    if (source.pool.length > 0) {
-      const items = Array.from({ length: choice.evaluations }, (_, index) => source.pool[index % source.pool.length]).filter((item) => item !== undefined);
-      say(await evaluateItems(context, drawer, named, choice, { ...plan, split: 'pool' }, items));
-    }
-    say(await evaluate(context, drawer, named, choice, { ...plan, split: 'heldout', count: choice.evaluations }));
-  }
-  drawer.close();
-}
-
-/** Warns about a step without signal and stops the run after a window of them. Returns the steps without signal so far. */
-function guardSignal(context: RunContext, choice: GrpoOptions, rollout: Rollout, step: number, before: number): number {
+/** Looks at what was drawn: warnings and guards about rewards and judges. Returns the history of rewards for the next step. */
+function lookAtRollout(context: RunContext, choice: GrpoOptions, guards: Guards, rollout: Rollout, step: number, before: RewardHistory): RewardHistory {
+  const judgements = rollout.all.flatMap((group) => group.judgements);
+  checkJudges(guards, choice.unparsedShare, judgements, step);
   if (rollout.kept.length < 2 && rollout.warning !== undefined) context.log.warn(`step ${step}: ${rollout.warning}`);
-  if (rollout.kept.length > 0) return 0;
-  if (before + 1 < choice.constantRewardWindow) return before + 1;
-  throw new ReasongenError({
-    code: 'CONSTANT_REWARD',
-    message: `for ${before + 1} steps no group has had variance in its rewards (the last were ${rollout.all[0]?.judgements[0]?.total}): nothing can be learnt`,
-    cure: 'check the reward on saved samples; use graded rewards, easier prompts, a higher temperature or a larger group',
-    exitCode: exitCodes.guard,
-  });
+  return checkRewards(guards, choice.guardWindow, judgements.map(({ total }) => total), rollout.informativeCount > 0, before);
+}
+
+/** The groups a step trains on with their log-probabilities when drawn, from the sampler or computed again, and under the reference. */
+async function knownBatch(choice: GrpoOptions, guards: Guards, rollout: Rollout, scorer: GrpoScorer | undefined, reference: Reference | undefined, step: number): Promise<Batch> {
+  const groups = rollout.kept.map(({ members }) => members);
+  const members = groups.flat();
+  const noted = members.map(({ sequence }) => sequence.logProbability);
+  const scored = await scorer?.score(members, drawingsAtOnce(choice));
+  const isFresh = (index: number): boolean => members[index]?.step === step;
+  if (scored !== undefined) {
+    const fresh = members.flatMap((member, index) => (isFresh(index) ? [{ member, noted: noted[index] ?? [], scored: scored[index] ?? [] }] : []));
+    const difference = largestDifference(fresh.map((each) => each.member), fresh.map((each) => each.noted), fresh.map((each) => each.scored), choice);
+    if (!(difference <= choice.ratioTolerance)) guards.trip('ratio', samplerDisagrees(difference, choice.ratioTolerance, step));
+  }
+  return {
+    groups,
+    // The policy that drew a carried group is gone: only the sampler's note tells of it.
+    old: noted.map((values, index) => (isFresh(index) ? (scored?.[index] ?? values) : values)),
+    reference: choice.kl?.place === 'loss' ? await reference?.score(members) : undefined,
+  };
 }
 
 async function keepSamples(context: RunContext, choice: GrpoOptions, rollout: Rollout, step: number): Promise<void> {
-  const all = rollout.all.flatMap(({ drawings, judgements, advantages }) =>
-    drawings.map((drawing, index) => ({ drawing, judgement: judgements[index], advantage: advantages[index] ?? 0 })),
+  const all = rollout.all.flatMap(({ drawings, judgements, members }) =>
+    drawings.map((drawing, index) => ({ drawing, judgement: judgements[index], advantage: members[index]?.advantage ?? 0 })),
   );
   await saveSamples(context, step, all.slice(0, choice.samplesShown));
 }
 
-function restore(state: TrainingState, source: PromptSource, update: GrpoUpdate): number {
-  const { position, stepsWithoutSignal, controllers } = state as TrainingState & GrpoState;
-  source.position = position;
-  update.restore(controllers);
-  return stepsWithoutSignal;
-}
-
 /** Records as plain JSON. */
-function plain(state: Readonly<Record<string, EntropyControllerState>>): Record<string, Record<string, number>> {
+function plain(state: GrpoUpdate['state']): GrpoState['controllers'] {
   return Object.fromEntries(Object.entries(state).map(([kind, numbers]) => [kind, { ...numbers }]));
 }

@@ -21,7 +21,7 @@ const guardSchema = z.strictObject({
   unparsed: level.describe('a judge gave no usable answer for more than `unparsedShare` of the drawings of a step'),
   ratio: level.describe('sampler and scorer disagree by more than `ratioTolerance` before the first update of a rollout'),
   entropy: level.describe('the mean entropy of a kind of token is below `entropyFloor`'),
-  divergence: level.describe('the policy is further than `divergenceLimit` from the one that drew, or from the reference'),
+  drift: level.describe('the policy is further than `driftLimit` from the one that drew, or from the reference'),
 });
 
 export type GuardName = keyof typeof guardSchema.shape;
@@ -110,12 +110,12 @@ export interface PolicyNumbers {
   readonly entropy: Readonly<Record<string, number | undefined>>;
   /** Mean of log-probability when drawn minus now, nats per token. */
   readonly fromSampler: number;
-  /** Divergence from the reference, nats per token. */
-  readonly fromReference: number | undefined;
+  /** Divergence from the reference, nats per token; absent without one. It may grow over a run: ten times the limit are allowed. */
+  readonly fromReference?: number | undefined;
 }
 
 /** Looks at a policy after the updates of a step. */
-export function checkPolicy(guards: Guards, limits: { readonly entropyFloor: number; readonly divergenceLimit: number }, numbers: PolicyNumbers, step: number): void {
+export function checkPolicy(guards: Guards, limits: { readonly entropyFloor: number; readonly driftLimit: number }, numbers: PolicyNumbers, step: number): void {
   for (const [kind, entropy] of Object.entries(numbers.entropy)) {
     if (entropy === undefined || entropy >= limits.entropyFloor) continue;
     guards.trip('entropy', {
@@ -124,12 +124,12 @@ export function checkPolicy(guards: Guards, limits: { readonly entropyFloor: num
       cure: `go back to an earlier checkpoint, lower the learning rate, or hold the entropy with recipe.${kind}Entropy`,
     });
   }
-  const { fromSampler, fromReference } = numbers;
-  const far = fromReference !== undefined && Math.abs(fromReference) > limits.divergenceLimit ? { from: 'the reference', by: fromReference } : { from: 'the policy that drew', by: fromSampler };
-  if (Math.abs(far.by) <= limits.divergenceLimit) return;
-  guards.trip('divergence', {
-    code: 'POLICY_DIVERGED',
-    message: `step ${step}: the policy is ${far.by.toExponential(2)} nats per token away from ${far.from} (recipe.divergenceLimit ${limits.divergenceLimit})`,
+  const { fromSampler, fromReference = 0 } = numbers;
+  const isFromReference = Math.abs(fromReference) > 10 * limits.driftLimit;
+  if (!isFromReference && Math.abs(fromSampler) <= limits.driftLimit) return;
+  guards.trip('drift', {
+    code: 'POLICY_DRIFT',
+    message: `step ${step}: the policy is ${(isFromReference ? fromReference : fromSampler).toExponential(2)} nats per token away from ${isFromReference ? 'the reference' : 'the one that drew'} (recipe.driftLimit ${limits.driftLimit})`,
     cure: 'lower the learning rate or the number of updates per rollout, or raise the KL coefficient',
   });
 }

@@ -57,7 +57,7 @@ test('a loss that teaches nothing', async () => {
 });
 
 test('a reward that is always the same', async () => {
-  const { end, directory } = await run(grpo, 'rewards=[{ use: faulty, fault: constant }]', 'recipe.constantRewardWindow=3');
+  const { end, directory } = await run(grpo, 'rewards=[{ use: faulty, fault: constant }]', 'recipe.guardWindow=3');
   expectMessage(end, { exit: 7, code: 'CONSTANT_REWARD', says: [/for 3 steps no group has had variance/i, /the last were 0\.5/, /graded rewards/] });
   expect(curve(directory, 'reward')).toEqual([0.5, 0.5]);
   // It goes on from there with a reward that tells drawings apart.
@@ -66,6 +66,6 @@ test('a reward that is always the same', async () => {
 });
 
 test('a sampler that draws from another distribution than the one trained', async () => {
-  const { end } = await run(grpo, 'recipe.topK=2', 'recipe.prompts=8');
+  const { end } = await run(grpo, 'recipe.imageTopK=2', 'recipe.prompts=8');
   expectMessage(end, { exit: 7, code: 'SAMPLER_DISAGREES', says: [/step 1: sampler and scorer/, /topK 0 and topP 1/] });
 });

@@ -43,7 +43,7 @@ describe('waterfalls', () => {
   });
 
   test('advantages is synchronous', () => {
-    const event = { step: 1, groupSize: 1, samples: [], judgements: [], advantages: [1, -1] };
+    const event = { step: 1, groupSize: 1, samples: [], judgements: [], advantages: [1, -1], drawn: [] };
     const hooks = one({ advantages: (before) => ({ ...before, advantages: before.advantages.map((value) => 2 * value) }) });
     expect(hooks.advantages(event).advantages).toEqual([2, -2]);
   });
@@ -51,7 +51,7 @@ describe('waterfalls', () => {
   test('a synchronous hook refuses a promise', () => {
     // The types refuse it as well; an author may write JavaScript.
     const extension = { advantages: async () => undefined } as unknown as Extension;
-    expect(() => one(extension).advantages({ step: 1, groupSize: 1, samples: [], judgements: [], advantages: [] })).toThrow(
+    expect(() => one(extension).advantages({ step: 1, groupSize: 1, samples: [], judgements: [], advantages: [], drawn: [] })).toThrow(
       /this hook is synchronous/,
     );
   });

@@ -6,7 +6,7 @@ import type { Optimizer } from '../../../core/contracts/optimizer.ts';
 import type { Device } from '../../../core/gpu/device.ts';
 import { packSequences, type Sequence } from '../../../core/nn/packing.ts';
 import { createSampler, type SampledSequence } from '../../../core/nn/sampler.ts';
-import { TokenPrograms } from '../../../core/nn/token-program.ts';
+import { TokenPrograms, eachKind } from '../../../core/nn/token-program.ts';
 import { randomStream, randomWords } from '../../../core/testing.ts';
 import { janusBackbone } from '../../../plugins/janus/backbone.ts';
 import optimizers from '../../../plugins/optimizers/index.ts';
@@ -59,10 +59,10 @@ export async function sftStep(device: Device): Promise<WholeStep> {
     backbone,
     parameters,
     temperature: { text: one, image: one },
-    objective: (recording, kind, scored) => {
+    objective: eachKind((recording, kind, scored) => {
       const dOut = recording.device.tensor(`sft ${kind} seeds`, scored.shape);
       return { dOut, inputs: { dOut }, outputs: {} };
-    },
+    }),
   });
   const sequences = randomSequences(32);
   const tokens = packSequences(sequences).usedTokens;
