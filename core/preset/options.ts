@@ -2,7 +2,8 @@ import { existsSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import type { Component } from '../contracts/slots.ts';
 import { ReasongenError, suggest } from '../errors.ts';
-import { isInputFile } from './input-file.ts';
+import { findSnapshot, parseHubModel } from '../io/hub/cache.ts';
+import { inputFileWords } from './input-file.ts';
 import { type Located, type LocatedMap, nearestPart, place, plain } from './located.ts';
 import { z } from './zod.ts';
 
@@ -26,8 +27,9 @@ export function checkOptions(
 
 /** The plain value of a node, with the paths of input files made absolute and looked up. */
 function readValue(node: Located, schema: z.core.$ZodType | undefined, stages: Stages, problems: ReasongenError[]): unknown {
-  if (schema !== undefined && node.kind === 'scalar' && typeof node.value === 'string' && isInputFile(schema)) {
-    return resolveInput(node.value, node, stages, problems);
+  const words = schema && inputFileWords(schema);
+  if (words !== undefined && node.kind === 'scalar' && typeof node.value === 'string') {
+    return words.includes(node.value) ? node.value : resolveInput(node.value, node, stages, problems);
   }
   const inner = schema && unwrap(schema);
   if (node.kind === 'map' && inner instanceof z.ZodObject) {
@@ -57,6 +59,7 @@ function resolveInput(text: string, node: Located, stages: Stages, problems: Rea
     );
     return text;
   }
+  if (text.startsWith('hub:')) return resolveHub(text, node, problems);
   const path = resolve(node.origin.kind === 'file' ? dirname(node.origin.source) : process.cwd(), text);
   if (!existsSync(path)) {
     problems.push(
@@ -69,6 +72,20 @@ function resolveInput(text: string, node: Located, stages: Stages, problems: Rea
     );
   }
   return path;
+}
+
+/** The folder of a pulled model. */
+function resolveHub(text: string, node: Located, problems: ReasongenError[]): string {
+  const name = text.slice('hub:'.length);
+  try {
+    const found = findSnapshot(parseHubModel(name), process.env);
+    if (found !== undefined) return found;
+    problems.push(new ReasongenError({ code: 'NOT_PULLED', message: `the model ${name} is not in the cache`, place: place(node.origin), cure: `run \`npx reasongen pull ${name.replace('@', ' --revision ')}\` first` }));
+  } catch (error) {
+    if (!(error instanceof ReasongenError)) throw error;
+    problems.push(new ReasongenError({ code: error.code, message: error.message, place: place(node.origin), cure: error.cure }));
+  }
+  return text;
 }
 
 /** A schema without its optional, nullable and default shells. */

@@ -1,36 +1,112 @@
 /** Weights into a model, refused when they were trained with another tokenizer or codec: the ids would mean other things. */
-import type { ParameterSet, WeightStorage } from '../autograd/parameters.ts';
+import { ParameterSet, type ParameterOptions, type WeightStorage } from '../autograd/parameters.ts';
+import type { Backbone, ParameterSpec } from '../contracts/backbone.ts';
 import type { RunContext } from '../contracts/recipe.ts';
+import type { WeightSource } from '../contracts/weight-source.ts';
 import { ReasongenError, exitCodes } from '../errors.ts';
-import { loadWeights } from '../io/checkpoint.ts';
-import type { StoredTensor } from '../io/safetensors.ts';
-import { z } from '../plugin.ts';
+import { openModelSource } from '../io/weight-files/model.ts';
+import { filtered } from '../io/weight-files/pieces.ts';
+import { inputFile, z } from '../plugin.ts';
 
-const storages = ['f32', 'f16'] as const satisfies readonly WeightStorage[];
+const storages = ['f32', 'f16', 'bf16', 'int8', 'int4'] as const satisfies readonly WeightStorage[];
 
 /** For recipes that only read weights. */
 export const storageOption = {
-  storage: z.enum(storages).default('f32').describe('how matrices are kept on the device; f16 halves their memory and rounds them, and all is still computed in f32'),
+  storage: z
+    .enum(storages)
+    .default('f32')
+    .describe('how matrices are kept on the device: f32, or f16, bf16, int8, int4 to save memory at a loss of precision; all is computed in f32'),
 };
 
-/** Loads a checkpoint, a run's newest or a bare safetensors file, and notes its hash in the record of the run. Returns the hash. */
+/** Instead of a path: seeded random weights made on the device, to measure memory and speed of a model without its files. */
+export const randomWeights = 'random';
+
+/** A path to weights, or `random`. */
+export function weightsInput() {
+  return inputFile([randomWeights]);
+}
+
+/** Weights of a model that is used as it is, made and filled; `weights` is a path or `random`. */
+export async function openParameters(
+  context: RunContext,
+  specs: readonly ParameterSpec[],
+  { weights, ...options }: { readonly weights: string } & Omit<ParameterOptions, 'seed'>,
+): Promise<{ readonly parameters: ParameterSet; readonly hash: string }> {
+  const { device, seed, log } = context;
+  if (weights === randomWeights) {
+    const parameters = await ParameterSet.open(device, specs, { ...options, seed, initialise: 'device' });
+    log.warn(`the weights are random (seed ${seed}): what the model writes and draws means nothing`);
+    const hash = `${randomWeights}:${seed}`;
+    await context.directory.describe({ hashes: { weights: hash } });
+    return { parameters, hash };
+  }
+  const parameters = new ParameterSet(device, specs, { ...options, seed, initialise: 'none' });
+  try {
+    return { parameters, hash: await openWeights(context, parameters, weights) };
+  } catch (error) {
+    parameters.close();
+    throw error;
+  }
+}
+
+/** Loads a checkpoint, a run's newest, a published model or a bare file of weights, and notes its hash in the record of the run. Returns the hash. */
 export async function openWeights(context: RunContext, parameters: ParameterSet, from: string): Promise<string> {
-  const { weights, path, hash, metadata } = await loadWeights(from);
-  const current = trainedWith(context);
-  for (const [what, expected] of Object.entries(current)) {
+  const { published } = context.backbone;
+  const { source, hash } = await openModelSource(from, published?.format.names);
+  try {
+    refuseOtherVocabulary(context, source);
+    await load(context, parameters, withoutOtherParts(source, parameters.names, published));
+  } finally {
+    await source.close();
+  }
+  await context.directory.describe({ hashes: { weights: hash } });
+  return hash;
+}
+
+/** Parts of a published model that this run does without are not read, and not missed. */
+function withoutOtherParts(source: WeightSource, names: readonly string[], published: Backbone['published']): WeightSource {
+  const wanted = new Set(names);
+  const others = published?.format.otherParts ?? [];
+  return filtered(source, (name) => wanted.has(name) || !others.some((prefix) => name.startsWith(prefix)));
+}
+
+/** Bytes from which on loading is worth a progress bar and a line. */
+const longLoad = 50e6;
+
+async function load(context: RunContext, parameters: ParameterSet, source: WeightSource): Promise<void> {
+  const { log } = context;
+  const started = performance.now();
+  let shown: ReturnType<typeof log.progress> | undefined;
+  let before = 0;
+  const progress = (done: number, total: number): void => {
+    if (total < longLoad) return;
+    shown ??= log.progress('weights', Math.ceil(total / 1e6), { unit: 'megabyte' });
+    const now = Math.floor(done / 1e6);
+    shown.advance(now - before);
+    before = now;
+  };
+  try {
+    const { bytes, tensors } = await parameters.loadFrom(source, { progress, warn: (message) => log.warn(message) });
+    shown?.end();
+    const seconds = (performance.now() - started) / 1000;
+    if (bytes >= longLoad) log.info(`${tensors} weights, ${(bytes / 1e9).toFixed(2)} GB, in ${seconds.toFixed(1)} s (${(bytes / 1e6 / seconds).toFixed(0)} MB/s)`);
+  } finally {
+    shown?.end();
+  }
+}
+
+function refuseOtherVocabulary(context: RunContext, { metadata, origin }: WeightSource): void {
+  for (const [what, expected] of Object.entries(trainedWith(context))) {
     const found = metadata[what];
     if (found === undefined || found === expected) continue;
     throw new ReasongenError({
       code: 'OTHER_VOCABULARY',
       message: `these weights were trained with another ${what} (${found.slice(0, 12)}…) than the preset names (${expected.slice(0, 12)}…)`,
-      place: path,
+      place: origin,
       cure: `name the ${what} of the run that made the weights`,
       exitCode: exitCodes.badPreset,
     });
   }
-  parameters.load(floats(weights, path), path);
-  await context.directory.describe({ hashes: { weights: hash } });
-  return hash;
 }
 
 /** Hashes of what gives token ids their meaning; stored with every checkpoint. */
@@ -39,14 +115,4 @@ export function trainedWith(context: RunContext): Record<string, string> {
     ...(context.has('tokenizer') && { tokenizer: context.tokenizer.hash }),
     ...(context.has('imageTokenizer') && { imageTokenizer: context.imageTokenizer.hash }),
   };
-}
-
-/** Tensors as a `ParameterSet` takes them. */
-export function floats(tensors: ReadonlyMap<string, StoredTensor>, path: string): Map<string, { shape: readonly number[]; data: Float32Array }> {
-  const result = new Map<string, { shape: readonly number[]; data: Float32Array }>();
-  for (const [name, { shape, data }] of tensors) {
-    if (!(data instanceof Float32Array)) throw new ReasongenError({ code: 'CHECKPOINT_TYPE', message: `"${name}" holds integers, not weights`, place: path });
-    result.set(name, { shape, data });
-  }
-  return result;
 }

@@ -12,36 +12,58 @@ import { openTorch } from './torch-source.ts';
 /** In this order of preference: a format that cannot hold code comes first. */
 const fileNames = ['model.safetensors.index.json', 'model.safetensors', 'pytorch_model.bin.index.json', 'pytorch_model.bin'];
 
+/** Where the weights that a path stands for lie. */
+export interface WeightPlace {
+  /** A file of weights, an index of several, or a folder of low-rank adapters. */
+  readonly path: string;
+  readonly isAdapter: boolean;
+  /** sha256 of the file, where a checkpoint of ours has noted it. */
+  readonly hash?: string;
+}
+
 /**
  * Opens a safetensors or PyTorch file, an index of several, the folder of a published model, a checkpoint of ours, or a run (its
  * newest good checkpoint). Reads headers only. Errors name file, tensor and what to do.
  */
 export async function openWeightSource(path: string): Promise<WeightSource> {
-  const file = await findWeights(path);
+  const { path: file, isAdapter } = await findWeights(path);
+  if (isAdapter) throw badWeights(file, 'these are low-rank adapters, not the weights of a model', 'name the weights they were trained on, or export both together');
+  return openFile(file);
+}
+
+/** A file or an index of several, as `findWeights` gives it. */
+export function openFile(file: string): Promise<WeightSource> {
   return file.endsWith('.index.json') ? openShards(file, openOneFile) : openOneFile(file);
 }
 
-/** The file that `openWeightSource` would open: the path itself, or what it stands for. */
-export async function findWeights(path: string): Promise<string> {
+export async function findWeights(path: string): Promise<WeightPlace> {
   const status = await stat(path).catch((cause: unknown) => {
     throw diskError(cause, 'looking for weights', path);
   });
-  if (!status.isDirectory()) return path;
+  if (!status.isDirectory()) return { path, isAdapter: false };
   const names = await readdir(path).catch((cause: unknown) => {
     throw diskError(cause, 'looking for weights', path);
   });
-  if (names.includes('manifest.json')) {
-    await verifyCheckpoint(path);
-    return join(path, 'weights.safetensors');
-  }
-  if (names.includes('checkpoints')) return join((await newestGood(path)).path, 'weights.safetensors');
+  if (names.includes('manifest.json')) return inCheckpoint(path);
+  if (names.includes('checkpoints')) return inCheckpoint((await newestGood(path)).path);
+  if (names.includes('adapter_config.json')) return { path, isAdapter: true };
+  return { path: join(path, usualFile(path, names)), isAdapter: false };
+}
+
+async function inCheckpoint(path: string): Promise<WeightPlace> {
+  const { files } = await verifyCheckpoint(path);
+  const weights = files['weights.safetensors'];
+  return weights === undefined ? { path, isAdapter: true } : { path: join(path, 'weights.safetensors'), isAdapter: false, hash: weights.sha256 };
+}
+
+function usualFile(folder: string, names: readonly string[]): string {
   const usual = fileNames.find((name) => names.includes(name));
-  if (usual !== undefined) return join(path, usual);
+  if (usual !== undefined) return usual;
   const others = names.filter((name) => /\.(safetensors|bin|pt|pth|ckpt)$/.test(name));
   const [only] = others;
-  if (only !== undefined && others.length === 1) return join(path, only);
+  if (only !== undefined && others.length === 1) return only;
   const cure = 'point to one of the files, or to a folder with model.safetensors or pytorch_model.bin or an index of several';
-  throw badWeights(path, only === undefined ? 'there are no weights in this folder' : `it is not clear which file holds the model: ${others.sort().join(', ')}`, cure);
+  throw badWeights(folder, only === undefined ? 'there are no weights in this folder' : `it is not clear which file holds the model: ${others.toSorted().join(', ')}`, cure);
 }
 
 /** The first bytes decide, not the name. */

@@ -67,7 +67,7 @@ function unite(index: string, placement: ReadonlyMap<string, string>, shards: Re
 }
 
 /** Tensor → file name. A name is that of a file beside the index, never a path. */
-async function readIndex(index: string): Promise<Map<string, string>> {
+export async function readIndex(index: string): Promise<Map<string, string>> {
   const cure = 'download the index again';
   let json: unknown;
   try {

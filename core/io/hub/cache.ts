@@ -1,0 +1,75 @@
+/**
+ * Where models from a hub lie on disk: the cache that other programs of the Hugging Face ecosystem share.
+ * `models--OWNER--NAME/` holds `blobs/` by content hash, `refs/` from branch to commit, and `snapshots/COMMIT/` with links into `blobs/`.
+ * https://huggingface.co/docs/huggingface_hub/guides/manage-cache
+ */
+import { existsSync, readFileSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { exitCodes, ReasongenError } from '../../errors.ts';
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** A model on a hub: `OWNER/NAME`, and a branch, tag or commit. */
+export interface HubModel {
+  readonly id: string;
+  readonly revision: string;
+}
+
+/** `OWNER/NAME` or `OWNER/NAME@REVISION`. Throws BAD_MODEL_NAME, also for what would leave the cache folder as a path. */
+export function parseHubModel(text: string, revision = 'main'): HubModel {
+  const [id = '', own, ...more] = text.split('@');
+  const part = /^(?!.*(?:\.\.|--))[A-Za-z0-9_][A-Za-z0-9._-]*$/;
+  const names = id.split('/');
+  const chosen = own ?? revision;
+  if (more.length > 0 || names.length !== 2 || !names.every((name) => part.test(name)) || !isRevision(chosen)) {
+    throw new ReasongenError({
+      code: 'BAD_MODEL_NAME',
+      message: `"${text}${own === undefined && revision !== 'main' ? `@${revision}` : ''}" is not the name of a model on a hub`,
+      cure: 'write OWNER/NAME, or OWNER/NAME@REVISION with a branch, tag or commit',
+      exitCode: exitCodes.badPreset,
+    });
+  }
+  return { id, revision: chosen };
+}
+
+/** Branches may have slashes; nothing may climb out of `refs/`. */
+function isRevision(text: string): boolean {
+  return /^[A-Za-z0-9_][A-Za-z0-9._/-]*$/.test(text) && !text.split('/').some((part) => part === '' || part.startsWith('.')) && !text.includes('..');
+}
+
+export function isCommit(text: string): boolean {
+  return /^[0-9a-f]{40}$/.test(text);
+}
+
+/** HF_HUB_CACHE, or `hub` in HF_HOME, or in `~/.cache/huggingface`. */
+export function hubCacheFolder(environment: Environment): string {
+  const own = environment['HF_HUB_CACHE'] || environment['HUGGINGFACE_HUB_CACHE'];
+  if (own) return own;
+  const home = environment['HF_HOME'] || join(environment['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'huggingface');
+  return join(home, 'hub');
+}
+
+export function modelFolder(cache: string, { id }: HubModel): string {
+  return join(cache, `models--${id.replace('/', '--')}`);
+}
+
+/** The commit that a branch or tag stood for when it was pulled; a commit stands for itself. */
+export function knownCommit(cache: string, model: HubModel): string | undefined {
+  if (isCommit(model.revision)) return model.revision;
+  try {
+    const commit = readFileSync(join(modelFolder(cache, model), 'refs', model.revision), 'utf8').trim();
+    return isCommit(commit) ? commit : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The folder with a pulled model's files; undefined when it was never pulled. */
+export function findSnapshot(model: HubModel, environment: Environment): string | undefined {
+  const cache = hubCacheFolder(environment);
+  const commit = knownCommit(cache, model);
+  if (commit === undefined) return undefined;
+  const folder = join(modelFolder(cache, model), 'snapshots', commit);
+  return existsSync(folder) ? folder : undefined;
+}
