@@ -1,7 +1,7 @@
 /** The command line: arguments, signals, exit codes, and the one place where errors are printed. */
 import { readFileSync, realpathSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { Command, CommanderError, InvalidArgumentError } from 'commander';
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { check } from './commands/check.ts';
 import type { CommandContext } from './commands/context.ts';
 import { describe } from './commands/describe.ts';
@@ -76,7 +76,7 @@ interface GlobalOptions {
 type Act = (command: Command, work: (context: CommandContext) => Promise<number>) => Promise<void>;
 
 function createProgram(act: Act, streams: CommandLineStreams): Command {
-  const collect = (value: string, before: string[]): string[] => [...before, value];
+  const collect = (value: string, before: string[] = []): string[] => [...before, value];
   const program = new Command('reasongen')
     .description('Teaches image generators to think before they draw.')
     .version(version())
@@ -120,11 +120,16 @@ function createProgram(act: Act, streams: CommandLineStreams): Command {
     .description('draw pictures for prompts')
     .requiredOption('--preset <file>', 'a preset, or a run directory, whose newest weights are used')
     .option('--prompt <text>', 'what to draw (repeatable)', collect, [])
-    .option('--n <count>', 'drawings for each prompt', wholeNumber)
+    .option('--rationale <text>', 'the rationale to draw by, instead of one the model writes (once, or once for each --prompt)', collect)
+    .option('--no-rationale', 'draw without any rationale')
+    .option('--count <count>', 'drawings for each prompt', wholeNumber)
+    .addOption(new Option('--n <count>', 'another name of --count').argParser(wholeNumber).hideHelp())
     .option('--seed <number>', 'decides every random number', wholeNumber)
-    .option('--out <directory>', 'where pictures and rationales go')
+    .option('--out <directory>', 'where pictures and rationales go; goes on with what is missing when it holds the same run already')
     .option('--weights <path>', 'a checkpoint, a run directory or a .safetensors file')
-    .action((options: Parameters<typeof generate>[0], command: Command) => act(command, (context) => generate(options, context)));
+    .action(({ n, ...options }: Parameters<typeof generate>[0] & { readonly n?: number }, command: Command) =>
+      act(command, (context) => generate(n === undefined ? options : { count: n, ...options }, context)),
+    );
   program
     .command('evaluate <preset>')
     .description('run the benchmarks of a preset or of a run directory')

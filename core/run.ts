@@ -80,9 +80,14 @@ export async function isDone(directory: string): Promise<boolean> {
   return sessions.at(-1)?.outcome === 'done';
 }
 
+/** The text of `preset.yaml` in the directory of a run. */
+export function resolvedPreset(stage: Stage, directory: string, { catalog }: LoadedPreset): string {
+  return showPreset(stage, catalog, { directory, origins: false });
+}
+
 /** Makes the directory of one run, with what is known when it starts. */
 export function createRunDirectory(
-  { preset, ...stage }: Stage,
+  stage: Stage,
   directory: string,
   loaded: LoadedPreset,
   components: RunComponents,
@@ -90,10 +95,11 @@ export function createRunDirectory(
   command: readonly string[],
 ): Promise<RunDirectory> {
   const { description, vendor, isSoftware, features } = device.adapter;
+  const { preset } = stage;
   return createRun({
     directory,
     name: preset.name,
-    preset: showPreset({ preset, ...stage }, loaded.catalog, { directory, origins: false }),
+    preset: resolvedPreset(stage, directory, loaded),
     command,
     description: {
       ...describeProgram(),

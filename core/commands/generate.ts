@@ -1,27 +1,36 @@
-import { existsSync, statSync } from 'node:fs';
-import { basename, resolve } from 'node:path';
-import { freeRunDirectory, presetOfRun } from '../run.ts';
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import { basename, join, resolve } from 'node:path';
+import { ReasongenError, exitCodes } from '../errors.ts';
+import { loadPreset } from '../preset/load.ts';
+import { freeRunDirectory, isStarted, presetOfRun, resolvedPreset } from '../run.ts';
 import type { CommandContext } from './context.ts';
-import { run } from './run.ts';
+import { resume, run } from './run.ts';
 
 export interface GenerateOptions {
   /** A preset file, or a run directory, whose newest weights are then used. */
   readonly preset: string;
   readonly prompt: readonly string[];
+  /** Rationales of the prompts in their order, or one for all of them; false: draw without any. */
+  readonly rationale?: readonly string[] | boolean;
   /** Drawings for each prompt. */
-  readonly n?: number;
+  readonly count?: number;
   readonly seed?: number;
   readonly out?: string;
   readonly weights?: string;
 }
 
-/** `generate`: runs the recipe `generate` on the components of a preset, whatever the recipe of that preset is. */
+/**
+ * `generate`: runs the recipe `generate` on the components of a preset, whatever the recipe of that preset is. Into a directory
+ * that holds such a run already it draws what is missing there, unless anything about the run differs.
+ */
 export async function generate(options: GenerateOptions, context: CommandContext): Promise<number> {
   const { file, weights } = locate(options.preset, options.weights);
+  const prompts = withRationales(options.prompt, options.rationale);
   const recipe = {
     use: 'generate',
-    ...(options.prompt.length > 0 && { prompts: options.prompt }),
-    ...(options.n !== undefined && { samples: options.n }),
+    ...(prompts.length > 0 && { prompts }),
+    ...(options.rationale === false && { rationale: false }),
+    ...(options.count !== undefined && { samples: options.count }),
     ...(weights !== undefined && { weights: resolve(weights) }),
   };
   const settings = [
@@ -29,7 +38,44 @@ export async function generate(options: GenerateOptions, context: CommandContext
     ...(options.seed === undefined ? [] : [`seed=${options.seed}`]),
     ...context.settings,
   ];
-  return run(file, { ...context, settings, runDirectory: options.out ?? context.runDirectory });
+  const runDirectory = options.out ?? context.runDirectory;
+  if (runDirectory === undefined || !isStarted(runDirectory)) return run(file, { ...context, settings, runDirectory });
+  await refuseOtherSettings(file, settings, resolve(runDirectory));
+  return resume(runDirectory, { ...context, settings: [] });
+}
+
+function withRationales(prompts: readonly string[], given: GenerateOptions['rationale']): (string | { prompt: string; rationale: string })[] {
+  if (given === undefined || typeof given === 'boolean' || given.length === 0) return [...prompts];
+  if (given.length !== 1 && given.length !== prompts.length) {
+    throw new ReasongenError({
+      code: 'RATIONALES_DO_NOT_FIT',
+      message: `${given.length} rationales are given for ${prompts.length} prompt(s)`,
+      cure: 'give --rationale once for all prompts, or once for every --prompt',
+      exitCode: exitCodes.badPreset,
+    });
+  }
+  return prompts.map((prompt, index) => ({ prompt, rationale: given[index] ?? given[0] ?? '' }));
+}
+
+/** The run in `directory` must be the one that would be started now. */
+async function refuseOtherSettings(file: string, settings: readonly string[], directory: string): Promise<void> {
+  const loaded = await loadPreset(file, { settings, runDirectory: directory });
+  const [stage] = loaded.stages;
+  if (stage === undefined) throw new RangeError('unreachable: a preset has a stage');
+  const linesOf = (text: string): string[] => text.split('\n').map((line) => line.trim()).filter((line) => line !== '' && !line.startsWith('#'));
+  const there = linesOf(readFileSync(join(directory, 'preset.yaml'), 'utf8'));
+  const now = linesOf(resolvedPreset(stage, directory, loaded));
+  const onlyThere = there.filter((line) => !now.includes(line));
+  const onlyNow = now.filter((line) => !there.includes(line));
+  if (there.join('\n') === now.join('\n')) return;
+  const some = (lines: readonly string[]): string => (lines.length === 0 ? 'nothing more' : `${lines.slice(0, 4).join(', ')}${lines.length > 4 ? ', …' : ''}`);
+  throw new ReasongenError({
+    code: 'OTHER_SETTINGS',
+    message: `this directory holds a run with other settings. There: ${some(onlyThere)}. Now: ${some(onlyNow)}`,
+    place: directory,
+    cure: `choose another --out; or go on with what is there: npx reasongen resume ${directory}`,
+    exitCode: exitCodes.badPreset,
+  });
 }
 
 /** `evaluate PRESET`: runs the recipe `evaluate` on the components and benchmarks of a preset or of a run. */

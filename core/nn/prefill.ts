@@ -53,6 +53,12 @@ export class Prefill {
     this.length = workspace.device.tensor('prefill length', [cache.rows], 'u32');
   }
 
+  /** Makes the program for `tokens` tokens, or for the most that are run at once. */
+  async reserve(tokens: number): Promise<void> {
+    const text = new Array<number>(Math.min(tokens, tokensAtOnce)).fill(0);
+    await this.prepare(packSequences([{ text, firstTarget: text.length, codes: [], trailing: [] }])).program;
+  }
+
   async run(rows: readonly PrefillRow[]): Promise<void> {
     let part: Pass[] = [];
     let tokens = 0;

@@ -102,9 +102,10 @@ export class Sampler {
     this.prefill = new Prefill(options.workspace, backbone, options.weights, this.cache);
   }
 
-  /** Makes the programs of full batches, so that no drawing waits for a compiler. */
+  /** Makes the programs of full batches, so that no drawing waits for a compiler or needs memory that nobody counted on. */
   async record(): Promise<void> {
-    const { guidance = false, textBudget, imageCount, rows } = this.options;
+    const { guidance = false, promptBudget, textBudget, imageCount, rows, prompts = rows } = this.options;
+    await this.prefill.reserve(Math.max(prompts * promptBudget, guidance ? promptBudget + textBudget : 0));
     await Promise.all([
       ...(textBudget > 0 ? [this.program('text', false, rows)] : []),
       ...(imageCount > 0 ? [this.program('image start', guidance, rows), this.program('image', guidance, rows)] : []),

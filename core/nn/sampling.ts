@@ -15,6 +15,8 @@ export interface SamplerOptions {
   readonly weights: Weights;
   /** Sequences written at once. */
   readonly rows: number;
+  /** Different prompts among them, at most; as many as rows unless told. What is reserved for prefills, not a limit. */
+  readonly prompts?: number;
   /** Longest prompt, in tokens. */
   readonly promptBudget: number;
   /** Longest text, the token that ends it included; 0 when none is ever written. */

@@ -1,6 +1,6 @@
 /** Prompts in, judged-ready samples out: the sampler with text and pictures on both sides. */
-import type { ParameterSet } from '../autograd/parameters.ts';
 import type { Workspace } from '../autograd/program.ts';
+import type { Weights } from '../contracts/backbone.ts';
 import type { PromptItem } from '../contracts/dataset.ts';
 import type { RunContext } from '../contracts/recipe.ts';
 import type { Sample } from '../contracts/reward.ts';
@@ -13,9 +13,12 @@ export const samplingOptions = {
   rationale: z.boolean().default(true).describe('write a rationale before drawing; false draws at once'),
   rationaleTokens: z.number().int().positive().default(44).describe('longest rationale, image start included'),
   textTemperature: z.number().nonnegative().default(1).describe('temperature of rationale tokens; 0 takes the likeliest'),
+  textTopK: z.number().int().nonnegative().default(0).describe('keep the k likeliest rationale tokens; 0 keeps all'),
+  textTopP: z.number().gt(0).max(1).default(1).describe('keep the likeliest rationale tokens up to this probability'),
   imageTemperature: z.number().nonnegative().default(0.7).describe('temperature of image codes; 0 takes the likeliest'),
-  topK: z.number().int().nonnegative().default(0).describe('keep the k likeliest tokens; 0 keeps all'),
-  topP: z.number().gt(0).max(1).default(1).describe('keep the likeliest tokens up to this probability'),
+  imageTopK: z.number().int().nonnegative().default(0).describe('keep the k likeliest image codes; 0 keeps all'),
+  imageTopP: z.number().gt(0).max(1).default(1).describe('keep the likeliest image codes up to this probability'),
+  cache: z.enum(['f32', 'f16']).default('f32').describe('how keys and values of earlier tokens are kept; f16 halves their memory and rounds them'),
   guidance: z.number().positive().default(1).describe('classifier-free guidance weight on image codes; 1 is off'),
 };
 
@@ -23,10 +26,24 @@ export interface Sampling {
   readonly rationale: boolean;
   readonly rationaleTokens: number;
   readonly textTemperature: number;
+  readonly textTopK: number;
+  readonly textTopP: number;
   readonly imageTemperature: number;
-  readonly topK: number;
-  readonly topP: number;
+  readonly imageTopK: number;
+  readonly imageTopP: number;
+  readonly cache: 'f32' | 'f16';
   readonly guidance: number;
+}
+
+/** The sampling options of a recipe without its other options: what a drawing depends on beside weights, prompt and seed. */
+export function samplingOf(options: Sampling): Sampling {
+  const { rationale, rationaleTokens, textTemperature, textTopK, textTopP, imageTemperature, imageTopK, imageTopP, cache, guidance } = options;
+  return { rationale, rationaleTokens, textTemperature, textTopK, textTopP, imageTemperature, imageTopK, imageTopP, cache, guidance };
+}
+
+/** A prompt, with the rationale to draw it by unless the model shall write one. */
+export interface DrawItem extends PromptItem {
+  readonly rationale?: string;
 }
 
 /** Row keys are 32 bits wide: 65536 prompts of up to 65536 samples. */
@@ -57,18 +74,20 @@ export class Drawer {
     this.sampler = sampler;
   }
 
-  static async open(context: RunContext, parameters: ParameterSet, workspace: Workspace, options: DrawerOptions): Promise<Drawer> {
+  static async open(context: RunContext, weights: Weights, workspace: Workspace, options: DrawerOptions): Promise<Drawer> {
     const { grid } = context.imageTokenizer;
     const sampler = await createSampler({
       device: context.device,
       workspace,
       backbone: context.backbone,
-      weights: parameters,
+      weights,
       rows: options.prompts * options.samplesPerPrompt,
+      prompts: options.prompts,
       promptBudget: options.promptTokens,
       textBudget: options.sampling.rationale ? options.sampling.rationaleTokens : 0,
       imageCount: grid.rows * grid.columns,
       guidance: options.sampling.guidance !== 1,
+      cache: options.sampling.cache,
       special: context.tokenizer.special,
     });
     return new Drawer(context, options, sampler);
@@ -84,7 +103,7 @@ export class Drawer {
    * `first` is the number of the first prompt in the caller's count: a drawing depends on the seed, that number and its place
    * among the samples of its prompt, never on how many are drawn at once.
    */
-  async draw(items: readonly PromptItem[], seed: number, label: string, first = 0): Promise<Drawing[]> {
+  async draw(items: readonly DrawItem[], seed: number, label: string, first = 0): Promise<Drawing[]> {
     const drawings: Drawing[] = [];
     for (let start = 0; start < items.length; start += this.options.prompts) {
       drawings.push(...(await this.drawOnce(items.slice(start, start + this.options.prompts), seed, label, first + start)));
@@ -96,7 +115,7 @@ export class Drawer {
     this.sampler.close();
   }
 
-  private async drawOnce(items: readonly PromptItem[], seed: number, label: string, first: number): Promise<Drawing[]> {
+  private async drawOnce(items: readonly DrawItem[], seed: number, label: string, first: number): Promise<Drawing[]> {
     const { tokenizer, imageTokenizer } = this.context;
     const { sampling, samplesPerPrompt, promptTokens } = this.options;
     const prompts = items.map((item) => tokenizer.prompt(item.prompt, sampling.rationale ? 'rationale' : 'direct'));
@@ -106,12 +125,12 @@ export class Drawer {
     const sequences = await this.sampler.sample({
       prompts,
       samplesPerPrompt,
-      unconditional: tokenizer.unconditional(),
+      unconditional: (ids) => tokenizer.unconditional(ids),
       seed,
       rowKeys: items.flatMap((_, index) => Array.from({ length: samplesPerPrompt }, (_each, sample) => (first + index) * keysPerPrompt + sample)),
-      text: { temperature: sampling.textTemperature, topK: sampling.topK, topP: sampling.topP },
-      image: { temperature: sampling.imageTemperature, topK: sampling.topK, topP: sampling.topP, guidance: sampling.guidance },
-      rationale: sampling.rationale ? 'write' : 'skip',
+      text: { temperature: sampling.textTemperature, topK: sampling.textTopK, topP: sampling.textTopP },
+      image: { temperature: sampling.imageTemperature, topK: sampling.imageTopK, topP: sampling.imageTopP, guidance: sampling.guidance },
+      rationale: sampling.rationale ? items.map(({ rationale }) => (rationale === undefined ? 'write' : tokenizer.encode(rationale))) : 'skip',
     });
     const images = await imageTokenizer.decode(sequences.map(({ codes }) => codes));
     return sequences.map((sequence, index): Drawing => {

@@ -5,16 +5,15 @@
 import type { NamedBenchmark, Plan, Recipe, RunContext } from '../contracts/recipe.ts';
 import type { PromptItem, Split } from '../contracts/dataset.ts';
 import type { Sample } from '../contracts/reward.ts';
-import { ParameterSet } from '../autograd/parameters.ts';
-import { Workspace } from '../autograd/program.ts';
 import { ReasongenError, exitCodes } from '../errors.ts';
 import { encodePng } from '../io/image.ts';
-import { defineRecipe, inputFile, z } from '../plugin.ts';
+import { defineRecipe, z } from '../plugin.ts';
 import { scoreSamples } from '../rl/score.ts';
 import type { Evaluation, EvaluationSample } from '../contracts/evaluation.ts';
-import { Drawer, samplingOptions, type Drawing, type Sampling } from './drawing.ts';
+import { Drawer, samplingOf, samplingOptions, type Drawing, type Sampling } from './drawing.ts';
 import { memoryPlan } from './memory.ts';
-import { openWeights, storageOption } from './weights.ts';
+import { openModel } from './open-model.ts';
+import { storageOption, weightsInput } from './weights.ts';
 
 export interface EvaluationPlan {
   /** `before`, `after`, `step-000100`: names the record, unique within a run for a benchmark and a split. */
@@ -53,9 +52,7 @@ export async function evaluateItems(
   }
   progress.end();
   if (drawings.length < items.length) return undefined;
-  const { rationale, rationaleTokens, textTemperature, imageTemperature, topK, topP, guidance } = sampling;
-  const settings = { rationale, rationaleTokens, textTemperature, imageTemperature, topK, topP, guidance };
-  return recordEvaluation(context, { name, benchmark }, drawings.map(({ sample }) => sample), plan, settings);
+  return recordEvaluation(context, { name, benchmark }, drawings.map(({ sample }) => sample), plan, { ...samplingOf(sampling) });
 }
 
 /** Judges samples, however they were made, counts them by task, and writes the record. */
@@ -137,7 +134,7 @@ function spread(tasks: readonly string[], count: number): number[] {
 }
 
 const options = z.strictObject({
-  weights: inputFile().describe('checkpoint, run folder or safetensors file to evaluate'),
+  weights: weightsInput().describe('run folder, checkpoint, published model or file of weights to evaluate'),
   label: z.string().default('evaluation').describe('names the record and its rows in the report'),
   splits: z.array(z.enum(['seen', 'heldout'])).min(1).default(['heldout', 'seen']).describe('which prompts'),
   count: z.number().int().positive().default(600).describe('prompts per split, one picture each'),
@@ -173,10 +170,8 @@ export const evaluateRecipe = defineRecipe({
 });
 
 async function runEvaluation(context: RunContext, choice: EvaluateOptions): Promise<void> {
-  const workspace = new Workspace(context.device);
-  const parameters = new ParameterSet(context.device, context.backbone.parameters, { seed: context.seed, storage: choice.storage });
-  await openWeights(context, parameters, choice.weights);
-  const drawer = await Drawer.open(context, parameters, workspace, { sampling: choice, prompts: choice.batch, samplesPerPrompt: 1, promptTokens: choice.promptTokens });
+  const model = await openModel(context, choice);
+  const drawer = await Drawer.open(context, model.parameters, model.workspace, { sampling: choice, prompts: choice.batch, samplesPerPrompt: 1, promptTokens: choice.promptTokens });
   for (const named of context.benchmarks) {
     for (const split of choice.splits) {
       if (context.stop.requested) break;
@@ -185,8 +180,7 @@ async function runEvaluation(context: RunContext, choice: EvaluateOptions): Prom
     }
   }
   drawer.close();
-  parameters.close();
-  workspace.close();
+  model.close();
 }
 
 /** One line a person can read: `heldout: 302 of 600 right (.503)`. */

@@ -62,16 +62,12 @@ export class ExampleStream {
     const { tokenizer } = this;
     const codes = this.codes.get(position % examples) ?? [];
     const trailing = [tokenizer.special.eos];
+    const prompt = tokenizer.prompt(item.prompt, rationale ? 'rationale' : 'direct');
+    const text = rationale ? [...prompt, ...tokenizer.encode(item.rationale), tokenizer.special.imageStart] : prompt;
     if (promptDropout > 0 && uniform(seed, position) < promptDropout) {
-      const text = tokenizer.unconditional();
-      return { text, firstTarget: text.length, codes, trailing };
+      const without = tokenizer.unconditional(text);
+      return { text: without, firstTarget: without.length, codes, trailing };
     }
-    if (!rationale) {
-      const text = tokenizer.prompt(item.prompt, 'direct');
-      return { text, firstTarget: text.length, codes, trailing };
-    }
-    const prompt = tokenizer.prompt(item.prompt, 'rationale');
-    const text = [...prompt, ...tokenizer.encode(item.rationale), tokenizer.special.imageStart];
     return { text, firstTarget: prompt.length, codes, trailing };
   }
 }

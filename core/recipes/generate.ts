@@ -1,22 +1,25 @@
-/** Draws prompts of the user's: a PNG per drawing with everything that made it in its text chunks, and one JSONL record each. */
+/**
+ * Draws prompts of the user's: a PNG per drawing with everything that made it in its text chunks, and one JSONL record each.
+ * A run that was stopped or killed goes on with what is missing; see drawing-records.ts.
+ */
 import { readFileSync } from 'node:fs';
-import { appendFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { ParameterSet } from '../autograd/parameters.ts';
-import { Workspace } from '../autograd/program.ts';
 import type { Plan, PlanContext, Recipe, RunContext } from '../contracts/recipe.ts';
 import { ReasongenError, exitCodes } from '../errors.ts';
-import { disk, diskError, replaceFile } from '../io/disk.ts';
 import { encodePng, upscale } from '../io/image.ts';
 import { defineRecipe, inputFile, z } from '../plugin.ts';
-import { Drawer, samplingOptions, type Drawing } from './drawing.ts';
+import { DrawingRecords, drawingFile, type DrawingSettings } from './drawing-records.ts';
+import { Drawer, samplingOf, samplingOptions, type DrawItem, type Drawing } from './drawing.ts';
 import { memoryPlan } from './memory.ts';
-import { openWeights, storageOption } from './weights.ts';
+import { openModel } from './open-model.ts';
+import { storageOption, weightsInput } from './weights.ts';
+
+const text = z.string().trim().min(1);
+const wanted = z.union([text, z.strictObject({ prompt: text, rationale: text })]);
 
 const options = z.strictObject({
-  weights: inputFile().describe('checkpoint, run folder or safetensors file to draw with'),
-  prompts: z.array(z.string().trim().min(1)).default([]).describe('what to draw'),
-  promptFile: inputFile().optional().describe('a text file with more prompts, one a line'),
+  weights: weightsInput().describe('run folder, checkpoint, published model (a folder, or hub:OWNER/NAME) or file of weights to draw with; random: seeded random weights, to measure a model without its files'),
+  prompts: z.array(wanted).default([]).describe('what to draw: texts, or `{ prompt, rationale }` where the rationale is given instead of written'),
+  promptFile: inputFile().optional().describe('a text file with more prompts, one a line; behind a tab its rationale, where it is given'),
   samples: z.number().int().positive().default(1).describe('drawings per prompt'),
   promptTokens: z.number().int().positive().default(64).describe('longest prompt in tokens, special tokens included'),
   batch: z.number().int().positive().default(64).describe('drawings made at once'),
@@ -25,11 +28,15 @@ const options = z.strictObject({
   ...samplingOptions,
 });
 
-/** One line for each drawing: what made it, and its codes. */
-const recordFile = 'drawings.jsonl';
+type Options = z.output<typeof options>;
 
 /** The options with the prompts of both sources together. */
-type GenerateOptions = z.output<typeof options>;
+type GenerateOptions = Omit<Options, 'prompts'> & { readonly prompts: readonly Wanted[] };
+
+interface Wanted {
+  readonly prompt: string;
+  readonly rationale?: string;
+}
 
 export const generate = defineRecipe({
   name: 'generate',
@@ -43,17 +50,30 @@ export const generate = defineRecipe({
 });
 
 /** Those of the preset, then those of the file. */
-function allPrompts({ prompts, promptFile }: GenerateOptions): string[] {
+function allPrompts({ prompts, promptFile, rationale }: Options): Wanted[] {
   const lines = promptFile === undefined ? [] : readFileSync(promptFile, 'utf8').split('\n');
-  const all = [...prompts, ...lines.map((line) => line.trim()).filter((line) => line !== '')];
-  if (all.length > 0) return all;
-  throw new ReasongenError({
-    code: 'NO_PROMPTS',
-    message: promptFile === undefined ? 'there is nothing to draw: no prompt was given' : 'the file of prompts has no prompt in it',
-    place: promptFile ?? 'recipe.prompts',
-    cure: 'give --prompt "...", recipe.prompts, or a recipe.promptFile with one prompt a line',
-    exitCode: exitCodes.badPreset,
-  });
+  const fromFile = lines.map((line) => line.trim()).filter((line) => line !== '').map(fromLine);
+  const all = [...prompts.map((each): Wanted => (typeof each === 'string' ? { prompt: each } : each)), ...fromFile];
+  const refuse = (message: string, cure: string, code = 'NO_PROMPTS'): never => {
+    throw new ReasongenError({ code, message, place: promptFile ?? 'recipe.prompts', cure, exitCode: exitCodes.badPreset });
+  };
+  if (all.length === 0) {
+    refuse(
+      promptFile === undefined ? 'there is nothing to draw: no prompt was given' : 'the file of prompts has no prompt in it',
+      'give --prompt "...", recipe.prompts, or a recipe.promptFile with one prompt a line',
+    );
+  }
+  const given = all.find((each) => each.rationale !== undefined);
+  if (!rationale && given !== undefined) {
+    refuse(`"${given.prompt}" comes with a rationale, and recipe.rationale is false`, 'leave out one of them', 'RATIONALE_UNWANTED');
+  }
+  return all;
+}
+
+function fromLine(line: string): Wanted {
+  const [prompt = '', ...rest] = line.split('\t');
+  const rationale = rest.join('\t').trim();
+  return rationale === '' ? { prompt: prompt.trim() } : { prompt: prompt.trim(), rationale };
 }
 
 function planGenerate(context: PlanContext, choice: GenerateOptions): Plan {
@@ -74,42 +94,43 @@ function rowsAtOnce({ batch, samples, prompts }: GenerateOptions): number {
 }
 
 async function runGenerate(context: RunContext, choice: GenerateOptions): Promise<void> {
-  const { device, directory, log, stop } = context;
-  // Left by a session that was stopped: the same drawings are made again.
-  await disk.rm(join(directory.path, recordFile), { force: true });
-  const workspace = new Workspace(device);
-  const parameters = new ParameterSet(device, context.backbone.parameters, { seed: context.seed, storage: choice.storage });
-  const hash = await openWeights(context, parameters, choice.weights);
-  const prompts = rowsAtOnce(choice) / choice.samples;
-  const drawer = await Drawer.open(context, parameters, workspace, { sampling: choice, prompts, samplesPerPrompt: choice.samples, promptTokens: choice.promptTokens });
-  const progress = log.progress('drawing', choice.prompts.length * choice.samples, { unit: 'drawing' });
+  const { directory, log, seed, stop } = context;
+  const { prompts, samples } = choice;
+  const model = await openModel(context, choice);
+  const settings = { seed, samples, model: model.hash, storage: choice.storage, scale: choice.scale, ...samplingOf(choice) };
+  const records = await DrawingRecords.open(directory.path, settings, (index) => prompts[Math.floor(index / samples)]?.prompt);
+  const together = rowsAtOnce(choice) / samples;
+  const drawer = await Drawer.open(context, model.parameters, model.workspace, { sampling: choice, prompts: together, samplesPerPrompt: samples, promptTokens: choice.promptTokens });
+  const progress = log.progress('drawing', prompts.length * samples, { unit: 'drawing', done: records.count });
+  if (records.count > 0) log.info(`${records.count} of ${prompts.length * samples} drawings are there already`);
+  const isMissing = (prompt: number): boolean => Array.from({ length: samples }, (_, sample) => prompt * samples + sample).some((index) => !records.has(index));
   try {
-    for (let start = 0; start < choice.prompts.length && !stop.requested; start += prompts) {
-      const items = choice.prompts.slice(start, start + prompts).map((prompt) => ({ prompt, task: 'generate', specification: null }));
-      const drawings = await drawer.draw(items, context.seed, 'prompt', start);
-      for (const [offset, drawing] of drawings.entries()) await saveDrawing(context, choice, drawing, start * choice.samples + offset, hash);
-      progress.advance(drawings.length);
+    for (let start = 0; start < prompts.length && !stop.requested; ) {
+      let end = start;
+      while (end < prompts.length && end - start < together && isMissing(end)) end++;
+      const items = prompts.slice(start, end).map((each): DrawItem => ({ ...each, task: 'generate', specification: null }));
+      const drawings = await drawer.draw(items, seed, 'prompt', start);
+      for (const [offset, drawing] of drawings.entries()) {
+        const index = start * samples + offset;
+        if (records.has(index)) continue;
+        await save(context, records, settings, drawing, index, items[Math.floor(offset / samples)]?.rationale !== undefined);
+        progress.advance(1);
+      }
+      start = Math.max(end, start + 1);
     }
   } finally {
     progress.end();
     drawer.close();
-    parameters.close();
-    workspace.close();
+    model.close();
   }
 }
 
-async function saveDrawing(context: RunContext, choice: GenerateOptions, { sample, sequence }: Drawing, index: number, model: string): Promise<void> {
-  const { directory, log, seed } = context;
-  const { guidance, textTemperature, imageTemperature, scale } = choice;
-  const { prompt, rationale, rationaleEnded, image } = sample;
-  const file = `${String(index).padStart(5, '0')}.png`;
-  const png = await encodePng(upscale(image, scale), { prompt, rationale, seed: String(seed), model, guidance: String(guidance) });
-  const record = { file, prompt, rationale, rationaleEnded, seed, model, guidance, textTemperature, imageTemperature, codes: sequence.codes };
-  try {
-    await replaceFile(join(directory.path, file), png);
-    await appendFile(join(directory.path, recordFile), `${JSON.stringify(record)}\n`);
-  } catch (cause) {
-    throw diskError(cause, `saving ${file}`, directory.path);
-  }
+async function save({ log }: RunContext, records: DrawingRecords, settings: DrawingSettings & { readonly scale: number }, drawing: Drawing, index: number, rationaleGiven: boolean): Promise<void> {
+  const { prompt, rationale, rationaleEnded, image } = drawing.sample;
+  const file = drawingFile(index);
+  const words = Object.fromEntries(Object.entries(settings).map(([name, value]) => [name, String(value)]));
+  // Whether rationales are written is a setting, too; in the picture the word stands for what was written.
+  const png = await encodePng(upscale(image, settings.scale), { ...words, prompt, rationale });
+  await records.add({ index, file, prompt, rationale, rationaleGiven, rationaleEnded, settings, codes: drawing.sequence.codes }, png);
   log.info(`${file}: ${prompt}${rationale === '' ? '' : ` | ${rationale}`}`);
 }

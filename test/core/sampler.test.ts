@@ -4,8 +4,8 @@ import { Workspace } from '../../core/autograd/program.ts';
 import { Tape } from '../../core/autograd/tape.ts';
 import { openDevice, type Device } from '../../core/gpu/device.ts';
 import { createPackedInputs, packSequences, type Sequence } from '../../core/nn/packing.ts';
-import { createSampler, type SampledSequence, type SampleProgress, type SampleRequest, type SamplerOptions } from '../../core/nn/sampler.ts';
-import { TokenPrograms, eachKind } from '../../core/nn/token-program.ts';
+import { createSampler, type SampledSequence, type SampleProgress, type SampleRequest, type SamplerOptions, type WriteRequest, type WrittenText } from '../../core/nn/sampler.ts';
+import { TokenPrograms } from '../../core/nn/token-program.ts';
 import { gatherRows } from '../../core/ops/rows.ts';
 import { SmallBackbone } from './small-backbone.ts';
 
@@ -172,6 +172,87 @@ test('a sample depends on seed and row key: not on the batch, on its place in it
   const other = await draw({ seed: 22 });
   expect(other.map(({ codes }) => codes)).not.toEqual(together.map(({ codes }) => codes));
   expect(new Set(together.map(({ codes }) => codes.join())).size).toBe(12);
+});
+
+test.each([undefined, 5])('alone or as row 7 of 8, among prompts of other lengths, a row is the same bit for bit (guidance %s)', async (guidance) => {
+  const image = { ...plain, ...(guidance !== undefined && { guidance }) };
+  const padded = (sequence: readonly number[]): number[] => sequence.map((id, index) => (index === 0 || index === sequence.length - 1 ? id : 2));
+  const many = Array.from({ length: 8 }, (_, index) => [0, ...Array.from({ length: index % 6 }, (__, place) => 4 + ((index * 7 + place) % 19))]);
+  const request = { image, unconditional: padded, samplesPerPrompt: 1 };
+  const together = await draw({ ...request, prompts: many }, { rows: 8, guidance: guidance !== undefined });
+  for (const index of [0, 3, 7]) {
+    const [alone] = await draw({ ...request, prompts: [many[index] ?? []], rowKeys: [index] }, { rows: 1, guidance: guidance !== undefined });
+    expect(alone).toEqual(together[index]);
+  }
+});
+
+test('rows that have ended leave the computation, and nothing changes for the others', async () => {
+  const seen: SampleProgress[] = [];
+  const long = { prompts: [...prompts, ...prompts], samplesPerPrompt: 10, rowKeys: Array.from({ length: 60 }, (_, index) => index) };
+  const together = await draw({ ...long, onProgress: (progress) => seen.push(progress) }, { rows: 60, textBudget: 40 });
+  const rows = seen.filter(({ phase }) => phase === 'text').map((progress) => progress.rows);
+  expect(rows[0]).toBe(60);
+  expect(rows.at(-1)).toBeLessThanOrEqual(32);
+  expect(rows).toEqual(rows.toSorted((a, b) => b - a));
+  expect(await draw(long, { rows: 7, textBudget: 40 })).toEqual(together);
+});
+
+describe('text alone', () => {
+  const write = async (request: Partial<WriteRequest>, options: Partial<SamplerOptions> = {}): Promise<WrittenText[]> => {
+    const sampler = await createSampler({ device, workspace, backbone, weights, rows: 12, promptBudget: 6, textBudget: 9, imageCount: 0, special: { imageStart, eos }, ...options });
+    const result = await sampler.write({ prompts, samplesPerPrompt: 4, seed: 21, text: plain, ...request });
+    sampler.close();
+    return result;
+  };
+
+  test('ends with the end token or with the budget; an image start is a token like any other', async () => {
+    const texts = await write({ samplesPerPrompt: 8 }, { rows: 24 });
+    expect(new Set(texts.map(({ ended }) => ended)).size).toBe(2);
+    expect(texts.some(({ ids }) => ids.includes(imageStart))).toBe(true);
+    const logits = await teacherForced(texts.map(({ promptIds, ids }) => ({ text: [...promptIds, ...ids, eos], firstTarget: 1, codes: [], trailing: [] })));
+    texts.forEach(({ promptIds, ids, ended, logProbability }, index) => {
+      expect(ids).not.toContain(eos);
+      expect(ids.length).toBe(logProbability.length - (ended ? 1 : 0));
+      if (!ended) expect(ids).toHaveLength(8);
+      logProbability.forEach((value, place) => {
+        const [expected] = scored(logits[index]?.[promptIds.length + place] ?? [], ids[place] ?? eos, 1);
+        expect(Math.abs(value - expected)).toBeLessThan(1e-5);
+      });
+    });
+  });
+
+  test('vectors take the place of tokens', async () => {
+    const placeholder = 22;
+    // The vectors are those of other tokens: the answer must be that of the prompt with these tokens.
+    const tokens = [7, 9, 4, 13];
+    const table = await device.readFloats(weights.get('text'));
+    const values = device.tensor('features', [4, 32], 'f32', Float32Array.from(tokens.flatMap((id) => [...table.slice(id * 32, id * 32 + 32)])));
+    const plainTexts = await write({ prompts: [[0, 7, 9, 5], [0, 8], [4, 13, 6]] });
+    const withVectors = await write({ prompts: [[0, placeholder, placeholder, 5], [0, 8], [placeholder, placeholder, 6]], features: { placeholder, values } });
+    expect(withVectors.map(({ ids }) => ids)).toEqual(plainTexts.map(({ ids }) => ids));
+    withVectors.forEach(({ logProbability }, index) => logProbability.forEach((value, place) => expect(value).toBeCloseTo(plainTexts[index]?.logProbability[place] ?? NaN, 5)));
+    await expect(write({ prompts: [[0, placeholder, 5]], features: { placeholder, values } })).rejects.toThrow(/1 placeholders need features \[1, 32\]/);
+    await expect(write({ prompts: [[0, placeholder]], features: { placeholder, values } })).rejects.toThrow(/must not end with a placeholder/);
+    device.destroyTensor(values);
+  });
+});
+
+test('keys and values in half precision change log-probabilities by no more than their rounding', async () => {
+  if (!device.has('shader-f16')) return;
+  const greedy = { ...plain, temperature: 0 };
+  const given = prompts.map(() => [4, 5, 6]);
+  const request: Partial<SampleRequest> = { rationale: given, text: greedy, image: { ...plain, temperature: 1 } };
+  const [whole, half] = [await draw(request), await draw(request, { cache: 'f16' })];
+  const differences = whole.flatMap(({ codes, logProbability }, index) => {
+    const other = half[index];
+    // Until a draw falls otherwise, after which the sequences are two different ones.
+    const same = codes.findIndex((code, place) => code !== other?.codes[place]);
+    const end = same < 0 ? codes.length : same;
+    return [...logProbability.slice(4, 4 + end)].map((value, place) => Math.abs(value - (other?.logProbability[4 + place] ?? NaN)));
+  });
+  expect(differences.length).toBeGreaterThan(60);
+  expect(Math.max(...differences)).toBeLessThan(1e-2);
+  expect(Math.max(...differences)).toBeGreaterThan(0);
 });
 
 test('weights changed in place are what the next drawing uses', async () => {

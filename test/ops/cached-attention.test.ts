@@ -3,7 +3,8 @@ import { Workspace } from '../../core/autograd/program.ts';
 import { Tape } from '../../core/autograd/tape.ts';
 import type { KeyValueCache } from '../../core/contracts/backbone.ts';
 import { openDevice, type Device } from '../../core/gpu/device.ts';
-import { appendToCache, cachedAttention, prefillCache } from '../../core/ops/cached-attention.ts';
+import { appendToCache, cachedAttention, prefillCache, turnIntoCache } from '../../core/ops/cached-attention.ts';
+import { rotary } from '../../core/ops/rotary.ts';
 import { philox } from '../../core/rl/philox.ts';
 import type { Tensor } from '../../core/tensor/tensor.ts';
 
@@ -121,6 +122,61 @@ test('a step writes its keys and values at the place of each row and nowhere els
   // The third position lies beyond the cache: nothing is written.
   expect(await device.readFloats(keys)).toEqual(expected);
   expect((await device.readFloats(values)).slice(16, 24)).toEqual(v.subarray(0, 8));
+});
+
+describe.each([true, false])('turned into the cache, all heads in one thread: %s', (isSerial) => {
+  test.each([
+    { rows: 3, heads: 4, keyValueHeads: 2, headDimension: 8, capacity: 6, apart: false },
+    { rows: 5, heads: 3, keyValueHeads: 3, headDimension: 32, capacity: 4, apart: true },
+  ])('is rotary twice and append, bit for bit: %o', async ({ rows, heads, keyValueHeads, headDimension, capacity, apart }) => {
+    const widths = [heads, keyValueHeads, keyValueHeads].map((count) => count * headDimension);
+    const parts = widths.map((width, index) => random(rows * width, 20 + index));
+    const [q, k, v] = parts.map((data, index) => floats([rows, widths[index] ?? 0], data));
+    if (q === undefined || k === undefined || v === undefined) throw new Error('three parts');
+    const positions = words(Array.from({ length: rows }, (_, row) => (row * 5) % capacity));
+    const slots = Array.from({ length: rows }, (_, row) => rows - row);
+    const make = (): Tensor => floats([rows + 1, capacity, widths[1] ?? 0], new Float32Array((rows + 1) * capacity * (widths[1] ?? 0)));
+    const [one, other] = [cacheOf(make(), make(), slots), cacheOf(make(), make(), slots)];
+    const theta = 10_000;
+    const tape = new Tape(workspace);
+    const expected = tape.output(rotary(tape, q, positions, { heads, headDimension, theta }));
+    appendToCache(tape, rotary(tape, k, positions, { heads: keyValueHeads, headDimension, theta }), v, positions, one, 0);
+    const total = widths.reduce((sum, width) => sum + width, 0);
+    const side = new Float32Array(rows * total);
+    for (let row = 0; row < rows; row++) {
+      let first = row * total;
+      parts.forEach((data, index) => {
+        const width = widths[index] ?? 0;
+        side.set(data.subarray(row * width, (row + 1) * width), first);
+        first += width;
+      });
+    }
+    const from = floats([rows, total], side);
+    const columns = apart ? { q, k: { from: k, first: 0 }, v: { from: v, first: 0 } } : { q: from, k: { from, first: widths[0] ?? 0 }, v: { from, first: (widths[0] ?? 0) + (widths[1] ?? 0) } };
+    const actual = tape.output(turnIntoCache(tape, columns, positions, other, 0, { heads, keyValueHeads, headDimension, theta, isSerial }));
+    (await tape.finish('turn')).run();
+    expect(await device.readFloats(actual)).toEqual(await device.readFloats(expected));
+    for (const what of ['keys', 'values'] as const) {
+      const [left, right] = [one[what][0], other[what][0]];
+      if (left === undefined || right === undefined) throw new Error('one layer');
+      expect(await device.readFloats(right)).toEqual(await device.readFloats(left));
+    }
+  });
+});
+
+test('rows attend to the cache rows their slots name', async () => {
+  const tape = new Tape(workspace);
+  const [keys, values] = [floats([4, 3, 4], random(48, 30)), floats([4, 3, 4], random(48, 31))];
+  const q = random(8, 32);
+  const options = { heads: 1, keyValueHeads: 1, headDimension: 4 };
+  const picked = tape.output(cachedAttention(tape, floats([2, 4], q), words([1, 2]), cacheOf(keys, values, [3, 1]), 0, options));
+  const all = new Float32Array(16);
+  all.set(q.subarray(4), 4);
+  all.set(q.subarray(0, 4), 12);
+  const whole = tape.output(cachedAttention(tape, floats([4, 4], all), words([0, 2, 0, 1]), cacheOf(keys, values), 0, options));
+  (await tape.finish('slots')).run();
+  const expected = await device.readFloats(whole);
+  expect([...(await device.readFloats(picked))]).toEqual([...expected.slice(12), ...expected.slice(4, 8)]);
 });
 
 test('a prefill spreads packed prompts over rows; rows of length 0 stay as they are', async () => {

@@ -77,7 +77,7 @@ describe('the tokenizer of the nano world', () => {
     const think = nano.prompt('', 'rationale')[1];
     expect(nano.prompt('a photo of two cakes', 'rationale')).toEqual([bos, ...text, think]);
     expect(nano.prompt('a photo of two cakes', 'direct')).toEqual([bos, ...text, imageStart]);
-    expect(nano.unconditional()).toEqual([bos, imageStart]);
+    expect(nano.unconditional([bos, ...text, think, ...text, imageStart])).toEqual([bos, imageStart]);
     expect(new Set([bos, imageStart, eos, pad, think]).size).toBe(5);
   });
 

@@ -1,10 +1,10 @@
 /** Drawings for prompts of the user's, through the runtime and through the command line. */
 import { createHash } from 'node:crypto';
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { decodePng, readPngText } from '../../core/io/image.ts';
-import { Workplace, type Ended } from '../support/runs.ts';
+import { Workplace, type CommandEnd, type Ended } from '../support/runs.ts';
 
 const place = new Workplace();
 
@@ -13,8 +13,9 @@ interface Record {
   readonly prompt: string;
   readonly rationale: string;
   readonly rationaleEnded: boolean;
+  readonly rationaleGiven: boolean;
   readonly codes: readonly number[];
-  readonly seed: number;
+  readonly settings: Readonly<globalThis.Record<string, unknown>>;
 }
 
 async function generate(recipe: string, settings: readonly string[] = []): Promise<Ended> {
@@ -44,7 +45,16 @@ test('writes a picture with everything that made it, and a line for each', async
   for (const { file, prompt, rationale, codes } of written) {
     const png = readFileSync(join(directory, file));
     const weights = readFileSync(join(model, 'checkpoints/step-000028/weights.safetensors'));
-    expect(readPngText(png)).toEqual({ prompt, rationale, seed: '3', model: createHash('sha256').update(weights).digest('hex'), guidance: '1' });
+    expect(readPngText(png)).toMatchObject({
+      prompt,
+      rationale,
+      seed: '3',
+      model: createHash('sha256').update(weights).digest('hex'),
+      guidance: '1',
+      textTemperature: '1',
+      imageTemperature: '1',
+      rationaleTokens: '12',
+    });
     expect(await decodePng(png)).toMatchObject({ width: 32, height: 32 });
     expect(codes).toHaveLength(4);
   }
@@ -103,13 +113,83 @@ test('stopped between drawings and resumed, makes the same ones', async () => {
   expect(records(resumed.directory)).toEqual(records(whole.directory));
 });
 
+describe('rationales', () => {
+  test('are taken as given, per prompt, from the preset or behind a tab in the file', async () => {
+    const promptFile = place.write('prompts.txt', 'a green picture\tpaint\na black picture\n');
+    const { directory, code } = await generate(`prompts: [a red picture, { prompt: a blue picture, rationale: it }], promptFile: ${promptFile}, samples: 2`);
+    expect(code).toBe(0);
+    const given = records(directory).filter(({ rationaleGiven }) => rationaleGiven);
+    expect(given.map(({ prompt, rationale }) => `${prompt}: ${rationale}`)).toEqual([
+      ...new Array<string>(2).fill('a blue picture: it'),
+      ...new Array<string>(2).fill('a green picture: paint'),
+    ]);
+    // Prompts beside them are drawn as if they were alone.
+    const alone = (await generate('prompts: [a red picture], samples: 2')).directory;
+    expect(drawn(directory, 'a red picture')).toEqual(drawn(alone, 'a red picture'));
+  });
+
+  test('left out and given at once is a mistake', async () => {
+    await expect(generate('prompts: [{ prompt: a blue picture, rationale: paint it white }], rationale: false')).rejects.toThrow(/"a blue picture" comes with a rationale/);
+    const { directory } = await place.halfTaught();
+    const end = await place.command('generate', '--preset', directory, '--prompt', 'a', '--prompt', 'b', '--prompt', 'c', '--rationale', 'd', '--rationale', 'e');
+    expect([end.code, end.errors]).toEqual([2, expect.stringContaining('2 rationales are given for 3 prompt(s)')]);
+  });
+});
+
+describe('a folder that holds drawings already', () => {
+  async function into(out: string, ...more: readonly string[]): Promise<CommandEnd> {
+    const { directory } = await place.halfTaught();
+    return place.command('generate', '--preset', directory, '--prompt', 'a red picture', '--prompt', 'a blue picture', '--count', '2', '--seed', '7', ...more, '--out', out);
+  }
+
+  /** A run that is killed cannot note how it ended. */
+  function forgetEnd(directory: string): void {
+    const file = join(directory, 'run.json');
+    const record = JSON.parse(readFileSync(file, 'utf8')) as { sessions: { command: string[]; startedAt: string }[] };
+    writeFileSync(file, JSON.stringify({ ...record, sessions: record.sessions.map(({ command, startedAt }) => ({ command, startedAt })) }));
+  }
+
+  test('is gone on with where it was killed: only what is missing is drawn, and the end is the same', async () => {
+    const [whole, killed] = [place.free(), place.free()];
+    await into(whole);
+    await into(killed);
+    // As a kill leaves it: the second picture is there without its line, the third has a line that was cut off, the fourth nothing.
+    const [first = '', , third = ''] = readFileSync(join(killed, 'drawings.jsonl'), 'utf8').split('\n');
+    writeFileSync(join(killed, 'drawings.jsonl'), `${first}\n${third.slice(0, 40)}`);
+    rmSync(join(killed, '00003.png'));
+    forgetEnd(killed);
+    const untouched = statSync(join(killed, '00000.png')).mtimeMs;
+    const again = await into(killed);
+    expect(again.code).toBe(0);
+    expect(again.errors).toContain('1 of 4 drawings are there already');
+    expect(records(killed)).toEqual(records(whole));
+    expect(statSync(join(killed, '00000.png')).mtimeMs).toBe(untouched);
+    for (const { file } of records(whole)) expect(readFileSync(join(killed, file))).toEqual(readFileSync(join(whole, file)));
+    expect((await into(killed)).errors).toContain('is done already');
+  });
+
+  test('refuses other settings and says which', async () => {
+    const out = place.free();
+    await into(out);
+    const before = readFileSync(join(out, 'drawings.jsonl'), 'utf8');
+    const other = await into(out, '--set', 'seed=8');
+    expect(other.code).toBe(2);
+    expect(other.errors).toMatch(/OTHER_SETTINGS[^]*There: seed: 7\. Now: seed: 8/);
+    expect(readFileSync(join(out, 'drawings.jsonl'), 'utf8')).toBe(before);
+    forgetEnd(out);
+    const resumed = await place.command('resume', out, '--set', 'recipe.guidance=2');
+    expect(resumed.code).toBe(2);
+    expect(resumed.errors).toMatch(/OTHER_DRAWINGS[^]*guidance is 1 there and 2 now/);
+  });
+});
+
 test('the command line draws with a run, or with the components of a preset and given weights', async () => {
   const { directory } = await place.halfTaught();
   const first = place.free();
-  const common = ['--prompt', 'a red picture', '--n', '2', '--seed', '7', '--set', 'recipe.imageTemperature=1'];
+  const common = ['--prompt', 'a red picture', '--count', '2', '--seed', '7', '--set', 'recipe.imageTemperature=1'];
   expect(await place.command('generate', '--preset', directory, ...common, '--out', first)).toMatchObject({ code: 0 });
   expect(readdirSync(first).filter((name) => name.endsWith('.png'))).toEqual(['00000.png', '00001.png']);
-  expect(records(first).map(({ prompt, seed }) => [prompt, seed])).toEqual([['a red picture', 7], ['a red picture', 7]]);
+  expect(records(first).map(({ prompt, settings }) => [prompt, settings['seed']])).toEqual([['a red picture', 7], ['a red picture', 7]]);
   const second = place.free();
   const preset = place.preset('other', 'optimizer: { use: adamw, learningRate: 1 }\nrecipe: { use: sft, steps: 1 }\n');
   await place.command('generate', '--preset', preset, '--weights', directory, ...common, '--out', second);
