@@ -1,26 +1,28 @@
 /**
- * x [..., D], weight [D], bias [D] → (x − mean) / sqrt(variance + ε) · weight + bias over the last axis; D % 4 == 0.
+ * x [..., D], weight [D], bias [D] → (x − mean) / sqrt(variance + ε) · weight + bias over the last axis.
  * Backward: kernels/layer-norm; adds what else flows into x (the residual) while it writes. Gradients of weight and bias are summed
  * in blocks of 32 rows, then over the blocks.
  */
 import { grid } from '../autograd/program.ts';
 import type { Tape } from '../autograd/tape.ts';
 import { dimension, sizeOf, type Tensor } from '../tensor/tensor.ts';
+import { cellsOf } from './cells.ts';
 import { subgroupLanes } from './row-groups.ts';
 import { sumSplits } from './sum-splits.ts';
 
 export function layerNorm(tape: Tape, x: Tensor, weight: Tensor, bias: Tensor, epsilon: number): Tensor {
   const columns = dimension(x, -1);
   const rows = sizeOf(x.shape) / columns;
-  const width = columns / 4;
-  if (columns % 4 !== 0 || sizeOf(weight.shape) !== columns || sizeOf(bias.shape) !== columns) {
-    throw new RangeError(`layerNorm: ${x.name} [${x.shape}] with ${weight.name} [${weight.shape}] and ${bias.name} [${bias.shape}]: needs equal widths, a multiple of 4`);
+  const cells = cellsOf(columns);
+  const { width } = cells;
+  if (sizeOf(weight.shape) !== columns || sizeOf(bias.shape) !== columns) {
+    throw new RangeError(`layerNorm: ${x.name} [${x.shape}] with ${weight.name} [${weight.shape}] and ${bias.name} [${bias.shape}]: the widths differ`);
   }
   const out = tape.empty(`${weight.name} out`, x.shape);
   const statistics = tape.empty(`${weight.name} statistics`, [rows, 2]);
-  const lanes = subgroupLanes(tape.device);
+  const lanes = cells.size === 4 ? subgroupLanes(tape.device) : undefined;
   const variant = lanes === undefined ? '-portable' : '';
-  const constants = lanes === undefined ? {} : { LANES: lanes };
+  const constants = lanes === undefined ? cells.constants : { LANES: lanes };
   const groups = grid(Math.ceil((rows * (lanes ?? 1)) / 64));
   tape.launch({ kernel: `layer-norm/forward${variant}`, constants, bindings: { x, weight, bias, out, statistics }, params: { rows, width, epsilon }, groups });
   tape.differentiable([x, weight, bias], out, (dOut, needs) => {
@@ -32,6 +34,7 @@ export function layerNorm(tape: Tape, x: Tensor, weight: Tensor, bias: Tensor, e
       const sums = tape.empty(`${bias.name} gradient blocks`, [blocks, columns]);
       tape.launch({
         kernel: 'layer-norm/weight-gradient',
+        constants: cells.alias,
         bindings: { x, statistics, d_out: dOut, products, sums },
         params: { rows, width, blocks },
         groups: grid(Math.ceil((blocks * width) / 64)),

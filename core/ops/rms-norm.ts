@@ -1,24 +1,24 @@
 /**
- * x [..., D], weight [D] → x / sqrt(mean(x²) + ε) · weight over the last axis; D % 4 == 0.
+ * x [..., D], weight [D] → x / sqrt(mean(x²) + ε) · weight over the last axis.
  * Backward: kernels/rms-norm; adds what else flows into x (the residual) while it writes. The weight's gradient is summed in blocks of 32 rows, then over the blocks.
  */
 import { grid } from '../autograd/program.ts';
 import type { Tape } from '../autograd/tape.ts';
 import { dimension, sizeOf, type Tensor } from '../tensor/tensor.ts';
+import { cellsOf } from './cells.ts';
 import { subgroupLanes } from './row-groups.ts';
 
 export function rmsNorm(tape: Tape, x: Tensor, weight: Tensor, epsilon: number): Tensor {
   const columns = dimension(x, -1);
   const rows = sizeOf(x.shape) / columns;
-  const width = columns / 4;
-  if (columns % 4 !== 0 || sizeOf(weight.shape) !== columns) {
-    throw new RangeError(`rmsNorm: ${x.name} [${x.shape}] with ${weight.name} [${weight.shape}]: needs equal widths, a multiple of 4`);
-  }
+  const cells = cellsOf(columns);
+  const { width } = cells;
+  if (sizeOf(weight.shape) !== columns) throw new RangeError(`rmsNorm: ${x.name} [${x.shape}] with ${weight.name} [${weight.shape}]: the widths differ`);
   const out = tape.empty(`${weight.name} out`, x.shape);
   const scale = tape.empty(`${weight.name} scale`, [rows]);
-  const lanes = subgroupLanes(tape.device);
+  const lanes = cells.size === 4 ? subgroupLanes(tape.device) : undefined;
   const variant = lanes === undefined ? '-portable' : '';
-  const constants = lanes === undefined ? {} : { LANES: lanes };
+  const constants = lanes === undefined ? cells.constants : { LANES: lanes };
   const groups = grid(Math.ceil((rows * (lanes ?? 1)) / 64));
   tape.launch({ kernel: `rms-norm/forward${variant}`, constants, bindings: { x, weight, out, scale }, params: { rows, width, epsilon }, groups });
   tape.differentiable([x, weight], out, (dOut, needs) => {
@@ -41,10 +41,11 @@ export function rmsNorm(tape: Tape, x: Tensor, weight: Tensor, epsilon: number):
 
 function weightGradient(tape: Tape, x: Tensor, scale: Tensor, dOut: Tensor, dWeight: Tensor, rows: number, columns: number): void {
   const blocks = Math.ceil(rows / 32);
-  const width = columns / 4;
+  const { width, alias } = cellsOf(columns);
   const partial = tape.empty(`${dWeight.name} blocks`, [blocks, columns]);
   tape.launch({
     kernel: 'rms-norm/weight-gradient',
+    constants: alias,
     bindings: { x, scale, d_out: dOut, partial },
     params: { rows, width, blocks },
     groups: grid(Math.ceil((blocks * width) / 64)),

@@ -1,7 +1,8 @@
-/** Moving whole rows by index lists, and the sums that go back through them. Rows have a multiple of four columns. */
+/** Moving whole rows by index lists, and the sums that go back through them. */
 import { grid } from '../autograd/program.ts';
 import type { Tape } from '../autograd/tape.ts';
 import { dimension, isPacked, sizeOf, type Tensor } from '../tensor/tensor.ts';
+import { cellsOf } from './cells.ts';
 import { packing } from './weight-rows.ts';
 
 export { weightRows } from './weight-rows.ts';
@@ -33,14 +34,15 @@ export interface PlacedRows {
 export function mergeRows(tape: Tape, parts: readonly PlacedRows[], count: number): Tensor {
   const [first] = parts;
   if (first === undefined) throw new RangeError('mergeRows: nothing to merge');
-  const width = vectorWidth(first.x);
+  const columns = dimension(first.x, -1);
+  const { width, alias } = cellsOf(columns);
   const named = parts.reduce((sum, { rows }) => sum + sizeOf(rows.shape), 0);
   if (named !== count) throw new RangeError(`mergeRows: ${named} rows are given for ${count}`);
-  const out = tape.empty('merged rows', [count, width * 4]);
+  const out = tape.empty('merged rows', [count, columns]);
   for (const { x, rows } of parts) {
-    if (vectorWidth(x) !== width) throw new RangeError(`mergeRows: ${first.x.name} [${first.x.shape}] and ${x.name} [${x.shape}] differ in width`);
+    if (dimension(x, -1) !== columns) throw new RangeError(`mergeRows: ${first.x.name} [${first.x.shape}] and ${x.name} [${x.shape}] differ in width`);
     const entries = sizeOf(rows.shape);
-    tape.launch({ kernel: 'rows/scatter', bindings: { x, rows, out }, params: { count: entries, width }, groups: grid(Math.ceil((entries * width) / 64)) });
+    tape.launch({ kernel: 'rows/scatter', constants: alias, bindings: { x, rows, out }, params: { count: entries, width }, groups: grid(Math.ceil((entries * width) / 64)) });
   }
   tape.differentiable(parts.map(({ x }) => x), out, (dOut, needs) => parts.map(({ rows }, index) => (needs[index] ? gather(tape, dOut, rows) : undefined)));
   return out;
@@ -48,18 +50,20 @@ export function mergeRows(tape: Tape, parts: readonly PlacedRows[], count: numbe
 
 /** out[m] = x[rows[m]] in f32, however x is stored and in how many parts; no backward. */
 export function gather(tape: Tape, x: Tensor, rows: Tensor): Tensor {
-  const width = vectorWidth(x);
+  const columns = dimension(x, -1);
+  const { width, alias } = cellsOf(columns);
   const count = sizeOf(rows.shape);
-  const out = tape.empty(`${x.name} rows`, [count, width * 4]);
+  const out = tape.empty(`${x.name} rows`, [count, columns]);
   let first = 0;
   for (const part of x.parts ?? [x]) {
     // Nothing is asked of a whole table; a row of another part is left to that one.
     const size = x.parts === undefined ? 0xffffffff : dimension(part, 0);
     const shared = { params: { count, width, first, size }, groups: grid(Math.ceil((count * width) / 64)) };
     if (isPacked(part.type)) {
+      if (columns % 4 !== 0) throw new RangeError(`${x.name} [${x.shape}] is stored as ${part.type}: its rows must have a multiple of 4 columns`);
       const { constants, scales } = packing(part);
       tape.launch({ kernel: 'rows/gather-packed', constants, bindings: { x: part, scales, rows, out }, ...shared });
-    } else tape.launch({ kernel: 'rows/gather', bindings: { x: part, rows, out }, ...shared });
+    } else tape.launch({ kernel: 'rows/gather', constants: alias, bindings: { x: part, rows, out }, ...shared });
     first += size;
   }
   return out;
@@ -69,21 +73,15 @@ export function gather(tape: Tape, x: Tensor, rows: Tensor): Tensor {
 export function sumNamedRows(tape: Tape, value: Tensor, rows: Tensor, out: Tensor, accumulate: boolean, first = 0): void {
   const size = dimension(out, 0);
   const count = sizeOf(rows.shape);
-  const width = vectorWidth(out);
+  const { width, alias } = cellsOf(dimension(out, -1));
   const heads = tape.empty('list heads', [size], 'u32');
   const next = tape.empty('list links', [count], 'u32');
   tape.launch({ kernel: 'rows/link', bindings: { rows, heads, next }, params: { count, size, first }, groups: grid(Math.ceil(size / 64)) });
   tape.launch({
     kernel: 'rows/sum',
-    constants: { ACCUMULATE: accumulate },
+    constants: { ...alias, ACCUMULATE: accumulate },
     bindings: { value, heads, next, out },
     params: { size, width },
     groups: grid(Math.ceil((size * width) / 64)),
   });
-}
-
-function vectorWidth(tensor: Tensor): number {
-  const columns = dimension(tensor, -1);
-  if (columns % 4 !== 0) throw new RangeError(`${tensor.name} [${tensor.shape}]: rows must have a multiple of 4 columns`);
-  return columns / 4;
 }

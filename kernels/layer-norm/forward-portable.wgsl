@@ -1,16 +1,19 @@
-// out[n, :] = (x[n, :] − mean) · scale · weight + bias, scale = 1 / sqrt(variance + ε), f32, width % 4 == 0; statistics[n] = (mean, scale).
+// out[n, :] = (x[n, :] − mean) · scale · weight + bias, scale = 1 / sqrt(variance + ε), f32; statistics[n] = (mean, scale).
 // The variance is summed around the mean, so a large mean costs no digits.
 // One thread per row: for adapters without subgroups of one known size.
+//! use lib/cell.wgsl
+alias Cell = vec4f;  // f32 where a row is no whole number of vectors
+const CELL: u32 = 4u;
 struct Params {
   rows: u32,
-  width: u32,  // columns, in vec4
+  width: u32,  // columns, in cells
   epsilon: f32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<vec4f>;
-@group(0) @binding(1) var<storage, read> weight: array<vec4f>;
-@group(0) @binding(2) var<storage, read> bias: array<vec4f>;
-@group(0) @binding(3) var<storage, read_write> out: array<vec4f>;
+@group(0) @binding(0) var<storage, read> x: array<Cell>;
+@group(0) @binding(1) var<storage, read> weight: array<Cell>;
+@group(0) @binding(2) var<storage, read> bias: array<Cell>;
+@group(0) @binding(3) var<storage, read_write> out: array<Cell>;
 @group(0) @binding(4) var<storage, read_write> statistics: array<vec2f>;
 @group(0) @binding(5) var<uniform> params: Params;
 
@@ -19,14 +22,14 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let row = (group.y * groups.x + group.x) * 64u + thread;
   if (row >= params.rows) { return; }
   let base = row * params.width;
-  let count = f32(params.width * 4u);
+  let count = f32(params.width * CELL);
   var sum = 0.0;
-  for (var i = 0u; i < params.width; i++) { sum += dot(x[base + i], vec4f(1.0)); }
+  for (var i = 0u; i < params.width; i++) { sum += total(x[base + i]); }
   let mean = sum / count;
   var squares = 0.0;
   for (var i = 0u; i < params.width; i++) {
     let value = x[base + i] - mean;
-    squares += dot(value, value);
+    squares += total(value * value);
   }
   let scale = inverseSqrt(squares / count + params.epsilon);
   for (var i = 0u; i < params.width; i++) { out[base + i] = (x[base + i] - mean) * scale * weight[i] + bias[i]; }

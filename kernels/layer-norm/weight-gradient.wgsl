@@ -1,16 +1,17 @@
-// Over the 32 rows n of block b: products[b, :] = Σ dOut[n, :] · (x[n, :] − mean) · scale and sums[b, :] = Σ dOut[n, :], f32, width % 4 == 0.
+// Over the 32 rows n of block b: products[b, :] = Σ dOut[n, :] · (x[n, :] − mean) · scale and sums[b, :] = Σ dOut[n, :], f32.
 // One thread per four columns of a block; the blocks are summed afterwards, in order.
+alias Cell = vec4f;  // f32 where a row is no whole number of vectors
 struct Params {
   rows: u32,
-  width: u32,  // columns, in vec4
+  width: u32,  // columns, in cells
   blocks: u32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<vec4f>;
+@group(0) @binding(0) var<storage, read> x: array<Cell>;
 @group(0) @binding(1) var<storage, read> statistics: array<vec2f>;
-@group(0) @binding(2) var<storage, read> d_out: array<vec4f>;
-@group(0) @binding(3) var<storage, read_write> products: array<vec4f>;
-@group(0) @binding(4) var<storage, read_write> sums: array<vec4f>;
+@group(0) @binding(2) var<storage, read> d_out: array<Cell>;
+@group(0) @binding(3) var<storage, read_write> products: array<Cell>;
+@group(0) @binding(4) var<storage, read_write> sums: array<Cell>;
 @group(0) @binding(5) var<uniform> params: Params;
 
 @compute @workgroup_size(64)
@@ -20,8 +21,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let block = index / params.width;
   let column = index - block * params.width;
   let end = min(block * 32u + 32u, params.rows);
-  var product = vec4f();
-  var sum = vec4f();
+  var product = Cell();
+  var sum = Cell();
   for (var row = block * 32u; row < end; row++) {
     let place = row * params.width + column;
     let statistic = statistics[row];

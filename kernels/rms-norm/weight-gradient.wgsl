@@ -1,15 +1,16 @@
-// partial[b, :] = Σ dOut[n, :] · x[n, :] · scale[n] over the 32 rows n of block b, f32, width % 4 == 0.
+// partial[b, :] = Σ dOut[n, :] · x[n, :] · scale[n] over the 32 rows n of block b, f32.
 // One thread per four columns of a block; the blocks are summed afterwards, in order.
+alias Cell = vec4f;  // f32 where a row is no whole number of vectors
 struct Params {
   rows: u32,
-  width: u32,  // columns, in vec4
+  width: u32,  // columns, in cells
   blocks: u32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<vec4f>;
+@group(0) @binding(0) var<storage, read> x: array<Cell>;
 @group(0) @binding(1) var<storage, read> scale: array<f32>;
-@group(0) @binding(2) var<storage, read> d_out: array<vec4f>;
-@group(0) @binding(3) var<storage, read_write> partial: array<vec4f>;
+@group(0) @binding(2) var<storage, read> d_out: array<Cell>;
+@group(0) @binding(3) var<storage, read_write> partial: array<Cell>;
 @group(0) @binding(4) var<uniform> params: Params;
 
 @compute @workgroup_size(64)
@@ -19,7 +20,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let block = index / params.width;
   let column = index - block * params.width;
   let end = min(block * 32u + 32u, params.rows);
-  var sum = vec4f();
+  var sum = Cell();
   for (var row = block * 32u; row < end; row++) {
     let place = row * params.width + column;
     sum += d_out[place] * x[place] * scale[row];

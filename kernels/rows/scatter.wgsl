@@ -1,12 +1,13 @@
-// out[rows[m], :] = x[m, :], f32 [M, width], width % 4 == 0; rows must differ. One thread per four columns of an input row.
+// out[rows[m], :] = x[m, :], f32 [M, width]; rows must differ. One thread per four columns of an input row.
+alias Cell = vec4f;  // f32 where a row is no whole number of vectors
 struct Params {
   count: u32,  // M
-  width: u32,  // columns, in vec4
+  width: u32,  // columns, in cells
 }
 
-@group(0) @binding(0) var<storage, read> x: array<vec4f>;
+@group(0) @binding(0) var<storage, read> x: array<Cell>;
 @group(0) @binding(1) var<storage, read> rows: array<u32>;
-@group(0) @binding(2) var<storage, read_write> out: array<vec4f>;
+@group(0) @binding(2) var<storage, read_write> out: array<Cell>;
 @group(0) @binding(3) var<uniform> params: Params;
 
 @compute @workgroup_size(64)
