@@ -5,6 +5,7 @@
 import type { PackedTokens } from '../contracts/backbone.ts';
 import type { Device } from '../gpu/device.ts';
 import type { Tensor } from '../tensor/tensor.ts';
+import type { PackedShape } from './packed-shape.ts';
 
 /** One sequence: text up to and with the image start, then codes, then text again (an end token, or nothing). */
 export interface Sequence {
@@ -143,7 +144,7 @@ export function packSequences(sequences: readonly Sequence[]): PackedBatch {
 }
 
 /** Batches with the same key fit the same program. */
-export function shapeKey(batch: PackedBatch): string {
+export function shapeKey(batch: PackedShape): string {
   return `${batch.textIds.length} ${batch.imageCodes.length} ${batch.featureRows.length} ${batch.text.count} ${batch.image.count}${batch.image.unconditionalRows === undefined ? '' : ' guided'}`;
 }
 
@@ -157,7 +158,7 @@ export interface PackedInputs {
 }
 
 /** `featureWidth`: the width of feature vectors, needed where a batch has any; they are written by whoever makes them. */
-export function createPackedInputs(device: Device, shape: PackedBatch, featureWidth?: number): PackedInputs {
+export function createPackedInputs(device: Device, shape: PackedShape, featureWidth?: number): PackedInputs {
   const made: Tensor[] = [];
   const words = (name: string, count: number): Tensor => {
     const tensor = device.tensor(name, [count], 'u32');
@@ -166,9 +167,9 @@ export function createPackedInputs(device: Device, shape: PackedBatch, featureWi
   };
   const tensors = {
     textIds: words('text ids', shape.textIds.length),
-    textRows: words('text rows', shape.textRows.length),
+    textRows: words('text rows', shape.textIds.length),
     imageCodes: words('image codes', shape.imageCodes.length),
-    imageRows: words('image rows', shape.imageRows.length),
+    imageRows: words('image rows', shape.imageCodes.length),
     featureRows: words('feature rows', shape.featureRows.length),
     positions: words('positions', shape.count),
     segmentStart: words('segment start', shape.count),
@@ -239,6 +240,7 @@ function padded(values: readonly number[]): Uint32Array {
   return result;
 }
 
-function roundUp(count: number): number {
+/** To a multiple of the bucket. */
+export function roundUp(count: number): number {
   return Math.ceil(count / bucket) * bucket;
 }

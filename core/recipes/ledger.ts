@@ -1,0 +1,58 @@
+/** What a run costs, written down while its parts are made on a planning device. */
+import { withFields } from '../components.ts';
+import type { Plan, PlanContext, RunContext } from '../contracts/recipe.ts';
+import type { PlanningDevice } from '../gpu/planning-device.ts';
+
+export class Ledger {
+  private readonly device: PlanningDevice;
+  private readonly bytes: Record<string, number> = {};
+  /** Bytes there were at the last note. */
+  private noted: number;
+
+  constructor({ device }: PlanContext) {
+    this.device = device;
+    this.noted = device.memory.bytes;
+  }
+
+  /** Everything made since the last note served `purpose`. */
+  note(purpose: string): void {
+    const { bytes } = this.device.memory;
+    this.bytes[purpose] = (this.bytes[purpose] ?? 0) + bytes - this.noted;
+    this.noted = bytes;
+  }
+
+  /** `lines`: the arithmetic of the run. What was there only for a while is added, so that the sum is the peak. */
+  plan(lines: readonly string[]): Plan {
+    this.note('other');
+    const { bytes, peakBytes } = this.device.memory;
+    const passing = peakBytes - bytes;
+    const all = { ...this.bytes, 'for a while': passing };
+    const kept = Object.entries(all).filter(([, value]) => value > 0);
+    return { lines, bytes: Object.fromEntries(kept), largestBinding: Math.max(this.device.largestBinding.bytes, this.device.largestBuffer.bytes) };
+  }
+}
+
+/**
+ * The context of a run for the functions that make its parts: the planning device, nothing to go on with, and no directory, no
+ * hooks, nothing that could be stopped. Touching what is not there is a defect of the plan.
+ */
+export function planningRun(context: PlanContext): RunContext {
+  const { preset, seed, device, log } = context;
+  const missing = (name: string): PropertyDescriptor => ({
+    get: () => {
+      throw new RangeError(`a plan has no ${name}`);
+    },
+  });
+  const fields = Object.defineProperties({ preset, seed, device, log, resume: false, signal: new AbortController().signal }, { directory: missing('directory'), hooks: missing('hooks'), stop: missing('stop request') });
+  return withFields(context, fields) as unknown as RunContext;
+}
+
+/** Halves of a count, down to 1: the sizes a recipe proposes instead of one that does not fit. */
+export function smallerValues(count: number): number[] {
+  const values: number[] = [];
+  for (let value = Math.ceil(count / 2); count > 1; value = Math.ceil(value / 2)) {
+    values.push(value);
+    if (value === 1) break;
+  }
+  return values;
+}
