@@ -4,7 +4,7 @@
  * at every moment each visible checkpoint is whole and the newest good one survives whatever happens.
  */
 import { readdir, readFile } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import type { WeightSource } from '../contracts/weight-source.ts';
 import { exitCodes, ReasongenError } from '../errors.ts';
 import { readBest, readEntries, tidy, type CheckpointEntry } from './checkpoint-folder.ts';
@@ -18,7 +18,7 @@ export interface CheckpointContent {
   readonly weights?: ReadonlyMap<string, TensorToStore>;
   /** Optimizer moments and whatever else has the shape of the weights, by names of the caller's choice. */
   readonly optimizer?: ReadonlyMap<string, TensorToStore>;
-  /** Instead or further: what is read piece by piece while it is written, by file name without `.safetensors`. */
+  /** Instead or further: what is read piece by piece while it is written, by file name without `.safetensors`; may name a folder. */
   readonly sources?: ReadonlyMap<string, WeightSource>;
   /** Small files beside them, by name. */
   readonly texts?: ReadonlyMap<string, string>;
@@ -221,7 +221,11 @@ export function checkpointName(step: number): string {
 
 async function writeContent(path: string, step: number, content: CheckpointContent, state: string, files: Files): Promise<void> {
   const written: Record<string, FileFingerprint> = {};
+  const folders = new Set<string>();
   const write = async (name: string, chunks: Iterable<Uint8Array> | AsyncIterable<Uint8Array>): Promise<void> => {
+    const folder = dirname(join(path, name));
+    if (folder !== path && !folders.has(folder)) await files.mkdir(folder);
+    folders.add(folder);
     written[name] = await writeDurably(join(path, name), chunks, files);
   };
   for (const stem of ['weights', 'optimizer'] as const) {
@@ -235,7 +239,7 @@ async function writeContent(path: string, step: number, content: CheckpointConte
   await write('state.json', [new TextEncoder().encode(state)]);
   const manifest: Manifest = { format: 'reasongen-checkpoint', version: 1, step, files: { ...written } };
   await writeDurably(join(path, 'manifest.json'), [new TextEncoder().encode(`${JSON.stringify(manifest, null, 2)}\n`)], files);
-  await syncDirectory(path, files);
+  for (const folder of new Set([...folders, path])) await syncDirectory(folder, files);
 }
 
 /** Gives the finished checkpoint its name. One of the same step steps aside first and is deleted last. */

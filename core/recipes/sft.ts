@@ -68,7 +68,7 @@ async function runSft(context: RunContext, choice: SftOptions): Promise<void> {
     name: 'sft',
     workspace: training.workspace,
     backbone,
-    parameters: training.parameters,
+    parameters: training.learning,
     temperature: { text: one, image: one },
     objective: seededObjective(),
   });
@@ -79,7 +79,7 @@ async function runSft(context: RunContext, choice: SftOptions): Promise<void> {
     const from = (step - 1) * choice.batch;
     const event = await hooks.batch({ step, items: stream.examples(from, choice.batch) });
     const sequences = await stream.sequences(from, event.items as readonly Example[]);
-    const totals = await accumulate(context, programs, sequences, choice);
+    const totals = await accumulate(context, training, programs, sequences, choice, step);
     training.applyUpdate(step);
     const [norm = 0, wasApplied = 0] = await device.readFloats(training.report);
     await training.checkUpdate(step, norm, wasApplied);
@@ -102,15 +102,16 @@ interface Totals {
 }
 
 /** Adds the gradients of a batch, micro-batch by micro-batch, every target weighted by 1 / (targets of the whole batch). */
-async function accumulate(context: RunContext, programs: TokenPrograms, sequences: readonly Sequence[], choice: SftOptions): Promise<Totals> {
+async function accumulate(context: RunContext, training: Training, programs: TokenPrograms, sequences: readonly Sequence[], choice: SftOptions, step: number): Promise<Totals> {
   const micro = choice.microBatch ?? choice.batch;
   const batches: PackedBatch[] = [];
   for (let start = 0; start < sequences.length; start += micro) batches.push(packSequences(sequences.slice(start, start + micro)));
   const targets = batches.reduce((sum, batch) => sum + batch.text.used + batch.image.used, 0);
   const weight = { text: choice.textWeight / targets, image: choice.imageWeight / targets };
   const sums = { text: { crossEntropy: 0, entropy: 0, count: 0 }, image: { crossEntropy: 0, entropy: 0, count: 0 } };
-  for (const batch of batches) {
+  for (const [index, batch] of batches.entries()) {
     const program = await programs.prepare(batch);
+    training.prepareDropout((step - 1) * batches.length + index);
     for (const kind of ['text', 'image'] as const) fillSeeds(context, program, kind, batch[kind].used, weight[kind]);
     program.program.run();
     for (const kind of ['text', 'image'] as const) {

@@ -1,7 +1,7 @@
 /** What every training recipe may say about which weights are trained, how they are kept, and when they are saved. */
-import { inputFile, z } from '../plugin.ts';
+import { z } from '../plugin.ts';
 import { scheduleOptions } from './schedule.ts';
-import { storageOption } from './weights.ts';
+import { storageOption, weightsInput } from './weights.ts';
 
 const whole = z.number().int().positive();
 
@@ -9,6 +9,7 @@ const lora = z.strictObject({
   rank: whole.default(16).describe('columns of the low-rank product'),
   alpha: z.number().positive().default(32).describe('the product is multiplied by alpha / rank'),
   target: z.array(z.string()).min(1).default(['*_proj.weight']).describe('name patterns of the matrices that get an adapter'),
+  dropout: z.number().min(0).lt(1).default(0).describe('share of an adapter\'s inputs that a pass leaves out while it learns'),
 });
 
 const ema = z.strictObject({
@@ -23,7 +24,7 @@ const keepBest = z.strictObject({
 });
 
 export const trainingOptions = {
-  weights: inputFile().optional().describe('checkpoint, run folder or safetensors file to start from; fresh weights otherwise'),
+  weights: weightsInput().optional().describe('checkpoint, run folder, published model or file of weights to start from, or `random`; fresh weights otherwise'),
   train: z.array(z.string()).min(1).default(['*']).describe('name patterns of the parameters that are trained'),
   freeze: z.array(z.string()).default([]).describe('name patterns of parameters that are not, whatever `train` says'),
   lora: lora.optional().describe('train low-rank adapters beside frozen weights instead of the weights'),

@@ -87,6 +87,18 @@ export function refuseNoSteps(done: number, wanted: number, path: string): void 
   });
 }
 
+/** Adapters belong to the weights they were trained on, to the bit. */
+export function refuseOtherBase({ state, path }: CheckpointReader, hash: string): void {
+  if (state['base'] === hash) return;
+  throw new ReasongenError({
+    code: 'OTHER_BASE',
+    message: `its adapters were trained on other weights (${String(state['base']).slice(0, 12)}…) than recipe.weights names now (${hash.slice(0, 12)}…)`,
+    place: path,
+    cure: 'put the former weights back',
+    exitCode: exitCodes.badPreset,
+  });
+}
+
 /** The higher the better, for `best.json`; undefined when the step has no such number. */
 export function scoreOf(keepBest: TrainingChoice['keepBest'], metrics: Readonly<Record<string, number>>): number | undefined {
   if (keepBest === undefined) return undefined;

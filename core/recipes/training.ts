@@ -5,20 +5,23 @@
 import type { ParameterSpec, Weights } from '../contracts/backbone.ts';
 import type { OpenOptimizer } from '../contracts/optimizer.ts';
 import type { RunContext } from '../contracts/recipe.ts';
+import type { WeightSource } from '../contracts/weight-source.ts';
 import { ParameterSet } from '../autograd/parameters.ts';
 import { Workspace, type Program } from '../autograd/program.ts';
 import { Tape } from '../autograd/tape.ts';
 import { saveCheckpoint, pruneCheckpoints, type Json } from '../io/checkpoint.ts';
 import { deviceSource } from '../io/safetensors-stream.ts';
+import { peftNames } from '../io/weight-files/low-rank.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { WeightAverage } from './average.ts';
 import { Guards, type GuardLevels } from './guards.ts';
+import { LowRank, refuseUnfit } from './low-rank.ts';
 import { chooseTrained } from './patterns.ts';
 import { rateFactor } from './schedule.ts';
 import type { TrainingChoice } from './training-options.ts';
-import { CheckpointReader, provenance, refuseNoSteps, scoreOf, warnOtherProgram } from './training-state.ts';
+import { CheckpointReader, provenance, refuseNoSteps, refuseOtherBase, scoreOf, warnOtherProgram } from './training-state.ts';
 import { UpdateWatch } from './update-watch.ts';
-import { openWeights, trainedWith } from './weights.ts';
+import { openWeights, randomWeights, trainedWith } from './weights.ts';
 
 export type TrainingOptions = Pick<TrainingChoice, 'schedule' | 'warmup' | 'minimumRate' | 'constantShare' | 'keep' | 'weights'> &
   Partial<TrainingChoice> & { readonly steps: number; readonly guards?: Partial<GuardLevels> };
@@ -38,15 +41,18 @@ export interface TrainedWeights extends Weights {
 const largestGrowth = 10;
 
 export class Training {
-  /** Everything the backbone reads, adapters attached: what is trained and scored. */
+  /** Everything the backbone reads, adapters attached: what is drawn from and scored. */
   readonly weights: TrainedWeights;
-  /** The same without adapters. */
+  /** The same with the adapters' dropout, for a pass that learns. */
+  readonly learning: TrainedWeights;
+  /** The model's own weights, without adapters. */
   readonly parameters: ParameterSet;
   readonly workspace: Workspace;
   private readonly context: RunContext;
   private readonly options: TrainingOptions;
   private readonly guards: Guards;
   private readonly optimizer: OpenOptimizer;
+  private readonly lowRank: LowRank | undefined;
   private readonly average: WeightAverage | undefined;
   private readonly watch: UpdateWatch;
   private readonly update: Program;
@@ -55,6 +61,8 @@ export class Training {
   private restored: CheckpointReader | undefined;
   /** Finished optimizer updates: the bias correction counts them. */
   private updates = 0;
+  /** Content hash of the weights the run began with; empty when they were fresh. */
+  private baseHash = '';
   /** Whether a step has succeeded since the last save. */
   private isProven = true;
   /** Whether a checkpoint had the number of `keepBest`. */
@@ -68,7 +76,11 @@ export class Training {
     this.guards = new Guards(context.log, options.guards ?? {});
     this.workspace = parts.workspace;
     this.parameters = parts.parameters;
-    this.weights = parts.parameters;
+    this.lowRank = parts.lowRank;
+    const trained = parts.lowRank?.adapters ?? parts.parameters;
+    const watched = (weights: Weights): TrainedWeights => ({ get: (name) => weights.get(name), watch: (tape) => trained.watch(tape) });
+    this.weights = watched(parts.lowRank?.weights() ?? parts.parameters);
+    this.learning = watched(parts.lowRank?.weights(undefined, true) ?? parts.parameters);
     this.optimizer = parts.optimizer;
     this.average = parts.average;
     this.watch = parts.watch;
@@ -79,30 +91,50 @@ export class Training {
   static async open(context: RunContext, specs: readonly ParameterSpec[], options: TrainingOptions): Promise<{ training: Training; state: TrainingState | undefined }> {
     const training = await Training.build(context, specs, options);
     if (context.resume) return { training, state: await training.restore() };
-    if (options.weights !== undefined) await openWeights(context, training.parameters, options.weights);
+    await training.openBase();
     await training.average?.begin();
     return { training, state: undefined };
   }
 
   /** Everything on the device, weights fresh. Reads no file: a plan may call it. */
   static async build(context: RunContext, specs: readonly ParameterSpec[], options: TrainingOptions): Promise<Training> {
-    const isTrained = chooseTrained(specs.map(({ name }) => name), options.train ?? ['*'], options.freeze ?? []);
-    const workspace = new Workspace(context.device);
-    const parameters = new ParameterSet(context.device, specs, { seed: context.seed, trainable: isTrained, storage: options.storage ?? 'f32' });
-    const optimizer = context.optimizer.open(parameters);
-    const average = options.ema === undefined ? undefined : new WeightAverage(parameters, options.ema);
-    const watch = new UpdateWatch(parameters);
+    const { device, seed } = context;
+    const { lora, ema, storage = 'f32', train = ['*'], freeze = [] } = options;
+    if (lora !== undefined) refuseUnfit(options, specs);
+    const trainable = lora === undefined ? chooseTrained(specs.map(({ name }) => name), train, freeze) : () => false;
+    const workspace = new Workspace(device);
+    const { weights } = options;
+    const initialise = weights === randomWeights ? 'device' : weights === undefined ? 'host' : 'none';
+    const parameters = await ParameterSet.open(device, specs, { seed, trainable, storage, initialise });
+    const lowRank = lora === undefined ? undefined : new LowRank(device, specs, parameters, lora, seed);
+    const trained = lowRank?.adapters ?? parameters;
+    const optimizer = context.optimizer.open(trained);
+    // Checkpoints are read back in pieces of this size: made now, so that a save needs no memory that nobody counted on.
+    device.reserveReadBack(Math.max(...trained.arenas.map(({ elements }) => elements * 4)));
+    const average = ema === undefined ? undefined : new WeightAverage(trained, ema);
+    const watch = new UpdateWatch(trained);
     const tape = new Tape(workspace);
     watch.record(tape, 'before');
     optimizer.record(tape);
     watch.record(tape, 'after');
     average?.record(tape);
-    return new Training(context, options, { workspace, parameters, optimizer, average, watch }, await tape.finish('optimizer update'));
+    return new Training(context, options, { workspace, parameters, lowRank, optimizer, average, watch }, await tape.finish('optimizer update'));
   }
 
   /** What evaluations draw from: the average, where there is one and the preset does not say otherwise. */
   get evaluated(): Weights {
-    return this.options.ema?.evaluate === false ? this.weights : (this.average ?? this.weights);
+    if (this.average === undefined || this.options.ema?.evaluate === false) return this.weights;
+    return this.lowRank?.weights(this.average) ?? this.average;
+  }
+
+  /** True when the weights themselves stay as they are: `parameters` is then the model the run began with. */
+  get hasAdapters(): boolean {
+    return this.lowRank !== undefined;
+  }
+
+  /** Says, before each pass that learns, what the adapters' dropout is drawn from: the pass's number in the run. */
+  prepareDropout(pass: number): void {
+    this.lowRank?.prepare((Math.imul(this.context.seed, 0x9e3779b1) + pass) >>> 0);
   }
 
   /** Learning rate of a step (from 1), for the metrics and the update. */
@@ -176,13 +208,21 @@ export class Training {
   /** Writes a checkpoint. `metrics`: the step's numbers, among which `keepBest` finds its own. */
   async save(state: TrainingState, metrics: Readonly<Record<string, number>> = {}): Promise<void> {
     const { context, options } = this;
-    const sources = new Map([['weights', this.parameters.asSource()]]);
+    const { lowRank, average } = this;
+    const sources = new Map<string, WeightSource>();
+    const texts = new Map<string, string>();
+    const store = (folder: string, stem: string, source: WeightSource): void => {
+      if (lowRank === undefined) return void sources.set(stem, source);
+      sources.set(`${folder}adapter_model`, peftNames(source, 'save'));
+      texts.set(`${folder}adapter_config.json`, lowRank.configText(options.weights ?? '', this.baseHash));
+    };
+    store('', 'weights', (lowRank?.adapters ?? this.parameters).asSource());
+    if (average !== undefined) store('average/', 'average', average.asSource());
     for (const [stem, tensors] of [['optimizer', this.optimizer.state] as const, ...this.attached]) sources.set(stem, deviceSource(context.device, tensors, stem));
-    if (this.average !== undefined) sources.set('average', this.average.asSource());
-    const more = { updates: this.updates, metrics: context.directory.metrics.position(), ...provenance(context) };
+    const more = { updates: this.updates, metrics: context.directory.metrics.position(), base: this.baseHash, ...provenance(context) };
     const score = scoreOf(options.keepBest, metrics);
     this.isScored ||= score !== undefined;
-    const content = { sources, metadata: trainedWith(context), state: { ...state, ...more } };
+    const content = { sources, texts, metadata: trainedWith(context), state: { ...state, ...more } };
     await saveCheckpoint(context.directory.path, state.step, content, { prune: false, ...(score === undefined ? {} : { score }) });
     this.isProven = false;
   }
@@ -195,6 +235,7 @@ export class Training {
     this.update.dispose();
     this.watch.close();
     this.average?.close();
+    this.lowRank?.close();
     this.workspace.close();
     this.parameters.close();
   }
@@ -207,19 +248,35 @@ export class Training {
     this.isProven = true;
   }
 
+  private async openBase(): Promise<void> {
+    const { weights } = this.options;
+    const { seed, log } = this.context;
+    if (weights === randomWeights) {
+      log.warn(`the weights are random (seed ${seed}), made on the device: good for measuring speed and memory, not for training a model`);
+      this.baseHash = `${randomWeights}:${seed}`;
+    } else if (weights !== undefined) this.baseHash = await openWeights(this.context, this.parameters, weights);
+  }
+
   private async restore(): Promise<TrainingState> {
     const { context, options } = this;
     const reader = await CheckpointReader.newest(context);
     warnOtherProgram(context, reader);
     refuseNoSteps(reader.step, options.steps, reader.path);
     if (reader.step === options.steps) context.log.info(`all ${reader.step} steps were trained before; what is left is to finish the run`);
-    await reader.use('weights', (source) => this.parameters.loadFrom(source));
+    const { lowRank, average } = this;
+    if (lowRank !== undefined) {
+      await this.openBase();
+      refuseOtherBase(reader, this.baseHash);
+    }
+    const load = (folder: string, stem: string, into: (source: WeightSource) => Promise<unknown>): Promise<void> =>
+      lowRank === undefined ? reader.use(stem, into) : reader.use(`${folder}adapter_model`, (source) => into(peftNames(source, 'load')));
+    await load('', 'weights', (source) => (lowRank?.adapters ?? this.parameters).loadFrom(source));
+    if (average !== undefined) await load('average/', 'average', (source) => average.restore(source));
     await reader.load('optimizer', this.optimizer.state);
-    const { average } = this;
-    if (average !== undefined) await reader.use('average', (source) => average.restore(source));
     this.restored = reader;
-    const { updates, metrics, preset: _preset, program: _program, ...rest } = reader.state;
+    const { updates, metrics, base, preset: _preset, program: _program, ...rest } = reader.state;
     this.updates = Number(updates);
+    this.baseHash = String(base ?? '');
     context.directory.metrics.truncate(Number(metrics));
     return { ...rest, step: reader.step };
   }
@@ -228,6 +285,7 @@ export class Training {
 interface Parts {
   readonly workspace: Workspace;
   readonly parameters: ParameterSet;
+  readonly lowRank: LowRank | undefined;
   readonly optimizer: OpenOptimizer;
   readonly average: WeightAverage | undefined;
   readonly watch: UpdateWatch;

@@ -1,6 +1,6 @@
 /** What every training recipe shares, seen through SFT on the swatches: what is trained, averages, guards, which checkpoints stay. */
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { parseSafetensors } from '../../core/io/safetensors.ts';
@@ -65,6 +65,59 @@ describe('the average of the weights', () => {
     const file = join(run.directory, 'checkpoints/step-000005/average.safetensors');
     const judged = await place.run(place.preset('judge', `recipe: { use: evaluate, weights: ${file}, splits: [seen], count: 4, batch: 4 }\n`));
     expect(evaluationOf(judged.directory, 'swatches.seen.evaluation').overall.total).toBe(4);
+  });
+});
+
+describe('low-rank adapters', () => {
+  const recipe = (base: string, more = ''): string => `steps: 6, saveEvery: 3, keep: 9, weights: ${base}, lora: { rank: 4, alpha: 8, target: ['*_proj.weight'], dropout: 0.2 }, ema: { decay: 0.5 }${more}`;
+
+  test('learn beside frozen weights, are saved as PEFT names them, resume bit for bit, and merged they are the same model', async () => {
+    const base = await place.halfTaught();
+    const run = await place.run(preset('lora', recipe(base.directory)));
+    const loss = curve(run.directory, 'loss');
+    expect(loss.at(-1)).toBeLessThan(loss[0] ?? 0);
+    const folder = join(run.directory, 'checkpoints/step-000006');
+    expect(readdirSync(folder).sort()).toEqual(['adapter_config.json', 'adapter_model.safetensors', 'average', 'manifest.json', 'optimizer.safetensors', 'state.json']);
+    const config = JSON.parse(readFileSync(join(folder, 'adapter_config.json'), 'utf8')) as Record<string, unknown>;
+    expect(config).toMatchObject({ peft_type: 'LORA', r: 4, lora_alpha: 8, lora_dropout: 0.2, bias: 'none', base_model_name_or_path: base.directory });
+    const adapters = tensors(run.directory, 6, 'adapter_model');
+    const names = [...adapters.keys()];
+    expect(names).toHaveLength(14);
+    expect(names.every((name) => /^base_model\.model\..*_proj\.lora_[AB]\.weight$/.test(name))).toBe(true);
+    expect((config['target_modules'] as string[]).every((module) => adapters.has(`base_model.model.${module}.lora_B.weight`))).toBe(true);
+
+    const stopped = await place.run(preset('lora-stopped', recipe(base.directory)), { stopAfter: 4 });
+    await place.run('', { resume: stopped });
+    expect(changed(adapters, tensors(stopped.directory, 6, 'adapter_model'))).toEqual([]);
+    expect(changed(tensors(run.directory, 6, 'average/adapter_model'), tensors(stopped.directory, 6, 'average/adapter_model'))).toEqual([]);
+    expect(metricsOf(stopped.directory)).toEqual(metricsOf(run.directory));
+
+    // Eight examples in a batch of eight: every step scores the same sequences, so the loss of step 7 with the adapters beside the
+    // weights is that of a first step with them merged in.
+    const plain = recipe(base.directory, ', promptDropout: 0').replace('dropout: 0.2', 'dropout: 0').replace('steps: 6', 'steps: 7');
+    const beside = await place.run(preset('beside', plain));
+    const merged = await place.run(preset('merged', `steps: 1, promptDropout: 0, weights: ${join(beside.directory, 'checkpoints/step-000006')}`));
+    expect(curve(merged.directory, 'loss')[0]).toBeCloseTo(curve(beside.directory, 'loss')[6] ?? 0, 4);
+    const average = await place.run(preset('of-average', `steps: 1, promptDropout: 0, weights: ${join(beside.directory, 'checkpoints/step-000006/average')}`));
+    expect(curve(average.directory, 'loss')[0]).toBeLessThan(curve(beside.directory, 'loss')[0] ?? 0);
+  });
+
+  test('other weights below them are refused', async () => {
+    const base = await place.halfTaught();
+    const stopped = await place.run(preset('lora-other', recipe(base.directory)), { stopAfter: 2 });
+    const other = await place.run(preset('other-base', 'steps: 1'));
+    const end = await place.command('resume', stopped.directory, '--set', `recipe.weights=${other.directory}`);
+    expectMessage(end, { exit: 2, code: 'OTHER_BASE', says: [/its adapters were trained on other weights/] });
+  });
+
+  test.each([
+    ['without weights to belong to', 'lora: {}', 'LORA_OPTIONS'],
+    ['that match no matrix', "lora: { target: ['*.q_porj.weight'] }, weights: BASE", 'NO_SUCH_PARAMETER'],
+    ['together with a choice of parameters', "lora: {}, weights: BASE, train: ['*head*']", 'LORA_OPTIONS'],
+  ])('%s: refused', async (_name, text, code) => {
+    const { directory } = await place.halfTaught();
+    const end = await place.command('run', preset('lora-wrong', `steps: 1, ${text.replace('BASE', directory)}`), '--run-dir', place.free());
+    expectMessage(end, { exit: 2, code, says: [/./] });
   });
 });
 

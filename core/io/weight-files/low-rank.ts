@@ -4,7 +4,7 @@
  * they belong to, piece by piece while those are read.
  */
 import { readFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import type { SourceEntry, WeightSource } from '../../contracts/weight-source.ts';
 import { diskError, hasCode } from '../disk.ts';
 import { elementsOf } from './element-types.ts';
@@ -60,16 +60,15 @@ export interface StoredAdapter {
   readonly source: WeightSource;
 }
 
-/** The adapters of a folder, or of a file that lies beside its `adapter_config.json`; undefined when there is no such config. */
-export async function openAdapter(path: string): Promise<StoredAdapter | undefined> {
-  const isFile = path.endsWith('.safetensors');
-  const configFile = join(isFile ? dirname(path) : path, 'adapter_config.json');
+/** The adapters of a folder; undefined when it has no `adapter_config.json`. */
+export async function openAdapter(folder: string): Promise<StoredAdapter | undefined> {
+  const configFile = join(folder, 'adapter_config.json');
   const text = await readFile(configFile, 'utf8').catch((cause: unknown) => {
     if (hasCode(cause, 'ENOENT', 'ENOTDIR')) return undefined;
     throw diskError(cause, 'reading the configuration of adapters', configFile);
   });
   if (text === undefined) return undefined;
-  const source = await openSafetensors(isFile ? path : join(path, 'adapter_model.safetensors'));
+  const source = await openSafetensors(join(folder, 'adapter_model.safetensors'));
   return { config: parseConfig(text, configFile), source: peftNames(source, 'load') };
 }
 
