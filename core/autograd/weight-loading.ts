@@ -16,6 +16,8 @@ export interface LoadOptions {
   readonly warn?: (message: string) => void;
   /** Bytes of the source read so far, and in all. */
   readonly progress?: (done: number, total: number) => void;
+  /** Most bytes of one read, and of the values made of it; 64 MiB unless told. */
+  readonly pieceBytes?: number;
 }
 
 export interface LoadReport {
@@ -41,20 +43,20 @@ export interface LoadTarget {
   ranges(place: Place): StoredRange[];
 }
 
-/** Bytes of one read, and of the values made of it. */
-const pieceBytes = 64 * 2 ** 20;
+const defaultPiece = 64 * 2 ** 20;
 
 /** Elements of a piece are a multiple: whole words and whole groups of codes. */
 const granularity = 4096;
 
 export async function loadWeights(target: LoadTarget, source: WeightSource, options: LoadOptions): Promise<LoadReport> {
   const { device } = target;
+  const pieceBytes = Math.max(granularity * 8, options.pieceBytes ?? defaultPiece);
   const only = options.only ?? (() => true);
   refuseMisfits(misfits(target.places, source.entries, only), source.origin);
   const wanted = [...target.places].filter(([name]) => only(name));
   const total = wanted.reduce((sum, [name, { spec }]) => sum + sizeOf(spec.shape) * bytesOf(source.entries.get(name)), 0);
   const largest = Math.max(1, ...wanted.map(([, { spec }]) => sizeOf(spec.shape)));
-  const encoder = new WeightEncoder(Math.min(Math.ceil(largest / granularity) * granularity, pieceBytes / 4));
+  const encoder = new WeightEncoder(Math.min(Math.ceil(largest / granularity) * granularity, Math.floor(pieceBytes / 4)));
   let done = 0;
   let unsettled = 0;
   let clamped = 0;
