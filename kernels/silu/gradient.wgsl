@@ -13,6 +13,6 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let index = (group.y * groups.x + group.x) * 64u + lane;
   if (index * 4u >= params.count) { return; }
   let value = x[index];
-  let s = 1.0 / (1.0 + exp(-value));
+  let s = 1.0 / (1.0 + exp(min(-value, vec4f(80.0))));
   d_x[index] = d_out[index] * s * (1.0 + value * (1.0 - s));
 }

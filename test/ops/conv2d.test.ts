@@ -142,6 +142,28 @@ describe('conv2d', () => {
     expect(await run(5)).toEqual(await run(1));
   });
 
+  test('more than 65535 groups of pixels', async () => {
+    const side = 1456;
+    for (const each of [device, portable]) {
+      const tape = new Tape(new Workspace(each));
+      const x = each.tensor('x', [1, side, side, 4], 'f32', Float32Array.from({ length: side * side * 4 }, (_, index) => index % 251));
+      const weight = each.tensor('weight', [4, 1, 1, 4], 'f32', Float32Array.of(1, 0, 0, 0, 0, 2, 0, 0, 0, 0, 3, 0, 1, 1, 1, 1));
+      const out = tape.output(conv2d(tape, x, weight, undefined));
+      const groups = Math.max(...tape.recorded.map((step) => ('groups' in step ? step.groups[0] * step.groups[1] : 0)));
+      expect(groups).toBeGreaterThan(65535);
+      (await tape.finish('many pixels')).run();
+      const values = await each.readFloats(out);
+      let wrong = 0;
+      for (let base = 0; base < values.length; base += 4) {
+        const [a, b, c, d] = [base % 251, (base + 1) % 251, (base + 2) % 251, (base + 3) % 251];
+        if (at(values, base) !== a || at(values, base + 1) !== 2 * b || at(values, base + 2) !== 3 * c || at(values, base + 3) !== a + b + c + d) wrong += 1;
+      }
+      expect(wrong).toBe(0);
+      each.destroyTensor(x);
+      each.destroyTensor(out);
+    }
+  });
+
   test('shapes that do not fit are named', () => {
     const tape = new Tape(new Workspace(device));
     const x = device.tensor('picture', [1, 4, 4, 8]);
