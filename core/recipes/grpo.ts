@@ -65,7 +65,7 @@ async function runGrpo(context: RunContext, choice: GrpoOptions): Promise<void> 
   const { source, heldOut } = await openPrompts(context, choice);
   const kl = choice.kl === undefined ? undefined : new KlController(choice.kl);
   const reference = await Reference.open(context, choice, training);
-  const update = new GrpoUpdate(context, choice, training, guards, choice.kl?.place === 'loss' ? kl : undefined);
+  const update = new GrpoUpdate(context, choice, training, guards, reference !== undefined && choice.kl?.place === 'loss' ? kl : undefined);
   const old = choice.oldLogProbability === 'scorer' ? new GrpoScorer(context, choice, training.workspace, training.weights, 'old policy') : undefined;
   const draw = { prompts: choice.prompts, promptTokens: choice.promptTokens };
   const drawer = await Drawer.open(context, training.weights, training.workspace, { ...draw, sampling: choice, samplesPerPrompt: choice.samples });

@@ -7,6 +7,7 @@ import { readFile } from 'node:fs/promises';
 import { basename, extname } from 'node:path';
 import type { PromptItem } from '../contracts/dataset.ts';
 import { ReasongenError, exitCodes } from '../errors.ts';
+import { diskError } from '../io/disk.ts';
 import { philox } from '../rl/philox.ts';
 import type { PromptFile } from './grpo-options.ts';
 
@@ -23,7 +24,10 @@ export async function readPromptFiles(files: readonly PromptFile[], leaveOut: Re
   const known = new Set(leaveOut);
   const lists: PromptList[] = [];
   for (const { file, weight, task } of files) {
-    const lines = (await readFile(file, 'utf8')).split('\n');
+    const text = await readFile(file, 'utf8').catch((cause: unknown) => {
+      throw diskError(cause, 'reading prompts', file);
+    });
+    const lines = text.split('\n');
     const own = task ?? basename(file, extname(file));
     const all = lines.flatMap((line, index) => (line.trim() === '' ? [] : [extname(file) === '.jsonl' ? fromJson(line, own, `${file}:${index + 1}`) : { prompt: line.trim(), task: own, specification: {} }]));
     const items = all.filter(({ prompt }) => !known.has(prompt) && known.add(prompt));

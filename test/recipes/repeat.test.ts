@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { describe, expect, test } from 'vitest';
+import { expectMessage } from '../bad-input/message.ts';
 import { checkpointOf, evaluationOf, metricsOf, Workplace, type Ended } from '../support/runs.ts';
 
 const place = new Workplace();
@@ -10,15 +11,16 @@ const adamw = 'optimizer: { use: adamw, learningRate: 2e-3 }';
 const controller = '{ target: 0.3, rate: 0.05, bound: 0.2 }';
 const steps = 7;
 
-/** Presets that use everything a resume must restore: schedules, data positions, pools, controllers, counts of updates. */
+/** Presets that use everything a resume must restore: schedules, data positions, pools, controllers, references, carried groups, counts of updates. */
 const presets: Readonly<Record<string, () => Promise<string>>> = {
   sft: async () =>
     place.preset('sft', `${adamw}\nrecipe: { use: sft, steps: ${steps}, batch: 12, microBatch: 5, examples: 20, schedule: cosine, warmup: 3, saveEvery: 100 }\n`),
   grpo: async () => {
     const { directory } = await place.halfTaught();
     const recipe = `prompts: 6, samples: 4, pool: 7, rationaleTokens: 12, imageTemperature: 1, textEntropy: ${controller}, imageEntropy: ${controller}`;
+    const kl = 'microBatch: 8, kl: { coefficient: 0.02, target: 0.01, resetEvery: 2, horizon: 100 }';
     const records = 'evaluations: 8, evaluateEvery: 3, schedule: linear, saveEvery: 100';
-    return place.preset('grpo', `${adamw}\nrewards: [is-colour]\nrecipe: { use: grpo, weights: ${directory}, steps: ${steps}, ${recipe}, ${records} }\n`);
+    return place.preset('grpo', `${adamw}\nrewards: [is-colour]\nrecipe: { use: grpo, weights: ${directory}, steps: ${steps}, ${recipe}, ${kl}, ${records} }\n`);
   },
   'train-codec': async () => {
     const codec = 'codec: { imageSize: 8, baseChannels: 8, multipliers: [1, 2], encoderBlocks: [1, 1], decoderBlocks: [1, 1], groups: 4, latentChannels: 8, embeddingDimension: 4, codes: 16 }';
@@ -66,10 +68,11 @@ describe.each(Object.keys(presets))('%s', (name) => {
   });
 });
 
-test('a run that ended is left alone when it is resumed', async () => {
+test('a run that ended is left alone when it is resumed, and that is no success', async () => {
   const run = await place.run(await (presets['sft'] as () => Promise<string>)(), { settings: ['recipe.steps=1'] });
   const before = await readFile(`${run.directory}/run.json`);
-  const again = await place.run('', { resume: run });
-  expect(again.lines).toEqual(['sft is done already']);
+  const end = await place.command('resume', run.directory);
+  expectMessage(end, { exit: 7, code: 'NOTHING_TO_TRAIN', place: run.directory, says: [/this run is done: resuming it would train zero steps/, /start a new run with recipe\.weights/] });
+  expect(end.errors).toMatch(/sft is done already/);
   expect(await readFile(`${run.directory}/run.json`)).toEqual(before);
 });

@@ -40,8 +40,10 @@ function item(index: number, seed: number, split: Split): PromptItem {
   return { prompt: split === 'seen' ? `a ${colour} picture` : `one picture in ${colour}`, task: 'colour', specification: colour };
 }
 
-function wanted(sample: Pick<Sample, 'specification'>): number {
-  return colourNames.findIndex((name) => name === sample.specification);
+/** The dataset says it plainly, a line of a file as its field `colour`. */
+function wanted({ specification }: Pick<Sample, 'specification'>): number {
+  const named: unknown = typeof specification === 'object' && specification !== null && 'colour' in specification ? specification.colour : specification;
+  return colourNames.findIndex((name) => name === named);
 }
 
 const dataset = defineDataset({
