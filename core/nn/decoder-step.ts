@@ -1,20 +1,22 @@
 /**
  * One token per row through the decoder, with a cache: the same block as in decoder.ts with fewer launches, which is what a step
- * of few rows pays for. Weights that lie end to end (q, k, v; gate, up) are one product; turning and appending are one launch.
+ * of few rows pays for. Weights that lie end to end (q, k, v; gate, up) are one product; turning and appending are one launch;
+ * what a block adds to the residual stream is added where it lies.
  */
 import type { Tape } from '../autograd/tape.ts';
 import type { KeyValueCache, Weights } from '../contracts/backbone.ts';
 import { add } from '../ops/add.ts';
 import { cachedAttention, turnIntoCache, type Columns } from '../ops/cached-attention.ts';
 import { resizeParts } from '../ops/heads.ts';
+import { addForwardProduct } from '../ops/linear-products.ts';
 import { linear } from '../ops/linear.ts';
 import { rmsNorm } from '../ops/rms-norm.ts';
 import { swigluRows } from '../ops/swiglu-rows.ts';
 import { swiglu } from '../ops/swiglu.ts';
-import { byteLength, dimension, type Tensor } from '../tensor/tensor.ts';
+import { dimension, elementBytes, sizeOf, type Tensor } from '../tensor/tensor.ts';
 import { finalNorm, normHeads, widenTurned, workingHeads, type DecoderShape } from './decoder.ts';
 
-/** One new token per row, x [R, hidden] at its row's position: appends to the cache, returns [R, hidden] after the final norm. */
+/** One new token per row, x [R, hidden] at its row's position: appends to the cache, returns [R, hidden] after the final norm. A value of the tape, x is overwritten. */
 export function decoderStep(tape: Tape, weights: Weights, shape: DecoderShape, x: Tensor, positions: Tensor, cache: KeyValueCache): Tensor {
   let residual = x;
   for (let layer = 0; layer < shape.layers; layer++) residual = stepBlock(tape, weights, shape, layer, residual, positions, cache);
@@ -38,9 +40,16 @@ function stepBlock(tape: Tape, weights: Weights, shape: DecoderShape, layer: num
   const parts = { q: normed(q, 'q', heads).from, k: normed(k, 'k', keyValueHeads), v: values };
   const turned = turnIntoCache(tape, parts, positions, cache, layer, { ...shape, ...working });
   const attended = resizeParts(tape, cachedAttention(tape, turned, positions, cache, layer, { ...shape, ...working }), heads, headDimension);
-  const middle = add(tape, x, linear(tape, attended, weight('self_attn.o_proj')));
+  const middle = addProduct(tape, x, attended, weight('self_attn.o_proj'));
   const inner = gated(tape, rmsNorm(tape, middle, weight('post_attention_layernorm'), normEpsilon), weight('mlp.gate_proj'), weight('mlp.up_proj'));
-  return add(tape, middle, linear(tape, inner, weight('mlp.down_proj')));
+  return addProduct(tape, middle, inner, weight('mlp.down_proj'));
+}
+
+/** residual + x · weightᵀ, in place where the kernels can. */
+function addProduct(tape: Tape, residual: Tensor, x: Tensor, weight: Tensor): Tensor {
+  if (weight.type !== 'f32' || !isPlain(weight) || !('slot' in residual.memory)) return add(tape, residual, linear(tape, x, weight));
+  addForwardProduct(tape, { a: x, weight, out: residual, rows: dimension(x, 0), columns: dimension(weight, 0), inner: dimension(weight, 1) });
+  return residual;
 }
 
 function gated(tape: Tape, x: Tensor, gate: Tensor, up: Tensor): Tensor {
@@ -69,14 +78,18 @@ function joined(weights: readonly Tensor[]): Tensor | undefined {
   let end = offset;
   let rows = 0;
   for (const weight of weights) {
-    // A weight that is more than its bytes (scales, parts, an adapter) is a product of its own.
-    if (Object.entries(weight).some(([key, value]) => value !== undefined && !plainKeys.has(key))) return undefined;
+    if (!isPlain(weight)) return undefined;
     if (!('buffer' in weight.memory) || weight.memory.buffer !== buffer || weight.memory.offset !== end) return undefined;
     if (weight.type !== first.type || dimension(weight, 1) !== dimension(first, 1)) return undefined;
-    end += byteLength(weight.shape, weight.type);
+    end += sizeOf(weight.shape) * elementBytes(weight.type);
     rows += dimension(weight, 0);
   }
   return { name: `${first.name} and ${weights.length - 1} more`, shape: [rows, dimension(first, 1)], type: first.type, memory: first.memory };
+}
+
+/** A weight that is more than its bytes (scales, parts, an adapter) is a product of its own. */
+function isPlain(weight: Tensor): boolean {
+  return Object.entries(weight).every(([key, value]) => value === undefined || plainKeys.has(key));
 }
 
 const plainKeys = new Set<string>(['name', 'shape', 'type', 'memory'] satisfies (keyof Tensor)[]);
