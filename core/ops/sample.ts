@@ -49,7 +49,7 @@ export interface SampleOptions {
   readonly imageStart: number;
   /** A text token that ends the text as the image start does. */
   readonly end?: number;
-  /** Threads that share a row, a power of two up to 64; by default 1 on a software adapter and 64 elsewhere. */
+  /** Threads that share a row, a power of two up to 256; by default 1 on a software adapter, 64 or, for large vocabularies, 256 elsewhere. */
   readonly lanes?: number;
 }
 
@@ -83,7 +83,7 @@ export function sample(tape: Tape, logits: Tensor, state: SamplingState, setting
   if (!Number.isInteger(rows) || dimension(state.current, 0) !== fed || dimension(state.slots, 0) < rows) {
     throw new RangeError(`sampling ${rows} rows${guided ? ' with guidance' : ''} from ${logits.name} [${logits.shape}]`);
   }
-  const LANES = options.lanes ?? (tape.device.adapter.isSoftware ? 1 : 64);
+  const LANES = options.lanes ?? lanesFor(tape.device.adapter.isSoftware, dimension(logits, 1));
   const THREADS = Math.max(16, LANES);
   tape.launch({
     kernel: 'sample/sample',
@@ -92,4 +92,10 @@ export function sample(tape: Tape, logits: Tensor, state: SamplingState, setting
     params: { rows, vocabulary: dimension(logits, 1), capacity: dimension(state.trace, 1), image_start: imageStart, end: end ?? 0xffffffff },
     groups: grid(Math.ceil((rows * LANES) / THREADS)),
   });
+}
+
+/** Never by the number of rows: a row's token must not depend on its batch. */
+function lanesFor(isSoftware: boolean, vocabulary: number): number {
+  if (isSoftware) return 1;
+  return vocabulary < 8192 ? 64 : 256;
 }

@@ -7,9 +7,10 @@
 // index / 4) and keyed by the seed. A row's token therefore depends on its own logits, key and position only, never on
 // which rows are beside it.
 //
-// LANES threads share a row: 1 on a software adapter (no barrier is reached), 64 elsewhere, joined through workgroup memory
-// in a fixed order. Top k and top p each find a border among the order-preserving integer forms of z, bit by bit from the
-// top: 32 passes with one count or one mass each, no sort and no memory. Every branch around a join depends on settings only.
+// LANES threads share a row: 1 on a software adapter (no barrier is reached), more elsewhere, joined through workgroup memory
+// in a fixed order. Top k and top p each find a border among the order-preserving integer forms of z, four bits at a time from the
+// top: eight passes that weigh the sixteen values of a digit among the entries that agree so far, no sort and no memory. Every
+// branch around a join depends on settings only.
 //! use lib/philox.wgsl
 const LANES: u32 = 1u;       // a power of two, at most THREADS
 const THREADS: u32 = 16u;
@@ -38,6 +39,7 @@ struct Params {
 @group(0) @binding(7) var<uniform> params: Params;
 
 var<workgroup> shared_value: array<f32, THREADS>;
+var<workgroup> shared_bins: array<vec4f, THREADS>;
 var<workgroup> shared_index: array<u32, THREADS>;
 
 struct Best {
@@ -68,6 +70,50 @@ fn join_sum(value: f32, lane: u32) -> f32 {
   }
   workgroupBarrier();
   return shared_value[lane / LANES * LANES];
+}
+
+fn join_bins(value: vec4f, lane: u32) -> vec4f {
+  if (LANES == 1u) { return value; }
+  workgroupBarrier();
+  shared_bins[lane] = value;
+  for (var stride = LANES / 2u; stride > 0u; stride /= 2u) {
+    workgroupBarrier();
+    if (lane % LANES < stride) { shared_bins[lane] += shared_bins[lane + stride]; }
+  }
+  workgroupBarrier();
+  return shared_bins[lane / LANES * LANES];
+}
+
+// The largest border such that the entries with ordered(z) >= border weigh at least `wanted`: how many they are, or, with
+// `by_mass`, their mass exp((z - highest) / temperature). Entries below `least` weigh nothing.
+fn find_border(row: u32, lane: u32, wanted: f32, by_mass: bool, least: u32, highest: f32, temperature: f32) -> u32 {
+  var border = 0u;
+  var above = 0.0;  // weight of the entries beyond every value that can still be the border
+  for (var digit = 0u; digit < 8u; digit++) {
+    let shift = 28u - digit * 4u;
+    var bins = array<vec4f, 4>();
+    for (var i = lane % LANES; i < params.vocabulary; i += LANES) {
+      let z = logit(row, i);
+      let key = ordered(z);
+      if (key < least || (digit > 0u && (key >> (shift + 4u)) != (border >> (shift + 4u)))) { continue; }
+      var weight = 1.0;
+      if (by_mass) { weight = exp((z - highest) / temperature); }
+      let value = (key >> shift) & 15u;
+      bins[value / 4u][value % 4u] += weight;
+    }
+    for (var i = 0u; i < 4u; i++) { bins[i] = join_bins(bins[i], lane); }
+    var chosen = 0u;
+    for (var value = 15u; value > 0u; value--) {
+      let next = above + bins[value / 4u][value % 4u];
+      if (next >= wanted) {
+        chosen = value;
+        break;
+      }
+      above = next;
+    }
+    border |= chosen << shift;
+  }
+  return border;
 }
 
 fn join_best(value: Best, lane: u32) -> Best {
@@ -115,14 +161,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   if (temperature > 0.0) {
     var border = 0u;
     let top_k = settings[2];
-    if (top_k > 0u && top_k < vocabulary) {
-      for (var bit = 0u; bit < 32u; bit++) {
-        let candidate = border | (0x80000000u >> bit);
-        var count = 0.0;
-        for (var i = first; i < vocabulary; i += LANES) { count += select(0.0, 1.0, ordered(logit(row, i)) >= candidate); }
-        if (join_sum(count, lane) >= f32(top_k)) { border = candidate; }
-      }
-    }
+    if (top_k > 0u && top_k < vocabulary) { border = find_border(row, lane, f32(top_k), false, 0u, highest.value, temperature); }
     let top_p = bitcast<f32>(settings[4]);
     if (top_p < 1.0) {
       var mass = 0.0;
@@ -131,18 +170,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
         mass += select(0.0, exp((z - highest.value) / temperature), ordered(z) >= border);
       }
       let wanted = top_p * join_sum(mass, lane);
-      var nucleus = 0u;
-      for (var bit = 0u; bit < 32u; bit++) {
-        let candidate = nucleus | (0x80000000u >> bit);
-        let both = max(candidate, border);
-        var above = 0.0;
-        for (var i = first; i < vocabulary; i += LANES) {
-          let z = logit(row, i);
-          above += select(0.0, exp((z - highest.value) / temperature), ordered(z) >= both);
-        }
-        if (join_sum(above, lane) >= wanted) { nucleus = candidate; }
-      }
-      border = max(border, min(nucleus, ordered(highest.value)));
+      // At least the largest is kept, however small p is.
+      border = max(border, min(ordered(highest.value), find_border(row, lane, wanted, true, border, highest.value, temperature)));
     }
 
     let seed = vec2u(settings[0], settings[1]);
