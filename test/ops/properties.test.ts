@@ -24,14 +24,14 @@ const runs = { numRuns: 8, seed: 20260101 };
 
 test('norms of rows', () =>
   fc.assert(fc.asyncProperty(anyDevice, fc.integer({ min: 1, max: 70 }), fc.integer({ min: 1, max: 90 }), fc.boolean(), async (device, rows, columns, isLayer) => {
-    await checkOp({
+    await checkOp<'x' | 'weight' | 'bias'>({
       device,
       inputs: {
         x: { shape: [rows, columns], data: randomFloats(rows * columns, 1, 3) },
         weight: { shape: [columns], data: randomFloats(columns, 2) },
         bias: { shape: [columns], data: randomFloats(columns, 3) },
       },
-      ...(isLayer ? {} : { fixed: ['bias'] as const }),
+      fixed: isLayer ? [] : ['bias'],
       op: (tape, { x, weight, bias }) => (isLayer ? layerNorm(tape, x, weight, bias, 1e-3) : rmsNorm(tape, x, weight, 1e-3)),
       oracle: ({ x, weight, bias }) => {
         const out = new Float64Array(x.length);
