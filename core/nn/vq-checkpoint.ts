@@ -6,7 +6,7 @@
 import { ReasongenError } from '../errors.ts';
 import { nameTable, type NameRule } from '../tensor/name-rules.ts';
 import { sizeOf } from '../tensor/tensor.ts';
-import type { VqCodec, VqCodecConfig } from './vq-codec.ts';
+import type { VqCodec } from './vq-codec.ts';
 
 interface Values {
   readonly shape: readonly number[];
@@ -73,31 +73,6 @@ export function toVqCheckpoint(values: ReadonlyMap<string, Values>): Map<string,
   const result = new Map<string, Values>();
   for (const [name, value] of values) result.set(`${prefix}${name}`, channelsFirst(crop(name, value)));
   return result;
-}
-
-/** The configuration in the `vq_config` of a published model. */
-export function vqConfigOf(published: Readonly<Record<string, unknown>>): VqCodecConfig {
-  const number = (key: string): number => {
-    const value = published[key];
-    if (typeof value !== 'number') throw new ReasongenError({ code: 'BAD_CONFIG', message: `vq_config.${key} is ${JSON.stringify(value)}, not a number` });
-    return value;
-  };
-  const multipliers = published['channel_multiplier'];
-  if (!Array.isArray(multipliers) || !multipliers.every((value): value is number => typeof value === 'number')) {
-    throw new ReasongenError({ code: 'BAD_CONFIG', message: 'vq_config.channel_multiplier is not a list of numbers' });
-  }
-  return {
-    imageSize: number('num_patches') * 2 ** (multipliers.length - 1),
-    baseChannels: number('base_channels'),
-    multipliers,
-    encoderBlocks: multipliers.map(() => number('num_res_blocks')),
-    decoderBlocks: multipliers.map(() => number('num_res_blocks') + 1),
-    attention: 'coarsest',
-    groups: 32,
-    latentChannels: number('latent_channels'),
-    embeddingDimension: number('embed_dim'),
-    codes: number('num_embeddings'),
-  };
 }
 
 /** The name without the prefix of a layout; undefined for tensors of other parts. */

@@ -5,9 +5,8 @@
  * implementation does not compute is refused by its name.
  */
 import { readFileSync } from 'node:fs';
+import { ConfigReader, originalVqConfig, portVqConfig, type VqCodecConfig } from '../../core/compute.ts';
 import { ReasongenError } from '../../core/plugin.ts';
-import type { VqCodecConfig } from '../../core/compute.ts';
-import { ConfigReader } from './config-reader.ts';
 
 export interface JanusDecoderSizes {
   readonly hidden: number;
@@ -56,9 +55,6 @@ export interface JanusConfig {
   readonly imageTokenId: number | undefined;
 }
 
-/** Normalisation groups of the codec: fixed in both implementations. */
-const codecGroups = 32;
-
 /** Reads `config.json`. Throws BAD_CONFIG naming the key. */
 export function readJanusConfig(path: string): JanusConfig {
   let json: unknown;
@@ -102,14 +98,12 @@ function huggingFaceConfig(root: ConfigReader): JanusConfig {
   vq.mustBe('hidden_act', 'gelu');
   vq.mustEqual('projection_dim', hidden, 'text_config.hidden_size', 2048);
   vq.mustEqual('image_token_embed_dim', hidden, 'text_config.hidden_size', 2048);
-  const multipliers = vq.counts('channel_multiplier', [1, 1, 2, 2, 4]);
-  const blocks = vq.count('num_res_blocks', 2);
-  const vocabulary = vq.count('num_embeddings', 16384);
-  const dimension = vq.count('embed_dim', 8);
+  // The port overwrites num_patches by the grid of the vision tower.
+  const codec = portVqConfig(vq, grid);
   return {
     form: 'huggingface',
     decoder,
-    image: { vocabulary, dimension, alignerLayers: vq.count('num_hidden_layers', 2) },
+    image: { vocabulary: codec.codes, dimension: codec.embeddingDimension, alignerLayers: vq.count('num_hidden_layers', 2) },
     vision: {
       imageSize,
       patchSize,
@@ -121,14 +115,7 @@ function huggingFaceConfig(root: ConfigReader): JanusConfig {
       normEpsilon: vision.positive('layer_norm_eps', 1e-6),
       alignerLayers: vision.count('depth', 2),
     },
-    codec: {
-      // The port overwrites num_patches by the grid of the vision tower.
-      ...codecSizes(grid, multipliers, multipliers, blocks, vq),
-      baseChannels: vq.count('base_channels', 128),
-      latentChannels: vq.count('latent_channels', 256),
-      embeddingDimension: dimension,
-      codes: vocabulary,
-    },
+    codec,
     imageTokenId: root.has('image_token_id') ? root.index('image_token_id') : undefined,
   };
 }
@@ -152,8 +139,7 @@ function originalConfig(root: ConfigReader): JanusConfig {
   head.mustEqual('n_embed', hidden, 'language_config.hidden_size');
   head.mustEqual('image_token_embed', hidden, 'language_config.hidden_size');
   const codec = part('gen_vision_config', 'VQ-16');
-  const vocabulary = codec.count('image_token_size');
-  const dimension = codec.count('n_embed');
+  const { codes: vocabulary, embeddingDimension: dimension } = originalVqConfig(codec, 1);
   head.mustEqual('image_token_size', vocabulary, 'gen_vision_config.params.image_token_size');
   codeAligner.mustEqual('input_dim', dimension, 'gen_vision_config.params.n_embed');
 
@@ -167,8 +153,6 @@ function originalConfig(root: ConfigReader): JanusConfig {
   const imageSize = tower.count('image_size', known.imageSize);
   const patchSize = tower.count('patch_size', known.patchSize);
   const grid = tower.quotient('image_size', imageSize, 'patch_size', patchSize);
-  const encoder = codec.counts('encoder_ch_mult', [1, 1, 2, 2, 4]);
-  const levels = codec.counts('decoder_ch_mult', [1, 1, 2, 2, 4]);
   return {
     form: 'original',
     decoder,
@@ -184,13 +168,7 @@ function originalConfig(root: ConfigReader): JanusConfig {
       normEpsilon: 1e-6,
       alignerLayers: aligner.count('depth'),
     },
-    codec: {
-      ...codecSizes(grid, encoder, levels, codec.count('num_res_blocks', 2), codec),
-      baseChannels: codec.count('ch', 128),
-      latentChannels: codec.count('z_channels', 256),
-      embeddingDimension: dimension,
-      codes: vocabulary,
-    },
+    codec: originalVqConfig(codec, grid),
     imageTokenId: undefined,
   };
 }
@@ -227,18 +205,5 @@ function decoderSizes(text: ConfigReader): JanusDecoderSizes {
     normEpsilon: text.positive('rms_norm_eps', 1e-6),
     textVocabulary: text.count('vocab_size', 32000),
     maxPositions: text.count('max_position_embeddings', 2048),
-  };
-}
-
-function codecSizes(grid: number, encoder: readonly number[], decoder: readonly number[], blocks: number, vq: ConfigReader) {
-  if (encoder.join() !== decoder.join()) throw vq.bad('decoder_ch_mult', `[${decoder}] differs from encoder_ch_mult [${encoder}]`);
-  return {
-    imageSize: grid * 2 ** (encoder.length - 1),
-    multipliers: encoder,
-    encoderBlocks: encoder.map(() => blocks),
-    // The decoder has one block more on every level.
-    decoderBlocks: encoder.map(() => blocks + 1),
-    attention: 'coarsest' as const,
-    groups: codecGroups,
   };
 }

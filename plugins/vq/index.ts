@@ -1,67 +1,65 @@
-/** Image tokenizers made of the VQ codec: any trained or published one, and the embedded one of the nano world. */
-import { readFile, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+/** Image tokenizers made of the VQ codec: any trained or published one, one of random weights, and the embedded one of the nano world. */
 import { fileURLToPath } from 'node:url';
-import { fingerprint, fromVqCheckpoint, readSafetensorsFile, vqCodec, vqConfigOf, type VqCodecConfig } from '../../core/compute.ts';
-import { ReasongenError, defineImageTokenizer, definePlugin, inputFile, z, type ImageTokenizer, type Scope } from '../../core/plugin.ts';
-import { vqTokenizer, type VqWeights } from './tokenizer.ts';
+import { defineImageTokenizer, definePlugin, inputFile, z, type ImageTokenizer, type Scope } from '../../core/plugin.ts';
+import { codecFromCheckpoint, codecFromFile, randomCodec, type VqSource } from './source.ts';
+import { vqTokenizer } from './tokenizer.ts';
 
 const nanoFile = new URL('./nano/codec.safetensors', import.meta.url);
+const count = () => z.number().int().positive();
+
+/** The published sizes by default. */
+const sizes = z.strictObject({
+  imageSize: count().default(384).describe('height and width of a picture in pixels'),
+  baseChannels: count().multipleOf(32).default(128).describe('channels of the finest level'),
+  multipliers: z.array(count()).min(1).default([1, 1, 2, 2, 4]).describe('channels of every level in units of baseChannels, finest first'),
+  blocks: count().default(2).describe('residual blocks of an encoder level; a decoder level has one more'),
+  latentChannels: count().multipleOf(4).default(256).describe('channels between codes and network'),
+  embeddingDimension: count().multipleOf(4).max(32).default(8).describe('length of a code vector'),
+  codes: count().default(16384).describe('codes'),
+});
+
+const options = z
+  .strictObject({
+    checkpoint: inputFile().optional().describe('folder of a published model: sizes from its config.json, weights under either naming'),
+    weights: inputFile(['random']).optional().describe('a train-codec run or its codec.safetensors, or a file of a published model; random: seeded random weights of the given sizes'),
+    config: inputFile().optional().describe('config.json of the published model that weights belongs to; a trained codec carries its sizes with it'),
+    sizes: sizes.optional().describe('for random weights; the published sizes by default'),
+  })
+  .superRefine(({ checkpoint, weights, config, sizes: given }, context) => {
+    const issue = (path: string, message: string): void => void context.addIssue({ code: 'custom', path: [path], message });
+    if ((checkpoint === undefined) === (weights === undefined)) issue('checkpoint', 'give either checkpoint or weights');
+    if (config !== undefined && (weights === undefined || weights === 'random')) issue('config', 'belongs to a file of weights');
+    if (given !== undefined && weights !== 'random') issue('sizes', 'are for random weights; files say their own');
+  });
 
 export default definePlugin({
   name: 'vq',
   provides: [
     defineImageTokenizer({
       name: 'vq',
-      summary: 'VQ-16 codec of any size, from a codec.safetensors or from a published model',
-      options: z.strictObject({
-        weights: inputFile().describe('a train-codec run or its codec.safetensors, or a safetensors file of a published model'),
-        config: inputFile().optional().describe('config.json of the published model; a trained codec carries its sizes with it'),
-      }),
-      create: ({ weights, config }, scope) => open(weights, config, scope),
+      summary: 'VQ-16 codec of any size, from a codec.safetensors, from a published model, or of random weights',
+      options,
+      create: async (chosen, scope) => open(await sourceOf(chosen, scope), scope),
     }),
     defineImageTokenizer({
       name: 'vq-nano',
       summary: 'the embedded codec of the nano world: 48 x 48 pictures, 6 x 6 codes of 256',
       options: z.strictObject({}),
-      create: (_options, scope) => open(fileURLToPath(nanoFile), undefined, scope),
+      create: async (_options, scope) => open(await codecFromFile(fileURLToPath(nanoFile)), scope),
     }),
   ],
 });
 
-async function open(path: string, config: string | undefined, scope: Scope): Promise<ImageTokenizer> {
-  const tokenizer = vqTokenizer(await readVqWeights(path, config), () => scope.device());
+function sourceOf({ checkpoint, weights, config, sizes: given }: z.output<typeof options>, scope: Scope): Promise<VqSource> | VqSource {
+  if (checkpoint !== undefined) return codecFromCheckpoint(checkpoint);
+  if (weights !== undefined && weights !== 'random') return codecFromFile(weights, config);
+  const { blocks, multipliers, ...rest } = given ?? sizes.parse({});
+  const levels = { encoderBlocks: multipliers.map(() => blocks), decoderBlocks: multipliers.map(() => blocks + 1) };
+  return randomCodec({ ...rest, multipliers, ...levels, attention: 'coarsest', groups: 32 }, scope.seed);
+}
+
+function open(source: VqSource, scope: Scope): ImageTokenizer {
+  const tokenizer = vqTokenizer(source, () => scope.device());
   scope.onDispose(() => tokenizer.close());
   return tokenizer;
-}
-
-/** Reads a codec without a device. A folder stands for the codec.safetensors of a train-codec run in it. */
-export async function readVqWeights(from: string, config?: string): Promise<VqWeights> {
-  const path = (await stat(from)).isDirectory() ? join(from, 'codec.safetensors') : from;
-  const { tensors, metadata } = await readSafetensorsFile(path);
-  const codec = vqCodec(config === undefined ? ownSizes(metadata['codec'], path) : vqConfigOf(await publishedSizes(config)));
-  return { codec, values: fromVqCheckpoint(codec, tensors), hash: (await fingerprint(path)).sha256, origin: path };
-}
-
-/** A file that `train-codec` has written says its sizes in its header. */
-function ownSizes(text: string | undefined, path: string): VqCodecConfig {
-  if (text === undefined) {
-    throw new ReasongenError({
-      code: 'CODEC_SIZES',
-      message: 'the file does not say the sizes of its codec',
-      place: path,
-      cure: 'give imageTokenizer.config, the config.json of the published model, or use the codec.safetensors of a train-codec run',
-      exitCode: 2,
-    });
-  }
-  return JSON.parse(text) as VqCodecConfig;
-}
-
-async function publishedSizes(path: string): Promise<Record<string, unknown>> {
-  const parsed: unknown = JSON.parse(await readFile(path, 'utf8'));
-  const sizes = typeof parsed === 'object' && parsed !== null && 'vq_config' in parsed ? parsed.vq_config : undefined;
-  if (typeof sizes !== 'object' || sizes === null) {
-    throw new ReasongenError({ code: 'CODEC_SIZES', message: 'there is no vq_config in this file', place: path, cure: 'name the config.json of the published model', exitCode: 2 });
-  }
-  return { ...sizes };
 }

@@ -1,6 +1,5 @@
 /** A VQ codec as an image tokenizer: batches of pictures and codes through two recorded programs. */
 import {
-  ParameterSet,
   Tape,
   Workspace,
   assignCodes,
@@ -11,21 +10,13 @@ import {
   reshape,
   unpackPictures,
   type Device,
+  type ParameterSet,
   type Program,
   type Tensor,
   type VqCodec,
 } from '../../core/compute.ts';
 import { ReasongenError, type Image, type ImageTokenizer } from '../../core/plugin.ts';
-
-/** What a file holds, ready for `ParameterSet.load`. */
-export interface VqWeights {
-  readonly codec: VqCodec;
-  readonly values: ReadonlyMap<string, { readonly shape: readonly number[]; readonly data: Float32Array }>;
-  /** Content hash of the file. */
-  readonly hash: string;
-  /** Names the file in errors. */
-  readonly origin: string;
-}
+import type { VqSource } from './source.ts';
 
 export interface ClosableTokenizer extends ImageTokenizer {
   /** Gives the device memory back. */
@@ -36,21 +27,19 @@ export interface ClosableTokenizer extends ImageTokenizer {
 const batchSizes = [4, 32] as const;
 
 /** The device is asked for when the first picture is encoded or decoded: a plan needs the sizes only. */
-export function vqTokenizer(weights: VqWeights, openDevice: () => Promise<Device>): ClosableTokenizer {
-  const { codec, values, hash, origin } = weights;
+export function vqTokenizer(source: VqSource, openDevice: () => Promise<Device>): ClosableTokenizer {
+  const { codec, codebook, hash } = source;
   const { gridSize, config } = codec;
   const positions = gridSize ** 2;
   let opened: Promise<OpenCodec> | undefined;
   // One batch at a time: the programs' inputs and outputs are shared.
   let last: Promise<unknown> = Promise.resolve();
   const inTurn = <Result>(work: (open: OpenCodec) => Promise<Result>): Promise<Result> => {
-    opened ??= openDevice().then((device) => new OpenCodec(device, weights));
+    opened ??= openDevice().then((device) => new OpenCodec(device, source));
     const result = Promise.all([opened, last]).then(([open]) => work(open));
     last = result.catch(() => undefined);
     return result;
   };
-  const vectors = values.get(codebookName);
-  if (vectors === undefined) throw new ReasongenError({ code: 'CHECKPOINT_SHAPE', message: `${origin} has no ${codebookName}` });
   return {
     grid: { rows: gridSize, columns: gridSize },
     imageSize: { width: config.imageSize, height: config.imageSize },
@@ -62,7 +51,7 @@ export function vqTokenizer(weights: VqWeights, openDevice: () => Promise<Device
       codes.forEach((picture, index) => refuseBadCodes(picture, index, positions, config.codes));
       return inTurn((open) => open.decode(codes));
     },
-    codebook: () => normalised(vectors.data, config.embeddingDimension),
+    codebook: () => normalised(codebook, config.embeddingDimension),
     async close() {
       const open = await opened;
       await last;
@@ -71,21 +60,28 @@ export function vqTokenizer(weights: VqWeights, openDevice: () => Promise<Device
   };
 }
 
-/** Weights on the device and the programs made so far. */
+/** A direction of the codec: its weights on the device once they are needed, and the programs made so far, by pictures. */
+interface Direction {
+  readonly record: typeof recordEncoder;
+  /** What its weights are called. */
+  readonly parts: readonly string[];
+  weights?: Promise<ParameterSet>;
+  readonly programs: Map<number, Recorded>;
+}
+
 class OpenCodec {
   private readonly device: Device;
   private readonly codec: VqCodec;
-  private readonly parameters: ParameterSet;
+  private readonly source: VqSource;
   private readonly workspace: Workspace;
-  private readonly encoders = new Map<number, Recorded>();
-  private readonly decoders = new Map<number, Recorded>();
+  private readonly encoder: Direction = { record: recordEncoder, parts: ['encoder.', 'quant_conv.', codebookName], programs: new Map() };
+  private readonly decoder: Direction = { record: recordDecoder, parts: ['decoder.', 'post_quant_conv.', codebookName], programs: new Map() };
   private readonly made: Tensor[] = [];
 
-  constructor(device: Device, { codec, values, origin }: VqWeights) {
+  constructor(device: Device, source: VqSource) {
     this.device = device;
-    this.codec = codec;
-    this.parameters = new ParameterSet(device, codec.parameters, { seed: 0 });
-    this.parameters.load(values, origin);
+    this.codec = source.codec;
+    this.source = source;
     this.workspace = new Workspace(device);
   }
 
@@ -95,7 +91,7 @@ class OpenCodec {
     for (let start = 0; start < images.length; ) {
       const part = images.slice(start, start + this.batchFor(images.length - start));
       const size = this.batchFor(part.length);
-      const { program, input, output } = await this.program(this.encoders, size, recordEncoder);
+      const { program, input, output } = await this.program(this.encoder, size);
       this.device.write(input, packPictures(part, config.imageSize, size));
       program.run();
       const codes = await this.device.readWords(output);
@@ -111,7 +107,7 @@ class OpenCodec {
     for (let start = 0; start < codes.length; ) {
       const part = codes.slice(start, start + this.batchFor(codes.length - start));
       const size = this.batchFor(part.length);
-      const { program, input, output } = await this.program(this.decoders, size, recordDecoder);
+      const { program, input, output } = await this.program(this.decoder, size);
       const words = new Uint32Array(size * gridSize ** 2);
       words.set(part.flat());
       this.device.write(input, words);
@@ -124,10 +120,12 @@ class OpenCodec {
 
   async close(): Promise<void> {
     await this.device.settle();
-    for (const { program } of [...this.encoders.values(), ...this.decoders.values()]) program.dispose();
+    for (const { programs, weights } of [this.encoder, this.decoder]) {
+      for (const { program } of programs.values()) program.dispose();
+      (await weights)?.close();
+    }
     for (const tensor of this.made) this.device.destroyTensor(tensor);
     this.workspace.close();
-    this.parameters.close();
   }
 
   /** The smallest batch that holds `count` pictures, or the largest that memory allows. */
@@ -138,13 +136,14 @@ class OpenCodec {
     return Math.min(wanted, most);
   }
 
-  private async program(known: Map<number, Recorded>, size: number, record: typeof recordEncoder): Promise<Recorded> {
-    let recorded = known.get(size);
-    if (recorded === undefined) {
-      recorded = await record(this.codec, this.parameters, this.workspace, size);
-      known.set(size, recorded);
-      this.made.push(...recorded.owned);
-    }
+  private async program(direction: Direction, size: number): Promise<Recorded> {
+    const known = direction.programs.get(size);
+    if (known !== undefined) return known;
+    const { parts, record } = direction;
+    direction.weights ??= this.source.open(this.device, this.codec.parameters.filter(({ name }) => parts.some((part) => name.startsWith(part))));
+    const recorded = await record(this.codec, await direction.weights, this.workspace, size);
+    direction.programs.set(size, recorded);
+    this.made.push(...recorded.owned);
     return recorded;
   }
 }

@@ -4,7 +4,8 @@ import { Workspace } from '../../core/autograd/program.ts';
 import { Tape } from '../../core/autograd/tape.ts';
 import { openDevice, type Device } from '../../core/gpu/device.ts';
 import { packPictures, unpackPictures } from '../../core/nn/pictures.ts';
-import { fromVqCheckpoint, toVqCheckpoint, vqConfigOf } from '../../core/nn/vq-checkpoint.ts';
+import { publishedVqConfig } from '../../core/io/vq-config.ts';
+import { fromVqCheckpoint, toVqCheckpoint } from '../../core/nn/vq-checkpoint.ts';
 import { codebookName, nanoCodec, vqCodec, type VqCodecConfig } from '../../core/nn/vq-codec.ts';
 import { quantise } from '../../core/ops/codebook.ts';
 import { reconstructionLoss } from '../../core/ops/reconstruction-loss.ts';
@@ -36,14 +37,26 @@ describe('the embedded codec', () => {
 describe('configurations', () => {
   test('a published one is read from its vq_config', () => {
     const published = { num_patches: 24, base_channels: 128, channel_multiplier: [1, 1, 2, 2, 4], num_res_blocks: 2, latent_channels: 256, embed_dim: 8, num_embeddings: 16384 };
-    const codec = vqCodec(vqConfigOf(published));
+    const codec = vqCodec(publishedVqConfig({ vq_config: published }, 'test') ?? nanoCodec);
     expect(codec.config.imageSize).toBe(384);
     expect(codec.config.decoderBlocks).toEqual([3, 3, 3, 3, 3]);
     // 71,883,403 published parameters, and the unused fourth picture channel of conv_in and conv_out.
     const count = codec.parameters.reduce((sum, { shape }) => sum + shape.reduce((product, n) => product * n, 1), 0);
     expect(count).toBe(71_883_403 + 128 * 9 + 128 * 9 + 1);
   });
-  test('a missing field is named', () => expect(() => vqConfigOf({ channel_multiplier: [1] })).toThrow('vq_config.num_patches is undefined'));
+  test('the original form says the same, its vision tower the grid', () => {
+    const original = {
+      vision_config: { params: { image_size: 384 } },
+      gen_vision_config: { params: { image_token_size: 16384, n_embed: 8 } },
+    };
+    const port = { vq_config: {}, vision_config: {} };
+    expect(publishedVqConfig(original, 'test')).toEqual(publishedVqConfig(port, 'test'));
+    expect(publishedVqConfig({}, 'test')).toBeUndefined();
+  });
+  test('a bad field is named', () => {
+    expect(() => publishedVqConfig({ vq_config: { channel_multiplier: [1] } }, 'test')).toThrow('vq_config.num_patches is missing');
+    expect(() => publishedVqConfig({ vq_config: { num_patches: 4, channel_multiplier: [] } }, 'test')).toThrow('vq_config.channel_multiplier');
+  });
   test('levels and blocks must agree', () =>
     expect(() => vqCodec({ ...nanoCodec, encoderBlocks: [1, 1] })).toThrow('4 levels needs 4 encoderBlocks and decoderBlocks (given 2 and 4)'));
   test('groups must divide the channels', () => expect(() => vqCodec({ ...nanoCodec, groups: 3 })).toThrow('16 channels do not divide into 3 groups'));

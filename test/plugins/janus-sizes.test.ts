@@ -98,7 +98,7 @@ describe.each(Object.entries(cases))('%s', (_name, sizes) => {
       if (value === undefined) throw new Error(name);
       const direction = randomFloats(value.data.length, 99);
       const step = 1e-4;
-      const moved = (sign: number): number => loss(new Map([...values, [name, { shape: value.shape, data: Float64Array.from(value.data, (v, i) => v + sign * step * at(direction, i)) }]]));
+      const moved = (sign: number): number => loss(new Map<string, { shape: readonly number[]; data: ArrayLike<number> }>([...values, [name, { shape: value.shape, data: Float64Array.from(value.data, (v, i) => v + sign * step * at(direction, i)) }]]));
       const expected = (moved(1) - moved(-1)) / (2 * step);
       const actual = direction.reduce((sum, d, i) => sum + d * at(gradient, i), 0);
       const size = Math.sqrt(direction.reduce((sum, d, i) => sum + (d * at(gradient, i)) ** 2, 0));

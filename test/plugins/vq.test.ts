@@ -1,6 +1,7 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ParameterSet } from '../../core/autograd/parameters.ts';
 import { openDevice, type Device } from '../../core/gpu/device.ts';
@@ -8,7 +9,7 @@ import { writeSafetensors } from '../../core/io/safetensors.ts';
 import { toVqCheckpoint } from '../../core/nn/vq-checkpoint.ts';
 import { vqCodec } from '../../core/nn/vq-codec.ts';
 import { randomWords } from '../../core/testing.ts';
-import { readVqWeights } from '../../plugins/vq/index.ts';
+import { codecFromCheckpoint, codecFromFile, randomCodec } from '../../plugins/vq/source.ts';
 import { vqTokenizer } from '../../plugins/vq/tokenizer.ts';
 
 const codec = vqCodec({
@@ -26,6 +27,57 @@ const codec = vqCodec({
 
 const picture = (seed: number): { width: number; height: number; data: Uint8Array } => ({ width: 8, height: 8, data: Uint8Array.from(randomWords(192, seed, 256)) });
 
+const tinyA = new URL('../golden/janus/tiny-a/', import.meta.url);
+
+describe('the codec of a published model', () => {
+  let device: Device;
+  beforeAll(async () => {
+    device = await openDevice();
+  });
+  afterAll(() => device.close());
+
+  test('opens from its folder, and is the same codec under the original names', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'janus-original-'));
+    copyFileSync(new URL('config.json', tinyA), join(folder, 'config.json'));
+    copyFileSync(new URL('model-original.safetensors', tinyA), join(folder, 'model.safetensors'));
+    const [port, original] = [await codecFromCheckpoint(fileURLToPath(tinyA)), await codecFromCheckpoint(folder)];
+    rmSync(folder, { recursive: true });
+    expect(original.hash).toBe(port.hash);
+    expect(original.codebook).toEqual(port.codebook);
+    expect(port.codec.config).toMatchObject({ imageSize: 8, codes: 64, multipliers: [1, 2] });
+  });
+
+  test('drawing loads the decoder alone', async () => {
+    const source = await codecFromCheckpoint(fileURLToPath(tinyA));
+    const opened: string[][] = [];
+    const watched = { ...source, open: (on: Device, specs: Parameters<typeof source.open>[1]) => (opened.push(specs.map(({ name }) => name)), source.open(on, specs)) };
+    const tokenizer = vqTokenizer(watched, () => Promise.resolve(device));
+    const [picture] = await tokenizer.decode([Array.from(randomWords(16, 1, 64))]);
+    expect(picture).toMatchObject({ width: 8, height: 8 });
+    expect(opened).toHaveLength(1);
+    expect(opened[0]?.filter((name) => name.startsWith('encoder.'))).toEqual([]);
+    await tokenizer.encode(picture === undefined ? [] : [picture]);
+    expect(opened).toHaveLength(2);
+    await tokenizer.close();
+  });
+
+  test('random weights need no file and depend on the seed', async () => {
+    const config = { ...codec.config, groups: 4 };
+    const draw = async (seed: number): Promise<Uint8Array | undefined> => {
+      const tokenizer = vqTokenizer(randomCodec(config, seed), () => Promise.resolve(device));
+      const [picture] = await tokenizer.decode([Array.from(randomWords(16, 1, 32))]);
+      await tokenizer.close();
+      return picture?.data;
+    };
+    expect(await draw(1)).toEqual(await draw(1));
+    expect(await draw(1)).not.toEqual(await draw(2));
+  });
+
+  test('a folder without config.json is refused', async () => {
+    await expect(codecFromCheckpoint(tmpdir())).rejects.toThrow('no config.json');
+  });
+});
+
 describe('vq', () => {
   const directory = mkdtempSync(join(tmpdir(), 'vq-'));
   const path = join(directory, 'codec.safetensors');
@@ -42,7 +94,7 @@ describe('vq', () => {
   });
 
   test('a trained codec opens with the sizes it carries, and needs no device until a picture comes', async () => {
-    const tokenizer = vqTokenizer(await readVqWeights(path), () => Promise.reject(new Error('no device now')));
+    const tokenizer = vqTokenizer(await codecFromFile(path), () => Promise.reject(new Error('no device now')));
     expect(tokenizer.grid).toEqual({ rows: 4, columns: 4 });
     expect(tokenizer.vocabularySize).toBe(32);
     expect(tokenizer.hash).toMatch(/^[0-9a-f]{64}$/);
@@ -53,7 +105,7 @@ describe('vq', () => {
   });
 
   test('any number of pictures, each alike alone and among others', async () => {
-    const tokenizer = vqTokenizer(await readVqWeights(path), () => Promise.resolve(device));
+    const tokenizer = vqTokenizer(await codecFromFile(path), () => Promise.resolve(device));
     const pictures = Array.from({ length: 37 }, (_, index) => picture(index));
     const [codes, last] = await Promise.all([tokenizer.encode(pictures), tokenizer.encode(pictures.slice(-1))]);
     expect(codes).toHaveLength(37);
@@ -69,7 +121,7 @@ describe('vq', () => {
 
   test('closing gives everything back', async () => {
     const before = device.allocatedBytes;
-    const tokenizer = vqTokenizer(await readVqWeights(path), () => Promise.resolve(device));
+    const tokenizer = vqTokenizer(await codecFromFile(path), () => Promise.resolve(device));
     await tokenizer.decode(await tokenizer.encode([picture(1)]));
     await tokenizer.close();
     // The read-back buffer belongs to the device and may have grown; nothing else stays.
@@ -78,7 +130,7 @@ describe('vq', () => {
   });
 
   test('codes that are none are refused, by picture', async () => {
-    const tokenizer = vqTokenizer(await readVqWeights(path), () => Promise.resolve(device));
+    const tokenizer = vqTokenizer(await codecFromFile(path), () => Promise.resolve(device));
     expect(() => tokenizer.decode([new Array<number>(16).fill(0), new Array<number>(16).fill(32)])).toThrow('picture 1 has the code 32, not one of 0 … 31');
     expect(() => tokenizer.decode([[1, 2]])).toThrow('picture 0 has 2 codes instead of 16');
   });
@@ -88,9 +140,9 @@ describe('vq', () => {
     const parameters = new ParameterSet(device, codec.parameters, { seed: 2 });
     await writeSafetensors(bare, toVqCheckpoint(await parameters.read()));
     parameters.close();
-    await expect(readVqWeights(bare)).rejects.toThrow('does not say the sizes');
+    await expect(codecFromFile(bare)).rejects.toThrow('does not say the sizes');
     const config = join(directory, 'config.json');
     writeFileSync(config, '{"text_config":{}}');
-    await expect(readVqWeights(bare, config)).rejects.toThrow('no vq_config');
+    await expect(codecFromFile(bare, config)).rejects.toThrow('no vq_config');
   });
 });

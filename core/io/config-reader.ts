@@ -1,4 +1,4 @@
-import { ReasongenError } from '../../core/plugin.ts';
+import { ReasongenError } from '../errors.ts';
 
 /** An object of a `config.json` with its path, so that every complaint names the key. Absent and null are alike. */
 export class ConfigReader {
