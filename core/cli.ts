@@ -3,10 +3,12 @@ import { readFileSync, realpathSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { check } from './commands/check.ts';
+import { verifyCheckpoints } from './commands/checkpoint.ts';
 import type { CommandContext } from './commands/context.ts';
 import { describe } from './commands/describe.ts';
 import { doctor } from './commands/doctor.ts';
 import { evaluate, generate } from './commands/generate.ts';
+import { pull } from './commands/pull.ts';
 import { makeReport } from './commands/report.ts';
 import { resume, run } from './commands/run.ts';
 import { show } from './commands/show.ts';
@@ -141,6 +143,20 @@ function createProgram(act: Act, streams: CommandLineStreams): Command {
     .command('report <directory>')
     .description('make report.html of a run again, also while it runs')
     .action((directory: string, _options, command: Command) => act(command, (context) => makeReport(directory, context)));
+  program
+    .command('checkpoint')
+    .description('look at checkpoints')
+    .command('verify <path>')
+    .description('compare every file of a checkpoint, or of all checkpoints of a run, with its checksum')
+    .action((path: string, _options, command: Command) => act(command, (context) => verifyCheckpoints(path, context)));
+  program
+    .command('pull <model>')
+    .description('fetch a model, OWNER/NAME, from a hub into the cache that other programs share')
+    .option('--revision <name>', 'branch, tag or commit', 'main')
+    .option('--include <pattern>', 'fetch the files that fit, instead of what a model needs (repeatable)', collect, [])
+    .option('--hub-url <address>', 'a Hugging-Face-compatible hub; HF_ENDPOINT, or else the public one')
+    .option('--offline', 'only look into the cache')
+    .action((model: string, options: Parameters<typeof pull>[1], command: Command) => act(command, (context) => pull(model, options, context)));
   program
     .command('doctor')
     .description('tell what this machine has for computing, and how to get what is missing')

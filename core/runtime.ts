@@ -8,7 +8,7 @@ import { type ComponentContainer, createContainer, type RunContainer } from './c
 import type { Outcome } from './contracts/hooks.ts';
 import type { Preset } from './contracts/preset.ts';
 import type { Plan, StopRequest } from './contracts/recipe.ts';
-import { exitCodes } from './errors.ts';
+import { exitCodes, ReasongenError } from './errors.ts';
 import { explainError, joinErrors } from './failure.ts';
 import { type Device, openDevice } from './gpu/device.ts';
 import { availableMemory } from './gpu/host-memory.ts';
@@ -54,8 +54,25 @@ export async function runPreset(loaded: LoadedPreset, options: RuntimeOptions): 
     await runStage(stage, directory, loaded, plugins, options);
     hasRun = true;
   }
+  if (resume && !hasRun && !stop.requested && loaded.stages.some(trains)) throw nothingLeft(loaded, runDirectory);
   if (hasRun && (await hasResults(runDirectory))) log.info(`report: ${await writeReport(runDirectory)}`);
   return stop.exitCode;
+}
+
+/** A recipe with steps trains something; the others have nothing to add to what they have done. */
+function trains({ preset }: Stage): boolean {
+  return preset.components['recipe']?.some(({ options }) => options['steps'] !== undefined) ?? false;
+}
+
+/** Whoever resumes wants something done; silence would look like success. */
+function nothingLeft(loaded: LoadedPreset, runDirectory: string): ReasongenError {
+  return new ReasongenError({
+    code: 'NOTHING_TO_TRAIN',
+    message: `${loaded.isChain ? 'every stage of this run' : 'this run'} is done: resuming it would train zero steps`,
+    place: runDirectory,
+    cure: 'to train further, start a new run with recipe.weights set to this directory',
+    exitCode: exitCodes.guard,
+  });
 }
 
 async function runStage(

@@ -276,7 +276,8 @@ async function wayBack(runDirectory: string): Promise<string> {
   return `the last good checkpoint is ${resolve(last.path)}; then go on with: npx reasongen resume ${runDirectory}`;
 }
 
-async function readManifest(path: string): Promise<Manifest> {
+/** What a checkpoint should hold. Throws BAD_CHECKPOINT when that cannot be told. */
+export async function readManifest(path: string): Promise<Manifest> {
   const text = await readFile(join(path, 'manifest.json'), 'utf8').catch((cause: unknown) => {
     if (hasCode(cause, 'ENOENT', 'ENOTDIR')) throw damaged(path, 'it has no manifest.json', cause);
     throw diskError(cause, 'reading manifest.json', path);

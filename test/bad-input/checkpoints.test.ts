@@ -65,7 +65,7 @@ describe('a resumed run', () => {
     const directory = await copy();
     const end = await place.command('resume', directory, '--set', 'optimizer={ use: sgd, learningRate: 0.1 }', '--set', 'recipe.steps=5');
     // It was done; more steps do not undo that.
-    expect(end).toMatchObject({ code: 0 });
+    expect(end).toMatchObject({ code: 7 });
     const record = join(directory, 'run.json');
     writeFileSync(record, readFileSync(record, 'utf8').replaceAll('"outcome": "done"', '"outcome": "failed"'));
     const again = await place.command('resume', directory, '--set', 'optimizer={ use: sgd, learningRate: 0.1 }', '--set', 'recipe.steps=5');
@@ -121,4 +121,34 @@ test('a directory that is no run cannot be resumed, one that is a run is not ove
   expectMessage(again, { exit: 2, code: 'RUN_EXISTS', place: trained, says: [/holds a run already/, /resume/] });
   expect(readFileSync(join(trained, 'metrics.ndjson'), 'utf8')).toBe(before);
   expect(existsSync(join(trained, 'lock'))).toBe(false);
+});
+
+describe('checkpoint verify', () => {
+  test('a whole run: a table of every file, exit code 0', async () => {
+    const directory = await copy();
+    const end = await place.command('checkpoint', 'verify', directory);
+    expect(end.code, end.errors).toBe(0);
+    expect(end.output).toMatch(/all 4 checkpoints are as saved/);
+    expect(end.output.match(/weights\.safetensors +[\d.]+ \w+ +ok/g)).toHaveLength(4);
+    expect((await place.command('checkpoint', 'verify', join(directory, 'checkpoints/step-000002'))).output).toMatch(/step 2\n[\s\S]*the checkpoint is as saved/);
+  });
+
+  test('damage: every damaged file, and where a resume goes on, exit code 6', async () => {
+    const directory = await copy();
+    corrupt(checkpoint(directory, 4, 'weights.safetensors'));
+    rmSync(checkpoint(directory, 4, 'state.json'));
+    truncateSync(checkpoint(directory, 2, 'optimizer.safetensors'), 100);
+    const end = await place.command('checkpoint', 'verify', directory);
+    expectMessage(end, { exit: 6, code: 'BAD_CHECKPOINT', place: directory, says: [/step-000002: damaged: optimizer\.safetensors; step-000004: damaged: weights\.safetensors, state\.json/, /goes on from step 3/] });
+    expect(end.output).toMatch(/weights\.safetensors +[\d.]+ \w+ +its content has changed/);
+    expect(end.output).toMatch(/state\.json +[\d.]+ \w+ +is missing/);
+    expect(end.output).toMatch(/optimizer\.safetensors +[\d.]+ \w+ +has 100 bytes/);
+    const one = await place.command('checkpoint', 'verify', join(directory, 'checkpoints/step-000004'));
+    expectMessage(one, { exit: 6, code: 'BAD_CHECKPOINT', says: [/damaged: weights/, /copy this one again/] });
+  });
+
+  test('what is no checkpoint', async () => {
+    expectMessage(await place.command('checkpoint', 'verify', place.folder), { exit: 6, code: 'BAD_CHECKPOINT', says: [/it has no manifest\.json/] });
+    expectMessage(await place.command('checkpoint', 'verify', place.path('nowhere')), { exit: 6, code: 'BAD_CHECKPOINT', says: [/./] });
+  });
 });

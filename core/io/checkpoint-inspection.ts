@@ -1,0 +1,64 @@
+/** What is in a checkpoint and whether each file is as it was saved: for people, where `verifyCheckpoint` stops at the first damage. */
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { listCheckpoints, readManifest } from './checkpoint.ts';
+import { fingerprint, hasCode } from './disk.ts';
+import { ReasongenError } from '../errors.ts';
+
+export interface InspectedFile {
+  readonly name: string;
+  readonly bytes: number;
+  /** Absent when the file is as it was saved. */
+  readonly damage?: string;
+}
+
+export interface InspectedCheckpoint {
+  readonly path: string;
+  /** Absent when the manifest itself cannot be read. */
+  readonly step?: number;
+  readonly files: readonly InspectedFile[];
+  /** What is wrong with the checkpoint as a whole. */
+  readonly damage?: string;
+}
+
+/** One checkpoint, or all those of a run, oldest first. Empty when a run has none. */
+export async function inspectCheckpoints(path: string): Promise<InspectedCheckpoint[]> {
+  if (await exists(join(path, 'manifest.json'))) return [await inspect(path)];
+  const entries = await listCheckpoints(path);
+  // A folder that is neither is named with its damage.
+  if (entries.length === 0 && !(await exists(join(path, 'run.json')))) return [await inspect(path)];
+  const inspected: InspectedCheckpoint[] = [];
+  for (const entry of entries) inspected.push(await inspect(entry.path));
+  return inspected;
+}
+
+async function inspect(path: string): Promise<InspectedCheckpoint> {
+  try {
+    const { step, files } = await readManifest(path);
+    const inspected: InspectedFile[] = [];
+    for (const [name, expected] of Object.entries(files)) inspected.push({ name, bytes: expected.bytes, ...(await damageOf(join(path, name), expected)) });
+    const damaged = inspected.filter(({ damage }) => damage !== undefined).map(({ name }) => name);
+    return { path, step, files: inspected, ...(damaged.length > 0 && { damage: `damaged: ${damaged.join(', ')}` }) };
+  } catch (error) {
+    if (!(error instanceof ReasongenError)) throw error;
+    return { path, files: [], damage: error.message };
+  }
+}
+
+async function damageOf(file: string, expected: { readonly bytes: number; readonly sha256: string }): Promise<{ readonly damage?: string }> {
+  try {
+    const { bytes, sha256 } = await fingerprint(file);
+    if (bytes !== expected.bytes) return { damage: `has ${bytes} bytes` };
+    return sha256 === expected.sha256 ? {} : { damage: 'its content has changed' };
+  } catch (cause) {
+    if (hasCode(cause, 'ENOENT')) return { damage: 'is missing' };
+    return { damage: `cannot be read (${cause instanceof Error ? cause.message : String(cause)})` };
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  return stat(path).then(
+    () => true,
+    () => false,
+  );
+}
