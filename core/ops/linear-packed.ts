@@ -4,7 +4,7 @@
  */
 import type { Tape } from '../autograd/tape.ts';
 import type { Tensor } from '../tensor/tensor.ts';
-import type { Product } from './linear-products.ts';
+import { tiles, type Product } from './linear-products.ts';
 import { packing } from './weight-rows.ts';
 
 /** out = a · weightᵀ (+ bias). */
@@ -16,7 +16,7 @@ export function packedForward(tape: Tape, { a, weight, out, rows, columns, inner
       constants: { HAS_BIAS, BRAIN: weight.type === 'bf16' },
       bindings: { x: a, weight, bias: bias ?? a, out },
       params: { rows, columns, inner },
-      groups: [Math.ceil(columns / 32), Math.ceil(rows / tileRows(rows)), 1],
+      groups: tiles(columns, rows, tileRows(rows)),
     });
     return;
   }
@@ -26,7 +26,7 @@ export function packedForward(tape: Tape, { a, weight, out, rows, columns, inner
     constants: { ...constants, HAS_BIAS },
     bindings: { a, b: weight, scales, bias: bias ?? a, addend: a, out },
     params: { rows, columns, inner, b_column: inner, b_inner: 1 },
-    groups: [Math.ceil(columns / 32), Math.ceil(rows / 32), 1],
+    groups: tiles(columns, rows, 32),
   });
 }
 
@@ -39,7 +39,7 @@ export function packedInputGradient(tape: Tape, { a, weight, out, rows, columns,
       constants: { HAS_ADDEND, BRAIN: weight.type === 'bf16' },
       bindings: { a, b: weight, addend: addend ?? a, out },
       params: { rows, columns, inner },
-      groups: [Math.ceil(columns / 32), Math.ceil(rows / tileRows(rows)), 1],
+      groups: tiles(columns, rows, tileRows(rows)),
     });
     return;
   }
@@ -49,7 +49,7 @@ export function packedInputGradient(tape: Tape, { a, weight, out, rows, columns,
     constants: { ...constants, HAS_ADDEND },
     bindings: { a, b: weight, scales, bias: a, addend: addend ?? a, out },
     params: { rows, columns, inner, b_column: 1, b_inner: columns },
-    groups: [Math.ceil(columns / 32), Math.ceil(rows / 32), 1],
+    groups: tiles(columns, rows, 32),
   });
 }
 

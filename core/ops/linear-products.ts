@@ -36,7 +36,7 @@ function floatForward(tape: Tape, { a, weight, out, rows, columns, inner }: Prod
       constants,
       bindings: { x: a, weight, bias: bias ?? weight, out },
       params: { rows, columns, inner },
-      groups: [Math.ceil(columns / 32), Math.ceil(rows / tile), 1],
+      groups: tiles(columns, rows, tile),
     });
     return;
   }
@@ -45,7 +45,7 @@ function floatForward(tape: Tape, { a, weight, out, rows, columns, inner }: Prod
     constants,
     bindings: { a, b: weight, bias: bias ?? weight, addend: a, out },
     params: { rows, columns, inner, a_row: inner, a_inner: 1, b_column: inner, b_inner: 1 },
-    groups: [Math.ceil(columns / 32), Math.ceil(rows / 32), 1],
+    groups: tiles(columns, rows, 32),
   });
 }
 
@@ -64,7 +64,7 @@ export function inputProduct(tape: Tape, product: Product, addend?: Tensor): voi
       constants: { HAS_ADDEND },
       bindings: { a, b: weight, addend: addend ?? a, out },
       params: { rows, columns, inner },
-      groups: [Math.ceil(columns / 32), Math.ceil(rows / tile), 1],
+      groups: tiles(columns, rows, tile),
     });
     return;
   }
@@ -73,7 +73,7 @@ export function inputProduct(tape: Tape, product: Product, addend?: Tensor): voi
     constants: { HAS_ADDEND },
     bindings: { a, b: weight, bias: weight, addend: addend ?? a, out },
     params: { rows, columns, inner, a_row: inner, a_inner: 1, b_column: 1, b_inner: columns },
-    groups: [Math.ceil(columns / 32), Math.ceil(rows / 32), 1],
+    groups: tiles(columns, rows, 32),
   });
 }
 
@@ -85,7 +85,7 @@ export function transposedProduct(tape: Tape, a: Tensor, b: Tensor, out: Tensor,
       kernel: tile === 32 ? 'linear/tn-broadcast-32' : 'linear/tn-broadcast',
       bindings: { a, b, out },
       params: { rows, columns, inner },
-      groups: [Math.ceil(columns / 32), Math.ceil(rows / tile), 1],
+      groups: tiles(columns, rows, tile),
     });
     return;
   }
@@ -94,7 +94,7 @@ export function transposedProduct(tape: Tape, a: Tensor, b: Tensor, out: Tensor,
     constants: { ACCUMULATE: true },
     bindings: { a, b, bias: b, addend: a, out },
     params: { rows, columns, inner, a_row: 1, a_inner: rows, b_column: 1, b_inner: columns },
-    groups: [Math.ceil(columns / 32), Math.ceil(rows / 32), 1],
+    groups: tiles(columns, rows, 32),
   });
 }
 
@@ -105,4 +105,10 @@ export function transposedProduct(tape: Tape, a: Tensor, b: Tensor, out: Tensor,
 function tileRows(rows: number): 8 | 16 | 32 {
   if (rows <= 8) return 8;
   return rows < 128 ? 16 : 32;
+}
+
+/** Workgroups of a product in tiles of `height` rows and 32 columns; past 65535 tiles the rows go on in z (kernels/linear). */
+export function tiles(columns: number, rows: number, height: number): [number, number, number] {
+  const down = Math.ceil(rows / height);
+  return [Math.ceil(columns / 32), Math.min(down, 65535), Math.ceil(down / 65535)];
 }

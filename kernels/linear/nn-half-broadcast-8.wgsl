@@ -33,7 +33,7 @@ fn store(row: u32, columns: u32, column: u32, value: vec4f) {
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let inner = params.inner / 4u;
   let columns = params.columns / 4u;
-  let row = group.y * 8u;
+  let row = (group.z * 65535u + group.y) * 8u;
   let column = group.x * 8u + lane;
   let safe_column = min(column, columns - 1u);
   let last_row = params.rows - 1u;

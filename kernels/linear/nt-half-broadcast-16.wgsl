@@ -35,7 +35,7 @@ fn store(row: u32, column: u32, sums: vec4f) {
 @compute @workgroup_size(8)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let inner = params.inner / 8u;
-  let row = group.y * 16u;
+  let row = (group.z * 65535u + group.y) * 16u;
   let column = group.x * 32u + lane;
   let last_row = params.rows - 1u;
   let last_column = params.columns - 1u;

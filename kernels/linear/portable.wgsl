@@ -24,7 +24,7 @@ struct Params {
 
 @compute @workgroup_size(8, 8)
 fn main(@builtin(global_invocation_id) id: vec3u) {
-  let row = id.y * 4u;
+  let row = (id.z * 524280u + id.y) * 4u;
   let column = id.x * 4u;
   if (row >= params.rows || column >= params.columns) { return; }
   var a_base = vec4u();

@@ -22,7 +22,7 @@ fn add(row: u32, columns: u32, column: u32, value: vec4f) {
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let rows = params.rows / 4u;
   let columns = params.columns / 4u;
-  let row = group.y * 32u;
+  let row = (group.z * 65535u + group.y) * 32u;
   let column = group.x * 8u + lane;
   let safe_column = min(column, columns - 1u);
   let a_column = min(row / 4u + lane, rows - 1u);

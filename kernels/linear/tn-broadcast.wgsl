@@ -18,7 +18,7 @@ struct Params {
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let rows = params.rows / 4u;
   let columns = params.columns / 4u;
-  let row = group.y * 16u;
+  let row = (group.z * 65535u + group.y) * 16u;
   let column = group.x * 8u + lane;
   let safe_column = min(column, columns - 1u);
   let a_column = min(row / 4u + lane % 4u, rows - 1u);

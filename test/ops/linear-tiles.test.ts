@@ -93,3 +93,25 @@ test.each(broadcasting)('the two tiles of the weight gradient give the same bits
   const whole = await gradient(tall);
   expect([...(await gradient(low))]).toEqual([...whole.slice(0, low * inner)]);
 });
+
+// Tiles are at most 32 rows high: so many rows need more of them than one dimension of workgroups holds.
+test.each(devices.slice(0, 2))('rows past 65535 tiles, forward and backward, %s', { timeout: 60_000 }, async (_name, device) => {
+  const rows = 65536 * 32 + 5;
+  const values = new Float32Array(rows * 4);
+  for (let row = 0; row < rows; row++) values[row * 4] = row % 65521;
+  const x = device.tensor('x', [rows, 4], 'f32', values);
+  const dX = device.tensor('d x', x.shape);
+  const weight = device.tensor('weight', [4, 4], 'f32', Float32Array.from({ length: 16 }, (_, index) => (index % 4 === 0 ? 2 : 0)));
+  const tape = new Tape(new Workspace(device));
+  tape.watch(x, dX);
+  const out = linear(tape, x, weight);
+  const kept = tape.output(out);
+  tape.seed(out, out);
+  tape.backward();
+  (await tape.finish('many rows')).run();
+  const [found, gradient] = [await device.readFloats(kept), await device.readFloats(dX)];
+  let wrong = 0;
+  for (let row = 0; row < rows; row++) if (found[row * 4 + 3] !== 2 * (row % 65521) || gradient[row * 4] !== 16 * (row % 65521)) wrong++;
+  expect(wrong).toBe(0);
+  for (const tensor of [x, dX, kept]) device.destroyTensor(tensor);
+});
