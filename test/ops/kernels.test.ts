@@ -1,11 +1,18 @@
-/** Every kernel file compiles, with its defaults and with every constant at its other values; Dawn's null back end runs nothing. */
+/**
+ * Every kernel compiles on every kind of adapter: each file with its defaults and with every constant at its other values, and every form
+ * an op launches, chosen by the op itself, with subgroups of several widths, without them, and without halves. Dawn's null back end runs nothing.
+ */
 import { readFileSync } from 'node:fs';
-import { expect, test } from 'vitest';
-import { loadKernel, type KernelConstants } from '../../core/gpu/kernel.ts';
+import { describe, expect, test } from 'vitest';
+import { Workspace } from '../../core/autograd/program.ts';
+import { Tape } from '../../core/autograd/tape.ts';
+import { Device } from '../../core/gpu/device.ts';
+import { loadKernel, type Kernel, type KernelConstants } from '../../core/gpu/kernel.ts';
 import { kernelFiles } from '../../core/testing.ts';
 import { testDevice } from './device.ts';
+import { exercises, Stage } from './exercises.ts';
 
-const device = await testDevice({ nullBackend: true });
+const everything = await testDevice({ nullBackend: true });
 
 /** Values the ops give to constants that are numbers; booleans are flipped. */
 const otherValues: Readonly<Record<string, readonly number[]>> = {
@@ -24,13 +31,54 @@ function variantsOf(path: string): KernelConstants[] {
   });
 }
 
+function refuseManyBindings(kernel: Kernel): void {
+  expect(kernel.bindings.length, kernel.label).toBeGreaterThan(0);
+  // WebGPU promises eight storage buffers per stage.
+  expect(kernel.bindings.filter(({ access }) => access !== 'uniform').length, kernel.label).toBeLessThanOrEqual(8);
+}
+
 test('there are kernels', () => expect(kernelFiles().length).toBeGreaterThan(20));
 
 test.each(kernelFiles())('%s', async (path) => {
-  for (const constants of [{}, ...variantsOf(path)]) {
-    const { kernel } = await device.pipeline(loadKernel(path, constants));
-    expect(kernel.bindings.length, kernel.label).toBeGreaterThan(0);
-    // WebGPU promises eight storage buffers per stage.
-    expect(kernel.bindings.filter(({ access }) => access !== 'uniform').length, kernel.label).toBeLessThanOrEqual(8);
-  }
+  for (const constants of [{}, ...variantsOf(path)]) refuseManyBindings((await everything.pipeline(loadKernel(path, constants))).kernel);
+});
+
+/** The null back end with these features, taken for an adapter that says so about itself. */
+async function adapter(without: readonly GPUFeatureName[], claims: Partial<Device['adapter']>): Promise<Device> {
+  const base = await testDevice({ nullBackend: true, without });
+  return new Device(base.gpu, { ...base.adapter, ...claims });
+}
+
+const adapters = [
+  ['a software adapter, subgroups of 8', await adapter([], { isSoftware: true, subgroupMinSize: 8, subgroupMaxSize: 8 })],
+  ['a software adapter without subgroups', await adapter(['subgroups'], { isSoftware: true })],
+  ['a GPU, subgroups of 32', await adapter([], { subgroupMinSize: 32, subgroupMaxSize: 32 })],
+  ['a GPU, subgroups of 4 to 128', everything],
+  ['a GPU without subgroups', await adapter(['subgroups'], {})],
+  ['a GPU without halves', await adapter(['shader-f16'], { subgroupMinSize: 32, subgroupMaxSize: 32 })],
+  ['a GPU without either', await adapter(['shader-f16', 'subgroups'], {})],
+] as const;
+
+const launched = new Set<string>();
+
+describe.each(adapters)('%s', (_name, device) => {
+  test.each(Object.entries(exercises))('%s', async (name, exercise) => {
+    const tape = new Tape(new Workspace(device));
+    exercise(new Stage(tape));
+    tape.backward();
+    for (const step of tape.recorded) {
+      if (!('kernel' in step)) continue;
+      launched.add(step.kernel);
+      refuseManyBindings(loadKernel(step.kernel, step.constants));
+    }
+    // Compiles every form, and finds what is bound to nothing or to the wrong type.
+    (await tape.finish(name)).dispose();
+    device.throwFailure();
+  });
+});
+
+test('every kernel is launched by an op in one of its forms', () => {
+  // `fillOnDevice` launches its kernel by itself.
+  const idle = kernelFiles().filter((path) => !launched.has(path) && path !== 'parameters/fill');
+  expect(idle, 'kernels that no exercise launches: add one to exercises.ts, or delete them').toEqual([]);
 });
