@@ -16,6 +16,7 @@ export { gelu, type GeluForm } from './ops/gelu.ts';
 export { gradientNorm } from './ops/gradient-norm.ts';
 export { languageHead, type LanguageHeadOptions } from './ops/language-head.ts';
 export { layerNorm } from './ops/layer-norm.ts';
+export { batchedProduct } from './ops/batched-product.ts';
 export { linear } from './ops/linear.ts';
 export { mergeRows, weightRows, type PlacedRows } from './ops/rows.ts';
 export { newtonSchulz } from './ops/newton-schulz.ts';
