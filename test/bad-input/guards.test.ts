@@ -1,4 +1,5 @@
 /** Runs that could not teach anything stop by themselves: exit code 7, the cause named, the last good checkpoint kept. */
+import { existsSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { loadCheckpoint } from '../../core/io/checkpoint.ts';
 import { checkpointOf, checkpoints, curve, Workplace, type CommandEnd } from '../support/runs.ts';
@@ -24,15 +25,23 @@ async function expectWhole(directory: string): Promise<void> {
 }
 
 describe('numbers that are none', () => {
+  const wild = ['optimizer.learningRate=1e30', 'recipe.guards.diverged=off'];
+
   test('in supervised fine-tuning: the update is skipped and the run stops', async () => {
-    const { end, directory } = await run(sft, 'optimizer.learningRate=1e30');
+    const { end, directory } = await run(sft, ...wild);
     expectMessage(end, { exit: 7, code: 'NOT_FINITE', says: [/step 2: the gradient norm is not finite/, /weights are unchanged/, /Lower optimizer.learningRate/] });
     expect(checkpoints(directory)).toEqual(['step-000001']);
     await expectWhole(directory);
   });
 
-  test('in GRPO: whoever sees them first says so', async () => {
-    const { end, directory } = await run(grpo, 'optimizer.learningRate=1e30', 'recipe.prompts=8', 'recipe.updates=1');
+  test('in GRPO: the kernel that made the first of them is named', async () => {
+    const { end, directory } = await run(grpo, ...wild, 'recipe.prompts=8');
+    expectMessage(end, { exit: 7, code: 'NOT_FINITE', says: [/step 1: the gradient norm is not finite/, /the first such number: [a-z-]+\/[a-z-]+/] });
+    expect(existsSync(`${directory}/checkpoints`)).toBe(false);
+  });
+
+  test('in a drawing: the sampler says so', async () => {
+    const { end, directory } = await run(grpo, ...wild, 'recipe.prompts=8', 'recipe.updates=1');
     expectMessage(end, { exit: 7, code: 'SAMPLE_NOT_FINITE', says: [/not finite/, /diverged/] });
     expect(checkpoints(directory)).toEqual(['step-000001']);
     await expectWhole(directory);
@@ -42,7 +51,7 @@ describe('numbers that are none', () => {
     const patient = place.preset('patient', sft.replace('saveEvery: 1', 'saveEvery: 100'));
     const whole = await place.run(patient);
     const { directory } = await place.run(patient, { stopAfter: 3 });
-    const end = await place.command('resume', directory, '--set', 'optimizer.learningRate=1e30');
+    const end = await place.command('resume', directory, ...wild.flatMap((setting) => ['--set', setting]));
     expectMessage(end, { exit: 7, code: 'NOT_FINITE', says: [/step 5: the gradient norm is not finite/, /resume from the last checkpoint/] });
     expect(checkpoints(directory)).toEqual(['step-000003']);
     const resumed = await place.command('resume', directory);
@@ -51,21 +60,92 @@ describe('numbers that are none', () => {
   });
 });
 
+describe('updates', () => {
+  test('one that throws the weights away', async () => {
+    const { end, directory } = await run(grpo, 'optimizer.learningRate=1e6', 'recipe.prompts=8');
+    expectMessage(end, { exit: 7, code: 'DIVERGED', says: [/step 1: one update made the trained weights \S+ times as large/, /Lower optimizer.learningRate/] });
+    expect(existsSync(`${directory}/checkpoints`)).toBe(false);
+  });
+
+  test('one that moves nothing', async () => {
+    const { end } = await run(grpo, 'optimizer.learningRate=1e-30', 'recipe.prompts=8');
+    expectMessage(end, { exit: 7, code: 'NOT_MOVED', says: [/step 1: the gradient has norm/, /Raise optimizer.learningRate/] });
+  });
+
+  test('in GRPO without a gradient', async () => {
+    const { end } = await run(grpo, 'recipe.textWeight=0', 'recipe.imageWeight=0', 'recipe.prompts=8');
+    expectMessage(end, { exit: 7, code: 'ZERO_GRADIENT', says: [/step 1: every gradient is exactly zero/] });
+  });
+});
+
 test('a loss that teaches nothing', async () => {
   const { end } = await run(sft, 'recipe.textWeight=0', 'recipe.imageWeight=0');
   expectMessage(end, { exit: 7, code: 'ZERO_GRADIENT', says: [/exactly zero/, /loss weights/] });
 });
 
-test('a reward that is always the same', async () => {
-  const { end, directory } = await run(grpo, 'rewards=[{ use: faulty, fault: constant }]', 'recipe.guardWindow=3');
-  expectMessage(end, { exit: 7, code: 'CONSTANT_REWARD', says: [/for 3 steps no group has had variance/i, /the last were 0\.5/, /graded rewards/] });
-  expect(curve(directory, 'reward')).toEqual([0.5, 0.5]);
-  // It goes on from there with a reward that tells drawings apart.
-  const resumed = await place.command('resume', directory, '--set', 'rewards=[is-colour]', '--set', 'recipe.steps=3');
-  expect(resumed.code, resumed.errors).toBe(0);
+describe('rewards', () => {
+  test('one that is always the same', async () => {
+    const { end, directory } = await run(grpo, 'rewards=[{ use: faulty, fault: constant }]', 'recipe.guardWindow=3');
+    expectMessage(end, { exit: 7, code: 'CONSTANT_REWARD', says: [/for 3 steps every drawing got the reward 0\.5/i, /graded rewards/] });
+    expect(curve(directory, 'reward')).toEqual([0.5, 0.5]);
+    // It goes on from there with a reward that tells drawings apart.
+    const resumed = await place.command('resume', directory, '--set', 'rewards=[is-colour]', '--set', 'recipe.steps=3');
+    expect(resumed.code, resumed.errors).toBe(0);
+  });
+
+  test('one that tells prompts apart, but not the drawings of a prompt', async () => {
+    const { end } = await run(grpo, 'rewards=[{ use: faulty, fault: by-prompt }]', 'recipe.guardWindow=2');
+    expectMessage(end, { exit: 7, code: 'ALL_FILTERED', says: [/for 2 steps no group has had variance/i, /a larger group/] });
+  });
+
+  test('a judge that mumbles', async () => {
+    const { end } = await run(grpo, 'rewards=[{ use: faulty, fault: mumbles, name: oracle }]');
+    expectMessage(end, { exit: 7, code: 'JUDGE_UNPARSED', place: 'reward "oracle"', says: [/step 1: no usable answer for 16 of 32 drawings, e\.g\. "I see a picture"/, /answer format/] });
+    const { end: tolerated } = await run(grpo, 'rewards=[{ use: faulty, fault: mumbles }]', 'recipe.unparsedShare=0.5', 'recipe.steps=1');
+    expect(tolerated.code, tolerated.errors).toBe(0);
+  });
 });
 
-test('a sampler that draws from another distribution than the one trained', async () => {
-  const { end } = await run(grpo, 'recipe.imageTopK=2', 'recipe.prompts=8');
-  expectMessage(end, { exit: 7, code: 'SAMPLER_DISAGREES', says: [/step 1: sampler and scorer/, /topK 0 and topP 1/] });
+describe('policies', () => {
+  test.each(['sampler', 'scorer'])('a sampler that draws from another distribution than the one trained (old log-probabilities of the %s)', async (whose) => {
+    const { end } = await run(grpo, 'recipe.logitClamp=1e-3', `recipe.oldLogProbability=${whose}`, 'recipe.prompts=8');
+    expectMessage(end, { exit: 7, code: 'SAMPLER_DISAGREES', says: [/step 1: sampler and scorer/, /before any update/, /one distribution/] });
+  });
+
+  test('one that has lost its entropy', async () => {
+    const { end } = await run(grpo, 'recipe.entropyFloor=50', 'recipe.prompts=8');
+    expectMessage(end, { exit: 7, code: 'ENTROPY_COLLAPSED', says: [/step 1: the mean entropy of text tokens is/, /hold the entropy with recipe.textEntropy/] });
+  });
+
+  test('one that runs away', async () => {
+    const { end } = await run(grpo, 'recipe.driftLimit=1e-12', 'recipe.prompts=8', 'recipe.epochs=2');
+    expectMessage(end, { exit: 7, code: 'POLICY_DRIFT', says: [/step 1: the policy is \S+ nats per token away from the one that drew/, /raise the KL coefficient/] });
+  });
+});
+
+describe('what a guard does is the preset\'s choice', () => {
+  test('warn says it and goes on', async () => {
+    const { end, directory } = await run(grpo, 'recipe.entropyFloor=50', 'recipe.guards.entropy=warn', 'recipe.prompts=8', 'recipe.steps=2');
+    expect(end.code, end.errors).toBe(0);
+    expect(end.errors).toMatch(/warning: step 1: the mean entropy of text tokens .* \(guard entropy\); go back/);
+    expect(curve(directory, 'reward')).toHaveLength(2);
+  });
+
+  test('off says nothing', async () => {
+    const { end } = await run(grpo, 'recipe.entropyFloor=50', 'recipe.guards.entropy=off', 'recipe.prompts=8', 'recipe.steps=1');
+    expect([end.code, end.errors.includes('entropy')]).toEqual([0, false]);
+  });
+});
+
+test('a key nobody reads', async () => {
+  const { end } = await run(grpo, 'recipe.refilRounds=2', 'recipe.guards.entropi=off');
+  expect(end.code).toBe(2);
+  expect(end.errors).toMatch(/UNKNOWN_OPTION[^\n]*refilRounds[^\n]*\n[^\n]*Did you mean "refillRounds"/);
+  expect(end.errors).toMatch(/recipe\.guards\.entropi is not an option of recipe "grpo"\. Did you mean "entropy"/);
+});
+
+test('a resume that would train nothing', async () => {
+  const { directory } = await place.run(place.preset('short', grpo.replace('steps: 6', 'steps: 3')), { stopAfter: 2 });
+  const end = await place.command('resume', directory, '--set', 'recipe.steps=1');
+  expectMessage(end, { exit: 7, code: 'NOTHING_TO_TRAIN', says: [/2 steps are done and recipe\.steps is 1/, /set recipe\.steps above 2/i] });
 });

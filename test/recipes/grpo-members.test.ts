@@ -44,6 +44,7 @@ function shares(aggregation: 'token-mean' | 'sequence-mean' | 'fixed-length', mo
   return result;
 }
 
+const memberAt = (index: number): Member => members[index] as Member;
 const total = (values: readonly (readonly number[])[]): number => values.flat().reduce((sum, value) => sum + value, 0);
 
 describe('shares of tokens in the policy term', () => {
@@ -72,13 +73,13 @@ describe('shares of tokens in the policy term', () => {
       const imageFrom = values.length - 3;
       values.forEach((value, token) => expect(weighted[owner]?.[token]).toBeCloseTo(value * (token < imageFrom ? 0.5 : 2), 7));
     });
-    const critical = [{ ...at(members, 0), tokenWeights: [0, 1, 3, 1, 1, 0.5] }, ...members.slice(1)];
+    const critical = [{ ...memberAt(0), tokenWeights: [0, 1, 3, 1, 1, 0.5] }, ...members.slice(1)];
     expect(shares('token-mean', {}, critical)[0]).toEqual([0, 1, 3, 1, 1, 0.5].map((weight) => Math.fround(weight / 18)));
     expect(shares('token-mean', {}, critical).slice(1)).toEqual(plain.slice(1));
   });
 
   test('what a greedy sampler took carries no loss', () => {
-    expect(countChosen(at(members, 0), { ...choice, textTemperature: 0 })).toEqual({ text: 0, image: 3 });
+    expect(countChosen(memberAt(0), { ...choice, textTemperature: 0 })).toEqual({ text: 0, image: 3 });
     expect(shares('token-mean', { imageTemperature: 0 })[0]).toEqual([1, 1, 1, 0, 0, 0].map((value) => Math.fround(value / 9)));
   });
 
@@ -103,8 +104,8 @@ test('terms: old log-probability, advantage, reference and the number of the dra
   const reference = members.map(({ sequence }) => sequence.logProbability.map((value) => value - 1));
   const { terms } = targetTables(batch, 'image', members, { ...known, reference }, denominators(members, choice), 'token-mean', choice);
   eachTarget(batch, 'image', members, (target, owner, token) => {
-    const old = at(at(known.old, owner), token);
-    expect([...terms.slice(target * 4, target * 4 + 4)]).toEqual([old, at(members, owner).advantage, old - 1, owner]);
+    const old = at(known.old[owner] ?? [], token);
+    expect([...terms.slice(target * 4, target * 4 + 4)]).toEqual([old, memberAt(owner).advantage, old - 1, owner]);
   });
 });
 
@@ -123,7 +124,7 @@ test('ranges of a sequence hold its targets of both kinds, and scores find their
   expect(() => sequenceRanges(batch, 3, 2)).toThrow(/planned/);
   const scored = (kind: 'text' | 'image'): Float32Array => {
     const values = new Float32Array(batch[kind].count * 2);
-    eachTarget(batch, kind, members, (target, owner, token) => void (values[target * 2] = at(at(known.old, owner), token)));
+    eachTarget(batch, kind, members, (target, owner, token) => void (values[target * 2] = at(known.old[owner] ?? [], token)));
     return values;
   };
   expect(byMember(batch, members, { text: scored('text'), image: scored('image') })).toEqual(known.old);
@@ -133,9 +134,9 @@ test('the largest difference looks at chosen tokens only', () => {
   const moved = known.old.map((values) => values.slice());
   (moved[1] as Float32Array)[5] = 9; // the forced image start
   expect(largestDifference(members, known.old, moved, choice)).toBe(0);
-  (moved[2] as Float32Array)[3] = at(at(known.old, 2), 3) + 0.5;
+  (moved[2] as Float32Array)[3] = at(known.old[2] ?? [], 3) + 0.5;
   expect(largestDifference(members, known.old, moved, choice)).toBeCloseTo(0.5, 6);
-  expect(chosenTokens(at(members, 1), choice)).toEqual([0, 1, 2, 3, 4, 6, 7, 8]);
+  expect(chosenTokens(memberAt(1), choice)).toEqual([0, 1, 2, 3, 4, 6, 7, 8]);
 });
 
 test('with guidance the unconditional branch is packed behind each drawing and predicts the same codes', () => {
@@ -152,15 +153,15 @@ test('with guidance the unconditional branch is packed behind each drawing and p
     expect(at(batch.segmentStart, other)).not.toBe(at(batch.segmentStart, own));
     const start = at(batch.segmentStart, other);
     const prompt = at(batch.positions, other) > 0 ? tokenAt.get(start + 1) : undefined;
-    if (at(members, at(batch.image.owner, i)).sequence.rationaleIds.length > 0) expect(prompt).toBe(2);
+    if (memberAt(at(batch.image.owner, i)).sequence.rationaleIds.length > 0) expect(prompt).toBe(2);
   }
   expect(packMembers(members, tokenizer, choice).image.unconditionalRows).toBeUndefined();
 });
 
 test('a carried group is the same after a checkpoint, bit for bit', () => {
-  const group = { members: [{ ...at(members, 0), tokenWeights: [1, 0, 2, 1, 1, 1] }, at(members, 1)] };
+  const group = { members: [{ ...memberAt(0), tokenWeights: [1, 0, 2, 1, 1, 1] }, memberAt(1)] };
   const odd = Float32Array.of(-0.1, -1e-30, -Math.PI, -7.77, -1 / 3, 0);
-  const strange = { members: [{ ...at(members, 0), sequence: { ...at(members, 0).sequence, logProbability: odd } }] };
+  const strange = { members: [{ ...memberAt(0), sequence: { ...memberAt(0).sequence, logProbability: odd } }] };
   for (const each of [group, strange]) expect(groupFromJson(JSON.parse(JSON.stringify(groupToJson(each))))).toEqual(each);
 });
 

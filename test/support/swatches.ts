@@ -11,6 +11,7 @@ import {
   type Example,
   type PromptItem,
   type Sample,
+  type Score,
   type Split,
 } from '../../core/plugin.ts';
 import { colourNames, fields, paint, side } from './colours.ts';
@@ -87,11 +88,14 @@ const isColour = defineReward({
   }),
 });
 
-const faultNames = ['constant', 'half-blind', 'not-a-number', 'one-short', 'throws'] as const;
+const faultNames = ['by-prompt', 'constant', 'half-blind', 'mumbles', 'not-a-number', 'one-short', 'throws'] as const;
 
-const faults: Readonly<Record<(typeof faultNames)[number], (samples: readonly Sample[]) => number[]>> = {
+const faults: Readonly<Record<(typeof faultNames)[number], (samples: readonly Sample[]) => (number | Score)[]>> = {
+  // Alike for all drawings of a prompt.
+  'by-prompt': (samples) => samples.map((sample) => wanted(sample) / 8),
   constant: (samples) => samples.map(() => 0.5),
   'half-blind': (samples) => samples.map((sample) => (wanted(sample) < 4 ? share(sample) : 0.5)),
+  mumbles: (samples) => samples.map((sample, index) => (index % 2 === 0 ? share(sample) : { value: 0, why: 'I see a picture', unparsed: true })),
   'not-a-number': (samples) => samples.map((_, index) => (index === 1 ? Number.NaN : share(samples[index] as Sample))),
   'one-short': (samples) => samples.slice(1).map(share),
   throws: () => {
