@@ -16,7 +16,7 @@ export interface CachedAttentionOptions {
   readonly headDimension: number;
   /** 1 / √headDimension by default. */
   readonly scale?: number;
-  /** One thread per row and head instead of 64; by default on a software adapter only. */
+  /** One thread per row and head instead of a workgroup; by default on a software adapter only. */
   readonly isSerial?: boolean;
 }
 
@@ -108,7 +108,7 @@ export function cachedAttention(tape: Tape, q: Tensor, positions: Tensor, cache:
   const isSerial = options.isSerial ?? tape.device.adapter.isSoftware;
   tape.launch({
     kernel: isSerial ? 'cached-attention/attend' : 'cached-attention/attend-split',
-    constants: { VECTORS: headDimension / 4, Entry },
+    constants: { VECTORS: headDimension / 4, Entry, ...(!isSerial && { THREADS: splitThreads(headDimension / 4) }) },
     bindings: { q, keys, values, positions, slots: cache.slots, out },
     params: { rows, heads, key_value_heads: keyValueHeads, capacity: cache.capacity, scale: options.scale ?? 1 / Math.sqrt(headDimension) },
     groups: grid(isSerial ? Math.ceil(pairs / 32) : pairs),
@@ -136,6 +136,11 @@ function cacheLayer({ keys, values, capacity }: KeyValueCache, layer: number): {
   const width = dimension(ofKeys, 2);
   if (width % 4 !== 0 || dimension(ofKeys, 1) !== capacity) throw new RangeError(`${ofKeys.name} [${ofKeys.shape}] is no cache of ${capacity} places`);
   return { keys: ofKeys, values: ofValues, width, Entry: ofKeys.type === 'f16' ? 'vec4<f16>' : 'vec4<f32>' };
+}
+
+/** Never by the number of rows: a row's result must not depend on its batch. */
+function splitThreads(vectors: number): number {
+  return vectors <= 16 ? 64 : vectors <= 64 ? 128 : 256;
 }
 
 function refuseFewSlots({ slots }: KeyValueCache, rows: number): void {

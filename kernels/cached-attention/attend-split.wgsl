@@ -1,8 +1,11 @@
-// The same function as attend.wgsl for adapters with many threads: 64 threads share one (row, head). Each walks every 64th
-// key with an online softmax of its own; then their maxima, sums and weighted values are joined through workgroup memory,
-// in one fixed order.
-const VECTORS: u32 = 8u;   // head dimension / 4
+// The same function as attend.wgsl for adapters with many threads: THREADS share one (row, head) and walk the keys in tiles of
+// THREADS. In a tile a thread first scores one key; then, with the softmax carried on over tiles, it weighs four channels of every
+// PARTS-th value, so that neighbours load neighbouring channels and no thread holds a whole head. The order of sums is fixed by the
+// head's width. One workgroup per (row, head).
 alias Entry = vec4<f32>;   // vec4<f16> for a cache in half precision
+const VECTORS: u32 = 8u;   // head dimension / 4, at most THREADS
+const THREADS: u32 = 64u;
+const PARTS: u32 = THREADS / VECTORS;
 
 struct Params {
   rows: u32,
@@ -20,60 +23,58 @@ struct Params {
 @group(0) @binding(5) var<storage, read_write> out: array<vec4f>;
 @group(0) @binding(6) var<uniform> params: Params;
 
-var<workgroup> maxima: array<f32, 64>;
-var<workgroup> shares: array<vec4f, 64>;
+var<workgroup> query: array<vec4f, VECTORS>;
+var<workgroup> shares: array<f32, THREADS>;
+var<workgroup> sums: array<vec4f, THREADS>;
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let group_index = group.y * groups.x + group.x;
-  let is_real = group_index < params.rows * params.heads;
-  let index = min(group_index, params.rows * params.heads - 1u);
+  let index = group.y * groups.x + group.x;
+  if (index >= params.rows * params.heads) { return; }
   let row = index / params.heads;
   let head = index % params.heads;
   let width = params.key_value_heads * VECTORS;
   let base = slots[row] * params.capacity * width + head / (params.heads / params.key_value_heads) * VECTORS;
   let end = min(positions[row] + 1u, params.capacity);
-  var query: array<vec4f, VECTORS>;
-  var sum: array<vec4f, VECTORS>;
-  for (var i = 0u; i < VECTORS; i++) {
-    query[i] = q[index * VECTORS + i] * params.scale;
-    sum[i] = vec4f();
-  }
+  let channel = lane % VECTORS;
+  let part = lane / VECTORS;
+  if (lane < VECTORS) { query[lane] = q[index * VECTORS + lane] * params.scale; }
+  workgroupBarrier();
   var maximum = -3.0e38;
   var total = 0.0;
-  for (var j = lane; j < end; j += 64u) {
-    let at = base + j * width;
-    var products = vec4f();
-    for (var i = 0u; i < VECTORS; i++) { products += query[i] * vec4f(keys[at + i]); }
-    let score = products.x + products.y + products.z + products.w;
-    let next = max(maximum, score);
-    let keep = exp(maximum - next);
-    let share = exp(score - next);
-    maximum = next;
-    total = total * keep + share;
-    for (var i = 0u; i < VECTORS; i++) { sum[i] = sum[i] * keep + share * vec4f(values[at + i]); }
-  }
-  maxima[lane] = maximum;
-  workgroupBarrier();
-  var highest = maxima[0];
-  for (var i = 1u; i < 64u; i++) { highest = max(highest, maxima[i]); }
-  // A thread without keys has maximum -3e38 and total 0: its factor underflows to 0.
-  let factor = exp(maximum - highest);
-  let all = join(vec4f(total * factor, 0.0, 0.0, 0.0), lane).x;
-  for (var i = 0u; i < VECTORS; i++) {
-    let joined = join(sum[i] * factor, lane);
-    if (lane == 0u && is_real) { out[index * VECTORS + i] = joined / all; }
-  }
-}
-
-// The sum over the 64 threads, valid in thread 0.
-fn join(value: vec4f, lane: u32) -> vec4f {
-  workgroupBarrier();
-  shares[lane] = value;
-  for (var stride = 32u; stride > 0u; stride /= 2u) {
+  var sum = vec4f();
+  for (var tile = 0u; tile < end; tile += THREADS) {
+    let count = min(THREADS, end - tile);
+    var score = -3.0e38;
+    if (lane < count) {
+      let at = base + (tile + lane) * width;
+      var products = vec4f();
+      for (var i = 0u; i < VECTORS; i++) { products += query[i] * vec4f(keys[at + i]); }
+      score = products.x + products.y + products.z + products.w;
+    }
+    shares[lane] = score;
     workgroupBarrier();
-    if (lane < stride) { shares[lane] += shares[lane + stride]; }
+    var highest = maximum;
+    for (var i = 0u; i < count; i++) { highest = max(highest, shares[i]); }
+    workgroupBarrier();
+    // A thread without a key has the lowest score: its share underflows to 0.
+    shares[lane] = exp(score - highest);
+    workgroupBarrier();
+    let keep = exp(maximum - highest);
+    maximum = highest;
+    total *= keep;
+    sum *= keep;
+    for (var i = 0u; i < count; i++) { total += shares[i]; }
+    if (part < PARTS) {
+      for (var i = part; i < count; i += PARTS) { sum += shares[i] * vec4f(values[base + (tile + i) * width + channel]); }
+    }
+    workgroupBarrier();
   }
+  sums[lane] = sum;
   workgroupBarrier();
-  return shares[0];
+  if (lane < VECTORS) {
+    var joined = vec4f();
+    for (var i = 0u; i < PARTS; i++) { joined += sums[lane + i * VECTORS]; }
+    out[index * VECTORS + lane] = joined / total;
+  }
 }
