@@ -31,13 +31,17 @@ export const interrupter = defineExtension({
   options: z.strictObject({
     at: z.enum(moments).describe('where'),
     step: z.number().int().nonnegative().default(0).describe('at which step, where the moment has one'),
+    time: z.number().int().positive().default(1).describe('at which of several such moments'),
+    signal: z.enum(['SIGINT', 'SIGKILL']).default('SIGINT').describe('SIGKILL ends this process where it stands'),
   }),
-  create: async ({ at, step }, scope): Promise<Extension> => {
+  create: async ({ at, step, time, signal }, scope): Promise<Extension> => {
     let isPressed = false;
+    let times = 0;
     /** Settles when the signal has arrived. */
     const press = async (now: (typeof moments)[number], nowStep = step): Promise<undefined> => {
-      if (isPressed || now !== at || nowStep !== step) return;
+      if (isPressed || now !== at || nowStep !== step || ++times < time) return;
       isPressed = true;
+      if (signal === 'SIGKILL') process.kill(process.pid, signal);
       scope.log.info(`^C at ${at} ${step}`);
       const arrived = once(process, 'SIGINT');
       process.kill(process.pid, 'SIGINT');
