@@ -5,7 +5,7 @@ import type { PromptItem } from '../contracts/dataset.ts';
 import type { RunContext } from '../contracts/recipe.ts';
 import type { Sample } from '../contracts/reward.ts';
 import { ReasongenError, exitCodes } from '../errors.ts';
-import { createSampler, type SampledSequence, type Sampler } from '../nn/sampler.ts';
+import { createSampler, type SampledSequence, type SampleProgress, type Sampler } from '../nn/sampler.ts';
 import { z } from '../plugin.ts';
 
 /** How tokens are drawn; the same words mean the same thing in the sampler and in the scorer. */
@@ -101,12 +101,12 @@ export class Drawer {
   /**
    * Draws every prompt `samplesPerPrompt` times, neighbours belonging together. Fewer prompts than planned are allowed.
    * `first` is the number of the first prompt in the caller's count: a drawing depends on the seed, that number and its place
-   * among the samples of its prompt, never on how many are drawn at once.
+   * among the samples of its prompt, never on how many are drawn at once. `onProgress` is told every few tokens.
    */
-  async draw(items: readonly DrawItem[], seed: number, label: string, first = 0): Promise<Drawing[]> {
+  async draw(items: readonly DrawItem[], seed: number, label: string, first = 0, onProgress?: (progress: SampleProgress) => void): Promise<Drawing[]> {
     const drawings: Drawing[] = [];
     for (let start = 0; start < items.length; start += this.options.prompts) {
-      drawings.push(...(await this.drawOnce(items.slice(start, start + this.options.prompts), seed, label, first + start)));
+      drawings.push(...(await this.drawOnce(items.slice(start, start + this.options.prompts), seed, label, first + start, onProgress)));
     }
     return drawings;
   }
@@ -115,7 +115,7 @@ export class Drawer {
     this.sampler.close();
   }
 
-  private async drawOnce(items: readonly DrawItem[], seed: number, label: string, first: number): Promise<Drawing[]> {
+  private async drawOnce(items: readonly DrawItem[], seed: number, label: string, first: number, onProgress?: (progress: SampleProgress) => void): Promise<Drawing[]> {
     const { tokenizer, imageTokenizer } = this.context;
     const { sampling, samplesPerPrompt, promptTokens } = this.options;
     const prompts = items.map((item) => tokenizer.prompt(item.prompt, sampling.rationale ? 'rationale' : 'direct'));
@@ -125,6 +125,7 @@ export class Drawer {
     const sequences = await this.sampler.sample({
       prompts,
       samplesPerPrompt,
+      ...(onProgress !== undefined && { onProgress }),
       unconditional: (ids) => tokenizer.unconditional(ids),
       seed,
       rowKeys: items.flatMap((_, index) => Array.from({ length: samplesPerPrompt }, (_each, sample) => (first + index) * keysPerPrompt + sample)),
