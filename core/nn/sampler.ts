@@ -137,8 +137,9 @@ export class Sampler {
     const entries = planEntries(this.options, request, 'write');
     this.textSettings.set(request.seed, request.text);
     return this.inBatches(entries, request.onProgress, async (batch, report) => {
+      const first = batch[0] === undefined ? 0 : entries.indexOf(batch[0]);
       await this.begin(batch);
-      await this.writeText(batch, report);
+      await this.writeText(batch, report, request.onText === undefined ? undefined : () => this.tellText(batch, first, request));
       const { tokens, lengths } = await this.read();
       return batch.map((entry, slot) => collectText(entry, lengths[slot] ?? 0, (position) => tokens(slot, position)));
     });
@@ -177,7 +178,7 @@ export class Sampler {
   }
 
   /** Steps until every text has ended; those that have leave the computation between chunks. */
-  private async writeText(batch: readonly SampleEntry[], report: Report): Promise<void> {
+  private async writeText(batch: readonly SampleEntry[], report: Report, afterChunk?: () => Promise<void>): Promise<void> {
     const { device, rows, textBudget } = this.options;
     let writing = batch.flatMap(({ writes }, slot) => (writes ? [slot] : []));
     let fed: readonly number[] = [];
@@ -194,7 +195,17 @@ export class Sampler {
       });
       writing = writing.filter((slot) => state[slot * 4 + 2] === 0);
       report('text', writing.length > 0 ? step : textBudget, textBudget, fed.length);
+      await afterChunk?.();
     }
+  }
+
+  /** Hands on what every sample of a batch has written so far; `first` is the batch's first sample. */
+  private async tellText(batch: readonly SampleEntry[], first: number, { onText }: WriteRequest): Promise<void> {
+    const { tokens, lengths } = await this.read();
+    batch.forEach(({ head }, slot) => {
+      const ids = Array.from({ length: Math.max(0, (lengths[slot] ?? 0) - head.length) }, (_, index) => tokens(slot, head.length + index).id);
+      onText?.(first + slot, ids.at(-1) === this.options.special.eos ? ids.slice(0, -1) : ids);
+    });
   }
 
   /** Keys and values of the unconditional branch; returns where each of its rows stands. */
@@ -223,14 +234,20 @@ export class Sampler {
     const fed = this.feed(batch.map((_, slot) => slot), unconditional);
     const isGuided = unconditional !== undefined;
     const [start, next] = await Promise.all([this.program('image start', isGuided, fed.length), this.program('image', isGuided, fed.length)]);
-    for (let step = 0; step < imageCount; ) {
+    let before = Promise.resolve();
+    for (let step = 0; step < imageCount; step += chunk) {
       const count = Math.min(chunk, imageCount - step);
       runAll(Array.from({ length: count }, (_, index) => (step + index === 0 ? start : next)));
-      step += count;
-      // Waiting lets a signal or a progress bar through; the last chunk is waited for by the read-back.
-      if (step < imageCount) await device.settle();
-      report('image', step, imageCount, fed.length);
+      // Waiting lets a signal or a progress bar through. It is for the chunk before this one, so that the device always has work.
+      const submitted = device.settle();
+      // Heard one chunk later; when the wait before it throws, the same failure has been heard already.
+      submitted.catch(() => undefined);
+      await before;
+      if (step > 0) report('image', step, imageCount, fed.length);
+      before = submitted;
     }
+    await before;
+    report('image', imageCount, imageCount, fed.length);
   }
 
   /** What the next step feeds: the last token of each slot at its place. Other slots fill the step up. Returns the slots of its rows. */

@@ -51,7 +51,10 @@ interface Request {
 }
 
 /** Text until the end token, and no picture. */
-export type WriteRequest = Request;
+export interface WriteRequest extends Request {
+  /** Told after every few steps what a sample has written so far, without its end token. */
+  readonly onText?: (sample: number, ids: readonly number[]) => void;
+}
 
 export interface SampleRequest extends Request {
   /** What the model sees in the unconditional branch, image start included: fixed, or made from prompt, rationale and image start of a row. */
