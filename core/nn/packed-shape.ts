@@ -38,17 +38,22 @@ export function sizeOfSequence({ text, firstTarget, codes, trailing, uncondition
   };
 }
 
-export function addSizes(sizes: readonly SequenceSize[]): SequenceSize {
-  const sum = { text: 0, codes: 0, features: 0, textTargets: 0, imageTargets: 0, guided: 0 };
-  for (const size of sizes) for (const name of Object.keys(sum) as (keyof typeof sum)[]) sum[name] += size[name];
-  return sum;
+/**
+ * The size that `count` sequences like the given ones seldom exceed together: three standard deviations above their expected sum,
+ * but never more than the largest of them times `count`.
+ */
+export function largestSize(samples: readonly SequenceSize[], count: number): SequenceSize {
+  const bound = (name: keyof SequenceSize): number => {
+    const values = samples.map((size) => size[name]);
+    const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+    const variance = values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / values.length;
+    return Math.ceil(Math.min(count * Math.max(...values), count * mean + 3 * Math.sqrt(count * variance)));
+  };
+  return { text: bound('text'), codes: bound('codes'), features: bound('features'), textTargets: bound('textTargets'), imageTargets: bound('imageTargets'), guided: bound('guided') };
 }
 
-/** Entry by entry the larger one: a batch that holds whatever either does. */
-export function largerSize(a: SequenceSize, b: SequenceSize): SequenceSize {
-  const larger: { -readonly [Name in keyof SequenceSize]: number } = { ...a };
-  for (const name of Object.keys(larger) as (keyof SequenceSize)[]) larger[name] = Math.max(a[name], b[name]);
-  return larger;
+export function timesSize({ text, codes, features, textTargets, imageTargets, guided }: SequenceSize, count: number): SequenceSize {
+  return { text: text * count, codes: codes * count, features: features * count, textTargets: textTargets * count, imageTargets: imageTargets * count, guided: guided * count };
 }
 
 /** The shape `packSequences` gives sequences of this total size. */

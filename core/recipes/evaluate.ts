@@ -2,7 +2,7 @@
  * Evaluation: a benchmark's prompts drawn once each, judged, counted by task. Used before, during and after training and as
  * a recipe of its own. Prompts, row keys and random numbers follow from the seed: the same evaluation twice gives the same record.
  */
-import type { NamedBenchmark, Plan, Recipe, RunContext } from '../contracts/recipe.ts';
+import type { NamedBenchmark, Plan, PlanContext, Recipe, RunContext } from '../contracts/recipe.ts';
 import type { PromptItem, Split } from '../contracts/dataset.ts';
 import type { Sample } from '../contracts/reward.ts';
 import { ReasongenError, exitCodes } from '../errors.ts';
@@ -10,9 +10,9 @@ import { encodePng } from '../io/image.ts';
 import { defineRecipe, z } from '../plugin.ts';
 import { scoreSamples } from '../rl/score.ts';
 import type { Evaluation, EvaluationSample } from '../contracts/evaluation.ts';
-import { Drawer, samplingOf, samplingOptions, type Drawing, type Sampling } from './drawing.ts';
-import { memoryPlan } from './memory.ts';
+import { Drawer, samplingOf, samplingOptions, type DrawerOptions, type Drawing, type Sampling } from './drawing.ts';
 import { openModel } from './open-model.ts';
+import { planDrawing, smallerDrawing } from './plan-drawing.ts';
 import { storageOption, weightsInput } from './weights.ts';
 
 export interface EvaluationPlan {
@@ -154,24 +154,24 @@ export const evaluateRecipe = defineRecipe({
   options,
   needs: ['tokenizer', 'imageTokenizer', 'backbone', 'benchmark'],
   create: (choice): Recipe => ({
-    plan: (context): Plan => {
-      const { grid } = context.imageTokenizer;
-      const capacity = choice.promptTokens + choice.rationaleTokens + grid.rows * grid.columns;
-      return memoryPlan(context, {
-        tokens: choice.batch * choice.promptTokens,
-        trained: false,
-        storage: choice.storage,
-        sampler: { rows: choice.batch * (choice.guidance === 1 ? 1 : 2), capacity },
-        lines: [`${choice.splits.length} split(s) x ${choice.count} prompts, ${choice.batch} pictures at once`],
-      });
-    },
+    plan: (context) => planEvaluation(context, choice),
+    smaller: smallerDrawing(choice, planEvaluation),
     run: (context) => runEvaluation(context, choice),
   }),
 });
 
+function planEvaluation(context: PlanContext, choice: EvaluateOptions): Promise<Plan> {
+  const lines = [`${choice.splits.length} split(s) x ${choice.count} prompts, ${choice.batch} pictures at once`];
+  return planDrawing(context, { ...drawerOptions(choice), ...choice, lines });
+}
+
+function drawerOptions(choice: EvaluateOptions): DrawerOptions {
+  return { sampling: choice, prompts: choice.batch, samplesPerPrompt: 1, promptTokens: choice.promptTokens };
+}
+
 async function runEvaluation(context: RunContext, choice: EvaluateOptions): Promise<void> {
   const model = await openModel(context, choice);
-  const drawer = await Drawer.open(context, model.parameters, model.workspace, { sampling: choice, prompts: choice.batch, samplesPerPrompt: 1, promptTokens: choice.promptTokens });
+  const drawer = await Drawer.open(context, model.parameters, model.workspace, drawerOptions(choice));
   for (const named of context.benchmarks) {
     for (const split of choice.splits) {
       if (context.stop.requested) break;

@@ -2,6 +2,7 @@
 import type { Dataset, Example } from '../contracts/dataset.ts';
 import type { ImageTokenizer } from '../contracts/image-tokenizer.ts';
 import type { Tokenizer } from '../contracts/tokenizer.ts';
+import { sizeOfSequence, type SequenceSize } from '../nn/packed-shape.ts';
 import type { Sequence } from '../nn/packing.ts';
 import { philox } from '../rl/philox.ts';
 
@@ -15,7 +16,7 @@ export interface ExampleOptions {
 }
 
 /** Examples encoded per call of the image tokenizer. */
-const chunk = 256;
+export const examplesAtOnce = 256;
 
 export class ExampleStream {
   private readonly dataset: Dataset;
@@ -49,12 +50,19 @@ export class ExampleStream {
       const index = (from + offset) % this.options.examples;
       return this.codes.has(index) ? [] : [{ index, image: item.image }];
     });
-    for (let start = 0; start < missing.length; start += chunk) {
-      const part = missing.slice(start, start + chunk);
+    for (let start = 0; start < missing.length; start += examplesAtOnce) {
+      const part = missing.slice(start, start + examplesAtOnce);
       const codes = await this.imageTokenizer.encode(part.map(({ image }) => image));
       part.forEach(({ index }, position) => this.codes.set(index, codes[position] ?? []));
     }
     return items.map((item, offset) => this.sequence(item, from + offset));
+  }
+
+  /** How large the first `count` examples are as sequences; no picture is encoded. */
+  sizes(count: number): SequenceSize[] {
+    const { rows, columns } = this.imageTokenizer.grid;
+    const codes = new Array<number>(rows * columns).fill(0);
+    return this.examples(0, count).map((item, position) => sizeOfSequence({ ...this.sequence(item, position), codes }));
   }
 
   private sequence(item: Example, position: number): Sequence {

@@ -8,9 +8,9 @@ import { ReasongenError, exitCodes } from '../errors.ts';
 import { encodePng, upscale } from '../io/image.ts';
 import { defineRecipe, inputFile, z } from '../plugin.ts';
 import { DrawingRecords, drawingFile, type DrawingSettings } from './drawing-records.ts';
-import { Drawer, samplingOf, samplingOptions, type DrawItem, type Drawing } from './drawing.ts';
-import { memoryPlan } from './memory.ts';
+import { Drawer, samplingOf, samplingOptions, type DrawItem, type DrawerOptions, type Drawing } from './drawing.ts';
 import { openModel } from './open-model.ts';
+import { planDrawing, smallerDrawing } from './plan-drawing.ts';
 import { storageOption, weightsInput } from './weights.ts';
 
 const text = z.string().trim().min(1);
@@ -45,7 +45,11 @@ export const generate = defineRecipe({
   needs: ['tokenizer', 'imageTokenizer', 'backbone'],
   create: (written): Recipe => {
     const choice = { ...written, prompts: allPrompts(written) };
-    return { plan: (context) => planGenerate(context, choice), run: (context) => runGenerate(context, choice) };
+    return {
+      plan: (context) => planGenerate(context, choice),
+      smaller: smallerDrawing(choice, planGenerate),
+      run: (context) => runGenerate(context, choice),
+    };
   },
 });
 
@@ -76,17 +80,16 @@ function fromLine(line: string): Wanted {
   return rationale === '' ? { prompt: prompt.trim() } : { prompt: prompt.trim(), rationale };
 }
 
-function planGenerate(context: PlanContext, choice: GenerateOptions): Plan {
-  const { grid } = context.imageTokenizer;
-  const capacity = choice.promptTokens + choice.rationaleTokens + grid.rows * grid.columns;
-  const rows = rowsAtOnce(choice);
-  return memoryPlan(context, {
-    tokens: rows * choice.promptTokens,
-    trained: false,
-    storage: choice.storage,
-    sampler: { rows: rows * (choice.guidance === 1 ? 1 : 2), capacity },
-    lines: [`${choice.prompts.length} prompt(s) x ${choice.samples} = ${choice.prompts.length * choice.samples} drawings, ${rows} at once`],
-  });
+function planGenerate(context: PlanContext, choice: GenerateOptions): Promise<Plan> {
+  const { prompts, samples } = choice;
+  const lines = [`${prompts.length} prompt(s) x ${samples} = ${prompts.length * samples} drawings, ${rowsAtOnce(choice)} at once`];
+  const { weights, storage } = choice;
+  return planDrawing(context, { weights, storage, ...drawerOptions(choice), lines });
+}
+
+function drawerOptions(choice: GenerateOptions): DrawerOptions {
+  const { samples, promptTokens } = choice;
+  return { sampling: choice, prompts: rowsAtOnce(choice) / samples, samplesPerPrompt: samples, promptTokens };
 }
 
 function rowsAtOnce({ batch, samples, prompts }: GenerateOptions): number {
@@ -100,7 +103,7 @@ async function runGenerate(context: RunContext, choice: GenerateOptions): Promis
   const settings = { seed, samples, model: model.hash, storage: choice.storage, scale: choice.scale, ...samplingOf(choice) };
   const records = await DrawingRecords.open(directory.path, settings, (index) => prompts[Math.floor(index / samples)]?.prompt);
   const together = rowsAtOnce(choice) / samples;
-  const drawer = await Drawer.open(context, model.parameters, model.workspace, { sampling: choice, prompts: together, samplesPerPrompt: samples, promptTokens: choice.promptTokens });
+  const drawer = await Drawer.open(context, model.parameters, model.workspace, drawerOptions(choice));
   const progress = log.progress('drawing', prompts.length * samples, { unit: 'drawing', done: records.count });
   if (records.count > 0) log.info(`${records.count} of ${prompts.length * samples} drawings are there already`);
   const isMissing = (prompt: number): boolean => Array.from({ length: samples }, (_, sample) => prompt * samples + sample).some((index) => !records.has(index));
@@ -109,7 +112,7 @@ async function runGenerate(context: RunContext, choice: GenerateOptions): Promis
       let end = start;
       while (end < prompts.length && end - start < together && isMissing(end)) end++;
       const items = prompts.slice(start, end).map((each): DrawItem => ({ ...each, task: 'generate', specification: null }));
-      const drawings = await drawer.draw(items, seed, 'prompt', start);
+      const drawings = await drawer.draw(items, seed, 'prompt', start, ({ phase, step, steps }) => progress.advance(0, `${phase} token ${step} of ${steps}`));
       for (const [offset, drawing] of drawings.entries()) {
         const index = start * samples + offset;
         if (records.has(index)) continue;

@@ -26,8 +26,7 @@ export async function evaluatePolicy(context: RunContext, choice: GrpoOptions, {
   const passes: Record<string, number> = {};
   if (choice.evaluations === 0 || context.benchmarks.length + files.length === 0) return passes;
   const sampling = evaluationSampling(choice);
-  const prompts = Math.min(choice.evaluations, choice.prompts * choice.samples);
-  const drawer = await Drawer.open(context, training.evaluated, training.workspace, { sampling, prompts, samplesPerPrompt: 1, promptTokens: choice.promptTokens });
+  const drawer = await openDrawer(context, choice, training);
   const plan = { label, step, seed: choice.evaluationSeed, pictures: choice.evaluationPictures };
   const note = (record: Evaluation | undefined): void => {
     if (record === undefined) return;
@@ -46,6 +45,17 @@ export async function evaluatePolicy(context: RunContext, choice: GrpoOptions, {
   for (const named of files) note(await evaluate(unjudged, drawer, named, sampling, { ...plan, split: 'heldout', count: choice.evaluations }));
   drawer.close();
   return passes;
+}
+
+function openDrawer(context: RunContext, choice: GrpoOptions, training: Training): Promise<Drawer> {
+  const prompts = Math.min(choice.evaluations, choice.prompts * choice.samples);
+  return Drawer.open(context, training.evaluated, training.workspace, { sampling: evaluationSampling(choice), prompts, samplesPerPrompt: 1, promptTokens: choice.promptTokens });
+}
+
+/** For a plan: makes what an evaluation takes, and gives it back. */
+export async function planEvaluation(context: RunContext, choice: GrpoOptions, training: Training): Promise<void> {
+  if (choice.evaluations === 0 || context.benchmarks.length + choice.evaluationFiles.length === 0) return;
+  (await openDrawer(context, choice, training)).close();
 }
 
 /** A spread would call the getters of components, which throw for what the preset does not name. */

@@ -1,20 +1,35 @@
 /** What a GRPO run will do and need, in words and bytes. */
-import type { Plan, PlanContext } from '../contracts/recipe.ts';
+import type { Plan, PlanContext, Smaller } from '../contracts/recipe.ts';
+import { planEvaluation } from './grpo-evaluation.ts';
 import type { GrpoOptions } from './grpo-options.ts';
+import { openParts } from './grpo-parts.ts';
 import { drawingsAtOnce } from './grpo-update.ts';
-import { memoryPlan } from './memory.ts';
+import { changesOf, Ledger, planningRun, smallerValues } from './ledger.ts';
+import { describeModel, planDecoding } from './plan-drawing.ts';
+import { Training } from './training.ts';
 
-export function planGrpo(context: PlanContext, choice: GrpoOptions): Plan {
+export async function planGrpo(context: PlanContext, choice: GrpoOptions): Promise<Plan> {
+  const ledger = new Ledger(context);
+  const run = planningRun(context);
+  const training = await Training.build(run, context.backbone.parameters, choice);
+  ledger.note('weights, gradients, optimizer');
+  await openParts(run, choice, training);
+  ledger.note('programs and sampler');
+  await planEvaluation(run, choice, training);
+  await planDecoding(run, { prompts: choice.prompts, samplesPerPrompt: choice.samples });
+  ledger.note('image tokenizer');
   const codes = context.imageTokenizer.grid.rows * context.imageTokenizer.grid.columns;
-  const rows = choice.prompts * choice.samples;
   const capacity = choice.promptTokens + (choice.rationale ? choice.rationaleTokens : 1) + codes;
-  const branches = choice.guidance === 1 ? 1 : 2;
-  return memoryPlan(context, {
-    tokens: drawingsAtOnce(choice) * capacity * branches,
-    trained: true,
-    sampler: { rows: rows * branches, capacity },
-    lines: planLines(choice, codes, capacity),
-  });
+  return ledger.plan([describeModel(context.backbone), ...planLines(choice, codes, capacity)]);
+}
+
+/** Smaller micro-batches first, then computing again, then keys and values in 16 bits: what costs least comes first. */
+export function smallerGrpo(choice: GrpoOptions): Smaller[] {
+  const sizes = smallerValues(drawingsAtOnce(choice));
+  const micro = (values: readonly number[], more: Partial<GrpoOptions> = {}): GrpoOptions[] => values.map((microBatch) => ({ ...choice, microBatch, ...more }));
+  const again = { recompute: true };
+  const all = [...micro(sizes.slice(0, 2)), { ...choice, ...again }, ...micro(sizes, again), ...micro(sizes.slice(-1), { ...again, cache: 'f16' })];
+  return all.map((smaller) => ({ change: changesOf(choice, smaller, ['recompute', 'microBatch', 'cache']), plan: (context) => planGrpo(context, smaller) }));
 }
 
 /** The arithmetic of batches, one fact a line. */

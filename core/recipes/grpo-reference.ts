@@ -6,6 +6,7 @@ import { ParameterSet } from '../autograd/parameters.ts';
 import type { Program } from '../autograd/program.ts';
 import { Tape } from '../autograd/tape.ts';
 import type { RunContext } from '../contracts/recipe.ts';
+import type { PackedShape } from '../nn/packed-shape.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import type { Member } from './grpo-members.ts';
 import type { GrpoOptions } from './grpo-options.ts';
@@ -52,6 +53,11 @@ export class Reference {
   /** Log-probabilities of the tokens of drawings under the reference. */
   score(members: readonly Member[]): Promise<Float32Array[]> {
     return this.scorer.score(members, drawingsAtOnce(this.choice));
+  }
+
+  /** Makes the program of a shape now. */
+  reserve(shape: PackedShape): Promise<void> {
+    return this.scorer.reserve(shape);
   }
 
   /** The reference becomes the policy as it is, when a step is one of those. */

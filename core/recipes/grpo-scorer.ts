@@ -3,6 +3,7 @@ import type { Weights } from '../contracts/backbone.ts';
 import type { RunContext } from '../contracts/recipe.ts';
 import type { Workspace } from '../autograd/program.ts';
 import type { Scalar } from '../gpu/device.ts';
+import type { PackedShape } from '../nn/packed-shape.ts';
 import { TokenPrograms, tokenKinds, type TokenKind, type TokenProgramOptions } from '../nn/token-program.ts';
 import { byMember, packMembers, type Member } from './grpo-members.ts';
 import type { GrpoOptions } from './grpo-options.ts';
@@ -41,6 +42,11 @@ export class GrpoScorer {
       results.push(...byMember(batch, part, byKind));
     }
     return results;
+  }
+
+  /** Makes the program of a shape now. */
+  reserve(shape: PackedShape): Promise<void> {
+    return this.programs.reserve(shape);
   }
 
   close(): Promise<void> {

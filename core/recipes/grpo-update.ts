@@ -4,6 +4,7 @@
  */
 import type { RunContext } from '../contracts/recipe.ts';
 import { tokenKinds, TokenPrograms, type TokenKind, type TokenProgram } from '../nn/token-program.ts';
+import type { PackedShape } from '../nn/packed-shape.ts';
 import type { PackedBatch } from '../nn/packing.ts';
 import { EntropyController, type EntropyControllerState } from '../rl/entropy-controller.ts';
 import type { KlController } from '../rl/kl-controller.ts';
@@ -59,7 +60,7 @@ export class GrpoUpdate {
     this.controllers = createControllers(choice);
     this.settings = { text: device.tensor('text policy settings', [8]), image: device.tensor('image policy settings', [8]) };
     const objective = grpoObjective(device, choice, this.settings, drawingsAtOnce(choice));
-    this.programs = new TokenPrograms({ name: 'grpo', workspace: training.workspace, parameters: training.weights, ...scoringOptions(context, choice), objective });
+    this.programs = new TokenPrograms({ name: 'grpo', workspace: training.workspace, parameters: training.weights, ...scoringOptions(context, choice), objective, recompute: choice.recompute });
   }
 
   /** Takes the updates of a step and returns its metrics. */
@@ -72,6 +73,11 @@ export class GrpoUpdate {
     const drawings = batch.groups.reduce((sum, group) => sum + group.length, 0);
     this.kl?.update(totals.divergence / counted, drawings);
     return this.metrics(totals, counted);
+  }
+
+  /** Makes the program of a shape now. */
+  reserve(shape: PackedShape): Promise<void> {
+    return this.programs.reserve(shape);
   }
 
   get state(): Record<string, EntropyControllerState> {

@@ -17,20 +17,19 @@ import type { Plan, Recipe, RunContext } from '../contracts/recipe.ts';
 import { checkpointName, type Json } from '../io/checkpoint.ts';
 import { defineRecipe } from '../plugin.ts';
 import type { EntropyControllerState } from '../rl/entropy-controller.ts';
-import { KlController } from '../rl/kl-controller.ts';
-import { Drawer } from './drawing.ts';
 import { groupFromJson, groupToJson, type TrainedGroup } from './grpo-carry.ts';
 import { evaluatePolicy } from './grpo-evaluation.ts';
 import { largestDifference } from './grpo-members.ts';
 import { grpoOptions, type GrpoOptions } from './grpo-options.ts';
 import { Penalty } from './grpo-penalty.ts';
-import { planGrpo } from './grpo-plan.ts';
+import { openParts } from './grpo-parts.ts';
+import { planGrpo, smallerGrpo } from './grpo-plan.ts';
 import { openPrompts, refuseNoPrompts } from './grpo-prompts.ts';
-import { Reference } from './grpo-reference.ts';
+import type { Reference } from './grpo-reference.ts';
 import { collectRollout, rolloutMetrics, type Rollout } from './grpo-rollout.ts';
-import { GrpoScorer } from './grpo-scorer.ts';
-import { drawingsAtOnce, GrpoUpdate, samplerDisagrees, type Batch } from './grpo-update.ts';
-import { checkJudges, checkPolicy, checkRewards, emptyHistory, Guards, type RewardHistory } from './guards.ts';
+import type { GrpoScorer } from './grpo-scorer.ts';
+import { drawingsAtOnce, type GrpoUpdate, samplerDisagrees, type Batch } from './grpo-update.ts';
+import { checkJudges, checkPolicy, checkRewards, emptyHistory, type Guards, type RewardHistory } from './guards.ts';
 import { saveSamples } from './samples.ts';
 import { Training, type TrainingState } from './training.ts';
 
@@ -44,6 +43,7 @@ export const grpo = defineRecipe({
       refuseNoPrompts(context, choice);
       return planGrpo(context, choice);
     },
+    smaller: smallerGrpo(choice),
     run: (context) => runGrpo(context, choice),
   }),
 });
@@ -61,16 +61,9 @@ type GrpoState = {
 async function runGrpo(context: RunContext, choice: GrpoOptions): Promise<void> {
   const { directory, hooks, log, stop } = context;
   const { training, state } = await Training.open(context, context.backbone.parameters, choice);
-  const guards = new Guards(log, choice.guards);
   const { source, heldOut } = await openPrompts(context, choice);
-  const kl = choice.kl === undefined ? undefined : new KlController(choice.kl);
-  const reference = await Reference.open(context, choice, training);
-  const update = new GrpoUpdate(context, choice, training, guards, reference !== undefined && choice.kl?.place === 'loss' ? kl : undefined);
-  const old = choice.oldLogProbability === 'scorer' ? new GrpoScorer(context, choice, training.workspace, training.weights, 'old policy') : undefined;
-  const draw = { prompts: choice.prompts, promptTokens: choice.promptTokens };
-  const drawer = await Drawer.open(context, training.weights, training.workspace, { ...draw, sampling: choice, samplesPerPrompt: choice.samples });
-  const greedily = { ...choice, textTemperature: 0, imageTemperature: 0 };
-  const greedy = choice.estimator === 'remax' ? await Drawer.open(context, training.weights, training.workspace, { ...draw, sampling: greedily, samplesPerPrompt: 1 }) : undefined;
+  const parts = await openParts(context, choice, training);
+  const { guards, kl, reference, update, old, drawer, greedy } = parts;
   const penalty = new Penalty(choice, kl, reference);
   const tools = { source, drawer, greedy, penalties: penalty.isUsed ? penalty.of : undefined };
   const evaluateAt = (label: string, step: number): Promise<Record<string, number>> => evaluatePolicy(context, choice, { training, source, heldOut }, label, step);
@@ -131,11 +124,7 @@ async function runGrpo(context: RunContext, choice: GrpoOptions): Promise<void> 
     const passes = await evaluateAt('after', choice.steps);
     if (choice.keepBest !== undefined && Object.keys(passes).length > 0) await save(choice.steps, passes);
   }
-  drawer.close();
-  greedy?.close();
-  await old?.close();
-  await reference?.close();
-  await update.close();
+  await parts.close();
   await training.close();
 }
 

@@ -50,9 +50,14 @@ export function planningRun(context: PlanContext): RunContext {
 /** Halves of a count, down to 1: the sizes a recipe proposes instead of one that does not fit. */
 export function smallerValues(count: number): number[] {
   const values: number[] = [];
-  for (let value = Math.ceil(count / 2); count > 1; value = Math.ceil(value / 2)) {
+  for (let value = count; value > 1; ) {
+    value = Math.ceil(value / 2);
     values.push(value);
-    if (value === 1) break;
   }
   return values;
+}
+
+/** The named options that differ, as one writes them: `recipe.recompute: true and recipe.microBatch: 8`. */
+export function changesOf<Choice extends object>(before: Choice, after: Choice, names: readonly (keyof Choice & string)[]): string {
+  return names.filter((name) => before[name] !== after[name]).map((name) => `recipe.${name}: ${String(after[name])}`).join(' and ');
 }

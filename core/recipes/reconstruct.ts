@@ -2,11 +2,13 @@
  * How much of a picture survives the image tokenizer: examples encoded, decoded and judged. The pass rate is the ceiling of
  * every model that draws with these codes.
  */
-import type { Plan, Recipe, RunContext } from '../contracts/recipe.ts';
+import type { Plan, PlanContext, Recipe, RunContext } from '../contracts/recipe.ts';
 import type { Sample } from '../contracts/reward.ts';
 import type { Image } from '../contracts/image.ts';
 import { defineRecipe, z } from '../plugin.ts';
 import { recordEvaluation, summarise } from './evaluate.ts';
+import { Ledger } from './ledger.ts';
+import { planDecoding, planEncoding } from './plan-drawing.ts';
 
 const options = z.strictObject({
   count: z.number().int().positive().default(300).describe('examples to encode and decode'),
@@ -22,10 +24,18 @@ export const reconstruct = defineRecipe({
   options,
   needs: ['imageTokenizer', 'dataset', 'benchmark'],
   create: (choice): Recipe => ({
-    plan: (): Plan => ({ lines: [`${choice.count} examples`], bytes: {}, largestBinding: 0 }),
+    plan: (context) => planReconstruct(context, choice),
     run: (context) => runReconstruct(context, choice),
   }),
 });
+
+async function planReconstruct(context: PlanContext, { count }: ReconstructOptions): Promise<Plan> {
+  const ledger = new Ledger(context);
+  await planEncoding(context, count);
+  await planDecoding(context, { prompts: count, samplesPerPrompt: 1 });
+  ledger.note('image tokenizer');
+  return ledger.plan([`${count} examples`]);
+}
 
 async function runReconstruct(context: RunContext, choice: ReconstructOptions): Promise<void> {
   const { dataset, imageTokenizer, log } = context;

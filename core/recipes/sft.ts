@@ -8,14 +8,16 @@
  * 3. Gradients are averaged over the targets of the whole batch, however it is cut into micro-batches.
  * 4. No padding: sequences are packed.
  */
-import type { Plan, PlanContext, Recipe, RunContext } from '../contracts/recipe.ts';
+import type { Plan, PlanContext, Recipe, RunContext, Smaller } from '../contracts/recipe.ts';
 import type { Example } from '../contracts/dataset.ts';
+import { largestSize, packedShape, type PackedShape } from '../nn/packed-shape.ts';
 import { packSequences, type PackedBatch, type Sequence } from '../nn/packing.ts';
 import { TokenPrograms, eachKind, type Objective, type TokenKind, type TokenProgram } from '../nn/token-program.ts';
 import { defineRecipe, z } from '../plugin.ts';
-import { ExampleStream } from './examples.ts';
+import { ExampleStream, examplesAtOnce } from './examples.ts';
 import { guardOptions } from './guards.ts';
-import { memoryPlan } from './memory.ts';
+import { changesOf, Ledger, planningRun, smallerValues } from './ledger.ts';
+import { describeModel, planEncoding } from './plan-drawing.ts';
 import { Training } from './training.ts';
 import { trainingOptions } from './training-options.ts';
 
@@ -41,28 +43,49 @@ export const sft = defineRecipe({
   needs: ['tokenizer', 'imageTokenizer', 'backbone', 'dataset', 'optimizer'],
   create: (choice): Recipe => ({
     plan: (context) => planSft(context, choice),
+    smaller: smallerSft(choice),
     run: (context) => runSft(context, choice),
   }),
 });
 
-function planSft(context: PlanContext, choice: SftOptions): Plan {
-  const codes = context.imageTokenizer.grid.rows * context.imageTokenizer.grid.columns;
+async function planSft(context: PlanContext, choice: SftOptions): Promise<Plan> {
+  const ledger = new Ledger(context);
+  const run = planningRun(context);
+  const training = await Training.build(run, context.backbone.parameters, choice);
+  ledger.note('weights, gradients, optimizer');
+  const stream = openStream(run, choice);
+  const { shape } = await openPrograms(run, training, stream, choice);
+  ledger.note('forward and backward');
+  await planEncoding(run, Math.min(examplesAtOnce, choice.examples));
+  ledger.note('image tokenizer');
   const micro = choice.microBatch ?? choice.batch;
-  const sequence = codes + 64;
-  return memoryPlan(context, {
-    tokens: Math.min(micro, choice.batch) * sequence,
-    trained: true,
-    lines: [
-      `${choice.steps} steps x ${choice.batch} sequences = ${choice.steps * choice.batch} sequences, ${((choice.steps * choice.batch) / choice.examples).toFixed(2)} visits of ${choice.examples} examples`,
-      `${Math.ceil(choice.batch / micro)} micro-batch(es) of at most ${micro} sequences per update; at most about ${sequence} tokens each, ${codes} of them image codes`,
-    ],
-  });
+  return ledger.plan([
+    describeModel(context.backbone),
+    `${choice.steps} steps x ${choice.batch} sequences = ${choice.steps * choice.batch} sequences, ${((choice.steps * choice.batch) / choice.examples).toFixed(2)} visits of ${choice.examples} examples`,
+    `${Math.ceil(choice.batch / micro)} micro-batch(es) of at most ${micro} sequences per update, about ${shape.count} tokens at most, ${shape.imageCodes.length} of them image codes`,
+  ]);
 }
 
-async function runSft(context: RunContext, choice: SftOptions): Promise<void> {
-  const { backbone, device, directory, hooks, log, stop } = context;
-  const { training, state } = await Training.open(context, backbone.parameters, choice);
-  const stream = new ExampleStream(context.dataset, context.tokenizer, context.imageTokenizer, { ...choice, seed: context.seed });
+/** Smaller micro-batches change gradients by rounding only, and cost little until they are very small; computing again changes no bit and costs a third of the time. */
+function smallerSft(choice: SftOptions): Smaller[] {
+  const sizes = smallerValues(choice.microBatch ?? choice.batch);
+  const micro = (values: readonly number[], recompute: boolean): SftOptions[] => values.map((microBatch) => ({ ...choice, microBatch, recompute }));
+  const again = choice.recompute ? [] : [{ ...choice, recompute: true }];
+  return [...micro(sizes.slice(0, 2), choice.recompute), ...again, ...micro(sizes, true)].map((smaller) => ({
+    change: changesOf(choice, smaller, ['recompute', 'microBatch']),
+    plan: (context) => planSft(context, smaller),
+  }));
+}
+
+function openStream({ dataset, tokenizer, imageTokenizer, seed }: RunContext, choice: SftOptions): ExampleStream {
+  return new ExampleStream(dataset, tokenizer, imageTokenizer, { ...choice, seed });
+}
+
+/** Examples looked at to find out how long sequences are. */
+const looked = 256;
+
+/** The programs of the run, the one for the largest micro-batch made already: memory does not grow later. */
+async function openPrograms({ device, backbone }: RunContext, training: Training, stream: ExampleStream, choice: SftOptions): Promise<{ programs: TokenPrograms; shape: PackedShape }> {
   const one = device.scalar('temperature', 1);
   const programs = new TokenPrograms({
     name: 'sft',
@@ -71,7 +94,18 @@ async function runSft(context: RunContext, choice: SftOptions): Promise<void> {
     parameters: training.learning,
     temperature: { text: one, image: one },
     objective: seededObjective(),
+    recompute: choice.recompute,
   });
+  const shape = packedShape(largestSize(stream.sizes(Math.min(looked, choice.examples)), Math.min(choice.microBatch ?? choice.batch, choice.batch)));
+  await programs.reserve(shape);
+  return { programs, shape };
+}
+
+async function runSft(context: RunContext, choice: SftOptions): Promise<void> {
+  const { backbone, device, directory, hooks, log, stop } = context;
+  const { training, state } = await Training.open(context, backbone.parameters, choice);
+  const stream = openStream(context, choice);
+  const { programs } = await openPrograms(context, training, stream, choice);
   const first = (state?.step ?? 0) + 1;
   const progress = log.progress('SFT', choice.steps, { done: first - 1 });
   for (let step = first; step <= choice.steps; step++) {

@@ -24,6 +24,7 @@ import { reconstructionLoss } from '../ops/reconstruction-loss.ts';
 import { defineRecipe, inputFile, z } from '../plugin.ts';
 import { sizeOf, type Tensor } from '../tensor/tensor.ts';
 import { CodeKeeper } from './code-keeper.ts';
+import { Ledger, planningRun, smallerValues } from './ledger.ts';
 import { scheduleOptions } from './schedule.ts';
 import { Training } from './training.ts';
 
@@ -73,29 +74,24 @@ export const trainCodec = defineRecipe({
   needs: ['dataset', 'optimizer'],
   create: (choice): Recipe => ({
     plan: (context) => planTrainCodec(context, choice),
+    smaller: smallerValues(choice.batch).map((batch) => ({ change: `recipe.batch: ${batch}`, plan: (context) => planTrainCodec(context, { ...choice, batch }) })),
     run: (context) => runTrainCodec(context, choice),
   }),
 });
 
-function planTrainCodec(context: PlanContext, choice: TrainCodecOptions): Plan {
+async function planTrainCodec(context: PlanContext, choice: TrainCodecOptions): Promise<Plan> {
   const codec = vqCodec(choice.codec);
   refuseOtherSize(context.dataset, codec);
+  const ledger = new Ledger(context);
+  const training = await Training.build(planningRun(context), codec.parameters, choice);
+  ledger.note('weights, gradients, optimizer');
+  await recordPass(training, codec, choice);
+  ledger.note('forward and backward');
   const parameters = codec.parameters.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
-  // Saved for the backward: at the finest level about three pictures of the base channels, and each level below a half of that.
-  const picture = codec.config.imageSize ** 2 * codec.config.baseChannels * 4;
-  return {
-    lines: [
-      `codec: ${(parameters / 1e6).toFixed(2)} M parameters, ${(codec.operations / 1e6).toFixed(0)} MFLOP a picture, ${codec.gridSize} x ${codec.gridSize} codes of ${codec.config.codes}`,
-      `${choice.steps} steps x ${choice.batch} pictures = ${choice.steps * choice.batch} pictures, none seen twice`,
-    ],
-    bytes: {
-      weights: parameters * 4,
-      gradients: parameters * 4,
-      optimizer: parameters * context.optimizer.stateBytesPerParameter,
-      activations: choice.batch * picture * 12,
-    },
-    largestBinding: choice.batch * picture,
-  };
+  return ledger.plan([
+    `codec: ${(parameters / 1e6).toFixed(2)} M parameters, ${(codec.operations / 1e6).toFixed(0)} MFLOP a picture, ${codec.gridSize} x ${codec.gridSize} codes of ${codec.config.codes}`,
+    `${choice.steps} steps x ${choice.batch} pictures = ${choice.steps * choice.batch} pictures, none seen twice`,
+  ]);
 }
 
 async function runTrainCodec(context: RunContext, choice: TrainCodecOptions): Promise<void> {

@@ -30,6 +30,7 @@ export const trainingOptions = {
   lora: lora.optional().describe('train low-rank adapters beside frozen weights instead of the weights'),
   ema: ema.optional().describe('keep an exponential average of the trained weights'),
   storage: storageOption.storage.describe('how frozen matrices are kept on the device; trained ones are always f32'),
+  recompute: z.boolean().default(false).describe('keep only what enters each block of the backbone and compute the rest again on the way back: the same bits in much less memory, a third more time'),
   saveEvery: whole.default(200).describe('steps between checkpoints; the last step always saves'),
   keep: whole.default(2).describe('newest checkpoints kept'),
   keepEvery: whole.optional().describe('checkpoints of steps that are multiples of this are kept for good'),

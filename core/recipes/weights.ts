@@ -33,6 +33,8 @@ export async function openParameters(
   { weights, ...options }: { readonly weights: string } & Omit<ParameterOptions, 'seed'>,
 ): Promise<{ readonly parameters: ParameterSet; readonly hash: string }> {
   const { device, seed, log } = context;
+  // A plan needs the sizes only.
+  if (device.isPlanning) return { parameters: new ParameterSet(device, specs, { ...options, seed }), hash: '' };
   if (weights === randomWeights) {
     const parameters = await ParameterSet.open(device, specs, { ...options, seed, initialise: 'device' });
     log.warn(`the weights are random (seed ${seed}): what the model writes and draws means nothing`);
@@ -51,6 +53,7 @@ export async function openParameters(
 
 /** Loads a checkpoint, a run's newest, a published model or a bare file of weights, and notes its hash in the record of the run. Returns the hash. */
 export async function openWeights(context: RunContext, parameters: ParameterSet, from: string): Promise<string> {
+  if (context.device.isPlanning) return '';
   const { published } = context.backbone;
   const { source, hash } = await openModelSource(from, published?.format.names);
   try {

@@ -33,14 +33,14 @@ describe('more than the machine has', () => {
 
   test('check says so, with what is needed and what there is', async () => {
     const end = await place.command('check', place.preset('absurd', sft), '--set', absurd);
-    expectMessage(end, { exit: 4, code: 'DOES_NOT_FIT', says: [/needs [\d.]+ \wiB/, /smaller batches/] });
+    expectMessage(end, { exit: 4, code: 'DOES_NOT_FIT', says: [/needs [\d.]+ \wiB/, /The smallest change that fits is recipe\.recompute: true and recipe\.microBatch: \d+, which needs \d+ MiB/] });
     expect(end.output).toMatch(/memory: .* on the device \(weights/);
   });
 
   test('run refuses before anything is allocated or written', async () => {
     const directory = place.free();
     const end = await place.command('run', place.preset('absurd', sft), '--set', absurd, '--run-dir', directory);
-    expectMessage(end, { exit: 4, code: 'DOES_NOT_FIT', says: [/smaller batches/] });
+    expectMessage(end, { exit: 4, code: 'DOES_NOT_FIT', says: [/The smallest change that fits is/] });
     expect(existsSync(directory)).toBe(false);
   });
 
