@@ -2,11 +2,13 @@
 import { readFileSync, realpathSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { ask } from './commands/ask.ts';
 import { check } from './commands/check.ts';
 import { verifyCheckpoints } from './commands/checkpoint.ts';
 import type { CommandContext } from './commands/context.ts';
 import { describe } from './commands/describe.ts';
 import { doctor } from './commands/doctor.ts';
+import { exportModel } from './commands/export.ts';
 import { evaluate, generate } from './commands/generate.ts';
 import { pull } from './commands/pull.ts';
 import { makeReport } from './commands/report.ts';
@@ -68,7 +70,7 @@ export async function main(args: readonly string[], streams: CommandLineStreams)
   }
 }
 
-const runs = ['run', 'resume', 'generate', 'evaluate'];
+const runs = ['run', 'resume', 'generate', 'ask', 'evaluate'];
 
 interface GlobalOptions {
   readonly set: string[];
@@ -120,7 +122,8 @@ function createProgram(act: Act, streams: CommandLineStreams): Command {
   program
     .command('generate')
     .description('draw pictures for prompts')
-    .requiredOption('--preset <file>', 'a preset, or a run directory, whose newest weights are used')
+    .option('--preset <file>', 'a preset, or a run directory, whose newest weights are used')
+    .option('--model <folder>', 'instead of a preset: the folder of a published model, or hub:OWNER/NAME')
     .option('--prompt <text>', 'what to draw (repeatable)', collect, [])
     .option('--rationale <text>', 'the rationale to draw by, instead of one the model writes (once, or once for each --prompt)', collect)
     .option('--no-rationale', 'draw without any rationale')
@@ -132,6 +135,18 @@ function createProgram(act: Act, streams: CommandLineStreams): Command {
     .action(({ n, ...options }: Parameters<typeof generate>[0] & { readonly n?: number }, command: Command) =>
       act(command, (context) => generate(n === undefined ? options : { count: n, ...options }, context)),
     );
+  program
+    .command('ask <question>')
+    .description('ask a model about pictures')
+    .option('--image <file>', 'a picture the question is about (repeatable)', collect, [])
+    .option('--turn <question>', 'a further question, asked when the one before is answered (repeatable)', collect, [])
+    .option('--turns <file>', 'a text file with further questions, one a line')
+    .option('--preset <file>', 'a preset, or a run directory, whose newest weights are used')
+    .option('--model <folder>', 'instead of a preset: the folder of a published model, or hub:OWNER/NAME')
+    .option('--seed <number>', 'decides every random number', wholeNumber)
+    .option('--out <directory>', 'where the record of the answers goes')
+    .option('--weights <path>', 'a checkpoint, a run directory or a .safetensors file')
+    .action((question: string, options: Parameters<typeof ask>[1], command: Command) => act(command, (context) => ask(question, options, context)));
   program
     .command('evaluate <preset>')
     .description('run the benchmarks of a preset or of a run directory')
@@ -150,6 +165,16 @@ function createProgram(act: Act, streams: CommandLineStreams): Command {
     .description('compare every file of a checkpoint, or of all checkpoints of a run, with its checksum')
     .action((path: string, _options, command: Command) => act(command, (context) => verifyCheckpoints(path, context)));
   program
+    .command('export <from>')
+    .description('write a run, a checkpoint or a published model as a folder that other programs load')
+    .requiredOption('--out <folder>', 'the new folder')
+    .addOption(new Option('--layout <name>', 'naming of weights and configuration; that of the base unless given').choices(['huggingface', 'original']))
+    .addOption(new Option('--dtype <type>', 'how weights are stored; as in the base unless given').choices(['f32', 'f16', 'bf16']))
+    .option('--max-shard-size <size>', 'largest file of weights, such as 5GB or 500MB', byteCount, 5e9)
+    .option('--base <folder>', 'the published model the training began with, when the run does not name it')
+    .option('--plugin <path or package>', 'a plugin that knows this class of models (repeatable)', collect, [])
+    .action((from: string, options: Parameters<typeof exportModel>[1], command: Command) => act(command, (context) => exportModel(from, options, context)));
+  program
     .command('pull <model>')
     .description('fetch a model, OWNER/NAME, from a hub into the cache that other programs share')
     .option('--revision <name>', 'branch, tag or commit', 'main')
@@ -165,6 +190,13 @@ function createProgram(act: Act, streams: CommandLineStreams): Command {
 }
 
 type DescribeFlags = Parameters<typeof describe>[2];
+
+function byteCount(text: string): number {
+  const [, digits, unit = ''] = /^(\d+(?:\.\d+)?)(KB|MB|GB)?$/i.exec(text) ?? [];
+  const bytes = Number(digits) * ({ '': 1, KB: 1e3, MB: 1e6, GB: 1e9 }[unit.toUpperCase()] ?? Number.NaN);
+  if (!(bytes >= 1)) throw new InvalidArgumentError('It must be a size such as 5GB.');
+  return Math.floor(bytes);
+}
 
 function wholeNumber(text: string): number {
   if (!/^\d+$/.test(text)) throw new InvalidArgumentError('It must be a whole number.');

@@ -28,6 +28,8 @@ export interface RuntimeOptions {
   /** Program and arguments as typed, for the record. */
   readonly command: readonly string[];
   readonly log: Log;
+  /** Results for standard output; nowhere unless told. */
+  readonly write?: (text: string) => void;
   readonly stop: RunStop;
   /** Given up on: passed to judges. */
   readonly signal: AbortSignal;
@@ -83,7 +85,7 @@ async function runStage(
   options: RuntimeOptions,
 ): Promise<void> {
   const { preset } = stage;
-  const { log, stop, signal } = options;
+  const { log, stop, signal, write = () => {} } = options;
   const errors: unknown[] = [];
   let outcome: Outcome = 'failed';
   let hooks: Hooks | undefined;
@@ -101,7 +103,7 @@ async function runStage(
       : await createRunDirectory(stage, path, loaded, components, device, options.command);
     const resume = options.resume && (await hasCheckpoint(directory, log));
     await hooks.start({ preset: preset.name, directory: path, resume });
-    const context = { preset, seed: preset.seed, directory, device, hooks, log, stop, resume, signal };
+    const context = { preset, seed: preset.seed, directory, device, hooks, log, write, stop, resume, signal };
     if (!stop.requested) await recipe.run(withFields(components, context));
     await noteMemory(directory, device, plan, log);
     outcome = stop.requested ? 'stopped' : 'done';

@@ -1,14 +1,13 @@
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { ReasongenError, exitCodes } from '../errors.ts';
 import { loadPreset } from '../preset/load.ts';
-import { freeRunDirectory, isStarted, presetOfRun, resolvedPreset } from '../run.ts';
+import { freeRunDirectory, isStarted, resolvedPreset } from '../run.ts';
 import type { CommandContext } from './context.ts';
+import { locateModel, type ModelChoice } from './model.ts';
 import { resume, run } from './run.ts';
 
-export interface GenerateOptions {
-  /** A preset file, or a run directory, whose newest weights are then used. */
-  readonly preset: string;
+export interface GenerateOptions extends ModelChoice {
   readonly prompt: readonly string[];
   /** Rationales of the prompts in their order, or one for all of them; false: draw without any. */
   readonly rationale?: readonly string[] | boolean;
@@ -16,24 +15,28 @@ export interface GenerateOptions {
   readonly count?: number;
   readonly seed?: number;
   readonly out?: string;
-  readonly weights?: string;
 }
+
+/** How the published models draw best; a run knows by itself. */
+const publishedSampling = { guidance: 5, imageTemperature: 1, rationaleTokens: 448 };
 
 /**
  * `generate`: runs the recipe `generate` on the components of a preset, whatever the recipe of that preset is. Into a directory
  * that holds such a run already it draws what is missing there, unless anything about the run differs.
  */
 export async function generate(options: GenerateOptions, context: CommandContext): Promise<number> {
-  const { file, weights } = locate(options.preset, options.weights);
+  const { file, weights, settings: components } = locateModel(options, { needsCodec: true });
   const prompts = withRationales(options.prompt, options.rationale);
   const recipe = {
     use: 'generate',
+    ...(options.model !== undefined && publishedSampling),
     ...(prompts.length > 0 && { prompts }),
     ...(options.rationale === false && { rationale: false }),
     ...(options.count !== undefined && { samples: options.count }),
-    ...(weights !== undefined && { weights: resolve(weights) }),
+    ...(weights !== undefined && { weights }),
   };
   const settings = [
+    ...components,
     `recipe=${JSON.stringify(recipe)}`,
     ...(options.seed === undefined ? [] : [`seed=${options.seed}`]),
     ...context.settings,
@@ -80,15 +83,9 @@ async function refuseOtherSettings(file: string, settings: readonly string[], di
 
 /** `evaluate PRESET`: runs the recipe `evaluate` on the components and benchmarks of a preset or of a run. */
 export async function evaluate(preset: string, weightsPath: string | undefined, context: CommandContext): Promise<number> {
-  const { file, weights } = locate(preset, weightsPath);
-  const recipe = { use: 'evaluate', ...(weights !== undefined && { weights: resolve(weights) }) };
+  const { file, weights } = locateModel({ preset, ...(weightsPath !== undefined && { weights: weightsPath }) }, { needsCodec: true });
+  const recipe = { use: 'evaluate', ...(weights !== undefined && { weights }) };
   // A run's own name is taken by the run.
   const runDirectory = context.runDirectory ?? (file === preset ? undefined : freeRunDirectory(`${basename(resolve(preset))}-evaluation`));
   return run(file, { ...context, settings: [`recipe=${JSON.stringify(recipe)}`, ...context.settings], runDirectory });
-}
-
-/** A run directory stands for its preset and its own newest weights. */
-function locate(preset: string, weights: string | undefined): { readonly file: string; readonly weights: string | undefined } {
-  const isRun = existsSync(preset) && statSync(preset).isDirectory();
-  return isRun ? { file: presetOfRun(preset), weights: weights ?? preset } : { file: preset, weights };
 }

@@ -25,10 +25,10 @@ async function start(
   options: LoadOptions,
   context: CommandContext,
 ): Promise<number> {
-  const { log, stop, signal, onHooks, command } = context;
+  const { log, write, stop, signal, onHooks, command } = context;
   const loaded = await loadPreset(file, { ...options, runDirectory });
   log.info(`run directory: ${runDirectory}`);
-  const exitCode = await runPreset(loaded, { runDirectory, resume: isResumed, command, log, stop, signal, onHooks });
+  const exitCode = await runPreset(loaded, { runDirectory, resume: isResumed, command, log, write, stop, signal, onHooks });
   if (stop.requested) log.info(`stopped: ${stop.reason}; go on with: npx reasongen resume ${runDirectory}`);
   return exitCode;
 }

@@ -77,6 +77,8 @@ export interface RunContext extends RunComponents {
   readonly device: Device;
   readonly hooks: Hooks;
   readonly log: Log;
+  /** Results for standard output, such as an answer while it comes; what is for the person at the screen goes to `log`. */
+  readonly write: (text: string) => void;
   readonly stop: StopRequest;
   /** Go on from the last checkpoint in `directory`. */
   readonly resume: boolean;

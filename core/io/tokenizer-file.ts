@@ -30,7 +30,7 @@ export interface TokenizerFile {
 
 /** `commands` are tokens that text never turns into and that decoding leaves out, beside those the file calls special. */
 export function readTokenizerFile(path: string, commands: readonly string[]): TokenizerFile {
-  const bytes = readFileSync(path);
+  const bytes = readBytes(path);
   const file = parse(bytes.toString('utf8'), path);
   const { ids, added } = file;
   const known = new Set(ids.values());
@@ -59,6 +59,14 @@ export function readTokenizerFile(path: string, commands: readonly string[]): To
       return audible.length === 0 ? '' : library.decode(audible, { skip_special_tokens: false });
     },
   };
+}
+
+function readBytes(path: string): Buffer {
+  try {
+    return readFileSync(path);
+  } catch (cause) {
+    throw new ReasongenError({ code: 'BAD_TOKENIZER_FILE', message: 'there is no tokenizer file here, or it cannot be read', place: path, cure: 'give the tokenizer.json that came with the model', exitCode: 2, cause });
+  }
 }
 
 /** What of the file is read here; the library reads the rest. */

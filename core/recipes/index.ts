@@ -1,5 +1,6 @@
 /** The recipes that come with reasongen, registered like any plugin's. */
 import { definePlugin } from '../plugin.ts';
+import { ask } from './ask.ts';
 import { evaluateRecipe } from './evaluate.ts';
 import { generate } from './generate.ts';
 import { grpo } from './grpo.ts';
@@ -7,4 +8,4 @@ import { reconstruct } from './reconstruct.ts';
 import { sft } from './sft.ts';
 import { trainCodec } from './train-codec.ts';
 
-export default definePlugin({ name: 'recipes', provides: [trainCodec, sft, grpo, evaluateRecipe, generate, reconstruct] });
+export default definePlugin({ name: 'recipes', provides: [trainCodec, sft, grpo, evaluateRecipe, generate, ask, reconstruct] });

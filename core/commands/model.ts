@@ -1,0 +1,57 @@
+/** The model a command works with: a preset, a run with its newest weights, or the folder of a published model. */
+import { existsSync, statSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { ReasongenError, exitCodes } from '../errors.ts';
+import { presetOfRun } from '../run.ts';
+
+export interface ModelChoice {
+  /** A preset file, or a run directory, whose newest weights are then used. */
+  readonly preset?: string;
+  /** Folder of a published model, or `hub:OWNER/NAME`: instead of a preset. */
+  readonly model?: string;
+  readonly weights?: string;
+}
+
+export interface LocatedModel {
+  /** The preset. */
+  readonly file: string;
+  readonly weights: string | undefined;
+  /** Texts of `--set` that go before those of the user. */
+  readonly settings: readonly string[];
+}
+
+const publishedPreset = fileURLToPath(new URL('../../presets/base/published.yaml', import.meta.url));
+
+/** `needsCodec`: whether pictures are drawn, so that the model's codec is opened as well. */
+export function locateModel({ preset, model, weights }: ModelChoice, { needsCodec }: { readonly needsCodec: boolean }): LocatedModel {
+  if ((preset === undefined) === (model === undefined)) {
+    throw new ReasongenError({
+      code: 'WHICH_MODEL',
+      message: preset === undefined ? 'no model is named' : 'a preset and a model are named',
+      cure: 'give either --model FOLDER (or hub:OWNER/NAME) of a published model, or --preset FILE or RUN',
+      exitCode: exitCodes.badPreset,
+    });
+  }
+  if (model !== undefined) {
+    const folder = model.startsWith('hub:') ? model : resolve(model);
+    const use = (slot: string, component: string, key: string): string => `${slot}=${JSON.stringify({ use: component, [key]: folder })}`;
+    return {
+      file: publishedPreset,
+      weights: weightsPath(weights) ?? folder,
+      settings: [
+        use('tokenizer', 'huggingface', 'file'),
+        ...(needsCodec ? [use('imageTokenizer', 'vq', 'checkpoint')] : []),
+        use('backbone', 'janus-checkpoint', 'checkpoint'),
+      ],
+    };
+  }
+  const file = preset ?? '';
+  const isRun = existsSync(file) && statSync(file).isDirectory();
+  return { file: isRun ? presetOfRun(file) : file, weights: weightsPath(weights) ?? (isRun ? resolve(file) : undefined), settings: [] };
+}
+
+/** Words and hub models are no paths. */
+function weightsPath(weights: string | undefined): string | undefined {
+  return weights === undefined || weights === 'random' || weights.startsWith('hub:') ? weights : resolve(weights);
+}
