@@ -1,0 +1,121 @@
+/** What memory a run needs: planned beside measured, and beside the least that any plan could need. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { afterAll, describe, expect, test } from 'vitest';
+import { ParameterSet } from '../../core/autograd/parameters.ts';
+import { Workspace, type Program } from '../../core/autograd/program.ts';
+import { Tape } from '../../core/autograd/tape.ts';
+import { openDevice } from '../../core/gpu/device.ts';
+import { PlanningDevice } from '../../core/gpu/planning-device.ts';
+import type { RunRecord } from '../../core/io/records.ts';
+import { largestSize, packedShape, sizeOfSequence, timesSize } from '../../core/nn/packed-shape.ts';
+import { packSequences, shapeKey, type Sequence } from '../../core/nn/packing.ts';
+import { eachKind, TokenPrograms } from '../../core/nn/token-program.ts';
+import { codebookName, nanoCodec, vqCodec } from '../../core/nn/vq-codec.ts';
+import { quantise } from '../../core/ops/codebook.ts';
+import { reconstructionLoss } from '../../core/ops/reconstruction-loss.ts';
+import { janusBackbone } from '../../plugins/janus/backbone.ts';
+import { root, Workplace } from '../support/runs.ts';
+
+const device = await openDevice();
+afterAll(() => device.close());
+const planning = (): PlanningDevice => new PlanningDevice(device.limits, device.adapter);
+const mebibytes = (bytes: number): string => (bytes / 2 ** 20).toFixed(1);
+
+const place = new Workplace();
+
+describe('the memory a run is said to need', () => {
+  // Fewer steps and smaller batches than the presets have, so that the test is quick; all else is theirs.
+  test.each([
+    ['sft', ['recipe.steps=3', 'recipe.batch=8']],
+    ['sft', ['recipe.steps=2', 'recipe.batch=8', 'recipe.recompute=true', 'recipe.microBatch=4']],
+    ['vq', ['recipe.steps=2', 'recipe.batch=4']],
+    ['grpo', ['recipe.steps=1', 'recipe.prompts=4', 'recipe.samples=4', 'recipe.evaluations=0', 'recipe.ratioTolerance=1', 'recipe.pool=4']],
+  ])('nano %s %j: within a tenth of what it takes', async (name, settings) => {
+    const { directory } = await place.run(join(root, `presets/nano/${name}.yaml`), { settings });
+    const { memory } = JSON.parse(readFileSync(join(directory, 'run.json'), 'utf8')) as RunRecord;
+    const { plannedBytes = Number.NaN, peakBytes = Number.NaN } = memory ?? {};
+    expect(peakBytes).toBeGreaterThan(2 ** 20);
+    expect(plannedBytes / peakBytes, `${mebibytes(plannedBytes)} MiB planned, ${mebibytes(peakBytes)} MiB taken`).toBeGreaterThan(0.9);
+    expect(plannedBytes / peakBytes, `${mebibytes(plannedBytes)} MiB planned, ${mebibytes(peakBytes)} MiB taken`).toBeLessThan(1.1);
+  });
+});
+
+describe('the shape of a batch', () => {
+  const tokens = (most: number): fc.Arbitrary<number[]> => fc.integer({ min: 1, max: most }).map((count) => new Array<number>(count).fill(3));
+  const sequences: fc.Arbitrary<Sequence[]> = fc.boolean().chain((guided) =>
+    fc.array(
+      fc.record({ text: tokens(40), first: fc.nat(40), trailing: fc.boolean(), without: tokens(9) }).map(({ text, first, trailing, without }): Sequence => ({
+        text,
+        firstTarget: Math.min(first, text.length),
+        codes: new Array<number>(9).fill(1),
+        trailing: trailing ? [2] : [],
+        ...(guided && { unconditional: without }),
+      })),
+      { minLength: 1, maxLength: 12 },
+    ),
+  );
+
+  test('follows from the sizes of its sequences', () => {
+    fc.assert(
+      fc.property(sequences, (batch) => {
+        const sizes = batch.map(sizeOfSequence);
+        const sum = sizes.reduce((a, b) => ({ text: a.text + b.text, codes: a.codes + b.codes, features: 0, textTargets: a.textTargets + b.textTargets, imageTargets: a.imageTargets + b.imageTargets, guided: a.guided + b.guided }));
+        expect(shapeKey(packedShape(sum))).toBe(shapeKey(packSequences(batch)));
+        expect(packedShape(sum).count).toBe(packSequences(batch).count);
+      }),
+    );
+  });
+
+  test('the largest to be expected lies between the mean and the worst', () => {
+    const sizes = [10, 20, 30].map((length) => sizeOfSequence({ text: new Array<number>(length).fill(0), firstTarget: 4, codes: [1, 2], trailing: [] }));
+    expect(largestSize(sizes, 100).text).toBeGreaterThan(2000);
+    expect(largestSize(sizes, 100).text).toBeLessThan(3000);
+    expect(largestSize(sizes, 1)).toEqual(timesSize(sizes[2] ?? largestSize(sizes, 1), 1));
+  });
+});
+
+describe('the plan of a program lies within 15 % of the least that lifetimes allow', () => {
+  const backbone = janusBackbone('janus-nano', {
+    hidden: 128, layers: 6, heads: 4, keyValueHeads: 4, mlp: 336, ropeTheta: 1e4, normEpsilon: 1e-6, textVocabulary: 417, imageVocabulary: 256, codeDimension: 8,
+  });
+  const expectTight = ({ plan }: Program): void => {
+    expect(plan.lowerBound).toBeGreaterThan(2 ** 20);
+    expect(plan.bytes / plan.lowerBound, `${mebibytes(plan.bytes)} MiB, at least ${mebibytes(plan.lowerBound)}`).toBeLessThan(1.15);
+  };
+
+  test.each([
+    ['an SFT step', true, false],
+    ['an SFT step that computes blocks again', true, true],
+    ['a scorer', false, false],
+  ])('%s', async (_what, trained, recompute) => {
+    const on = planning();
+    const parameters = new ParameterSet(on, backbone.parameters, { seed: 0, trainable: () => trained });
+    const one = on.scalar('temperature', 1);
+    const objective = eachKind((tape, _kind, scored) => {
+      const dOut = tape.device.tensor('seeds', scored.shape);
+      return { dOut, inputs: { dOut }, outputs: {} };
+    });
+    const programs = new TokenPrograms({ name: 'test', workspace: new Workspace(on), backbone, parameters, temperature: { text: one, image: one }, recompute, ...(trained && { objective }) });
+    const sequence: Sequence = { text: new Array<number>(30).fill(9), firstTarget: 10, codes: new Array<number>(36).fill(1), trailing: [2] };
+    const { program } = await programs.prepare(packSequences(new Array<Sequence>(32).fill(sequence)));
+    expectTight(program);
+  });
+
+  test('the codec: a training pass and a decoder', async () => {
+    const on = planning();
+    const codec = vqCodec(nanoCodec);
+    const parameters = new ParameterSet(on, codec.parameters, { seed: 0, trainable: () => true });
+    const pictures = on.tensor('pictures', [32, 48, 48, 4]);
+    const tape = new Tape(new Workspace(on));
+    parameters.watch(tape);
+    const { out } = quantise(tape, codec.encode(tape, parameters, pictures, undefined), parameters.get(codebookName), { weight: 1 });
+    reconstructionLoss(tape, codec.decode(tape, parameters, out, undefined), pictures, { edge: 0.5, emphasis: 4, threshold: 0.1, background: [0, 0, 0] });
+    tape.backward();
+    expectTight(await tape.finish('codec'));
+    const decoding = new Tape(new Workspace(on));
+    decoding.output(codec.decode(decoding, parameters, on.tensor('vectors', [32, 6, 6, 8]), undefined));
+    expectTight(await decoding.finish('decode'));
+  });
+});
