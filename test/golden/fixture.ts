@@ -1,7 +1,7 @@
 /** A golden fixture: a reduced random Janus model and what PyTorch computes for it. Every size is read from its config.json. */
 import { existsSync, readFileSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
-import { ParameterSet } from '../../core/autograd/parameters.ts';
+import { ParameterSet, type WeightStorage } from '../../core/autograd/parameters.ts';
 import type { Backbone, Vision } from '../../core/contracts/backbone.ts';
 import type { Device } from '../../core/gpu/device.ts';
 import { readSafetensors, type StoredTensor } from '../../core/io/safetensors.ts';
@@ -31,7 +31,7 @@ export interface Fixture {
   readonly golden: GoldenScalars;
   readonly special: GoldenScalars['special'];
   /** Weights of the backbone without its vision part; with `trained`, gradients are kept and decay applies to all, as in the fixture's training. */
-  weights(device: Device, trained: boolean): Promise<ParameterSet>;
+  weights(device: Device, trained: boolean, storage?: WeightStorage): Promise<ParameterSet>;
   /** The same with the vision part. */
   seeingWeights(device: Device): Promise<ParameterSet>;
   codecWeights(device: Device): Promise<ParameterSet>;
@@ -106,8 +106,8 @@ export async function loadFixture(folder: string, form: WeightForm): Promise<Fix
       await source.close();
     }
   };
-  const load = async (device: Device, specs: Backbone['parameters'], trained: boolean): Promise<ParameterSet> => {
-    const weights = new ParameterSet(device, specs.map((spec) => ({ ...spec, decay: true })), { seed: 0, trainable: () => trained });
+  const load = async (device: Device, specs: Backbone['parameters'], trained: boolean, storage: WeightStorage = 'f32'): Promise<ParameterSet> => {
+    const weights = new ParameterSet(device, specs.map((spec) => ({ ...spec, decay: true })), { seed: 0, trainable: () => trained, storage });
     weights.load(await read(new Set(specs.map(({ name }) => name))), file);
     return weights;
   };
@@ -126,7 +126,7 @@ export async function loadFixture(folder: string, form: WeightForm): Promise<Fix
     codec,
     golden,
     special: golden.special,
-    weights: (device, trained) => load(device, backbone.parameters, trained),
+    weights: (device, trained, storage) => load(device, backbone.parameters, trained, storage),
     seeingWeights: (device) => load(device, [...backbone.parameters, ...vision.parameters], false),
     async codecWeights(device) {
       const weights = new ParameterSet(device, codec.parameters, { seed: 0 });

