@@ -33,13 +33,19 @@ function readValue(node: Located, schema: z.core.$ZodType | undefined, stages: S
   }
   const inner = schema && unwrap(schema);
   if (node.kind === 'map' && inner instanceof z.ZodObject) {
-    const entries = [...node.entries].map(([key, entry]) => [key, readValue(entry.value, inner.shape[key], stages, problems)]);
+    const written = [...node.entries].filter(([key, { value }]) => !isTakenAway(value, inner.shape[key]));
+    const entries = written.map(([key, entry]) => [key, readValue(entry.value, inner.shape[key], stages, problems)]);
     return Object.fromEntries(entries) as unknown;
   }
   if (node.kind === 'list' && inner instanceof z.ZodArray) {
     return node.items.map((item) => readValue(item, inner.element, stages, problems));
   }
   return plain(node);
+}
+
+/** `null` takes away what a base preset says, so that the default holds; where an option may itself be null it is a value. */
+function isTakenAway(node: Located, schema: z.core.$ZodType | undefined): boolean {
+  return node.kind === 'scalar' && node.value === null && schema !== undefined && !z.safeParse(schema, null).success;
 }
 
 function resolveInput(text: string, node: Located, stages: Stages, problems: ReasongenError[]): string {
