@@ -147,9 +147,14 @@ export class TokenPrograms {
       return head === undefined ? this.scoreLogits(tape, 'image', backbone.imageLogits(tape, parameters, states), ids) : this.scoreHead(tape, 'image', head, ids);
     }
     if (guidance === undefined) throw new RangeError('a batch has unconditional branches and there is no guidance');
-    // A guided logit needs both branches at once: the fused head, which keeps no logits, cannot serve here.
+    const others = gatherRows(tape, hidden, unconditionalRows);
+    // The last matrix is linear and the weights of the branches add up to one: to guide what it multiplies is to guide the logits, bias and
+    // all. Only its own gradient would differ where a branch is held constant.
+    const head = guidance.detach ? undefined : backbone.imageHead?.(tape, parameters, states);
+    const other = head === undefined ? undefined : backbone.imageHead?.(tape, parameters, others);
+    if (head !== undefined && other !== undefined) return this.scoreHead(tape, 'image', { ...head, states: guide(tape, head.states, other.states, guidance) }, ids);
     const conditional = backbone.imageLogits(tape, parameters, states);
-    const unconditional = backbone.imageLogits(tape, parameters, gatherRows(tape, hidden, unconditionalRows));
+    const unconditional = backbone.imageLogits(tape, parameters, others);
     return this.scoreLogits(tape, 'image', guide(tape, conditional, unconditional, guidance), ids);
   }
 

@@ -20,7 +20,7 @@ export class SmallBackbone implements Backbone {
   readonly keyValueHeads = heads.keyValueHeads;
   readonly headDimension = heads.headDimension;
   readonly textVocabulary = 23;
-  readonly imageVocabulary = 18;
+  readonly imageVocabulary: number = 18;
   readonly parameters: readonly ParameterSpec[] = [
     { name: 'text', shape: [23, 32], init: { normal: 1 } },
     { name: 'image', shape: [18, 32], init: { normal: 1 } },
