@@ -99,7 +99,7 @@ describe('the plan of a program lies within 15 % of the least that lifetimes all
     });
     const programs = new TokenPrograms({ name: 'test', workspace: new Workspace(on), backbone, parameters, temperature: { text: one, image: one }, recompute, ...(trained && { objective }) });
     const sequence: Sequence = { text: new Array<number>(30).fill(9), firstTarget: 10, codes: new Array<number>(36).fill(1), trailing: [2] };
-    const { program } = await programs.prepare(packSequences(new Array<Sequence>(32).fill(sequence)));
+    const { program } = await programs.prepare(packSequences(Array.from({ length: 32 }, () => sequence)));
     expectTight(program);
   });
 
