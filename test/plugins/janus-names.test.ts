@@ -1,11 +1,16 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import type { StoredType, WeightSource } from '../../core/contracts/weight-source.ts';
+import { readSafetensors } from '../../core/io/safetensors.ts';
 import { openWeightSource } from '../../core/io/weight-files/open.ts';
 import { filtered, layered } from '../../core/io/weight-files/pieces.ts';
 import { renamed } from '../../core/io/weight-files/renamed.ts';
 import { nameTable } from '../../core/tensor/name-rules.ts';
 import { janusNames } from '../../plugins/janus/names.ts';
+import { floatTensor, torchEntries, zipFile } from '../support/torch-file.ts';
 
 const fixture = (file: string): string => fileURLToPath(new URL(`../golden/janus/tiny-a/${file}`, import.meta.url));
 
@@ -46,6 +51,24 @@ describe('the original file and the port', () => {
     await expectSame(source, wanted);
     await source.close();
     await wanted.close();
+  });
+
+  test('the original as two PyTorch files with an index, as the 7B is published', async () => {
+    const stored = [...(await readSafetensors(fixture('model-original.safetensors')))];
+    const folder = mkdtempSync(join(tmpdir(), 'original-'));
+    const half = Math.floor(stored.length / 2);
+    const shards = { 'pytorch_model-00001-of-00002.bin': stored.slice(0, half), 'pytorch_model-00002-of-00002.bin': stored.slice(half) };
+    for (const [file, tensors] of Object.entries(shards)) {
+      writeFileSync(join(folder, file), zipFile(torchEntries(Object.fromEntries(tensors.map(([name, { shape, data }]) => [name, floatTensor(shape, [...(data as Float32Array)])])))));
+    }
+    const map = Object.entries(shards).flatMap(([file, tensors]) => tensors.map(([name]) => [name, file]));
+    writeFileSync(join(folder, 'pytorch_model.bin.index.json'), JSON.stringify({ weight_map: Object.fromEntries(map) }));
+    const source = renamed(await openWeightSource(folder), janusNames, 'port');
+    const wanted = await openWeightSource(fixture('model.safetensors'));
+    await expectSame(source, wanted);
+    await source.close();
+    await wanted.close();
+    rmSync(folder, { recursive: true });
   });
 
   test('there and back again', async () => {
