@@ -9,7 +9,7 @@ import { Program, Workspace, grid, type Launch } from './program.ts';
 const reach = 3.5;
 
 /**
- * Fills every weight by its `init`. Values follow from seed, name and index, whatever the parts and the storage, up to the
+ * Fills every weight by its `init`, those of given values excepted. Values follow from seed, name and index, whatever the parts and the storage, up to the
  * rounding of the storage and of the adapter's logarithm and root.
  */
 export async function fillOnDevice(parameters: ParameterSet, seed: number): Promise<void> {
@@ -17,16 +17,14 @@ export async function fillOnDevice(parameters: ParameterSet, seed: number): Prom
   const launches: Launch[] = [];
   for (const name of parameters.names) {
     const { init } = parameters.spec(name);
+    if ('values' in init) continue;
     const weight = parameters.get(name);
     let first = 0;
     for (const part of weight.parts ?? [weight]) {
       const count = sizeOf(part.shape);
-      if ('values' in init) writeValues(parameters, part, init.values.subarray(first, first + count));
-      else {
-        const values = 'normal' in init ? { mean: 0, spread: init.normal } : { mean: init.constant, spread: 0 };
-        const stored = part.scales === undefined ? values : spreadOfCodes(parameters, part, values);
-        launches.push(fillLaunch(part, first, stored, seed, nameKey(0, name)));
-      }
+      const values = 'normal' in init ? { mean: 0, spread: init.normal } : { mean: init.constant, spread: 0 };
+      const stored = part.scales === undefined ? values : spreadOfCodes(parameters, part, values);
+      launches.push(fillLaunch(part, first, stored, seed, nameKey(0, name)));
       first += count;
     }
   }
@@ -61,9 +59,4 @@ function spreadOfCodes(parameters: ParameterSet, { type, name, scales }: Tensor,
   parameters.device.write(scales, new Uint32Array(sizeOf(scales.shape)).fill(word));
   const [scale = 0, minimum = 0] = new Float32Array(Uint32Array.of(word << 16, word & 0xffff0000).buffer);
   return scale === 0 ? { mean: 0, spread: 0 } : { mean: (mean - minimum) / scale, spread: spread / scale };
-}
-
-function writeValues(parameters: ParameterSet, part: Tensor, values: Float32Array): void {
-  if (part.type !== 'f32') throw new RangeError(`${part.name}: given values are stored as f32 only`);
-  parameters.device.write(part, values);
 }

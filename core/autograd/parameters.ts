@@ -74,7 +74,11 @@ export class ParameterSet implements Weights {
   static async open(device: Device, specs: readonly ParameterSpec[], options: InitialiseOptions): Promise<ParameterSet> {
     const { initialise = 'host', ...rest } = options;
     const set = new ParameterSet(device, specs, { ...rest, initialise: initialise === 'host' ? 'host' : 'none' });
-    if (initialise === 'device' && !device.isPlanning) await fillOnDevice(set, options.seed);
+    if (initialise === 'device' && !device.isPlanning) {
+      await fillOnDevice(set, options.seed);
+      // Given values are few, and lie on the host already.
+      set.initialise(options.seed, ({ init }) => 'values' in init);
+    }
     return set;
   }
 
@@ -179,9 +183,10 @@ export class ParameterSet implements Weights {
     });
   }
 
-  private initialise(seed: number): void {
+  private initialise(seed: number, wanted: (spec: ParameterSpec) => boolean = () => true): void {
     const encoder = new WeightEncoder(hostPiece);
     for (const [name, place] of this.places) {
+      if (!wanted(place.spec)) continue;
       const next = initialValues(place.spec, seed);
       this.encodePieces(place, encoder, (_first, count) => next(count), (range, start, encoded) => {
         judge(encoded, name, range.first + start, place, 'initial values', {});

@@ -206,6 +206,15 @@ describe('first values made on the device', () => {
   const open = (storage: WeightStorage, seed: number, bindingLimit?: number): Promise<ParameterSet> =>
     ParameterSet.open(device, specs, { seed, storage, initialise: 'device', ...(bindingLimit !== undefined && { bindingLimit }) });
 
+  test('given ones are as given, however they are stored', async () => {
+    const given = [{ name: 'table', shape: [4, 32], init: { values: Float32Array.from({ length: 128 }, (_, index) => index / 4) } }] as const;
+    for (const storage of ['f32', 'bf16', 'f16'] as const) {
+      const set = await ParameterSet.open(device, given, { seed: 1, storage, initialise: 'device' });
+      expect(await set.readTensor('table')).toEqual(given[0].init.values);
+      set.close();
+    }
+  });
+
   test('are normal, and follow from seed, name and index alone', async () => {
     const set = await open('f32', 5);
     const w = await set.readTensor('w');
