@@ -43,13 +43,14 @@ export function relativeError(actual: ArrayLike<number>, expected: ArrayLike<num
   return norm === 0 ? Math.sqrt(difference) : Math.sqrt(difference / norm);
 }
 
-/** Largest |actual − expected|. */
+/** Largest |actual − expected|; NaN as soon as one of them is. */
 export function maximumError(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
   if (actual.length !== expected.length) throw new RangeError(`${actual.length} values where ${expected.length} are expected`);
   let largest = 0;
   for (let i = 0; i < expected.length; i++) {
     const error = Math.abs(at(actual, i) - at(expected, i));
-    if (!(error <= largest)) largest = error;
+    if (Number.isNaN(error)) return error;
+    largest = Math.max(largest, error);
   }
   return largest;
 }
