@@ -6,6 +6,7 @@ import { scoreSamples } from '../rl/score.ts';
 import { Drawer, type Sampling } from './drawing.ts';
 import { evaluate, evaluateItems, summarise } from './evaluate.ts';
 import type { GrpoOptions } from './grpo-options.ts';
+import { promptsAtOnce } from './grpo-parts.ts';
 import { PromptMix, type PromptList } from './prompt-files.ts';
 import type { PromptSource } from './prompt-source.ts';
 import type { Training } from './training.ts';
@@ -48,7 +49,7 @@ export async function evaluatePolicy(context: RunContext, choice: GrpoOptions, {
 }
 
 function openDrawer(context: RunContext, choice: GrpoOptions, training: Training): Promise<Drawer> {
-  const prompts = Math.min(choice.evaluations, choice.prompts * choice.samples);
+  const prompts = Math.min(choice.evaluations, promptsAtOnce(choice) * choice.samples);
   return Drawer.open(context, training.evaluated, training.workspace, { sampling: evaluationSampling(choice), prompts, samplesPerPrompt: 1, promptTokens: choice.promptTokens });
 }
 

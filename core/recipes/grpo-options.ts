@@ -51,6 +51,7 @@ const fields = z.strictObject({
   steps: whole.describe('rollouts; each is followed by `updates` x `epochs` optimizer updates'),
   prompts: whole.default(16).describe('prompts per step'),
   samples: z.number().int().min(2).default(8).describe('drawings per prompt: the group'),
+  promptsAtOnce: whole.optional().describe('prompts whose samples are drawn at the same time, which changes memory and nothing else; all of a step by default'),
   updates: whole.default(2).describe('optimizer updates per pass over a rollout, each on its share of the groups'),
   epochs: whole.default(1).describe('passes over a rollout'),
   microBatch: whole.optional().describe('drawings per forward and backward pass; all of an update by default'),

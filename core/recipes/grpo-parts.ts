@@ -34,7 +34,7 @@ export async function openParts(context: RunContext, choice: GrpoOptions, traini
   await update.reserve(shape);
   await reference?.reserve(shape);
   await old?.reserve(shape);
-  const draw = { prompts: choice.prompts, promptTokens: choice.promptTokens };
+  const draw = { prompts: promptsAtOnce(choice), promptTokens: choice.promptTokens };
   const drawer = await Drawer.open(context, training.weights, training.workspace, { ...draw, sampling: choice, samplesPerPrompt: choice.samples });
   const greedily = { ...choice, textTemperature: 0, imageTemperature: 0 };
   const greedy = choice.estimator === 'remax' ? await Drawer.open(context, training.weights, training.workspace, { ...draw, sampling: greedily, samplesPerPrompt: 1 }) : undefined;
@@ -46,6 +46,11 @@ export async function openParts(context: RunContext, choice: GrpoOptions, traini
     await update.close();
   };
   return { guards, kl, reference, update, old, drawer, greedy, close };
+}
+
+/** Prompts whose samples are drawn at the same time. */
+export function promptsAtOnce({ prompts, promptsAtOnce: chosen }: Pick<GrpoOptions, 'prompts' | 'promptsAtOnce'>): number {
+  return Math.min(chosen ?? prompts, prompts);
 }
 
 /** A micro-batch of drawings with the longest prompts and rationales there may be. */

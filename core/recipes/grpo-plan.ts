@@ -2,7 +2,7 @@
 import type { Plan, PlanContext, Smaller } from '../contracts/recipe.ts';
 import { planEvaluation } from './grpo-evaluation.ts';
 import type { GrpoOptions } from './grpo-options.ts';
-import { openParts } from './grpo-parts.ts';
+import { openParts, promptsAtOnce } from './grpo-parts.ts';
 import { drawingsAtOnce } from './grpo-update.ts';
 import { changesOf, Ledger, planningRun, smallerValues } from './ledger.ts';
 import { describeModel, planDecoding } from './plan-drawing.ts';
@@ -16,7 +16,7 @@ export async function planGrpo(context: PlanContext, choice: GrpoOptions): Promi
   await openParts(run, choice, training);
   ledger.note('programs and sampler');
   await planEvaluation(run, choice, training);
-  await planDecoding(run, { prompts: choice.prompts, samplesPerPrompt: choice.samples });
+  await planDecoding(run, { prompts: promptsAtOnce(choice), samplesPerPrompt: choice.samples });
   ledger.note('image tokenizer');
   const codes = context.imageTokenizer.grid.rows * context.imageTokenizer.grid.columns;
   const capacity = choice.promptTokens + (choice.rationale ? choice.rationaleTokens : 1) + codes;
@@ -29,7 +29,9 @@ export function smallerGrpo(choice: GrpoOptions): Smaller[] {
   const micro = (values: readonly number[], more: Partial<GrpoOptions> = {}): GrpoOptions[] => values.map((microBatch) => ({ ...choice, microBatch, ...more }));
   const again = { recompute: true };
   const all = [...micro(sizes.slice(0, 2)), { ...choice, ...again }, ...micro(sizes, again), ...micro(sizes.slice(-1), { ...again, cache: 'f16' })];
-  return all.map((smaller) => ({ change: changesOf(choice, smaller, ['recompute', 'microBatch', 'cache']), plan: (context) => planGrpo(context, smaller) }));
+  const fewer = smallerValues(promptsAtOnce(choice)).map((value) => ({ ...choice, promptsAtOnce: value }));
+  all.push(...fewer, ...fewer.map((each): GrpoOptions => ({ ...each, ...again, cache: 'f16', microBatch: sizes.at(-1) ?? drawingsAtOnce(choice) })));
+  return all.map((smaller) => ({ change: changesOf(choice, smaller, ['recompute', 'microBatch', 'cache', 'promptsAtOnce']), plan: (context) => planGrpo(context, smaller) }));
 }
 
 /** The arithmetic of batches, one fact a line. */
