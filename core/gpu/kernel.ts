@@ -2,7 +2,8 @@
  * A kernel is a `.wgsl` file under `kernels/`. What may vary between variants of one file is declared there as
  * `const NAME: u32 = 8u;` (or `alias elem = f32;`) and replaced here, so that the file is valid WGSL by itself.
  * Bindings and parameters are declared in the file only: they are read from it, and ops pass both by name.
- * `//! use lib/name.wgsl` appends a shared file; lines keep their numbers.
+ * `//! use lib/name.wgsl` appends a shared file; lines keep their numbers. `//! use lib/name.wgsl as NAME` lets the host put another
+ * file with the same functions in its place. What is used of f16 and subgroups is enabled here.
  */
 import { readFileSync } from 'node:fs';
 import { ReasongenError } from '../errors.ts';
@@ -36,11 +37,17 @@ const kernelRoot = new URL('../../kernels/', import.meta.url);
 export function loadKernel(path: string, constants: KernelConstants = {}, root: URL = kernelRoot): Kernel {
   const label = [path, ...Object.entries(constants).map(([name, value]) => `${name}=${value}`)].join(' ');
   const file = readSource(new URL(`${path}.wgsl`, root), path);
-  const libraries = [...file.matchAll(/^\/\/! use (\S+)$/gm)].map((match) =>
-    readSource(new URL(match[1] ?? '', root), path),
-  );
-  let source = specialise([file, ...libraries].join('\n'), constants, label);
-  if (/\bf16\b/.test(source.replace(/\/\/.*$/gm, '')) && !/enable f16;/.test(source)) source = `enable f16; ${source}`;
+  const replaceable = new Set<string>();
+  const libraries = [...file.matchAll(/^\/\/! use (\S+)(?: as (\w+))?$/gm)].map(([, path = '', name]) => {
+    const chosen = name === undefined ? undefined : constants[name];
+    if (name !== undefined) replaceable.add(name);
+    return readSource(new URL(typeof chosen === 'string' ? chosen : path, root), label);
+  });
+  const declared = Object.fromEntries(Object.entries(constants).filter(([name]) => !replaceable.has(name)));
+  let source = specialise([file, ...libraries].join('\n'), declared, label);
+  const code = source.replace(/\/\/.*$/gm, '');
+  if (/\bf16\b/.test(code) && !/enable f16;/.test(code)) source = `enable f16; ${source}`;
+  if (/\bsubgroup[A-Z]/.test(code) && !/enable subgroups;/.test(code)) source = `enable subgroups; ${source}`;
   return { label, source, bindings: parseBindings(source, label), fields: parseParams(source) };
 }
 

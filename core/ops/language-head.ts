@@ -10,7 +10,7 @@ import type { Tape } from '../autograd/tape.ts';
 import { dimension, sizeOf, type Tensor } from '../tensor/tensor.ts';
 import { linear } from './linear.ts';
 import { tokenLogProbability, type LogProbabilityOptions } from './log-probability.ts';
-import { subgroupLanes } from './row-groups.ts';
+import { shareRows } from './row-groups.ts';
 import { weightRows } from './weight-rows.ts';
 
 export interface LanguageHeadOptions extends LogProbabilityOptions {
@@ -41,16 +41,16 @@ export function languageHead(tape: Tape, hidden: Tensor, weight: Tensor, bias: T
   const constants = { TEMPERATURE_IN_BUFFER: isScalar };
   const read = { targets: ids, temperature: isScalar ? temperature.tensor : hidden };
   const params = { rows, temperature: isScalar ? 1 : temperature, limit: options.clamp ?? 3e38 };
-  const lanes = subgroupLanes(tape.device);
+  const share = shareRows(tape.device);
   const state = tape.empty('language head state', [rows, 4]);
   tape.forwardOnly(() => {
     for (const { first, count, logits } of chunks) {
       tape.launch({
-        kernel: lanes === undefined ? 'language-head/accumulate-portable' : 'language-head/accumulate',
-        constants: lanes === undefined ? constants : { ...constants, LANES: lanes },
+        kernel: 'language-head/accumulate',
+        constants: { ...constants, ...share.constants },
         bindings: { ...read, logits: logits(), state },
         params: { ...params, columns: count, first },
-        groups: grid(Math.ceil((rows * (lanes ?? 1)) / 64)),
+        groups: grid(share.groups(rows)),
       });
     }
   });

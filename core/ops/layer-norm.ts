@@ -7,7 +7,7 @@ import { grid } from '../autograd/program.ts';
 import type { Tape } from '../autograd/tape.ts';
 import { dimension, sizeOf, type Tensor } from '../tensor/tensor.ts';
 import { cellsOf } from './cells.ts';
-import { subgroupLanes } from './row-groups.ts';
+import { shareRows } from './row-groups.ts';
 import { sumSplits } from './sum-splits.ts';
 
 export function layerNorm(tape: Tape, x: Tensor, weight: Tensor, bias: Tensor, epsilon: number): Tensor {
@@ -20,11 +20,10 @@ export function layerNorm(tape: Tape, x: Tensor, weight: Tensor, bias: Tensor, e
   }
   const out = tape.empty(`${weight.name} out`, x.shape);
   const statistics = tape.empty(`${weight.name} statistics`, [rows, 2]);
-  const lanes = cells.size === 4 ? subgroupLanes(tape.device) : undefined;
-  const variant = lanes === undefined ? '-portable' : '';
-  const constants = lanes === undefined ? cells.constants : { LANES: lanes };
-  const groups = grid(Math.ceil((rows * (lanes ?? 1)) / 64));
-  tape.launch({ kernel: `layer-norm/forward${variant}`, constants, bindings: { x, weight, bias, out, statistics }, params: { rows, width, epsilon }, groups });
+  const share = shareRows(tape.device);
+  const constants = { ...cells.constants, ...share.constants };
+  const groups = grid(share.groups(rows));
+  tape.launch({ kernel: 'layer-norm/forward', constants, bindings: { x, weight, bias, out, statistics }, params: { rows, width, epsilon }, groups });
   tape.differentiable([x, weight, bias], out, (dOut, needs) => {
     const dWeight = tape.gradientOf(weight);
     const dBias = tape.gradientOf(bias);
@@ -46,7 +45,7 @@ export function layerNorm(tape: Tape, x: Tensor, weight: Tensor, bias: Tensor, e
     const dX = tape.empty(`d ${weight.name} in`, x.shape);
     const addend = tape.takeGradient(x);
     tape.launch({
-      kernel: `layer-norm/input-gradient${variant}`,
+      kernel: 'layer-norm/input-gradient',
       constants: { ...constants, HAS_ADDEND: addend !== undefined },
       bindings: { x, weight, statistics, d_out: dOut, addend: addend ?? dOut, d_x: dX },
       params: { rows, width },

@@ -7,7 +7,7 @@ import { grid } from '../autograd/program.ts';
 import type { Tape } from '../autograd/tape.ts';
 import type { Scalar } from '../gpu/device.ts';
 import { dimension, sizeOf, type Tensor } from '../tensor/tensor.ts';
-import { subgroupLanes } from './row-groups.ts';
+import { shareRows } from './row-groups.ts';
 
 export interface LogProbabilityOptions {
   /** A number, or a scalar that may change between replays; above zero. */
@@ -22,18 +22,18 @@ export function tokenLogProbability(tape: Tape, logits: Tensor, targets: Tensor,
   if (sizeOf(targets.shape) !== rows) throw new RangeError(`tokenLogProbability: ${sizeOf(targets.shape)} targets for ${rows} rows`);
   const { temperature } = options;
   const isScalar = typeof temperature !== 'number';
-  const lanes = subgroupLanes(tape.device);
+  const share = shareRows(tape.device);
   const out = tape.empty('log-probability and entropy', [rows, 2]);
   const constants = { TEMPERATURE_IN_BUFFER: isScalar };
   // Without a scalar the kernel does not read the binding; it gets bytes that are bound anyway.
   const read = { logits, targets, temperature: isScalar ? temperature.tensor : logits };
   const params = { rows, columns, temperature: isScalar ? 1 : temperature, limit: options.clamp ?? 3e38 };
   tape.launch({
-    kernel: lanes === undefined ? 'log-probability/forward-portable' : 'log-probability/forward',
-    constants: lanes === undefined ? constants : { ...constants, LANES: lanes },
+    kernel: 'log-probability/forward',
+    constants: { ...constants, ...share.constants },
     bindings: { ...read, out },
     params,
-    groups: grid(Math.ceil((rows * (lanes ?? 1)) / 64)),
+    groups: grid(share.groups(rows)),
   });
   tape.differentiable([logits], out, (dOut) => {
     const dLogits = tape.empty('d logits', logits.shape);

@@ -6,7 +6,7 @@ import { grid } from '../autograd/program.ts';
 import type { Tape } from '../autograd/tape.ts';
 import { dimension, sizeOf, type Tensor } from '../tensor/tensor.ts';
 import { cellsOf } from './cells.ts';
-import { subgroupLanes } from './row-groups.ts';
+import { shareRows } from './row-groups.ts';
 
 export function rmsNorm(tape: Tape, x: Tensor, weight: Tensor, epsilon: number): Tensor {
   const columns = dimension(x, -1);
@@ -16,11 +16,10 @@ export function rmsNorm(tape: Tape, x: Tensor, weight: Tensor, epsilon: number):
   if (sizeOf(weight.shape) !== columns) throw new RangeError(`rmsNorm: ${x.name} [${x.shape}] with ${weight.name} [${weight.shape}]: the widths differ`);
   const out = tape.empty(`${weight.name} out`, x.shape);
   const scale = tape.empty(`${weight.name} scale`, [rows]);
-  const lanes = cells.size === 4 ? subgroupLanes(tape.device) : undefined;
-  const variant = lanes === undefined ? '-portable' : '';
-  const constants = lanes === undefined ? cells.constants : { LANES: lanes };
-  const groups = grid(Math.ceil((rows * (lanes ?? 1)) / 64));
-  tape.launch({ kernel: `rms-norm/forward${variant}`, constants, bindings: { x, weight, out, scale }, params: { rows, width, epsilon }, groups });
+  const share = shareRows(tape.device);
+  const constants = { ...cells.constants, ...share.constants };
+  const groups = grid(share.groups(rows));
+  tape.launch({ kernel: 'rms-norm/forward', constants, bindings: { x, weight, out, scale }, params: { rows, width, epsilon }, groups });
   tape.differentiable([x, weight], out, (dOut, needs) => {
     const dWeight = tape.gradientOf(weight);
     if (dWeight !== undefined) weightGradient(tape, x, scale, dOut, dWeight, rows, columns);
@@ -28,7 +27,7 @@ export function rmsNorm(tape: Tape, x: Tensor, weight: Tensor, epsilon: number):
     const dX = tape.empty(`d ${weight.name} in`, x.shape);
     const addend = tape.takeGradient(x);
     tape.launch({
-      kernel: `rms-norm/input-gradient${variant}`,
+      kernel: 'rms-norm/input-gradient',
       constants: { ...constants, HAS_ADDEND: addend !== undefined },
       bindings: { x, weight, scale, d_out: dOut, addend: addend ?? dOut, d_x: dX },
       params: { rows, width },

@@ -1,8 +1,20 @@
+/** How kernels of rows (norms, softmax, heads) share a row among threads: kernels/lib/rows. */
 import type { Device } from '../gpu/device.ts';
 
-/** Lanes of a subgroup where every subgroup has the same width and 64 threads hold a whole number of them; else undefined. */
-export function subgroupLanes(device: Device): number | undefined {
-  const { subgroupMinSize, subgroupMaxSize } = device.adapter;
+export interface RowSharing {
+  readonly constants: Readonly<Record<string, string | number>>;
+  /** Workgroups of 64 threads for so many rows. */
+  groups(rows: number): number;
+}
+
+/** Subgroups where all have one size; else, on a GPU, whole workgroups; on a software adapter a thread, since barriers cost more than they save. */
+export function shareRows(device: Device): RowSharing {
+  const { subgroupMinSize, subgroupMaxSize, isSoftware } = device.adapter;
   const isFixed = device.has('subgroups') && subgroupMinSize === subgroupMaxSize && [4, 8, 16, 32, 64].includes(subgroupMinSize);
-  return isFixed ? subgroupMinSize : undefined;
+  if (isFixed) return sharing({ ROWS: 'lib/rows/subgroup.wgsl', LANES: subgroupMinSize }, subgroupMinSize);
+  return isSoftware ? sharing({}, 1) : sharing({ ROWS: 'lib/rows/workgroup.wgsl' }, 64);
+}
+
+function sharing(constants: RowSharing['constants'], lanes: number): RowSharing {
+  return { constants, groups: (rows) => Math.ceil((rows * lanes) / 64) };
 }

@@ -5,21 +5,20 @@
 import { grid } from '../autograd/program.ts';
 import type { Tape } from '../autograd/tape.ts';
 import { dimension, sizeOf, type Tensor } from '../tensor/tensor.ts';
-import { subgroupLanes } from './row-groups.ts';
+import { shareRows } from './row-groups.ts';
 
 export function softmax(tape: Tape, x: Tensor): Tensor {
   const columns = dimension(x, -1);
   const rows = sizeOf(x.shape) / columns;
-  const lanes = subgroupLanes(tape.device);
-  const variant = lanes === undefined ? '-portable' : '';
-  const constants = lanes === undefined ? {} : { LANES: lanes };
-  const groups = grid(Math.ceil((rows * (lanes ?? 1)) / 64));
+  const share = shareRows(tape.device);
+  const { constants } = share;
+  const groups = grid(share.groups(rows));
   const params = { rows, columns };
   const out = tape.empty('softmax', x.shape);
-  tape.launch({ kernel: `softmax/forward${variant}`, constants, bindings: { x, out }, params, groups });
+  tape.launch({ kernel: 'softmax/forward', constants, bindings: { x, out }, params, groups });
   tape.differentiable([x], out, (dOut) => {
     const dX = tape.empty(`d ${x.name}`, x.shape);
-    tape.launch({ kernel: `softmax/gradient${variant}`, constants, bindings: { out, d_out: dOut, d_x: dX }, params, groups });
+    tape.launch({ kernel: 'softmax/gradient', constants, bindings: { out, d_out: dOut, d_x: dX }, params, groups });
     return [dX];
   });
   return out;

@@ -1,10 +1,9 @@
 // Takes one chunk of every row's logits into state[m] = (top, Σ e, Σ e·(z − top), z of the target), e = exp(z − top) over the
 // columns seen so far, z = clamp(logits / temperature, −limit, limit), f32 [M, columns]. The first chunk starts the state.
-// One subgroup of LANES lanes per row, 64 / LANES rows per workgroup.
+// LANES threads share a row.
+//! use lib/rows/thread.wgsl as ROWS
 //! use lib/broken.wgsl
-enable subgroups;
 
-const LANES: u32 = 8u;
 const TEMPERATURE_IN_BUFFER: bool = false;
 
 struct Params {
@@ -37,8 +36,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     largest = max(largest, logits[base + i]);
     worst = max(worst, broken_rank(logits[base + i]));
   }
-  worst = subgroupMax(worst);
-  var top = clamp(subgroupMax(largest) * sharpness, -params.limit, params.limit);
+  worst = row_max_word(worst, thread);
+  var top = clamp(row_max(largest, thread) * sharpness, -params.limit, params.limit);
   if (params.first > 0u) { top = max(top, before.x); }
   var sum = 0.0;
   var product = 0.0;
@@ -48,8 +47,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     sum += power;
     product += power * below;
   }
-  sum = subgroupAdd(sum);
-  product = subgroupAdd(product);
+  sum = row_add(sum, thread);
+  product = row_add(product, thread);
   if (row >= params.rows || lane != 0u) { return; }
   if (params.first > 0u) {
     let drop = before.x - top;

@@ -4,3 +4,7 @@ fn total(cell: Cell) -> f32 {
   // vec4f(cell) repeats a scalar four times.
   return dot(vec4f(cell), vec4f(f32(CELL) / 4.0));
 }
+
+fn inner(a: Cell, b: Cell) -> f32 {
+  return dot(vec4f(a), vec4f(b)) * (f32(CELL) / 4.0);
+}

@@ -1,10 +1,9 @@
 // out[m] = (log p[target], H) of p = softmax(z), z = clamp(logits / temperature, −limit, limit), f32 [M, V].
 // H = log Σ e − Σ e·(z − max) / Σ e with e = exp(z − max): no probability is stored and no log of a small one taken.
-// One subgroup of LANES lanes per row, 64 / LANES rows per workgroup; two passes over the row.
+// LANES threads share a row; two passes over it.
+//! use lib/rows/thread.wgsl as ROWS
 //! use lib/broken.wgsl
-enable subgroups;
 
-const LANES: u32 = 8u;
 const TEMPERATURE_IN_BUFFER: bool = false;
 
 struct Params {
@@ -33,8 +32,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     largest = max(largest, logits[base + i]);
     worst = max(worst, broken_rank(logits[base + i]));
   }
-  worst = subgroupMax(worst);
-  let top = clamp(subgroupMax(largest) * sharpness, -params.limit, params.limit);
+  worst = row_max_word(worst, thread);
+  let top = clamp(row_max(largest, thread) * sharpness, -params.limit, params.limit);
   var sum = 0.0;
   var product = 0.0;
   for (var i = lane; i < params.columns; i += LANES) {
@@ -43,8 +42,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     sum += power;
     product += power * below;
   }
-  sum = subgroupAdd(sum);
-  product = subgroupAdd(product);
+  sum = row_add(sum, thread);
+  product = row_add(product, thread);
   if (row >= params.rows || lane != 0u) { return; }
   if (is_broken(worst)) { sum = broken_nan(worst); }
   let log_sum = log(sum);

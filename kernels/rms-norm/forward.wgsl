@@ -1,18 +1,19 @@
-// out[n, :] = x[n, :] · scale[n] · weight, scale[n] = 1 / sqrt(mean(x[n, :]²) + ε), f32, width % 4 == 0.
-// One subgroup of LANES lanes per row, 64 / LANES rows per workgroup; lanes stride over the row's vec4.
-enable subgroups;
-
-const LANES: u32 = 8u;
+// out[n, :] = x[n, :] · scale[n] · weight, scale[n] = 1 / sqrt(mean(x[n, :]²) + ε), f32.
+// LANES threads share a row.
+//! use lib/rows/thread.wgsl as ROWS
+//! use lib/cell.wgsl
+alias Cell = vec4f;  // f32 where a row is no whole number of vectors
+const CELL: u32 = 4u;
 
 struct Params {
   rows: u32,
-  width: u32,  // columns, in vec4
+  width: u32,  // columns, in cells
   epsilon: f32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<vec4f>;
-@group(0) @binding(1) var<storage, read> weight: array<vec4f>;
-@group(0) @binding(2) var<storage, read_write> out: array<vec4f>;
+@group(0) @binding(0) var<storage, read> x: array<Cell>;
+@group(0) @binding(1) var<storage, read> weight: array<Cell>;
+@group(0) @binding(2) var<storage, read_write> out: array<Cell>;
 @group(0) @binding(3) var<storage, read_write> scale: array<f32>;
 @group(0) @binding(4) var<uniform> params: Params;
 
@@ -24,9 +25,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   var squares = 0.0;
   for (var i = lane; i < params.width; i += LANES) {
     let value = x[base + i];
-    squares += dot(value, value);
+    squares += inner(value, value);
   }
-  let factor = inverseSqrt(subgroupAdd(squares) / f32(params.width * 4u) + params.epsilon);
+  let factor = inverseSqrt(row_add(squares, thread) / f32(params.width * CELL) + params.epsilon);
   if (row >= params.rows) { return; }
   for (var i = lane; i < params.width; i += LANES) { out[base + i] = x[base + i] * factor * weight[i]; }
   if (lane == 0u) { scale[row] = factor; }

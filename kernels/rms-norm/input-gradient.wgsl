@@ -1,21 +1,22 @@
-// dX[n, :] = s·w·dOut[n, :] − x[n, :] · s³/D · Σ_c x·w·dOut (+ addend[n, :]), s = scale[n] of the forward, f32, width % 4 == 0.
-// One subgroup of LANES lanes per row, 64 / LANES rows per workgroup.
-enable subgroups;
-
-const LANES: u32 = 8u;
+// dX[n, :] = s·w·dOut[n, :] − x[n, :] · s³/D · Σ_c x·w·dOut (+ addend[n, :]), s = scale[n] of the forward, f32.
+// LANES threads share a row.
+//! use lib/rows/thread.wgsl as ROWS
+//! use lib/cell.wgsl
+alias Cell = vec4f;  // f32 where a row is no whole number of vectors
+const CELL: u32 = 4u;
 const HAS_ADDEND: bool = false;
 
 struct Params {
   rows: u32,
-  width: u32,  // columns, in vec4
+  width: u32,  // columns, in cells
 }
 
-@group(0) @binding(0) var<storage, read> x: array<vec4f>;
-@group(0) @binding(1) var<storage, read> weight: array<vec4f>;
+@group(0) @binding(0) var<storage, read> x: array<Cell>;
+@group(0) @binding(1) var<storage, read> weight: array<Cell>;
 @group(0) @binding(2) var<storage, read> scale: array<f32>;
-@group(0) @binding(3) var<storage, read> d_out: array<vec4f>;
-@group(0) @binding(4) var<storage, read> addend: array<vec4f>;
-@group(0) @binding(5) var<storage, read_write> d_x: array<vec4f>;
+@group(0) @binding(3) var<storage, read> d_out: array<Cell>;
+@group(0) @binding(4) var<storage, read> addend: array<Cell>;
+@group(0) @binding(5) var<storage, read_write> d_x: array<Cell>;
 @group(0) @binding(6) var<uniform> params: Params;
 
 @compute @workgroup_size(64)
@@ -26,8 +27,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let base = safe_row * params.width;
   let factor = scale[safe_row];
   var product = 0.0;
-  for (var i = lane; i < params.width; i += LANES) { product += dot(x[base + i] * weight[i], d_out[base + i]); }
-  let pull = subgroupAdd(product) * factor * factor * factor / f32(params.width * 4u);
+  for (var i = lane; i < params.width; i += LANES) { product += inner(x[base + i] * weight[i], d_out[base + i]); }
+  let pull = row_add(product, thread) * factor * factor * factor / f32(params.width * CELL);
   if (row >= params.rows) { return; }
   for (var i = lane; i < params.width; i += LANES) {
     var value = weight[i] * d_out[base + i] * factor - x[base + i] * pull;

@@ -1,9 +1,7 @@
 // out[n, :] = softmax(x[n, :]), f32 [N, columns]. −∞ stands for what cannot be; NaN and +∞ make the whole row NaN.
-// One subgroup of LANES lanes per row, 64 / LANES rows per workgroup.
+// LANES threads share a row.
+//! use lib/rows/thread.wgsl as ROWS
 //! use lib/broken.wgsl
-enable subgroups;
-
-const LANES: u32 = 8u;
 
 struct Params {
   rows: u32,
@@ -25,11 +23,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     top = max(top, x[base + i]);
     worst = max(worst, broken_rank(x[base + i]));
   }
-  top = subgroupMax(top);
-  worst = subgroupMax(worst);
+  top = row_max(top, thread);
+  worst = row_max_word(worst, thread);
   var sum = 0.0;
   for (var i = lane; i < params.columns; i += LANES) { sum += exp(x[base + i] - top); }
-  sum = subgroupAdd(sum);
+  sum = row_add(sum, thread);
   if (is_broken(worst)) { sum = broken_nan(worst); }
   if (row >= params.rows) { return; }
   for (var i = lane; i < params.columns; i += LANES) { out[base + i] = exp(x[base + i] - top) / sum; }

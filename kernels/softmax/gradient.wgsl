@@ -1,8 +1,6 @@
 // dX[n, :] = p · (dOut[n, :] − Σ p · dOut[n, :]), p = out[n, :] of the forward, f32 [N, columns].
-// One subgroup of LANES lanes per row, 64 / LANES rows per workgroup.
-enable subgroups;
-
-const LANES: u32 = 8u;
+// LANES threads share a row.
+//! use lib/rows/thread.wgsl as ROWS
 
 struct Params {
   rows: u32,
@@ -21,7 +19,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let base = min(row, params.rows - 1u) * params.columns;
   var mean = 0.0;
   for (var i = lane; i < params.columns; i += LANES) { mean += out[base + i] * d_out[base + i]; }
-  mean = subgroupAdd(mean);
+  mean = row_add(mean, thread);
   if (row >= params.rows) { return; }
   for (var i = lane; i < params.columns; i += LANES) { d_x[base + i] = out[base + i] * (d_out[base + i] - mean); }
 }

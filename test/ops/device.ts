@@ -8,6 +8,13 @@ export async function testDevice(options: DeviceOptions = {}): Promise<Device> {
   return device;
 }
 
+/** Those, and a GPU whose subgroups have no known size, where whole workgroups share a row (kernels/lib/rows). */
+export async function testRowDevices(): Promise<readonly (readonly [string, Device])[]> {
+  const real = await testDevice();
+  const unknown = { ...real.adapter, isSoftware: false, subgroupMinSize: 8, subgroupMaxSize: 64 };
+  return [...(await testDevices()), ['as on a GPU with subgroups of no one size', new Device(real.gpu, unknown)]];
+}
+
 /** The device as it is, without subgroups, and taken for a GPU: every op must work on all three paths. */
 export async function testDevices(): Promise<readonly (readonly [string, Device])[]> {
   const real = await testDevice();

@@ -9,7 +9,7 @@ import type { Device } from '../../core/gpu/device.ts';
 import { toHalves } from '../../core/tensor/float16.ts';
 import type { Tensor } from '../../core/tensor/tensor.ts';
 import { at, checkOp, randomFloats, randomWords, relativeError } from '../../core/testing.ts';
-import { testDevices } from './device.ts';
+import { testRowDevices } from './device.ts';
 
 interface Point {
   readonly hidden: Float64Array;
@@ -55,7 +55,7 @@ async function runHead(device: Device, rows: number, inner: number, columns: num
   return (await device.read([value, ...gradients])) as Float32Array[];
 }
 
-describe.each(await testDevices())('languageHead, %s', (_name, device) => {
+describe.each(await testRowDevices())('languageHead, %s', (_name, device) => {
   test.each([
     // One row; a last chunk of one column; an inner size that no tile divides; a chunk that is filled exactly; all in one chunk.
     [1, 8, 129, 128],

@@ -4,7 +4,7 @@ import { Tape } from '../../core/autograd/tape.ts';
 import { add } from '../../core/ops/add.ts';
 import { layerNorm } from '../../core/ops/layer-norm.ts';
 import { at, checkOp, randomFloats } from '../../core/testing.ts';
-import { testDevices } from './device.ts';
+import { testRowDevices } from './device.ts';
 
 const epsilon = 1e-5;
 
@@ -22,7 +22,7 @@ function normed(x: Float64Array, weight: Float64Array, bias: Float64Array): Floa
   return out;
 }
 
-describe.each(await testDevices())('layerNorm, %s', (_name, device) => {
+describe.each(await testRowDevices())('layerNorm, %s', (_name, device) => {
   test.each([
     [1, 4],
     [3, 12],

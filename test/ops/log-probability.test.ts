@@ -3,7 +3,7 @@ import { Workspace } from '../../core/autograd/program.ts';
 import { Tape } from '../../core/autograd/tape.ts';
 import { tokenLogProbability } from '../../core/ops/log-probability.ts';
 import { at, checkOp, randomFloats, randomWords } from '../../core/testing.ts';
-import { testDevices } from './device.ts';
+import { testRowDevices } from './device.ts';
 
 function oracle(logits: Float64Array, targets: Float64Array, columns: number, temperature: number, limit: number): Float64Array {
   const out = new Float64Array(targets.length * 2);
@@ -17,7 +17,7 @@ function oracle(logits: Float64Array, targets: Float64Array, columns: number, te
   return out;
 }
 
-describe.each(await testDevices())('tokenLogProbability, %s', (_name, device) => {
+describe.each(await testRowDevices())('tokenLogProbability, %s', (_name, device) => {
   test.each([
     [1, 1],
     [1, 2],

@@ -23,7 +23,7 @@ import { swiglu } from '../../core/ops/swiglu.ts';
 import { upsample, upsampleConv2d } from '../../core/ops/upsample.ts';
 import { sizeOf, type Tensor } from '../../core/tensor/tensor.ts';
 import { randomFloats } from '../../core/testing.ts';
-import { testDevices } from './device.ts';
+import { testRowDevices } from './device.ts';
 
 interface Case {
   readonly name: string;
@@ -115,7 +115,7 @@ async function broken(device: Device, { shape, at, op }: Case, value: number): P
   return { out: [...(values ?? [])].flatMap((each, index) => (Number.isFinite(each) ? [] : [index])), gradient: slopes?.[at] ?? 0, size: values?.length ?? 0 };
 }
 
-describe.each(await testDevices())('%s', (_name, device) => {
+describe.each(await testRowDevices())('%s', (_name, device) => {
   test.each(cases)('$name', async (item) => {
     for (const value of [Number.NaN, Infinity]) {
       const { out, gradient, size } = await broken(device, item, value);

@@ -16,9 +16,9 @@ import { upsample, upsampleConv2d } from '../../core/ops/upsample.ts';
 import type { Device } from '../../core/gpu/device.ts';
 import type { Tensor } from '../../core/tensor/tensor.ts';
 import { at, checkOp, randomFloats, randomWords, relativeError } from '../../core/testing.ts';
-import { testDevices } from './device.ts';
+import { testRowDevices } from './device.ts';
 
-const devices = (await testDevices()).map(([, device]) => device);
+const devices = (await testRowDevices()).map(([, device]) => device);
 const anyDevice = fc.nat({ max: devices.length - 1 }).map((index): Device => devices[index] ?? (devices[0] as Device));
 const runs = { numRuns: 8, seed: 20260101 };
 

@@ -1,0 +1,8 @@
+// How the 64 threads of a workgroup share rows: a row for each subgroup of LANES threads, on adapters where every subgroup has one size.
+const LANES: u32 = 8u;
+
+fn row_add(value: f32, thread: u32) -> f32 { return subgroupAdd(value); }
+
+fn row_max(value: f32, thread: u32) -> f32 { return subgroupMax(value); }
+
+fn row_max_word(value: u32, thread: u32) -> u32 { return subgroupMax(value); }
