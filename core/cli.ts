@@ -14,6 +14,7 @@ import { pull } from './commands/pull.ts';
 import { makeReport } from './commands/report.ts';
 import { resume, run } from './commands/run.ts';
 import { show } from './commands/show.ts';
+import { verifyDevice } from './commands/verify-device.ts';
 import { exitCodes, formatError } from './errors.ts';
 import { explainError } from './failure.ts';
 import type { Hooks } from './hooks.ts';
@@ -186,6 +187,11 @@ function createProgram(act: Act, streams: CommandLineStreams): Command {
     .command('doctor')
     .description('tell what this machine has for computing, and how to get what is missing')
     .action((_options, command: Command) => act(command, doctor));
+  program
+    .command('verify-device')
+    .description('check every op on this adapter against float64, with a verdict for each')
+    .option('--only <op>', 'ops whose name contains this')
+    .action((options: Parameters<typeof verifyDevice>[0], command: Command) => act(command, (context) => verifyDevice(options, context)));
   return program;
 }
 

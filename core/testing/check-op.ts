@@ -31,8 +31,15 @@ export interface OpCheck<Names extends string> {
   readonly seed?: number;
 }
 
+/** The largest errors found, relative as the tolerances are. */
+export interface OpErrors {
+  readonly value: number;
+  /** Of the gradient of any input; 0 when there is none. */
+  readonly gradient: number;
+}
+
 /** @throws Error naming the input and the error found */
-export async function checkOp<Names extends string>(check: OpCheck<Names>): Promise<void> {
+export async function checkOp<Names extends string>(check: OpCheck<Names>): Promise<OpErrors> {
   const { inputs, oracle, seed = 1 } = check;
   const names = Object.keys(inputs) as Names[];
   const differentiable = names.filter((name) => inputs[name].data instanceof Float32Array && !check.fixed?.includes(name));
@@ -41,7 +48,8 @@ export async function checkOp<Names extends string>(check: OpCheck<Names>): Prom
   const dOut = randomFloats(expected.length, seed + 1);
 
   const all = await runOp(check, names, differentiable, dOut);
-  demand(relativeError(all.value, expected), check.valueTolerance ?? 1e-6, `value (max ${maximumError(all.value, expected)})`);
+  const errors = { value: relativeError(all.value, expected), gradient: 0 };
+  demand(errors.value, check.valueTolerance ?? 1e-6, `value (max ${maximumError(all.value, expected)})`);
 
   const nobody = await runOp(check, names, [], dOut);
   if (nobody.backwardSteps !== 0) throw new Error(`${nobody.backwardSteps} launches go back although no input needs a gradient`);
@@ -57,8 +65,9 @@ export async function checkOp<Names extends string>(check: OpCheck<Names>): Prom
     if (together === undefined || gradient === undefined) throw new Error(`no gradient for ${name}`);
     if (alone.backwardSteps > all.backwardSteps) throw new Error(`the gradient of ${name} alone takes more launches than all of them`);
     demand(maximumError(gradient, together), 0, `gradient of ${name} alone against with the others`);
-    checkGradient(check, name, exact, gradient, loss);
+    errors.gradient = Math.max(errors.gradient, checkGradient(check, name, exact, gradient, loss));
   }
+  return errors;
 }
 
 interface OpRun {
@@ -124,7 +133,7 @@ function checkGradient<Names extends string>(
   exact: Readonly<Record<Names, Float64Array>>,
   gradient: Float32Array,
   loss: (point: Readonly<Record<Names, Float64Array>>) => number,
-): void {
+): number {
   const tolerance = check.gradientTolerance ?? 1e-5;
   const origin = exact[name];
   const along = (direction: Float64Array): number => {
@@ -135,13 +144,17 @@ function checkGradient<Names extends string>(
   const count = origin.length;
   const elements = count <= sampledElements ? [...origin.keys()] : Array.from({ length: sampledElements }, () => Math.floor(random() * count));
   const slopes = elements.map((element) => along(Float64Array.from({ length: count }, (_, index) => (index === element ? 1 : 0))));
-  demand(scaledError(elements.map((element) => at(gradient, element)), slopes, gradient), tolerance, `gradient of ${name} at single elements`);
+  let worst = scaledError(elements.map((element) => at(gradient, element)), slopes, gradient);
+  demand(worst, tolerance, `gradient of ${name} at single elements`);
   for (let i = 0; i < sampledDirections; i++) {
     const direction = Float64Array.from({ length: count }, () => random() * 2 - 1);
     const given = direction.reduce((sum, value, index) => sum + value * at(gradient, index), 0);
     const norm = Math.sqrt(direction.reduce((sum, value, index) => sum + (value * at(gradient, index)) ** 2, 0));
-    demand(Math.abs(given - along(direction)) / Math.max(norm, 1e-3), tolerance, `gradient of ${name} along a direction`);
+    const error = Math.abs(given - along(direction)) / Math.max(norm, 1e-3);
+    demand(error, tolerance, `gradient of ${name} along a direction`);
+    worst = Math.max(worst, error);
   }
+  return worst;
 }
 
 /** Largest error of the sample, in units of the root mean square of the whole gradient. */
