@@ -109,6 +109,9 @@ export interface Backbone {
   readonly textVocabulary: number;
   readonly imageVocabulary: number;
   readonly parameters: readonly ParameterSpec[];
+  /** Parameters that are read only where text is written, or only where pictures are drawn: a run that never does needs none of them. */
+  readonly textOnly?: readonly string[];
+  readonly imageOnly?: readonly string[];
   /** How models of this class are published, and the folder of the one this is; absent when they are not. */
   readonly published?: { readonly format: PublishedFormat; readonly folder?: string };
   /** Absent when the model cannot look at pictures. */

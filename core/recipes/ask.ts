@@ -1,7 +1,8 @@
 /** Answers questions about pictures, turn by turn: every answer is part of what the next question follows. */
 import { appendFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Workspace } from '../autograd/program.ts';
+import type { Workspace } from '../autograd/program.ts';
+import type { Weights } from '../contracts/backbone.ts';
 import type { Plan, PlanContext, Recipe, RunContext } from '../contracts/recipe.ts';
 import type { Tokenizer, Turn } from '../contracts/tokenizer.ts';
 import { ReasongenError, exitCodes } from '../errors.ts';
@@ -11,8 +12,9 @@ import { defineRecipe, inputFile, z } from '../plugin.ts';
 import { dimension, type Tensor } from '../tensor/tensor.ts';
 import { Ledger, planningRun } from './ledger.ts';
 import { lookAt, readPicture, visionOf } from './looking.ts';
+import { openModel, type Uses } from './open-model.ts';
 import { describeModel } from './plan-drawing.ts';
-import { openParameters, storageOption, weightsInput } from './weights.ts';
+import { storageOption, weightsInput } from './weights.ts';
 
 const turn = z.strictObject({
   question: z.string().trim().min(1).describe('what is asked'),
@@ -59,7 +61,7 @@ async function planAsk(context: PlanContext, choice: Options): Promise<Plan> {
   const ledger = new Ledger(context);
   const run = planningRun(context);
   const { device, backbone, tokenizer } = run;
-  const { parameters, workspace } = await openModel(run, choice);
+  const { parameters, workspace } = await openModel(run, choice, usesOf(choice));
   ledger.note('weights');
   const count = pictureCount(choice);
   const vision = count > 0 ? visionOf(backbone) : undefined;
@@ -86,7 +88,8 @@ async function runAsk(context: RunContext, choice: Options): Promise<void> {
   const vision = pictureCount(choice) > 0 ? visionOf(backbone) : undefined;
   // Read before the model is: a bad path should not cost a minute.
   const pictures = vision === undefined ? [] : await Promise.all(choice.turns.flatMap((each) => each.pictures).map((path) => readPicture(path, vision)));
-  const { parameters, workspace, hash } = await openModel(context, choice);
+  const model = await openModel(context, choice, usesOf(choice));
+  const { parameters, workspace, hash } = model;
   const features = vision === undefined ? undefined : await lookAt(workspace, vision, backbone.hiddenSize, parameters, pictures);
   const past: Turn[] = [];
   try {
@@ -103,8 +106,7 @@ async function runAsk(context: RunContext, choice: Options): Promise<void> {
     }
   } finally {
     if (features !== undefined) context.device.destroyTensor(features);
-    parameters.close();
-    workspace.close();
+    model.close();
   }
 }
 
@@ -115,7 +117,7 @@ interface Answer {
 }
 
 /** Writes the answer to the last of the turns, to standard output as well while it comes. */
-async function writeAnswer(context: RunContext, choice: Options, workspace: Workspace, weights: Model['parameters'], turns: readonly Turn[], features: Tensor | undefined): Promise<Answer> {
+async function writeAnswer(context: RunContext, choice: Options, workspace: Workspace, weights: Weights, turns: readonly Turn[], features: Tensor | undefined): Promise<Answer> {
   const { device, backbone, tokenizer, log, seed } = context;
   const ids = conversationOf(tokenizer)(turns, backbone.vision?.tokens ?? 0);
   const sampler = await createSampler({ device, workspace, backbone, weights, rows: 1, promptBudget: ids.length, textBudget: choice.answerTokens, imageCount: 0, special: tokenizer.special });
@@ -164,18 +166,9 @@ class Stream {
   }
 }
 
-interface Model {
-  readonly parameters: Awaited<ReturnType<typeof openParameters>>['parameters'];
-  readonly workspace: Workspace;
-  readonly hash: string;
-}
-
-/** The decoder, and the part that looks where there is something to look at. */
-async function openModel(context: RunContext, choice: Options): Promise<Model> {
-  const { backbone, device } = context;
-  const specs = pictureCount(choice) > 0 ? [...backbone.parameters, ...visionOf(backbone).parameters] : backbone.parameters;
-  const opened = await openParameters(context, specs, choice);
-  return { ...opened, workspace: new Workspace(device) };
+/** It writes, and looks where there is something to look at. */
+function usesOf(choice: Options): Uses {
+  return { text: true, image: false, looks: pictureCount(choice) > 0 };
 }
 
 function pictureCount({ turns }: Options): number {

@@ -170,7 +170,7 @@ function drawerOptions(choice: EvaluateOptions): DrawerOptions {
 }
 
 async function runEvaluation(context: RunContext, choice: EvaluateOptions): Promise<void> {
-  const model = await openModel(context, choice);
+  const model = await openModel(context, choice, { text: choice.rationale, image: true });
   const drawer = await Drawer.open(context, model.parameters, model.workspace, drawerOptions(choice));
   for (const named of context.benchmarks) {
     for (const split of choice.splits) {

@@ -99,7 +99,7 @@ function rowsAtOnce({ batch, samples, prompts }: GenerateOptions): number {
 async function runGenerate(context: RunContext, choice: GenerateOptions): Promise<void> {
   const { directory, log, seed, stop } = context;
   const { prompts, samples } = choice;
-  const model = await openModel(context, choice);
+  const model = await openModel(context, choice, { text: choice.rationale, image: true });
   const settings = { seed, samples, model: model.hash, storage: choice.storage, scale: choice.scale, ...samplingOf(choice) };
   const records = await DrawingRecords.open(directory.path, settings, (index) => prompts[Math.floor(index / samples)]?.prompt);
   const together = rowsAtOnce(choice) / samples;

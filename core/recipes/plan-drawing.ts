@@ -20,7 +20,7 @@ export interface DrawingPlan {
 export async function planDrawing(context: PlanContext, plan: DrawingPlan): Promise<Plan> {
   const ledger = new Ledger(context);
   const run = planningRun(context);
-  const model = await openModel(run, plan);
+  const model = await openModel(run, plan, { text: plan.sampling.rationale, image: true });
   ledger.note('weights');
   await Drawer.open(run, model.parameters, model.workspace, plan);
   ledger.note('sampler');

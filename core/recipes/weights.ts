@@ -58,7 +58,7 @@ export async function openWeights(context: RunContext, parameters: ParameterSet,
   const { source, hash } = await openModelSource(from, published?.format.names);
   try {
     refuseOtherVocabulary(context, source);
-    await load(context, parameters, withoutOtherParts(source, parameters.names, published));
+    await load(context, parameters, withoutOtherParts(source, parameters.names, context.backbone));
   } finally {
     await source.close();
   }
@@ -67,10 +67,11 @@ export async function openWeights(context: RunContext, parameters: ParameterSet,
 }
 
 /** Parts of a published model that this run does without are not read, and not missed. */
-function withoutOtherParts(source: WeightSource, names: readonly string[], published: Backbone['published']): WeightSource {
+function withoutOtherParts(source: WeightSource, names: readonly string[], { published, parameters }: Backbone): WeightSource {
   const wanted = new Set(names);
+  const known = new Set(parameters.map(({ name }) => name));
   const others = published?.format.otherParts ?? [];
-  return filtered(source, (name) => wanted.has(name) || !others.some((prefix) => name.startsWith(prefix)));
+  return filtered(source, (name) => wanted.has(name) || !(known.has(name) || others.some((prefix) => name.startsWith(prefix))));
 }
 
 /** Bytes from which on loading is worth a progress bar and a line. */

@@ -42,6 +42,7 @@ const codeScale = 2.8;
 
 const decoderPrefix = 'model.language_model.';
 const textTable = `${decoderPrefix}embed_tokens.weight`;
+const textHead = 'lm_head.weight';
 const codeTable = 'model.generation_embeddings.weight';
 
 export function janusBackbone(name: string, sizes: JanusSizes): Backbone {
@@ -62,15 +63,17 @@ export function janusBackbone(name: string, sizes: JanusSizes): Backbone {
     textVocabulary,
     imageVocabulary,
     parameters: janusParameters(sizes, shape),
+    textOnly: [textHead],
+    imageOnly: [codeTable, ...[...perceptronParameters(aligner), ...perceptronParameters(head)].map((spec) => spec.name)],
     ...(sizes.vision !== undefined && { vision: siglipVision({ ...sizes.vision, hidden }) }),
     embedText,
     embedImage,
     hidden: (tape, weights, tokens, prefill) =>
       decoderHidden(tape, weights, shape, embedPacked(tape, { embedText, embedImage }, weights, tokens), tokens, prefill),
     step: (tape, weights, x, positions, cache) => decoderStep(tape, weights, shape, x, positions, cache),
-    textLogits: (tape, weights, x) => linear(tape, x, weights.get('lm_head.weight')),
+    textLogits: (tape, weights, x) => linear(tape, x, weights.get(textHead)),
     imageLogits: (tape, weights, x) => perceptron(tape, weights, head, x),
-    textHead: (_tape, weights, x) => ({ states: x, weight: weights.get('lm_head.weight') }),
+    textHead: (_tape, weights, x) => ({ states: x, weight: weights.get(textHead) }),
     imageHead: (tape, weights, x) => lastLayer(tape, weights, head, x),
   };
 }
@@ -98,6 +101,6 @@ function janusParameters(sizes: JanusSizes, shape: DecoderShape): ParameterSpec[
     codebook === undefined ? codes : { ...codes, init: { values: codebook.map((value) => value * codeScale) } },
     ...perceptronParameters(aligner, initialSpread),
     ...perceptronParameters(head, initialSpread),
-    matrix('lm_head.weight', textVocabulary, shape.hidden),
+    matrix(textHead, textVocabulary, shape.hidden),
   ];
 }

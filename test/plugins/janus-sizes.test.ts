@@ -107,6 +107,23 @@ describe.each(Object.entries(cases))('%s', (_name, sizes) => {
     weights.close();
   });
 
+  test('what is read for text alone, or for pictures alone, is what the backbone says', () => {
+    const weights = makeWeights(false);
+    const read = (use: (tape: Tape, seen: Pick<ParameterSet, 'get'>) => void): Set<string> => {
+      const names = new Set<string>();
+      use(new Tape(workspace), { get: (name) => (names.add(name), weights.get(name)) });
+      return names;
+    };
+    const asText = [{ id: 1, isImage: false }];
+    const asImage = [...asText, { id: 1, isImage: true }];
+    const text = read((tape, seen) => backbone.textLogits(tape, seen, backbone.hidden(tape, seen, packTokens(device, [asText]).tokens)));
+    const image = read((tape, seen) => backbone.imageLogits(tape, seen, backbone.hidden(tape, seen, packTokens(device, [asImage]).tokens)));
+    const all = backbone.parameters.map(({ name }) => name);
+    expect(all.filter((name) => !image.has(name)).sort()).toEqual([...(backbone.textOnly ?? [])].sort());
+    expect(all.filter((name) => !text.has(name)).sort()).toEqual([...(backbone.imageOnly ?? [])].sort());
+    weights.close();
+  });
+
   test('decoding step by step takes the likeliest codes of the whole forward pass', async () => {
     const weights = makeWeights(false);
     const count = 6;
