@@ -151,3 +151,50 @@ describe('on the device', () => {
     await expect(lost.readFloats(x)).rejects.toMatchObject({ code: 'DEVICE_LOST', exitCode: 5 });
   });
 });
+
+describe('the first number that is none', () => {
+  let device: Device;
+  beforeAll(async () => {
+    device = await openDevice();
+  });
+  afterAll(() => device.close());
+
+  /** x → linear → linear, with gradients; a value of `x` or of the second weight may be spoilt. */
+  async function spoilt(spoil: { readonly x?: number; readonly weight?: number }): Promise<Awaited<ReturnType<Tape['finish']>>> {
+    const tape = new Tape(new Workspace(device));
+    const values = (spoilt: number | undefined): Float32Array => Float32Array.from({ length: 64 }, (_, index) => (index === 11 && spoilt !== undefined ? spoilt : Math.sin(index)));
+    const x = device.tensor('x', [8, 8], 'f32', values(spoil.x));
+    const [first, second] = [device.tensor('first', [8, 8], 'f32', values(undefined)), device.tensor('second', [8, 8], 'f32', values(spoil.weight))];
+    tape.watch(first, device.tensor('d first', [8, 8]));
+    tape.watch(second, device.tensor('d second', [8, 8]));
+    const hidden = linear(tape, linear(tape, x, first), second);
+    tape.output(hidden);
+    tape.seed(hidden, device.tensor('seed', [8, 8], 'f32', values(undefined)));
+    tape.backward();
+    return tape.finish('spoilt');
+  }
+
+  test('is not found where all are finite, also after many runs', async () => {
+    const program = await spoilt({});
+    program.run();
+    expect(await program.findNonFinite()).toBeUndefined();
+  });
+
+  test('is found in what the program was handed', async () => {
+    const program = await spoilt({ weight: Number.NEGATIVE_INFINITY });
+    program.run();
+    expect(await program.findNonFinite()).toEqual({ kernel: undefined, tensor: 'second', launch: -1, element: 11, value: Number.NEGATIVE_INFINITY });
+  });
+
+  test('is found where a kernel makes it, although the gradients of the failed run are spoilt by then', async () => {
+    // Finite, and so are its products; sums of these are not.
+    const program = await spoilt({ x: 3e38 });
+    program.run();
+    program.run();
+    const found = await program.findNonFinite();
+    expect(found).toMatchObject({ tensor: 'second out', launch: 1 });
+    expect(found?.kernel).toMatch(/^linear\//);
+    expect(Number.isFinite(found?.value)).toBe(false);
+    expect(await program.findNonFinite()).toEqual(found);
+  });
+});
