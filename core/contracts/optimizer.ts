@@ -1,6 +1,5 @@
 import type { Tensor } from '../tensor/tensor.ts';
 import type { Tape } from '../autograd/tape.ts';
-import type { ParameterSpec } from './backbone.ts';
 import type { ParameterSet } from '../autograd/parameters.ts';
 
 /** An optimizer opened for one set of parameters. */
@@ -21,9 +20,5 @@ export interface OpenOptimizer {
 export interface Optimizer {
   /** The peak rate; recipes multiply it by their schedule. */
   readonly learningRate: number;
-  /** Extra bytes per trained parameter, for the memory plan. */
-  readonly stateBytesPerParameter: number;
-  /** Extra bytes for these trained parameters, where it is not the same for each. */
-  readonly stateBytes?: (specs: readonly ParameterSpec[]) => number;
   open(parameters: ParameterSet): OpenOptimizer;
 }

@@ -1,8 +1,7 @@
 /** AdamW, AdamW with 8-bit state, Lion, Muon and SGD; clipping by global norm and the update itself stay on the device. */
 import { defineOptimizer, definePlugin, z } from '../../core/plugin.ts';
-import { sizeOf } from '../../core/compute.ts';
 import { openMultiTensor } from './multi-tensor.ts';
-import { isHiddenMatrix, openMuon } from './muon.ts';
+import { openMuon } from './muon.ts';
 
 const common = {
   learningRate: z.number().nonnegative().describe('peak learning rate; the recipe multiplies it by its schedule'),
@@ -23,7 +22,6 @@ const adamw = defineOptimizer({
   options: z.strictObject({ ...common, ...moments }),
   create: ({ learningRate, weightDecay, maxNorm, betas: [beta1, beta2], epsilon }) => ({
     learningRate,
-    stateBytesPerParameter: 8,
     open: (parameters) =>
       openMultiTensor(parameters, {
         kernel: 'optimizer/adamw',
@@ -40,8 +38,6 @@ const adamw8bit = defineOptimizer({
   options: z.strictObject({ ...common, ...moments }),
   create: ({ learningRate, weightDecay, maxNorm, betas: [beta1, beta2], epsilon }) => ({
     learningRate,
-    // A byte for each moment, two scales for 64 elements.
-    stateBytesPerParameter: 2 + 8 / 64,
     open: (parameters) =>
       openMultiTensor(parameters, {
         kernel: 'optimizer/adamw-8bit',
@@ -62,7 +58,6 @@ const lion = defineOptimizer({
   }),
   create: ({ learningRate, weightDecay, maxNorm, betas: [beta1, beta2] }) => ({
     learningRate,
-    stateBytesPerParameter: 4,
     open: (parameters) =>
       openMultiTensor(parameters, {
         kernel: 'optimizer/lion',
@@ -85,9 +80,6 @@ const muon = defineOptimizer({
   }),
   create: ({ learningRate, ...options }) => ({
     learningRate,
-    // Of what AdamW moves; `stateBytes` knows the matrices.
-    stateBytesPerParameter: 8,
-    stateBytes: (specs) => specs.reduce((sum, spec) => sum + sizeOf(spec.shape) * (isHiddenMatrix(spec, options.exclude) ? 4 : 8), 0),
     open: (parameters) => openMuon(parameters, options),
   }),
 });
@@ -98,7 +90,6 @@ const sgd = defineOptimizer({
   options: z.strictObject({ ...common, momentum: decayRate.default(0.9).describe('share of the last velocity that is kept') }),
   create: ({ learningRate, weightDecay, maxNorm, momentum }) => ({
     learningRate,
-    stateBytesPerParameter: 4,
     open: (parameters) =>
       openMultiTensor(parameters, {
         kernel: 'optimizer/sgd',

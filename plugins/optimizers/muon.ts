@@ -15,11 +15,6 @@ export interface MuonOptions {
   readonly epsilon: number;
 }
 
-/** Whether Muon moves this parameter, judged by its spec alone. */
-export function isHiddenMatrix({ name, shape }: Pick<ParameterSpec, 'name' | 'shape'>, exclude: readonly string[]): boolean {
-  return shape.length === 2 && !exclude.some((part) => name.includes(part));
-}
-
 interface Matrix {
   readonly weight: Tensor;
   readonly gradient: Tensor;
@@ -39,7 +34,8 @@ export function openMuon(parameters: ParameterSet, options: MuonOptions): OpenOp
     const weight = parameters.get(name);
     const gradient = parameters.gradient(name);
     if (gradient === undefined) continue;
-    if (!isHiddenMatrix({ name, shape: weight.shape }, options.exclude) || weight.parts !== undefined) {
+    const isHiddenMatrix = weight.shape.length === 2 && weight.parts === undefined && !options.exclude.some((part) => name.includes(part));
+    if (!isHiddenMatrix) {
       others.push(name);
       continue;
     }

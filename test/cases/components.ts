@@ -92,7 +92,6 @@ const optimizer = defineOptimizer({
   options: z.strictObject({ learningRate: z.number().positive().describe('step size') }),
   create: ({ learningRate }) => ({
     learningRate,
-    stateBytesPerParameter: 0,
     open: () => {
       throw new Error('the test components have no device');
     },
