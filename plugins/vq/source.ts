@@ -28,6 +28,8 @@ export interface VqSource {
   readonly hash: string;
   /** f32 [codes · dimension], not normalised. */
   readonly codebook: Float32Array;
+  /** How 0 … 255 becomes a byte; the nearest one unless told. */
+  readonly toByte?: (value: number) => number;
   /** A filled set of some of the codec's parameters. */
   open(device: Device, specs: readonly ParameterSpec[]): Promise<ParameterSet>;
 }
@@ -58,7 +60,8 @@ export async function codecFromCheckpoint(folder: string): Promise<VqSource> {
     hash.update(`${name} ${shape.join(' ')}\n`);
     hash.update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
   }
-  return { ...(await codecOf(codec, folder)), hash: hash.digest('hex') };
+  // The published code cuts the fraction off.
+  return { ...(await codecOf(codec, folder)), hash: hash.digest('hex'), toByte: Math.trunc };
 }
 
 /** Seeded random weights: for the memory and the speed of a codec without its file. */
@@ -87,6 +90,7 @@ async function codecOf(codec: VqCodec, path: string): Promise<Omit<VqSource, 'ha
     async open(device, specs) {
       const wanted = new Set(specs.map(({ name }) => name));
       const parameters = new ParameterSet(device, specs, { seed: 0, initialise: 'none' });
+      if (device.isPlanning) return parameters;
       try {
         parameters.load(fromVqCheckpoint(codec, await readCodec(path, (name) => wanted.has(name))), path);
       } catch (error) {

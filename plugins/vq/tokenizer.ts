@@ -112,7 +112,7 @@ class OpenCodec {
       words.set(part.flat());
       this.device.write(input, words);
       program.run();
-      result.push(...unpackPictures(await this.device.readFloats(output), config.imageSize, part.length));
+      result.push(...unpackPictures(await this.device.readFloats(output), config.imageSize, part.length, this.source.toByte));
       start += part.length;
     }
     return result;

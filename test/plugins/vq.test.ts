@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ParameterSet } from '../../core/autograd/parameters.ts';
 import { openDevice, type Device } from '../../core/gpu/device.ts';
-import { writeSafetensors } from '../../core/io/safetensors.ts';
+import { readSafetensors, writeSafetensors } from '../../core/io/safetensors.ts';
 import { toVqCheckpoint } from '../../core/nn/vq-checkpoint.ts';
 import { vqCodec } from '../../core/nn/vq-codec.ts';
 import { randomWords } from '../../core/testing.ts';
@@ -45,6 +45,20 @@ describe('the codec of a published model', () => {
     expect(original.hash).toBe(port.hash);
     expect(original.codebook).toEqual(port.codebook);
     expect(port.codec.config).toMatchObject({ imageSize: 8, codes: 64, multipliers: [1, 2] });
+  });
+
+  test('draws the bytes of the published code, the fraction cut off', async () => {
+    const golden = await readSafetensors(fileURLToPath(new URL('golden.safetensors', tinyA)));
+    const codes = Array.from(golden.get('generate.codes_greedy_w5')?.data ?? [], Number);
+    const pixels = Array.from(golden.get('generate.pixels_nchw')?.data ?? [], Number);
+    const tokenizer = vqTokenizer(await codecFromCheckpoint(fileURLToPath(tinyA)), () => Promise.resolve(device));
+    const [picture] = await tokenizer.decode([codes]);
+    await tokenizer.close();
+    const expected = Array.from({ length: 8 * 8 * 3 }, (_, index) => ((pixels[(index % 3) * 64 + Math.floor(index / 3)] ?? NaN) + 1) * 127.5);
+    // Where the exact value is this close to a whole number, the last bits of f32 decide.
+    const clear = expected.flatMap((value, index) => (Math.abs(value - Math.round(value)) > 0.02 ? [index] : []));
+    expect(clear.length).toBeGreaterThan(100);
+    for (const index of clear) expect(picture?.data[index]).toBe(Math.trunc(Math.min(255, Math.max(0, expected[index] ?? NaN))));
   });
 
   test('drawing loads the decoder alone', async () => {
