@@ -47,6 +47,8 @@ describe('each third-party package has one importer, so that an upgrade touches 
     sharp: (path) => path === 'core/io/image.ts',
     commander: (path) => path === 'core/cli.ts',
     'cli-progress': (path) => path === 'core/log.ts' || path.startsWith('core/log/'),
+    hyparquet: (path) => path === 'plugins/caption-data/parquet.ts',
+    'hyparquet-compressors': (path) => path === 'plugins/caption-data/parquet.ts',
     vega: (path) => path.startsWith('core/report/'),
     'vega-lite': (path) => path.startsWith('core/report/'),
     '@huggingface/tokenizers': (path) => path === 'core/io/tokenizer-file.ts',

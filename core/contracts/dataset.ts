@@ -16,14 +16,48 @@ export interface Example extends PromptItem {
   readonly image: Image;
 }
 
-/**
- * A source of examples and prompts. Everything is a pure function of its arguments, so a data position
- * is two numbers and a resume is exact.
- */
-export interface Dataset {
+/** A supervised example that lies in files; its picture is decoded when its codes are not known yet. */
+export interface StoredExample extends PromptItem {
+  readonly rationale: string;
+  /** File and row, for messages. */
+  readonly place: string;
+  /** Of the picture as `picture` gives it: the same hash means the same codes. */
+  readonly pictureHash: string;
+  /** Throws when the bytes are no picture. */
+  picture(): Promise<Image>;
+}
+
+/** A row that gives no example, and why. */
+export interface BadRow {
+  readonly place: string;
+  readonly why: string;
+}
+
+/** Examples that lie in files. A pure function of position and seed, as long as the files stay as they are. */
+export interface ExampleSource {
+  /** An epoch visits each once, in an order of its own. */
+  readonly rows: number;
+  /** Of what decides which row stands at which position; a checkpoint keeps it. */
+  readonly hash: string;
+  at(position: number, seed: number): Promise<StoredExample | BadRow>;
+}
+
+interface AnyDataset {
   readonly imageSize: { readonly width: number; readonly height: number };
   /** Names of the tasks, in the order reports list them. */
   readonly tasks: readonly string[];
+}
+
+/** A dataset of files. It has examples and nothing else: prompts to draw come from prompt files or a benchmark. */
+export interface StoredDataset extends AnyDataset {
+  open(): Promise<ExampleSource>;
+}
+
+/**
+ * A dataset that makes what it is asked for. Everything is a pure function of its arguments, so a data position
+ * is two numbers and a resume is exact.
+ */
+export interface GeneratedDataset extends AnyDataset {
   /** The `index`-th supervised example of the stream with this seed (always of the `seen` split). */
   example(index: number, seed: number): Example;
   /** The rationale of example `index` may be worded differently at every visit; the image stays. */
@@ -35,3 +69,5 @@ export interface Dataset {
   /** Texts from which a tokenizer can be trained: every word the dataset can produce. */
   corpus(): readonly string[];
 }
+
+export type Dataset = GeneratedDataset | StoredDataset;

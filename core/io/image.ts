@@ -36,6 +36,27 @@ export async function decodePng(bytes: Uint8Array): Promise<Image> {
   return { width: info.width, height: info.height, data: new Uint8Array(data) };
 }
 
+/**
+ * A square of a picture of any format sharp reads, resized to `size` pixels with a cubic filter: the largest that fits, in the middle or
+ * at a share of the room there is on either axis. Transparency is laid on white. Throws what sharp says of bytes that are no picture.
+ */
+export async function decodeSquare(bytes: Uint8Array, size: number, at: 'centre' | readonly [number, number]): Promise<Image> {
+  const { width = 0, height = 0 } = await sharp(bytes).metadata();
+  const side = Math.min(width, height);
+  const [across, down] = at === 'centre' ? [0.5, 0.5] : at;
+  const [left, top] = [Math.floor(across * (width - side)), Math.floor(down * (height - side))];
+  const { data, info } = await sharp(bytes)
+    .extract({ left, top, width: side, height: side })
+    .flatten({ background: '#ffffff' })
+    .toColourspace('srgb')
+    .removeAlpha()
+    .resize(size, size, { kernel: 'cubic' })
+    .raw()
+    .toBuffer({ resolveWithObject: true });
+  if (info.channels !== 3) throw new RangeError(`decodeSquare: expected 3 channels, got ${info.channels}.`);
+  return { width: info.width, height: info.height, data: new Uint8Array(data) };
+}
+
 /** The tEXt and uncompressed iTXt chunks of a PNG, by keyword. RangeError when a chunk's checksum is wrong. */
 export function readPngText(bytes: Uint8Array): Record<string, string> {
   const png = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);

@@ -4,6 +4,7 @@
  */
 import type { Dataset, PromptItem } from '../contracts/dataset.ts';
 import { ReasongenError, exitCodes } from '../errors.ts';
+import { requireGenerated } from './generated.ts';
 
 export interface PromptSourceOptions {
   /** 0: the stream. */
@@ -24,7 +25,7 @@ export interface PromptStream {
 
 /** The stream of a dataset. */
 export function datasetStream(dataset: Dataset, seed: number): PromptStream {
-  return { tasks: dataset.tasks, prompt: (index) => dataset.prompt(index, seed, 'seen') };
+  return { tasks: dataset.tasks, prompt: (index) => requireGenerated(dataset, 'drawing its prompts').prompt(index, seed, 'seen') };
 }
 
 export class PromptSource {

@@ -7,6 +7,7 @@ import type { Sample } from '../contracts/reward.ts';
 import type { Image } from '../contracts/image.ts';
 import { defineRecipe, z } from '../plugin.ts';
 import { recordEvaluation, summarise } from './evaluate.ts';
+import { requireGenerated } from './generated.ts';
 import { Ledger } from './ledger.ts';
 import { planDecoding, planEncoding } from './plan-drawing.ts';
 
@@ -39,7 +40,7 @@ async function planReconstruct(context: PlanContext, { count }: ReconstructOptio
 
 async function runReconstruct(context: RunContext, choice: ReconstructOptions): Promise<void> {
   const { dataset, imageTokenizer, log } = context;
-  const examples = Array.from({ length: choice.count }, (_, index) => dataset.example(index, choice.exampleSeed));
+  const examples = Array.from({ length: choice.count }, (_, index) => requireGenerated(dataset, 'reconstruct').example(index, choice.exampleSeed));
   const codes = await imageTokenizer.encode(examples.map(({ image }) => image));
   const images = await imageTokenizer.decode(codes);
   const samples = examples.map((example, index): Sample => {

@@ -25,6 +25,7 @@ import { defineRecipe, inputFile, z } from '../plugin.ts';
 import { sizeOf, type Tensor } from '../tensor/tensor.ts';
 import { CodeKeeper } from './code-keeper.ts';
 import { Ledger, planningRun, smallerValues } from './ledger.ts';
+import { requireGenerated } from './generated.ts';
 import { scheduleOptions } from './schedule.ts';
 import { Training } from './training.ts';
 
@@ -102,7 +103,7 @@ async function runTrainCodec(context: RunContext, choice: TrainCodecOptions): Pr
   const pass = await recordPass(training, codec, choice);
   const keeper = new CodeKeeper(device, training.parameters.get(codebookName), { ...choice, seed }, state?.['unused']);
   const picturesOf = (step: number): Float32Array => {
-    const images = Array.from({ length: choice.batch }, (_, index) => dataset.codecImage((step - 1) * choice.batch + index, seed));
+    const images = Array.from({ length: choice.batch }, (_, index) => requireGenerated(dataset, 'train-codec').codecImage((step - 1) * choice.batch + index, seed));
     return packPictures(images, codec.config.imageSize);
   };
   const first = (state?.step ?? 0) + 1;

@@ -1,5 +1,5 @@
 /** The nano world as a dataset: streams of examples, prompts and codec pictures. */
-import type { Dataset } from '../../core/plugin.ts';
+import type { GeneratedDataset } from '../../core/plugin.ts';
 import { randomStream } from './random.ts';
 import { rationaleOf, templates } from './rationale.ts';
 import { canvasSize, drawDenseScene, drawScene, render } from './scene.ts';
@@ -12,7 +12,7 @@ import { classNames, colourNames, relations, tasks } from './vocabulary.ts';
 /** Keeps the streams of one seed apart. */
 export const purposes = { example: 1, rationale: 2, codec: 3, prompt: 4, benchmark: 5 } as const;
 
-export function createNanoDataset(): Dataset {
+export function createNanoDataset(): GeneratedDataset {
   const space = specificationSpace();
   const sheet = createSpriteSheet();
 

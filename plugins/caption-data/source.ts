@@ -1,0 +1,81 @@
+/** Captioned pictures in files as supervised examples. Everything follows from seed and position, so a position is all a resume needs. */
+import { createHash } from 'node:crypto';
+import { basename } from 'node:path';
+import { decodeSquare } from '../../core/compute.ts';
+import type { BadRow, ExampleSource, StoredExample } from '../../core/plugin.ts';
+import { RowOrder, randomStream } from './order.ts';
+import { pictureBytes } from './pictures.ts';
+import { UnreadableRow, type Row, type RowFile } from './rows.ts';
+import { textsOf, type TextChoice } from './texts.ts';
+import { BadValue } from './values.ts';
+
+export interface SourceOptions {
+  /** Side of a picture in pixels. */
+  readonly size: number;
+  readonly crop: 'random' | 'centre';
+  readonly imageColumn: string;
+  readonly texts: TextChoice;
+  readonly shuffleWindow: number;
+  /** This reader takes every `count`-th position, from `index` on. */
+  readonly shard: { readonly index: number; readonly count: number };
+}
+
+/** Keeps what is drawn for a row apart from other uses of the seed. */
+const purpose = 0xca97;
+
+export class CaptionSource implements ExampleSource {
+  readonly rows: number;
+  readonly hash: string;
+  private readonly files: readonly RowFile[];
+  private readonly options: SourceOptions;
+  private readonly order: RowOrder;
+  /** Blocks read last, newest last. */
+  private readonly kept = new Map<string, Promise<readonly (Row | UnreadableRow)[]>>();
+
+  constructor(files: readonly RowFile[], options: SourceOptions) {
+    this.files = files;
+    this.options = options;
+    this.order = new RowOrder(files.map(({ blocks }) => blocks), options.shuffleWindow);
+    this.rows = Math.floor(this.order.rows / options.shard.count);
+    const layout = files.map(({ path, blocks }) => [basename(path), blocks]);
+    this.hash = createHash('sha256').update(JSON.stringify([layout, options.shuffleWindow, options.shard])).digest('hex');
+  }
+
+  async at(position: number, seed: number): Promise<StoredExample | BadRow> {
+    const { shard, imageColumn, texts, size, crop } = this.options;
+    const address = this.order.at(position * shard.count + shard.index, seed);
+    const file = this.files[address.file];
+    if (file === undefined) throw new RangeError(`no file ${address.file}`);
+    const before = file.blocks.slice(0, address.block).reduce((sum, rows) => sum + rows, 0);
+    const place = `${file.path}, row ${before + address.row + 1}`;
+    const row = (await this.block(file, address.file, address.block, seed))[address.row];
+    if (row === undefined) return { place, why: 'it is missing' };
+    if (row instanceof UnreadableRow) return { place, why: row.why };
+    const random = randomStream([seed, position, shard.index, purpose]);
+    const [across, down] = [random(), random()];
+    try {
+      const { prompt, rationale } = textsOf(row, texts, random);
+      const bytes = await pictureBytes(row[imageColumn], file.path);
+      const at = crop === 'random' ? ([across, down] as const) : 'centre';
+      const pictureHash = createHash('sha256').update(bytes).update(`${size} ${at}`).digest('hex');
+      return { prompt, rationale, task: 'caption', specification: prompt, place, pictureHash, picture: () => decodeSquare(bytes, size, at) };
+    } catch (error) {
+      if (error instanceof BadValue) return { place, why: error.message };
+      throw error;
+    }
+  }
+
+  async close(): Promise<void> {
+    for (const file of this.files) await file.close();
+  }
+
+  /** A block, kept as long as its window is visited. */
+  private block(file: RowFile, fileIndex: number, block: number, seed: number): Promise<readonly (Row | UnreadableRow)[]> {
+    const key = `${fileIndex} ${block}`;
+    const reading = this.kept.get(key) ?? file.read(block);
+    this.kept.delete(key);
+    this.kept.set(key, reading);
+    for (const oldest of [...this.kept.keys()].slice(0, Math.max(0, this.kept.size - this.order.blocksAtOnce(seed)))) this.kept.delete(oldest);
+    return reading;
+  }
+}
