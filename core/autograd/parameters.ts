@@ -135,7 +135,7 @@ export class ParameterSet implements Weights {
   /** Writes host values of a small model, all or none: nothing is written when anything is wrong. */
   load(values: ReadonlyMap<string, FloatTensor>, origin: string): void {
     refuseMisfits(misfits(this.places, values, () => true), origin);
-    const encoder = new WeightEncoder(hostPiece);
+    const encoder = this.hostEncoder();
     for (const write of [false, true]) {
       for (const [name, { data }] of values) {
         const place = this.place(name);
@@ -184,7 +184,7 @@ export class ParameterSet implements Weights {
   }
 
   private initialise(seed: number, wanted: (spec: ParameterSpec) => boolean = () => true): void {
-    const encoder = new WeightEncoder(hostPiece);
+    const encoder = this.hostEncoder();
     for (const [name, place] of this.places) {
       if (!wanted(place.spec)) continue;
       const next = initialValues(place.spec, seed);
@@ -193,6 +193,10 @@ export class ParameterSet implements Weights {
         writeRange(this.device, range, start, encoded);
       });
     }
+  }
+
+  private hostEncoder(): WeightEncoder {
+    return new WeightEncoder(Math.min(hostPiece, Math.max(64, ...[...this.places.values()].map(({ spec }) => sizeOf(spec.shape)))));
   }
 
   private encodePieces(

@@ -2,6 +2,7 @@
 import type { Tape } from '../autograd/tape.ts';
 import { isPacked, type Tensor } from '../tensor/tensor.ts';
 import { packedForward, packedInputGradient } from './linear-packed.ts';
+import { hasWorkgroupTiles, workgroupProduct } from './linear-workgroup.ts';
 
 export interface Product {
   /** f32 [rows, inner] */
@@ -17,13 +18,15 @@ export interface Product {
 
 /** out = a · weightᵀ (+ bias). */
 export function forwardProduct(tape: Tape, product: Product, bias?: Tensor): void {
-  if (isPacked(product.weight.type)) packedForward(tape, product, bias);
+  if (hasWorkgroupTiles(tape)) workgroupProduct(tape, { ...product, b: product.weight, kind: 'nt', bias });
+  else if (isPacked(product.weight.type)) packedForward(tape, product, bias);
   else floatForward(tape, product, bias, false);
 }
 
 /** out += a · weightᵀ, weight f32. */
 export function addForwardProduct(tape: Tape, product: Product): void {
-  floatForward(tape, product, undefined, true);
+  if (hasWorkgroupTiles(tape)) workgroupProduct(tape, { ...product, b: product.weight, kind: 'nt', accumulate: true });
+  else floatForward(tape, product, undefined, true);
 }
 
 function floatForward(tape: Tape, { a, weight, out, rows, columns, inner }: Product, bias: Tensor | undefined, accumulate: boolean): void {
@@ -52,6 +55,10 @@ function floatForward(tape: Tape, { a, weight, out, rows, columns, inner }: Prod
 /** out = a · weight (+ addend). */
 export function inputProduct(tape: Tape, product: Product, addend?: Tensor): void {
   const { a, weight, out, rows, columns, inner } = product;
+  if (hasWorkgroupTiles(tape)) {
+    workgroupProduct(tape, { ...product, b: weight, kind: 'nn', addend });
+    return;
+  }
   if (isPacked(weight.type)) {
     packedInputGradient(tape, product, addend);
     return;
@@ -79,6 +86,10 @@ export function inputProduct(tape: Tape, product: Product, addend?: Tensor): voi
 
 /** out[rows, columns] += a[inner, rows]ᵀ · b[inner, columns]: the gradient of a weight. */
 export function transposedProduct(tape: Tape, a: Tensor, b: Tensor, out: Tensor, rows: number, columns: number, inner: number): void {
+  if (hasWorkgroupTiles(tape)) {
+    workgroupProduct(tape, { a, b, out, rows, columns, inner, kind: 'tn', accumulate: true });
+    return;
+  }
   if (tape.device.hasBroadcastTiles && rows % 4 === 0 && columns % 4 === 0) {
     const tile = Math.max(16, tileRows(rows));
     tape.launch({

@@ -35,23 +35,18 @@ function values(count: number, seed: number): Float32Array {
 // [rows, columns, inner]: at and past the edges of tiles; inner sizes that fill whole eights, whole fours, whole pairs, and no pair.
 const halfSizes = [
   [1, 1, 1],
-  [1, 4, 8],
   [7, 5, 3],
-  [8, 32, 16],
   [9, 36, 20],
-  [16, 33, 8],
-  [17, 68, 24],
-  [37, 64, 40],
+  [17, 36, 32],
   [5, 31, 6],
-  [33, 35, 7],
+  [33, 35, 8],
 ] as const;
 
 // Codes come in groups of 64 along a row; other rows are stored as bf16.
 const codeSizes = [
   [1, 1, 64],
-  [7, 5, 128],
-  [9, 36, 64],
-  [33, 35, 192],
+  [9, 7, 128],
+  [33, 35, 64],
 ] as const;
 
 const storages: readonly WeightStorage[] = ['f16', 'bf16', 'int8', 'int4'];
@@ -96,7 +91,7 @@ describe.each(await testDevices())('weights in fewer bits, %s', (_name, device) 
   });
 
   test.each(storages)('two layers read one value, %s', async (storage) => {
-    const [rows, columns, inner] = [19, 36, 64];
+    const [rows, columns, inner] = [9, 12, 64];
     const first = await storedWeight(device, [columns, inner], randomFloats(columns * inner, 3), storage);
     const second = await storedWeight(device, [columns, inner], randomFloats(columns * inner, 4), storage);
     await checkOp({
@@ -119,14 +114,14 @@ describe.each(await testDevices())('weights in fewer bits, %s', (_name, device) 
     expect(out).toEqual(expected.map((value) => value + 0));
   });
 
-  test.each([...(['f16', 'bf16'] as const).flatMap((storage) => [[storage, 24, 40], [storage, 44, 36], [storage, 7, 5]] as const), ['int8', 64, 36], ['int4', 128, 5]] as const)(
+  test.each([...(['f16', 'bf16'] as const).flatMap((storage) => [[storage, 32, 40], [storage, 7, 5]] as const), ['int8', 64, 36], ['int4', 128, 5]] as const)(
     'a row does not depend on how many there are, nor does its gradient: %s, %i inner, %i columns',
     async (storage, inner, columns) => {
       const x = randomFloats(37 * inner, 5);
       const slopes = randomFloats(37 * columns, 6);
       const { tensor } = await storedWeight(device, [columns, inner], randomFloats(columns * inner, 7), storage);
       const all = await run(device, x, tensor, slopes);
-      for (const [start, count] of [[0, 1], [36, 1], [3, 8], [11, 9], [2, 17]] as const) {
+      for (const [start, count] of [[36, 1], [3, 8], [2, 17]] as const) {
         const part = await run(device, x.slice(start * inner, (start + count) * inner), tensor, slopes.slice(start * columns, (start + count) * columns));
         expect(part.out).toEqual(all.out.slice(start * columns, (start + count) * columns));
         expect(part.dX).toEqual(all.dX.slice(start * inner, (start + count) * inner));

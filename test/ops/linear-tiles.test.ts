@@ -71,6 +71,39 @@ describe.each(devices)('linear with many rows, %s', (_name, device) => {
   });
 });
 
+// A GPU has a kernel for few rows and tiles of 64 and of 128 rows; all split k into the same eight segments.
+test.each(devices.filter(([, device]) => !device.adapter.isSoftware))('few rows, small tiles and large tiles give the same bits, %s', { timeout: 60_000 }, async (_name, device) => {
+  const [columns, inner, most] = [1025, 96, 1537];
+  const weights = randomFloats(columns * inner, 2);
+  const weight = device.tensor('weight', [columns, inner], 'f32', weights);
+  const values = randomFloats(most * inner, 1);
+  const seeds = randomFloats(most * columns, 4);
+  const run = async (rows: number): Promise<{ out: Float32Array; dX: Float32Array; kernels: string[] }> => {
+    const x = device.tensor('x', [rows, inner], 'f32', values.slice(0, rows * inner));
+    const dX = device.tensor('d x', x.shape);
+    const tape = new Tape(new Workspace(device));
+    tape.watch(x, dX);
+    const out = linear(tape, x, weight);
+    const kept = tape.output(out);
+    tape.seed(out, device.tensor('d out', [rows, columns], 'f32', seeds.slice(0, rows * columns)));
+    tape.backward();
+    (await tape.finish(`linear ${rows}`)).run();
+    return { out: await device.readFloats(kept), dX: await device.readFloats(dX), kernels: tape.recorded.flatMap((step) => ('kernel' in step ? [step.kernel] : [])) };
+  };
+  const whole = await run(most);
+  expect(whole.kernels.slice(0, 1)).toEqual(['linear/workgroup-128']);
+  for (const [rows, kernel] of [[1, 'linear/few-rows'], [11, 'linear/few-rows'], [65, 'linear/workgroup-64']] as const) {
+    const part = await run(rows);
+    expect(part.kernels[0]).toBe(kernel);
+    expect(part.out).toEqual(whole.out.slice(0, part.out.length));
+    expect(part.dX).toEqual(whole.dX.slice(0, part.dX.length));
+  }
+  // One output in float64, in case all of them are wrong alike.
+  let sum = 0;
+  for (let k = 0; k < inner; k++) sum += at(values, 1500 * inner + k) * at(weights, 1024 * inner + k);
+  expect(at(whole.out, 1500 * columns + 1024)).toBeCloseTo(sum, 4);
+});
+
 const broadcasting = devices.map(([, device]) => device).filter((device) => device.hasBroadcastTiles);
 
 test.each(broadcasting)('the two tiles of the weight gradient give the same bits', async (device) => {
