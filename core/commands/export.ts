@@ -55,9 +55,9 @@ export async function exportModel(from: string, options: ExportOptions, { log, w
         copies: await filesToCopy(base, layout === baseLayout, Object.keys(configs), log),
         largestShard: options.maxShardSize,
         progress: (bytes) => {
-          const before = Math.floor(done / 1e6);
+          const before = Math.ceil(done / 1e6);
           done += bytes;
-          bar.advance(Math.floor(done / 1e6) - before);
+          bar.advance(Math.ceil(done / 1e6) - before);
         },
       });
     } finally {

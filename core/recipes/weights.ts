@@ -85,7 +85,7 @@ async function load(context: RunContext, parameters: ParameterSet, source: Weigh
   const progress = (done: number, total: number): void => {
     if (total < longLoad) return;
     shown ??= log.progress('weights', Math.ceil(total / 1e6), { unit: 'megabyte' });
-    const now = Math.floor(done / 1e6);
+    const now = Math.ceil(done / 1e6);
     shown.advance(now - before);
     before = now;
   };

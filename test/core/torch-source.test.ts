@@ -1,6 +1,7 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, test } from 'vitest';
 import type { WeightSource } from '../../core/contracts/weight-source.ts';
 import { openWeightSource } from '../../core/io/weight-files/open.ts';
@@ -111,6 +112,30 @@ describe('reading', () => {
     await source.close();
     expect(await refusal(withPickle(pickle(dict([['model', model], ['ema', model]]))))).toMatch(/several models: model, ema/);
     expect(await refusal(withPickle(pickle(dict([['epoch', integer(3)]]))))).toMatch(/holds no tensors/);
+  });
+});
+
+describe('files that PyTorch 2.13 has written', () => {
+  const real = (name: string): string => fileURLToPath(new URL(`../support/torch-2.13/${name}`, import.meta.url));
+
+  test('tensors of every type, views, a parameter: the bytes PyTorch gives for each', async () => {
+    const expected = JSON.parse(readFileSync(real('tensors.json'), 'utf8')) as Readonly<Record<string, { shape: number[]; bytes: string }>>;
+    const source = await openWeightSource(real('tensors.bin'));
+    expect([...source.entries.keys()]).toEqual(Object.keys(expected));
+    for (const [name, { shape, bytes }] of Object.entries(expected)) {
+      expect(source.entries.get(name)?.shape).toEqual(shape);
+      expect(Buffer.from(await source.read(name, 0, shape.reduce((a, b) => a * b, 1))).toString('hex'), name).toBe(bytes);
+    }
+    await source.close();
+  });
+
+  test('a state_dict inside a checkpoint; a pickled module, arguments of a program and the format of long ago are refused by name', async () => {
+    const nested = await openWeightSource(real('nested.pt'));
+    expect([...nested.entries.keys()]).toEqual(['0.weight', '0.bias', '1.weight', '1.bias']);
+    await nested.close();
+    expect(await refusal(real('module.pt'))).toMatch(/asks for "torch\.nn\.modules\.container\.Sequential"/);
+    expect(await refusal(real('namespace.pt'))).toMatch(/asks for "argparse\.Namespace"/);
+    expect(await refusal(real('legacy.bin'))).toMatch(/before version 1\.6/);
   });
 });
 

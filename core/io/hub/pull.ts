@@ -41,9 +41,9 @@ export async function pullModel(model: HubModel, options: PullOptions): Promise<
     const bar = log.progress(model.id, Math.ceil(bytes / 1e6), { unit: 'megabyte' });
     let done = 0;
     const progress = (count: number): void => {
-      const before = Math.floor(done / 1e6);
+      const before = Math.ceil(done / 1e6);
       done += count;
-      bar.advance(Math.floor(done / 1e6) - before);
+      bar.advance(Math.ceil(done / 1e6) - before);
     };
     try {
       for (const file of chosen) {
