@@ -74,7 +74,7 @@ describe('the tokenizer of the nano world', () => {
   test('lays out prompts', () => {
     const { bos, imageStart, eos, pad } = nano.special;
     const text = nano.encode('a photo of two cakes');
-    const think = nano.prompt('', 'rationale')[1];
+    const think = nano.prompt('', 'rationale')[1] ?? Number.NaN;
     expect(nano.prompt('a photo of two cakes', 'rationale')).toEqual([bos, ...text, think]);
     expect(nano.prompt('a photo of two cakes', 'direct')).toEqual([bos, ...text, imageStart]);
     expect(nano.unconditional([bos, ...text, think, ...text, imageStart])).toEqual([bos, imageStart]);
