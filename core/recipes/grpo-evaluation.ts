@@ -49,7 +49,7 @@ export async function evaluatePolicy(context: RunContext, choice: GrpoOptions, {
 }
 
 function openDrawer(context: RunContext, choice: GrpoOptions, training: Training): Promise<Drawer> {
-  const prompts = Math.min(choice.evaluations, promptsAtOnce(choice) * choice.samples);
+  const prompts = evaluatedAtOnce(choice);
   return Drawer.open(context, training.evaluated, training.workspace, { sampling: evaluationSampling(choice), prompts, samplesPerPrompt: 1, promptTokens: choice.promptTokens });
 }
 
@@ -62,6 +62,13 @@ export async function planEvaluation(context: RunContext, choice: GrpoOptions, t
 /** A spread would call the getters of components, which throw for what the preset does not name. */
 function withoutRewards(context: RunContext): RunContext {
   return Object.defineProperties({}, { ...Object.getOwnPropertyDescriptors(context), rewards: { value: [], enumerable: true } }) as RunContext;
+}
+
+/** As many as need the memory that drawing for training needs: guidance doubles it. */
+function evaluatedAtOnce(choice: GrpoOptions): number {
+  const branches = (guidance: number): number => (guidance === 1 ? 1 : 2);
+  const rows = (promptsAtOnce(choice) * choice.samples * branches(choice.guidance)) / branches(evaluationSampling(choice).guidance);
+  return Math.max(1, Math.min(choice.evaluations, Math.floor(rows)));
 }
 
 /** As training draws, but for what the preset says. */
