@@ -63,7 +63,7 @@ export class ParameterSet implements Weights {
 
   constructor(device: Device, specs: readonly ParameterSpec[], options: ParameterOptions & { readonly initialise?: 'host' | 'none' }) {
     this.device = device;
-    const limit = Math.min(options.bindingLimit ?? Number.POSITIVE_INFINITY, device.limits.maxStorageBufferBindingSize);
+    const limit = Math.min(options.bindingLimit ?? Number.POSITIVE_INFINITY, device.limits.maxStorageBufferBindingSize, device.limits.maxBufferSize);
     const { places, layouts } = layOut(specs, options.storage ?? 'f32', options.trainable ?? (() => false), limit);
     this.places = places;
     this.arenas = layouts.map((layout, index) => this.createArena(layout, index));
