@@ -29,7 +29,7 @@ export interface Fixture {
   readonly decoder: DecoderShape;
   readonly codec: VqCodec;
   readonly golden: GoldenScalars;
-  readonly special: GoldenScalars['special'];
+  readonly special: Required<GoldenScalars['special']>;
   /** Weights of the backbone without its vision part; with `trained`, gradients are kept and decay applies to all, as in the fixture's training. */
   weights(device: Device, trained: boolean, storage?: WeightStorage): Promise<ParameterSet>;
   /** The same with the vision part. */
@@ -44,7 +44,7 @@ export interface Fixture {
 
 /** The scalars of `golden.json` that the groups read. */
 export interface GoldenScalars {
-  readonly special: Readonly<Record<'bos' | 'eos' | 'pad' | 'boi' | 'eoi' | 'image_placeholder', number>>;
+  readonly special: Readonly<Record<'bos' | 'eos' | 'pad' | 'boi' | 'eoi', number> & { image_placeholder?: number }>;
   readonly sft?: { readonly weights: { readonly text: number; readonly image: number; readonly image_start: number }; readonly loss: number };
   readonly sft_train?: {
     readonly optimizer: { readonly lr: number; readonly betas: readonly [number, number]; readonly eps: number; readonly weight_decay: number; readonly grad_clip: number };
@@ -125,7 +125,8 @@ export async function loadFixture(folder: string, form: WeightForm): Promise<Fix
     decoder: janusDecoder(sizes),
     codec,
     golden,
-    special: golden.special,
+    // Some files leave to config.json what it says already.
+    special: { ...golden.special, image_placeholder: golden.special.image_placeholder ?? config.imageTokenId ?? Number.NaN },
     weights: (device, trained, storage) => load(device, backbone.parameters, trained, storage),
     seeingWeights: (device) => load(device, [...backbone.parameters, ...vision.parameters], false),
     async codecWeights(device) {
