@@ -29,7 +29,7 @@ export async function readPromptFiles(files: readonly PromptFile[], leaveOut: Re
     });
     const lines = text.split('\n');
     const own = task ?? basename(file, extname(file));
-    const all = lines.flatMap((line, index) => (line.trim() === '' ? [] : [extname(file) === '.jsonl' ? fromJson(line, own, `${file}:${index + 1}`) : { prompt: line.trim(), task: own, specification: {} }]));
+    const all = lines.flatMap((line, index) => (line.trim() === '' ? [] : [extname(file) === '.jsonl' ? fromJson(line, own, `${file}:${index + 1}`) : { prompt: bare(line), task: own, specification: {} }]));
     const items = all.filter(({ prompt }) => !known.has(prompt) && known.add(prompt));
     if (items.length === 0) {
       const message = all.length === 0 ? 'this file has no prompt in it' : 'every prompt of this file occurs in a file before it';
@@ -38,6 +38,11 @@ export async function readPromptFiles(files: readonly PromptFile[], leaveOut: Re
     lists.push({ file, weight, items, repeated: all.length - items.length });
   }
   return lists;
+}
+
+/** Without its final full stop: layouts add one of their own, and supervised examples lose theirs likewise. */
+function bare(prompt: string): string {
+  return prompt.trim().replace(/\.$/, '').trim();
 }
 
 /** A line of GenEval's metadata says "tag" where others say "task"; everything else it holds is what a judge may check. */
@@ -50,9 +55,9 @@ function fromJson(line: string, task: string, place: string): PromptItem {
   } catch {
     throw bad('this line is not JSON');
   }
-  if (typeof value !== 'object' || value === null || !('prompt' in value) || typeof value.prompt !== 'string' || value.prompt.trim() === '') throw bad('this line has no prompt');
+  if (typeof value !== 'object' || value === null || !('prompt' in value) || typeof value.prompt !== 'string' || bare(value.prompt) === '') throw bad('this line has no prompt');
   const named = 'task' in value ? value.task : 'tag' in value ? value.tag : undefined;
-  return { prompt: value.prompt.trim(), task: typeof named === 'string' ? named : task, specification: value };
+  return { prompt: bare(value.prompt), task: typeof named === 'string' ? named : task, specification: value };
 }
 
 export class PromptMix {

@@ -3,28 +3,24 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { Dataset, Example } from '../../core/contracts/dataset.ts';
-import type { ImageTokenizer } from '../../core/contracts/image-tokenizer.ts';
 import type { Tokenizer } from '../../core/contracts/tokenizer.ts';
-import { packSequences } from '../../core/nn/packing.ts';
+import { packSequences, type Sequence } from '../../core/nn/packing.ts';
 import { isChosen, packMembers, type Member } from '../../core/recipes/grpo-members.ts';
 import { readPromptFiles } from '../../core/recipes/prompt-files.ts';
 import { PromptSource } from '../../core/recipes/prompt-source.ts';
-import { ExampleStream } from '../../core/recipes/examples.ts';
+import { sequenceOf } from '../../core/recipes/sequences.ts';
+import { classWeights, sftOptions } from '../../core/recipes/sft-options.ts';
 import { layouts } from '../../plugins/byte-bpe/layouts.ts';
 import { loadByteBpe } from '../../plugins/byte-bpe/tokenizer.ts';
+import { textsOf, type TextChoice } from '../../plugins/caption-data/texts.ts';
 
 const tokenizer: Tokenizer = loadByteBpe(new URL('../../plugins/byte-bpe/nano/tokenizer.json', import.meta.url).pathname, layouts.nano);
 const prompts = ['a photo of two cakes', 'a photo of a red dog', 'a photo of a cat left of a bus'];
-const image = { width: 1, height: 1, data: new Uint8Array(3) };
-const dataset = {
-  example: (index: number): Example => ({ prompt: prompts[index % 3] ?? '', task: 't', specification: {}, rationale: 'two cakes side by side', image }),
-} as unknown as Dataset;
-const codec = { grid: { rows: 2, columns: 2 }, encode: (images: readonly unknown[]) => Promise.resolve(images.map(() => [1, 2, 3, 4])) } as unknown as ImageTokenizer;
+const rationale = 'two cakes side by side';
 
-async function examples(promptDropout: number): Promise<Awaited<ReturnType<ExampleStream['sequences']>>> {
-  const stream = new ExampleStream(dataset, tokenizer, codec, { seed: 1, examples: 3, rationale: true, promptDropout });
-  return stream.sequences(0, stream.examples(0, 3));
+/** The examples of supervised fine-tuning, one for each prompt. */
+function examples(dropped: 'nothing' | 'both'): Sequence[] {
+  return prompts.map((prompt) => sequenceOf(tokenizer, { prompt, rationale }, [1, 2, 3, 4], { rationale: true, dropped }));
 }
 
 function member(forced: boolean): Member {
@@ -36,8 +32,8 @@ function member(forced: boolean): Member {
 
 const choice = { rationale: true, guidance: 2, textTemperature: 1, imageTemperature: 1 };
 
-test('defect 5: a dropped prompt looks as the unconditional branch looks when it is drawn and scored', async () => {
-  const [whole, dropped] = [await examples(0), await examples(1)];
+test('defect 5: a dropped prompt looks as the unconditional branch looks when it is drawn and scored', () => {
+  const [whole, dropped] = [examples('nothing'), examples('both')];
   whole.forEach((sequence, index) => expect(dropped[index]?.text).toEqual(tokenizer.unconditional(sequence.text)));
   // The scorer's branch, laid out by the same call, has the same positions.
   const batch = packMembers([member(false)], tokenizer, choice);
@@ -47,8 +43,9 @@ test('defect 5: a dropped prompt looks as the unconditional branch looks when it
 });
 
 describe('defect 6: the image start', () => {
-  test('is taught: it is a target of the text head', async () => {
-    for (const sequence of await examples(0)) {
+  test('is taught: it is a target of the text head, and weighs something', () => {
+    expect(classWeights(sftOptions.parse({ steps: 1 }), 1).imageStart).toBeGreaterThan(0);
+    for (const sequence of examples('nothing')) {
       const batch = packSequences([sequence]);
       expect([...batch.text.ids.slice(0, batch.text.used)]).toContain(tokenizer.special.imageStart);
     }
@@ -85,8 +82,8 @@ test('defect 21: a prompt is too long exactly where its tokens, frame included, 
   expect(short.tooLong).toBe(1);
 });
 
-test('defect 22: training and drawing lay a prompt out alike, word for word', async () => {
-  for (const [index, sequence] of (await examples(0)).entries()) {
+test('defect 22: training and drawing lay a prompt out alike, word for word', () => {
+  for (const [index, sequence] of examples('nothing').entries()) {
     const prompt = tokenizer.prompt(prompts[index] ?? '', 'rationale');
     expect(sequence.text.slice(0, prompt.length)).toEqual(prompt);
     expect(sequence.firstTarget).toBe(prompt.length);
@@ -101,12 +98,12 @@ test('defect 29: special tokens are ids of the vocabulary, in every branch', () 
   expect([branch[0], branch.at(-1)]).toEqual([special.bos, special.imageStart]);
 });
 
-describe('defect 32: prompt lists', () => {
+describe('defects 22 and 32: prompt lists', () => {
   let folder: string;
   beforeAll(() => {
     folder = mkdtempSync(join(tmpdir(), 'reasongen-'));
     writeFileSync(join(folder, 'train.txt'), 'a bench\na bench\na cat\n');
-    writeFileSync(join(folder, 'val.txt'), 'a cat\na dog\n');
+    writeFileSync(join(folder, 'val.txt'), 'a cat.\nA dog by a tree.\n');
   });
   afterAll(() => rmSync(folder, { recursive: true }));
 
@@ -114,6 +111,14 @@ describe('defect 32: prompt lists', () => {
     const [train] = await readPromptFiles([{ file: join(folder, 'train.txt'), weight: 1 }]);
     expect([train?.items.length, train?.repeated]).toEqual([2, 1]);
     const [held] = await readPromptFiles([{ file: join(folder, 'val.txt'), weight: 1 }], new Set(train?.items.map(({ prompt }) => prompt)));
-    expect(held?.items.map(({ prompt }) => prompt)).toEqual(['a dog']);
+    // The full stop is the layout's to add, once.
+    expect(held?.items.map(({ prompt }) => prompt)).toEqual(['A dog by a tree']);
   });
+});
+
+test('defect 34: a single object stands alone, several are joined', () => {
+  const columns = { image: 'image', prompt: 'brief_caption', rationale: 'detailed_caption', augmentedPrompts: 'augmented_prompts', augmentedRationales: 'augmented_cots' };
+  const choice: TextChoice = { columns, promptFields: ['object_prompts'], rationaleFields: [], rationaleShare: 0 };
+  const promptOf = (objects: readonly string[]): string => textsOf({ brief_caption: 'x', detailed_caption: 'y', augmented_prompts: { object_prompts: objects } }, choice, () => 0).prompt;
+  expect([['a cat'], ['a cat', 'a dog'], ['a cat', 'a dog', 'a tree']].map(promptOf)).toEqual(['a cat', 'a cat and a dog', 'a cat, a dog and a tree']);
 });
