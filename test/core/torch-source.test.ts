@@ -4,9 +4,11 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, test } from 'vitest';
 import type { WeightSource } from '../../core/contracts/weight-source.ts';
+import { ReasongenError } from '../../core/errors.ts';
 import { openWeightSource } from '../../core/io/weight-files/open.ts';
 import { unpickle } from '../../core/io/weight-files/pickle.ts';
 import { TorchStorage, torchTensors } from '../../core/io/weight-files/torch-objects.ts';
+import { randomWords } from '../../core/testing.ts';
 import { pythonPickles } from '../support/python-pickles.ts';
 import { dict, floatTensor, global, integer, pickle, reduce, storage, tensor, torchEntries, tuple, unicode, zipFile, type TorchTensorToStore, type ZipOptions } from '../support/torch-file.ts';
 
@@ -158,6 +160,31 @@ describe('nothing of a file is ever run', () => {
     expect(await refusal(withPickle(bytes))).toMatch(message);
     expect(await refusal(withPickle(bytes))).toMatch(/^REFUSED_PICKLE/);
   });
+});
+
+test('whatever bytes are changed, a file is read or refused, never anything else', async () => {
+  const pickles = Object.values(pythonPickles);
+  const random = randomWords(40_000, 11, 2 ** 16);
+  let next = 0;
+  const draw = (limit: number): number => (random[next++ % random.length] ?? 0) % limit;
+  let refused = 0;
+  for (let round = 0; round < 4000; round++) {
+    const bytes = Buffer.from(pickles[round % pickles.length] ?? '', 'base64');
+    for (let change = draw(4); change >= 0; change--) bytes[draw(bytes.length)] = draw(256);
+    try {
+      torchTensors(bytes, 'file', (key) => (key === '0' ? 24 : 8));
+    } catch (error) {
+      if (!(error instanceof ReasongenError)) throw error;
+      refused++;
+    }
+  }
+  expect(refused).toBeGreaterThan(1000);
+  const whole = zipFile(torchEntries({ w: floatTensor([4], [1, 2, 3, 4]) }));
+  for (let round = 0; round < 200; round++) {
+    const bytes = Buffer.from(whole);
+    for (let change = draw(4); change >= 0; change--) bytes[draw(bytes.length)] = draw(256);
+    expect(await refusal(write(bytes))).toMatch(/^(opened|BAD_WEIGHTS|REFUSED_PICKLE|BAD_SAFETENSORS)/);
+  }
 });
 
 describe('a file that lies', () => {

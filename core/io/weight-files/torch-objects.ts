@@ -125,6 +125,9 @@ function isCount(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 
+/** PyTorch's own limit. */
+const mostAxes = 64;
+
 function isCounts(value: unknown): value is readonly number[] {
-  return Array.isArray(value) && value.every(isCount);
+  return Array.isArray(value) && value.length <= mostAxes && value.every(isCount);
 }
