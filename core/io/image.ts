@@ -41,7 +41,7 @@ export async function decodePng(bytes: Uint8Array): Promise<Image> {
  * at a share of the room there is on either axis. Transparency is laid on white. Throws what sharp says of bytes that are no picture.
  */
 export async function decodeSquare(bytes: Uint8Array, size: number, at: 'centre' | readonly [number, number]): Promise<Image> {
-  const { width = 0, height = 0 } = await sharp(bytes).metadata();
+  const { width, height } = await sharp(bytes).metadata();
   const side = Math.min(width, height);
   const [across, down] = at === 'centre' ? [0.5, 0.5] : at;
   const [left, top] = [Math.floor(across * (width - side)), Math.floor(down * (height - side))];

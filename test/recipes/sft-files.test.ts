@@ -16,7 +16,7 @@ afterAll(() => {
   else process.env['REASONGEN_CACHE'] = former;
 });
 
-async function data(name: string, rows: readonly CaptionRow[] | undefined = undefined): Promise<string> {
+async function data(name: string, rows?: readonly CaptionRow[]): Promise<string> {
   const path = place.path(`${name}.parquet`);
   writeParquet(path, rows ?? (await captionRows(40)), 16);
   return path;
