@@ -59,8 +59,10 @@ export function gather(tape: Tape, x: Tensor, rows: Tensor): Tensor {
     // Nothing is asked of a whole table; a row of another part is left to that one.
     const size = x.parts === undefined ? 0xffffffff : dimension(part, 0);
     const shared = { params: { count, width, first, size }, groups: grid(Math.ceil((count * width) / 64)) };
-    if (isPacked(part.type)) {
-      if (columns % 4 !== 0) throw new RangeError(`${x.name} [${x.shape}] is stored as ${part.type}: its rows must have a multiple of 4 columns`);
+    if (isPacked(part.type) && columns % 4 !== 0) {
+      if (part.scales !== undefined) throw new RangeError(`${x.name} [${x.shape}] is stored as ${part.type}: its rows must have a multiple of 4 columns`);
+      tape.launch({ kernel: 'rows/gather-halves', constants: { BRAIN: part.type === 'bf16' }, bindings: { x: part, rows, out }, ...shared });
+    } else if (isPacked(part.type)) {
       const { constants, scales } = packing(part);
       tape.launch({ kernel: 'rows/gather-packed', constants, bindings: { x: part, scales, rows, out }, ...shared });
     } else tape.launch({ kernel: 'rows/gather', constants: alias, bindings: { x: part, rows, out }, ...shared });
