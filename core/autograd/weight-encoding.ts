@@ -48,6 +48,7 @@ const largestBrain = 3.3895313892515355e38;
 export class WeightEncoder {
   private readonly values: Float32Array;
   private readonly stored: Uint32Array;
+  private table: ConversionTable | undefined;
 
   constructor(most: number) {
     this.values = new Float32Array(most);
@@ -59,9 +60,28 @@ export class WeightEncoder {
     const count = bytes.byteLength / floatBytes[type];
     const isSame = (type === 'BF16' && storage === 'bf16') || (type === 'F16' && storage === 'f16');
     if (isSame && count % 2 === 0 && isFinite16(sixteens(bytes), type === 'BF16' ? 0x7f80 : 0x7c00)) return { bytes, scales: undefined, lost: nothing };
+    const converted = this.convertSixteen(bytes, type, storage);
+    if (converted !== undefined) return { bytes: converted, scales: undefined, lost: nothing };
     const values = this.values.subarray(0, count);
     widen(bytes, type, values);
     return this.encodeFloats(values, storage, type === 'F64' ? new Float64Array(aligned(bytes), 0, count) : undefined);
+  }
+
+  /** One kind of 16 bits into the other by table; undefined for other types, and when anything would be lost. */
+  private convertSixteen(bytes: Uint8Array, type: FloatType, storage: WeightStorage): Uint8Array | undefined {
+    const isHalf = type === 'BF16' && storage === 'f16';
+    if (!isHalf && !(type === 'F16' && storage === 'bf16')) return undefined;
+    if (this.table?.type !== type) this.table = conversionTable(type);
+    const { codes, isLost } = this.table;
+    const from = sixteens(bytes);
+    const to = new Uint16Array(this.stored.buffer, 0, from.length + (from.length & 1));
+    let lost = 0;
+    for (let i = 0; i < from.length; i++) {
+      const code = from[i] ?? 0;
+      to[i] = codes[code] ?? 0;
+      lost |= isLost[code] ?? 0;
+    }
+    return lost === 0 ? new Uint8Array(to.buffer, 0, to.byteLength) : undefined;
   }
 
   /** `exact`: the same values before they were rounded to f32. */
@@ -102,6 +122,25 @@ export class WeightEncoder {
     }
     return { notFinite, firstNotFinite, clamped, firstClamped };
   }
+}
+
+/** What each bf16 becomes as f16, or each f16 as bf16, and which of them are not finite or too large. */
+interface ConversionTable {
+  readonly type: FloatType;
+  readonly codes: Uint16Array;
+  readonly isLost: Uint8Array;
+}
+
+function conversionTable(type: FloatType): ConversionTable {
+  const values = new Float32Array(65536);
+  widen(new Uint8Array(Uint16Array.from(values, (_, code) => code).buffer), type, values);
+  const largest = largestStored(type === 'BF16' ? 'f16' : 'bf16');
+  const bits = new Uint32Array(values.buffer);
+  return {
+    type,
+    codes: Uint16Array.from(bits, (single) => (type === 'BF16' ? halfBits(single) : brainBits(single))),
+    isLost: Uint8Array.from(values, (value) => (Math.abs(value) <= largest ? 0 : 1)),
+  };
 }
 
 function widen(bytes: Uint8Array, type: FloatType, values: Float32Array): void {
