@@ -1,12 +1,14 @@
 /** Every option of GRPO once on the swatches: it runs, and the numbers it is about do what they must. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { curve, metricsOf, Workplace } from '../support/runs.ts';
 
 const place = new Workplace();
 
-async function grpo(recipe: string, { steps = 1, rewards = '[is-colour]' } = {}): Promise<string> {
+async function grpo(recipe: string, { steps = 1, rewards = '[is-colour]', more = '' } = {}): Promise<string> {
   const { directory } = await place.halfTaught();
-  const text = `rewards: ${rewards}\noptimizer: { use: adamw, learningRate: 2e-3 }\n`;
+  const text = `rewards: ${rewards}\noptimizer: { use: adamw, learningRate: 2e-3 }\n${more}`;
   const preset = place.preset('grpo', `${text}\nrecipe: { use: grpo, weights: ${directory}, steps: ${steps}, prompts: 4, samples: 6, refillRounds: 0, rationaleTokens: 12, imageTemperature: 1, samplesEvery: 0, ${recipe} }\n`);
   return (await place.run(preset)).directory;
 }
@@ -106,6 +108,30 @@ test('a fixed coefficient pays for entropy or charges for it', async () => {
   expect(await entropy(-0.3)).toBeGreaterThan((await entropy(0.3)) * 1.2);
 });
 
+describe('weights of single tokens, by an extension', () => {
+  const weigher = (rule: string): { more: string } => ({ more: `extensions: [{ use: weigher, rule: ${rule} }]\n` });
+
+  test('decide which tokens learn', async () => {
+    const [all, unsure] = [await grpo('updates: 1'), await grpo('updates: 1', weigher('unsure'))];
+    expect(first(unsure, 'reward')).toBe(first(all, 'reward'));
+    expect(first(unsure, 'gradientNorm')).toBeGreaterThan(0);
+    expect(first(unsure, 'gradientNorm')).not.toBeCloseTo(first(all, 'gradientNorm'), 4);
+    await expect(grpo('updates: 1', weigher('none'))).rejects.toMatchObject({ code: 'ZERO_GRADIENT' });
+  });
+
+  test('are refused where they do not fit the tokens', async () => {
+    await expect(grpo('updates: 1', weigher('short'))).rejects.toMatchObject({ code: 'BAD_TOKEN_WEIGHTS', message: expect.stringMatching(/gave \d+ token weights for drawing 0, which has \d+ tokens/) });
+  });
+});
+
+test('adapters: the model without them is the reference, at no cost', async () => {
+  const directory = await grpo("updates: 1, lora: { rank: 4, alpha: 8 }, kl: { coefficient: 0.01 }", { steps: 3 });
+  expect(Math.max(...curve(directory, 'ratioDifference').filter(Number.isFinite))).toBeLessThan(1e-5);
+  const [start = NaN, , end = NaN] = curve(directory, 'referenceKl');
+  expect(Math.abs(start)).toBeLessThan(1e-9);
+  expect(end).toBeGreaterThan(1e-7);
+});
+
 test('prompts of files, by weight and over-long ones counted; held-out files are judged by the rewards', async () => {
   const prompts = place.write('swatches.jsonl', ['red', 'green', 'blue', 'yellow'].map((colour) => JSON.stringify({ prompt: `a ${colour} picture`, task: 'colour', colour })).join('\n'));
   const wordy = place.write('wordy.txt', `a ${'very '.repeat(60)}red picture\na white picture\n`);
@@ -119,4 +145,6 @@ test('prompts of files, by weight and over-long ones counted; held-out files are
   expect(lines).toContainEqual(expect.stringMatching(/held\.jsonl: 1 prompts; 1 lines left out/));
   expect(curve(directory, 'promptsTooLong').reduce((sum, count) => sum + count, 0)).toBeGreaterThan(0);
   expect(lines.filter((line) => line.includes('heldout'))).toHaveLength(2);
+  // The last checkpoint was saved again with its pass rate, and is the best there is.
+  expect(JSON.parse(readFileSync(join(directory, 'checkpoints/best.json'), 'utf8'))).toMatchObject({ checkpoint: 'step-000002', score: expect.any(Number) });
 });

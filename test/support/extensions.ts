@@ -77,3 +77,19 @@ export const interrupter = defineExtension({
     };
   },
 });
+
+/** Gives the tokens of every drawing weights in the policy objective: those whose own log-probability is low, or all, or too few. */
+export const weigher = defineExtension({
+  name: 'weigher',
+  summary: 'weighs tokens',
+  options: z.strictObject({ rule: z.enum(['unsure', 'none', 'short']).describe('which count') }),
+  create: ({ rule }): Extension => ({
+    advantages: (event) => ({
+      ...event,
+      tokenWeights: event.drawn.map(({ logProbability }) => {
+        const weights = Array.from(logProbability, (value) => (rule === 'unsure' ? Number(value < -0.5) : 0));
+        return rule === 'short' ? weights.slice(1) : weights;
+      }),
+    }),
+  }),
+});

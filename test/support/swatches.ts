@@ -15,7 +15,7 @@ import {
   type Split,
 } from '../../core/plugin.ts';
 import { colourNames, fields, paint, side } from './colours.ts';
-import { benchmarkAsked, interrupter, saboteur } from './extensions.ts';
+import { benchmarkAsked, interrupter, saboteur, weigher } from './extensions.ts';
 
 const cells = 2;
 
@@ -145,4 +145,4 @@ const hungry = defineRecipe({
   }),
 });
 
-export default definePlugin({ name: 'swatches', provides: [paletteTokenizer, dataset, isColour, faulty, benchmark, hungry, saboteur, interrupter] });
+export default definePlugin({ name: 'swatches', provides: [paletteTokenizer, dataset, isColour, faulty, benchmark, hungry, saboteur, interrupter, weigher] });
