@@ -134,6 +134,7 @@ export const exercises: Readonly<Record<string, (stage: Stage) => void>> = {
           stage.back(add(tape, linear(tape, x, weight, stage.weight(64)), linear(tape, x, weight)));
         }
     for (const type of ['f16', 'bf16', 'int8', 'int4'] as const) embedding(tape, stage.frozen(type, 12, 64), stage.words(5));
+    embedding(tape, stage.frozen('bf16', 12, 7), stage.words(5));
   },
 
   'linear in parts and with adapters'(stage) {
