@@ -2,7 +2,7 @@
 import { dirname, resolve } from 'node:path';
 import { buildComponents, withFields } from './components.ts';
 import { createContainer } from './container.ts';
-import type { Plan, PlanContext, Recipe } from './contracts/recipe.ts';
+import type { Plan, PlanContext, Recipe, Smaller } from './contracts/recipe.ts';
 import type { AdapterReport } from './gpu/adapter-report.ts';
 import { PlanningDevice } from './gpu/planning-device.ts';
 import type { Log } from './log.ts';
@@ -19,15 +19,39 @@ export function planStage(loaded: LoadedPreset, stage: Stage, log: Log, target: 
   return withPlanning(loaded, stage, log, target, async (recipe, context) => recipe.plan(context));
 }
 
-/** The first change of options a recipe proposes that fits; undefined when none does. */
+/**
+ * The first change of options that fits; undefined when none does: what the recipe proposes, then an optimizer with less state, then
+ * what the recipe calls drastic.
+ */
 export async function findSmaller(loaded: LoadedPreset, stage: Stage, log: Log, target: PlanTarget, room: Room): Promise<PlannedChange | undefined> {
-  for (let index = 0; ; index++) {
-    const planned = await withPlanning(loaded, stage, log, target, async (recipe, context) => {
-      const smaller = recipe.smaller?.[index];
-      return smaller && { change: smaller.change, plan: await smaller.plan(context) };
-    });
-    if (planned === undefined || misfit(planned.plan, room) === undefined) return planned;
+  const { recipe, lighter } = await withPlanning(loaded, stage, log, target, (made, context) =>
+    Promise.resolve({ recipe: made, lighter: context.has('optimizer') ? context.optimizer.lighter : undefined }),
+  );
+  const smaller = recipe.smaller ?? [];
+  const mild = smaller.filter(({ isDrastic }) => isDrastic !== true);
+  const proposals: Proposal[] = [...mild];
+  if (lighter !== undefined) {
+    const change = `optimizer.use: ${lighter}`;
+    proposals.push({ change, lighter, plan: (context) => recipe.plan(context) });
+    proposals.push(...mild.slice(-1).map((last) => ({ ...last, change: `${change} and ${last.change}`, lighter })));
   }
+  proposals.push(...smaller.filter(({ isDrastic }) => isDrastic === true));
+  for (const proposal of proposals) {
+    const plan = await withPlanning(loaded, withOptimizer(stage, proposal.lighter), log, target, async (_recipe, context) => proposal.plan(context));
+    if (misfit(plan, room) === undefined) return { change: proposal.change, plan };
+  }
+  return undefined;
+}
+
+interface Proposal extends Smaller {
+  /** Name of another optimizer. */
+  readonly lighter?: string;
+}
+
+function withOptimizer(stage: Stage, use: string | undefined): Stage {
+  if (use === undefined) return stage;
+  const { components } = stage.preset;
+  return { ...stage, preset: { ...stage.preset, components: { ...components, optimizer: (components['optimizer'] ?? []).map((choice) => ({ ...choice, use })) } } };
 }
 
 async function withPlanning<Result>(loaded: LoadedPreset, { preset }: Stage, log: Log, { limits, report }: PlanTarget, work: (recipe: Recipe, context: PlanContext) => Promise<Result>): Promise<Result> {

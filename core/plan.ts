@@ -17,10 +17,13 @@ export interface PlannedChange {
 
 /** Why a plan does not fit, in words; undefined when it does. */
 export function misfit(plan: Plan, { limits, availableBytes }: Room): string | undefined {
+  const { largestBinding, largestBindingName, largestBuffer = largestBinding } = plan;
   const allowed = Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize);
-  if (plan.largestBinding > allowed) {
-    return `the largest buffer needs ${formatBytes(plan.largestBinding)}, and this adapter binds at most ${formatBytes(allowed)}`;
+  if (largestBinding > allowed) {
+    const name = largestBindingName === undefined ? '' : ` (${largestBindingName})`;
+    return `the largest buffer${name} needs ${formatBytes(largestBinding)}, and this adapter binds at most ${formatBytes(allowed)}`;
   }
+  if (largestBuffer > limits.maxBufferSize) return `the largest buffer needs ${formatBytes(largestBuffer)}, and this adapter makes none above ${formatBytes(limits.maxBufferSize)}`;
   const total = totalBytes(plan);
   if (availableBytes === undefined || total <= availableBytes) return undefined;
   return `the run needs ${formatBytes(total)} on the device, and ${formatBytes(availableBytes)} are left`;

@@ -20,5 +20,7 @@ export interface OpenOptimizer {
 export interface Optimizer {
   /** The peak rate; recipes multiply it by their schedule. */
   readonly learningRate: number;
+  /** A component of this slot that takes the same options and keeps less state: proposed where memory is short. */
+  readonly lighter?: string;
   open(parameters: ParameterSet): OpenOptimizer;
 }

@@ -55,8 +55,11 @@ export interface Plan {
   readonly lines: readonly string[];
   /** Bytes on the device by purpose: `weights`, `gradients`, `optimizer`, `programs`, ...; together the most there are at any time. */
   readonly bytes: Readonly<Record<string, number>>;
-  /** Bytes of the largest single buffer a kernel binds. */
+  /** Bytes of the largest range a kernel binds at once, and what that is. */
   readonly largestBinding: number;
+  readonly largestBindingName?: string;
+  /** Bytes of the largest buffer. */
+  readonly largestBuffer?: number;
 }
 
 /** Asks a recipe to stop after the step it is in. The recipe saves and returns. */
@@ -90,6 +93,8 @@ export interface RunContext extends RunComponents {
 export interface Smaller {
   /** As one writes it: `recipe.microBatch: 8`. */
   readonly change: string;
+  /** True where something else is trained, or with less precision, and not the same thing in other pieces: proposed last. */
+  readonly isDrastic?: boolean;
   plan(context: PlanContext): Plan | Promise<Plan>;
 }
 

@@ -6,6 +6,7 @@ import { openParts, promptsAtOnce } from './grpo-parts.ts';
 import { drawingsAtOnce } from './grpo-update.ts';
 import { changesOf, Ledger, planningRun, smallerValues } from './ledger.ts';
 import { describeModel, planDecoding } from './plan-drawing.ts';
+import { adapterChange } from './training-options.ts';
 import { Training } from './training.ts';
 
 export async function planGrpo(context: PlanContext, choice: GrpoOptions): Promise<Plan> {
@@ -31,7 +32,13 @@ export function smallerGrpo(choice: GrpoOptions): Smaller[] {
   const all = [...micro(sizes.slice(0, 2)), { ...choice, ...again }, ...micro(sizes, again), ...micro(sizes.slice(-1), { ...again, cache: 'f16' })];
   const fewer = smallerValues(promptsAtOnce(choice)).map((value) => ({ ...choice, promptsAtOnce: value }));
   all.push(...fewer, ...fewer.map((each): GrpoOptions => ({ ...each, ...again, cache: 'f16', microBatch: sizes.at(-1) ?? drawingsAtOnce(choice) })));
-  return all.map((smaller) => ({ change: changesOf(choice, smaller, ['recompute', 'microBatch', 'cache', 'promptsAtOnce']), plan: (context) => planGrpo(context, smaller) }));
+  const adapters = adapterChange(choice);
+  const drastic: GrpoOptions[] = adapters === undefined ? [] : [{ ...choice, ...adapters }, { ...(all.at(-1) ?? choice), ...adapters }];
+  return [...all, ...drastic].map((smaller, index) => ({
+    change: changesOf(choice, smaller, ['lora', 'storage', 'recompute', 'microBatch', 'cache', 'promptsAtOnce']),
+    isDrastic: index >= all.length,
+    plan: (context) => planGrpo(context, smaller),
+  }));
 }
 
 /** The arithmetic of batches, one fact a line. */

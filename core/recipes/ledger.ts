@@ -28,7 +28,8 @@ export class Ledger {
     const passing = peakBytes - bytes;
     const all = { ...this.bytes, 'for a while': passing };
     const kept = Object.entries(all).filter(([, value]) => value > 0);
-    return { lines, bytes: Object.fromEntries(kept), largestBinding: Math.max(this.device.largestBinding.bytes, this.device.largestBuffer.bytes) };
+    const { largestBinding, largestBuffer } = this.device;
+    return { lines, bytes: Object.fromEntries(kept), largestBinding: largestBinding.bytes, largestBindingName: largestBinding.what, largestBuffer: largestBuffer.bytes };
   }
 }
 
@@ -57,7 +58,8 @@ export function smallerValues(count: number): number[] {
   return values;
 }
 
-/** The named options that differ, as one writes them: `recipe.recompute: true and recipe.microBatch: 8`. */
+/** The named options that differ, as one writes them: `recipe.recompute: true and recipe.microBatch: 8`; an option that is on with its defaults is `{}`. */
 export function changesOf<Choice extends object>(before: Choice, after: Choice, names: readonly (keyof Choice & string)[]): string {
-  return names.filter((name) => before[name] !== after[name]).map((name) => `recipe.${name}: ${String(after[name])}`).join(' and ');
+  const written = (value: unknown): string => (typeof value === 'object' && value !== null ? '{}' : String(value));
+  return names.filter((name) => before[name] !== after[name]).map((name) => `recipe.${name}: ${written(after[name])}`).join(' and ');
 }

@@ -18,6 +18,7 @@ import { describeModel, planEncoding } from './plan-drawing.ts';
 import { SftLoss } from './sft-loss.ts';
 import { sftOptions, type SftOptions } from './sft-options.ts';
 import { Training } from './training.ts';
+import { adapterChange } from './training-options.ts';
 
 export const sft = defineRecipe({
   name: 'sft',
@@ -56,8 +57,13 @@ function smallerSft(choice: SftOptions): Smaller[] {
   const sizes = smallerValues(choice.microBatch ?? choice.batch);
   const micro = (values: readonly number[], recompute: boolean): SftOptions[] => values.map((microBatch) => ({ ...choice, microBatch, recompute }));
   const again = choice.recompute ? [] : [{ ...choice, recompute: true }];
-  return [...micro(sizes.slice(0, 2), choice.recompute), ...again, ...micro(sizes, true)].map((smaller) => ({
-    change: changesOf(choice, smaller, ['recompute', 'microBatch']),
+  const adapters = adapterChange(choice);
+  const least = { ...choice, recompute: true, microBatch: 1, ...adapters };
+  const proposals = [...micro(sizes.slice(0, 2), choice.recompute), ...again, ...micro(sizes, true)].map((smaller) => ({ smaller, isDrastic: false }));
+  if (adapters !== undefined) proposals.push({ smaller: { ...choice, ...adapters }, isDrastic: true }, { smaller: least, isDrastic: true });
+  return proposals.map(({ smaller, isDrastic }) => ({
+    change: changesOf(choice, smaller, ['lora', 'storage', 'recompute', 'microBatch']),
+    isDrastic,
     plan: (context) => planSft(context, smaller),
   }));
 }

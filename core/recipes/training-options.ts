@@ -38,6 +38,15 @@ export const trainingOptions = {
   ...scheduleOptions,
 };
 
+/** Adapters as they are where nothing is said about them. */
+export const defaultLora = lora.parse({});
+
 export type LoraOptions = z.output<typeof lora>;
 export type AverageOptions = z.output<typeof ema>;
 export type TrainingChoice = z.output<z.ZodObject<typeof trainingOptions>>;
+
+/** The change that saves most: adapters beside frozen weights in 16 bits, where a run that trains all weights can do with them. */
+export function adapterChange({ lora: chosen, weights, train, freeze, ema, storage }: TrainingChoice): Partial<TrainingChoice> | undefined {
+  if (chosen !== undefined || weights === undefined || train.join() !== '*' || freeze.length > 0 || ema !== undefined) return undefined;
+  return { lora: defaultLora, storage: storage === 'f32' ? 'bf16' : storage };
+}

@@ -22,6 +22,7 @@ const adamw = defineOptimizer({
   options: z.strictObject({ ...common, ...moments }),
   create: ({ learningRate, weightDecay, maxNorm, betas: [beta1, beta2], epsilon }) => ({
     learningRate,
+    lighter: 'adamw-8bit',
     open: (parameters) =>
       openMultiTensor(parameters, {
         kernel: 'optimizer/adamw',

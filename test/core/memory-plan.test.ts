@@ -16,6 +16,10 @@ import { codebookName, nanoCodec, vqCodec } from '../../core/nn/vq-codec.ts';
 import { quantise } from '../../core/ops/codebook.ts';
 import { reconstructionLoss } from '../../core/ops/reconstruction-loss.ts';
 import { janusBackbone } from '../../plugins/janus/backbone.ts';
+import { silentLog } from '../../core/log.ts';
+import { findSmaller, planStage } from '../../core/plan-stage.ts';
+import { totalBytes, type PlannedChange } from '../../core/plan.ts';
+import { loadPreset } from '../../core/preset/load.ts';
 import { root, Workplace } from '../support/runs.ts';
 
 const device = await openDevice();
@@ -39,6 +43,29 @@ describe('the memory a run is said to need', () => {
     expect(peakBytes).toBeGreaterThan(2 ** 20);
     expect(plannedBytes / peakBytes, `${mebibytes(plannedBytes)} MiB planned, ${mebibytes(peakBytes)} MiB taken`).toBeGreaterThan(0.9);
     expect(plannedBytes / peakBytes, `${mebibytes(plannedBytes)} MiB planned, ${mebibytes(peakBytes)} MiB taken`).toBeLessThan(1.1);
+  });
+});
+
+describe('the smallest change that fits', () => {
+  test('is larger where there is less room: micro-batches, computing again, less state, adapters; then there is none', async () => {
+    const loaded = await loadPreset(place.preset('short', 'optimizer: { use: adamw, learningRate: 1e-3 }\nrecipe: { use: sft, weights: random, steps: 1, batch: 4 }\n'));
+    const [stage] = loaded.stages;
+    if (stage === undefined) throw new Error('a preset has a stage');
+    const target = { limits: device.limits, report: device.adapter };
+    const total = totalBytes(await planStage(loaded, stage, silentLog(), target));
+    const changes: string[] = [];
+    for (let found: PlannedChange | undefined, availableBytes = total - 1; ; availableBytes = totalBytes(found.plan) - 1) {
+      found = await findSmaller(loaded, stage, silentLog(), target, { limits: device.limits, availableBytes });
+      if (found === undefined) break;
+      expect(totalBytes(found.plan)).toBeLessThanOrEqual(availableBytes);
+      changes.push(found.change);
+    }
+    expect(changes).toEqual([
+      'recipe.microBatch: 2',
+      'recipe.recompute: true and recipe.microBatch: 2',
+      'optimizer.use: adamw-8bit and recipe.recompute: true and recipe.microBatch: 1',
+      'recipe.lora: {} and recipe.storage: bf16 and recipe.recompute: true and recipe.microBatch: 1',
+    ]);
   });
 });
 
