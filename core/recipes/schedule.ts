@@ -19,7 +19,8 @@ export function rateFactor(step: number, steps: number, options: Schedule): numb
   const warmup = options.warmup < 1 ? Math.round(options.warmup * steps) : options.warmup;
   if (step < warmup) return step / warmup;
   if (options.schedule === 'constant') return 1;
-  const fallFrom = Math.max(warmup, options.constantShare * steps);
+  // Without a warm-up the first step has the whole rate.
+  const fallFrom = Math.max(1, warmup, options.constantShare * steps);
   if (step <= fallFrom) return 1;
   const progress = Math.min(1, (step - fallFrom) / Math.max(1, steps - fallFrom));
   const shape = options.schedule === 'linear' ? 1 - progress : 0.5 * (1 + Math.cos(Math.PI * progress));

@@ -174,6 +174,7 @@ export class Training {
       });
     }
     const { gradientNorms, unmoved, unmovedShare, growth } = await this.watch.read();
+    if (this.gradientNorms.size === 0) this.warnUntouched(gradientNorms);
     this.gradientNorms = gradientNorms;
     if (!(growth <= largestGrowth)) {
       this.guards.trip('diverged', {
@@ -238,6 +239,13 @@ export class Training {
     this.lowRank?.close();
     this.workspace.close();
     this.parameters.close();
+  }
+
+  /** Said once: what is trained and gets nothing to learn from costs memory, and weight decay wears it away. */
+  private warnUntouched(norms: ReadonlyMap<string, number>): void {
+    const untouched = [...norms].filter(([, norm]) => norm === 0).map(([group]) => group);
+    if (untouched.length === 0 || untouched.length === norms.size) return;
+    this.context.log.warn(`no gradient reaches ${untouched.join(', ')}: freeze it with recipe.freeze, or give what it predicts a weight in the loss`);
   }
 
   /** Older checkpoints go when the weights of the newest have proven themselves in a further step, or the run has ended well. */

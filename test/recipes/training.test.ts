@@ -137,6 +137,14 @@ describe('guards on updates', () => {
     expect(cosine.lines.join()).not.toMatch(/changed no bit/);
   });
 
+  test('parts of the model that get no gradient are named, once', async () => {
+    const run = await place.run(preset('no-pictures', 'steps: 3, imageWeight: 0'));
+    const warnings = run.lines.filter((line) => /no gradient reaches/.test(line));
+    expect(warnings).toHaveLength(1);
+    expect(warnings[0]).toMatch(/generation_head/);
+    expect(warnings[0]).not.toMatch(/language_model/);
+  });
+
   test('an update that throws the weights away is not saved', async () => {
     const directory = place.free();
     const end = await place.command('run', preset('wild', 'steps: 3, saveEvery: 1', 'use: adamw, learningRate: 1e3'), '--run-dir', directory);
