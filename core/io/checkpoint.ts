@@ -3,14 +3,14 @@
  * trained), optimizer.safetensors, state.json and a manifest.json with size and sha256 of each. A checkpoint is written under a temporary name, flushed, and renamed, so
  * at every moment each visible checkpoint is whole and the newest good one survives whatever happens.
  */
-import { readdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import type { WeightSource } from '../contracts/weight-source.ts';
 import { exitCodes, ReasongenError } from '../errors.ts';
 import { readBest, readEntries, tidy, type CheckpointEntry } from './checkpoint-folder.ts';
 import { disk, diskError, fingerprint, hasCode, replaceFile, syncDirectory, writeDurably, type FileFingerprint, type Files } from './disk.ts';
 import { streamSafetensors } from './safetensors-stream.ts';
-import { encodeSafetensors, readSafetensors, readSafetensorsFile, type Metadata, type StoredTensor, type TensorToStore } from './safetensors.ts';
+import { encodeSafetensors, readSafetensors, type Metadata, type StoredTensor, type TensorToStore } from './safetensors.ts';
 
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
 
@@ -188,31 +188,6 @@ export async function newestGood(runDirectory: string): Promise<{ path: string; 
     cure: 'start the run anew',
     exitCode: exitCodes.disk,
   });
-}
-
-export interface LoadedWeights {
-  readonly path: string;
-  readonly weights: Map<string, StoredTensor>;
-  /** The header's own words, e.g. what the weights were trained with. */
-  readonly metadata: Metadata;
-  /** sha256 of the file. */
-  readonly hash: string;
-}
-
-/** Weights from a `.safetensors` file, a checkpoint, or a run (its newest good checkpoint). */
-export async function loadWeights(path: string): Promise<LoadedWeights> {
-  if (path.endsWith('.safetensors')) {
-    const { tensors, metadata } = await readSafetensorsFile(path);
-    return { path, weights: tensors, metadata, hash: (await fingerprint(path)).sha256 };
-  }
-  const names = await readdir(path).catch((cause: unknown) => {
-    throw diskError(cause, 'looking for weights', path);
-  });
-  const checkpoint = names.includes('manifest.json') ? path : (await newestGood(path)).path;
-  const { files } = await verifyCheckpoint(checkpoint);
-  const file = join(checkpoint, 'weights.safetensors');
-  const { tensors, metadata } = await readSafetensorsFile(file);
-  return { path: checkpoint, weights: tensors, metadata, hash: files['weights.safetensors']?.sha256 ?? '' };
 }
 
 export function checkpointName(step: number): string {
