@@ -10,9 +10,10 @@ import type { Preset } from './contracts/preset.ts';
 import type { Plan, StopRequest } from './contracts/recipe.ts';
 import { exitCodes, ReasongenError } from './errors.ts';
 import { explainError, joinErrors } from './failure.ts';
-import { type Device, openDevice } from './gpu/device.ts';
+import type { Device } from './gpu/device.ts';
 import { availableMemory } from './gpu/host-memory.ts';
 import { createHooks, type Hooks } from './hooks.ts';
+import { openTunedDevice, recordedTuning, tuningRecord } from './ops/tune.ts';
 import { listCheckpoints } from './io/checkpoint.ts';
 import type { RunDirectory } from './io/run-directory.ts';
 import type { Log } from './log.ts';
@@ -90,7 +91,7 @@ async function runStage(
   let outcome: Outcome = 'failed';
   let hooks: Hooks | undefined;
   let directory: RunDirectory | undefined;
-  const container = plugins.openRun({ preset, log, path: pathOf(preset), openDevice: options.openDevice ?? openDevice });
+  const container = plugins.openRun({ preset, log, path: pathOf(preset), openDevice: options.openDevice ?? openTunedDevice });
   try {
     const device = await container.device();
     const plan = await planFor(device, stage, loaded, log);
@@ -102,6 +103,8 @@ async function runStage(
       ? await openRunDirectory(path, options.command)
       : await createRunDirectory(stage, path, loaded, components, device, options.command);
     const resume = options.resume && (await hasCheckpoint(directory, log));
+    if (resume) device.tuning = recordedTuning(directory.record.adapter) ?? device.tuning;
+    await directory.describe({ adapter: tuningRecord(device.tuning) });
     await hooks.start({ preset: preset.name, directory: path, resume });
     const context = { preset, seed: preset.seed, directory, device, hooks, log, write, stop, resume, signal };
     if (!stop.requested) await recipe.run(withFields(components, context));

@@ -7,6 +7,7 @@ import { byteLength, elementBytes, sizeOf, type ElementType, type Tensor } from 
 import { offeredFeatures, reportAdapter, type AdapterReport } from './adapter-report.ts';
 import { beginWait, dawn, dawnWith } from './dawn.ts';
 import { availableMemory } from './host-memory.ts';
+import { defaultTuning, type KernelTuning } from './tuning.ts';
 import type { Kernel } from './kernel.ts';
 import { compilePipeline, type Pipeline } from './pipeline.ts';
 import { ReadBack } from './read-back.ts';
@@ -72,6 +73,8 @@ export class Device {
   readonly limits: GPUSupportedLimits;
   /** True for a device that only counts (planning-device.ts): there is nothing to compute, load or wait for. */
   readonly isPlanning: boolean = false;
+  /** Which of several equal kernels is taken for which size; set before anything is recorded. */
+  tuning: KernelTuning = defaultTuning;
   private readonly pipelines = new Map<string, Promise<Pipeline>>();
   private readonly buffers = new Set<GPUBuffer>();
   private readonly readBack = new ReadBack(this);

@@ -33,7 +33,7 @@ function floatForward(tape: Tape, { a, weight, out, rows, columns, inner }: Prod
   const constants = { HAS_BIAS: bias !== undefined, ...(accumulate && { ACCUMULATE: true }) };
   if (tape.device.hasBroadcastTiles && inner % 4 === 0) {
     // The tallest tile stores four columns at once.
-    const tile = columns % 4 === 0 ? tileRows(rows) : Math.min(16, tileRows(rows));
+    const tile = columns % 4 === 0 ? tileRows(tape, rows) : Math.min(16, tileRows(tape, rows));
     tape.launch({
       kernel: `linear/nt-broadcast-${tile}`,
       constants,
@@ -65,7 +65,7 @@ export function inputProduct(tape: Tape, product: Product, addend?: Tensor): voi
   }
   const HAS_ADDEND = addend !== undefined;
   if (tape.device.hasBroadcastTiles && inner % 4 === 0 && columns % 4 === 0) {
-    const tile = tileRows(rows);
+    const tile = tileRows(tape, rows);
     tape.launch({
       kernel: `linear/nn-broadcast-${tile}`,
       constants: { HAS_ADDEND },
@@ -91,7 +91,7 @@ export function transposedProduct(tape: Tape, a: Tensor, b: Tensor, out: Tensor,
     return;
   }
   if (tape.device.hasBroadcastTiles && rows % 4 === 0 && columns % 4 === 0) {
-    const tile = Math.max(16, tileRows(rows));
+    const tile = Math.max(16, tileRows(tape, rows));
     tape.launch({
       kernel: tile === 32 ? 'linear/tn-broadcast-32' : 'linear/tn-broadcast',
       bindings: { a, b, out },
@@ -113,9 +113,9 @@ export function transposedProduct(tape: Tape, a: Tensor, b: Tensor, out: Tensor,
  * Rows of the broadcast tile for a product of so many rows. Taller tiles load less for the same work but waste more of a last tile
  * that is not full; which one is taken never changes a bit of the result.
  */
-function tileRows(rows: number): 8 | 16 | 32 {
+function tileRows(tape: Tape, rows: number): 8 | 16 | 32 {
   if (rows <= 8) return 8;
-  return rows < 128 ? 16 : 32;
+  return rows < tape.device.tuning.tallTilesFrom ? 16 : 32;
 }
 
 /** Workgroups of a product in tiles of `height` rows and 32 columns; past 65535 tiles the rows go on in z (kernels/linear). */

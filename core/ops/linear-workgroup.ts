@@ -45,7 +45,7 @@ export function workgroupProduct(tape: Tape, product: WorkgroupProduct): void {
     });
     return;
   }
-  const tile = Math.ceil(rows / 128) * Math.ceil(columns / 128) >= enoughTiles ? 128 : 64;
+  const tile = Math.ceil(rows / 128) * Math.ceil(columns / 128) >= tape.device.tuning.largeTilesFrom ? 128 : 64;
   const down = Math.ceil(rows / tile);
   tape.launch({
     kernel: `linear/workgroup-${tile}`,
@@ -59,9 +59,6 @@ export function workgroupProduct(tape: Tape, product: WorkgroupProduct): void {
     groups: [Math.ceil(columns / tile), Math.min(down, 65535), Math.ceil(down / 65535)],
   });
 }
-
-/** Workgroups that keep a large GPU busy: with fewer of the large tiles than this, small ones are faster. */
-const enoughTiles = 96;
 
 /** Eight segments of k that end at multiples of 32. */
 function segmentOf(inner: number): number {
