@@ -1,7 +1,7 @@
 /** Prompts nobody can draw. */
 import { existsSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { checkpoints, Workplace, type CommandEnd } from '../support/runs.ts';
+import { checkpoints, curve, Workplace, type CommandEnd } from '../support/runs.ts';
 import { expectMessage } from './message.ts';
 
 const place = new Workplace();
@@ -48,7 +48,7 @@ test('a prompt of the dataset that is too long for the run: what was learnt is k
   const preset = place.preset(
     'wordy',
     'dataset: { use: swatches, wordy: true }\nrewards: [is-colour]\noptimizer: { use: adamw, learningRate: 1e-3 }\n' +
-      'recipe: { use: grpo, steps: 2, prompts: 5, samples: 4, rationaleTokens: 6, saveEvery: 1, refillRounds: 0 }\n',
+      'recipe: { use: grpo, steps: 2, prompts: 5, samples: 4, rationaleTokens: 6, saveEvery: 1, refillRounds: 0, tooLong: stop }\n',
   );
   const directory = place.free();
   const end = await place.command('run', preset, '--run-dir', directory);
@@ -57,4 +57,15 @@ test('a prompt of the dataset that is too long for the run: what was learnt is k
   const resumed = await place.command('resume', directory, '--set', 'recipe.promptTokens=400');
   expect(resumed.code, resumed.errors).toBe(0);
   expect(checkpoints(directory)).toEqual(['step-000001', 'step-000002']);
+});
+
+test('as a rule such a prompt is passed over, and the run says how many were', async () => {
+  const preset = place.preset(
+    'skipping',
+    'dataset: { use: swatches, wordy: true }\nrewards: [is-colour]\noptimizer: { use: adamw, learningRate: 1e-3 }\n' +
+      'recipe: { use: grpo, steps: 2, prompts: 5, samples: 4, rationaleTokens: 6, refillRounds: 0 }\n',
+  );
+  const { directory, lines } = await place.run(preset);
+  expect(lines).toContainEqual(expect.stringMatching(/warning: step 2: 1 prompts of more than 24 tokens were passed over/));
+  expect(curve(directory, 'promptsTooLong')).toEqual([0, 1]);
 });
