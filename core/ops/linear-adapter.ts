@@ -65,6 +65,6 @@ function scaleBy(tape: Tape, value: Tensor, scale: number): Tensor {
   if (scale === 1) return value;
   const out = tape.empty(`${value.name} scaled`, value.shape);
   const count = sizeOf(value.shape);
-  tape.launch({ kernel: 'lora/scale', bindings: { value, out }, params: { count, scale }, groups: grid(Math.ceil(count / 64)) });
+  tape.launch({ kernel: 'pointwise/scale', bindings: { x: value, out }, params: { count, factor: scale }, groups: grid(Math.ceil(count / 256)) });
   return out;
 }

@@ -118,6 +118,8 @@ export const exercises: Readonly<Record<string, (stage: Stage) => void>> = {
           const x = stage.value(rows, inner);
           stage.back(add(tape, linear(tape, x, stage.weight(columns, inner), stage.weight(columns)), linear(tape, x, stage.weight(columns, inner))));
         }
+    // Enough for the large tiles of a GPU, also for the gradient of the weight.
+    stage.back(linear(tape, stage.value(1280, 1280), stage.weight(1280, 1280)));
   },
 
   products(stage) {
