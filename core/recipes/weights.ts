@@ -5,7 +5,7 @@ import type { RunContext } from '../contracts/recipe.ts';
 import type { WeightSource } from '../contracts/weight-source.ts';
 import { ReasongenError, exitCodes } from '../errors.ts';
 import { openModelSource } from '../io/weight-files/model.ts';
-import { filtered } from '../io/weight-files/pieces.ts';
+import { filtered, layered } from '../io/weight-files/pieces.ts';
 import { inputFile, z } from '../plugin.ts';
 
 const storages = ['f32', 'f16', 'bf16', 'int8', 'int4'] as const satisfies readonly WeightStorage[];
@@ -55,7 +55,8 @@ export async function openParameters(
 export async function openWeights(context: RunContext, parameters: ParameterSet, from: string): Promise<string> {
   if (context.device.isPlanning) return '';
   const { published } = context.backbone;
-  const { source, hash } = await openModelSource(from, published?.format.names);
+  const { source: own, hash } = await openModelSource(from, published?.format.names);
+  const source = await withTower(own, parameters.names, context.backbone);
   try {
     refuseOtherVocabulary(context, source);
     await load(context, parameters, withoutOtherParts(source, parameters.names, context.backbone));
@@ -64,6 +65,20 @@ export async function openWeights(context: RunContext, parameters: ParameterSet,
   }
   await context.directory.describe({ hashes: { weights: hash } });
   return hash;
+}
+
+/** A run trains no tower: where one is wanted and the weights have none, it is that of the published model the backbone was made from. */
+async function withTower(source: WeightSource, wanted: readonly string[], { vision, published }: Backbone): Promise<WeightSource> {
+  const tower = new Set(vision?.parameters.map(({ name }) => name));
+  const isMissing = wanted.some((name) => tower.has(name) && !source.entries.has(name));
+  if (published?.folder === undefined || !isMissing) return source;
+  try {
+    const base = await openModelSource(published.folder, published.format.names);
+    return layered(source, filtered(base.source, (name) => tower.has(name)));
+  } catch (error) {
+    await source.close();
+    throw error;
+  }
 }
 
 /** Parts of a published model that this run does without are not read, and not missed. */

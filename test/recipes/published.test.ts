@@ -1,7 +1,9 @@
 /** A published model trained further: SFT and GRPO begin with the weights of its folder, under either naming, and keep its vocabulary. */
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { encodePng } from '../../core/io/image.ts';
 import { readSafetensors } from '../../core/io/safetensors.ts';
+import { randomWords } from '../../core/testing.ts';
 import { janusFolder } from '../support/janus-folder.ts';
 import { curve, Workplace } from '../support/runs.ts';
 
@@ -35,6 +37,9 @@ describe('a published model', () => {
     const stored = await readSafetensors(join(directory, 'checkpoints/step-000012/weights.safetensors'));
     expect([...stored.keys()].filter((name) => /vision_model|vqmodel/.test(name))).toEqual([]);
     expect(stored.get('lm_head.weight')?.shape).toEqual([128, 32]);
+    const image = place.write('photo.png', await encodePng({ width: 9, height: 7, data: Uint8Array.from(randomWords(189, 1, 256)) }));
+    const asked = await place.command('ask', '--preset', directory, '--image', image, 'What?', '--out', place.free('asked'), '--set', 'recipe.answerTokens=4');
+    expect({ code: asked.code, errors: asked.code === 0 ? '' : asked.errors }).toEqual({ code: 0, errors: '' });
     const drawn = await place.command('generate', '--preset', directory, '--prompt', 'a red picture', '--out', place.free('drawn'), '--set', 'recipe.rationaleTokens=8');
     expect({ code: drawn.code, errors: drawn.code === 0 ? '' : drawn.errors }).toEqual({ code: 0, errors: '' });
   });
