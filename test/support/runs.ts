@@ -155,10 +155,11 @@ export function checkpoints(directory: string): string[] {
   return readdirSync(join(directory, 'checkpoints')).filter((name) => name.startsWith('step-')).sort();
 }
 
-/** Everything a checkpoint holds; the position in the metrics depends on how long the timings are written out. */
+/** Everything a checkpoint holds; the position in the metrics depends on how long the timings are written out, the program on what was committed meanwhile. */
 export function checkpointOf(directory: string, step: number): { weights: Buffer; optimizer: Buffer; state: Record<string, unknown> } {
   const folder = join(directory, 'checkpoints', `step-${String(step).padStart(6, '0')}`);
-  const { metrics, ...state } = JSON.parse(readFileSync(join(folder, 'state.json'), 'utf8')) as Record<string, unknown>;
+  const { metrics, program, ...state } = JSON.parse(readFileSync(join(folder, 'state.json'), 'utf8')) as Record<string, unknown>;
+  if (typeof program !== 'string') throw new TypeError(`${folder}: the state does not name its program`);
   if (typeof metrics !== 'number') throw new TypeError(`${folder}: the state has no position in the metrics`);
   return { weights: readFileSync(join(folder, 'weights.safetensors')), optimizer: readFileSync(join(folder, 'optimizer.safetensors')), state };
 }
