@@ -1,6 +1,6 @@
 /**
  * The codec at its published size, with random weights: one picture of 384 x 384 decoded, and with --encode encoded as well.
- *   npm run codec [-- --encode]
+ *   npm run bench:codec [-- --encode]
  * Prints seconds and the most memory held on the device. Not part of the tests: a software adapter takes minutes.
  */
 import { openDevice } from '../../core/gpu/device.ts';
