@@ -7,7 +7,7 @@ const mark = 'reasongenInputFile';
  * An option that names an existing file or directory. It is resolved relative to the file in which it is written
  * (`--set`: to the current directory), is absolute when `create` sees it, and `check` reports it when nothing is there.
  * In a preset that is a stage of a chain, `stage:NAME` stands for the run directory of an earlier stage; `hub:OWNER/NAME` stands for
- * the folder into which `reasongen pull` has put a model. `words` are values of the option that are no paths.
+ * the folder into which `reasongen pull` has put a model, `hub:datasets/OWNER/NAME` for that of a data set. `words` are values of the option that are no paths.
  */
 export function inputFile(words: readonly string[] = []): z.ZodString {
   return z

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import type { Component } from '../contracts/slots.ts';
 import { ReasongenError, suggest } from '../errors.ts';
+import { findHubDataset } from '../io/hub/dataset.ts';
 import { findSnapshot, parseHubModel } from '../io/hub/cache.ts';
 import { inputFileWords } from './input-file.ts';
 import { type Located, type LocatedMap, nearestPart, place, plain } from './located.ts';
@@ -80,10 +81,11 @@ function resolveInput(text: string, node: Located, stages: Stages, problems: Rea
   return path;
 }
 
-/** The folder of a pulled model. */
+/** The folder of a pulled model, or of a data set in the cache. */
 function resolveHub(text: string, node: Located, problems: ReasongenError[]): string {
   const name = text.slice('hub:'.length);
   try {
+    if (name.startsWith('datasets/')) return findHubDataset(name.slice('datasets/'.length), process.env);
     const found = findSnapshot(parseHubModel(name), process.env);
     if (found !== undefined) return found;
     problems.push(new ReasongenError({ code: 'NOT_PULLED', message: `the model ${name} is not in the cache`, place: place(node.origin), cure: `run \`npx reasongen pull ${name.replace('@', ' --revision ')}\` first` }));

@@ -1,6 +1,5 @@
 /** Captioned pictures from parquet, JSON Lines with pictures beside them, or WebDataset archives: the data of supervised fine-tuning. */
-import { findHubDataset } from '../../core/compute.ts';
-import { defineDataset, definePlugin, ReasongenError, z, type Dataset } from '../../core/plugin.ts';
+import { defineDataset, definePlugin, inputFile, ReasongenError, z, type Dataset } from '../../core/plugin.ts';
 import { openFiles } from './files.ts';
 import { CaptionSource } from './source.ts';
 import { promptFields, rationaleFields } from './texts.ts';
@@ -19,7 +18,7 @@ const columns = z
   .prefault({});
 
 const options = z.strictObject({
-  path: z.string().min(1).describe('a .parquet, .jsonl or .tar file, a folder of such files, or hub:OWNER/NAME for a data set in the Hugging Face cache'),
+  path: inputFile().describe('a .parquet, .jsonl or .tar file, a folder of such files, or hub:datasets/OWNER/NAME for a data set in the Hugging Face cache'),
   include: z.string().optional().describe('only files with this in their path, such as train-'),
   columns: columns.describe('names of the columns'),
   prompts: z.array(z.enum(promptFields)).default([]).describe('draw the prompt from these fields of augmentedPrompts; the prompt column when empty'),
@@ -41,7 +40,7 @@ const captionData = defineDataset({
   needs: ['imageTokenizer'],
   create: async (choice, scope): Promise<Dataset> => {
     const { imageSize } = await scope.get('imageTokenizer');
-    const path = choice.path.startsWith('hub:') ? findHubDataset(choice.path.slice('hub:'.length), process.env) : scope.path(choice.path);
+    const { path } = choice;
     const open = async (): Promise<CaptionSource> => {
       const files = await openFiles(path, choice.include, choice.columns);
       const source = new CaptionSource(files, {

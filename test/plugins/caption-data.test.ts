@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { BadRow, StoredDataset, StoredExample } from '../../core/plugin.ts';
 import type { Scope } from '../../core/contracts/slots.ts';
-import { findHubDataset } from '../../core/compute.ts';
+import { findHubDataset } from '../../core/io/hub/dataset.ts';
 import captionData from '../../plugins/caption-data/index.ts';
 import { RowOrder } from '../../plugins/caption-data/order.ts';
 import { captionRows, picture, writeJsonLines, writeParquet, writeTar, type CaptionRow } from '../support/captions.ts';
@@ -28,7 +28,7 @@ afterAll(async () => {
 async function open(path: string, more: object = {}): Promise<Awaited<ReturnType<StoredDataset['open']>>> {
   const [component] = captionData.provides;
   if (component === undefined) throw new Error('no component');
-  const scope = { get: () => Promise.resolve({ imageSize: { width: 8, height: 8 } }), path: (relative: string) => relative, log: { info: () => undefined }, onDispose: (close: () => void) => void closing.push(close) } as unknown as Scope;
+  const scope = { get: () => Promise.resolve({ imageSize: { width: 8, height: 8 } }), log: { info: () => undefined }, onDispose: (close: () => void) => void closing.push(close) } as unknown as Scope;
   const dataset = (await component.create(component.options.parse({ path, ...more }), scope)) as StoredDataset;
   return dataset.open();
 }

@@ -48,6 +48,12 @@ describe('captions in parquet', () => {
     }
   });
 
+  test('named by a path relative to the preset, the run finds them again from its own directory', async () => {
+    await data('relative');
+    const stopped = await place.run(preset('relative', 'relative.parquet', 'steps: 2'), { stopAfter: 1 });
+    expect((await place.run('', { resume: stopped })).code).toBe(0);
+  });
+
   test('other files than the run began with are refused', async () => {
     const path = await data('changing');
     const stopped = await place.run(preset('changing', path, 'steps: 4'), { stopAfter: 2 });
