@@ -4,6 +4,7 @@
  * https://docs.python.org/3/library/pickletools.html
  */
 import { exitCodes, ReasongenError } from '../../errors.ts';
+import { PickleBytes } from './pickle-bytes.ts';
 
 /** A dict is a Map, a list an array, a tuple a frozen array. `object`: what the table or `persistent` made. */
 export type Pickled = null | boolean | number | bigint | string | object;
@@ -51,29 +52,23 @@ const refusedOpcodes: Readonly<Record<number, string>> = {
   0x50: 'PERSID',
 };
 
-const longestNumber = 64;
-
 class Unpickler {
-  private readonly bytes: Uint8Array;
-  private readonly view: DataView;
+  private readonly bytes: PickleBytes;
   private readonly options: UnpickleOptions;
   private readonly stack: Pickled[] = [];
   private readonly marks: number[] = [];
   private readonly memo = new Map<number, Pickled>();
-  private at = 0;
 
   constructor(bytes: Uint8Array, options: UnpickleOptions) {
-    this.bytes = bytes;
-    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.options = options;
+    this.bytes = new PickleBytes(bytes, (what) => this.refuse(what));
   }
 
   run(): Pickled {
-    const protocol = this.bytes[0] === 0x80 ? this.bytes[1] : undefined;
-    if (protocol === undefined || protocol < 2 || protocol > 5) throw this.refuse('it is no pickle of protocol 2 to 5');
-    this.at = 2;
+    const protocol = this.bytes.byte() === 0x80 ? this.bytes.byte() : 0;
+    if (protocol < 2 || protocol > 5) throw this.refuse('it is no pickle of protocol 2 to 5');
     for (;;) {
-      const opcode = this.byte();
+      const opcode = this.bytes.byte();
       if (opcode === 0x2e) break;
       this.execute(opcode);
     }
@@ -94,10 +89,10 @@ class Unpickler {
       case 0x32: // DUP
         return this.push(this.top());
       case 0x95: // FRAME
-        this.take(8);
+        this.bytes.skip(8);
         return;
       case 0x63: // GLOBAL
-        return this.push(this.global(this.line(), this.line()));
+        return this.push(this.global(this.bytes.line(), this.bytes.line()));
       case 0x93: // STACK_GLOBAL
         return this.pushStackGlobal();
       case 0x52: // REDUCE
@@ -107,13 +102,13 @@ class Unpickler {
       case 0x51: // BINPERSID
         return this.push(this.options.persistent(this.pop()));
       case 0x68: // BINGET
-        return this.push(this.remembered(this.byte()));
+        return this.push(this.remembered(this.bytes.byte()));
       case 0x6a: // LONG_BINGET
-        return this.push(this.remembered(this.unsigned(4)));
+        return this.push(this.remembered(this.bytes.unsigned(4)));
       case 0x71: // BINPUT
-        return this.remember(this.byte());
+        return this.remember(this.bytes.byte());
       case 0x72: // LONG_BINPUT
-        return this.remember(this.unsigned(4));
+        return this.remember(this.bytes.unsigned(4));
       case 0x94: // MEMOIZE
         return this.remember(this.memo.size);
       default:
@@ -138,25 +133,25 @@ class Unpickler {
       case 0x89: // NEWFALSE
         return false;
       case 0x4b: // BININT1
-        return this.byte();
+        return this.bytes.byte();
       case 0x4d: // BININT2
-        return this.unsigned(2);
+        return this.bytes.unsigned(2);
       case 0x4a: // BININT
-        return this.view.getInt32(this.take(4), true);
+        return this.bytes.integer();
       case 0x8a: // LONG1
-        return this.long(this.byte());
+        return this.bytes.long(this.bytes.byte());
       case 0x8b: // LONG4
-        return this.long(this.unsigned(4));
+        return this.bytes.long(this.bytes.unsigned(4));
       case 0x47: // BINFLOAT, the one big-endian number
-        return this.view.getFloat64(this.take(8), false);
+        return this.bytes.float();
       case 0x8c: // SHORT_BINUNICODE
       case 0x55: // SHORT_BINSTRING
-        return this.text(this.byte());
+        return this.bytes.text(this.bytes.byte());
       case 0x58: // BINUNICODE
       case 0x54: // BINSTRING
-        return this.text(this.unsigned(4));
+        return this.bytes.text(this.bytes.unsigned(4));
       case 0x8d: // BINUNICODE8
-        return this.text(Number(this.view.getBigUint64(this.take(8), true)));
+        return this.bytes.text(this.bytes.unsigned(8));
       case 0x5d: // EMPTY_LIST
         return [];
       case 0x29: // EMPTY_TUPLE
@@ -284,51 +279,13 @@ class Unpickler {
     return this.stack.splice(mark);
   }
 
-  private byte(): number {
-    return this.view.getUint8(this.take(1));
-  }
-
-  private unsigned(bytes: 2 | 4): number {
-    const at = this.take(bytes);
-    return bytes === 2 ? this.view.getUint16(at, true) : this.view.getUint32(at, true);
-  }
-
-  /** Two's complement, little-endian, of any length. */
-  private long(bytes: number): number | bigint {
-    if (bytes > longestNumber) throw this.refuse(`it has a number of ${bytes} bytes`);
-    const at = this.take(bytes);
-    let value = 0n;
-    for (let i = bytes - 1; i >= 0; i--) value = (value << 8n) | BigInt(this.bytes[at + i] ?? 0);
-    const signed = BigInt.asIntN(bytes * 8, value);
-    return Number.isSafeInteger(Number(signed)) ? Number(signed) : signed;
-  }
-
-  private text(bytes: number): string {
-    const at = this.take(bytes);
-    return new TextDecoder().decode(this.bytes.subarray(at, at + bytes));
-  }
-
-  private line(): string {
-    const end = this.bytes.indexOf(0x0a, this.at);
-    if (end < 0) throw this.refuse('it ends within a name');
-    return this.text(end + 1 - this.at).slice(0, -1);
-  }
-
-  /** Moves on by `bytes`; returns where they begin. */
-  private take(bytes: number): number {
-    const begin = this.at;
-    if (!(bytes >= 0 && begin + bytes <= this.bytes.length)) throw this.refuse('it ends within a value');
-    this.at += bytes;
-    return begin;
-  }
-
   private unknown(opcode: number): ReasongenError {
     const name = refusedOpcodes[opcode];
     return this.refuse(name === undefined ? `opcode 0x${opcode.toString(16)} builds nothing that a file of tensors needs` : `opcode ${name} builds objects of any class, which is never done`);
   }
 
   private refuse(what: string): ReasongenError {
-    return refusedPickle(this.options.file, `the pickle in this file is not read (byte ${this.at}): ${what}`);
+    return refusedPickle(this.options.file, `the pickle in this file is not read (byte ${this.bytes.at}): ${what}`);
   }
 }
 
