@@ -1,6 +1,7 @@
 /** What ran: preset, seeds, adapter, versions, hashes, sessions, and the command to do it again. */
 import type { RunRecords, RunSession } from '../io/records.ts';
 import { formatSeconds } from '../log.ts';
+import { formatBytes } from '../plan.ts';
 import { html, type Markup } from './html.ts';
 
 export function provenanceSection({ run, preset }: RunRecords): Markup {
@@ -12,6 +13,7 @@ export function provenanceSection({ run, preset }: RunRecords): Markup {
 <div class="provenance">
 ${block('Seeds', entries(run.seeds))}
 ${block('Adapter', entries(run.adapter))}
+${block('Memory on the device', memoryEntries(run.memory))}
 ${block('Versions', [...entries(run.versions), ...program])}
 ${block('SHA-256', entries(run.hashes), true)}
 </div>
@@ -20,6 +22,11 @@ ${first !== undefined && html`<h3>To repeat it</h3><pre class="command"><code>${
 ${preset !== '' && html`<details class="card"><summary>Resolved preset</summary><pre><code>${preset}</code></pre></details>`}
 ${run.sessions.length > 0 && html`<details class="card"><summary>Sessions (${run.sessions.length})</summary><div class="scroll">${sessionsTable(run.sessions)}</div></details>`}
 </section>`;
+}
+
+/** `plannedBytes` and `peakBytes` are bytes, the rest are counts. */
+function memoryEntries(memory: Readonly<Record<string, number>> = {}): [string, string][] {
+  return Object.entries(memory).map(([name, value]) => (name.endsWith('Bytes') ? [name.slice(0, -'Bytes'.length), formatBytes(value)] : [name, String(value)]));
 }
 
 function block(title: string, entries: readonly (readonly [string, string])[], isWide = false): Markup | undefined {
