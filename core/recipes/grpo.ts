@@ -22,13 +22,11 @@ import { evaluatePolicy } from './grpo-evaluation.ts';
 import { largestDifference } from './grpo-members.ts';
 import { grpoOptions, type GrpoOptions } from './grpo-options.ts';
 import { Penalty } from './grpo-penalty.ts';
-import { openParts } from './grpo-parts.ts';
+import { openParts, type GrpoParts } from './grpo-parts.ts';
 import { planGrpo, smallerGrpo } from './grpo-plan.ts';
 import { openPrompts, refuseNoPrompts } from './grpo-prompts.ts';
-import type { Reference } from './grpo-reference.ts';
 import { collectRollout, rolloutMetrics, type Rollout } from './grpo-rollout.ts';
-import type { GrpoScorer } from './grpo-scorer.ts';
-import { drawingsAtOnce, type GrpoUpdate, samplerDisagrees, type Batch } from './grpo-update.ts';
+import { drawingsAtOnce, type GrpoUpdate, samplerDisagrees } from './grpo-update.ts';
 import { checkJudges, checkPolicy, checkRewards, emptyHistory, type Guards, type RewardHistory } from './guards.ts';
 import { saveSamples } from './samples.ts';
 import { Training, type TrainingState } from './training.ts';
@@ -63,7 +61,7 @@ async function runGrpo(context: RunContext, choice: GrpoOptions): Promise<void> 
   const { training, state } = await Training.open(context, context.backbone.parameters, choice);
   const { source, heldOut } = await openPrompts(context, choice);
   const parts = await openParts(context, choice, training);
-  const { guards, kl, reference, update, old, drawer, greedy } = parts;
+  const { guards, kl, reference, update, drawer, greedy } = parts;
   const penalty = new Penalty(choice, kl, reference);
   const tools = { source, drawer, greedy, penalties: penalty.isUsed ? penalty.of : undefined };
   const evaluateAt = (label: string, step: number): Promise<Record<string, number>> => evaluatePolicy(context, choice, { training, source, heldOut }, label, step);
@@ -103,7 +101,7 @@ async function runGrpo(context: RunContext, choice: GrpoOptions): Promise<void> 
     carried = choice.carryOver ? rollout.surplus : [];
     history = lookAtRollout(context, choice, guards, rollout, step, history);
     const sampled = performance.now();
-    const learned = rollout.kept.length > 0 ? await update.apply(await knownBatch(choice, guards, rollout, old, reference, step), step) : {};
+    const learned = rollout.kept.length > 0 ? await learn(choice, parts, rollout, step) : {};
     reference?.resetAfter(step);
     checkPolicy(guards, choice, { entropy: { text: learned['text/entropy'], image: learned['image/entropy'] }, fromSampler: learned['kl'] ?? 0, fromReference: learned['referenceKl'] }, step);
     const seconds = { secondsSampling: (sampled - started) / 1000, secondsTraining: (performance.now() - sampled) / 1000 };
@@ -136,24 +134,26 @@ function lookAtRollout(context: RunContext, choice: GrpoOptions, guards: Guards,
   return checkRewards(guards, choice.guardWindow, judgements.map(({ total }) => total), rollout.informativeCount > 0, before);
 }
 
-/** The groups a step trains on with their log-probabilities when drawn, from the sampler or computed again, and under the reference. */
-async function knownBatch(choice: GrpoOptions, guards: Guards, rollout: Rollout, scorer: GrpoScorer | undefined, reference: Reference | undefined, step: number): Promise<Batch> {
+/**
+ * Trains on the groups that were kept: their log-probabilities when drawn, noted by the sampler or computed again, and those under
+ * the reference, then the updates. Returns the numbers of the step, the largest difference of sampler and scorer among them.
+ */
+async function learn(choice: GrpoOptions, { guards, update, old, reference }: GrpoParts, rollout: Rollout, step: number): Promise<Record<string, number>> {
   const groups = rollout.kept.map(({ members }) => members);
   const members = groups.flat();
   const noted = members.map(({ sequence }) => sequence.logProbability);
-  const scored = await scorer?.score(members, drawingsAtOnce(choice));
+  const scored = await old?.score(members, drawingsAtOnce(choice));
+  // The policy that drew a carried group is gone: only the sampler's note tells of it.
   const isFresh = (index: number): boolean => members[index]?.step === step;
-  if (scored !== undefined) {
-    const fresh = members.flatMap((member, index) => (isFresh(index) ? [{ member, noted: noted[index] ?? [], scored: scored[index] ?? [] }] : []));
-    const difference = largestDifference(fresh.map((each) => each.member), fresh.map((each) => each.noted), fresh.map((each) => each.scored), choice);
-    if (!(difference <= choice.ratioTolerance)) guards.trip('ratio', samplerDisagrees(difference, choice.ratioTolerance, step));
-  }
-  return {
+  const fresh = <Value>(values: readonly Value[]): Value[] => values.filter((_, index) => isFresh(index));
+  const difference = scored && largestDifference(fresh(members), fresh(noted), fresh(scored), choice);
+  if (difference !== undefined && !(difference <= choice.ratioTolerance)) guards.trip('ratio', samplerDisagrees(difference, choice.ratioTolerance, step));
+  const batch = {
     groups,
-    // The policy that drew a carried group is gone: only the sampler's note tells of it.
     old: noted.map((values, index) => (isFresh(index) ? (scored?.[index] ?? values) : values)),
     reference: choice.kl?.place === 'loss' ? await reference?.score(members) : undefined,
   };
+  return { ...(await update.apply(batch, step)), ...(difference !== undefined && { ratioDifference: difference }) };
 }
 
 async function keepSamples(context: RunContext, choice: GrpoOptions, rollout: Rollout, step: number): Promise<void> {
