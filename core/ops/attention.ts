@@ -2,10 +2,13 @@
  * Attention within packed segments, without a score matrix: q [N, heads · d], k and v [N, keyValueHeads · d] → [N, heads · d].
  * Row n sees the keys of its segment up to itself (causal) or all of them. Online softmax; the forward keeps the logarithm of
  * each row's sum, the backward recomputes the probabilities and gathers: dQ over keys, dK and dV over rows.
- * d % 4 == 0. On a software adapter tiles of eight rows share what they load by broadcasts; elsewhere a thread serves a row and head.
+ * d % 4 == 0. Three families: on a software adapter with subgroups tiles of eight rows share what they load by broadcasts; on a GPU
+ * workgroups share keys and values (heads up to 128); else a thread serves a row and head.
  */
 import { grid } from '../autograd/program.ts';
 import type { Tape } from '../autograd/tape.ts';
+import type { Device } from '../gpu/device.ts';
+import type { KernelConstants } from '../gpu/kernel.ts';
 import { dimension, type Tensor } from '../tensor/tensor.ts';
 
 /** Of every row: the first row of its segment and the one after the last, u32 [N]; PackedTokens is one. */
@@ -32,19 +35,16 @@ export function attention(tape: Tape, q: Tensor, k: Tensor, v: Tensor, segments:
   const logSum = tape.empty('attention log sums', [rows, heads]);
   const scale = options.scale ?? 1 / Math.sqrt(headDimension);
   const causal = options.causal ? 1 : 0;
-  const isTiled = tape.device.hasBroadcastTiles;
-  const constants = isTiled ? { HEAD: headDimension } : { HEAD: headDimension, UNROLL: !tape.device.adapter.isSoftware && headDimension <= 128 };
-  const variant = isTiled ? '-broadcast' : '';
-  const groupsFor = (count: number): [number, number, number] => (isTiled ? grid(Math.ceil(rows / 8) * count) : grid(Math.ceil((rows * count) / 64)));
+  const family = familyFor(tape.device, headDimension);
   const range = { segment_start: segments.segmentStart, segment_end: segments.segmentEnd };
   const width = headDimension / 4;
   const params = { rows, width, heads, kv_heads: keyValueHeads, scale };
   tape.launch({
-    kernel: `attention/forward${variant}`,
-    constants,
+    kernel: `attention/forward${family.suffix}`,
+    constants: family.constants.forward,
     bindings: { q, k, v, ...range, out, log_sum: logSum },
     params: { ...params, causal },
-    groups: groupsFor(heads),
+    groups: grid(family.groups(rows, heads, 'forward')),
   });
   tape.differentiable([q, k, v], out, (dOut, needs) => {
     const statistics = tape.empty('attention statistics', [rows, heads, 4], 'u32');
@@ -57,22 +57,57 @@ export function attention(tape: Tape, q: Tensor, k: Tensor, v: Tensor, segments:
     const read = { q, k, v, d_out: dOut, statistics };
     const dQ = tape.empty('d queries', q.shape);
     if (needs[0]) {
-      tape.launch({ kernel: `attention/query-gradient${variant}`, constants, bindings: { ...read, d_q: dQ }, params, groups: groupsFor(heads) });
+      tape.launch({
+        kernel: `attention/query-gradient${family.suffix}`,
+        constants: family.constants.queryGradient,
+        bindings: { ...read, d_q: dQ },
+        params,
+        groups: grid(family.groups(rows, heads, 'queryGradient')),
+      });
     }
     const dK = tape.empty('d keys', k.shape);
     const dV = tape.empty('d values', v.shape);
     if (needs[1] || needs[2]) {
       tape.launch({
-        kernel: `attention/key-value-gradient${variant}`,
-        constants,
+        kernel: `attention/key-value-gradient${family.suffix}`,
+        constants: family.constants.keyValueGradient,
         bindings: { ...read, segment_end: segments.segmentEnd, d_k: dK, d_v: dV },
         params: { ...params, causal },
-        groups: groupsFor(keyValueHeads),
+        groups: grid(family.groups(rows, keyValueHeads, 'keyValueGradient')),
       });
     }
     return [dQ, dK, dV];
   });
   return out;
+}
+
+type Pass = 'forward' | 'queryGradient' | 'keyValueGradient';
+
+interface Family {
+  readonly suffix: string;
+  readonly constants: Readonly<Record<Pass, KernelConstants>>;
+  /** Workgroups for so many rows and heads. */
+  groups(rows: number, heads: number, pass: Pass): number;
+}
+
+function familyFor(device: Device, HEAD: number): Family {
+  const { isSoftware, description } = device.adapter;
+  // A GPU keeps arrays in registers when loops unroll. A software adapter only compiles longer, also where it is taken for a GPU.
+  const UNROLL = !isSoftware && !/llvmpipe|swiftshader/i.test(description);
+  const same = (constants: KernelConstants): Family['constants'] => ({ forward: constants, queryGradient: constants, keyValueGradient: constants });
+  if (device.hasBroadcastTiles) return { suffix: '-broadcast', constants: same({ HEAD }), groups: (rows, heads) => Math.ceil(rows / 8) * heads };
+  if (isSoftware || HEAD > 128) {
+    return { suffix: '', constants: same({ HEAD, UNROLL: UNROLL && HEAD <= 128 }), groups: (rows, heads) => Math.ceil((rows * heads) / 64) };
+  }
+  // Rows of a team of four threads: as many as leave their arrays in registers.
+  const isNarrow = HEAD <= 64;
+  const teamRows: Readonly<Record<Pass, number>> = { forward: isNarrow ? 4 : 2, queryGradient: 2, keyValueGradient: isNarrow ? 2 : 1 };
+  const constants = (pass: Pass): KernelConstants => ({ HEAD, ROWS: teamRows[pass], UNROLL });
+  return {
+    suffix: '-workgroup',
+    constants: { forward: constants('forward'), queryGradient: constants('queryGradient'), keyValueGradient: constants('keyValueGradient') },
+    groups: (rows, heads, pass) => Math.ceil(rows / (16 * teamRows[pass])) * heads,
+  };
 }
 
 function refuseMisfits(q: Tensor, k: Tensor, v: Tensor, { heads, keyValueHeads, headDimension }: AttentionOptions): void {
