@@ -22,6 +22,7 @@ import { resizeParts } from '../../core/ops/heads.ts';
 import { languageHead } from '../../core/ops/language-head.ts';
 import { layerNorm } from '../../core/ops/layer-norm.ts';
 import { linear } from '../../core/ops/linear.ts';
+import { likelihoodObjective } from '../../core/ops/likelihood-objective.ts';
 import { tokenLogProbability } from '../../core/ops/log-probability.ts';
 import { multiply, scale, weightedSum } from '../../core/ops/pointwise.ts';
 import { policyMethods, policyObjective, sequenceRatios } from '../../core/ops/policy-objective.ts';
@@ -170,6 +171,7 @@ export const exercises: Readonly<Record<string, (stage: Stage) => void>> = {
       stage.back(languageHead(tape, stage.value(5, 8), stage.weight(300, 8), stage.weight(300), stage.words(5), { temperature, chunk: 128 }));
     }
     const part = { scored: stage.value(5, 2), terms: stage.value(5, 4), weights: stage.value(5, 4) };
+    likelihoodObjective(tape, part.scored, part.terms);
     const sequences = sequenceRatios(tape, { text: part, image: part }, stage.words(2, 4));
     const settings = stage.value(8);
     for (const method of policyMethods) policyObjective(tape, part.scored, { ...part, settings, sequences }, { method, divergence: 'k3' });
