@@ -148,12 +148,16 @@ export class ExampleStream {
     const bad: BadRow[] = [];
     let tooLong = 0;
     let position = from;
-    for (; picked.length < count; position++) {
+    while (picked.length < count) {
       if (position - from > count + (this.distinct ?? 0) + this.options.badRows) throw nothingUsable(position - from, bad, tooLong);
-      const found = await this.at(position);
-      if ('why' in found) bad.push(found);
-      else if (this.isTooLong(found)) tooLong += 1;
-      else picked.push(found);
+      // As many as are missing, side by side: pictures are decoded on other threads.
+      const first = position;
+      position += count - picked.length;
+      for (const found of await Promise.all(Array.from({ length: position - first }, (_, index) => this.at(first + index)))) {
+        if ('why' in found) bad.push(found);
+        else if (this.isTooLong(found)) tooLong += 1;
+        else picked.push(found);
+      }
     }
     return { picked, next: position, bad, tooLong };
   }

@@ -31,6 +31,8 @@ export class CaptionSource implements ExampleSource {
   private readonly order: RowOrder;
   /** Blocks read last, newest last. */
   private readonly kept = new Map<string, Promise<readonly (Row | UnreadableRow)[]>>();
+  /** How many of them: those of one window. */
+  private capacity: number | undefined;
 
   constructor(files: readonly RowFile[], options: SourceOptions) {
     this.files = files;
@@ -75,7 +77,8 @@ export class CaptionSource implements ExampleSource {
     const reading = this.kept.get(key) ?? file.read(block);
     this.kept.delete(key);
     this.kept.set(key, reading);
-    for (const oldest of [...this.kept.keys()].slice(0, Math.max(0, this.kept.size - this.order.blocksAtOnce(seed)))) this.kept.delete(oldest);
+    this.capacity ??= this.order.blocksAtOnce(seed);
+    for (const oldest of [...this.kept.keys()].slice(0, Math.max(0, this.kept.size - this.capacity))) this.kept.delete(oldest);
     return reading;
   }
 }
