@@ -1,14 +1,20 @@
 /**
  * README.md as a newcomer meets it: its files are written as shown, its commands are run as shown, in a folder that looks like a
- * clone. The only liberties: `npx reasongen` is the program it starts, and long runs get further `--set`s that make them short.
+ * clone. The only liberties: `npx reasongen` is the program it starts; long runs get further `--set`s that make them short; and the hub is
+ * one on this machine, whose model is a small one of the published class.
  */
-import { spawnSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { main } from '../../core/cli.ts';
 import { exitCodes } from '../../core/errors.ts';
+import { openModelSource } from '../../core/io/weight-files/model.ts';
+import { janusNames } from '../../plugins/janus/names.ts';
+import { captionRows, picture, writeParquet } from '../support/captions.ts';
+import { commit, FakeHub } from '../support/hub.ts';
+import { janusFolder } from '../support/janus-folder.ts';
 import { metricsOf, root } from '../support/runs.ts';
 
 const readme = readFileSync(join(root, 'README.md'), 'utf8');
@@ -26,6 +32,12 @@ const short: Readonly<Record<string, Readonly<Record<string, string | number>>>>
   'run presets/nano/sft.yaml': { batch: 4, examples: 4 },
   'run mine/brief.yaml': { ...few, prompts: 4, samples: 4, rationaleTokens: 40 },
   'run mine/unified.yaml': { steps: 2, batch: 4, examples: 4 },
+  'run mine/captions.yaml': { steps: 2, batch: 4 },
+  'run mine/lora.yaml': { steps: 2, batch: 4, examples: 4 },
+  // The tokenizer of the small model knows single characters.
+  'generate --model': { promptTokens: 200, rationaleTokens: 12 },
+  'ask "What': { answerTokens: 12 },
+  'run presets/janus-pro-1b/sft-lora.yaml': { steps: 2, batch: 4, warmup: 0 },
   'evaluate runs/mine': { count: 6, batch: 6, splits: '[heldout]' },
   'run presets/nano/full.yaml': {
     ...{ 'vq.steps': 1, 'vq.batch': 2 },
@@ -35,26 +47,49 @@ const short: Readonly<Record<string, Readonly<Record<string, string | number>>>>
   },
 };
 
+const published = 'deepseek-community/Janus-Pro-1B';
 let clone = '';
-beforeAll(() => {
+let hub: FakeHub;
+beforeAll(async () => {
   clone = mkdtempSync(join(tmpdir(), 'reasongen-readme-'));
   for (const name of ['core', 'kernels', 'plugins', 'presets', 'node_modules', 'package.json', 'tsconfig.json']) symlinkSync(join(root, name), join(clone, name));
   for (const { name, text } of files) {
     mkdirSync(dirname(join(clone, name)), { recursive: true });
     writeFileSync(join(clone, name), text);
   }
+  const model = janusFolder(join(clone, 'small'), 'tiny-a');
+  hub = new FakeHub(Object.fromEntries(readdirSync(model).map((name) => [name, readFileSync(join(model, name))])), published);
+  await hub.open();
+  await writeData();
 });
-afterAll(() => {
+afterAll(async () => {
+  await hub.close();
   rmSync(clone, { recursive: true });
 });
 
+/** What the README takes to be there: captioned pictures of one's own, and the published data set in the cache. */
+async function writeData(): Promise<void> {
+  mkdirSync(join(clone, 'data'));
+  writeFileSync(join(clone, 'data/one.png'), await picture('red'));
+  const line = JSON.stringify({ file: 'one.png', caption: 'a red square', plan: 'red everywhere' });
+  writeFileSync(join(clone, 'data/captions.jsonl'), `${line}\n`.repeat(5));
+  const dataset = join(clone, 'hub/datasets--Franklin0--ReasonGen-R1-SFT-230k');
+  for (const folder of ['refs', `snapshots/${commit}`]) mkdirSync(join(dataset, folder), { recursive: true });
+  writeFileSync(join(dataset, 'refs/main'), commit);
+  writeParquet(join(dataset, `snapshots/${commit}/train-0.parquet`), await captionRows(8), 4);
+}
+
 /** Runs a line of the README in the clone. */
-function run(line: string): { status: number | null; output: string; errors: string } {
+async function run(line: string): Promise<{ status: number | null; output: string; errors: string }> {
   const words = [...line.matchAll(/"([^"]*)"|(\S+)/g)].map(([, quoted, plain]) => quoted ?? plain ?? '').slice(2);
-  const [, settings = {}] = Object.entries(short).find(([start]) => words.join(' ').startsWith(start)) ?? [];
+  const [, settings = {}] = Object.entries(short).find(([start]) => line.startsWith(`npx reasongen ${start}`)) ?? [];
   const more = Object.entries(settings).flatMap(([path, value]) => ['--set', `${path}=${value}`]);
-  const { status, stdout, stderr } = spawnSync(process.execPath, ['core/bin.mjs', ...words, ...more], { cwd: clone, encoding: 'utf8', env: { ...process.env, REASONGEN_QUIET: '1' } });
-  return { status, output: stdout, errors: stderr };
+  const env = { ...process.env, REASONGEN_QUIET: '1', HF_ENDPOINT: hub.url, HF_HUB_CACHE: join(clone, 'hub') };
+  return new Promise((resolve) => {
+    const child = execFile(process.execPath, ['core/bin.mjs', ...words, ...more], { cwd: clone, encoding: 'utf8', env, maxBuffer: 2 ** 26 }, (_error, output, errors) =>
+      resolve({ status: child.exitCode, output, errors }),
+    );
+  });
 }
 
 const pictures = (folder: string): string[] => readdirSync(join(clone, folder)).filter((name) => name.endsWith('.png'));
@@ -63,7 +98,7 @@ const pictures = (folder: string): string[] => readdirSync(join(clone, folder)).
 const exits: Readonly<Record<string, number>> = { 'npx reasongen resume runs/mine': 7 };
 
 /** What must have come of a command, beyond its exit code. */
-const outcomes: Readonly<Record<string, (result: ReturnType<typeof run>) => void>> = {
+const outcomes: Readonly<Record<string, (result: Awaited<ReturnType<typeof run>>) => void | Promise<void>>> = {
   'run presets/nano/sft.yaml': () => expect(metricsOf(join(clone, 'runs/mine'))).toHaveLength(50),
   'resume runs/mine': ({ errors }) => expect(errors).toContain('is done already'),
   'check presets/nano/grpo.yaml': ({ output }) => expect(output).toMatch(/16 prompts x 8 samples = 128 drawings[^]*memory: /),
@@ -72,8 +107,25 @@ const outcomes: Readonly<Record<string, (result: ReturnType<typeof run>) => void
   'generate --preset presets/nano/generate.yaml': () => expect(pictures('out/cakes')).toHaveLength(4),
   'generate --preset runs/mine': () => expect(pictures('out/bird')).toHaveLength(1),
   'evaluate runs/mine': ({ errors }) => expect(errors).toMatch(/heldout: \d of 6 right/),
+  'checkpoint verify runs/mine': ({ output }) => expect(output).toContain('as saved'),
   'report runs/mine': ({ output }) => expect(readFileSync(join(clone, output.trim()), 'utf8')).toContain('50 training steps'),
   doctor: ({ output }) => expect(output).toContain('This machine can run'),
+  'verify-device --only linear': ({ output }) => expect(output).toContain('all right'),
+  'check mine/judged.yaml': ({ output }) => expect(output).toContain('every option is valid'),
+  'run mine/captions.yaml': () => expect(metricsOf(join(clone, 'runs/captions'))).toHaveLength(2),
+  'run mine/lora.yaml': () => {
+    expect(metricsOf(join(clone, 'runs/lora'))).toHaveLength(2);
+    expect(readdirSync(join(clone, 'runs/lora/checkpoints/step-000002'))).toEqual(expect.arrayContaining(['adapter_model.safetensors', 'adapter_config.json']));
+  },
+  'pull ': ({ output }) => expect(readdirSync(output.trim())).toEqual(expect.arrayContaining(['config.json', 'model.safetensors', 'tokenizer.json'])),
+  'generate --model': () => expect(pictures('out/janus')).toHaveLength(2),
+  'ask ': ({ output }) => expect(output).toMatch(/.\n$/),
+  'run presets/janus-pro-1b/sft-lora.yaml': () => expect(metricsOf(join(clone, 'runs/janus-pro-1b-sft-lora'))).toHaveLength(2),
+  'export ': async () => {
+    const { source } = await openModelSource(join(clone, 'models/janus-mine'), janusNames);
+    expect(source.entries.get('lm_head.weight')).toMatchObject({ type: 'BF16', shape: [128, 32] });
+    await source.close();
+  },
   'run mine/brief.yaml': () => {
     const [first] = metricsOf(join(clone, 'runs/brief'));
     expect(first).toMatchObject({ 'reward/brevity': expect.any(Number), 'reward/nano-verdict': expect.any(Number) });
@@ -90,25 +142,33 @@ const outcomes: Readonly<Record<string, (result: ReturnType<typeof run>) => void
 const order = commands.filter((line) => !line.includes('full.yaml')).concat(commands.filter((line) => line.includes('full.yaml')));
 
 describe('commands', () => {
-  test.each(order)('%s', (line) => {
+  test.each(order)('%s', async (line) => {
     const [, check] = Object.entries(outcomes).find(([start]) => line.startsWith(`npx reasongen ${start}`)) ?? [];
-    const result = run(line);
+    const result = await run(line);
     expect(result.status, result.errors).toBe(exits[line] ?? 0);
     if (check === undefined) throw new Error('say in `outcomes` what this command must give');
-    check(result);
+    await check(result);
+  });
+
+  test('the numbers they wrote are all explained', () => {
+    const cells = [...readme.matchAll(/^\| (`[^|]+) \| \w+ \|/gm)].flatMap(([, cell = '']) => [...cell.matchAll(/`([^`]+)`/g)].map(([, name = '']) => name));
+    const explained = (name: string): boolean => cells.some((cell) => name === cell || (cell.startsWith('…') && name.endsWith(cell.slice(1))) || (cell.endsWith('/NAME') && name.startsWith(cell.slice(0, -4))));
+    const written = ['mine', 'brief', 'captions', 'nano-full/vq'].flatMap((name) => metricsOf(join(clone, 'runs', name)).flatMap((line) => Object.keys(line)));
+    expect(written).toContain('image/crossEntropy');
+    expect([...new Set(written)].filter((name) => !explained(name))).toEqual([]);
   });
 
   test('each has an example', async () => {
     let help = '';
     await main(['--help'], { output: { write: (text) => void (help += text) }, errors: { write: () => true }, environment: {} });
-    const names = [...(help.split('Commands:')[1] ?? '').matchAll(/^ {2}(\w+)/gm)].map(([, name]) => name).filter((name) => name !== 'help');
+    const names = [...(help.split('Commands:')[1] ?? '').matchAll(/^ {2}([\w-]+)/gm)].map(([, name]) => name).filter((name) => name !== 'help');
     expect(names.length).toBeGreaterThan(6);
     expect(names.filter((name) => !commands.some((line) => line.startsWith(`npx reasongen ${name} `) || line === `npx reasongen ${name}`))).toEqual([]);
   });
 
   test('npm scripts it names exist', () => {
     const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { scripts: Record<string, string> };
-    const named = [...readme.matchAll(/npm (?:run (\w+)|(test))/g)].map(([, script, test]) => script ?? test ?? '');
+    const named = [...readme.matchAll(/npm (?:run ([\w:]+)|(test))/g)].map(([, script, test]) => script ?? test ?? '');
     expect(named).toContain('quickstart');
     expect(named.filter((name) => scripts[name] === undefined)).toEqual([]);
   });

@@ -32,10 +32,12 @@ export class FakeHub {
   private server: Server | undefined;
   private storage: Server | undefined;
   private answered = new Map<string, number>();
+  private readonly model: string;
   readonly storageTokens: (string | undefined)[] = [];
 
-  /** Files by name; names with a leading `*` are large ones, which live elsewhere and are redirected to. */
-  constructor(files: Readonly<Record<string, Buffer>>) {
+  /** Files by name; names with a leading `*` are large ones, which live elsewhere and are redirected to. `model`: the one it has. */
+  constructor(files: Readonly<Record<string, Buffer>>, model = 'owner/name') {
+    this.model = model;
     this.content = new Map(Object.entries(files).map(([name, bytes]) => [name.replace('*', ''), { bytes, large: name.startsWith('*') }]));
   }
 
@@ -84,11 +86,11 @@ export class FakeHub {
     this.tokens.push(request.headers.authorization);
     const { token, status, listing = (json) => json } = this.misbehaviour;
     if (status !== undefined && (token === undefined || request.headers.authorization !== `Bearer ${token}`)) return void response.writeHead(status).end('no');
-    if (path.startsWith('/api/models/owner/name/revision/')) {
+    if (path.startsWith(`/api/models/${this.model}/revision/`)) {
       const json = listing(this.listing());
       return void response.writeHead(200).end(typeof json === 'string' ? json : JSON.stringify(json));
     }
-    const file = new RegExp(`^/owner/name/resolve/${commit}/(.+)$`).exec(path)?.[1];
+    const file = new RegExp(`^/${this.model}/resolve/${commit}/(.+)$`).exec(path)?.[1];
     const found = file === undefined ? undefined : this.content.get(file);
     if (file === undefined || found === undefined) return void response.writeHead(404).end('not here');
     if (found.large) return void response.writeHead(302, { location: `${addressOf(this.storage)}/${encodeURIComponent(file)}` }).end();
