@@ -106,8 +106,7 @@ async function main() {
 
 /** @param {{ file: string, variant: string, title: string }} stack @param {NodeJS.ProcessEnv} env */
 function startWorker({ file, variant, title }, env) {
-  const command = file === 'pytorch' ? ['python3', join(here, 'stacks', 'pytorch.py')] : [process.execPath, '--import', 'tsx', join(here, 'worker.mjs'), file, variant];
-  const child = spawn(command[0] ?? '', command.slice(1), { cwd: root, env, stdio: ['pipe', 'ignore', process.env['PEERS_DEBUG'] === '1' ? 'inherit' : 'ignore', 'pipe'] });
+  const child = spawn(process.execPath, ['--import', 'tsx', join(here, 'worker.mjs'), file, variant], { cwd: root, env, stdio: ['pipe', 'ignore', process.env['PEERS_DEBUG'] === '1' ? 'inherit' : 'ignore', 'pipe'] });
   const pipe = child.stdio[3];
   if (!pipe || !('on' in pipe) || child.stdin === null) throw new Error(`no channel to ${title}`);
   const { stdin } = child;

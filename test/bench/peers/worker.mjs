@@ -14,7 +14,7 @@ const answer = (/** @type {unknown} */ value) => void answers.write(`${JSON.stri
 if (variant.includes('webgpu')) await provideWebGpu(variant.endsWith('+backoff'));
 const { open } = await import(`./stacks/${stackName}${stackName === 'reasongen' ? '.ts' : '.mjs'}`);
 const stack = await open(variant.replace('+backoff', ''));
-/** @type {{ run(times: number): Promise<void> } | undefined} */
+/** A run may tell CPU milliseconds that another process of the stack has used. @type {{ run(times: number): Promise<number | void> } | undefined} */
 let task;
 answer({ ready: true });
 
@@ -33,10 +33,10 @@ async function handle(request) {
     if ('prepare' in request) return answer(await prepare(request.prepare));
     const cpu = process.cpuUsage();
     const started = performance.now();
-    await task?.run(request.run);
+    const elsewhere = (await task?.run(request.run)) ?? 0;
     const milliseconds = performance.now() - started;
     const { user, system } = process.cpuUsage(cpu);
-    answer({ milliseconds, cpuMilliseconds: (user + system) / 1000 });
+    answer({ milliseconds, cpuMilliseconds: (user + system) / 1000 + elsewhere });
   } catch (error) {
     if (process.env['PEERS_DEBUG'] === '1') console.error(error);
     answer({ error: String(error instanceof Error ? error.message : error).slice(0, 300) });
