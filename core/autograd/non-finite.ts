@@ -1,5 +1,6 @@
 /** Finds the launch that made the first NaN or infinity: for a run whose loss or gradient norm is not finite, and for nobody else. */
 import type { Device } from '../gpu/device.ts';
+import { fromBrainFloats, fromHalves } from '../tensor/float16.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { encodeCopy, encodeLaunch, type Place, type ReadyStep } from './bind.ts';
 
@@ -60,10 +61,12 @@ async function findGiven(device: Device, steps: readonly ReadyStep[]): Promise<N
   return undefined;
 }
 
-/** The first element that is not finite. Integers always are. */
+/** The first element that is not finite. Integers, and the codes of weights in few bits, always are. */
 async function look(device: Device, { tensor, buffer, offset }: Place): Promise<Pick<NonFinite, 'tensor' | 'element' | 'value'> | undefined> {
-  if (tensor.type !== 'f32') return undefined;
-  const values = await device.readFloats({ ...tensor, memory: { buffer, offset } });
+  const { type } = tensor;
+  if (type !== 'f32' && type !== 'f16' && type !== 'bf16') return undefined;
+  const [read] = await device.read([{ ...tensor, memory: { buffer, offset } }]);
+  const values = read instanceof Uint16Array ? (type === 'f16' ? fromHalves(read) : fromBrainFloats(read)) : (read ?? new Float32Array());
   const element = values.findIndex((value) => !Number.isFinite(value));
   return element < 0 ? undefined : { tensor: tensor.name, element, value: values[element] ?? Number.NaN };
 }

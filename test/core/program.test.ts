@@ -186,6 +186,14 @@ describe('the first number that is none', () => {
     expect(await program.findNonFinite()).toEqual({ kernel: undefined, tensor: 'second', launch: -1, element: 11, value: Number.NEGATIVE_INFINITY });
   });
 
+  test('is found in weights of 16 bits', async () => {
+    const tape = new Tape(new Workspace(device));
+    const weight = device.tensor('half', [8, 8], 'bf16', Uint16Array.from({ length: 64 }, (_, index) => (index === 7 ? 0x7f80 : 0x3f80)));
+    tape.output(linear(tape, device.tensor('x', [8, 8]), weight));
+    const program = await tape.finish('half');
+    expect(await program.findNonFinite()).toEqual({ kernel: undefined, tensor: 'half', launch: -1, element: 7, value: Number.POSITIVE_INFINITY });
+  });
+
   test('is found where a kernel makes it, although the gradients of the failed run are spoilt by then', async () => {
     // Finite, and so are its products; sums of these are not.
     const program = await spoilt({ x: 3e38 });
