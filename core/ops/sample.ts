@@ -25,9 +25,8 @@ export interface SamplingSettings {
   set(seed: number, rule: SamplingRule): void;
 }
 
-/** Why a token was put there instead of drawn. */
+/** In a trace: the image start was put there instead of drawn, because the text's budget was used up. (2: in the place of an end.) */
 export const forcedByBudget = 1;
-export const forcedByEnd = 2;
 
 /** S slots that are written to by steps of R rows; with guidance another R rows follow that are fed the same tokens. */
 export interface SamplingState {

@@ -42,7 +42,6 @@ export const trainingOptions = {
 export const defaultLora = lora.parse({});
 
 export type LoraOptions = z.output<typeof lora>;
-export type AverageOptions = z.output<typeof ema>;
 export type TrainingChoice = z.output<z.ZodObject<typeof trainingOptions>>;
 
 /** The change that saves most: adapters beside frozen weights in 16 bits, where a run that trains all weights can do with them. */

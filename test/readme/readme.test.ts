@@ -119,7 +119,8 @@ const outcomes: Readonly<Record<string, (result: Awaited<ReturnType<typeof run>>
   },
   'pull ': ({ output }) => expect(readdirSync(output.trim())).toEqual(expect.arrayContaining(['config.json', 'model.safetensors', 'tokenizer.json'])),
   'generate --model': () => expect(pictures('out/janus')).toHaveLength(2),
-  'ask ': ({ output }) => expect(output).toMatch(/.\n$/),
+  // Random weights may end at once.
+  'ask ': () => expect(readFileSync(join(clone, 'runs/published/answers.jsonl'), 'utf8')).toContain('What is in this picture?'),
   'run presets/janus-pro-1b/sft-lora.yaml': () => expect(metricsOf(join(clone, 'runs/janus-pro-1b-sft-lora'))).toHaveLength(2),
   'export ': async () => {
     const { source } = await openModelSource(join(clone, 'models/janus-mine'), janusNames);
@@ -148,7 +149,7 @@ describe('commands', () => {
     expect(result.status, result.errors).toBe(exits[line] ?? 0);
     if (check === undefined) throw new Error('say in `outcomes` what this command must give');
     await check(result);
-  });
+  }, 300_000);
 
   test('the numbers they wrote are all explained', () => {
     const cells = [...readme.matchAll(/^\| (`[^|]+) \| \w+ \|/gm)].flatMap(([, cell = '']) => [...cell.matchAll(/`([^`]+)`/g)].map(([, name = '']) => name));
