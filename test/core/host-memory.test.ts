@@ -1,58 +1,42 @@
-/** Host memory while a checkpoint is loaded does not depend on the size of the model. */
-import { spawnSync } from 'node:child_process';
-import { closeSync, ftruncateSync, mkdtempSync, openSync, rmSync, writeFileSync, writeSync } from 'node:fs';
+/** How much main memory is left, as the machine and a container's limit tell it. */
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { afterAll, expect, test } from 'vitest';
+import { dirname, join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { availableMemory } from '../../core/gpu/host-memory.ts';
 
-const folder = mkdtempSync(join(tmpdir(), 'sparse-'));
-afterAll(() => rmSync(folder, { recursive: true }));
+const mebibyte = 2 ** 20;
+let root: string;
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), 'reasongen-memory-'));
+  write('proc/meminfo', 'MemTotal:       9000000 kB\nMemFree:         100000 kB\nMemAvailable:   2048000 kB\n');
+});
+afterEach(() => rmSync(root, { recursive: true }));
 
-/** A safetensors file of bf16 tensors, all holes but for a few random bytes at the beginning of each. */
-function sparseFile(name: string, tensors: Readonly<Record<string, readonly number[]>>): number {
-  const header: Record<string, unknown> = {};
-  let offset = 0;
-  const begins: number[] = [];
-  for (const [tensor, shape] of Object.entries(tensors)) {
-    const end = offset + shape.reduce((product, n) => product * n, 2);
-    header[tensor] = { dtype: 'BF16', shape, data_offsets: [offset, end] };
-    begins.push(offset);
-    offset = end;
-  }
-  const json = Buffer.from(JSON.stringify(header));
-  const length = Buffer.alloc(8);
-  length.writeBigUInt64LE(BigInt(json.length));
-  const file = openSync(join(folder, name), 'w');
-  writeSync(file, Buffer.concat([length, json]), 0, undefined, 0);
-  for (const begin of begins) writeSync(file, Buffer.from('3d003f80bc00', 'hex'), 0, undefined, 8 + json.length + begin);
-  ftruncateSync(file, 8 + json.length + offset);
-  closeSync(file);
-  return offset;
+function write(path: string, text: string | number): void {
+  mkdirSync(dirname(join(root, path)), { recursive: true });
+  writeFileSync(join(root, path), `${text}\n`);
 }
 
-test('of a checkpoint of four gigabytes two are loaded within half a gigabyte; the vision tower and the codec are not read', { timeout: 120_000 }, () => {
-  const layer = (index: number): Record<string, readonly number[]> =>
-    Object.fromEntries(['q', 'k', 'v', 'o'].map((part) => [`language_model.model.layers.${index}.self_attn.${part}_proj.weight`, [8192, 8192]]));
-  const shards: Readonly<Record<string, Readonly<Record<string, readonly number[]>>>> = {
-    'pytorch_model-1.safetensors': { 'language_model.model.embed_tokens.weight': [102400, 4096], 'vision_model.vision_tower.blocks.0.attn.qkv.weight': [49152, 16384] },
-    'pytorch_model-2.safetensors': { ...layer(0), 'vision_model.vision_tower.pos_embed': [1, 576, 1024] },
-    'pytorch_model-3.safetensors': { 'language_model.lm_head.weight': [102400, 4096], 'gen_vision_model.decoder.conv_in.weight': [512, 256, 3, 3] },
-  };
-  const map = Object.entries(shards).flatMap(([file, tensors]) => Object.keys(tensors).map((name) => [name, file]));
-  writeFileSync(join(folder, 'model.safetensors.index.json'), JSON.stringify({ weight_map: Object.fromEntries(map) }));
-  const total = Object.entries(shards).reduce((sum, [file, tensors]) => sum + sparseFile(file, tensors), 0);
-  expect(total).toBeGreaterThan(3.8e9);
+test('is what the machine has where nothing limits the process', () => {
+  expect(availableMemory(root)).toBe(2_048_000 * 1024);
+  write('sys/fs/cgroup/memory.max', 'max');
+  write('sys/fs/cgroup/memory.current', 300 * mebibyte);
+  expect(availableMemory(root)).toBe(2_048_000 * 1024);
+});
 
-  const script = fileURLToPath(new URL('../support/load-sparse.ts', import.meta.url));
-  const { stdout, stderr, status } = spawnSync(process.execPath, ['--import', 'tsx', script, folder], { encoding: 'utf8' });
-  expect(stderr).not.toMatch(/Error/);
-  expect(status).toBe(0);
-  const { bytes, grown, progress, read, unread } = JSON.parse(stdout) as { bytes: number; grown: number; progress: number; read: string[]; unread: string[] };
-  expect(bytes).toBe(2 * (2 * 102400 * 4096 + 4 * 8192 * 8192));
-  expect(unread).toEqual(['gen_vision_model.decoder.conv_in.weight', 'vision_model.vision_tower.blocks.0.attn.qkv.weight', 'vision_model.vision_tower.pos_embed']);
-  expect(read).toHaveLength(6);
-  expect(progress).toBeGreaterThan(30);
-  // The bound is 2 GiB beyond the largest tensor (0.84 GB here).
-  expect(grown).toBeLessThan(512 * 2 ** 20);
+test('is what a control group allows, files in memory that nobody uses not counted', () => {
+  write('sys/fs/cgroup/memory.max', 1000 * mebibyte);
+  write('sys/fs/cgroup/memory.current', 700 * mebibyte);
+  write('sys/fs/cgroup/memory.stat', `anon 5\ninactive_file ${200 * mebibyte}\nactive_file 9`);
+  expect(availableMemory(root)).toBe(500 * mebibyte);
+});
+
+test('also in the older layout of control groups', () => {
+  write('sys/fs/cgroup/memory/memory.limit_in_bytes', 800 * mebibyte);
+  write('sys/fs/cgroup/memory/memory.usage_in_bytes', 700 * mebibyte);
+  write('sys/fs/cgroup/memory/memory.stat', `cache 1\ntotal_inactive_file ${50 * mebibyte}`);
+  expect(availableMemory(root)).toBe(150 * mebibyte);
+  write('sys/fs/cgroup/memory/memory.limit_in_bytes', '9223372036854771712');
+  expect(availableMemory(root)).toBe(2_048_000 * 1024);
 });
