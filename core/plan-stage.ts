@@ -5,6 +5,7 @@ import { createContainer } from './container.ts';
 import type { Plan, PlanContext, Recipe, Smaller } from './contracts/recipe.ts';
 import type { AdapterReport } from './gpu/adapter-report.ts';
 import { PlanningDevice } from './gpu/planning-device.ts';
+import type { KernelTuning } from './gpu/tuning.ts';
 import type { Log } from './log.ts';
 import { misfit, type PlannedChange, type Room } from './plan.ts';
 import type { LoadedPreset, Stage } from './preset/load.ts';
@@ -13,6 +14,8 @@ import type { LoadedPreset, Stage } from './preset/load.ts';
 export interface PlanTarget {
   readonly limits: GPUSupportedLimits;
   readonly report: AdapterReport;
+  /** Which kernels are taken, where that was measured. */
+  readonly tuning?: KernelTuning;
 }
 
 export function planStage(loaded: LoadedPreset, stage: Stage, log: Log, target: PlanTarget = unknownAdapter()): Promise<Plan> {
@@ -54,8 +57,9 @@ function withOptimizer(stage: Stage, use: string | undefined): Stage {
   return { ...stage, preset: { ...stage.preset, components: { ...components, optimizer: (components['optimizer'] ?? []).map((choice) => ({ ...choice, use })) } } };
 }
 
-async function withPlanning<Result>(loaded: LoadedPreset, { preset }: Stage, log: Log, { limits, report }: PlanTarget, work: (recipe: Recipe, context: PlanContext) => Promise<Result>): Promise<Result> {
+async function withPlanning<Result>(loaded: LoadedPreset, { preset }: Stage, log: Log, { limits, report, tuning }: PlanTarget, work: (recipe: Recipe, context: PlanContext) => Promise<Result>): Promise<Result> {
   const device = new PlanningDevice(limits, report);
+  if (tuning !== undefined) device.tuning = tuning;
   const container = createContainer(loaded.catalog.plugins).openRun({
     preset,
     log,

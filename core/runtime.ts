@@ -131,12 +131,14 @@ async function runStage(
 
 /** Refuses what the adapter cannot hold, before anything is made on it. */
 async function planFor(device: Device, stage: Stage, loaded: LoadedPreset, log: Log): Promise<Plan> {
-  const target = { limits: device.limits, report: device.adapter };
+  const target = { limits: device.limits, report: device.adapter, tuning: device.tuning };
   const plan = await planStage(loaded, stage, log, target);
   const needed = totalBytes(plan);
   const availableBytes = device.adapter.isSoftware ? availableMemory() : await device.tryMemory(needed);
   const room = { limits: device.limits, availableBytes };
   await refuseWhatCannotFit(plan, room, () => findSmaller(loaded, stage, log, target, room));
+  // What was made to measure kernels is gone, and no part of the run.
+  device.peakBytes = device.memory.bytes;
   return plan;
 }
 
