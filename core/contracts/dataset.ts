@@ -50,7 +50,8 @@ interface AnyDataset {
 
 /** A dataset of files. It has examples and nothing else: prompts to draw come from prompt files or a benchmark. */
 export interface StoredDataset extends AnyDataset {
-  open(): Promise<ExampleSource>;
+  /** `heldout`: rows that training never sees, in the order of the files; absent where the dataset keeps none back. */
+  open(part: 'training' | 'heldout'): Promise<ExampleSource | undefined>;
 }
 
 /**

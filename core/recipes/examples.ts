@@ -63,18 +63,26 @@ export class ExampleStream {
   /** The batch behind the last one, read while the device works. */
   private ahead: { readonly position: number; readonly count: number; readonly batch: Promise<Batch> } | undefined;
 
-  private constructor(context: RunContext, options: ExampleOptions, source: ExampleSource | undefined) {
+  /** Of what is drawn for a position; held-out examples that a dataset makes are those of another seed. */
+  private readonly seed: number;
+
+  private constructor(context: RunContext, options: ExampleOptions, source: ExampleSource | undefined, seed: number) {
     this.context = context;
     this.options = options;
     this.source = source;
+    this.seed = seed;
     const isPlan = context.device.isPlanning;
     this.codes = new CodeStore(context.imageTokenizer, source === undefined || !options.keepCodes || isPlan ? undefined : codeFolder(process.env));
   }
 
   /** For a plan no file is read. */
-  static async open(context: RunContext, options: ExampleOptions): Promise<ExampleStream> {
-    const { dataset, device } = context;
-    return new ExampleStream(context, options, 'open' in dataset && !device.isPlanning ? await dataset.open() : undefined);
+  static async open(context: RunContext, options: ExampleOptions, part: 'training' | 'heldout' = 'training'): Promise<ExampleStream> {
+    const { dataset, device, seed } = context;
+    const own = part === 'training' ? seed : seed + heldOutSeed;
+    if (!('open' in dataset) || device.isPlanning) return new ExampleStream(context, options, undefined, own);
+    const source = await dataset.open(part);
+    if (source !== undefined) return new ExampleStream(context, options, source, own);
+    throw new ReasongenError({ code: 'NO_HELD_OUT', message: 'recipe.validation wants rows that training never sees, and the dataset keeps none back', cure: 'set dataset.heldOut, to 0.05 for instance', exitCode: exitCodes.badPreset });
   }
 
   /** Rows of the files, or examples before the stream starts over. Undefined while a plan is made of files. */
@@ -163,7 +171,8 @@ export class ExampleStream {
   }
 
   private async at(position: number): Promise<Picked | BadRow> {
-    const { dataset, seed } = this.context;
+    const { seed } = this;
+    const { dataset } = this.context;
     if (!('open' in dataset)) {
       const item = this.generate(dataset, position);
       const key = String(position % this.options.examples);
@@ -182,7 +191,7 @@ export class ExampleStream {
   }
 
   private generate(dataset: GeneratedDataset, position: number): Example {
-    const { seed } = this.context;
+    const { seed } = this;
     const { examples } = this.options;
     const example = dataset.example(position % examples, seed);
     const visit = Math.floor(position / examples);
@@ -203,7 +212,7 @@ export class ExampleStream {
 
   private dropped(position: number): Dropped {
     const { promptDropout, promptOnlyDropout, rationaleOnlyDropout } = this.options;
-    const drawn = philox([position, 0, 0, dropoutStream], [this.context.seed, 0])[0] / 2 ** 32;
+    const drawn = philox([position, 0, 0, dropoutStream], [this.seed, 0])[0] / 2 ** 32;
     if (drawn < promptDropout) return 'both';
     if (drawn < promptDropout + promptOnlyDropout) return 'prompt';
     return drawn < promptDropout + promptOnlyDropout + rationaleOnlyDropout ? 'rationale' : 'nothing';
@@ -223,6 +232,9 @@ export class ExampleStream {
     });
   }
 }
+
+/** Added to the run's seed. */
+const heldOutSeed = 0x4e1d;
 
 /** Keeps the dropout draws apart from other uses of the run's seed. */
 const dropoutStream = 0x0d10;

@@ -28,6 +28,8 @@ export class SftLoss {
   private readonly choice: SftOptions;
   private readonly training: Training;
   private readonly programs: TokenPrograms;
+  /** Scores without learning, for held-out examples. */
+  private readonly measuring: TokenPrograms | undefined;
   private readonly reference: TokenPrograms | undefined;
   private readonly ownReference: ParameterSet | undefined;
   private readonly temperature: Scalar;
@@ -41,6 +43,8 @@ export class SftLoss {
     this.ownReference = ownReference;
     const { workspace } = training;
     this.programs = this.open('sft', workspace, training.learning, { objective: objective(), recompute: choice.recompute });
+    const evaluated = { get: (name: string) => training.evaluated.get(name) };
+    this.measuring = choice.validation === undefined ? undefined : this.open('sft validation', workspace, evaluated, {});
     this.reference = reference === undefined ? undefined : this.open('sft reference', workspace, reference, {});
   }
 
@@ -58,6 +62,20 @@ export class SftLoss {
   async reserve(shape: PackedShape): Promise<void> {
     await this.programs.reserve(shape);
     await this.reference?.reserve(shape);
+    await this.measuring?.reserve(shape);
+  }
+
+  /** Loss and entropies of sequences under the weights that evaluations use; nothing is learnt from them. */
+  async measure(sequences: readonly Sequence[]): Promise<Record<string, number>> {
+    if (this.measuring === undefined) throw new RangeError('this run measures nothing');
+    const sums: Record<TargetClass, Sum> = { text: emptySum(), imageStart: emptySum(), image: emptySum() };
+    for (const batch of this.cut(sequences)) {
+      const { program, scored } = await this.measuring.prepare(batch);
+      program.run();
+      for (const kind of tokenKinds) if (scored[kind] !== undefined) this.addScores(await this.context.device.readFloats(scored[kind]), batch, kind, sums);
+    }
+    const targets = Object.values(sums).reduce((sum, { count }) => sum + count, 0);
+    return { loss: weightedLoss(sums, classWeights({ ...this.choice, ramp: undefined }, 1), targets), ...means(sums) };
   }
 
   /** Adds the gradients of a batch, micro-batch by micro-batch. */
@@ -73,7 +91,7 @@ export class SftLoss {
       program.program.run();
       for (const kind of tokenKinds) divergence += await this.addUp(program, batch, kind, sums);
     }
-    const loss = Object.entries(sums).reduce((sum, [name, { crossEntropy }]) => sum + (weights[name as TargetClass] * crossEntropy) / targets, 0);
+    const loss = weightedLoss(sums, weights, targets);
     const kl = divergence / targets;
     return { tokens: batches.reduce((sum, batch) => sum + batch.usedTokens, 0), metrics: { loss: loss + this.choice.klWeight * kl, ...means(sums), ...(this.reference !== undefined && { kl }) } };
   }
@@ -91,11 +109,12 @@ export class SftLoss {
   async close(): Promise<void> {
     await this.programs.close();
     await this.reference?.close();
+    await this.measuring?.close();
     this.ownReference?.close();
     this.context.device.destroyTensor(this.temperature.tensor);
   }
 
-  private open(name: string, workspace: Workspace, parameters: Training['learning'], more: { readonly objective?: Objective; readonly recompute?: boolean }): TokenPrograms {
+  private open(name: string, workspace: Workspace, parameters: ConstructorParameters<typeof TokenPrograms>[0]['parameters'], more: { readonly objective?: Objective; readonly recompute?: boolean }): TokenPrograms {
     return new TokenPrograms({ name, workspace, backbone: this.context.backbone, parameters, temperature: { text: this.temperature, image: this.temperature }, ...more });
   }
 
@@ -138,15 +157,17 @@ export class SftLoss {
     const divergences = parts[kind]?.outputs['divergences'];
     if (values === undefined || divergences === undefined) return 0;
     const [numbers, apart] = (await this.context.device.read([values, divergences])) as [Float32Array, Float32Array];
-    let divergence = 0;
+    this.addScores(numbers, batch, kind, sums);
+    return apart.subarray(0, batch[kind].used).reduce((sum, value) => sum + value, 0);
+  }
+
+  private addScores(numbers: Float32Array, batch: PackedBatch, kind: TokenKind, sums: Record<TargetClass, Sum>): void {
     for (let i = 0; i < batch[kind].used; i++) {
       const sum = sums[this.classOf(batch, kind, i)];
       sum.crossEntropy -= numbers[2 * i] ?? 0;
       sum.entropy += numbers[2 * i + 1] ?? 0;
       sum.count += 1;
-      divergence += apart[i] ?? 0;
     }
-    return divergence;
   }
 
   private classOf(batch: PackedBatch, kind: TokenKind, index: number): TargetClass {
@@ -161,6 +182,10 @@ function objective(): Objective {
     const { dOut, divergences } = likelihoodObjective(tape, scored, terms);
     return { dOut, inputs: { terms }, outputs: { divergences: tape.output(divergences) } };
   });
+}
+
+function weightedLoss(sums: Readonly<Record<TargetClass, Sum>>, weights: Readonly<Record<TargetClass, number>>, targets: number): number {
+  return Object.entries(sums).reduce((sum, [name, { crossEntropy }]) => sum + (weights[name as TargetClass] * crossEntropy) / targets, 0);
 }
 
 function emptySum(): Sum {

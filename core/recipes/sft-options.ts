@@ -17,6 +17,11 @@ const ramp = z.strictObject({
   to: share.default(0.5).describe('share of the steps from which on they are full'),
 });
 
+const validation = z.strictObject({
+  every: whole.default(100).describe('steps between two measurements; the last step always measures'),
+  examples: whole.default(64).describe('held-out examples, the same every time'),
+});
+
 export const sftOptions = z.strictObject({
   steps: whole.describe('optimizer updates'),
   batch: whole.default(32).describe('sequences per update'),
@@ -34,6 +39,7 @@ export const sftOptions = z.strictObject({
   imageStartWeight: weight.optional().describe('loss weight of the image start; that of text unless told'),
   ramp: ramp.optional().describe('weights that grow linearly in the course of the run: one kind of token is learnt first'),
   klWeight: weight.default(0).describe('weight of the divergence (k3) from the model the run started with, per target'),
+  validation: validation.optional().describe('measure the loss on examples that training never sees'),
   guards: guardOptions,
   ...trainingOptions,
 });

@@ -17,6 +17,7 @@ import { changesOf, Ledger, planningRun, smallerValues } from './ledger.ts';
 import { describeModel, planEncoding } from './plan-drawing.ts';
 import { SftLoss } from './sft-loss.ts';
 import { sftOptions, type SftOptions } from './sft-options.ts';
+import { SftValidation } from './sft-validation.ts';
 import { Training } from './training.ts';
 import { adapterChange } from './training-options.ts';
 
@@ -85,6 +86,7 @@ async function runSft(context: RunContext, choice: SftOptions): Promise<void> {
   const stream = await ExampleStream.open(context, choice);
   if (state !== undefined) stream.restore(state['data'] ?? { position: state.step * choice.batch });
   const { loss } = await openLoss(context, training, stream, choice);
+  const validation = await SftValidation.open(context, choice, loss);
   const first = (state?.step ?? 0) + 1;
   const progress = log.progress('SFT', choice.steps, { done: first - 1 });
   for (let step = first; step <= choice.steps; step++) {
@@ -98,7 +100,7 @@ async function runSft(context: RunContext, choice: SftOptions): Promise<void> {
     await training.checkUpdate(step, norm, wasApplied, () => loss.findNonFinite(sequences, step));
     const seconds = (performance.now() - started) / 1000;
     const passedOver = Object.fromEntries(Object.entries(stream.counts).filter(([, count]) => count > 0));
-    const metrics = { ...report.metrics, gradientNorm: norm, learningRate: training.learningRate(step), ...passedOver, tokensPerSecond: report.tokens / seconds, seconds };
+    const metrics = { ...report.metrics, gradientNorm: norm, learningRate: training.learningRate(step), ...passedOver, ...(await validation?.after(step)), tokensPerSecond: report.tokens / seconds, seconds };
     directory.metrics.append({ step, ...metrics });
     await hooks.step({ step, metrics });
     progress.advance(1, `loss ${report.metrics.loss.toFixed(3)}`);

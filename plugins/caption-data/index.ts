@@ -26,6 +26,7 @@ const options = z.strictObject({
   rationaleShare: z.number().min(0).max(1).default(0.5).describe('share of visits whose rationale is one of `rationales`'),
   crop: z.enum(['random', 'centre']).default('random').describe('which square of a picture is cut out before it is resized'),
   shuffleWindow: whole.default(2000).describe('rows shuffled together, blocks of files having been shuffled before; 0 keeps the order of the files'),
+  heldOut: z.number().min(0).max(0.5).default(0).describe('share of the rows that training never sees, for recipe.validation'),
   shard: z
     .strictObject({ index: whole.default(0).describe('from 0'), count: z.number().int().positive().default(1).describe('readers in all') })
     .refine(({ index, count }) => index < count, 'index must be below count')
@@ -41,19 +42,22 @@ const captionData = defineDataset({
   create: async (choice, scope): Promise<Dataset> => {
     const { imageSize } = await scope.get('imageTokenizer');
     const { path } = choice;
-    const open = async (): Promise<CaptionSource> => {
+    const open = async (part: 'training' | 'heldout'): Promise<CaptionSource | undefined> => {
+      const isHeldOut = part === 'heldout';
+      if (isHeldOut && choice.heldOut === 0) return undefined;
       const files = await openFiles(path, choice.include, choice.columns);
       const source = new CaptionSource(files, {
         size: imageSize.width,
-        crop: choice.crop,
+        crop: isHeldOut ? 'centre' : choice.crop,
         imageColumn: choice.columns.image,
         texts: { columns: choice.columns, promptFields: choice.prompts, rationaleFields: choice.rationales, rationaleShare: choice.rationaleShare },
-        shuffleWindow: choice.shuffleWindow,
+        shuffleWindow: isHeldOut ? 0 : choice.shuffleWindow,
+        heldOut: { share: choice.heldOut, isRead: isHeldOut },
         shard: choice.shard,
       });
       scope.onDispose(() => source.close());
       if (source.rows === 0) throw new ReasongenError({ code: 'NO_DATA', message: 'the files hold no rows', place: path, cure: 'check dataset.path and dataset.shard', exitCode: 2 });
-      scope.log.info(`${source.rows} rows in ${files.length} file(s) of ${path}`);
+      scope.log.info(`${source.rows} ${isHeldOut ? 'held-out ' : ''}rows in ${files.length} file(s) of ${path}`);
       return source;
     };
     return { imageSize, tasks: ['caption'], open };

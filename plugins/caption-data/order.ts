@@ -14,7 +14,8 @@ export interface RowAddress {
 interface Block {
   readonly file: number;
   readonly block: number;
-  readonly rows: number;
+  /** Those of its rows that are visited. */
+  readonly rows: readonly number[];
 }
 
 interface Window {
@@ -31,10 +32,17 @@ export class RowOrder {
   private epoch: { readonly key: string; readonly windows: readonly Window[] } | undefined;
   private shuffled: { readonly key: string; readonly addresses: readonly RowAddress[] } | undefined;
 
-  /** `files`: rows of each block of each file. A window of 0 rows keeps the order of the files. */
-  constructor(files: readonly (readonly number[])[], window: number) {
-    this.blocks = files.flatMap((blocks, file) => blocks.map((rows, block) => ({ file, block, rows })));
-    this.rows = this.blocks.reduce((sum, { rows }) => sum + rows, 0);
+  /** `files`: rows of each block of each file. A window of 0 rows keeps the order of the files. `isVisited`: which rows count, by their number in the file. */
+  constructor(files: readonly (readonly number[])[], window: number, isVisited: (file: number, row: number) => boolean = () => true) {
+    this.blocks = files.flatMap((blocks, file) => {
+      let first = 0;
+      return blocks.map((count, block): Block => {
+        const rows = Array.from({ length: count }, (_, row) => row).filter((row) => isVisited(file, first + row));
+        first += count;
+        return { file, block, rows };
+      });
+    });
+    this.rows = this.blocks.reduce((sum, { rows }) => sum + rows.length, 0);
     this.window = Math.max(1, window);
     this.shuffles = window > 0;
   }
@@ -65,8 +73,8 @@ export class RowOrder {
       const last = windows.at(-1);
       if (last !== undefined && last.rows < this.window) {
         last.blocks.push(block);
-        last.rows += block.rows;
-      } else windows.push({ first: (last?.first ?? 0) + (last?.rows ?? 0), rows: block.rows, blocks: [block] });
+        last.rows += block.rows.length;
+      } else windows.push({ first: (last?.first ?? 0) + (last?.rows ?? 0), rows: block.rows.length, blocks: [block] });
     }
     this.epoch = { key, windows };
     return windows;
@@ -74,7 +82,7 @@ export class RowOrder {
 
   private addresses(window: Window, key: string, seeds: readonly number[]): readonly RowAddress[] {
     if (this.shuffled?.key === key) return this.shuffled.addresses;
-    const all = window.blocks.flatMap(({ file, block, rows }) => Array.from({ length: rows }, (_, row) => ({ file, block, row })));
+    const all = window.blocks.flatMap(({ file, block, rows }) => rows.map((row) => ({ file, block, row })));
     const addresses = this.shuffles ? shuffle(all, seeds) : all;
     this.shuffled = { key, addresses };
     return addresses;

@@ -16,12 +16,16 @@ export interface SourceOptions {
   readonly imageColumn: string;
   readonly texts: TextChoice;
   readonly shuffleWindow: number;
+  /** Share of the rows that is kept back, and whether those are read or the others. */
+  readonly heldOut: { readonly share: number; readonly isRead: boolean };
   /** This reader takes every `count`-th position, from `index` on. */
   readonly shard: { readonly index: number; readonly count: number };
 }
 
 /** Keeps what is drawn for a row apart from other uses of the seed. */
 const purpose = 0xca97;
+/** Decides which rows are kept back, whatever the seed of the run. */
+const keptBack = 0x42;
 
 export class CaptionSource implements ExampleSource {
   readonly rows: number;
@@ -37,10 +41,12 @@ export class CaptionSource implements ExampleSource {
   constructor(files: readonly RowFile[], options: SourceOptions) {
     this.files = files;
     this.options = options;
-    this.order = new RowOrder(files.map(({ blocks }) => blocks), options.shuffleWindow);
+    const { share, isRead } = options.heldOut;
+    const isHeldOut = (file: number, row: number): boolean => share > 0 && randomStream([keptBack, file, row])() < share;
+    this.order = new RowOrder(files.map(({ blocks }) => blocks), options.shuffleWindow, (file, row) => isHeldOut(file, row) === isRead);
     this.rows = Math.floor(this.order.rows / options.shard.count);
     const layout = files.map(({ path, blocks }) => [basename(path), blocks]);
-    this.hash = createHash('sha256').update(JSON.stringify([layout, options.shuffleWindow, options.shard])).digest('hex');
+    this.hash = createHash('sha256').update(JSON.stringify([layout, options.shuffleWindow, options.shard, options.heldOut])).digest('hex');
   }
 
   async at(position: number, seed: number): Promise<StoredExample | BadRow> {

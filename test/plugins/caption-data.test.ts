@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from '
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { BadRow, StoredDataset, StoredExample } from '../../core/plugin.ts';
+import type { BadRow, ExampleSource, StoredDataset, StoredExample } from '../../core/plugin.ts';
 import type { Scope } from '../../core/contracts/slots.ts';
 import { findHubDataset } from '../../core/io/hub/dataset.ts';
 import captionData from '../../plugins/caption-data/index.ts';
@@ -25,17 +25,19 @@ afterAll(async () => {
   rmSync(folder, { recursive: true });
 });
 
-async function open(path: string, more: object = {}): Promise<Awaited<ReturnType<StoredDataset['open']>>> {
+async function open(path: string, more: object = {}, part: 'training' | 'heldout' = 'training'): Promise<ExampleSource> {
   const [component] = captionData.provides;
   if (component === undefined) throw new Error('no component');
   const scope = { get: () => Promise.resolve({ imageSize: { width: 8, height: 8 } }), log: { info: () => undefined }, onDispose: (close: () => void) => void closing.push(close) } as unknown as Scope;
   const dataset = (await component.create(component.options.parse({ path, ...more }), scope)) as StoredDataset;
-  return dataset.open();
+  const source = await dataset.open(part);
+  if (source === undefined) throw new Error('nothing is held out');
+  return source;
 }
 
 const isExample = (found: StoredExample | BadRow): found is StoredExample => 'prompt' in found;
 
-async function texts(source: Awaited<ReturnType<typeof open>>, count: number, seed = 1): Promise<string[]> {
+async function texts(source: ExampleSource, count: number, seed = 1): Promise<string[]> {
   const found = await Promise.all(Array.from({ length: count }, (_, position) => source.at(position, seed)));
   return found.map((each) => (isExample(each) ? `${each.prompt} | ${each.rationale}` : `bad: ${each.why}`));
 }
@@ -98,6 +100,20 @@ describe('order', () => {
     }));
     expect(new Set(shares.flat()).size).toBe(300);
   });
+});
+
+test('rows that are held out are the same whatever the seed, and never among the others', async () => {
+  const options = { heldOut: 0.2 };
+  const file = join(folder, 'rows.parquet');
+  const placesOf = async (source: ExampleSource, seed: number): Promise<string[]> => (await Promise.all(Array.from({ length: source.rows }, (_, position) => source.at(position, seed)))).map(({ place }) => place);
+  const [training, heldOut] = [await open(file, options), await open(file, options, 'heldout')];
+  expect(training.rows + heldOut.rows).toBe(300);
+  expect(heldOut.rows).toBeGreaterThan(40);
+  expect(heldOut.rows).toBeLessThan(80);
+  const kept = await placesOf(heldOut, 1);
+  expect(await placesOf(heldOut, 2)).toEqual(kept);
+  expect((await placesOf(training, 1)).filter((place) => kept.includes(place))).toEqual([]);
+  await expect(open(file, {}, 'heldout')).rejects.toThrow('nothing is held out');
 });
 
 describe('texts', () => {

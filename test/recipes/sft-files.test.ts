@@ -54,6 +54,15 @@ describe('captions in parquet', () => {
     expect((await place.run('', { resume: stopped })).code).toBe(0);
   });
 
+  test('some of them are held out and measured, where the dataset keeps any back', async () => {
+    const path = await data('held');
+    const run = await place.run(preset('held', path, 'steps: 2, validation: { every: 1, examples: 9 }', ', heldOut: 0.3'));
+    expect(curve(run.directory, 'validation/loss').every(Number.isFinite)).toBe(true);
+    expect(run.lines.join()).toMatch(/\d+ held-out rows in 1 file/);
+    const end = await place.command('run', preset('none-held', path, 'steps: 2, validation: {}'), '--run-dir', place.free());
+    expectMessage(end, { exit: 2, code: 'NO_HELD_OUT', says: [/keeps none back/, /set dataset\.heldOut/i] });
+  });
+
   test('other files than the run began with are refused', async () => {
     const path = await data('changing');
     const stopped = await place.run(preset('changing', path, 'steps: 4'), { stopAfter: 2 });

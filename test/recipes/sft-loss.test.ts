@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import type { Tokenizer } from '../../core/contracts/tokenizer.ts';
 import { sequenceOf } from '../../core/recipes/sequences.ts';
 import { classWeights, sftOptions } from '../../core/recipes/sft-options.ts';
-import { curve, metricsOf, Workplace } from '../support/runs.ts';
+import { checkpoints, curve, metricsOf, Workplace } from '../support/runs.ts';
 
 const place = new Workplace();
 
@@ -73,6 +73,18 @@ test('divergence from the model the run began with: zero at first, held down by 
   const adapters = await run(recipe(1, ', lora: { rank: 2 }'));
   expect(first(adapters, 'kl')).toBeLessThan(1e-6);
   expect(curve(adapters, 'kl').at(-1)).toBeGreaterThan(0);
+});
+
+test('held-out examples are measured and change nothing; the best checkpoint by them is kept', async () => {
+  const steps = 'steps: 5, saveEvery: 1, keep: 1, ema: { decay: 0.5 }';
+  const [plain, measured] = [await run(steps), await run(`${steps}, validation: { every: 2, examples: 12 }, keepBest: { metric: validation/loss, mode: min }`)];
+  const without = metricsOf(measured).map((metrics) => Object.fromEntries(Object.entries(metrics).filter(([name]) => !name.startsWith('validation/'))));
+  expect(without).toEqual(metricsOf(plain));
+  const losses = metricsOf(measured).map((metrics) => metrics['validation/loss']);
+  expect(losses.map((loss) => typeof loss)).toEqual(['undefined', 'number', 'undefined', 'number', 'number']);
+  // Twelve held-out examples know eight colours only: what is learnt helps them too.
+  expect(Number(losses[4])).toBeLessThan(Number(losses[1]));
+  expect(checkpoints(measured)).toEqual(['step-000005']);
 });
 
 describe('what is dropped', () => {
