@@ -73,7 +73,8 @@ for (const name of Object.keys(presets)) {
 
 const counts: Record<string, number> = {};
 for (let round = 0; done < kills; round++) {
-  const name = Object.keys(presets)[round % Object.keys(presets).length] ?? '';
+  // Whichever has been killed least so far.
+  const name = Object.keys(presets).toSorted((one, other) => (counts[one] ?? 0) - (counts[other] ?? 0))[0] ?? '';
   const reference = references.get(name);
   if (reference === undefined) fail(`no reference for ${name}`);
   const directory = join(folder, `${name}-${round}`);
