@@ -37,7 +37,7 @@ const short: Readonly<Record<string, Readonly<Record<string, string | number>>>>
   // The tokenizer of the small model knows single characters.
   'generate --model': { promptTokens: 200, rationaleTokens: 12 },
   'ask "What': { answerTokens: 12 },
-  'run presets/janus-pro-1b/sft-lora.yaml': { steps: 2, batch: 4, warmup: 0 },
+  'run presets/janus-pro-1b/sft-lora.yaml': { steps: 2, batch: 4, warmup: 0, 'recipe.validation.examples': 4 },
   'evaluate runs/mine': { count: 6, batch: 6, splits: '[heldout]' },
   'run presets/nano/full.yaml': {
     ...{ 'vq.steps': 1, 'vq.batch': 2 },
@@ -76,7 +76,7 @@ async function writeData(): Promise<void> {
   const dataset = join(clone, 'hub/datasets--Franklin0--ReasonGen-R1-SFT-230k');
   for (const folder of ['refs', `snapshots/${commit}`]) mkdirSync(join(dataset, folder), { recursive: true });
   writeFileSync(join(dataset, 'refs/main'), commit);
-  writeParquet(join(dataset, `snapshots/${commit}/train-0.parquet`), await captionRows(8), 4);
+  writeParquet(join(dataset, `snapshots/${commit}/train-0.parquet`), await captionRows(40), 10);
 }
 
 /** Runs a line of the README in the clone. */
@@ -154,7 +154,7 @@ describe('commands', () => {
   test('the numbers they wrote are all explained', () => {
     const cells = [...readme.matchAll(/^\| (`[^|]+) \| \w+ \|/gm)].flatMap(([, cell = '']) => [...cell.matchAll(/`([^`]+)`/g)].map(([, name = '']) => name));
     const explained = (name: string): boolean => cells.some((cell) => name === cell || (cell.startsWith('…') && name.endsWith(cell.slice(1))) || (cell.endsWith('/NAME') && name.startsWith(cell.slice(0, -4))));
-    const written = ['mine', 'brief', 'captions', 'nano-full/vq'].flatMap((name) => metricsOf(join(clone, 'runs', name)).flatMap((line) => Object.keys(line)));
+    const written = ['mine', 'brief', 'captions', 'janus-pro-1b-sft-lora', 'nano-full/vq'].flatMap((name) => metricsOf(join(clone, 'runs', name)).flatMap((line) => Object.keys(line)));
     expect(written).toContain('image/crossEntropy');
     expect([...new Set(written)].filter((name) => !explained(name))).toEqual([]);
   });
