@@ -173,7 +173,7 @@ describe('components', () => {
       const backbone = await build(plugin, name, options);
       expect([backbone.layers, backbone.headDimension, backbone.keyValueHeads]).toEqual([3, 16, 2]);
       await expect(build(plugin, name, { ...options, keyValueHeads: 3 })).rejects.toThrow(/does not divide/);
-      await expect(build(plugin, name, { ...options, heads: 16, keyValueHeads: 4 })).rejects.toThrow(/multiple of 8/);
+      await expect(build(plugin, name, { ...options, heads: 64, keyValueHeads: 16 })).rejects.toThrow(/hidden \/ heads is 1; it must be (an even number|a multiple of 8)/);
       await expect(build(plugin, name, { ...options, width: 3 })).rejects.toThrow(/width/);
     }
   });
