@@ -1,6 +1,6 @@
 /** The directory of one run, open for writing by one process; what lies in it is described in `records.ts`. */
 import { appendFileSync } from 'node:fs';
-import { mkdir, readdir } from 'node:fs/promises';
+import { mkdir, readdir, readFile } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import type { Evaluation } from '../contracts/evaluation.ts';
 import { exitCodes, ReasongenError } from '../errors.ts';
@@ -27,17 +27,18 @@ export interface CreateOptions {
 export async function createRun(options: CreateOptions): Promise<RunDirectory> {
   const { now = () => new Date() } = options;
   const path = resolve(options.directory);
-  await requireEmpty(path);
+  if (!(await isHalfMade(path, options.preset))) await requireEmpty(path);
   const lock = await takeLock(join(path, 'lock'));
   try {
     // Again: another process may have made a whole run in between.
+    if (await isHalfMade(path, options.preset)) await clear(path);
     await requireEmpty(path);
   } catch (cause) {
     lock.release();
     throw cause;
   }
   try {
-    await writeDurably(join(path, 'preset.yaml'), [new TextEncoder().encode(options.preset)]);
+    await replaceFile(join(path, 'preset.yaml'), options.preset);
     const record: RunRecord = {
       format: 'reasongen-run',
       version: 1,
@@ -180,6 +181,22 @@ export class RunDirectory {
     await replaceFile(path, text).catch((cause: unknown) => {
       throw diskError(cause, `writing ${basename(name)}`, path);
     });
+  }
+}
+
+/** What a process that was killed while it made this very run has left: nothing a user could miss. */
+async function isHalfMade(path: string, preset: string): Promise<boolean> {
+  const names = await readdir(path).catch(() => []);
+  if (names.length === 0 || !names.every((name) => /^(lock(\.takeover)?|preset\.yaml|metrics\.ndjson|\.tmp-(preset\.yaml|run\.json)-\d+)$/.test(name))) return false;
+  const read = (name: string): Promise<string | undefined> => readFile(join(path, name), 'utf8').catch(() => undefined);
+  return [undefined, preset].includes(await read('preset.yaml')) && [undefined, ''].includes(await read('metrics.ndjson'));
+}
+
+async function clear(path: string): Promise<void> {
+  try {
+    for (const name of await readdir(path)) if (!name.startsWith('lock')) await disk.rm(join(path, name), { force: true });
+  } catch (cause) {
+    throw diskError(cause, 'clearing what a killed process left', path);
   }
 }
 

@@ -46,6 +46,26 @@ describe('creating', () => {
     await expect(openRun(full, [])).rejects.toMatchObject({ code: 'NOT_A_RUN' });
   });
 
+  test('goes on where a process was killed in the middle of it, and takes nothing of a user for that', async () => {
+    const leftovers: readonly Readonly<Record<string, string>>[] = [
+      { '.tmp-preset.yaml-77': 'ste' },
+      { 'preset.yaml': 'steps: 3\n' },
+      { 'preset.yaml': 'steps: 3\n', 'metrics.ndjson': '', '.tmp-run.json-77': '{"format' },
+    ];
+    for (const [index, files] of leftovers.entries()) {
+      const directory = join(root, `killed-${index}`);
+      await mkdir(directory);
+      for (const [name, text] of Object.entries(files)) await writeFile(join(directory, name), text);
+      await (await start(directory)).close('done');
+      expect((await readdir(directory)).sort()).toEqual(['metrics.ndjson', 'preset.yaml', 'run.json']);
+    }
+    const mine = join(root, 'presets');
+    await mkdir(mine);
+    await writeFile(join(mine, 'preset.yaml'), 'steps: 4\n');
+    await expect(start(mine)).rejects.toMatchObject({ code: 'DIRECTORY_NOT_EMPTY' });
+    expect(await readFile(join(mine, 'preset.yaml'), 'utf8')).toBe('steps: 4\n');
+  });
+
   test('run.json tells what ran, also after a resume', async () => {
     const run = await start();
     await run.describe({ adapter: { description: 'llvmpipe' }, hashes: { checkpoint: 'abc' } });
