@@ -19,13 +19,23 @@ interface Piece {
 export class ReadBack {
   private readonly device: Device;
   private staging: GPUBuffer | undefined;
+  /** The read before; there is one staging buffer, so the next waits for it. */
+  private last: Promise<unknown> = Promise.resolve();
 
   constructor(device: Device) {
     this.device = device;
   }
 
   /** The bytes of each tensor. One submit and one map for every `stagingLimit` bytes. Rejects with what the binding says. */
-  async read(tensors: readonly Tensor[]): Promise<ArrayBuffer[]> {
+  read(tensors: readonly Tensor[]): Promise<ArrayBuffer[]> {
+    const own = this.last.then(() => this.readAll(tensors));
+    this.last = own.catch(() => {
+      // Whoever asked is told; the next one reads for himself.
+    });
+    return own;
+  }
+
+  private async readAll(tensors: readonly Tensor[]): Promise<ArrayBuffer[]> {
     const results = tensors.map(({ shape, type }) => new ArrayBuffer(byteLength(shape, type)));
     for (const batch of batches(tensors)) await this.readBatch(batch, results);
     return results;
