@@ -63,7 +63,9 @@ const started = performance.now();
 for (const [name, text] of Object.entries(presets)) writeFileSync(join(folder, `${name}.yaml`), text);
 const references = new Map<string, { readonly outcome: Map<string, string>; readonly duration: number }>();
 /** Kills fall into this part of an undisturbed run: late ones seldom meet a run that still goes on. */
-const early = 0.7;
+const early = 0.9;
+/** A run that has been killed so often is let go to its end, so that every recipe gets its share. */
+const killsPerRun = 12;
 for (const name of Object.keys(presets)) {
   const begun = performance.now();
   const { code, said } = await reasongen(['run', join(folder, `${name}.yaml`), '--run-dir', join(folder, name)]);
@@ -82,7 +84,7 @@ for (let round = 0; done < kills; round++) {
   let killed = 0;
   for (let isDone = false; !isDone; ) {
     const args = existsSync(join(directory, 'preset.yaml')) ? ['resume', directory] : ['run', join(folder, `${name}.yaml`), '--run-dir', directory];
-    const { code, said } = await reasongen(args, done < kills ? random() * early * reference.duration : undefined);
+    const { code, said } = await reasongen(args, done < kills && killed < killsPerRun ? random() * early * reference.duration : undefined);
     if (code === null) {
       done += 1;
       killed += 1;
