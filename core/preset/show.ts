@@ -90,9 +90,22 @@ function valueLines(
     if (isMap(value) && Object.keys(value).length > 0) {
       return [{ text: `${key}:` }, ...indent(valueLines(value, inner, source, here))];
     }
-    const shown = typeof value === 'string' && isInputFile(inner) && value.startsWith('/') ? source.path(value) : value;
-    return [{ text: `${flow(key)}: ${flow(shown)}`, origin: source.originOf(here, 'default') }];
+    return [{ text: `${flow(key)}: ${flow(withPaths(value, inner, source))}`, origin: source.originOf(here, 'default') }];
   });
+}
+
+/** The value with every path in it written relative, also those within lists and their maps. */
+function withPaths(value: unknown, schema: z.core.$ZodType, source: Source): unknown {
+  if (typeof value === 'string') return isInputFile(schema) && value.startsWith('/') ? source.path(value) : value;
+  if (Array.isArray(value)) return value.map((each: unknown) => withPaths(each, elementOf(schema), source));
+  if (!isMap(value)) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, withPaths(each, memberOf(schema, key), source)]));
+}
+
+/** The schema of a list's elements, through optional and default shells; the schema itself where it is no list. */
+function elementOf(schema: z.core.$ZodType): z.core.$ZodType {
+  const { element, innerType }: z.core.$ZodTypeDef & { element?: z.core.$ZodType; innerType?: z.core.$ZodType } = schema._zod.def;
+  return element ?? (innerType === undefined ? schema : elementOf(innerType));
 }
 
 /** The schema of an option, through optional and default shells; the schema itself where it has no such option. */

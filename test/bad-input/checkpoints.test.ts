@@ -92,7 +92,7 @@ describe('weights for another command', () => {
   });
 
   test('a directory without weights, and a path that is not there', async () => {
-    expectMessage(await evaluate(place.folder), { exit: 6, code: 'NO_CHECKPOINT', says: [/there is no checkpoint/] });
+    expectMessage(await evaluate(place.folder), { exit: 6, code: 'BAD_WEIGHTS', says: [/there are no weights in this folder/, /model\.safetensors/] });
     const { code, errors } = await evaluate(place.path('nowhere'));
     expect(code).toBe(2);
     expect(errors).toContain('nowhere');
