@@ -3,13 +3,12 @@
  * the cache. REASONGEN_TUNING=off keeps the defaults, REASONGEN_TUNING=again measures anew.
  */
 import { createHash } from 'node:crypto';
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
-import { homedir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { Workspace, type Program } from '../autograd/program.ts';
 import { Tape } from '../autograd/tape.ts';
 import { openDevice, type Device } from '../gpu/device.ts';
 import { defaultTuning, type KernelTuning } from '../gpu/tuning.ts';
+import { cacheDirectory, readJson, writeJson } from '../setup/cache.mjs';
 import { linear } from './linear.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -125,28 +124,20 @@ async function fastest(device: Device, programs: readonly Program[]): Promise<nu
 
 /** By adapter, driver and features: another driver is measured again. */
 function tuningFile({ adapter }: Device, environment: Environment): string {
-  const own = environment['REASONGEN_CACHE'];
-  const cache = own ? own : join(environment['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'reasongen');
   const { vendor, architecture, device, description, subgroupMinSize, subgroupMaxSize, features } = adapter;
   const identity = JSON.stringify([version, vendor, architecture, device, description, subgroupMinSize, subgroupMaxSize, features]);
-  return join(cache, 'tuning', `${createHash('sha256').update(identity).digest('hex').slice(0, 24)}.json`);
+  return join(cacheDirectory({ ...environment }), 'tuning', `${createHash('sha256').update(identity).digest('hex').slice(0, 24)}.json`);
 }
 
-/** What was measured before; undefined when there is nothing that can be used. */
+/** What was measured before; undefined when there is nothing that can be used: it is measured again. */
 function readTuning(file: string): Omit<KernelTuning, 'source'> | undefined {
-  try {
-    const { tallTilesFrom, largeTilesFrom } = JSON.parse(readFileSync(file, 'utf8')) as Partial<Record<string, unknown>>;
-    return Number.isFinite(tallTilesFrom) && Number.isFinite(largeTilesFrom) ? { tallTilesFrom: Number(tallTilesFrom), largeTilesFrom: Number(largeTilesFrom) } : undefined;
-  } catch {
-    return undefined; // Not there or not whole: it is measured again.
-  }
+  const { tallTilesFrom, largeTilesFrom } = (readJson(file) ?? {}) as Partial<Record<string, unknown>>;
+  return Number.isFinite(tallTilesFrom) && Number.isFinite(largeTilesFrom) ? { tallTilesFrom: Number(tallTilesFrom), largeTilesFrom: Number(largeTilesFrom) } : undefined;
 }
 
 function keepTuning(file: string, { tallTilesFrom, largeTilesFrom }: KernelTuning): void {
   try {
-    mkdirSync(dirname(file), { recursive: true });
-    writeFileSync(`${file}.${process.pid}`, `${JSON.stringify({ tallTilesFrom, largeTilesFrom })}\n`);
-    renameSync(`${file}.${process.pid}`, file);
+    writeJson(file, { tallTilesFrom, largeTilesFrom });
   } catch {
     // A cache that cannot be written costs a second at the next start and nothing else.
   }

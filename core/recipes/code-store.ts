@@ -3,7 +3,6 @@
  * that are only ever appended. A record that was cut off or damaged does not count.
  */
 import { closeSync, mkdirSync, openSync, readSync, writeSync } from 'node:fs';
-import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import type { ImageTokenizer } from '../contracts/image-tokenizer.ts';
@@ -103,10 +102,4 @@ export class CodeStore {
       throw diskError(cause, `${doing} image codes`, this.path ?? '', 'or set recipe.keepCodes to false');
     }
   }
-}
-
-/** Beside what set-up keeps: in REASONGEN_CACHE, or `reasongen` in the user's cache folder. */
-export function codeFolder(environment: Readonly<Record<string, string | undefined>>): string {
-  const own = environment['REASONGEN_CACHE'];
-  return join(own ? own : join(environment['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'reasongen'), 'codes');
 }

@@ -2,6 +2,7 @@
  * Supervised examples as sequences, in the order of their stream: made by a dataset or read from files, text laid out by the tokenizer,
  * pictures as codes encoded on the device and kept. What is passed over is counted and named.
  */
+import { join } from 'node:path';
 import type { BadRow, Example, ExampleSource, GeneratedDataset, StoredExample } from '../contracts/dataset.ts';
 import type { Image } from '../contracts/image.ts';
 import type { RunContext } from '../contracts/recipe.ts';
@@ -10,7 +11,8 @@ import type { Json } from '../io/checkpoint.ts';
 import { sizeOfSequence, type SequenceSize } from '../nn/packed-shape.ts';
 import type { Sequence } from '../nn/packing.ts';
 import { philox } from '../rl/philox.ts';
-import { CodeStore, codeFolder } from './code-store.ts';
+import { cacheDirectory } from '../setup/cache.mjs';
+import { CodeStore } from './code-store.ts';
 import { sequenceOf, type Dropped } from './sequences.ts';
 
 export interface ExampleOptions {
@@ -72,7 +74,7 @@ export class ExampleStream {
     this.source = source;
     this.seed = seed;
     const isPlan = context.device.isPlanning;
-    this.codes = new CodeStore(context.imageTokenizer, source === undefined || !options.keepCodes || isPlan ? undefined : codeFolder(process.env));
+    this.codes = new CodeStore(context.imageTokenizer, source === undefined || !options.keepCodes || isPlan ? undefined : join(cacheDirectory(), 'codes'));
   }
 
   /** For a plan no file is read. */
