@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// What can be checked without running the program: types and lint. All checks run; the exit code is 1 when any of them fails.
+// What can be checked without running the program: types, lint and format. All checks run; the exit code is 1 when any of them fails.
 import { join } from 'node:path';
 import { packageRoot } from './cache.mjs';
 import { exitWith } from './failure.mjs';
@@ -9,6 +9,7 @@ import { setup } from './setup.mjs';
 const checks = [
   { name: 'types', command: 'tsc', args: ['--noEmit', '-p', '.'] },
   { name: 'lint', command: 'oxlint', args: ['--type-aware'] },
+  { name: 'format', command: 'oxfmt', args: ['--check', '.'] },
 ];
 
 await exitWith(async () => {
