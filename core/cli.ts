@@ -126,12 +126,19 @@ function createProgram(act: Act, streams: CommandLineStreams): Command {
     .option('--preset <file>', 'a preset, or a run directory, whose newest weights are used')
     .option('--model <folder>', 'instead of a preset: the folder of a published model, or hub:OWNER/NAME')
     .option('--prompt <text>', 'what to draw (repeatable)', collect, [])
-    .option('--rationale <text>', 'the rationale to draw by, instead of one the model writes (once, or once for each --prompt)', collect)
+    .option(
+      '--rationale <text>',
+      'the rationale to draw by, instead of one the model writes (once, or once for each --prompt)',
+      collect,
+    )
     .option('--no-rationale', 'draw without any rationale')
     .option('--count <count>', 'drawings for each prompt', wholeNumber)
     .addOption(new Option('--n <count>', 'another name of --count').argParser(wholeNumber).hideHelp())
     .option('--seed <number>', 'decides every random number', wholeNumber)
-    .option('--out <directory>', 'where pictures and rationales go; goes on with what is missing when it holds the same run already')
+    .option(
+      '--out <directory>',
+      'where pictures and rationales go; goes on with what is missing when it holds the same run already',
+    )
     .option('--weights <path>', 'a checkpoint, a run directory or a .safetensors file')
     .action(({ n, ...options }: Parameters<typeof generate>[0] & { readonly n?: number }, command: Command) =>
       act(command, (context) => generate(n === undefined ? options : { count: n, ...options }, context)),
@@ -147,7 +154,9 @@ function createProgram(act: Act, streams: CommandLineStreams): Command {
     .option('--seed <number>', 'decides every random number', wholeNumber)
     .option('--out <directory>', 'where the record of the answers goes')
     .option('--weights <path>', 'a checkpoint, a run directory or a .safetensors file')
-    .action((question: string, options: Parameters<typeof ask>[1], command: Command) => act(command, (context) => ask(question, options, context)));
+    .action((question: string, options: Parameters<typeof ask>[1], command: Command) =>
+      act(command, (context) => ask(question, options, context)),
+    );
   program
     .command('evaluate <preset>')
     .description('run the benchmarks of a preset or of a run directory')
@@ -158,7 +167,9 @@ function createProgram(act: Act, streams: CommandLineStreams): Command {
   program
     .command('report <directory>')
     .description('make report.html of a run again, also while it runs')
-    .action((directory: string, _options, command: Command) => act(command, (context) => makeReport(directory, context)));
+    .action((directory: string, _options, command: Command) =>
+      act(command, (context) => makeReport(directory, context)),
+    );
   program
     .command('checkpoint')
     .description('look at checkpoints')
@@ -169,12 +180,25 @@ function createProgram(act: Act, streams: CommandLineStreams): Command {
     .command('export <from>')
     .description('write a run, a checkpoint or a published model as a folder that other programs load')
     .requiredOption('--out <folder>', 'the new folder')
-    .addOption(new Option('--layout <name>', 'naming of weights and configuration; that of the base unless given').choices(['huggingface', 'original']))
-    .addOption(new Option('--dtype <type>', 'how weights are stored; as in the base unless given').choices(['f32', 'f16', 'bf16']))
+    .addOption(
+      new Option('--layout <name>', 'naming of weights and configuration; that of the base unless given').choices([
+        'huggingface',
+        'original',
+      ]),
+    )
+    .addOption(
+      new Option('--dtype <type>', 'how weights are stored; as in the base unless given').choices([
+        'f32',
+        'f16',
+        'bf16',
+      ]),
+    )
     .option('--max-shard-size <size>', 'largest file of weights, such as 5GB or 500MB', byteCount, 5e9)
     .option('--base <folder>', 'the published model the training began with, when the run does not name it')
     .option('--plugin <path or package>', 'a plugin that knows this class of models (repeatable)', collect, [])
-    .action((from: string, options: Parameters<typeof exportModel>[1], command: Command) => act(command, (context) => exportModel(from, options, context)));
+    .action((from: string, options: Parameters<typeof exportModel>[1], command: Command) =>
+      act(command, (context) => exportModel(from, options, context)),
+    );
   program
     .command('pull <model>')
     .description('fetch a model, OWNER/NAME, from a hub into the cache that other programs share')
@@ -182,7 +206,9 @@ function createProgram(act: Act, streams: CommandLineStreams): Command {
     .option('--include <pattern>', 'fetch the files that fit, instead of what a model needs (repeatable)', collect, [])
     .option('--hub-url <address>', 'a Hugging-Face-compatible hub; HF_ENDPOINT, or else the public one')
     .option('--offline', 'only look into the cache')
-    .action((model: string, options: Parameters<typeof pull>[1], command: Command) => act(command, (context) => pull(model, options, context)));
+    .action((model: string, options: Parameters<typeof pull>[1], command: Command) =>
+      act(command, (context) => pull(model, options, context)),
+    );
   program
     .command('doctor')
     .description('tell what this machine has for computing, and how to get what is missing')
@@ -191,7 +217,9 @@ function createProgram(act: Act, streams: CommandLineStreams): Command {
     .command('verify-device')
     .description('check every op on this adapter against float64, with a verdict for each')
     .option('--only <op>', 'ops whose name contains this')
-    .action((options: Parameters<typeof verifyDevice>[0], command: Command) => act(command, (context) => verifyDevice(options, context)));
+    .action((options: Parameters<typeof verifyDevice>[0], command: Command) =>
+      act(command, (context) => verifyDevice(options, context)),
+    );
   return program;
 }
 
@@ -210,7 +238,9 @@ function wholeNumber(text: string): number {
 }
 
 function version(): string {
-  const manifest = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { readonly version: string };
+  const manifest = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
+    readonly version: string;
+  };
   return manifest.version;
 }
 
@@ -238,7 +268,8 @@ function report(error: unknown, isDebug: boolean, streams: CommandLineStreams): 
   const explained = explainError(error);
   streams.errors.write(`${formatError(explained)}\n`);
   if (isDebug) {
-    for (let cause: unknown = explained; cause instanceof Error; cause = cause.cause) streams.errors.write(`${cause.stack}\n`);
+    for (let cause: unknown = explained; cause instanceof Error; cause = cause.cause)
+      streams.errors.write(`${cause.stack}\n`);
   }
   return explained.exitCode;
 }
@@ -246,14 +277,20 @@ function report(error: unknown, isDebug: boolean, streams: CommandLineStreams): 
 /** Nothing is left to wait for and the command has not ended: something it waits for never comes. */
 function reportHanging(hooks: Hooks | undefined, streams: CommandLineStreams): void {
   const pending = hooks?.pending() ?? [];
-  const what = pending.length > 0 ? `these handlers never settled: ${pending.join('; ')}` : 'a promise it waits for never settled';
+  const what =
+    pending.length > 0 ? `these handlers never settled: ${pending.join('; ')}` : 'a promise it waits for never settled';
   streams.errors.write(`NEVER_SETTLED\n  the command cannot go on: ${what}.\n`);
   process.exitCode = exitCodes.failure;
 }
 
 async function runProgram(): Promise<void> {
-  process.exitCode = await main(process.argv.slice(2), { output: process.stdout, errors: process.stderr, environment: process.env });
+  process.exitCode = await main(process.argv.slice(2), {
+    output: process.stdout,
+    errors: process.stderr,
+    environment: process.env,
+  });
 }
 
 // Not awaited: when the event loop runs dry, `beforeExit` must still be heard.
-if (process.argv[1] !== undefined && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) void runProgram();
+if (process.argv[1] !== undefined && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url))
+  void runProgram();

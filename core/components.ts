@@ -49,7 +49,10 @@ export async function buildComponents(container: RunContainer, preset: Preset): 
 /** The same components with more beside them. A spread would call the getters, which throw for what is not named. */
 export function withFields<Fields extends object>(components: RunComponents, fields: Fields): RunComponents & Fields {
   return Object.freeze(
-    Object.defineProperties({}, { ...Object.getOwnPropertyDescriptors(components), ...Object.getOwnPropertyDescriptors(fields) }),
+    Object.defineProperties(
+      {},
+      { ...Object.getOwnPropertyDescriptors(components), ...Object.getOwnPropertyDescriptors(fields) },
+    ),
   ) as RunComponents & Fields;
 }
 

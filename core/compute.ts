@@ -1,9 +1,32 @@
 /** What a plugin that computes on the device imports beside `plugin.ts`: tensors, tape, parameters, ops. */
-export { ParameterSet, blockSize, type Arena, type LoadOptions, type LoadReport, type ParameterOptions, type StorageChoice, type WeightStorage } from './autograd/parameters.ts';
-export { AdaptedWeights, adapterNames, adapterSpecs, isAdapterName, type AdapterOptions, type AdapterUse } from './autograd/adapters.ts';
+export {
+  ParameterSet,
+  blockSize,
+  type Arena,
+  type LoadOptions,
+  type LoadReport,
+  type ParameterOptions,
+  type StorageChoice,
+  type WeightStorage,
+} from './autograd/parameters.ts';
+export {
+  AdaptedWeights,
+  adapterNames,
+  adapterSpecs,
+  isAdapterName,
+  type AdapterOptions,
+  type AdapterUse,
+} from './autograd/adapters.ts';
 export { Program, Workspace, grid, runAll, type Launch } from './autograd/program.ts';
 export { Tape } from './autograd/tape.ts';
-export type { Backbone, KeyValueCache, PackedTokens, ParameterSpec, PrefillTarget, Weights } from './contracts/backbone.ts';
+export type {
+  Backbone,
+  KeyValueCache,
+  PackedTokens,
+  ParameterSpec,
+  PrefillTarget,
+  Weights,
+} from './contracts/backbone.ts';
 export type { OpenOptimizer, Optimizer } from './contracts/optimizer.ts';
 export { Device, openDevice, type Scalar } from './gpu/device.ts';
 export { decoderHidden, decoderParameters, initialSpread, workingHeads, type DecoderShape } from './nn/decoder.ts';
@@ -20,7 +43,15 @@ export { batchedProduct } from './ops/batched-product.ts';
 export { linear } from './ops/linear.ts';
 export { mergeRows, weightRows, type PlacedRows } from './ops/rows.ts';
 export { newtonSchulz } from './ops/newton-schulz.ts';
-export { byteLength, dimension, elementBytes, reshape, sizeOf, type ElementType, type Tensor } from './tensor/tensor.ts';
+export {
+  byteLength,
+  dimension,
+  elementBytes,
+  reshape,
+  sizeOf,
+  type ElementType,
+  type Tensor,
+} from './tensor/tensor.ts';
 export { fingerprint } from './io/disk.ts';
 export { encodePng } from './io/image.ts';
 export { ConfigReader } from './io/config-reader.ts';
@@ -36,7 +67,14 @@ export { nameTable, type NameRule } from './tensor/name-rules.ts';
 export { packPictures, unpackPictures } from './nn/pictures.ts';
 export { fromVqCheckpoint, toVqCheckpoint, vqNames } from './nn/vq-checkpoint.ts';
 export { codebookName, nanoCodec, vqCodec, type VqCodec, type VqCodecConfig } from './nn/vq-codec.ts';
-export { assignCodes, lookUpCodes, normaliseRows, quantise, type QuantiseOptions, type Quantised } from './ops/codebook.ts';
+export {
+  assignCodes,
+  lookUpCodes,
+  normaliseRows,
+  quantise,
+  type QuantiseOptions,
+  type Quantised,
+} from './ops/codebook.ts';
 export { conv2d, type Conv2dOptions } from './ops/conv2d.ts';
 export { groupNorm, type GroupNormOptions } from './ops/group-norm.ts';
 export { reconstructionLoss, type ReconstructionOptions } from './ops/reconstruction-loss.ts';

@@ -31,7 +31,10 @@ export function joinErrors(errors: readonly unknown[]): unknown {
   const reason = explainError(first);
   return new ReasongenError({
     code: reason.code,
-    message: [reason.message, ...rest.map((error) => `then, while ending the run: ${explainError(error).message}`)].join('\n'),
+    message: [
+      reason.message,
+      ...rest.map((error) => `then, while ending the run: ${explainError(error).message}`),
+    ].join('\n'),
     place: reason.place,
     cure: reason.cure,
     exitCode: reason.exitCode,

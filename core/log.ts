@@ -125,7 +125,9 @@ class Work {
   rate(): string {
     const perSecond = this.#perSecond();
     if (perSecond === 0) return '-';
-    return perSecond >= 1 ? `${perSecond.toFixed(1)} ${this.#unit}s/s` : `${(1 / perSecond).toFixed(1)} s/${this.#unit}`;
+    return perSecond >= 1
+      ? `${perSecond.toFixed(1)} ${this.#unit}s/s`
+      : `${(1 / perSecond).toFixed(1)} s/${this.#unit}`;
   }
 
   left(): string {
@@ -182,7 +184,9 @@ function printLines(work: Work, stream: LogStream, milliseconds: number, now: ()
   let ended = false;
   const print = (tail: string): void => {
     printed = work.done;
-    stream.write(`${[`${work.label} ${work.done}/${work.total}`, work.rate(), tail, work.note].filter(Boolean).join('  ')}\n`);
+    stream.write(
+      `${[`${work.label} ${work.done}/${work.total}`, work.rate(), tail, work.note].filter(Boolean).join('  ')}\n`,
+    );
   };
   return {
     clear: () => {},

@@ -18,7 +18,12 @@ export interface PlanTarget {
   readonly tuning?: KernelTuning;
 }
 
-export function planStage(loaded: LoadedPreset, stage: Stage, log: Log, target: PlanTarget = unknownAdapter()): Promise<Plan> {
+export function planStage(
+  loaded: LoadedPreset,
+  stage: Stage,
+  log: Log,
+  target: PlanTarget = unknownAdapter(),
+): Promise<Plan> {
   return withPlanning(loaded, stage, log, target, async (recipe, context) => recipe.plan(context));
 }
 
@@ -26,7 +31,13 @@ export function planStage(loaded: LoadedPreset, stage: Stage, log: Log, target: 
  * The first change of options that fits; undefined when none does: what the recipe proposes, then an optimizer with less state, then
  * what the recipe calls drastic.
  */
-export async function findSmaller(loaded: LoadedPreset, stage: Stage, log: Log, target: PlanTarget, room: Room): Promise<PlannedChange | undefined> {
+export async function findSmaller(
+  loaded: LoadedPreset,
+  stage: Stage,
+  log: Log,
+  target: PlanTarget,
+  room: Room,
+): Promise<PlannedChange | undefined> {
   const { recipe, lighter } = await withPlanning(loaded, stage, log, target, (made, context) =>
     Promise.resolve({ recipe: made, lighter: context.has('optimizer') ? context.optimizer.lighter : undefined }),
   );
@@ -40,7 +51,13 @@ export async function findSmaller(loaded: LoadedPreset, stage: Stage, log: Log, 
   }
   proposals.push(...smaller.filter(({ isDrastic }) => isDrastic === true));
   for (const proposal of proposals) {
-    const plan = await withPlanning(loaded, withOptimizer(stage, proposal.lighter), log, target, async (_recipe, context) => proposal.plan(context));
+    const plan = await withPlanning(
+      loaded,
+      withOptimizer(stage, proposal.lighter),
+      log,
+      target,
+      async (_recipe, context) => proposal.plan(context),
+    );
     if (misfit(plan, room) === undefined) return { change: proposal.change, plan };
   }
   return undefined;
@@ -54,10 +71,22 @@ interface Proposal extends Smaller {
 function withOptimizer(stage: Stage, use: string | undefined): Stage {
   if (use === undefined) return stage;
   const { components } = stage.preset;
-  return { ...stage, preset: { ...stage.preset, components: { ...components, optimizer: (components['optimizer'] ?? []).map((choice) => ({ ...choice, use })) } } };
+  return {
+    ...stage,
+    preset: {
+      ...stage.preset,
+      components: { ...components, optimizer: (components['optimizer'] ?? []).map((choice) => ({ ...choice, use })) },
+    },
+  };
 }
 
-async function withPlanning<Result>(loaded: LoadedPreset, { preset }: Stage, log: Log, { limits, report, tuning }: PlanTarget, work: (recipe: Recipe, context: PlanContext) => Promise<Result>): Promise<Result> {
+async function withPlanning<Result>(
+  loaded: LoadedPreset,
+  { preset }: Stage,
+  log: Log,
+  { limits, report, tuning }: PlanTarget,
+  work: (recipe: Recipe, context: PlanContext) => Promise<Result>,
+): Promise<Result> {
   const device = new PlanningDevice(limits, report);
   if (tuning !== undefined) device.tuning = tuning;
   const container = createContainer(loaded.catalog.plugins).openRun({
@@ -77,9 +106,25 @@ async function withPlanning<Result>(loaded: LoadedPreset, { preset }: Stage, log
 
 /** Where no adapter is ready: a large GPU without optional features. Its limits refuse nothing that a real one might take. */
 function unknownAdapter(): PlanTarget {
-  const limits = { maxBufferSize: 2 ** 40, maxStorageBufferBindingSize: 2 ** 40, maxStorageBuffersPerShaderStage: 8, maxComputeInvocationsPerWorkgroup: 256, maxComputeWorkgroupStorageSize: 16384, maxComputeWorkgroupSizeX: 256 };
+  const limits = {
+    maxBufferSize: 2 ** 40,
+    maxStorageBufferBindingSize: 2 ** 40,
+    maxStorageBuffersPerShaderStage: 8,
+    maxComputeInvocationsPerWorkgroup: 256,
+    maxComputeWorkgroupStorageSize: 16384,
+    maxComputeWorkgroupSizeX: 256,
+  };
   return {
     limits: limits as unknown as GPUSupportedLimits,
-    report: { vendor: '', architecture: '', device: '', description: 'unknown', isSoftware: false, subgroupMinSize: 0, subgroupMaxSize: 0, features: [] },
+    report: {
+      vendor: '',
+      architecture: '',
+      device: '',
+      description: 'unknown',
+      isSoftware: false,
+      subgroupMinSize: 0,
+      subgroupMaxSize: 0,
+      features: [],
+    },
   };
 }

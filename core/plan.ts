@@ -23,23 +23,29 @@ export function misfit(plan: Plan, { limits, availableBytes }: Room): string | u
     const name = largestBindingName === undefined ? '' : ` (${largestBindingName})`;
     return `the largest buffer${name} needs ${formatBytes(largestBinding)}, and this adapter binds at most ${formatBytes(allowed)}`;
   }
-  if (largestBuffer > limits.maxBufferSize) return `the largest buffer needs ${formatBytes(largestBuffer)}, and this adapter makes none above ${formatBytes(limits.maxBufferSize)}`;
+  if (largestBuffer > limits.maxBufferSize)
+    return `the largest buffer needs ${formatBytes(largestBuffer)}, and this adapter makes none above ${formatBytes(limits.maxBufferSize)}`;
   const total = totalBytes(plan);
   if (availableBytes === undefined || total <= availableBytes) return undefined;
   return `the run needs ${formatBytes(total)} on the device, and ${formatBytes(availableBytes)} are left`;
 }
 
 /** Throws DOES_NOT_FIT when a plan does not; `findSmaller` is then asked for the smallest change that would. */
-export async function refuseWhatCannotFit(plan: Plan, room: Room, findSmaller: () => Promise<PlannedChange | undefined>): Promise<void> {
+export async function refuseWhatCannotFit(
+  plan: Plan,
+  room: Room,
+  findSmaller: () => Promise<PlannedChange | undefined>,
+): Promise<void> {
   const message = misfit(plan, room);
   if (message === undefined) return;
   const smaller = await findSmaller();
   throw new ReasongenError({
     code: 'DOES_NOT_FIT',
     message,
-    cure: smaller === undefined
-      ? 'use smaller batches or a smaller model; `reasongen check` prints what a preset needs'
-      : `the smallest change that fits is ${smaller.change}, which needs ${formatBytes(totalBytes(smaller.plan))}`,
+    cure:
+      smaller === undefined
+        ? 'use smaller batches or a smaller model; `reasongen check` prints what a preset needs'
+        : `the smallest change that fits is ${smaller.change}, which needs ${formatBytes(totalBytes(smaller.plan))}`,
     exitCode: exitCodes.outOfMemory,
   });
 }

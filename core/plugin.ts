@@ -11,7 +11,17 @@ export { ReasongenError } from './errors.ts';
 
 export type { Backbone } from './contracts/backbone.ts';
 export type { Benchmark, Verdict } from './contracts/benchmark.ts';
-export type { BadRow, Dataset, Example, ExampleSource, GeneratedDataset, PromptItem, Split, StoredDataset, StoredExample } from './contracts/dataset.ts';
+export type {
+  BadRow,
+  Dataset,
+  Example,
+  ExampleSource,
+  GeneratedDataset,
+  PromptItem,
+  Split,
+  StoredDataset,
+  StoredExample,
+} from './contracts/dataset.ts';
 export type * from './contracts/hooks.ts';
 export type { Image } from './contracts/image.ts';
 export type { ImageTokenizer } from './contracts/image-tokenizer.ts';

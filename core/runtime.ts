@@ -91,7 +91,12 @@ async function runStage(
   let outcome: Outcome = 'failed';
   let hooks: Hooks | undefined;
   let directory: RunDirectory | undefined;
-  const container = plugins.openRun({ preset, log, path: pathOf(preset), openDevice: options.openDevice ?? openTunedDevice });
+  const container = plugins.openRun({
+    preset,
+    log,
+    path: pathOf(preset),
+    openDevice: options.openDevice ?? openTunedDevice,
+  });
   try {
     const device = await container.device();
     const plan = await planFor(device, stage, loaded, log);
@@ -99,9 +104,10 @@ async function runStage(
     const recipe = await container.get('recipe');
     hooks = await tapHooks(container, preset);
     options.onHooks?.(hooks);
-    directory = isStarted(path) && options.resume
-      ? await openRunDirectory(path, options.command)
-      : await createRunDirectory(stage, path, loaded, components, device, options.command);
+    directory =
+      isStarted(path) && options.resume
+        ? await openRunDirectory(path, options.command)
+        : await createRunDirectory(stage, path, loaded, components, device, options.command);
     const resume = options.resume && (await hasCheckpoint(directory, log));
     if (resume) device.tuning = recordedTuning(directory.record.adapter) ?? device.tuning;
     await directory.describe({ adapter: tuningRecord(device.tuning) });
@@ -146,7 +152,8 @@ async function noteMemory(directory: RunDirectory, device: Device, plan: Plan, l
   const { peakBytes, created, submits, passes } = device.memory;
   const plannedBytes = totalBytes(plan);
   await directory.describe({ memory: { plannedBytes, peakBytes, buffers: created, submits, passes } });
-  if (peakBytes > 0) log.info(`memory: at most ${formatBytes(peakBytes)} on the device; planned were ${formatBytes(plannedBytes)}`);
+  if (peakBytes > 0)
+    log.info(`memory: at most ${formatBytes(peakBytes)} on the device; planned were ${formatBytes(plannedBytes)}`);
 }
 
 async function tapHooks(container: RunContainer, preset: Preset): Promise<Hooks> {

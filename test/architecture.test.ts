@@ -54,22 +54,41 @@ describe('each third-party package has one importer, so that an upgrade touches 
     '@huggingface/tokenizers': (path) => path === 'core/io/tokenizer-file.ts',
   };
   test.each(Object.keys(owners))('%s', (name) => {
-    const importers = [...core, ...plugins].filter((file) => file.imports.some((item) => item === name || item.startsWith(`${name}/`)));
+    const importers = [...core, ...plugins].filter((file) =>
+      file.imports.some((item) => item === name || item.startsWith(`${name}/`)),
+    );
     const strangers = importers.filter((file) => !owners[name]?.(file.path)).map((file) => file.path);
     expect(strangers).toEqual([]);
   });
 
   test('no package is used without being listed here', () => {
     const outside = [...core, ...plugins].flatMap((file) =>
-      file.imports.filter((item) => !/^(core|plugins|node:)/.test(item) && !item.startsWith('#')).map((item) => `${file.path}: ${item}`),
+      file.imports
+        .filter((item) => !/^(core|plugins|node:)/.test(item) && !item.startsWith('#'))
+        .map((item) => `${file.path}: ${item}`),
     );
-    const unknown = outside.filter((line) => !Object.keys(owners).some((name) => line.endsWith(`: ${name}`) || line.includes(`: ${name}/`)));
+    const unknown = outside.filter(
+      (line) => !Object.keys(owners).some((name) => line.endsWith(`: ${name}`) || line.includes(`: ${name}/`)),
+    );
     expect(unknown).toEqual([]);
   });
 });
 
 describe('inside core a later folder may import an earlier one, never the reverse', () => {
-  const layers = ['contracts', 'tensor', 'gpu', 'autograd', 'ops', 'nn', 'rl', 'io', 'preset', 'recipes', 'report', 'commands'];
+  const layers = [
+    'contracts',
+    'tensor',
+    'gpu',
+    'autograd',
+    'ops',
+    'nn',
+    'rl',
+    'io',
+    'preset',
+    'recipes',
+    'report',
+    'commands',
+  ];
   const layerOf = (path: string): number => layers.findIndex((layer) => path.startsWith(`core/${layer}/`));
   test.each(layers.filter((layer) => layer !== 'contracts'))('%s', (layer) => {
     const wrong = core
@@ -99,12 +118,16 @@ describe('plugins see the author API only, so that core may change behind it', (
 });
 
 test('contracts hold interfaces only', () => {
-  const wrong = core.filter((file) => file.path.startsWith('core/contracts/') && /^export (?:class|function|const|let)/m.test(file.text));
+  const wrong = core.filter(
+    (file) => file.path.startsWith('core/contracts/') && /^export (?:class|function|const|let)/m.test(file.text),
+  );
   expect(wrong.map((file) => file.path)).toEqual([]);
 });
 
 test('no module keeps mutable state, except the pinned Dawn instance: two runtimes in one process must work', () => {
-  const wrong = [...core, ...plugins].filter((file) => file.path !== 'core/gpu/dawn.ts' && /^(?:export )?let /m.test(file.text));
+  const wrong = [...core, ...plugins].filter(
+    (file) => file.path !== 'core/gpu/dawn.ts' && /^(?:export )?let /m.test(file.text),
+  );
   expect(wrong.map((file) => file.path)).toEqual([]);
 });
 
@@ -118,9 +141,21 @@ test('kernels are files of WGSL, and every folder of kernels holds nothing else'
 });
 
 test('the top level holds what was agreed and tools’ own dot-files only', () => {
-  const allowed = new Set(['package.json', 'package-lock.json', 'tsconfig.json', 'core', 'plugins', 'kernels', 'presets', 'test', 'README.md']);
+  const allowed = new Set([
+    'package.json',
+    'package-lock.json',
+    'tsconfig.json',
+    'core',
+    'plugins',
+    'kernels',
+    'presets',
+    'test',
+    'README.md',
+  ]);
   const ignored = new Set(['node_modules', 'runs', 'out']);
-  const strangers = readdirSync(root).filter((name) => !name.startsWith('.') && !allowed.has(name) && !ignored.has(name));
+  const strangers = readdirSync(root).filter(
+    (name) => !name.startsWith('.') && !allowed.has(name) && !ignored.has(name),
+  );
   expect(strangers).toEqual([]);
 });
 

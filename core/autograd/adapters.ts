@@ -28,14 +28,16 @@ export function isAdapterName(name: string): boolean {
 
 /** The adapters' parameters; only two-dimensional weights can have one. `up` begins at zero, so that the model begins unchanged. */
 export function adapterSpecs(specs: readonly ParameterSpec[], { match, rank }: AdapterOptions): ParameterSpec[] {
-  return specs.filter(({ name, shape }) => shape.length === 2 && match(name)).flatMap(({ name, shape: [rows = 0, inner = 0] }): ParameterSpec[] => {
-    const { down, up } = adapterNames(name);
-    return [
-      // The variance of PEFT's first values: uniform in ±1/√in.
-      { name: down, shape: [rank, inner], init: { normal: 1 / Math.sqrt(3 * inner) }, exact: true },
-      { name: up, shape: [rows, rank], init: { constant: 0 }, exact: true },
-    ];
-  });
+  return specs
+    .filter(({ name, shape }) => shape.length === 2 && match(name))
+    .flatMap(({ name, shape: [rows = 0, inner = 0] }): ParameterSpec[] => {
+      const { down, up } = adapterNames(name);
+      return [
+        // The variance of PEFT's first values: uniform in ±1/√in.
+        { name: down, shape: [rank, inner], init: { normal: 1 / Math.sqrt(3 * inner) }, exact: true },
+        { name: up, shape: [rows, rank], init: { constant: 0 }, exact: true },
+      ];
+    });
 }
 
 /** The weights of `base` with the adapters of `adapters` on those that match; both may be one set. */
@@ -56,6 +58,12 @@ export class AdaptedWeights implements Weights {
     if (weight.shape.length !== 2 || isAdapterName(name) || !match(name)) return weight;
     const names = adapterNames(name);
     const adapter = { down: this.adapters.get(names.down), up: this.adapters.get(names.up), scale: alpha / rank };
-    return { ...weight, adapter: dropout === undefined || dropout.share === 0 ? adapter : { ...adapter, dropout: { ...dropout, key: nameKey(0, name) } } };
+    return {
+      ...weight,
+      adapter:
+        dropout === undefined || dropout.share === 0
+          ? adapter
+          : { ...adapter, dropout: { ...dropout, key: nameKey(0, name) } },
+    };
   }
 }

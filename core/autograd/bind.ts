@@ -65,7 +65,10 @@ export function packUniforms(device: Device, name: string, steps: readonly Loade
   const offsets = steps.map((item) => {
     if (!('kernel' in item)) return 0;
     const bytes = packParams(item.kernel, item.step.params ?? {});
-    if (bytes.length > blockBytes) throw new RangeError(`${item.kernel.label}: a parameter block has ${bytes.length} bytes, at most ${blockBytes} fit`);
+    if (bytes.length > blockBytes)
+      throw new RangeError(
+        `${item.kernel.label}: a parameter block has ${bytes.length} bytes, at most ${blockBytes} fit`,
+      );
     const key = bytes.toString();
     const position = known.get(key) ?? blocks.push(bytes) - 1;
     known.set(key, position);
@@ -73,18 +76,39 @@ export function packUniforms(device: Device, name: string, steps: readonly Loade
   });
   const all = new Uint8Array(Math.max(1, blocks.length) * blockBytes);
   blocks.forEach((bytes, index) => all.set(bytes, index * blockBytes));
-  const buffer = device.createBuffer(all.length, `${name} parameters`, GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST);
+  const buffer = device.createBuffer(
+    all.length,
+    `${name} parameters`,
+    GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST,
+  );
   device.gpu.queue.writeBuffer(buffer, 0, all);
   return { buffer, offsets };
 }
 
-export function bindLaunch(device: Device, { step, kernel, pipeline }: LoadedLaunch, uniforms: GPUBuffer, parameters: number, locate: (tensor: Tensor) => Place): ReadyLaunch {
-  checkBindings(step, kernel.bindings.filter(({ access }) => access !== 'uniform').map(({ name }) => name), kernel.label);
+export function bindLaunch(
+  device: Device,
+  { step, kernel, pipeline }: LoadedLaunch,
+  uniforms: GPUBuffer,
+  parameters: number,
+  locate: (tensor: Tensor) => Place,
+): ReadyLaunch {
+  checkBindings(
+    step,
+    kernel.bindings.filter(({ access }) => access !== 'uniform').map(({ name }) => name),
+    kernel.label,
+  );
   const reads: Place[] = [];
   const writes: Place[] = [];
   const entries = kernel.bindings.map(({ index: binding, name, access, type }) => {
     if (access === 'uniform') {
-      return { binding, resource: { buffer: uniforms, offset: parameters, size: Math.max(16, Math.ceil(kernel.fields.length / 4) * 16) } };
+      return {
+        binding,
+        resource: {
+          buffer: uniforms,
+          offset: parameters,
+          size: Math.max(16, Math.ceil(kernel.fields.length / 4) * 16),
+        },
+      };
     }
     const tensor = step.bindings[name];
     if (tensor === undefined) throw new RangeError('unreachable: bindings were checked');
@@ -94,8 +118,15 @@ export function bindLaunch(device: Device, { step, kernel, pipeline }: LoadedLau
     device.requireBinding(place.bytes, `${kernel.label}: "${tensor.name}" [${tensor.shape}]`);
     return { binding, resource: { buffer: place.buffer, offset: place.offset, size: place.bytes } };
   });
-  if (step.groups.some((count) => count > 65535 || !Number.isInteger(count))) throw new RangeError(`${kernel.label}: ${step.groups} workgroups`);
-  return { pipeline, group: device.gpu.createBindGroup({ label: kernel.label, layout: pipeline.layout, entries }), workgroups: step.groups, reads, writes };
+  if (step.groups.some((count) => count > 65535 || !Number.isInteger(count)))
+    throw new RangeError(`${kernel.label}: ${step.groups} workgroups`);
+  return {
+    pipeline,
+    group: device.gpu.createBindGroup({ label: kernel.label, layout: pipeline.layout, entries }),
+    workgroups: step.groups,
+    reads,
+    writes,
+  };
 }
 
 export function encodeLaunch(pass: GPUComputePassEncoder, step: ReadyLaunch): void {
@@ -115,14 +146,18 @@ function checkBindings(step: Launch, names: readonly string[], label: string): v
     }
   }
   for (const name of Object.keys(step.bindings)) {
-    if (!names.includes(name)) throw new ReasongenError({ code: 'KERNEL_BINDINGS', message: `${label} has no binding "${name}"` });
+    if (!names.includes(name))
+      throw new ReasongenError({ code: 'KERNEL_BINDINGS', message: `${label} has no binding "${name}"` });
   }
 }
 
 /** A kernel that declares floats would read packed weights as nonsense without any error; of a weight in parts it would see the first. */
 function refuseUnreadable(tensor: Tensor, declared: string, label: string): void {
   if (tensor.parts !== undefined) {
-    throw new ReasongenError({ code: 'KERNEL_TYPE', message: `${label}: "${tensor.name}" [${tensor.shape}] lies in ${tensor.parts.length} parts; only \`linear\` and \`embedding\` read such weights` });
+    throw new ReasongenError({
+      code: 'KERNEL_TYPE',
+      message: `${label}: "${tensor.name}" [${tensor.shape}] lies in ${tensor.parts.length} parts; only \`linear\` and \`embedding\` read such weights`,
+    });
   }
   if (!isPacked(tensor.type) || !/<\s*(f32|vec[234]f|vec[234]<f32>)/.test(declared)) return;
   throw new ReasongenError({

@@ -55,7 +55,10 @@ function fillLaunch(out: Tensor, first: number, { mean, spread }: Spread, seed: 
 /** Writes one scale and minimum for all groups, those of a group that reaches as far as codes shall; returns the values in units of codes. */
 function spreadOfCodes(parameters: ParameterSet, { type, name, scales }: Tensor, { mean, spread }: Spread): Spread {
   if (scales === undefined || (type !== 'int8' && type !== 'int4')) throw new RangeError(`${name} has no scales`);
-  const [word = 0] = quantise(new Float32Array(quantisedGroup).fill(mean + reach * spread).fill(mean - reach * spread, 1), type).scales;
+  const [word = 0] = quantise(
+    new Float32Array(quantisedGroup).fill(mean + reach * spread).fill(mean - reach * spread, 1),
+    type,
+  ).scales;
   parameters.device.write(scales, new Uint32Array(sizeOf(scales.shape)).fill(word));
   const [scale = 0, minimum = 0] = new Float32Array(Uint32Array.of(word << 16, word & 0xffff0000).buffer);
   return scale === 0 ? { mean: 0, spread: 0 } : { mean: (mean - minimum) / scale, spread: spread / scale };

@@ -10,7 +10,8 @@ export function initialValues(spec: ParameterSpec, seed: number): ValueStream {
   let position = 0;
   if ('constant' in init) return (count) => new Float32Array(count).fill(init.constant);
   if ('values' in init) {
-    if (init.values.length !== sizeOf(spec.shape)) throw new RangeError(`${spec.name} [${spec.shape}] cannot begin with ${init.values.length} values`);
+    if (init.values.length !== sizeOf(spec.shape))
+      throw new RangeError(`${spec.name} [${spec.shape}] cannot begin with ${init.values.length} values`);
     return (count) => init.values.subarray(position, (position += count));
   }
   const random = uniformStream(seed, spec.name);

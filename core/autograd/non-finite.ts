@@ -35,7 +35,8 @@ export async function findNonFinite(device: Device, steps: readonly ReadyStep[])
     device.submit(encoder);
     for (const place of 'workgroups' in step ? step.writes : [step.to]) {
       const found = await look(device, place);
-      if (found !== undefined) return { kernel: 'workgroups' in step ? step.pipeline.kernel.label : 'copy', launch, ...found };
+      if (found !== undefined)
+        return { kernel: 'workgroups' in step ? step.pipeline.kernel.label : 'copy', launch, ...found };
     }
   }
   return undefined;
@@ -62,11 +63,19 @@ async function findGiven(device: Device, steps: readonly ReadyStep[]): Promise<N
 }
 
 /** The first element that is not finite. Integers, and the codes of weights in few bits, always are. */
-async function look(device: Device, { tensor, buffer, offset }: Place): Promise<Pick<NonFinite, 'tensor' | 'element' | 'value'> | undefined> {
+async function look(
+  device: Device,
+  { tensor, buffer, offset }: Place,
+): Promise<Pick<NonFinite, 'tensor' | 'element' | 'value'> | undefined> {
   const { type } = tensor;
   if (type !== 'f32' && type !== 'f16' && type !== 'bf16') return undefined;
   const [read] = await device.read([{ ...tensor, memory: { buffer, offset } }]);
-  const values = read instanceof Uint16Array ? (type === 'f16' ? fromHalves(read) : fromBrainFloats(read)) : (read ?? new Float32Array());
+  const values =
+    read instanceof Uint16Array
+      ? type === 'f16'
+        ? fromHalves(read)
+        : fromBrainFloats(read)
+      : (read ?? new Float32Array());
   const element = values.findIndex((value) => !Number.isFinite(value));
   return element < 0 ? undefined : { tensor: tensor.name, element, value: values[element] ?? Number.NaN };
 }

@@ -116,5 +116,8 @@ function rowRanges(spec: ParameterSpec, type: WeightStorage, limit: number): { f
     });
   }
   const height = fitting >= 64 ? Math.floor(fitting / 64) * 64 : fitting;
-  return Array.from({ length: Math.ceil(rows / height) }, (_, index) => ({ firstRow: index * height, rows: Math.min(height, rows - index * height) }));
+  return Array.from({ length: Math.ceil(rows / height) }, (_, index) => ({
+    firstRow: index * height,
+    rows: Math.min(height, rows - index * height),
+  }));
 }

@@ -11,12 +11,18 @@ import type { StoredRange } from './weight-loading.ts';
 const mostBytes = 64 * 2 ** 20;
 
 /** Each weight, given as its ranges, as f32. Small ones share a read-back, large ones take several. */
-export async function readFloats(device: Device, weights: readonly (readonly StoredRange[])[]): Promise<Float32Array[]> {
+export async function readFloats(
+  device: Device,
+  weights: readonly (readonly StoredRange[])[],
+): Promise<Float32Array[]> {
   const results = weights.map((ranges) => new Float32Array(ranges.reduce((sum, { count }) => sum + count, 0)));
   let waiting: { target: Float32Array; at: number; piece: StoredRange }[] = [];
   let bytes = 0;
   const flush = async (): Promise<void> => {
-    const raw = await readRaw(device, waiting.map(({ piece }) => piece));
+    const raw = await readRaw(
+      device,
+      waiting.map(({ piece }) => piece),
+    );
     waiting.forEach(({ target, at, piece }, index) => target.set(widen(piece, raw[index]), at));
     waiting = [];
     bytes = 0;
@@ -38,8 +44,18 @@ export async function readFloats(device: Device, weights: readonly (readonly Sto
 }
 
 /** A set of weights as a source. Codes are given as the values they stand for; the rest as stored. */
-export function sourceOf(device: Device, places: ReadonlyMap<string, Place>, rangesOf: (place: Place) => readonly StoredRange[], origin: string): WeightSource {
-  const entries = new Map([...places].map(([name, { spec, type }]): [string, SourceEntry] => [name, { shape: spec.shape, type: fileTypes[type] }]));
+export function sourceOf(
+  device: Device,
+  places: ReadonlyMap<string, Place>,
+  rangesOf: (place: Place) => readonly StoredRange[],
+  origin: string,
+): WeightSource {
+  const entries = new Map(
+    [...places].map(([name, { spec, type }]): [string, SourceEntry] => [
+      name,
+      { shape: spec.shape, type: fileTypes[type] },
+    ]),
+  );
   return {
     origin,
     entries,
@@ -47,7 +63,8 @@ export function sourceOf(device: Device, places: ReadonlyMap<string, Place>, ran
     async read(name, first, count) {
       const place = places.get(name);
       if (place === undefined) throw new RangeError(`no parameter is named ${name}`);
-      if (first < 0 || count < 0 || first + count > sizeOf(place.spec.shape)) throw new RangeError(`${name} [${place.spec.shape}] has no elements ${first} to ${first + count}`);
+      if (first < 0 || count < 0 || first + count > sizeOf(place.spec.shape))
+        throw new RangeError(`${name} [${place.spec.shape}] has no elements ${first} to ${first + count}`);
       const width = fileTypes[place.type] === 'F32' ? 4 : 2;
       const result = new Uint8Array(count * width);
       for (const range of rangesOf(place)) {
@@ -60,7 +77,10 @@ export function sourceOf(device: Device, places: ReadonlyMap<string, Place>, ran
         const [raw] = await readRaw(device, [piece]);
         const values = place.type === 'int8' || place.type === 'int4' ? widen(piece, raw) : raw?.values;
         if (values === undefined) throw new RangeError('unreachable: one tensor was read');
-        result.set(new Uint8Array(values.buffer, values.byteOffset + skipped * width, (end - begin) * width), (begin - first) * width);
+        result.set(
+          new Uint8Array(values.buffer, values.byteOffset + skipped * width, (end - begin) * width),
+          (begin - first) * width,
+        );
       }
       return result;
     },
@@ -82,7 +102,8 @@ async function readRaw(device: Device, pieces: readonly StoredRange[]): Promise<
   return pieces.map(({ scales }) => {
     const values = read[next++];
     const words = scales === undefined ? undefined : read[next++];
-    if (values === undefined || words instanceof Float32Array || words instanceof Uint16Array) throw new RangeError('unreachable: words come back as words');
+    if (values === undefined || words instanceof Float32Array || words instanceof Uint16Array)
+      throw new RangeError('unreachable: words come back as words');
     return { values, scales: words };
   });
 }
@@ -97,8 +118,12 @@ function widen({ values: { type }, count }: StoredRange, raw: Raw | undefined): 
   const values = raw?.values;
   if (values instanceof Float32Array) return values;
   if (values instanceof Uint16Array) return type === 'bf16' ? fromBrainFloats(values) : fromHalves(values);
-  if (values === undefined || raw?.scales === undefined || (type !== 'int8' && type !== 'int4')) throw new RangeError('unreachable: only codes come back as words');
-  return dequantise({ codes: new Uint8Array(values.buffer, values.byteOffset, values.byteLength), scales: raw.scales }, type).subarray(0, count);
+  if (values === undefined || raw?.scales === undefined || (type !== 'int8' && type !== 'int4'))
+    throw new RangeError('unreachable: only codes come back as words');
+  return dequantise(
+    { codes: new Uint8Array(values.buffer, values.byteOffset, values.byteLength), scales: raw.scales },
+    type,
+  ).subarray(0, count);
 }
 
 /** Pieces of at most `most` elements. */
@@ -114,7 +139,11 @@ function slice(range: StoredRange, start: number, count: number): StoredRange {
   const { values, scales } = range;
   const moved = (tensor: Tensor, from: number, length: number): Tensor => {
     if (!('buffer' in tensor.memory)) throw new RangeError(`${tensor.name} is not a weight`);
-    return { ...tensor, shape: [length], memory: { buffer: tensor.memory.buffer, offset: tensor.memory.offset + from * elementBytes(tensor.type) } };
+    return {
+      ...tensor,
+      shape: [length],
+      memory: { buffer: tensor.memory.buffer, offset: tensor.memory.offset + from * elementBytes(tensor.type) },
+    };
   };
   return {
     first: range.first + start,

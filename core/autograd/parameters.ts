@@ -15,7 +15,16 @@ import { blockSize, layOut, type ArenaLayout, type Piece, type Place, type Stora
 import { readFloats, sourceOf } from './parameter-reading.ts';
 import type { Tape } from './tape.ts';
 import { WeightEncoder } from './weight-encoding.ts';
-import { judge, loadWeights, misfits, refuseMisfits, writeRange, type LoadOptions, type LoadReport, type StoredRange } from './weight-loading.ts';
+import {
+  judge,
+  loadWeights,
+  misfits,
+  refuseMisfits,
+  writeRange,
+  type LoadOptions,
+  type LoadReport,
+  type StoredRange,
+} from './weight-loading.ts';
 
 export { blockSize, storedBytes, storedType, type StorageChoice, type WeightStorage } from './parameter-layout.ts';
 export type { LoadOptions, LoadReport } from './weight-loading.ts';
@@ -61,9 +70,17 @@ export class ParameterSet implements Weights {
   readonly arenas: readonly Arena[];
   private readonly places: ReadonlyMap<string, Place>;
 
-  constructor(device: Device, specs: readonly ParameterSpec[], options: ParameterOptions & { readonly initialise?: 'host' | 'none' }) {
+  constructor(
+    device: Device,
+    specs: readonly ParameterSpec[],
+    options: ParameterOptions & { readonly initialise?: 'host' | 'none' },
+  ) {
     this.device = device;
-    const limit = Math.min(options.bindingLimit ?? Number.POSITIVE_INFINITY, device.limits.maxStorageBufferBindingSize, device.limits.maxBufferSize);
+    const limit = Math.min(
+      options.bindingLimit ?? Number.POSITIVE_INFINITY,
+      device.limits.maxStorageBufferBindingSize,
+      device.limits.maxBufferSize,
+    );
     const { places, layouts } = layOut(specs, options.storage ?? 'f32', options.trainable ?? (() => false), limit);
     this.places = places;
     this.arenas = layouts.map((layout, index) => this.createArena(layout, index));
@@ -71,7 +88,11 @@ export class ParameterSet implements Weights {
   }
 
   /** Also with first values made on the device. */
-  static async open(device: Device, specs: readonly ParameterSpec[], options: InitialiseOptions): Promise<ParameterSet> {
+  static async open(
+    device: Device,
+    specs: readonly ParameterSpec[],
+    options: InitialiseOptions,
+  ): Promise<ParameterSet> {
     const { initialise = 'host', ...rest } = options;
     const set = new ParameterSet(device, specs, { ...rest, initialise: initialise === 'host' ? 'host' : 'none' });
     if (initialise === 'device' && !device.isPlanning) {
@@ -129,20 +150,32 @@ export class ParameterSet implements Weights {
    * it is found: the set then holds part of the new weights and is of no use.
    */
   loadFrom(source: WeightSource, options: LoadOptions = {}): Promise<LoadReport> {
-    return loadWeights({ device: this.device, places: this.places, ranges: (place) => this.ranges(place) }, source, options);
+    return loadWeights(
+      { device: this.device, places: this.places, ranges: (place) => this.ranges(place) },
+      source,
+      options,
+    );
   }
 
   /** Writes host values of a small model, all or none: nothing is written when anything is wrong. */
   load(values: ReadonlyMap<string, FloatTensor>, origin: string): void {
-    refuseMisfits(misfits(this.places, values, () => true), origin);
+    refuseMisfits(
+      misfits(this.places, values, () => true),
+      origin,
+    );
     const encoder = this.hostEncoder();
     for (const write of [false, true]) {
       for (const [name, { data }] of values) {
         const place = this.place(name);
-        this.encodePieces(place, encoder, (first, count) => data.subarray(first, first + count), (range, start, encoded) => {
-          judge(encoded, name, range.first + start, place, origin, {});
-          if (write) writeRange(this.device, range, start, encoded);
-        });
+        this.encodePieces(
+          place,
+          encoder,
+          (first, count) => data.subarray(first, first + count),
+          (range, start, encoded) => {
+            judge(encoded, name, range.first + start, place, origin, {});
+            if (write) writeRange(this.device, range, start, encoded);
+          },
+        );
       }
     }
   }
@@ -150,8 +183,13 @@ export class ParameterSet implements Weights {
   /** Reads all weights (or all gradients there are) of a small model back, as f32. */
   async read(kind: 'values' | 'gradients' = 'values'): Promise<Map<string, FloatTensor>> {
     const named = [...this.places].filter(([, { trained }]) => kind === 'values' || trained);
-    const read = await readFloats(this.device, named.map(([, place]) => this.ranges(place, kind)));
-    return new Map(named.map(([name, { spec }], index) => [name, { shape: spec.shape, data: read[index] ?? new Float32Array() }]));
+    const read = await readFloats(
+      this.device,
+      named.map(([, place]) => this.ranges(place, kind)),
+    );
+    return new Map(
+      named.map(([name, { spec }], index) => [name, { shape: spec.shape, data: read[index] ?? new Float32Array() }]),
+    );
   }
 
   /** One weight (or its gradient) as f32. */
@@ -179,7 +217,12 @@ export class ParameterSet implements Weights {
     return place.pieces.map((piece) => {
       const tensor = this.piece(place, piece, place.spec.name, (index) => this.arena(index.arena)[kind]);
       const count = sizeOf(tensor.shape);
-      return { first: piece.firstRow * rowElements, count, values: { ...tensor, shape: [count] }, scales: tensor.scales };
+      return {
+        first: piece.firstRow * rowElements,
+        count,
+        values: { ...tensor, shape: [count] },
+        scales: tensor.scales,
+      };
     });
   }
 
@@ -188,15 +231,22 @@ export class ParameterSet implements Weights {
     for (const [name, place] of this.places) {
       if (!wanted(place.spec)) continue;
       const next = initialValues(place.spec, seed);
-      this.encodePieces(place, encoder, (_first, count) => next(count), (range, start, encoded) => {
-        judge(encoded, name, range.first + start, place, 'initial values', {});
-        writeRange(this.device, range, start, encoded);
-      });
+      this.encodePieces(
+        place,
+        encoder,
+        (_first, count) => next(count),
+        (range, start, encoded) => {
+          judge(encoded, name, range.first + start, place, 'initial values', {});
+          writeRange(this.device, range, start, encoded);
+        },
+      );
     }
   }
 
   private hostEncoder(): WeightEncoder {
-    return new WeightEncoder(Math.min(hostPiece, Math.max(64, ...[...this.places.values()].map(({ spec }) => sizeOf(spec.shape)))));
+    return new WeightEncoder(
+      Math.min(hostPiece, Math.max(64, ...[...this.places.values()].map(({ spec }) => sizeOf(spec.shape)))),
+    );
   }
 
   private encodePieces(
@@ -219,7 +269,12 @@ export class ParameterSet implements Weights {
       const decays = spec.decay ?? spec.shape.length > 1;
       for (const { arena, offset, rows } of pieces) {
         const count = (sizeOf(spec.shape) / (spec.shape[0] ?? 1)) * rows;
-        if (arena === index) flags.fill(flagTrainable | (decays ? flagDecay : 0), offset / blockSize, Math.ceil((offset + count) / blockSize));
+        if (arena === index)
+          flags.fill(
+            flagTrainable | (decays ? flagDecay : 0),
+            offset / blockSize,
+            Math.ceil((offset + count) / blockSize),
+          );
       }
     }
     return {
@@ -252,7 +307,12 @@ export class ParameterSet implements Weights {
     return { name, shape: place.spec.shape, type: first.type, memory: first.memory, parts };
   }
 
-  private piece({ spec }: Place, { arena, offset, rows, scales }: Piece, name: string, flat: (piece: Piece) => Tensor | undefined): Tensor {
+  private piece(
+    { spec }: Place,
+    { arena, offset, rows, scales }: Piece,
+    name: string,
+    flat: (piece: Piece) => Tensor | undefined,
+  ): Tensor {
     const values = flat({ arena, offset, rows, firstRow: 0 });
     if (values === undefined) throw new RangeError(`${name} has no gradient`);
     const shape = spec.shape.length === 0 ? spec.shape : [rows, ...spec.shape.slice(1)];
@@ -260,7 +320,10 @@ export class ParameterSet implements Weights {
     if (scales === undefined) return tensor;
     const words = this.arena(scales.arena).values;
     const groups = sizeOf(shape) / rows / quantisedGroup;
-    return { ...tensor, scales: { name: `${name} scales`, shape: [rows, groups], type: 'u32', memory: at(words, scales.offset) } };
+    return {
+      ...tensor,
+      scales: { name: `${name} scales`, shape: [rows, groups], type: 'u32', memory: at(words, scales.offset) },
+    };
   }
 }
 

@@ -67,7 +67,8 @@ function place(items: readonly Lifetime[], choose: Choice): Omit<MemoryPlan, 'lo
       const size = buffers[index] ?? 0;
       const [growth, rest] = choose(size, item.bytes, index);
       // A buffer that grows costs less than a new one.
-      if (chosen < 0 ? growth < cost[0] : growth < cost[0] || (growth === cost[0] && rest < cost[1])) [chosen, cost] = [index, [growth, rest]];
+      if (chosen < 0 ? growth < cost[0] : growth < cost[0] || (growth === cost[0] && rest < cost[1]))
+        [chosen, cost] = [index, [growth, rest]];
     });
     if (chosen < 0) chosen = taken.push([]) - 1;
     taken[chosen]?.push(item);
@@ -84,7 +85,13 @@ function lifetimesOf(steps: readonly Step[]): Map<number, Lifetime> {
       if (!('slot' in tensor.memory)) continue;
       const { id, bytes } = tensor.memory.slot;
       const known = lifetimes.get(id);
-      if (known === undefined) lifetimes.set(id, { id, bytes: Math.max(bytes, byteLength(tensor.shape, tensor.type)), first: index, last: index });
+      if (known === undefined)
+        lifetimes.set(id, {
+          id,
+          bytes: Math.max(bytes, byteLength(tensor.shape, tensor.type)),
+          first: index,
+          last: index,
+        });
       else known.last = index;
     }
   });

@@ -9,7 +9,17 @@ import type { Device } from '../gpu/device.ts';
 import type { KernelConstants } from '../gpu/kernel.ts';
 import { byteLength, type Tensor } from '../tensor/tensor.ts';
 import { ReasongenError } from '../errors.ts';
-import { bindLaunch, encodeCopy, encodeLaunch, loadSteps, packUniforms, type LoadedStep, type Place, type ReadyStep, type Uniforms } from './bind.ts';
+import {
+  bindLaunch,
+  encodeCopy,
+  encodeLaunch,
+  loadSteps,
+  packUniforms,
+  type LoadedStep,
+  type Place,
+  type ReadyStep,
+  type Uniforms,
+} from './bind.ts';
 import { dropUnread } from './live-steps.ts';
 import { findNonFinite, type NonFinite } from './non-finite.ts';
 import { planMemory, type MemoryPlan } from './plan.ts';
@@ -99,7 +109,9 @@ export class Program {
         this.device.submit(encoder);
         continue;
       }
-      const pass = encoder.beginComputePass({ timestampWrites: { querySet, beginningOfPassWriteIndex: 0, endOfPassWriteIndex: 1 } });
+      const pass = encoder.beginComputePass({
+        timestampWrites: { querySet, beginningOfPassWriteIndex: 0, endOfPassWriteIndex: 1 },
+      });
       encodeLaunch(pass, step);
       pass.end();
       encoder.resolveQuerySet(querySet, 0, 2, resolved, 0);
@@ -107,7 +119,10 @@ export class Program {
       this.device.submit(encoder);
       const words = await this.device.readWords(target);
       const stamps = new BigUint64Array(words.buffer, words.byteOffset, 2);
-      times.push({ label: step.pipeline.kernel.label, milliseconds: Number((stamps[1] ?? 0n) - (stamps[0] ?? 0n)) / 1e6 });
+      times.push({
+        label: step.pipeline.kernel.label,
+        milliseconds: Number((stamps[1] ?? 0n) - (stamps[0] ?? 0n)) / 1e6,
+      });
     }
     querySet.destroy();
     this.device.destroyBuffer(resolved);
@@ -151,7 +166,8 @@ export class Program {
       const bytes = byteLength(tensor.shape, tensor.type);
       if ('buffer' in tensor.memory) return { tensor, ...tensor.memory, bytes };
       const buffer = buffers[this.plan.placement.get(tensor.memory.slot.id) ?? -1];
-      if (buffer === undefined) throw new ReasongenError({ code: 'PROGRAM_SLOT', message: `${this.name}: ${tensor.name} was never written` });
+      if (buffer === undefined)
+        throw new ReasongenError({ code: 'PROGRAM_SLOT', message: `${this.name}: ${tensor.name} was never written` });
       return { tensor, buffer, offset: 0, bytes };
     };
     const steps = this.loaded.map((item, index): ReadyStep => {

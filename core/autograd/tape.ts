@@ -167,7 +167,8 @@ export class Tape {
     const kept = this.device.tensor(tensor.name, tensor.shape, tensor.type);
     // A value of the tape is written where it is kept; a weight, a part of a value, and a second copy are copied.
     const slot = 'slot' in tensor.memory ? tensor.memory.slot : undefined;
-    if (slot === undefined || this.kept.has(slot.id) || slot.bytes !== byteLength(tensor.shape, tensor.type)) this.copy(tensor, kept);
+    if (slot === undefined || this.kept.has(slot.id) || slot.bytes !== byteLength(tensor.shape, tensor.type))
+      this.copy(tensor, kept);
     else this.kept.set(slot.id, kept);
     return kept;
   }
@@ -178,7 +179,11 @@ export class Tape {
   }
 
   finish(name: string): Promise<Program> {
-    return Program.create(name, this.workspace, this.steps.map((step) => this.placed(step)));
+    return Program.create(
+      name,
+      this.workspace,
+      this.steps.map((step) => this.placed(step)),
+    );
   }
 
   private place(tensor: Tensor): Tensor {
@@ -189,7 +194,10 @@ export class Tape {
   private placed(step: Step): Step {
     if (this.kept.size === 0) return step;
     if ('copy' in step) return { copy: { from: this.place(step.copy.from), to: this.place(step.copy.to) } };
-    return { ...step, bindings: Object.fromEntries(Object.entries(step.bindings).map(([name, tensor]) => [name, this.place(tensor)])) };
+    return {
+      ...step,
+      bindings: Object.fromEntries(Object.entries(step.bindings).map(([name, tensor]) => [name, this.place(tensor)])),
+    };
   }
 
   private contribute(input: Tensor, gradient: Tensor): void {
@@ -213,7 +221,8 @@ export class Tape {
   private add(a: Tensor, b: Tensor, sum: Tensor): void {
     const count = sizeOf(sum.shape);
     const groups = grid(Math.ceil(count / 256));
-    if (a === sum) this.launch({ kernel: 'pointwise/accumulate', bindings: { value: b, sum }, params: { count }, groups });
+    if (a === sum)
+      this.launch({ kernel: 'pointwise/accumulate', bindings: { value: b, sum }, params: { count }, groups });
     else this.launch({ kernel: 'pointwise/add', bindings: { a, b, sum }, params: { count }, groups });
   }
 }

@@ -59,7 +59,8 @@ export class WeightEncoder {
   encode(bytes: Uint8Array, type: FloatType, storage: WeightStorage): Encoded {
     const count = bytes.byteLength / floatBytes[type];
     const isSame = (type === 'BF16' && storage === 'bf16') || (type === 'F16' && storage === 'f16');
-    if (isSame && count % 2 === 0 && isFinite16(sixteens(bytes), type === 'BF16' ? 0x7f80 : 0x7c00)) return { bytes, scales: undefined, lost: nothing };
+    if (isSame && count % 2 === 0 && isFinite16(sixteens(bytes), type === 'BF16' ? 0x7f80 : 0x7c00))
+      return { bytes, scales: undefined, lost: nothing };
     const converted = this.convertSixteen(bytes, type, storage);
     if (converted !== undefined) return { bytes: converted, scales: undefined, lost: nothing };
     const values = this.values.subarray(0, count);
@@ -92,7 +93,8 @@ export class WeightEncoder {
       const { codes, scales } = quantise(kept, storage);
       return { bytes: codes, scales, lost };
     }
-    if (storage === 'f32') return { bytes: new Uint8Array(kept.buffer, kept.byteOffset, kept.byteLength), scales: undefined, lost };
+    if (storage === 'f32')
+      return { bytes: new Uint8Array(kept.buffer, kept.byteOffset, kept.byteLength), scales: undefined, lost };
     const bits = new Uint32Array(kept.buffer, kept.byteOffset, kept.length);
     const halves = new Uint16Array(this.stored.buffer, 0, kept.length + (kept.length & 1));
     if (storage === 'f16') for (let i = 0; i < bits.length; i++) halves[i] = halfBits(bits[i] ?? 0);
@@ -162,7 +164,9 @@ function isFinite16(values: Uint16Array, exponent: number): boolean {
 }
 
 function sixteens(bytes: Uint8Array): Uint16Array {
-  return bytes.byteOffset % 2 === 0 ? new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 2) : new Uint16Array(bytes.slice().buffer);
+  return bytes.byteOffset % 2 === 0
+    ? new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 2)
+    : new Uint16Array(bytes.slice().buffer);
 }
 
 /** The bytes at the start of a buffer, where doubles may be looked at. */

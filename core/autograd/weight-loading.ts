@@ -54,9 +54,14 @@ export async function loadWeights(target: LoadTarget, source: WeightSource, opti
   const only = options.only ?? (() => true);
   refuseMisfits(misfits(target.places, source.entries, only), source.origin);
   const wanted = [...target.places].filter(([name]) => only(name));
-  const total = wanted.reduce((sum, [name, { spec }]) => sum + sizeOf(spec.shape) * bytesOf(source.entries.get(name)), 0);
+  const total = wanted.reduce(
+    (sum, [name, { spec }]) => sum + sizeOf(spec.shape) * bytesOf(source.entries.get(name)),
+    0,
+  );
   const largest = Math.max(1, ...wanted.map(([, { spec }]) => sizeOf(spec.shape)));
-  const encoder = new WeightEncoder(Math.min(Math.ceil(largest / granularity) * granularity, Math.floor(pieceBytes / 4)));
+  const encoder = new WeightEncoder(
+    Math.min(Math.ceil(largest / granularity) * granularity, Math.floor(pieceBytes / 4)),
+  );
   let done = 0;
   let unsettled = 0;
   let clamped = 0;
@@ -72,7 +77,8 @@ export async function loadWeights(target: LoadTarget, source: WeightSource, opti
         const count = Math.min(most, range.count - start);
         const first = range.first + start;
         const bytes = await source.read(name, first, count);
-        if (bytes.byteLength !== count * width) throw new RangeError(`${source.origin} gave ${bytes.byteLength} bytes of ${name} for ${count} elements`);
+        if (bytes.byteLength !== count * width)
+          throw new RangeError(`${source.origin} gave ${bytes.byteLength} bytes of ${name} for ${count} elements`);
         const encoded = encoder.encode(bytes, entry.type, place.type);
         judge(encoded, name, first, place, source.origin, options);
         noteLosses(counted, encoded, first);
@@ -99,12 +105,25 @@ export async function loadWeights(target: LoadTarget, source: WeightSource, opti
 export function writeRange(device: Device, range: StoredRange, start: number, { bytes, scales }: Encoded): void {
   const { values } = range;
   if (!('buffer' in values.memory)) throw new RangeError(`${values.name} is not a weight`);
-  device.gpu.queue.writeBuffer(values.memory.buffer, values.memory.offset + start * elementBytes(values.type), bytes.buffer as ArrayBuffer, bytes.byteOffset, bytes.byteLength);
+  device.gpu.queue.writeBuffer(
+    values.memory.buffer,
+    values.memory.offset + start * elementBytes(values.type),
+    bytes.buffer as ArrayBuffer,
+    bytes.byteOffset,
+    bytes.byteLength,
+  );
   if (scales === undefined) return;
-  if (range.scales === undefined || !('buffer' in range.scales.memory)) throw new RangeError(`${values.name} has no scales`);
+  if (range.scales === undefined || !('buffer' in range.scales.memory))
+    throw new RangeError(`${values.name} has no scales`);
   const { buffer, offset } = range.scales.memory;
   const perScale = range.count / sizeOf(range.scales.shape);
-  device.gpu.queue.writeBuffer(buffer, offset + (start / perScale) * 4, scales.buffer as ArrayBuffer, scales.byteOffset, scales.byteLength);
+  device.gpu.queue.writeBuffer(
+    buffer,
+    offset + (start / perScale) * 4,
+    scales.buffer as ArrayBuffer,
+    scales.byteOffset,
+    scales.byteLength,
+  );
 }
 
 /** Everything that does not fit, in the order of the model; then what the model does not know. */
@@ -118,8 +137,10 @@ export function misfits(
     if (!only(name)) continue;
     const given = entries.get(name);
     if (given === undefined) problems.push(`missing: ${name} [${spec.shape}]`);
-    else if (given.shape.join() !== spec.shape.join()) problems.push(`${name} is [${given.shape}], the model needs [${spec.shape}]`);
-    else if (given.type !== undefined && !isFloatType(given.type)) problems.push(`${name} holds ${given.type}, not weights`);
+    else if (given.shape.join() !== spec.shape.join())
+      problems.push(`${name} is [${given.shape}], the model needs [${spec.shape}]`);
+    else if (given.type !== undefined && !isFloatType(given.type))
+      problems.push(`${name} holds ${given.type}, not weights`);
   }
   for (const name of entries.keys()) if (!places.has(name)) problems.push(`unexpected: ${name}`);
   return problems;
@@ -138,7 +159,14 @@ export function refuseMisfits(problems: readonly string[], origin: string): void
 }
 
 /** Throws for the first value that may not be lost. `first`: index of the piece's first element. */
-export function judge({ lost }: Encoded, name: string, first: number, { type }: Pick<Place, 'type'>, origin: string, options: LoadOptions): void {
+export function judge(
+  { lost }: Encoded,
+  name: string,
+  first: number,
+  { type }: Pick<Place, 'type'>,
+  origin: string,
+  options: LoadOptions,
+): void {
   if (lost.firstNotFinite !== undefined && options.onNotFinite !== 'warn') {
     throw new ReasongenError({
       code: 'WEIGHT_NOT_FINITE',
@@ -167,8 +195,12 @@ interface Counted {
 
 function noteLosses(counted: Counted, { lost }: Encoded, first: number): void {
   const { firstClamped, firstNotFinite } = lost;
-  if (firstClamped !== undefined && counted.clamped === 0) counted.notes.push(`the first too large one is ${firstClamped.value} at element ${first + firstClamped.index}`);
-  if (firstNotFinite !== undefined && counted.notFinite === 0) counted.notes.push(`the first that is not finite is ${firstNotFinite.value} at element ${first + firstNotFinite.index}`);
+  if (firstClamped !== undefined && counted.clamped === 0)
+    counted.notes.push(`the first too large one is ${firstClamped.value} at element ${first + firstClamped.index}`);
+  if (firstNotFinite !== undefined && counted.notFinite === 0)
+    counted.notes.push(
+      `the first that is not finite is ${firstNotFinite.value} at element ${first + firstNotFinite.index}`,
+    );
   counted.clamped += lost.clamped;
   counted.notFinite += lost.notFinite;
 }

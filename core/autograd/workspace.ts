@@ -23,16 +23,18 @@ export class Workspace {
 
   /** Grows until one distinct buffer per size is there. */
   reserve(sizes: readonly number[]): void {
-    sizes.toSorted((a, b) => b - a).forEach((bytes, rank) => {
-      const known = this.buffers[rank];
-      if (known !== undefined && known.size >= bytes) return;
-      if (known !== undefined) {
-        // Submitted work that uses it still ends: WebGPU frees the memory after it.
-        this.device.destroyBuffer(known);
-        this.generation += 1;
-      }
-      this.buffers[rank] = this.device.createBuffer(bytes, 'workspace');
-    });
+    sizes
+      .toSorted((a, b) => b - a)
+      .forEach((bytes, rank) => {
+        const known = this.buffers[rank];
+        if (known !== undefined && known.size >= bytes) return;
+        if (known !== undefined) {
+          // Submitted work that uses it still ends: WebGPU frees the memory after it.
+          this.device.destroyBuffer(known);
+          this.generation += 1;
+        }
+        this.buffers[rank] = this.device.createBuffer(bytes, 'workspace');
+      });
   }
 
   /** One distinct buffer per size, in the order of the sizes; `reserve` must have been called with them. */
@@ -41,7 +43,8 @@ export class Workspace {
     const order = sizes.map((_, index) => index).sort((a, b) => (sizes[b] ?? 0) - (sizes[a] ?? 0));
     order.forEach((index, rank) => {
       const buffer = this.buffers[rank];
-      if (buffer === undefined || buffer.size < (sizes[index] ?? 0)) throw new RangeError('the workspace was not reserved for these sizes');
+      if (buffer === undefined || buffer.size < (sizes[index] ?? 0))
+        throw new RangeError('the workspace was not reserved for these sizes');
       taken[index] = buffer;
     });
     return taken;

@@ -20,11 +20,19 @@ export interface AskOptions extends ModelChoice {
 export async function ask(question: string, options: AskOptions, context: CommandContext): Promise<number> {
   const { file, weights, settings } = locateModel(options, { needsCodec: false });
   const questions = [question, ...options.turn, ...(options.turns === undefined ? [] : linesOf(options.turns))];
-  const turns = questions.map((each, index) => ({ question: each, ...(index === 0 && { pictures: options.image.map((path) => resolve(path)) }) }));
+  const turns = questions.map((each, index) => ({
+    question: each,
+    ...(index === 0 && { pictures: options.image.map((path) => resolve(path)) }),
+  }));
   const recipe = { use: 'ask', turns, ...(weights !== undefined && { weights }) };
   return run(file, {
     ...context,
-    settings: [...settings, `recipe=${JSON.stringify(recipe)}`, ...(options.seed === undefined ? [] : [`seed=${options.seed}`]), ...context.settings],
+    settings: [
+      ...settings,
+      `recipe=${JSON.stringify(recipe)}`,
+      ...(options.seed === undefined ? [] : [`seed=${options.seed}`]),
+      ...context.settings,
+    ],
     runDirectory: options.out ?? context.runDirectory,
   });
 }
@@ -36,5 +44,8 @@ function linesOf(path: string): string[] {
   } catch (cause) {
     throw diskError(cause, 'reading the questions', path);
   }
-  return text.split('\n').map((line) => line.trim()).filter((line) => line !== '');
+  return text
+    .split('\n')
+    .map((line) => line.trim())
+    .filter((line) => line !== '');
 }

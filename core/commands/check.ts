@@ -25,7 +25,10 @@ export async function check(file: string, { write, log, settings, environment }:
       const plan = await planStage(loaded, stage, log, adapter);
       for (const line of describePlan(plan)) write(`  ${line}\n`);
       if (adapter === undefined) continue;
-      const room = { limits: adapter.limits, availableBytes: adapter.availableBytes ?? (await tryMemory(totalBytes(plan))) };
+      const room = {
+        limits: adapter.limits,
+        availableBytes: adapter.availableBytes ?? (await tryMemory(totalBytes(plan))),
+      };
       await refuseWhatCannotFit(plan, room, () => findSmaller(loaded, stage, log, adapter, room));
     } catch (error) {
       problems.push(inStage(stage, explainError(error)));
@@ -37,7 +40,8 @@ export async function check(file: string, { write, log, settings, environment }:
 }
 
 function describeAdapter(adapter: AdapterFacts | 'unknown'): string {
-  if (adapter === 'unknown') return 'adapter: none is ready, so its limits are not checked; `reasongen doctor` tells more';
+  if (adapter === 'unknown')
+    return 'adapter: none is ready, so its limits are not checked; `reasongen doctor` tells more';
   const { description, limits, availableBytes } = adapter;
   const binding = formatBytes(Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize));
   const left = availableBytes === undefined ? '' : `, ${formatBytes(availableBytes)} of memory left`;

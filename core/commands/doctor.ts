@@ -32,7 +32,11 @@ export async function doctor({ write, environment }: CommandContext): Promise<nu
     write(`${state.padEnd(7)} ${name.padEnd(width)}  ${found}\n`);
     if (!ok && cure !== undefined) write(`${' '.repeat(9 + width)} → ${cure}\n`);
   }
-  write(adapter === undefined ? '\nNothing can be computed on this machine yet.\n' : '\nThis machine can run every preset that fits its memory.\n');
+  write(
+    adapter === undefined
+      ? '\nNothing can be computed on this machine yet.\n'
+      : '\nThis machine can run every preset that fits its memory.\n',
+  );
   return adapter === undefined ? exitCodes.noAdapter : exitCodes.done;
 }
 
@@ -61,7 +65,12 @@ function machine(): Fact[] {
       found: `${formatBytes(available)} of ${formatBytes(totalmem())} available`,
       cure: 'end other programs: the nano presets need about 1 GiB on a software adapter',
     },
-    { name: 'disk', ok: free > 2 ** 28, found: `${formatBytes(free)} free here`, cure: 'free some space, or choose another --run-dir' },
+    {
+      name: 'disk',
+      ok: free > 2 ** 28,
+      found: `${formatBytes(free)} free here`,
+      cure: 'free some space, or choose another --run-dir',
+    },
   ];
 }
 
@@ -70,7 +79,9 @@ function driver(environment: CommandContext['environment']): Fact {
   const name = 'driver';
   const chosen = environment['REASONGEN_DRIVER'];
   if (chosen) {
-    const { kind, description, why, faster } = JSON.parse(chosen) as Readonly<Record<'kind' | 'description' | 'why', string>> & {
+    const { kind, description, why, faster } = JSON.parse(chosen) as Readonly<
+      Record<'kind' | 'description' | 'why', string>
+    > & {
       readonly faster?: string;
     };
     const tip = faster === undefined ? '' : `; for a faster one: ${faster}`;
@@ -87,10 +98,29 @@ function describe({ description, isSoftware, features, limits }: AdapterFacts): 
   const newMesa = 'a driver that has it: Mesa 24 or newer (npm run setup), or a GPU';
   return [
     { name: 'adapter', ok: true, found: `${description}${isSoftware ? ' (on the processor)' : ''}` },
-    { name: 'shader-f16', ok: has('shader-f16'), found: has('shader-f16') ? 'yes' : 'no: everything is computed in f32', cure: newMesa },
-    { name: 'subgroups', ok: has('subgroups'), found: has('subgroups') ? 'yes' : 'no: slower kernels are used', cure: newMesa },
-    { name: 'timestamp-query', ok: has('timestamp-query'), found: has('timestamp-query') ? 'yes' : 'no: `npm run bench` cannot time kernels', cure: newMesa },
-    { name: 'other features', ok: true, found: features.filter((feature) => !known.includes(feature)).join(', ') || 'none' },
+    {
+      name: 'shader-f16',
+      ok: has('shader-f16'),
+      found: has('shader-f16') ? 'yes' : 'no: everything is computed in f32',
+      cure: newMesa,
+    },
+    {
+      name: 'subgroups',
+      ok: has('subgroups'),
+      found: has('subgroups') ? 'yes' : 'no: slower kernels are used',
+      cure: newMesa,
+    },
+    {
+      name: 'timestamp-query',
+      ok: has('timestamp-query'),
+      found: has('timestamp-query') ? 'yes' : 'no: `npm run bench` cannot time kernels',
+      cure: newMesa,
+    },
+    {
+      name: 'other features',
+      ok: true,
+      found: features.filter((feature) => !known.includes(feature)).join(', ') || 'none',
+    },
     { name: 'maxBufferSize', ok: true, found: formatBytes(limits.maxBufferSize) },
     { name: 'maxStorageBufferBindingSize', ok: true, found: formatBytes(limits.maxStorageBufferBindingSize) },
     { name: 'maxComputeWorkgroupStorageSize', ok: true, found: formatBytes(limits.maxComputeWorkgroupStorageSize) },

@@ -36,7 +36,11 @@ export interface ExportOptions {
 const storedTypes: Readonly<Record<PublishedType, FloatType>> = { f32: 'F32', f16: 'F16', bf16: 'BF16' };
 
 /** Prints the folder that was written. */
-export async function exportModel(from: string, options: ExportOptions, { log, write }: CommandContext): Promise<number> {
+export async function exportModel(
+  from: string,
+  options: ExportOptions,
+  { log, write }: CommandContext,
+): Promise<number> {
   const base = resolve(options.base ?? (await findBase(from, log)));
   const config = await readConfig(base);
   const { format, layout: baseLayout } = await recognise(config, base, options.plugin);
@@ -44,7 +48,12 @@ export async function exportModel(from: string, options: ExportOptions, { log, w
   const sources = await openSources(from, base, format);
   try {
     const weights = arrange(sources, format, { layout, baseLayout, dtype: options.dtype });
-    const configs = format.configFiles(config, { layout, type: options.dtype, tokenId: await addedTokens(base), place: join(base, 'config.json') });
+    const configs = format.configFiles(config, {
+      layout,
+      type: options.dtype,
+      tokenId: await addedTokens(base),
+      place: join(base, 'config.json'),
+    });
     const total = [...weights.entries.values()].reduce((sum, entry) => sum + bytesOf(entry), 0);
     const bar = log.progress('export', Math.ceil(total / 1e6), { unit: 'megabyte' });
     let done = 0;
@@ -111,14 +120,30 @@ function refuseMisfits(trained: WeightSource, base: WeightSource): void {
 }
 
 /** Trained weights over those of the base, in the types of the base or the one asked for, under the names of the layout. */
-function arrange({ trained, base, baseFiles }: Sources, format: PublishedFormat, { layout, baseLayout, dtype }: { readonly layout: Layout; readonly baseLayout: Layout; readonly dtype: PublishedType | undefined }): WeightSource {
+function arrange(
+  { trained, base, baseFiles }: Sources,
+  format: PublishedFormat,
+  {
+    layout,
+    baseLayout,
+    dtype,
+  }: { readonly layout: Layout; readonly baseLayout: Layout; readonly dtype: PublishedType | undefined },
+): WeightSource {
   const asked = dtype === undefined ? undefined : storedTypes[dtype];
   const typeOf = (name: string): FloatType | undefined => asked ?? floatType(base.entries.get(name)?.type);
   const merged = castSource(layered(trained, base), typeOf);
   if (layout === 'huggingface') return merged;
   const original = renamed(merged, format.names, 'original');
   // What the port drops is still part of the original files.
-  return baseLayout === 'original' ? layered(original, castSource(filtered(baseFiles, (name) => !original.entries.has(name)), () => asked)) : original;
+  return baseLayout === 'original'
+    ? layered(
+        original,
+        castSource(
+          filtered(baseFiles, (name) => !original.entries.has(name)),
+          () => asked,
+        ),
+      )
+    : original;
 }
 
 function floatType(type: string | undefined): FloatType | undefined {
@@ -128,13 +153,22 @@ function floatType(type: string | undefined): FloatType | undefined {
 /** The published model that a run began with: the one its backbone was made from. A folder with a config.json is its own base. */
 async function findBase(from: string, log: Log): Promise<string> {
   if (existsSync(join(from, 'config.json'))) return from;
-  const preset = [from, dirname(dirname(resolve(from)))].map((folder) => join(folder, 'preset.yaml')).find((file) => existsSync(file));
+  const preset = [from, dirname(dirname(resolve(from)))]
+    .map((folder) => join(folder, 'preset.yaml'))
+    .find((file) => existsSync(file));
   const missing = (message: string): ReasongenError =>
-    new ReasongenError({ code: 'NO_BASE', message, place: from, cure: 'name with --base the folder of the published model that the training began with', exitCode: exitCodes.badPreset });
+    new ReasongenError({
+      code: 'NO_BASE',
+      message,
+      place: from,
+      cure: 'name with --base the folder of the published model that the training began with',
+      exitCode: exitCodes.badPreset,
+    });
   if (preset === undefined) throw missing('this is no run, no checkpoint of a run, and no folder with a config.json');
   const loaded = await loadPreset(preset);
   const [stage, ...more] = loaded.stages;
-  if (stage === undefined || more.length > 0) throw missing('this is a chain of runs: name the folder of one of its stages');
+  if (stage === undefined || more.length > 0)
+    throw missing('this is a chain of runs: name the folder of one of its stages');
   const container = createContainer(loaded.catalog.plugins).openRun({
     preset: stage.preset,
     log,
@@ -143,20 +177,33 @@ async function findBase(from: string, log: Log): Promise<string> {
   });
   try {
     const { published } = await container.get('backbone');
-    if (published?.folder === undefined) throw missing('the backbone of this run was not made from a published model, so there is nothing that other programs would load');
+    if (published?.folder === undefined)
+      throw missing(
+        'the backbone of this run was not made from a published model, so there is nothing that other programs would load',
+      );
     return published.folder;
   } finally {
     await container.dispose();
   }
 }
 
-async function recognise(config: unknown, base: string, plugins: readonly string[]): Promise<{ readonly format: PublishedFormat; readonly layout: Layout }> {
+async function recognise(
+  config: unknown,
+  base: string,
+  plugins: readonly string[],
+): Promise<{ readonly format: PublishedFormat; readonly layout: Layout }> {
   const catalog = await loadCatalogOf(plugins);
   for (const format of catalog.plugins.flatMap(({ formats = [] }) => formats)) {
     const layout = format.layoutOf(config);
     if (layout !== undefined) return { format, layout };
   }
-  throw new ReasongenError({ code: 'UNKNOWN_MODEL', message: 'no plugin knows models of this class', place: join(base, 'config.json'), cure: 'name the plugin that does with --plugin', exitCode: exitCodes.badPreset });
+  throw new ReasongenError({
+    code: 'UNKNOWN_MODEL',
+    message: 'no plugin knows models of this class',
+    place: join(base, 'config.json'),
+    cure: 'name the plugin that does with --plugin',
+    exitCode: exitCodes.badPreset,
+  });
 }
 
 async function readConfig(base: string): Promise<unknown> {
@@ -164,16 +211,33 @@ async function readConfig(base: string): Promise<unknown> {
   try {
     return JSON.parse(await readFile(file, 'utf8')) as unknown;
   } catch (cause) {
-    throw new ReasongenError({ code: 'BAD_CONFIG', message: 'this is not the folder of a published model: its config.json cannot be read', place: file, cure: 'check the path, or --base', exitCode: exitCodes.badPreset, cause });
+    throw new ReasongenError({
+      code: 'BAD_CONFIG',
+      message: 'this is not the folder of a published model: its config.json cannot be read',
+      place: file,
+      cure: 'check the path, or --base',
+      exitCode: exitCodes.badPreset,
+      cause,
+    });
   }
 }
 
 /** Tokenizer and the like. What another layout's classes would not understand stays behind. */
-async function filesToCopy(base: string, sameLayout: boolean, made: readonly string[], log: Log): Promise<Map<string, string>> {
-  const isTokenizer = /^(tokenizer.*\.(json|model)|special_tokens_map\.json|added_tokens\.json|vocab\.(json|txt)|merges\.txt|chat_template\.(json|jinja))$/;
+async function filesToCopy(
+  base: string,
+  sameLayout: boolean,
+  made: readonly string[],
+  log: Log,
+): Promise<Map<string, string>> {
+  const isTokenizer =
+    /^(tokenizer.*\.(json|model)|special_tokens_map\.json|added_tokens\.json|vocab\.(json|txt)|merges\.txt|chat_template\.(json|jinja))$/;
   const isOther = /^(generation_config|preprocessor_config|processor_config)\.json$/;
   const names = (await readdir(base)).filter((name) => !made.includes(name));
   const left = sameLayout ? [] : names.filter((name) => isOther.test(name));
   if (left.length > 0) log.info(`not copied, since they belong to the other layout: ${left.join(', ')}`);
-  return new Map(names.filter((name) => isTokenizer.test(name) || (sameLayout && isOther.test(name))).map((name) => [name, join(base, name)]));
+  return new Map(
+    names
+      .filter((name) => isTokenizer.test(name) || (sameLayout && isOther.test(name)))
+      .map((name) => [name, join(base, name)]),
+  );
 }

@@ -47,7 +47,10 @@ export async function generate(options: GenerateOptions, context: CommandContext
   return resume(runDirectory, { ...context, settings: [] });
 }
 
-function withRationales(prompts: readonly string[], given: GenerateOptions['rationale']): (string | { prompt: string; rationale: string })[] {
+function withRationales(
+  prompts: readonly string[],
+  given: GenerateOptions['rationale'],
+): (string | { prompt: string; rationale: string })[] {
   if (given === undefined || typeof given === 'boolean' || given.length === 0) return [...prompts];
   if (given.length !== 1 && given.length !== prompts.length) {
     throw new ReasongenError({
@@ -65,13 +68,18 @@ async function refuseOtherSettings(file: string, settings: readonly string[], di
   const loaded = await loadPreset(file, { settings, runDirectory: directory });
   const [stage] = loaded.stages;
   if (stage === undefined) throw new RangeError('unreachable: a preset has a stage');
-  const linesOf = (text: string): string[] => text.split('\n').map((line) => line.trim()).filter((line) => line !== '' && !line.startsWith('#'));
+  const linesOf = (text: string): string[] =>
+    text
+      .split('\n')
+      .map((line) => line.trim())
+      .filter((line) => line !== '' && !line.startsWith('#'));
   const there = linesOf(readFileSync(join(directory, 'preset.yaml'), 'utf8'));
   const now = linesOf(resolvedPreset(stage, directory, loaded));
   const onlyThere = there.filter((line) => !now.includes(line));
   const onlyNow = now.filter((line) => !there.includes(line));
   if (there.join('\n') === now.join('\n')) return;
-  const some = (lines: readonly string[]): string => (lines.length === 0 ? 'nothing more' : `${lines.slice(0, 4).join(', ')}${lines.length > 4 ? ', …' : ''}`);
+  const some = (lines: readonly string[]): string =>
+    lines.length === 0 ? 'nothing more' : `${lines.slice(0, 4).join(', ')}${lines.length > 4 ? ', …' : ''}`;
   throw new ReasongenError({
     code: 'OTHER_SETTINGS',
     message: `this directory holds a run with other settings. There: ${some(onlyThere)}. Now: ${some(onlyNow)}`,
@@ -82,10 +90,18 @@ async function refuseOtherSettings(file: string, settings: readonly string[], di
 }
 
 /** `evaluate PRESET`: runs the recipe `evaluate` on the components and benchmarks of a preset or of a run. */
-export async function evaluate(preset: string, weightsPath: string | undefined, context: CommandContext): Promise<number> {
-  const { file, weights } = locateModel({ preset, ...(weightsPath !== undefined && { weights: weightsPath }) }, { needsCodec: true });
+export async function evaluate(
+  preset: string,
+  weightsPath: string | undefined,
+  context: CommandContext,
+): Promise<number> {
+  const { file, weights } = locateModel(
+    { preset, ...(weightsPath !== undefined && { weights: weightsPath }) },
+    { needsCodec: true },
+  );
   const recipe = { use: 'evaluate', ...(weights !== undefined && { weights }) };
   // A run's own name is taken by the run.
-  const runDirectory = context.runDirectory ?? (file === preset ? undefined : freeRunDirectory(`${basename(resolve(preset))}-evaluation`));
+  const runDirectory =
+    context.runDirectory ?? (file === preset ? undefined : freeRunDirectory(`${basename(resolve(preset))}-evaluation`));
   return run(file, { ...context, settings: [`recipe=${JSON.stringify(recipe)}`, ...context.settings], runDirectory });
 }

@@ -24,7 +24,10 @@ export interface LocatedModel {
 const publishedPreset = fileURLToPath(new URL('../../presets/base/published.yaml', import.meta.url));
 
 /** `needsCodec`: whether pictures are drawn, so that the model's codec is opened as well. */
-export function locateModel({ preset, model, weights }: ModelChoice, { needsCodec }: { readonly needsCodec: boolean }): LocatedModel {
+export function locateModel(
+  { preset, model, weights }: ModelChoice,
+  { needsCodec }: { readonly needsCodec: boolean },
+): LocatedModel {
   if ((preset === undefined) === (model === undefined)) {
     throw new ReasongenError({
       code: 'WHICH_MODEL',
@@ -35,7 +38,8 @@ export function locateModel({ preset, model, weights }: ModelChoice, { needsCode
   }
   if (model !== undefined) {
     const folder = model.startsWith('hub:') ? model : resolve(model);
-    const use = (slot: string, component: string, key: string): string => `${slot}=${JSON.stringify({ use: component, [key]: folder })}`;
+    const use = (slot: string, component: string, key: string): string =>
+      `${slot}=${JSON.stringify({ use: component, [key]: folder })}`;
     return {
       file: publishedPreset,
       weights: weightsPath(weights) ?? folder,
@@ -48,7 +52,11 @@ export function locateModel({ preset, model, weights }: ModelChoice, { needsCode
   }
   const file = preset ?? '';
   const isRun = existsSync(file) && statSync(file).isDirectory();
-  return { file: isRun ? presetOfRun(file) : file, weights: weightsPath(weights) ?? (isRun ? resolve(file) : undefined), settings: [] };
+  return {
+    file: isRun ? presetOfRun(file) : file,
+    weights: weightsPath(weights) ?? (isRun ? resolve(file) : undefined),
+    settings: [],
+  };
 }
 
 /** Words and hub models are no paths. */

@@ -13,7 +13,11 @@ export interface PullCommandOptions {
 const publicHub = 'https://huggingface.co';
 
 /** `pull OWNER/NAME`: a model from a hub into the shared cache; prints the folder that holds it. */
-export async function pull(name: string, options: PullCommandOptions, { log, write, environment }: CommandContext): Promise<number> {
+export async function pull(
+  name: string,
+  options: PullCommandOptions,
+  { log, write, environment }: CommandContext,
+): Promise<number> {
   const model = parseHubModel(name, options.revision);
   if (options.offline === true || isOn(environment['HF_HUB_OFFLINE'])) {
     const found = findSnapshot(model, environment);
@@ -30,7 +34,13 @@ export async function pull(name: string, options: PullCommandOptions, { log, wri
     return exitCodes.done;
   }
   const url = options.hubUrl ?? (environment['HF_ENDPOINT'] || publicHub);
-  const folder = await pullModel(model, { url, token: environment['HF_TOKEN'], cache: hubCacheFolder(environment), include: options.include, log });
+  const folder = await pullModel(model, {
+    url,
+    token: environment['HF_TOKEN'],
+    cache: hubCacheFolder(environment),
+    include: options.include,
+    log,
+  });
   const revision = model.revision === 'main' ? '' : `@${model.revision}`;
   log.info(`in presets: hub:${model.id}${revision}`);
   write(`${folder}\n`);

@@ -28,7 +28,16 @@ async function start(
   const { log, write, stop, signal, onHooks, command } = context;
   const loaded = await loadPreset(file, { ...options, runDirectory });
   log.info(`run directory: ${runDirectory}`);
-  const exitCode = await runPreset(loaded, { runDirectory, resume: isResumed, command, log, write, stop, signal, onHooks });
+  const exitCode = await runPreset(loaded, {
+    runDirectory,
+    resume: isResumed,
+    command,
+    log,
+    write,
+    stop,
+    signal,
+    onHooks,
+  });
   if (stop.requested) log.info(`stopped: ${stop.reason}; go on with: npx reasongen resume ${runDirectory}`);
   return exitCode;
 }

@@ -10,7 +10,11 @@ const forms: readonly { readonly name: string; readonly without: readonly GPUFea
 ];
 
 /** `verify-device`: every op of the program on this adapter against float64, with a verdict for each. `only`: ops whose name contains it. */
-export async function verifyDevice({ only = '' }: { readonly only?: string }, { write }: CommandContext, suite: readonly DeviceCase[] = deviceSuite): Promise<number> {
+export async function verifyDevice(
+  { only = '' }: { readonly only?: string },
+  { write }: CommandContext,
+  suite: readonly DeviceCase[] = deviceSuite,
+): Promise<number> {
   const cases = suite.filter(({ op }) => op.toLowerCase().includes(only.toLowerCase()));
   if (cases.length === 0) {
     throw new ReasongenError({
@@ -27,7 +31,9 @@ export async function verifyDevice({ only = '' }: { readonly only?: string }, { 
   for (const { name, without } of forms) {
     const device = await openDevice({ without });
     if (checks === 0) write(`${describe(device)}\n`);
-    write(`\n${name}: ${device.hasBroadcastTiles ? 'broadcast tiles' : 'portable kernels'}\n${'op'.padEnd(columns)}  ${'form'.padEnd(width)}  verdict  value error  gradient error  seconds\n`);
+    write(
+      `\n${name}: ${device.hasBroadcastTiles ? 'broadcast tiles' : 'portable kernels'}\n${'op'.padEnd(columns)}  ${'form'.padEnd(width)}  verdict  value error  gradient error  seconds\n`,
+    );
     for (const { op, form, run } of cases) {
       const started = performance.now();
       checks += 1;
@@ -39,12 +45,17 @@ export async function verifyDevice({ only = '' }: { readonly only?: string }, { 
         failures += 1;
         verdict = `WRONG    ${error instanceof Error ? error.message : String(error)}`;
       }
-      write(`${op.padEnd(columns)}  ${form.padEnd(width)}  ${verdict}  ${((performance.now() - started) / 1000).toFixed(2).padStart(7)}\n`);
+      write(
+        `${op.padEnd(columns)}  ${form.padEnd(width)}  ${verdict}  ${((performance.now() - started) / 1000).toFixed(2).padStart(7)}\n`,
+      );
     }
     device.close();
   }
   if (failures === 0) write(`\n${checks} checks, all right: this adapter computes what the program means.\n`);
-  else write(`\n${failures} of ${checks} checks are wrong. Do not train on this adapter: update its driver, or choose another adapter (npx reasongen doctor).\n`);
+  else
+    write(
+      `\n${failures} of ${checks} checks are wrong. Do not train on this adapter: update its driver, or choose another adapter (npx reasongen doctor).\n`,
+    );
   return failures === 0 ? exitCodes.done : exitCodes.failure;
 }
 

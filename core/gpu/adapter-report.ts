@@ -13,7 +13,10 @@ export interface AdapterReport {
 const wantedFeatures = ['shader-f16', 'subgroups', 'timestamp-query', 'subgroup-size-control'] as const;
 
 /** What an adapter says about itself; `features` are those that are asked for. */
-export function reportAdapter(adapter: GPUAdapter, features: readonly string[] = offeredFeatures(adapter)): AdapterReport {
+export function reportAdapter(
+  adapter: GPUAdapter,
+  features: readonly string[] = offeredFeatures(adapter),
+): AdapterReport {
   const { vendor, architecture, device, description, subgroupMinSize = 0, subgroupMaxSize = 0 } = adapter.info;
   const words = [vendor, architecture, device, description].filter(Boolean).join(' ');
   return {

@@ -120,7 +120,11 @@ export class Device {
     return this.adapter.features.includes(feature);
   }
 
-  createBuffer(bytes: number, label: string, usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST): GPUBuffer {
+  createBuffer(
+    bytes: number,
+    label: string,
+    usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST,
+  ): GPUBuffer {
     this.refuseWhatCannotFit(bytes, label);
     const buffer = this.gpu.createBuffer({ size: bytes, usage, label });
     this.buffers.add(buffer);
@@ -132,7 +136,13 @@ export class Device {
 
   /** What the device's programs cost so far, for run records and tests. */
   get memory(): DeviceMemory {
-    return { bytes: this.allocatedBytes, peakBytes: this.peakBytes, created: this.created, submits: this.submits, passes: this.passes };
+    return {
+      bytes: this.allocatedBytes,
+      peakBytes: this.peakBytes,
+      created: this.created,
+      submits: this.submits,
+      passes: this.passes,
+    };
   }
 
   submit(encoder: GPUCommandEncoder): void {
@@ -153,7 +163,12 @@ export class Device {
   }
 
   /** A tensor in a buffer of its own, zero unless `data` is given; f16 and bf16 are given as raw 16-bit words. */
-  tensor(name: string, shape: readonly number[], type: ElementType = 'f32', data?: Float32Array | Uint32Array | Uint16Array): Tensor {
+  tensor(
+    name: string,
+    shape: readonly number[],
+    type: ElementType = 'f32',
+    data?: Float32Array | Uint32Array | Uint16Array,
+  ): Tensor {
     const buffer = this.createBuffer(byteLength(shape, type), name);
     const tensor: Tensor = { name, shape, type, memory: { buffer, offset: 0 } };
     if (data !== undefined) this.write(tensor, data);
@@ -169,7 +184,8 @@ export class Device {
       throw new RangeError(`${tensor.name} [${tensor.shape}] cannot take ${data.length} values`);
     }
     if (!('buffer' in tensor.memory)) throw new RangeError(`${tensor.name} lives in a program and cannot be written`);
-    if (data.BYTES_PER_ELEMENT !== elementBytes(tensor.type)) throw new RangeError(`${tensor.name} is ${tensor.type} and cannot take a ${data.constructor.name}`);
+    if (data.BYTES_PER_ELEMENT !== elementBytes(tensor.type))
+      throw new RangeError(`${tensor.name} is ${tensor.type} and cannot take a ${data.constructor.name}`);
     const { buffer, offset } = tensor.memory;
     if (data.byteLength % 4 === 0) {
       this.gpu.queue.writeBuffer(buffer, offset, data);
@@ -198,7 +214,15 @@ export class Device {
       if (cause instanceof RangeError || cause instanceof ReasongenError) throw cause;
       // What Dawn reports and what becomes of the device arrive as events of their own.
       await Promise.resolve();
-      throw this.failure ?? new ReasongenError({ code: 'DEVICE_LOST', message: 'reading from the device failed', exitCode: exitCodes.deviceLost, cause });
+      throw (
+        this.failure ??
+        new ReasongenError({
+          code: 'DEVICE_LOST',
+          message: 'reading from the device failed',
+          exitCode: exitCodes.deviceLost,
+          cause,
+        })
+      );
     }
     this.throwFailure();
     return tensors.map(({ shape, type }, index) => {
@@ -262,7 +286,7 @@ export class Device {
   async tryMemory(wanted: number): Promise<number> {
     const pieces: GPUBuffer[] = [];
     let had = 0;
-    for (let isOut = false; had < wanted && !isOut; ) {
+    for (let isOut = false; had < wanted && !isOut;) {
       const size = Math.min(Math.ceil((wanted - had) / 4) * 4, 2 ** 30, this.limits.maxBufferSize);
       this.gpu.pushErrorScope('out-of-memory');
       pieces.push(this.gpu.createBuffer({ size, usage: GPUBufferUsage.STORAGE, label: 'trial' }));
@@ -317,7 +341,9 @@ function describeDeviceError(error: GPUError): ReasongenError {
   return new ReasongenError({
     code: isMemory ? 'OUT_OF_MEMORY' : 'DEVICE_ERROR',
     message: `the device reported: ${error.message}`,
-    cure: isMemory ? 'use a smaller batch or a smaller model; `reasongen check` predicts what a preset needs' : undefined,
+    cure: isMemory
+      ? 'use a smaller batch or a smaller model; `reasongen check` predicts what a preset needs'
+      : undefined,
     exitCode: isMemory ? exitCodes.outOfMemory : exitCodes.failure,
   });
 }

@@ -79,14 +79,18 @@ function specialise(source: string, constants: KernelConstants, label: string): 
 }
 
 function parseBindings(source: string, label: string): KernelBinding[] {
-  const pattern = /@group\(0\)\s*@binding\((\d+)\)\s*var<(storage|uniform)(?:\s*,\s*(read_write|read))?>\s*(\w+)\s*:\s*([^;]+);/g;
+  const pattern =
+    /@group\(0\)\s*@binding\((\d+)\)\s*var<(storage|uniform)(?:\s*,\s*(read_write|read))?>\s*(\w+)\s*:\s*([^;]+);/g;
   const bindings = [...source.matchAll(pattern)].map((match): KernelBinding => {
     const access = match[2] === 'uniform' ? 'uniform' : match[3] === 'read_write' ? 'read_write' : 'read';
     return { index: Number(match[1]), name: match[4] ?? '', access, type: match[5] ?? '' };
   });
   bindings.forEach((binding, position) => {
     if (binding.index !== position) {
-      throw new ReasongenError({ code: 'KERNEL_BINDINGS', message: `${label}: bindings must be numbered 0, 1, 2, … in order` });
+      throw new ReasongenError({
+        code: 'KERNEL_BINDINGS',
+        message: `${label}: bindings must be numbered 0, 1, 2, … in order`,
+      });
     }
   });
   return bindings;
@@ -104,7 +108,10 @@ export function packParams(kernel: Kernel, params: Readonly<Record<string, numbe
   kernel.fields.forEach((field, position) => {
     const value = params[field.name];
     if (value === undefined || (field.type !== 'f32' && !Number.isInteger(value))) {
-      throw new ReasongenError({ code: 'KERNEL_PARAMS', message: `${kernel.label}: parameter ${field.name} is ${value}` });
+      throw new ReasongenError({
+        code: 'KERNEL_PARAMS',
+        message: `${kernel.label}: parameter ${field.name} is ${value}`,
+      });
     }
     if (field.type === 'f32') view.setFloat32(position * 4, value, true);
     else if (field.type === 'i32') view.setInt32(position * 4, value, true);

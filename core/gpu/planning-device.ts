@@ -35,7 +35,13 @@ export interface Largest {
 function planningGpu(limits: GPUSupportedLimits): GPUDevice {
   const nothing = (): void => {};
   const pass = { setPipeline: nothing, setBindGroup: nothing, dispatchWorkgroups: nothing, end: nothing };
-  const encoder = { beginComputePass: () => pass, copyBufferToBuffer: nothing, clearBuffer: nothing, resolveQuerySet: nothing, finish: () => ({}) };
+  const encoder = {
+    beginComputePass: () => pass,
+    copyBufferToBuffer: nothing,
+    clearBuffer: nothing,
+    resolveQuerySet: nothing,
+    finish: () => ({}),
+  };
   const gpu = {
     limits,
     lost: new Promise<GPUDeviceLostInfo>(nothing),

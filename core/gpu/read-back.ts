@@ -81,7 +81,7 @@ function batches(tensors: readonly Tensor[]): Piece[][] {
   tensors.forEach(({ name, shape, type, memory }, tensor) => {
     if (!('buffer' in memory)) throw new RangeError(`${name} is not kept by its program: name it as an output`);
     const total = byteLength(shape, type);
-    for (let to = 0; to < total; ) {
+    for (let to = 0; to < total;) {
       if (space === 0) {
         result.push([]);
         space = stagingLimit;

@@ -36,7 +36,8 @@ async function inspect(path: string): Promise<InspectedCheckpoint> {
   try {
     const { step, files } = await readManifest(path);
     const inspected: InspectedFile[] = [];
-    for (const [name, expected] of Object.entries(files)) inspected.push({ name, bytes: expected.bytes, ...(await damageOf(join(path, name), expected)) });
+    for (const [name, expected] of Object.entries(files))
+      inspected.push({ name, bytes: expected.bytes, ...(await damageOf(join(path, name), expected)) });
     const damaged = inspected.filter(({ damage }) => damage !== undefined).map(({ name }) => name);
     return { path, step, files: inspected, ...(damaged.length > 0 && { damage: `damaged: ${damaged.join(', ')}` }) };
   } catch (error) {
@@ -45,7 +46,10 @@ async function inspect(path: string): Promise<InspectedCheckpoint> {
   }
 }
 
-async function damageOf(file: string, expected: { readonly bytes: number; readonly sha256: string }): Promise<{ readonly damage?: string }> {
+async function damageOf(
+  file: string,
+  expected: { readonly bytes: number; readonly sha256: string },
+): Promise<{ readonly damage?: string }> {
   try {
     const { bytes, sha256 } = await fingerprint(file);
     if (bytes !== expected.bytes) return { damage: `has ${bytes} bytes` };

@@ -8,9 +8,25 @@ import { dirname, join, resolve } from 'node:path';
 import type { WeightSource } from '../contracts/weight-source.ts';
 import { exitCodes, ReasongenError } from '../errors.ts';
 import { readBest, readEntries, tidy, type CheckpointEntry } from './checkpoint-folder.ts';
-import { disk, diskError, fingerprint, hasCode, replaceFile, syncDirectory, writeDurably, type FileFingerprint, type Files } from './disk.ts';
+import {
+  disk,
+  diskError,
+  fingerprint,
+  hasCode,
+  replaceFile,
+  syncDirectory,
+  writeDurably,
+  type FileFingerprint,
+  type Files,
+} from './disk.ts';
 import { streamSafetensors } from './safetensors-stream.ts';
-import { encodeSafetensors, readSafetensors, type Metadata, type StoredTensor, type TensorToStore } from './safetensors.ts';
+import {
+  encodeSafetensors,
+  readSafetensors,
+  type Metadata,
+  type StoredTensor,
+  type TensorToStore,
+} from './safetensors.ts';
 
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
 
@@ -144,7 +160,9 @@ export async function verifyCheckpoint(path: string): Promise<Manifest> {
 }
 
 /** State and manifest of a checkpoint after verifying it; its tensors are left to be read piece by piece. */
-export async function openCheckpoint(path: string): Promise<Omit<Checkpoint, 'weights' | 'optimizer'> & { readonly files: readonly string[] }> {
+export async function openCheckpoint(
+  path: string,
+): Promise<Omit<Checkpoint, 'weights' | 'optimizer'> & { readonly files: readonly string[] }> {
   const { step, files } = await verifyCheckpoint(path);
   return { path, step, state: await readState(path), hash: hashOf(files), files: Object.keys(files) };
 }
@@ -152,7 +170,10 @@ export async function openCheckpoint(path: string): Promise<Omit<Checkpoint, 'we
 /** Reads a checkpoint after verifying it, its weights and optimizer whole. */
 export async function loadCheckpoint(path: string): Promise<Checkpoint> {
   const { step, files } = await verifyCheckpoint(path);
-  const weights = 'weights.safetensors' in files ? await readSafetensors(join(path, 'weights.safetensors')) : new Map<string, StoredTensor>();
+  const weights =
+    'weights.safetensors' in files
+      ? await readSafetensors(join(path, 'weights.safetensors'))
+      : new Map<string, StoredTensor>();
   const optimizer =
     'optimizer.safetensors' in files
       ? await readSafetensors(join(path, 'optimizer.safetensors'))
@@ -194,7 +215,13 @@ export function checkpointName(step: number): string {
   return `step-${String(step).padStart(6, '0')}`;
 }
 
-async function writeContent(path: string, step: number, content: CheckpointContent, state: string, files: Files): Promise<void> {
+async function writeContent(
+  path: string,
+  step: number,
+  content: CheckpointContent,
+  state: string,
+  files: Files,
+): Promise<void> {
   const written: Record<string, FileFingerprint> = {};
   const folders = new Set<string>();
   const write = async (name: string, chunks: Iterable<Uint8Array> | AsyncIterable<Uint8Array>): Promise<void> => {
@@ -205,7 +232,8 @@ async function writeContent(path: string, step: number, content: CheckpointConte
   };
   for (const stem of ['weights', 'optimizer'] as const) {
     const tensors = content[stem];
-    if (tensors !== undefined) await write(`${stem}.safetensors`, encodeSafetensors(tensors, stem === 'weights' ? content.metadata : {}, stem));
+    if (tensors !== undefined)
+      await write(`${stem}.safetensors`, encodeSafetensors(tensors, stem === 'weights' ? content.metadata : {}, stem));
   }
   for (const [stem, source] of content.sources ?? []) {
     await write(`${stem}.safetensors`, streamSafetensors(source, weightFiles.includes(stem) ? content.metadata : {}));
@@ -213,7 +241,11 @@ async function writeContent(path: string, step: number, content: CheckpointConte
   for (const [name, text] of content.texts ?? []) await write(name, [new TextEncoder().encode(text)]);
   await write('state.json', [new TextEncoder().encode(state)]);
   const manifest: Manifest = { format: 'reasongen-checkpoint', version: 1, step, files: { ...written } };
-  await writeDurably(join(path, 'manifest.json'), [new TextEncoder().encode(`${JSON.stringify(manifest, null, 2)}\n`)], files);
+  await writeDurably(
+    join(path, 'manifest.json'),
+    [new TextEncoder().encode(`${JSON.stringify(manifest, null, 2)}\n`)],
+    files,
+  );
   for (const folder of new Set([...folders, path])) await syncDirectory(folder, files);
 }
 
@@ -268,7 +300,8 @@ export async function readManifest(path: string): Promise<Manifest> {
     throw damaged(path, 'manifest.json is not that of a checkpoint');
   }
   if (version !== 1) throw damaged(path, `manifest.json has version ${String(version)}; this program reads version 1`);
-  if (!weightFiles.some((stem) => Object.hasOwn(files, `${stem}.safetensors`))) throw damaged(path, 'manifest.json does not list weights.safetensors');
+  if (!weightFiles.some((stem) => Object.hasOwn(files, `${stem}.safetensors`)))
+    throw damaged(path, 'manifest.json does not list weights.safetensors');
   if (!Object.hasOwn(files, 'state.json')) throw damaged(path, 'manifest.json does not list state.json');
   return manifest as Manifest;
 }
@@ -289,7 +322,8 @@ function stateText(state: CheckpointContent['state']): string {
   const text = JSON.stringify(
     state,
     (key, value: unknown) => {
-      const isLost = typeof value === 'number' ? !Number.isFinite(value) : !['string', 'boolean', 'object'].includes(typeof value);
+      const isLost =
+        typeof value === 'number' ? !Number.isFinite(value) : !['string', 'boolean', 'object'].includes(typeof value);
       if (isLost) throw new TypeError(`saveCheckpoint: state.${key} = ${String(value)} cannot be stored as JSON.`);
       return value;
     },

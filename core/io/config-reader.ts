@@ -15,7 +15,13 @@ export class ConfigReader {
 
   bad(key: string, what: string): ReasongenError {
     const name = [this.path, key].filter(Boolean).join('.') || 'the file';
-    return new ReasongenError({ code: 'BAD_CONFIG', message: `${name} ${what}`, place: this.place, cure: 'use the config.json that came with the checkpoint', exitCode: 2 });
+    return new ReasongenError({
+      code: 'BAD_CONFIG',
+      message: `${name} ${what}`,
+      place: this.place,
+      cure: 'use the config.json that came with the checkpoint',
+      exitCode: 2,
+    });
   }
 
   has(key: string): boolean {
@@ -29,33 +35,41 @@ export class ConfigReader {
 
   text(key: string): string {
     const value = this.values[key];
-    if (typeof value !== 'string') throw this.bad(key, this.has(key) ? `is ${JSON.stringify(value)}, not a text` : 'is missing');
+    if (typeof value !== 'string')
+      throw this.bad(key, this.has(key) ? `is ${JSON.stringify(value)}, not a text` : 'is missing');
     return value;
   }
 
   /** A whole number from 1. */
   count(key: string, absent?: number): number {
     const value = this.get(key, absent);
-    if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 1) throw this.bad(key, `is ${JSON.stringify(value)}, not a whole number above zero`);
+    if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 1)
+      throw this.bad(key, `is ${JSON.stringify(value)}, not a whole number above zero`);
     return value;
   }
 
   /** A whole number from 0. */
   index(key: string): number {
     const value = this.get(key);
-    if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0) throw this.bad(key, `is ${JSON.stringify(value)}, not a whole number`);
+    if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0)
+      throw this.bad(key, `is ${JSON.stringify(value)}, not a whole number`);
     return value;
   }
 
   positive(key: string, absent?: number): number {
     const value = this.get(key, absent);
-    if (typeof value !== 'number' || !(value > 0 && value < Number.POSITIVE_INFINITY)) throw this.bad(key, `is ${JSON.stringify(value)}, not a number above zero`);
+    if (typeof value !== 'number' || !(value > 0 && value < Number.POSITIVE_INFINITY))
+      throw this.bad(key, `is ${JSON.stringify(value)}, not a number above zero`);
     return value;
   }
 
   counts(key: string, absent?: readonly number[]): readonly number[] {
     const value = this.get(key, absent);
-    if (!Array.isArray(value) || value.length === 0 || !value.every((item): item is number => Number.isSafeInteger(item) && (item as number) > 0)) {
+    if (
+      !Array.isArray(value) ||
+      value.length === 0 ||
+      !value.every((item): item is number => Number.isSafeInteger(item) && (item as number) > 0)
+    ) {
       throw this.bad(key, `is ${JSON.stringify(value)}, not a list of whole numbers above zero`);
     }
     return value;
@@ -81,7 +95,8 @@ export class ConfigReader {
   /** Refuses what is not computed here; an absent key means `only`. */
   mustBe(key: string, only: string | number | boolean): void {
     const value = this.values[key] ?? only;
-    if (value !== only) throw this.bad(key, `is ${JSON.stringify(value)}; only ${JSON.stringify(only)} is computed here`);
+    if (value !== only)
+      throw this.bad(key, `is ${JSON.stringify(value)}; only ${JSON.stringify(only)} is computed here`);
   }
 
   mustEqual(key: string, expected: number, what: string, absent?: number): void {

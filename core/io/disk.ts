@@ -18,14 +18,18 @@ export interface FileFingerprint {
 }
 
 /** Writes a new file, chunk by chunk, and waits until the disk has it. Replaces nothing: the name must be free. */
-export async function writeDurably(path: string, chunks: Iterable<Uint8Array> | AsyncIterable<Uint8Array>, files = disk): Promise<FileFingerprint> {
+export async function writeDurably(
+  path: string,
+  chunks: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
+  files = disk,
+): Promise<FileFingerprint> {
   const hash = createHash('sha256');
   let bytes = 0;
   const file = await files.open(path, 'wx');
   try {
     for await (const chunk of chunks) {
       hash.update(chunk);
-      for (let done = 0; done < chunk.byteLength; ) {
+      for (let done = 0; done < chunk.byteLength;) {
         const { bytesWritten } = await file.write(chunk, done, Math.min(chunk.byteLength - done, 2 ** 30));
         done += bytesWritten;
       }
@@ -70,7 +74,7 @@ export async function fingerprint(path: string): Promise<FileFingerprint> {
   const piece = Buffer.allocUnsafe(4 * 2 ** 20);
   const file = await nodeFiles.open(path, 'r');
   try {
-    for (let bytes = 0; ; ) {
+    for (let bytes = 0; ;) {
       const { bytesRead } = await file.read(piece, 0, piece.length, bytes);
       if (bytesRead === 0) return { bytes, sha256: hash.digest('hex') };
       hash.update(piece.subarray(0, bytesRead));
@@ -104,7 +108,11 @@ function explain(cause: unknown): { code: string; what: string; cure: string } {
     return { code: 'DISK_FULL', what: 'there is no space left on the disk', cure: 'free some space' };
   }
   if (hasCode(cause, 'EROFS')) {
-    return { code: 'DISK_READ_ONLY', what: 'the file system is read-only', cure: 'choose a directory that can be written' };
+    return {
+      code: 'DISK_READ_ONLY',
+      what: 'the file system is read-only',
+      cure: 'choose a directory that can be written',
+    };
   }
   if (hasCode(cause, 'EACCES', 'EPERM')) {
     return { code: 'DISK_FORBIDDEN', what: 'permission was denied', cure: 'give this user the right to write there' };
@@ -113,10 +121,18 @@ function explain(cause: unknown): { code: string; what: string; cure: string } {
     return { code: 'FILE_NOT_FOUND', what: 'a file or directory does not exist', cure: 'check the path' };
   }
   if (hasCode(cause, 'EEXIST')) {
-    return { code: 'FILE_EXISTS', what: 'the name is already taken', cure: 'choose another name; nothing is overwritten' };
+    return {
+      code: 'FILE_EXISTS',
+      what: 'the name is already taken',
+      cure: 'choose another name; nothing is overwritten',
+    };
   }
   if (hasCode(cause, 'ENOTDIR', 'EISDIR')) {
-    return { code: 'WRONG_FILE_KIND', what: 'a file stands where a directory should, or the reverse', cure: 'check the path' };
+    return {
+      code: 'WRONG_FILE_KIND',
+      what: 'a file stands where a directory should, or the reverse',
+      cure: 'check the path',
+    };
   }
   const text = cause instanceof Error ? cause.message : String(cause);
   return { code: 'DISK_FAILURE', what: `the disk failed (${text})`, cure: 'check the disk' };

@@ -19,7 +19,9 @@ export async function encodePng(image: Image, text: Readonly<Record<string, stri
     throw new RangeError(`encodePng: ${image.data.length} bytes are not ${width}x${height} RGB.`);
   }
   const chunks = Object.entries(text).map(([key, value]) => pngChunk('iTXt', internationalText(key, value)));
-  const png = await sharp(image.data, { raw: { width, height, channels: 3 } }).png().toBuffer();
+  const png = await sharp(image.data, { raw: { width, height, channels: 3 } })
+    .png()
+    .toBuffer();
   const afterHeader = signature.length + 8 + 13 + 4;
   return Buffer.concat([png.subarray(0, afterHeader), ...chunks, png.subarray(afterHeader)]);
 }
@@ -40,7 +42,11 @@ export async function decodePng(bytes: Uint8Array): Promise<Image> {
  * A square of a picture of any format sharp reads, resized to `size` pixels with a cubic filter: the largest that fits, in the middle or
  * at a share of the room there is on either axis. Transparency is laid on white. Throws what sharp says of bytes that are no picture.
  */
-export async function decodeSquare(bytes: Uint8Array, size: number, at: 'centre' | readonly [number, number]): Promise<Image> {
+export async function decodeSquare(
+  bytes: Uint8Array,
+  size: number,
+  at: 'centre' | readonly [number, number],
+): Promise<Image> {
   const { width, height } = await sharp(bytes).metadata();
   const side = Math.min(width, height);
   const [across, down] = at === 'centre' ? [0.5, 0.5] : at;
@@ -62,7 +68,7 @@ export function readPngText(bytes: Uint8Array): Record<string, string> {
   const png = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (!png.subarray(0, 8).equals(signature)) throw new RangeError('readPngText: not a PNG file.');
   const text: Record<string, string> = {};
-  for (let at = 8; at + 12 <= png.length; ) {
+  for (let at = 8; at + 12 <= png.length;) {
     const length = png.readUInt32BE(at);
     const type = png.toString('latin1', at + 4, at + 8);
     const end = at + 8 + length;
@@ -125,7 +131,9 @@ export function contactSheet(images: readonly Image[], columns: number, gap = 4)
   const data = new Uint8Array(width * height * 3).fill(255);
   for (const [index, image] of images.entries()) {
     if (image.width !== first.width || image.height !== first.height) {
-      throw new RangeError(`contactSheet: picture ${index} is ${image.width}x${image.height}, not ${first.width}x${first.height}.`);
+      throw new RangeError(
+        `contactSheet: picture ${index} is ${image.width}x${image.height}, not ${first.width}x${first.height}.`,
+      );
     }
     const left = (index % columns) * (first.width + gap);
     const top = Math.floor(index / columns) * (first.height + gap);

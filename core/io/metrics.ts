@@ -30,7 +30,7 @@ export class MetricsFile {
     });
     const bytes = Buffer.from(`${line}\n`);
     attempt('writing metrics', this.path, () => {
-      for (let done = 0; done < bytes.length; ) done += writeSync(this.#file, bytes, done);
+      for (let done = 0; done < bytes.length;) done += writeSync(this.#file, bytes, done);
     });
     this.#position += bytes.length;
   }

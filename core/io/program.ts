@@ -34,7 +34,12 @@ function readVersion(path: string): string {
 function readCommit(root: string): string | undefined {
   if (!existsSync(join(root, '.git'))) return undefined;
   const git = (...words: string[]): string => {
-    return execFileSync('git', words, { cwd: root, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'], timeout: 5000 }).trim();
+    return execFileSync('git', words, {
+      cwd: root,
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore'],
+      timeout: 5000,
+    }).trim();
   };
   try {
     const isModified = git('status', '--porcelain', '--untracked-files=no') !== '';

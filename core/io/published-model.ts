@@ -30,7 +30,8 @@ export async function writeModelFolder(folder: string, content: ModelFolder): Pr
     await mkdir(temporary);
     await refuseFullDisk(content.weights, temporary);
     await writeWeights(temporary, content);
-    for (const [name, config] of Object.entries(content.configs)) await replaceFile(join(temporary, name), `${JSON.stringify(config, null, 2)}\n`);
+    for (const [name, config] of Object.entries(content.configs))
+      await replaceFile(join(temporary, name), `${JSON.stringify(config, null, 2)}\n`);
     for (const [name, from] of content.copies) await copyFile(from, join(temporary, name));
     await syncDirectory(temporary);
     await rmdir(folder).catch((cause: unknown) => {
@@ -51,7 +52,13 @@ async function refuseTaken(folder: string): Promise<void> {
     throw diskError(cause, 'looking at the folder to be written', folder);
   });
   if (names.length === 0) return;
-  throw new ReasongenError({ code: 'FILE_EXISTS', message: 'this folder is not empty', place: folder, cure: 'choose another --out; nothing is overwritten', exitCode: exitCodes.disk });
+  throw new ReasongenError({
+    code: 'FILE_EXISTS',
+    message: 'this folder is not empty',
+    place: folder,
+    cure: 'choose another --out; nothing is overwritten',
+    exitCode: exitCodes.disk,
+  });
 }
 
 async function refuseFullDisk(weights: WeightSource, folder: string): Promise<void> {
@@ -72,18 +79,35 @@ async function writeWeights(folder: string, { weights, largestShard, progress }:
   const map: Record<string, string> = {};
   for (const [index, names] of shards.entries()) {
     const number = (value: number): string => String(value).padStart(5, '0');
-    const file = shards.length === 1 ? 'model.safetensors' : `model-${number(index + 1)}-of-${number(shards.length)}.safetensors`;
+    const file =
+      shards.length === 1 ? 'model.safetensors' : `model-${number(index + 1)}-of-${number(shards.length)}.safetensors`;
     const wanted = new Set(names);
     // Readers of the Hugging Face ecosystem look for this word.
-    await writeDurably(join(folder, file), counted(streamSafetensors(filtered(weights, (name) => wanted.has(name)), { format: 'pt' }), progress), disk);
+    await writeDurably(
+      join(folder, file),
+      counted(
+        streamSafetensors(
+          filtered(weights, (name) => wanted.has(name)),
+          { format: 'pt' },
+        ),
+        progress,
+      ),
+      disk,
+    );
     for (const name of names) map[name] = file;
   }
   if (shards.length === 1) return;
   const total = [...weights.entries.values()].reduce((sum, entry) => sum + bytesOf(entry), 0);
-  await replaceFile(join(folder, 'model.safetensors.index.json'), `${JSON.stringify({ metadata: { total_size: total }, weight_map: map }, null, 2)}\n`);
+  await replaceFile(
+    join(folder, 'model.safetensors.index.json'),
+    `${JSON.stringify({ metadata: { total_size: total }, weight_map: map }, null, 2)}\n`,
+  );
 }
 
-async function* counted(chunks: AsyncIterable<Uint8Array>, progress: (bytes: number) => void): AsyncIterable<Uint8Array> {
+async function* counted(
+  chunks: AsyncIterable<Uint8Array>,
+  progress: (bytes: number) => void,
+): AsyncIterable<Uint8Array> {
   for await (const chunk of chunks) {
     yield chunk;
     progress(chunk.byteLength);
@@ -118,11 +142,20 @@ export async function addedTokens(folder: string): Promise<(token: string) => nu
   try {
     json = JSON.parse(text) as typeof json;
   } catch (cause) {
-    throw new ReasongenError({ code: 'BAD_TOKENIZER', message: 'the file is not JSON', place: file, cure: 'copy or download it again', exitCode: exitCodes.disk, cause });
+    throw new ReasongenError({
+      code: 'BAD_TOKENIZER',
+      message: 'the file is not JSON',
+      place: file,
+      cure: 'copy or download it again',
+      exitCode: exitCodes.disk,
+      cause,
+    });
   }
   const ids = new Map<string, number>();
   for (const token of (Array.isArray(json?.added_tokens) ? json.added_tokens : []) as unknown[]) {
-    const { id, content } = (typeof token === 'object' && token !== null ? token : {}) as Readonly<Record<string, unknown>>;
+    const { id, content } = (typeof token === 'object' && token !== null ? token : {}) as Readonly<
+      Record<string, unknown>
+    >;
     if (typeof content === 'string' && typeof id === 'number') ids.set(content, id);
   }
   return (token) => ids.get(token);

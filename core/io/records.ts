@@ -104,7 +104,8 @@ export async function readRunRecord(directory: string): Promise<RunRecord> {
     });
   }
   const run = parseRecord(text, path) as Partial<RunRecord>;
-  if (run.format !== 'reasongen-run' || !Array.isArray(run.sessions)) throw badRecord(path, 'it does not describe a run');
+  if (run.format !== 'reasongen-run' || !Array.isArray(run.sessions))
+    throw badRecord(path, 'it does not describe a run');
   if (run.version !== 1) throw badRecord(path, `it has version ${String(run.version)}; this program reads version 1`);
   return run as RunRecord;
 }
@@ -119,7 +120,8 @@ async function readEvaluation(path: string): Promise<Evaluation> {
   const record = parseRecord((await readText(path)) ?? '', path) as Partial<Evaluation>;
   const { label, benchmark, split, step, overall, tasks, samples } = record;
   const isNamed = [label, benchmark, split].every((name) => typeof name === 'string');
-  if (!isNamed || !Number.isSafeInteger(step) || !Array.isArray(samples)) throw badRecord(path, 'it does not describe an evaluation');
+  if (!isNamed || !Number.isSafeInteger(step) || !Array.isArray(samples))
+    throw badRecord(path, 'it does not describe an evaluation');
   for (const count of [overall, ...Object.values(tasks ?? {})]) {
     if (!isPassCount(count)) throw badRecord(path, 'its passes and totals are not counts');
   }
@@ -141,7 +143,12 @@ async function readLastSamples(directory: string): Promise<{ samples: SampleReco
 
 function isPassCount(value: unknown): boolean {
   const { passes, total } = (value ?? {}) as Partial<PassCount>;
-  return Number.isSafeInteger(passes) && Number.isSafeInteger(total) && Number(passes) >= 0 && Number(passes) <= Number(total);
+  return (
+    Number.isSafeInteger(passes) &&
+    Number.isSafeInteger(total) &&
+    Number(passes) >= 0 &&
+    Number(passes) <= Number(total)
+  );
 }
 
 function parseRecord(text: string, place: string): object {

@@ -10,7 +10,8 @@ const channels = 3;
 const precision = 22;
 
 export function resizeBicubic(image: Image, width: number, height: number): Image {
-  for (const side of [width, height]) if (!Number.isInteger(side) || side < 1) throw new RangeError(`a picture cannot have ${width} x ${height} pixels`);
+  for (const side of [width, height])
+    if (!Number.isInteger(side) || side < 1) throw new RangeError(`a picture cannot have ${width} x ${height} pixels`);
   const across = width === image.width ? image : turn(resizeRows(image, width, true), width, image.height);
   return height === image.height ? across : turn(resizeRows(across, height, false), width, height);
 }
@@ -19,11 +20,16 @@ export function resizeBicubic(image: Image, width: number, height: number): Imag
 export function fitSquare(image: Image, size: number, colour: readonly [number, number, number]): Image {
   const longest = Math.max(image.width, image.height);
   const side = (length: number): number => Math.max(Math.trunc((length / longest) * size), smallestSide);
-  const { width, height, data } = resizeBicubic(image, Math.min(size, side(image.width)), Math.min(size, side(image.height)));
+  const { width, height, data } = resizeBicubic(
+    image,
+    Math.min(size, side(image.width)),
+    Math.min(size, side(image.height)),
+  );
   const square = new Uint8Array(size * size * channels);
   for (let at = 0; at < square.length; at += channels) square.set(colour, at);
   const [left, top] = [Math.floor((size - width) / 2), Math.floor((size - height) / 2)];
-  for (let y = 0; y < height; y++) square.set(data.subarray(y * width * channels, (y + 1) * width * channels), ((top + y) * size + left) * channels);
+  for (let y = 0; y < height; y++)
+    square.set(data.subarray(y * width * channels, (y + 1) * width * channels), ((top + y) * size + left) * channels);
   return { width: size, height: size, data: square };
 }
 
@@ -37,7 +43,11 @@ export function cropSquare(image: Image, size: number): Image {
   const { width, height, data } = resizeBicubic(image, side(image.width), side(image.height));
   const [left, top] = [Math.floor((width - size) / 2), Math.floor((height - size) / 2)];
   const square = new Uint8Array(size * size * channels);
-  for (let y = 0; y < size; y++) square.set(data.subarray(((top + y) * width + left) * channels, ((top + y) * width + left + size) * channels), y * size * channels);
+  for (let y = 0; y < size; y++)
+    square.set(
+      data.subarray(((top + y) * width + left) * channels, ((top + y) * width + left + size) * channels),
+      y * size * channels,
+    );
   return { width: size, height: size, data: square };
 }
 
@@ -63,7 +73,8 @@ function resizeRows(image: Image, size: number, isHorizontal: boolean): Uint8Arr
       for (let channel = 0; channel < channels; channel++) {
         let sum = half;
         const begin = line * lineStep + (first[to] ?? 0) * step + channel;
-        for (let tap = 0; tap < (count[to] ?? 0); tap++) sum += (data[begin + tap * step] ?? 0) * (weights[to * most + tap] ?? 0);
+        for (let tap = 0; tap < (count[to] ?? 0); tap++)
+          sum += (data[begin + tap * step] ?? 0) * (weights[to * most + tap] ?? 0);
         const at = isHorizontal ? line * size + to : to * lines + line;
         result[at * channels + channel] = Math.max(0, Math.min(255, sum >> precision));
       }

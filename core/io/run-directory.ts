@@ -166,7 +166,12 @@ export class RunDirectory {
       const sessions = [...this.#record.sessions];
       const last = sessions.pop();
       if (last !== undefined) {
-        sessions.push({ ...last, finishedAt: this.#now().toISOString(), outcome, ...(note === undefined ? {} : { note }) });
+        sessions.push({
+          ...last,
+          finishedAt: this.#now().toISOString(),
+          outcome,
+          ...(note === undefined ? {} : { note }),
+        });
       }
       this.#record = { ...this.#record, sessions };
       await this.describe({});
@@ -187,14 +192,23 @@ export class RunDirectory {
 /** What a process that was killed while it made this very run has left: nothing a user could miss. */
 async function isHalfMade(path: string, preset: string): Promise<boolean> {
   const names = await readdir(path).catch(() => []);
-  if (names.length === 0 || !names.every((name) => /^(lock(\.takeover)?|preset\.yaml|metrics\.ndjson|\.tmp-(preset\.yaml|run\.json)-\d+)$/.test(name))) return false;
+  if (
+    names.length === 0 ||
+    !names.every((name) =>
+      /^(lock(\.takeover)?|preset\.yaml|metrics\.ndjson|\.tmp-(preset\.yaml|run\.json)-\d+)$/.test(name),
+    )
+  )
+    return false;
   const read = (name: string): Promise<string | undefined> => readFile(join(path, name), 'utf8').catch(() => undefined);
-  return [undefined, preset].includes(await read('preset.yaml')) && [undefined, ''].includes(await read('metrics.ndjson'));
+  return (
+    [undefined, preset].includes(await read('preset.yaml')) && [undefined, ''].includes(await read('metrics.ndjson'))
+  );
 }
 
 async function clear(path: string): Promise<void> {
   try {
-    for (const name of await readdir(path)) if (!name.startsWith('lock')) await disk.rm(join(path, name), { force: true });
+    for (const name of await readdir(path))
+      if (!name.startsWith('lock')) await disk.rm(join(path, name), { force: true });
   } catch (cause) {
     throw diskError(cause, 'clearing what a killed process left', path);
   }
@@ -215,7 +229,9 @@ async function requireEmpty(path: string): Promise<void> {
     code: isRun ? 'RUN_EXISTS' : 'DIRECTORY_NOT_EMPTY',
     message: isRun ? 'this directory already holds a run' : 'this directory is not empty and not a run',
     place: path,
-    cure: isRun ? `go on with it by: npx reasongen resume ${path}; or choose another directory` : 'choose another directory; nothing is overwritten',
+    cure: isRun
+      ? `go on with it by: npx reasongen resume ${path}; or choose another directory`
+      : 'choose another directory; nothing is overwritten',
     exitCode: exitCodes.disk,
   });
 }

@@ -6,7 +6,6 @@ import { storedBytes } from './weight-files/element-types.ts';
 /** Bytes; a longer header is an attack or not a header. */
 export const longestHeader = 25_000_000;
 
-
 /** Where a tensor lies: bytes [begin, end) counted from the end of the header. */
 export interface TensorEntry {
   readonly name: string;

@@ -10,9 +10,14 @@ import { checkedRange } from './weight-files/ranges.ts';
 const piece = 64 * 2 ** 20;
 
 /** The bytes of a file, header first. They do not depend on the order of the source's entries. */
-export async function* streamSafetensors(source: WeightSource, metadata: Metadata = source.metadata): AsyncIterable<Uint8Array> {
+export async function* streamSafetensors(
+  source: WeightSource,
+  metadata: Metadata = source.metadata,
+): AsyncIterable<Uint8Array> {
   // Wider elements first, then by name: every tensor stays aligned, and equal content gives equal bytes.
-  const sorted = [...source.entries].sort(([a, left], [b, right]) => storedBytes[right.type] - storedBytes[left.type] || (a < b ? -1 : 1));
+  const sorted = [...source.entries].sort(
+    ([a, left], [b, right]) => storedBytes[right.type] - storedBytes[left.type] || (a < b ? -1 : 1),
+  );
   const header = new Map<string, unknown>();
   if (Object.keys(metadata).length > 0) header.set('__metadata__', metadata);
   let offset = 0;
@@ -24,13 +29,16 @@ export async function* streamSafetensors(source: WeightSource, metadata: Metadat
   yield encodeHeader(JSON.stringify(Object.fromEntries(header)), source.origin);
   for (const [name, entry] of sorted) {
     const step = Math.floor(piece / storedBytes[entry.type]);
-    for (let first = 0; first < elementsOf(entry); first += step) yield source.read(name, first, Math.min(step, elementsOf(entry) - first));
+    for (let first = 0; first < elementsOf(entry); first += step)
+      yield source.read(name, first, Math.min(step, elementsOf(entry) - first));
   }
 }
 
 /** Tensors on the device under the given names, of types that files know. */
 export function deviceSource(device: Device, tensors: ReadonlyMap<string, Tensor>, origin: string): WeightSource {
-  const entries = new Map<string, SourceEntry>([...tensors].map(([name, { shape, type }]) => [name, { shape, type: storedTypeOf(type) }]));
+  const entries = new Map<string, SourceEntry>(
+    [...tensors].map(([name, { shape, type }]) => [name, { shape, type: storedTypeOf(type) }]),
+  );
   return {
     origin,
     entries,
@@ -53,14 +61,23 @@ export function deviceSource(device: Device, tensors: ReadonlyMap<string, Tensor
 }
 
 /** Writes a stored tensor of f32 or u32 into one on the device, piece by piece; `fits` says whether it can. */
-export async function fillFromSource(device: Device, tensor: Tensor, source: WeightSource, name: string): Promise<void> {
+export async function fillFromSource(
+  device: Device,
+  tensor: Tensor,
+  source: WeightSource,
+  name: string,
+): Promise<void> {
   const count = sizeOf(tensor.shape);
   const step = Math.floor(piece / elementBytes(tensor.type));
   for (let first = 0; first < count; first += step) {
     const length = Math.min(step, count - first);
     const { buffer, byteOffset } = await source.read(name, first, length);
-    const data = tensor.type === 'f32' ? new Float32Array(buffer, byteOffset, length) : new Uint32Array(buffer, byteOffset, length);
-    for (const { range, at } of rangesOf(tensor, first, length)) device.write(range, data.subarray(at, at + sizeOf(range.shape)));
+    const data =
+      tensor.type === 'f32'
+        ? new Float32Array(buffer, byteOffset, length)
+        : new Uint32Array(buffer, byteOffset, length);
+    for (const { range, at } of rangesOf(tensor, first, length))
+      device.write(range, data.subarray(at, at + sizeOf(range.shape)));
   }
 }
 
@@ -77,13 +94,22 @@ function rangesOf(tensor: Tensor, first: number, count: number): { readonly rang
     if (!('buffer' in memory)) throw new RangeError(`${name} lives in a program`);
     const [from, to] = [Math.max(first, start), Math.min(first + count, start + sizeOf(shape))];
     const offset = memory.offset + (from - start) * elementBytes(type);
-    if (from < to) ranges.push({ range: { name, shape: [to - from], type, memory: { buffer: memory.buffer, offset } }, at: from - first });
+    if (from < to)
+      ranges.push({
+        range: { name, shape: [to - from], type, memory: { buffer: memory.buffer, offset } },
+        at: from - first,
+      });
     start += sizeOf(shape);
   }
   return ranges;
 }
 
-const storedTypes: Readonly<Partial<Record<ElementType, StoredType>>> = { f32: 'F32', u32: 'U32', f16: 'F16', bf16: 'BF16' };
+const storedTypes: Readonly<Partial<Record<ElementType, StoredType>>> = {
+  f32: 'F32',
+  u32: 'U32',
+  f16: 'F16',
+  bf16: 'BF16',
+};
 
 function storedTypeOf(type: ElementType): StoredType {
   const stored = storedTypes[type];

@@ -48,7 +48,7 @@ export async function readSafetensorsFile(path: string): Promise<ParsedSafetenso
     const { size } = await file.stat();
     const read = async (begin: number, end: number): Promise<Uint8Array> => {
       const bytes = new Uint8Array(end - begin);
-      for (let done = 0; done < bytes.length; ) {
+      for (let done = 0; done < bytes.length;) {
         const { bytesRead } = await file.read(bytes, done, Math.min(bytes.length - done, 2 ** 30), begin + done);
         if (bytesRead === 0) throw damaged(path, 'the file became shorter while it was read');
         done += bytesRead;
@@ -76,7 +76,10 @@ export function parseSafetensors(bytes: Uint8Array, name = 'bytes in memory'): P
   const tensors = new Map<string, StoredTensor>();
   for (const entry of entries) {
     // `slice` also aligns: a header of odd length would leave the data where no Float32Array may look.
-    tensors.set(entry.name, decode(entry, new Uint8Array(bytes.subarray(headerEnd + entry.begin, headerEnd + entry.end)), name));
+    tensors.set(
+      entry.name,
+      decode(entry, new Uint8Array(bytes.subarray(headerEnd + entry.begin, headerEnd + entry.end)), name),
+    );
   }
   return { tensors, metadata };
 }
@@ -185,16 +188,24 @@ function decode({ name, dtype, shape }: TensorEntry, bytes: Uint8Array, file: st
     case 'I16':
     case 'I8':
     case 'BOOL':
-      throw damaged(file, `tensor "${name}" has dtype ${dtype}, which is not read as a whole`, 'convert it to F32, F16 or BF16');
+      throw damaged(
+        file,
+        `tensor "${name}" has dtype ${dtype}, which is not read as a whole`,
+        'convert it to F32, F16 or BF16',
+      );
   }
 }
 
 /** The length of the JSON header, from the first eight bytes of a file (fewer when it has fewer). */
 export function headerLength(prefix: Uint8Array, fileBytes: number, file: string): number {
-  if (prefix.length < 8) throw damaged(file, `the file has ${fileBytes} bytes, fewer than the 8 every safetensors file begins with`);
+  if (prefix.length < 8)
+    throw damaged(file, `the file has ${fileBytes} bytes, fewer than the 8 every safetensors file begins with`);
   const length = new DataView(prefix.buffer, prefix.byteOffset, 8).getBigUint64(0, true);
   if (length > BigInt(longestHeader)) {
-    throw damaged(file, `it announces a header of ${length} bytes, more than the ${longestHeader} allowed: not a safetensors file`);
+    throw damaged(
+      file,
+      `it announces a header of ${length} bytes, more than the ${longestHeader} allowed: not a safetensors file`,
+    );
   }
   if (Number(length) + 8 > fileBytes) {
     throw damaged(file, `its header should take ${length} bytes, but the file ends after ${fileBytes}: it was cut off`);

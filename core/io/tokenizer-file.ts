@@ -35,8 +35,14 @@ export function readTokenizerFile(path: string, commands: readonly string[]): To
   const { ids, added } = file;
   const known = new Set(ids.values());
   const isCommand = ({ content, special }: AddedToken): boolean => special || commands.includes(content);
-  const silent = new Set([...commands.flatMap((token) => ids.get(token) ?? []), ...added.filter(isCommand).map(({ id }) => id)]);
-  const library = new Library({ ...file.json, added_tokens: added.filter((token) => !isCommand(token)) }, { clean_up_tokenization_spaces: false });
+  const silent = new Set([
+    ...commands.flatMap((token) => ids.get(token) ?? []),
+    ...added.filter(isCommand).map(({ id }) => id),
+  ]);
+  const library = new Library(
+    { ...file.json, added_tokens: added.filter((token) => !isCommand(token)) },
+    { clean_up_tokenization_spaces: false },
+  );
   return {
     path,
     vocabularySize: [...ids.values()].reduce((largest, id) => Math.max(largest, id), 0) + 1,
@@ -65,14 +71,35 @@ function readBytes(path: string): Buffer {
   try {
     return readFileSync(path);
   } catch (cause) {
-    throw new ReasongenError({ code: 'BAD_TOKENIZER_FILE', message: 'there is no tokenizer file here, or it cannot be read', place: path, cure: 'give the tokenizer.json that came with the model', exitCode: 2, cause });
+    throw new ReasongenError({
+      code: 'BAD_TOKENIZER_FILE',
+      message: 'there is no tokenizer file here, or it cannot be read',
+      place: path,
+      cure: 'give the tokenizer.json that came with the model',
+      exitCode: 2,
+      cause,
+    });
   }
 }
 
 /** What of the file is read here; the library reads the rest. */
-function parse(text: string, path: string): { readonly json: Readonly<Record<string, unknown>>; readonly ids: ReadonlyMap<string, number>; readonly added: readonly AddedToken[] } {
+function parse(
+  text: string,
+  path: string,
+): {
+  readonly json: Readonly<Record<string, unknown>>;
+  readonly ids: ReadonlyMap<string, number>;
+  readonly added: readonly AddedToken[];
+} {
   const fail = (message: string, cause?: unknown) =>
-    new ReasongenError({ code: 'BAD_TOKENIZER_FILE', message, place: path, cure: 'give a tokenizer.json of the Hugging Face layout', exitCode: 2, cause });
+    new ReasongenError({
+      code: 'BAD_TOKENIZER_FILE',
+      message,
+      place: path,
+      cure: 'give a tokenizer.json of the Hugging Face layout',
+      exitCode: 2,
+      cause,
+    });
   let json: unknown;
   try {
     json = JSON.parse(text);
@@ -81,11 +108,19 @@ function parse(text: string, path: string): { readonly json: Readonly<Record<str
   }
   const model = isRecord(json) ? json['model'] : undefined;
   const vocabulary = isRecord(model) ? model['vocab'] : undefined;
-  if (!isRecord(json) || !isRecord(vocabulary)) throw fail('the tokenizer file has no model.vocab: it is not a tokenizer');
+  if (!isRecord(json) || !isRecord(vocabulary))
+    throw fail('the tokenizer file has no model.vocab: it is not a tokenizer');
   // Unigram models list [token, score] in the order of the ids.
-  const entries: [string, unknown][] = Array.isArray(vocabulary) ? vocabulary.map((entry: unknown, id) => [Array.isArray(entry) ? String(entry[0]) : '', id]) : Object.entries(vocabulary);
+  const entries: [string, unknown][] = Array.isArray(vocabulary)
+    ? vocabulary.map((entry: unknown, id) => [Array.isArray(entry) ? String(entry[0]) : '', id])
+    : Object.entries(vocabulary);
   const added = json['added_tokens'] ?? [];
-  if (entries.length === 0 || !Array.isArray(added) || !added.every(isAddedToken) || !entries.every((entry): entry is [string, number] => isId(entry[1]))) {
+  if (
+    entries.length === 0 ||
+    !Array.isArray(added) ||
+    !added.every(isAddedToken) ||
+    !entries.every((entry): entry is [string, number] => isId(entry[1]))
+  ) {
     throw fail('the tokenizer file is damaged: model.vocab is empty, or an id is not a whole number');
   }
   return { json, ids: new Map([...entries, ...added.map(({ content, id }) => [content, id] as const)]), added };
@@ -100,5 +135,10 @@ function isId(value: unknown): value is number {
 }
 
 function isAddedToken(value: unknown): value is AddedToken {
-  return isRecord(value) && isId(value['id']) && typeof value['content'] === 'string' && typeof value['special'] === 'boolean';
+  return (
+    isRecord(value) &&
+    isId(value['id']) &&
+    typeof value['content'] === 'string' &&
+    typeof value['special'] === 'boolean'
+  );
 }

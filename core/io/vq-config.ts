@@ -11,13 +11,21 @@ export function publishedVqConfig(json: unknown, place: string): VqCodecConfig |
   if (root.has('vq_config')) {
     const vision = root.has('vision_config') ? root.child('vision_config') : undefined;
     const vq = root.child('vq_config');
-    const grid = vision === undefined ? vq.count('num_patches') : vision.quotient('image_size', vision.count('image_size', 384), 'patch_size', vision.count('patch_size', 16));
+    const grid =
+      vision === undefined
+        ? vq.count('num_patches')
+        : vision.quotient('image_size', vision.count('image_size', 384), 'patch_size', vision.count('patch_size', 16));
     return portVqConfig(vq, grid);
   }
   if (!root.has('gen_vision_config')) return undefined;
   const tower = root.child('vision_config').child('params');
   // Towers of this class have patches of 16 pixels unless their sizes are written down.
-  const grid = tower.quotient('image_size', tower.count('image_size', 384), 'patch_size', tower.count('patch_size', 16));
+  const grid = tower.quotient(
+    'image_size',
+    tower.count('image_size', 384),
+    'patch_size',
+    tower.count('patch_size', 16),
+  );
   return originalVqConfig(root.child('gen_vision_config').child('params'), grid);
 }
 
@@ -37,7 +45,8 @@ export function portVqConfig(vq: ConfigReader, grid: number): VqCodecConfig {
 export function originalVqConfig(codec: ConfigReader, grid: number): VqCodecConfig {
   const encoder = codec.counts('encoder_ch_mult', [1, 1, 2, 2, 4]);
   const decoder = codec.counts('decoder_ch_mult', [1, 1, 2, 2, 4]);
-  if (encoder.join() !== decoder.join()) throw codec.bad('decoder_ch_mult', `[${decoder}] differs from encoder_ch_mult [${encoder}]`);
+  if (encoder.join() !== decoder.join())
+    throw codec.bad('decoder_ch_mult', `[${decoder}] differs from encoder_ch_mult [${encoder}]`);
   return {
     ...levels(grid, encoder, codec.count('num_res_blocks', 2)),
     baseChannels: codec.count('ch', 128),
@@ -48,7 +57,11 @@ export function originalVqConfig(codec: ConfigReader, grid: number): VqCodecConf
 }
 
 /** The decoder has one block more on every level. */
-function levels(grid: number, multipliers: readonly number[], blocks: number): Pick<VqCodecConfig, 'imageSize' | 'multipliers' | 'encoderBlocks' | 'decoderBlocks' | 'attention' | 'groups'> {
+function levels(
+  grid: number,
+  multipliers: readonly number[],
+  blocks: number,
+): Pick<VqCodecConfig, 'imageSize' | 'multipliers' | 'encoderBlocks' | 'decoderBlocks' | 'attention' | 'groups'> {
   return {
     imageSize: grid * 2 ** (multipliers.length - 1),
     multipliers,

@@ -17,44 +17,88 @@ import { dimension, elementBytes, sizeOf, type Tensor } from '../tensor/tensor.t
 import { finalNorm, normHeads, widenTurned, workingHeads, type DecoderShape } from './decoder.ts';
 
 /** One new token per row, x [R, hidden] at its row's position: appends to the cache, returns [R, hidden] after the final norm. A value of the tape, x is overwritten. */
-export function decoderStep(tape: Tape, weights: Weights, shape: DecoderShape, x: Tensor, positions: Tensor, cache: KeyValueCache): Tensor {
+export function decoderStep(
+  tape: Tape,
+  weights: Weights,
+  shape: DecoderShape,
+  x: Tensor,
+  positions: Tensor,
+  cache: KeyValueCache,
+): Tensor {
   let residual = x;
-  for (let layer = 0; layer < shape.layers; layer++) residual = stepBlock(tape, weights, shape, layer, residual, positions, cache);
+  for (let layer = 0; layer < shape.layers; layer++)
+    residual = stepBlock(tape, weights, shape, layer, residual, positions, cache);
   return finalNorm(tape, weights, shape, residual);
 }
 
-function stepBlock(tape: Tape, weights: Weights, shape: DecoderShape, layer: number, x: Tensor, positions: Tensor, cache: KeyValueCache): Tensor {
+function stepBlock(
+  tape: Tape,
+  weights: Weights,
+  shape: DecoderShape,
+  layer: number,
+  x: Tensor,
+  positions: Tensor,
+  cache: KeyValueCache,
+): Tensor {
   const { headDimension, normEpsilon, heads, keyValueHeads } = shape;
   const working = workingHeads(shape);
   const isWidened = working.headDimension !== headDimension;
   const weight = (name: string): Tensor => weights.get(`${shape.prefix}layers.${layer}.${name}.weight`);
   const before = rmsNorm(tape, x, weight('input_layernorm'), normEpsilon);
-  const projected = sideBySide(tape, before, ['q', 'k', 'v'].map((name) => weight(`self_attn.${name}_proj`)), shape.queryKeyNorm || isWidened);
+  const projected = sideBySide(
+    tape,
+    before,
+    ['q', 'k', 'v'].map((name) => weight(`self_attn.${name}_proj`)),
+    shape.queryKeyNorm || isWidened,
+  );
   const [q, k, v] = projected;
-  if (q === undefined || k === undefined || v === undefined) throw new RangeError('unreachable: three projections were made');
+  if (q === undefined || k === undefined || v === undefined)
+    throw new RangeError('unreachable: three projections were made');
   const normed = (from: Columns, name: string, count: number): Columns => {
-    const own = shape.queryKeyNorm ? { from: normHeads(tape, from.from, weight(`self_attn.${name}_norm`), headDimension, normEpsilon), first: 0 } : from;
+    const own = shape.queryKeyNorm
+      ? { from: normHeads(tape, from.from, weight(`self_attn.${name}_norm`), headDimension, normEpsilon), first: 0 }
+      : from;
     return isWidened ? { from: widenTurned(tape, own.from, count, working.headDimension), first: 0 } : own;
   };
   const values = isWidened ? { from: resizeParts(tape, v.from, keyValueHeads, working.headDimension), first: 0 } : v;
   const parts = { q: normed(q, 'q', heads).from, k: normed(k, 'k', keyValueHeads), v: values };
   const turned = turnIntoCache(tape, parts, positions, cache, layer, { ...shape, ...working });
-  const attended = resizeParts(tape, cachedAttention(tape, turned, positions, cache, layer, { ...shape, ...working }), heads, headDimension);
+  const attended = resizeParts(
+    tape,
+    cachedAttention(tape, turned, positions, cache, layer, { ...shape, ...working }),
+    heads,
+    headDimension,
+  );
   const middle = addProduct(tape, x, attended, weight('self_attn.o_proj'));
-  const inner = gated(tape, rmsNorm(tape, middle, weight('post_attention_layernorm'), normEpsilon), weight('mlp.gate_proj'), weight('mlp.up_proj'));
+  const inner = gated(
+    tape,
+    rmsNorm(tape, middle, weight('post_attention_layernorm'), normEpsilon),
+    weight('mlp.gate_proj'),
+    weight('mlp.up_proj'),
+  );
   return addProduct(tape, middle, inner, weight('mlp.down_proj'));
 }
 
 /** residual + x · weightᵀ, in place where the kernels can. */
 function addProduct(tape: Tape, residual: Tensor, x: Tensor, weight: Tensor): Tensor {
-  if (weight.type !== 'f32' || !isPlain(weight) || !('slot' in residual.memory)) return add(tape, residual, linear(tape, x, weight));
-  addForwardProduct(tape, { a: x, weight, out: residual, rows: dimension(x, 0), columns: dimension(weight, 0), inner: dimension(weight, 1) });
+  if (weight.type !== 'f32' || !isPlain(weight) || !('slot' in residual.memory))
+    return add(tape, residual, linear(tape, x, weight));
+  addForwardProduct(tape, {
+    a: x,
+    weight,
+    out: residual,
+    rows: dimension(x, 0),
+    columns: dimension(weight, 0),
+    inner: dimension(weight, 1),
+  });
   return residual;
 }
 
 function gated(tape: Tape, x: Tensor, gate: Tensor, up: Tensor): Tensor {
   const both = joined([gate, up]);
-  return both === undefined || dimension(both, 0) % 8 !== 0 ? swiglu(tape, linear(tape, x, gate), linear(tape, x, up)) : swigluRows(tape, linear(tape, x, both));
+  return both === undefined || dimension(both, 0) % 8 !== 0
+    ? swiglu(tape, linear(tape, x, gate), linear(tape, x, up))
+    : swigluRows(tape, linear(tape, x, both));
 }
 
 /** The products of x with several weights: columns of one tensor where the weights lie end to end, tensors of their own otherwise. */
@@ -79,12 +123,18 @@ function joined(weights: readonly Tensor[]): Tensor | undefined {
   let rows = 0;
   for (const weight of weights) {
     if (!isPlain(weight)) return undefined;
-    if (!('buffer' in weight.memory) || weight.memory.buffer !== buffer || weight.memory.offset !== end) return undefined;
+    if (!('buffer' in weight.memory) || weight.memory.buffer !== buffer || weight.memory.offset !== end)
+      return undefined;
     if (weight.type !== first.type || dimension(weight, 1) !== dimension(first, 1)) return undefined;
     end += sizeOf(weight.shape) * elementBytes(weight.type);
     rows += dimension(weight, 0);
   }
-  return { name: `${first.name} and ${weights.length - 1} more`, shape: [rows, dimension(first, 1)], type: first.type, memory: first.memory };
+  return {
+    name: `${first.name} and ${weights.length - 1} more`,
+    shape: [rows, dimension(first, 1)],
+    type: first.type,
+    memory: first.memory,
+  };
 }
 
 /** A weight that is more than its bytes (scales, parts, an adapter) is a product of its own. */

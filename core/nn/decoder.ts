@@ -42,7 +42,11 @@ export interface WorkingHeads {
 
 export function workingHeads({ headDimension, ropeTheta }: DecoderShape): WorkingHeads {
   const width = rotaryWidth(headDimension);
-  return { headDimension: width, theta: rotaryBase(ropeTheta, headDimension, width), scale: 1 / Math.sqrt(headDimension) };
+  return {
+    headDimension: width,
+    theta: rotaryBase(ropeTheta, headDimension, width),
+    scale: 1 / Math.sqrt(headDimension),
+  };
 }
 
 /** Queries or keys to their working width: both halves of a head, which turn against each other. */
@@ -58,7 +62,11 @@ export function decoderParameters(shape: DecoderShape): ParameterSpec[] {
   const queries = shape.heads * shape.headDimension;
   const keys = shape.keyValueHeads * shape.headDimension;
   const writes = initialSpread / Math.sqrt(2 * layers);
-  const matrix = (name: string, rows: number, columns: number, normal = initialSpread): ParameterSpec => ({ name, shape: [rows, columns], init: { normal } });
+  const matrix = (name: string, rows: number, columns: number, normal = initialSpread): ParameterSpec => ({
+    name,
+    shape: [rows, columns],
+    init: { normal },
+  });
   const gain = (name: string, size: number): ParameterSpec => ({ name, shape: [size], init: { constant: 1 } });
   const ofLayer = (layer: number): ParameterSpec[] => {
     const at = `${prefix}layers.${layer}.`;
@@ -67,7 +75,12 @@ export function decoderParameters(shape: DecoderShape): ParameterSpec[] {
       matrix(`${at}self_attn.q_proj.weight`, queries, hidden),
       matrix(`${at}self_attn.k_proj.weight`, keys, hidden),
       matrix(`${at}self_attn.v_proj.weight`, keys, hidden),
-      ...(shape.queryKeyNorm ? [gain(`${at}self_attn.q_norm.weight`, shape.headDimension), gain(`${at}self_attn.k_norm.weight`, shape.headDimension)] : []),
+      ...(shape.queryKeyNorm
+        ? [
+            gain(`${at}self_attn.q_norm.weight`, shape.headDimension),
+            gain(`${at}self_attn.k_norm.weight`, shape.headDimension),
+          ]
+        : []),
       matrix(`${at}self_attn.o_proj.weight`, hidden, queries, writes),
       gain(`${at}post_attention_layernorm.weight`, hidden),
       matrix(`${at}mlp.gate_proj.weight`, mlp, hidden),
@@ -79,7 +92,14 @@ export function decoderParameters(shape: DecoderShape): ParameterSpec[] {
 }
 
 /** Embedded tokens x [N, hidden] → hidden states after the final norm [N, hidden]; fills a cache when asked to. */
-export function decoderHidden(tape: Tape, weights: Weights, shape: DecoderShape, x: Tensor, tokens: PackedTokens, prefill?: PrefillTarget): Tensor {
+export function decoderHidden(
+  tape: Tape,
+  weights: Weights,
+  shape: DecoderShape,
+  x: Tensor,
+  tokens: PackedTokens,
+  prefill?: PrefillTarget,
+): Tensor {
   let residual = x;
   for (let layer = 0; layer < shape.layers; layer++) {
     const x = residual;
@@ -89,7 +109,15 @@ export function decoderHidden(tape: Tape, weights: Weights, shape: DecoderShape,
 }
 
 /** Layer `layer` over packed sequences: residual stream in, residual stream out. */
-export function packedBlock(tape: Tape, weights: Weights, shape: DecoderShape, layer: number, x: Tensor, tokens: PackedTokens, prefill?: PrefillTarget): Tensor {
+export function packedBlock(
+  tape: Tape,
+  weights: Weights,
+  shape: DecoderShape,
+  layer: number,
+  x: Tensor,
+  tokens: PackedTokens,
+  prefill?: PrefillTarget,
+): Tensor {
   return block(tape, weights, shape, layer, x, tokens.positions, (q, k, v) => {
     if (prefill !== undefined) prefillCache(tape, k, v, prefill, layer);
     const { heads, keyValueHeads } = shape;
@@ -117,8 +145,13 @@ function block(
   const project = (from: Tensor, name: string): Tensor => linear(tape, from, weight(name));
   const turned = (from: Tensor, name: string, count: number): Tensor => {
     const projected = project(from, `self_attn.${name}_proj`);
-    const normed = shape.queryKeyNorm ? normHeads(tape, projected, weight(`self_attn.${name}_norm`), headDimension, normEpsilon) : projected;
-    return rotary(tape, widenTurned(tape, normed, count, working.headDimension), positions, { heads: count, ...working });
+    const normed = shape.queryKeyNorm
+      ? normHeads(tape, projected, weight(`self_attn.${name}_norm`), headDimension, normEpsilon)
+      : projected;
+    return rotary(tape, widenTurned(tape, normed, count, working.headDimension), positions, {
+      heads: count,
+      ...working,
+    });
   };
   const before = rmsNorm(tape, x, weight('input_layernorm'), normEpsilon);
   const values = resizeParts(tape, project(before, 'self_attn.v_proj'), keyValueHeads, working.headDimension);

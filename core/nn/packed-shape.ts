@@ -26,13 +26,23 @@ export interface SequenceSize {
   readonly guided: number;
 }
 
-export function sizeOfSequence({ text, firstTarget, codes, trailing, unconditional, features = [] }: Sequence): SequenceSize {
+export function sizeOfSequence({
+  text,
+  firstTarget,
+  codes,
+  trailing,
+  unconditional,
+  features = [],
+}: Sequence): SequenceSize {
   const isGuided = unconditional !== undefined;
   return {
     text: text.length + trailing.length - features.length + (unconditional?.length ?? 0),
     codes: codes.length * (isGuided ? 2 : 1),
     features: features.length,
-    textTargets: Math.max(0, text.length - Math.max(1, firstTarget)) + trailing.length - features.filter((index) => index >= Math.max(1, firstTarget)).length,
+    textTargets:
+      Math.max(0, text.length - Math.max(1, firstTarget)) +
+      trailing.length -
+      features.filter((index) => index >= Math.max(1, firstTarget)).length,
     imageTargets: codes.length,
     guided: isGuided ? codes.length : 0,
   };
@@ -49,11 +59,28 @@ export function largestSize(samples: readonly SequenceSize[], count: number): Se
     const variance = values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / values.length;
     return Math.ceil(Math.min(count * Math.max(...values), count * mean + 3 * Math.sqrt(count * variance)));
   };
-  return { text: bound('text'), codes: bound('codes'), features: bound('features'), textTargets: bound('textTargets'), imageTargets: bound('imageTargets'), guided: bound('guided') };
+  return {
+    text: bound('text'),
+    codes: bound('codes'),
+    features: bound('features'),
+    textTargets: bound('textTargets'),
+    imageTargets: bound('imageTargets'),
+    guided: bound('guided'),
+  };
 }
 
-export function timesSize({ text, codes, features, textTargets, imageTargets, guided }: SequenceSize, count: number): SequenceSize {
-  return { text: text * count, codes: codes * count, features: features * count, textTargets: textTargets * count, imageTargets: imageTargets * count, guided: guided * count };
+export function timesSize(
+  { text, codes, features, textTargets, imageTargets, guided }: SequenceSize,
+  count: number,
+): SequenceSize {
+  return {
+    text: text * count,
+    codes: codes * count,
+    features: features * count,
+    textTargets: textTargets * count,
+    imageTargets: imageTargets * count,
+    guided: guided * count,
+  };
 }
 
 /** The shape `packSequences` gives sequences of this total size. */

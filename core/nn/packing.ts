@@ -117,7 +117,8 @@ export function packSequences(sequences: readonly Sequence[]): PackedBatch {
     sequence.trailing.forEach((id, index) => placeText(id, trailingFrom + index));
     if (sequence.unconditional !== undefined) placeUnconditional(sequence.unconditional, sequence.codes);
   });
-  if (unconditionalRows.length > 0 && unconditionalRows.length !== imageCodes.length / 2) throw new RangeError('some sequences of a batch have an unconditional branch, others none');
+  if (unconditionalRows.length > 0 && unconditionalRows.length !== imageCodes.length / 2)
+    throw new RangeError('some sequences of a batch have an unconditional branch, others none');
   const usedTokens = positions.length;
   const fill = (ids: number[], rows: number[]): void => {
     for (let missing = roundUp(ids.length) - ids.length; missing > 0; missing--) {
@@ -138,7 +139,10 @@ export function packSequences(sequences: readonly Sequence[]): PackedBatch {
     segmentStart: Uint32Array.from(segmentStart),
     segmentEnd: Uint32Array.from(segmentEnd),
     text: text.finish(),
-    image: unconditionalRows.length === 0 ? image.finish() : { ...image.finish(), unconditionalRows: padded(unconditionalRows) },
+    image:
+      unconditionalRows.length === 0
+        ? image.finish()
+        : { ...image.finish(), unconditionalRows: padded(unconditionalRows) },
     usedTokens,
   };
 }
@@ -175,7 +179,10 @@ export function createPackedInputs(device: Device, shape: PackedShape, featureWi
     segmentStart: words('segment start', shape.count),
     segmentEnd: words('segment end', shape.count),
   };
-  const textTargets = { rows: words('text target rows', shape.text.count), ids: words('text targets', shape.text.count) };
+  const textTargets = {
+    rows: words('text target rows', shape.text.count),
+    ids: words('text targets', shape.text.count),
+  };
   const isGuided = shape.image.unconditionalRows !== undefined;
   const imageTargets = {
     rows: words('image target rows', shape.image.count),
@@ -184,10 +191,16 @@ export function createPackedInputs(device: Device, shape: PackedShape, featureWi
   };
   const { imageCodes, imageRows, featureRows, ...textOnly } = tensors;
   const hasImages = shape.imageCodes.length > 0;
-  const features = shape.featureRows.length === 0 ? undefined : createFeatures(device, shape.featureRows.length, featureWidth);
+  const features =
+    shape.featureRows.length === 0 ? undefined : createFeatures(device, shape.featureRows.length, featureWidth);
   if (features !== undefined) made.push(features);
   return {
-    tokens: { count: shape.count, ...textOnly, ...(hasImages ? { imageCodes, imageRows } : {}), ...(features === undefined ? {} : { features, featureRows }) },
+    tokens: {
+      count: shape.count,
+      ...textOnly,
+      ...(hasImages ? { imageCodes, imageRows } : {}),
+      ...(features === undefined ? {} : { features, featureRows }),
+    },
     textTargets,
     imageTargets,
     fill(batch) {
@@ -196,7 +209,8 @@ export function createPackedInputs(device: Device, shape: PackedShape, featureWi
       device.write(textTargets.ids, batch.text.ids);
       device.write(imageTargets.rows, batch.image.rows);
       device.write(imageTargets.ids, batch.image.ids);
-      if (imageTargets.unconditionalRows !== undefined) device.write(imageTargets.unconditionalRows, batch.image.unconditionalRows ?? new Uint32Array(0));
+      if (imageTargets.unconditionalRows !== undefined)
+        device.write(imageTargets.unconditionalRows, batch.image.unconditionalRows ?? new Uint32Array(0));
     },
     close: () => made.forEach((tensor) => device.destroyTensor(tensor)),
   };

@@ -24,11 +24,22 @@ export function perceptron(tape: Tape, weights: Weights, shape: Perceptron, x: T
 }
 
 /** All but the last layer's product: for a head that never makes its logits. */
-export function lastLayer(tape: Tape, weights: Weights, shape: Perceptron, x: Tensor): { readonly states: Tensor; readonly weight: Tensor; readonly bias: Tensor } {
-  const layers = layersOf(shape).map(({ name }) => ({ weight: weights.get(`${name}.weight`), bias: weights.get(`${name}.bias`) }));
+export function lastLayer(
+  tape: Tape,
+  weights: Weights,
+  shape: Perceptron,
+  x: Tensor,
+): { readonly states: Tensor; readonly weight: Tensor; readonly bias: Tensor } {
+  const layers = layersOf(shape).map(({ name }) => ({
+    weight: weights.get(`${name}.weight`),
+    bias: weights.get(`${name}.bias`),
+  }));
   const last = layers.pop();
   if (last === undefined) throw new RangeError(`${shape.name} has no layer`);
-  return { states: layers.reduce((value, { weight, bias }) => gelu(tape, linear(tape, value, weight, bias)), x), ...last };
+  return {
+    states: layers.reduce((value, { weight, bias }) => gelu(tape, linear(tape, value, weight, bias)), x),
+    ...last,
+  };
 }
 
 /** Matrices start normal with `spread`, 1 / √inputs by default; biases at zero. */
@@ -39,7 +50,15 @@ export function perceptronParameters(shape: Perceptron, spread?: number): Parame
   ]);
 }
 
-function layersOf({ name, first, last, from, hidden, to, depth }: Perceptron): { readonly name: string; readonly rows: number; readonly columns: number }[] {
+function layersOf({
+  name,
+  first,
+  last,
+  from,
+  hidden,
+  to,
+  depth,
+}: Perceptron): { readonly name: string; readonly rows: number; readonly columns: number }[] {
   return Array.from({ length: depth }, (_, layer) => ({
     name: `${name}.${layer === 0 ? first : layer === depth - 1 && last !== undefined ? last : `hidden_layers.${layer - 1}`}`,
     rows: layer === depth - 1 ? to : hidden,

@@ -25,13 +25,19 @@ export function packPictures(pictures: readonly Image[], size: number, images: n
 }
 
 /** The first `images` pictures of a decoded batch; values outside the range are clipped. `toByte` makes whole numbers: the nearest unless told. */
-export function unpackPictures(packed: Float32Array, size: number, images: number, toByte: (value: number) => number = Math.round): Image[] {
+export function unpackPictures(
+  packed: Float32Array,
+  size: number,
+  images: number,
+  toByte: (value: number) => number = Math.round,
+): Image[] {
   const pixels = size * size;
   return Array.from({ length: images }, (_, image) => {
     const data = new Uint8Array(pixels * 3);
     let from = image * pixels * 4;
     for (let to = 0; to < data.length; to += 3, from += 4) {
-      for (let c = 0; c < 3; c++) data[to + c] = Math.min(255, Math.max(0, toByte(((packed[from + c] ?? 0) + 1) * 127.5)));
+      for (let c = 0; c < 3; c++)
+        data[to + c] = Math.min(255, Math.max(0, toByte(((packed[from + c] ?? 0) + 1) * 127.5)));
     }
     return { width: size, height: size, data };
   });

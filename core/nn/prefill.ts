@@ -87,7 +87,15 @@ export class Prefill {
 
   private async runPart(passes: readonly Pass[]): Promise<void> {
     const { device } = this.workspace;
-    const batch = packSequences(passes.map(({ ids, features }) => ({ text: ids, firstTarget: ids.length, codes: [], trailing: [], features: features?.at ?? [] })));
+    const batch = packSequences(
+      passes.map(({ ids, features }) => ({
+        text: ids,
+        firstTarget: ids.length,
+        codes: [],
+        trailing: [],
+        features: features?.at ?? [],
+      })),
+    );
     const source = new Uint32Array(this.cache.rows);
     const length = new Uint32Array(this.cache.rows);
     let start = 0;
@@ -117,13 +125,27 @@ export class Prefill {
     for (const { features } of passes) {
       if (features === undefined) continue;
       const { values, first, at } = features;
-      if (!('buffer' in values.memory) || values.type !== 'f32' || dimension(values, 1) !== dimension(target, 1) || first + at.length > dimension(values, 0)) {
-        throw new RangeError(`${values.name} [${values.shape}] does not hold rows ${first} to ${first + at.length} of ${dimension(target, 1)} values in a buffer`);
+      if (
+        !('buffer' in values.memory) ||
+        values.type !== 'f32' ||
+        dimension(values, 1) !== dimension(target, 1) ||
+        first + at.length > dimension(values, 0)
+      ) {
+        throw new RangeError(
+          `${values.name} [${values.shape}] does not hold rows ${first} to ${first + at.length} of ${dimension(target, 1)} values in a buffer`,
+        );
       }
-      encoder.copyBufferToBuffer(values.memory.buffer, values.memory.offset + first * rowBytes, target.memory.buffer, next, at.length * rowBytes);
+      encoder.copyBufferToBuffer(
+        values.memory.buffer,
+        values.memory.offset + first * rowBytes,
+        target.memory.buffer,
+        next,
+        at.length * rowBytes,
+      );
       next += at.length * rowBytes;
     }
-    if (next !== target.memory.offset + sizeOf(target.shape) * 4) throw new RangeError('unreachable: not every feature was given');
+    if (next !== target.memory.offset + sizeOf(target.shape) * 4)
+      throw new RangeError('unreachable: not every feature was given');
     gpu.queue.submit([encoder.finish()]);
   }
 
@@ -133,7 +155,11 @@ export class Prefill {
     if (known !== undefined) return known;
     const inputs = createPackedInputs(this.workspace.device, batch, this.backbone.hiddenSize);
     const tape = new Tape(this.workspace);
-    this.backbone.hidden(tape, this.weights, inputs.tokens, { cache: this.cache, source: this.source, length: this.length });
+    this.backbone.hidden(tape, this.weights, inputs.tokens, {
+      cache: this.cache,
+      source: this.source,
+      length: this.length,
+    });
     const made = { inputs, program: tape.finish(`prefill ${batch.count}`) };
     this.byShape.set(key, made);
     return made;
@@ -148,7 +174,9 @@ function sharedPasses(rows: readonly PrefillRow[]): Pass[] {
   for (const { row, ids, features } of longestFirst) {
     // Equal ids with other features are another prompt.
     const text = `${features === undefined ? '' : `features from ${features.first}: `}${ids.join(' ')} `;
-    const known = byText.get(text) ?? (features === undefined ? [...byText].find(([longer]) => longer.startsWith(text))?.[1] : undefined);
+    const known =
+      byText.get(text) ??
+      (features === undefined ? [...byText].find(([longer]) => longer.startsWith(text))?.[1] : undefined);
     const pass = known ?? { ids, features, rows: [] };
     if (known === undefined) passes.push(pass);
     if (!byText.has(text)) byText.set(text, pass);

@@ -35,7 +35,15 @@ import {
 } from './sampling.ts';
 import { stepRows } from './step-sizes.ts';
 
-export type { RequestFeatures, SampledSequence, SampleProgress, SampleRequest, SamplerOptions, WriteRequest, WrittenText } from './sampling.ts';
+export type {
+  RequestFeatures,
+  SampledSequence,
+  SampleProgress,
+  SampleRequest,
+  SamplerOptions,
+  WriteRequest,
+  WrittenText,
+} from './sampling.ts';
 
 /** Steps per submit: enough to hide the host, few enough to stop early and to show progress. */
 const chunk = 8;
@@ -86,7 +94,10 @@ export class Sampler {
       return tensor;
     };
     const width = backbone.keyValueHeads * backbone.headDimension;
-    const layers = (name: string): Tensor[] => Array.from({ length: backbone.layers }, (_, layer) => make(`${name} of layer ${layer}`, [fed, this.capacity, width], cache));
+    const layers = (name: string): Tensor[] =>
+      Array.from({ length: backbone.layers }, (_, layer) =>
+        make(`${name} of layer ${layer}`, [fed, this.capacity, width], cache),
+      );
     const slots = make('slots', [fed], 'u32');
     this.cache = { rows: fed, capacity: this.capacity, slots, keys: layers('keys'), values: layers('values') };
     this.state = {
@@ -125,9 +136,15 @@ export class Sampler {
     return this.inBatches(entries, request.onProgress, async (batch, report) => {
       await this.begin(batch);
       await this.writeText(batch, report);
-      await this.draw(batch, isGuided ? await this.beginUnconditional(batch, request.unconditional) : undefined, report);
+      await this.draw(
+        batch,
+        isGuided ? await this.beginUnconditional(batch, request.unconditional) : undefined,
+        report,
+      );
       const { tokens, lengths } = await this.read();
-      return batch.map((entry, slot) => collectSequence(entry, lengths[slot] ?? 0, imageCount, (position) => tokens(slot, position)));
+      return batch.map((entry, slot) =>
+        collectSequence(entry, lengths[slot] ?? 0, imageCount, (position) => tokens(slot, position)),
+      );
     });
   }
 
@@ -139,7 +156,11 @@ export class Sampler {
     return this.inBatches(entries, request.onProgress, async (batch, report) => {
       const first = batch[0] === undefined ? 0 : entries.indexOf(batch[0]);
       await this.begin(batch);
-      await this.writeText(batch, report, request.onText === undefined ? undefined : () => this.tellText(batch, first, request));
+      await this.writeText(
+        batch,
+        report,
+        request.onText === undefined ? undefined : () => this.tellText(batch, first, request),
+      );
       const { tokens, lengths } = await this.read();
       return batch.map((entry, slot) => collectText(entry, lengths[slot] ?? 0, (position) => tokens(slot, position)));
     });
@@ -160,7 +181,8 @@ export class Sampler {
   ): Promise<Result[]> {
     const results: Result[] = [];
     for (let start = 0; start < entries.length; start += this.options.rows) {
-      const report: Report = (phase, step, steps, rows) => onProgress?.({ phase, step, steps, rows, finished: start, samples: entries.length });
+      const report: Report = (phase, step, steps, rows) =>
+        onProgress?.({ phase, step, steps, rows, finished: start, samples: entries.length });
       results.push(...(await run(entries.slice(start, start + this.options.rows), report)));
     }
     return results;
@@ -171,18 +193,24 @@ export class Sampler {
     const { device, rows, textBudget } = this.options;
     const state = new Uint32Array(rows * 4);
     for (let slot = 0; slot < rows; slot++) state.set([0, 1, 1, 0], slot * 4);
-    batch.forEach(({ head, key, writes }, slot) => state.set([key, head.length, writes ? 0 : 1, head.length + textBudget - 1], slot * 4));
+    batch.forEach(({ head, key, writes }, slot) =>
+      state.set([key, head.length, writes ? 0 : 1, head.length + textBudget - 1], slot * 4),
+    );
     device.write(this.state.rows, state);
     this.places = Array.from({ length: rows }, (_, slot) => placeOf(batch[slot]?.head ?? [0]));
     await this.prefill.run(batch.map(({ head, features }, row) => ({ row, ids: head.slice(0, -1), features })));
   }
 
   /** Steps until every text has ended; those that have leave the computation between chunks. */
-  private async writeText(batch: readonly SampleEntry[], report: Report, afterChunk?: () => Promise<void>): Promise<void> {
+  private async writeText(
+    batch: readonly SampleEntry[],
+    report: Report,
+    afterChunk?: () => Promise<void>,
+  ): Promise<void> {
     const { device, rows, textBudget } = this.options;
     let writing = batch.flatMap(({ writes }, slot) => (writes ? [slot] : []));
     let fed: readonly number[] = [];
-    for (let step = 0; writing.length > 0; ) {
+    for (let step = 0; writing.length > 0;) {
       if (step >= textBudget) throw new RangeError('a text went on after its budget');
       if (fed.length !== stepRows(writing.length, rows)) fed = this.feed(writing);
       const program = await this.program('text', false, fed.length);
@@ -203,19 +231,30 @@ export class Sampler {
   private async tellText(batch: readonly SampleEntry[], first: number, { onText }: WriteRequest): Promise<void> {
     const { tokens, lengths } = await this.read();
     batch.forEach(({ head }, slot) => {
-      const ids = Array.from({ length: Math.max(0, (lengths[slot] ?? 0) - head.length) }, (_, index) => tokens(slot, head.length + index).id);
+      const ids = Array.from(
+        { length: Math.max(0, (lengths[slot] ?? 0) - head.length) },
+        (_, index) => tokens(slot, head.length + index).id,
+      );
       onText?.(first + slot, ids.at(-1) === this.options.special.eos ? ids.slice(0, -1) : ids);
     });
   }
 
   /** Keys and values of the unconditional branch; returns where each of its rows stands. */
-  private async beginUnconditional(batch: readonly SampleEntry[], unconditional: SampleRequest['unconditional']): Promise<Place[]> {
+  private async beginUnconditional(
+    batch: readonly SampleEntry[],
+    unconditional: SampleRequest['unconditional'],
+  ): Promise<Place[]> {
     const { rows, special, imageCount } = this.options;
     if (unconditional === undefined) throw new RangeError('guidance needs the unconditional tokens');
-    const sequences = typeof unconditional === 'function' ? (await this.written(batch)).map(unconditional) : batch.map(() => unconditional);
+    const sequences =
+      typeof unconditional === 'function'
+        ? (await this.written(batch)).map(unconditional)
+        : batch.map(() => unconditional);
     for (const ids of sequences) {
-      if (ids.at(-1) !== special.imageStart) throw new RangeError('the unconditional tokens must end with the image start');
-      if (ids.length > this.capacity - imageCount) throw new RangeError(`${ids.length} unconditional tokens; this sampler takes ${this.capacity - imageCount}`);
+      if (ids.at(-1) !== special.imageStart)
+        throw new RangeError('the unconditional tokens must end with the image start');
+      if (ids.length > this.capacity - imageCount)
+        throw new RangeError(`${ids.length} unconditional tokens; this sampler takes ${this.capacity - imageCount}`);
     }
     await this.prefill.run(sequences.map((ids, index) => ({ row: rows + index, ids: ids.slice(0, -1) })));
     return sequences.map(placeOf);
@@ -225,15 +264,28 @@ export class Sampler {
   private async written(batch: readonly SampleEntry[]): Promise<number[][]> {
     if (batch.every(({ writes }) => !writes)) return batch.map(({ head }) => [...head]);
     const { tokens, lengths } = await this.read();
-    return batch.map(({ head }, slot) => [...head, ...Array.from({ length: (lengths[slot] ?? 0) - head.length }, (_, index) => tokens(slot, head.length + index).id)]);
+    return batch.map(({ head }, slot) => [
+      ...head,
+      ...Array.from({ length: (lengths[slot] ?? 0) - head.length }, (_, index) => tokens(slot, head.length + index).id),
+    ]);
   }
 
   /** `unconditional`: where the rows of that branch stand; none without guidance. */
-  private async draw(batch: readonly SampleEntry[], unconditional: readonly Place[] | undefined, report: Report): Promise<void> {
+  private async draw(
+    batch: readonly SampleEntry[],
+    unconditional: readonly Place[] | undefined,
+    report: Report,
+  ): Promise<void> {
     const { device, imageCount } = this.options;
-    const fed = this.feed(batch.map((_, slot) => slot), unconditional);
+    const fed = this.feed(
+      batch.map((_, slot) => slot),
+      unconditional,
+    );
     const isGuided = unconditional !== undefined;
-    const [start, next] = await Promise.all([this.program('image start', isGuided, fed.length), this.program('image', isGuided, fed.length)]);
+    const [start, next] = await Promise.all([
+      this.program('image start', isGuided, fed.length),
+      this.program('image', isGuided, fed.length),
+    ]);
     let before = Promise.resolve();
     for (let step = 0; step < imageCount; step += chunk) {
       const count = Math.min(chunk, imageCount - step);
@@ -259,21 +311,36 @@ export class Sampler {
     const fed = [...slots, ...idle].slice(0, count);
     const places = fed.map((slot) => this.places[slot] ?? placeOf([0]));
     const twins = unconditional === undefined ? [] : fed.map((slot) => unconditional[slot] ?? placeOf([0]));
-    const fill = (tensor: Tensor, values: readonly number[]): void => device.write(rowsOf(tensor, values.length), Uint32Array.from(values));
+    const fill = (tensor: Tensor, values: readonly number[]): void =>
+      device.write(rowsOf(tensor, values.length), Uint32Array.from(values));
     fill(this.state.slots, unconditional === undefined ? fed : [...fed, ...fed.map((slot) => rows + slot)]);
-    fill(this.state.current, [...places, ...twins].map(({ last }) => last));
-    fill(this.state.positions, [...places, ...twins].map(({ length }) => length - 1));
+    fill(
+      this.state.current,
+      [...places, ...twins].map(({ last }) => last),
+    );
+    fill(
+      this.state.positions,
+      [...places, ...twins].map(({ length }) => length - 1),
+    );
     return fed;
   }
 
   private async read(): Promise<{ tokens: (slot: number, position: number) => DrawnToken; lengths: number[] }> {
-    const [state, trace] = (await this.options.device.read([this.state.rows, this.state.trace])) as [Uint32Array, Uint32Array];
+    const [state, trace] = (await this.options.device.read([this.state.rows, this.state.trace])) as [
+      Uint32Array,
+      Uint32Array,
+    ];
     const floats = new Float32Array(trace.buffer, trace.byteOffset, trace.length);
     return {
       lengths: Array.from({ length: this.options.rows }, (_, slot) => state[slot * 4 + 1] ?? 0),
       tokens: (slot, position) => {
         const at = (slot * this.capacity + position) * 4;
-        return { id: trace[at] ?? 0, forced: trace[at + 1] ?? 0, logProbability: floats[at + 2] ?? NaN, entropy: floats[at + 3] ?? NaN };
+        return {
+          id: trace[at] ?? 0,
+          forced: trace[at + 1] ?? 0,
+          logProbability: floats[at + 2] ?? NaN,
+          entropy: floats[at + 3] ?? NaN,
+        };
       },
     };
   }
@@ -292,12 +359,26 @@ export class Sampler {
     const { workspace, backbone, weights } = this.options;
     const tape = new Tape(workspace);
     const fed = guided ? 2 * rows : rows;
-    const state = { ...this.state, current: rowsOf(this.state.current, fed), positions: rowsOf(this.state.positions, fed) };
-    const x = phase === 'image' ? backbone.embedImage(tape, weights, state.current) : backbone.embedText(tape, weights, state.current);
-    const hidden = backbone.step(tape, weights, x, state.positions, { ...this.cache, slots: rowsOf(this.cache.slots, fed) });
+    const state = {
+      ...this.state,
+      current: rowsOf(this.state.current, fed),
+      positions: rowsOf(this.state.positions, fed),
+    };
+    const x =
+      phase === 'image'
+        ? backbone.embedImage(tape, weights, state.current)
+        : backbone.embedText(tape, weights, state.current);
+    const hidden = backbone.step(tape, weights, x, state.positions, {
+      ...this.cache,
+      slots: rowsOf(this.cache.slots, fed),
+    });
     const isText = phase === 'text';
     const logits = isText ? backbone.textLogits(tape, weights, hidden) : backbone.imageLogits(tape, weights, hidden);
-    sample(tape, logits, state, isText ? this.textSettings : this.imageSettings, { phase: isText ? 'text' : 'image', guided, ...this.stops() });
+    sample(tape, logits, state, isText ? this.textSettings : this.imageSettings, {
+      phase: isText ? 'text' : 'image',
+      guided,
+      ...this.stops(),
+    });
     return tape.finish(name);
   }
 

@@ -127,12 +127,18 @@ export interface DrawnToken {
 const givenByCaller = 3;
 
 /** One entry per sample, prompts in order; refuses what does not fit the sampler. */
-export function planEntries(options: SamplerOptions, request: Request, rationale: SampleRequest['rationale']): SampleEntry[] {
+export function planEntries(
+  options: SamplerOptions,
+  request: Request,
+  rationale: SampleRequest['rationale'],
+): SampleEntry[] {
   const { prompts, samplesPerPrompt, rowKeys } = request;
   const { promptBudget, textBudget, special } = options;
   const samples = prompts.length * samplesPerPrompt;
-  if (rowKeys !== undefined && rowKeys.length !== samples) throw new RangeError(`${rowKeys.length} row keys for ${samples} samples`);
-  if (typeof rationale !== 'string' && rationale.length !== prompts.length) throw new RangeError(`${rationale.length} rationales for ${prompts.length} prompts`);
+  if (rowKeys !== undefined && rowKeys.length !== samples)
+    throw new RangeError(`${rowKeys.length} row keys for ${samples} samples`);
+  if (typeof rationale !== 'string' && rationale.length !== prompts.length)
+    throw new RangeError(`${rationale.length} rationales for ${prompts.length} prompts`);
   const features = placeFeatures(prompts, request.features, options.backbone.hiddenSize);
   return prompts.flatMap((promptIds, index) => {
     if (promptIds.length === 0) throw new RangeError(`prompt ${index} has no tokens`);
@@ -153,7 +159,8 @@ export function planEntries(options: SamplerOptions, request: Request, rationale
         cure: 'shorten the rationale, or raise rationaleTokens in the recipe',
       });
     }
-    if (given === 'skip' && promptIds.at(-1) !== special.imageStart) throw new RangeError(`without a rationale prompt ${index} must end with the image start`);
+    if (given === 'skip' && promptIds.at(-1) !== special.imageStart)
+      throw new RangeError(`without a rationale prompt ${index} must end with the image start`);
     const head = typeof given === 'string' ? promptIds : [...promptIds, ...given, special.imageStart];
     return Array.from({ length: samplesPerPrompt }, (_, sampleIndex): SampleEntry => {
       const position = index * samplesPerPrompt + sampleIndex;
@@ -163,26 +170,41 @@ export function planEntries(options: SamplerOptions, request: Request, rationale
 }
 
 /** Which rows of the features each prompt takes, in order. */
-function placeFeatures(prompts: Request['prompts'], features: RequestFeatures | undefined, hiddenSize: number): (PromptFeatures | undefined)[] {
+function placeFeatures(
+  prompts: Request['prompts'],
+  features: RequestFeatures | undefined,
+  hiddenSize: number,
+): (PromptFeatures | undefined)[] {
   if (features === undefined) return [];
   const { placeholder, values } = features;
   let first = 0;
   const placed = prompts.map((ids): PromptFeatures | undefined => {
     const at = ids.flatMap((id, index) => (id === placeholder ? [index] : []));
-    if (at.at(-1) === ids.length - 1) throw new RangeError('a prompt must not end with a placeholder: its last token is fed as a token');
+    if (at.at(-1) === ids.length - 1)
+      throw new RangeError('a prompt must not end with a placeholder: its last token is fed as a token');
     first += at.length;
     return at.length === 0 ? undefined : { at, values, first: first - at.length };
   });
-  if (values.shape.join() !== [first, hiddenSize].join()) throw new RangeError(`${first} placeholders need features [${first}, ${hiddenSize}], not ${values.name} [${values.shape}]`);
+  if (values.shape.join() !== [first, hiddenSize].join())
+    throw new RangeError(
+      `${first} placeholders need features [${first}, ${hiddenSize}], not ${values.name} [${values.shape}]`,
+    );
   return placed;
 }
 
 /** Puts together what row `entry` became; `token` tells what the device noted at a position behind the head. */
-export function collectSequence(entry: SampleEntry, length: number, imageCount: number, token: (position: number) => DrawnToken): SampledSequence {
+export function collectSequence(
+  entry: SampleEntry,
+  length: number,
+  imageCount: number,
+  token: (position: number) => DrawnToken,
+): SampledSequence {
   const { promptIds, head } = entry;
   const after = Array.from({ length: length - promptIds.length }, (_, index): DrawnToken => {
     const position = promptIds.length + index;
-    return position < head.length ? { id: head[position] ?? 0, forced: givenByCaller, logProbability: 0, entropy: 0 } : token(position);
+    return position < head.length
+      ? { id: head[position] ?? 0, forced: givenByCaller, logProbability: 0, entropy: 0 }
+      : token(position);
   });
   refuseNotFinite(after);
   const ids = after.map(({ id }) => id);
@@ -218,7 +240,8 @@ export function collectText(entry: SampleEntry, length: number, token: (position
 }
 
 function refuseNotFinite(tokens: readonly DrawnToken[]): void {
-  if (tokens.every(({ logProbability, entropy }) => Number.isFinite(logProbability) && Number.isFinite(entropy))) return;
+  if (tokens.every(({ logProbability, entropy }) => Number.isFinite(logProbability) && Number.isFinite(entropy)))
+    return;
   throw new ReasongenError({
     code: 'SAMPLE_NOT_FINITE',
     message: 'the model gave logits that are not finite numbers while sampling',

@@ -39,7 +39,14 @@ const channels = 3;
 export function siglipVision(sizes: SiglipSizes): Vision {
   const { imageSize, patchSize } = sizes;
   const tokens = Math.floor(imageSize / patchSize) ** 2;
-  const aligner: Perceptron = { name: 'model.aligner', first: 'fc1', from: sizes.width, hidden: sizes.hidden, to: sizes.hidden, depth: sizes.alignerDepth };
+  const aligner: Perceptron = {
+    name: 'model.aligner',
+    first: 'fc1',
+    from: sizes.width,
+    hidden: sizes.hidden,
+    to: sizes.hidden,
+    depth: sizes.alignerDepth,
+  };
   return {
     imageSize,
     patchSize,
@@ -50,22 +57,53 @@ export function siglipVision(sizes: SiglipSizes): Vision {
 }
 
 /** f32 [B · tokens, width] after the last norm. */
-function runTower(tape: Tape, weights: Weights, sizes: SiglipSizes, { patches, places, ...segments }: PictureInputs): Tensor {
+function runTower(
+  tape: Tape,
+  weights: Weights,
+  sizes: SiglipSizes,
+  { patches, places, ...segments }: PictureInputs,
+): Tensor {
   const { width, heads, layers, normEpsilon } = sizes;
-  const affine = (x: Tensor, name: string): Tensor => linear(tape, x, weights.get(`${tower}${name}.weight`), weights.get(`${tower}${name}.bias`));
-  const norm = (x: Tensor, name: string): Tensor => layerNorm(tape, x, weights.get(`${tower}${name}.weight`), weights.get(`${tower}${name}.bias`), normEpsilon);
+  const affine = (x: Tensor, name: string): Tensor =>
+    linear(tape, x, weights.get(`${tower}${name}.weight`), weights.get(`${tower}${name}.bias`));
+  const norm = (x: Tensor, name: string): Tensor =>
+    layerNorm(tape, x, weights.get(`${tower}${name}.weight`), weights.get(`${tower}${name}.bias`), normEpsilon);
   const headDimension = attentionWidth(width / heads);
   const scale = 1 / Math.sqrt(width / heads);
   const filters = weights.get(`${tower}embeddings.patch_embedding.weight`);
-  const seen = linear(tape, patches, reshape(filters, [width, channels * sizes.patchSize ** 2]), weights.get(`${tower}embeddings.patch_embedding.bias`));
+  const seen = linear(
+    tape,
+    patches,
+    reshape(filters, [width, channels * sizes.patchSize ** 2]),
+    weights.get(`${tower}embeddings.patch_embedding.bias`),
+  );
   let x = add(tape, seen, embedding(tape, weights.get(`${tower}embeddings.position_embedding.weight`), places));
   for (let layer = 0; layer < layers; layer++) {
     const at = `encoder.layers.${layer}.`;
     const before = norm(x, `${at}layer_norm1`);
-    const project = (part: string): Tensor => resizeParts(tape, affine(before, `${at}self_attn.${part}_proj`), heads, headDimension);
-    const mixed = attention(tape, project('q'), project('k'), project('v'), segments, { heads, keyValueHeads: heads, headDimension, causal: false, scale });
-    const middle = add(tape, x, affine(resizeParts(tape, mixed, heads, width / heads), `${at}self_attn.projection_layer`));
-    const inner: Perceptron = { name: `${tower}${at}mlp`, first: 'fc1', last: 'fc2', from: width, hidden: sizes.mlp, to: width, depth: 2 };
+    const project = (part: string): Tensor =>
+      resizeParts(tape, affine(before, `${at}self_attn.${part}_proj`), heads, headDimension);
+    const mixed = attention(tape, project('q'), project('k'), project('v'), segments, {
+      heads,
+      keyValueHeads: heads,
+      headDimension,
+      causal: false,
+      scale,
+    });
+    const middle = add(
+      tape,
+      x,
+      affine(resizeParts(tape, mixed, heads, width / heads), `${at}self_attn.projection_layer`),
+    );
+    const inner: Perceptron = {
+      name: `${tower}${at}mlp`,
+      first: 'fc1',
+      last: 'fc2',
+      from: width,
+      hidden: sizes.mlp,
+      to: width,
+      depth: 2,
+    };
     x = add(tape, middle, perceptron(tape, weights, inner, norm(middle, `${at}layer_norm2`)));
   }
   return norm(x, 'post_layernorm');
@@ -74,12 +112,19 @@ function runTower(tape: Tape, weights: Weights, sizes: SiglipSizes, { patches, p
 function towerParameters(sizes: SiglipSizes, tokens: number): ParameterSpec[] {
   const { width, patchSize, layers } = sizes;
   const spread = 1 / Math.sqrt(width);
-  const bias = (name: string, size: number): ParameterSpec => ({ name: `${tower}${name}.bias`, shape: [size], init: { constant: 0 } });
+  const bias = (name: string, size: number): ParameterSpec => ({
+    name: `${tower}${name}.bias`,
+    shape: [size],
+    init: { constant: 0 },
+  });
   const affine = (name: string, rows: number, columns: number): ParameterSpec[] => [
     { name: `${tower}${name}.weight`, shape: [rows, columns], init: { normal: spread } },
     bias(name, rows),
   ];
-  const norm = (name: string): ParameterSpec[] => [{ name: `${tower}${name}.weight`, shape: [width], init: { constant: 1 } }, bias(name, width)];
+  const norm = (name: string): ParameterSpec[] => [
+    { name: `${tower}${name}.weight`, shape: [width], init: { constant: 1 } },
+    bias(name, width),
+  ];
   const block = (layer: number): ParameterSpec[] => {
     const at = `encoder.layers.${layer}.`;
     return [
@@ -92,7 +137,11 @@ function towerParameters(sizes: SiglipSizes, tokens: number): ParameterSpec[] {
     ];
   };
   return [
-    { name: `${tower}embeddings.patch_embedding.weight`, shape: [width, channels, patchSize, patchSize], init: { normal: 1 / Math.sqrt(channels * patchSize ** 2) } },
+    {
+      name: `${tower}embeddings.patch_embedding.weight`,
+      shape: [width, channels, patchSize, patchSize],
+      init: { normal: 1 / Math.sqrt(channels * patchSize ** 2) },
+    },
     bias('embeddings.patch_embedding', width),
     { name: `${tower}embeddings.position_embedding.weight`, shape: [tokens, width], init: { normal: spread } },
     ...Array.from({ length: layers }, (_, layer) => block(layer)).flat(),
@@ -103,7 +152,13 @@ function towerParameters(sizes: SiglipSizes, tokens: number): ParameterSpec[] {
 /** Device tensors for `count` pictures; the caller destroys them. */
 export function createPictureInputs(device: Device, vision: Vision, count: number): PictureInputs {
   const { tokens, patchSize } = vision;
-  const words = (name: string, value: (row: number) => number): Tensor => device.tensor(name, [count * tokens], 'u32', Uint32Array.from({ length: count * tokens }, (_, row) => value(row)));
+  const words = (name: string, value: (row: number) => number): Tensor =>
+    device.tensor(
+      name,
+      [count * tokens],
+      'u32',
+      Uint32Array.from({ length: count * tokens }, (_, row) => value(row)),
+    );
   return {
     pictures: count,
     patches: device.tensor('patches', [count * tokens, channels * patchSize ** 2]),
@@ -117,18 +172,33 @@ export function createPictureInputs(device: Device, vision: Vision, count: numbe
 export function patchesOf(vision: Vision, pictures: readonly Image[]): Float32Array {
   const { imageSize } = vision;
   for (const { width, height } of pictures) {
-    if (width !== imageSize || height !== imageSize) throw new RangeError(`a picture has ${width} x ${height} pixels; this model looks at ${imageSize} x ${imageSize}`);
+    if (width !== imageSize || height !== imageSize)
+      throw new RangeError(
+        `a picture has ${width} x ${height} pixels; this model looks at ${imageSize} x ${imageSize}`,
+      );
   }
-  return patches(vision, pictures.length, (picture, channel, y, x) => (pictures[picture]?.data[(y * imageSize + x) * channels + channel] ?? 0) / 127.5 - 1);
+  return patches(
+    vision,
+    pictures.length,
+    (picture, channel, y, x) => (pictures[picture]?.data[(y * imageSize + x) * channels + channel] ?? 0) / 127.5 - 1,
+  );
 }
 
 /** The same of values [B, 3, imageSize, imageSize] that are in -1 … 1 already. */
 export function patchesOfChannels(vision: Vision, values: Float32Array): Float32Array {
   const { imageSize } = vision;
-  return patches(vision, values.length / (channels * imageSize ** 2), (picture, channel, y, x) => values[((picture * channels + channel) * imageSize + y) * imageSize + x] ?? 0);
+  return patches(
+    vision,
+    values.length / (channels * imageSize ** 2),
+    (picture, channel, y, x) => values[((picture * channels + channel) * imageSize + y) * imageSize + x] ?? 0,
+  );
 }
 
-function patches({ imageSize, patchSize, tokens }: Vision, pictures: number, value: (picture: number, channel: number, y: number, x: number) => number): Float32Array {
+function patches(
+  { imageSize, patchSize, tokens }: Vision,
+  pictures: number,
+  value: (picture: number, channel: number, y: number, x: number) => number,
+): Float32Array {
   const across = Math.floor(imageSize / patchSize);
   const result = new Float32Array(pictures * tokens * channels * patchSize ** 2);
   let at = 0;
@@ -136,7 +206,8 @@ function patches({ imageSize, patchSize, tokens }: Vision, pictures: number, val
     for (let token = 0; token < tokens; token++) {
       const [top, left] = [Math.floor(token / across) * patchSize, (token % across) * patchSize];
       for (let channel = 0; channel < channels; channel++)
-        for (let y = top; y < top + patchSize; y++) for (let x = left; x < left + patchSize; x++) result[at++] = value(picture, channel, y, x);
+        for (let y = top; y < top + patchSize; y++)
+          for (let x = left; x < left + patchSize; x++) result[at++] = value(picture, channel, y, x);
     }
   return result;
 }

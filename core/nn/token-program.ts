@@ -112,7 +112,8 @@ export class TokenPrograms {
   private async record(shape: PackedShape, key: string): Promise<TokenProgram> {
     const { name, workspace, backbone, parameters, objective, recompute = false } = this.options;
     const tape = new Tape(workspace, { recompute });
-    if (objective !== undefined && parameters.watch === undefined) throw new RangeError(`${name}: an objective needs weights that are trained`);
+    if (objective !== undefined && parameters.watch === undefined)
+      throw new RangeError(`${name}: an objective needs weights that are trained`);
     if (objective !== undefined) parameters.watch?.(tape);
     const inputs = createPackedInputs(workspace.device, shape);
     const hidden = backbone.hidden(tape, parameters, inputs.tokens);
@@ -121,7 +122,8 @@ export class TokenPrograms {
       image: shape.image.count === 0 ? undefined : this.scoreImage(tape, hidden, inputs),
     };
     const parts = objective?.(tape, scored) ?? { text: undefined, image: undefined };
-    const keep = (tensor: Tensor | undefined): Tensor | undefined => (tensor === undefined ? undefined : tape.output(tensor));
+    const keep = (tensor: Tensor | undefined): Tensor | undefined =>
+      tensor === undefined ? undefined : tape.output(tensor);
     const kept = { text: keep(scored.text), image: keep(scored.image) };
     for (const kind of tokenKinds) {
       const values = scored[kind];
@@ -136,15 +138,23 @@ export class TokenPrograms {
     const { backbone, parameters } = this.options;
     const states = gatherRows(tape, hidden, rows);
     const head = backbone.textHead?.(tape, parameters, states);
-    return head === undefined ? this.scoreLogits(tape, 'text', backbone.textLogits(tape, parameters, states), ids) : this.scoreHead(tape, 'text', head, ids);
+    return head === undefined
+      ? this.scoreLogits(tape, 'text', backbone.textLogits(tape, parameters, states), ids)
+      : this.scoreHead(tape, 'text', head, ids);
   }
 
-  private scoreImage(tape: Tape, hidden: Tensor, { imageTargets: { rows, ids, unconditionalRows } }: PackedInputs): Tensor {
+  private scoreImage(
+    tape: Tape,
+    hidden: Tensor,
+    { imageTargets: { rows, ids, unconditionalRows } }: PackedInputs,
+  ): Tensor {
     const { backbone, parameters, guidance } = this.options;
     const states = gatherRows(tape, hidden, rows);
     if (unconditionalRows === undefined) {
       const head = backbone.imageHead?.(tape, parameters, states);
-      return head === undefined ? this.scoreLogits(tape, 'image', backbone.imageLogits(tape, parameters, states), ids) : this.scoreHead(tape, 'image', head, ids);
+      return head === undefined
+        ? this.scoreLogits(tape, 'image', backbone.imageLogits(tape, parameters, states), ids)
+        : this.scoreHead(tape, 'image', head, ids);
     }
     if (guidance === undefined) throw new RangeError('a batch has unconditional branches and there is no guidance');
     const others = gatherRows(tape, hidden, unconditionalRows);
@@ -152,7 +162,8 @@ export class TokenPrograms {
     // all. Only its own gradient would differ where a branch is held constant.
     const head = guidance.detach ? undefined : backbone.imageHead?.(tape, parameters, states);
     const other = head === undefined ? undefined : backbone.imageHead?.(tape, parameters, others);
-    if (head !== undefined && other !== undefined) return this.scoreHead(tape, 'image', { ...head, states: guide(tape, head.states, other.states, guidance) }, ids);
+    if (head !== undefined && other !== undefined)
+      return this.scoreHead(tape, 'image', { ...head, states: guide(tape, head.states, other.states, guidance) }, ids);
     const conditional = backbone.imageLogits(tape, parameters, states);
     const unconditional = backbone.imageLogits(tape, parameters, others);
     return this.scoreLogits(tape, 'image', guide(tape, conditional, unconditional, guidance), ids);

@@ -43,7 +43,10 @@ function rule(original: string, port: string): NameRule {
 const table = nameTable(vqNames);
 
 /** What `ParameterSet.load` takes, from the tensors of a file; tensors of other models in the same file are left alone. */
-export function fromVqCheckpoint(codec: VqCodec, tensors: ReadonlyMap<string, { readonly shape: readonly number[]; readonly data: unknown }>): Map<string, Values> {
+export function fromVqCheckpoint(
+  codec: VqCodec,
+  tensors: ReadonlyMap<string, { readonly shape: readonly number[]; readonly data: unknown }>,
+): Map<string, Values> {
   const shapes = new Map(codec.parameters.map(({ name, shape }) => [name, shape]));
   const result = new Map<string, Values>();
   for (const [fileName, { shape, data }] of tensors) {
@@ -84,13 +87,17 @@ function nameInside(name: string): string | undefined {
 /** [O, C, y, x] → [O, y, x, C]. */
 function channelsLast(values: Values): Values {
   const [o = 0, c = 0, height = 0, width = 0] = values.shape;
-  return values.shape.length === 4 ? { shape: [o, height, width, c], data: transposeInner(values.data, o, c, height * width) } : values;
+  return values.shape.length === 4
+    ? { shape: [o, height, width, c], data: transposeInner(values.data, o, c, height * width) }
+    : values;
 }
 
 /** [O, y, x, C] → [O, C, y, x]. */
 function channelsFirst(values: Values): Values {
   const [o = 0, height = 0, width = 0, c = 0] = values.shape;
-  return values.shape.length === 4 ? { shape: [o, c, height, width], data: transposeInner(values.data, o, height * width, c) } : values;
+  return values.shape.length === 4
+    ? { shape: [o, c, height, width], data: transposeInner(values.data, o, height * width, c) }
+    : values;
 }
 
 /** [outer, rows, columns] → [outer, columns, rows]. */
@@ -105,12 +112,15 @@ function transposeInner(data: Float32Array, outer: number, rows: number, columns
 
 /** Three channels become four where the device has four; any other difference is left for the loader to report. */
 function pad(values: Values, shape: readonly number[]): Values {
-  const isPadded = values.shape.length === shape.length && values.shape.every((n, axis) => n === shape[axis] || (n === 3 && shape[axis] === 4 && isPictureAxis(axis, shape)));
+  const isPadded =
+    values.shape.length === shape.length &&
+    values.shape.every((n, axis) => n === shape[axis] || (n === 3 && shape[axis] === 4 && isPictureAxis(axis, shape)));
   if (!isPadded || sizeOf(values.shape) === sizeOf(shape)) return values;
   const data = new Float32Array(sizeOf(shape));
   const [from, to] = [values.shape.at(-1) ?? 1, shape.at(-1) ?? 1];
   // Rows of the last axis are widened; further rows of the first axis stay zero.
-  for (let row = 0; row * from < values.data.length; row++) data.set(values.data.subarray(row * from, (row + 1) * from), row * to);
+  for (let row = 0; row * from < values.data.length; row++)
+    data.set(values.data.subarray(row * from, (row + 1) * from), row * to);
   return { shape, data };
 }
 
@@ -127,6 +137,7 @@ function crop(name: string, values: Values): Values {
     for (let row = 0; row < rows; row++) cropped.set(data.subarray(row * 4, row * 4 + 3), row * 3);
     return { shape: [...shape.slice(0, -1), 3], data: cropped };
   }
-  if (name.startsWith('decoder.conv_out.')) return { shape: [3, ...shape.slice(1)], data: data.slice(0, (data.length / 4) * 3) };
+  if (name.startsWith('decoder.conv_out.'))
+    return { shape: [3, ...shape.slice(1)], data: data.slice(0, (data.length / 4) * 3) };
   return values;
 }

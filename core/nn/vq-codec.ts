@@ -72,7 +72,14 @@ export interface VqCodec {
 export const codebookName = 'quantize.embedding.weight';
 
 type Layer =
-  | { readonly kind: 'conv'; readonly name: string; readonly from: number; readonly to: number; readonly kernel: 1 | 3; readonly size?: 'halve' | 'double' }
+  | {
+      readonly kind: 'conv';
+      readonly name: string;
+      readonly from: number;
+      readonly to: number;
+      readonly kernel: 1 | 3;
+      readonly size?: 'halve' | 'double';
+    }
   | { readonly kind: 'block'; readonly name: string; readonly from: number; readonly to: number }
   | { readonly kind: 'attention'; readonly name: string; readonly from: number }
   | { readonly kind: 'norm'; readonly name: string; readonly from: number };
@@ -96,19 +103,37 @@ export function vqCodec(config: VqCodecConfig): VqCodec {
     operations: operationsOf(encoder, config.imageSize) + operationsOf(decoder, gridSize),
     encode: (tape, weights, pictures, segments) => runLayers(tape, weights, encoder, pictures, config.groups, segments),
     decode: (tape, weights, vectors, segments) => runLayers(tape, weights, decoder, vectors, config.groups, segments),
-    segments: (device, images) => (config.attention === 'none' ? undefined : imageSegments(device, images, gridSize ** 2)),
+    segments: (device, images) =>
+      config.attention === 'none' ? undefined : imageSegments(device, images, gridSize ** 2),
   };
 }
 
 function encoderLayers(config: VqCodecConfig): Layer[] {
   const { multipliers, baseChannels, encoderBlocks, latentChannels } = config;
-  const layers: Layer[] = [{ kind: 'conv', name: 'encoder.conv_in', from: pictureChannels, to: baseChannels, kernel: 3 }];
+  const layers: Layer[] = [
+    { kind: 'conv', name: 'encoder.conv_in', from: pictureChannels, to: baseChannels, kernel: 3 },
+  ];
   let channels = baseChannels;
   multipliers.forEach((multiplier, level) => {
     const name = `encoder.down.${level}`;
     const isCoarsest = level === multipliers.length - 1;
-    channels = addBlocks(layers, name, encoderBlocks[level] ?? 0, channels, multiplier * baseChannels, isCoarsest && config.attention === 'coarsest');
-    if (!isCoarsest) layers.push({ kind: 'conv', name: `${name}.downsample.conv`, from: channels, to: channels, kernel: 3, size: 'halve' });
+    channels = addBlocks(
+      layers,
+      name,
+      encoderBlocks[level] ?? 0,
+      channels,
+      multiplier * baseChannels,
+      isCoarsest && config.attention === 'coarsest',
+    );
+    if (!isCoarsest)
+      layers.push({
+        kind: 'conv',
+        name: `${name}.downsample.conv`,
+        from: channels,
+        to: channels,
+        kernel: 3,
+        size: 'halve',
+      });
   });
   addMiddle(layers, 'encoder', channels, config.attention !== 'none');
   layers.push(
@@ -129,9 +154,24 @@ function decoderLayers(config: VqCodecConfig): Layer[] {
   addMiddle(layers, 'decoder', channels, config.attention !== 'none');
   multipliers.toReversed().forEach((multiplier, level) => {
     const name = `decoder.up.${level}`;
-    channels = addBlocks(layers, name, decoderBlocks[level] ?? 0, channels, multiplier * baseChannels, level === 0 && config.attention === 'coarsest');
+    channels = addBlocks(
+      layers,
+      name,
+      decoderBlocks[level] ?? 0,
+      channels,
+      multiplier * baseChannels,
+      level === 0 && config.attention === 'coarsest',
+    );
     const isFinest = level === multipliers.length - 1;
-    if (!isFinest) layers.push({ kind: 'conv', name: `${name}.upsample.conv`, from: channels, to: channels, kernel: 3, size: 'double' });
+    if (!isFinest)
+      layers.push({
+        kind: 'conv',
+        name: `${name}.upsample.conv`,
+        from: channels,
+        to: channels,
+        kernel: 3,
+        size: 'double',
+      });
   });
   layers.push(
     { kind: 'norm', name: 'decoder.norm_out', from: channels },
@@ -141,7 +181,14 @@ function decoderLayers(config: VqCodecConfig): Layer[] {
 }
 
 /** The first block of a level changes the number of channels; a level without blocks keeps it. Returns the channels after it. */
-function addBlocks(layers: Layer[], name: string, blocks: number, from: number, to: number, hasAttention: boolean): number {
+function addBlocks(
+  layers: Layer[],
+  name: string,
+  blocks: number,
+  from: number,
+  to: number,
+  hasAttention: boolean,
+): number {
   for (let block = 0; block < blocks; block++) {
     layers.push({ kind: 'block', name: `${name}.block.${block}`, from: block === 0 ? from : to, to });
     if (hasAttention) layers.push({ kind: 'attention', name: `${name}.attn.${block}`, from: to });
@@ -155,8 +202,18 @@ function addMiddle(layers: Layer[], name: string, channels: number, hasAttention
   layers.push({ kind: 'block', name: `${name}.mid.block_2`, from: channels, to: channels });
 }
 
-function runLayers(tape: Tape, weights: Weights, layers: readonly Layer[], input: Tensor, groups: number, segments: Segments | undefined): Tensor {
-  const get = (name: string): { weight: Tensor; bias: Tensor } => ({ weight: weights.get(`${name}.weight`), bias: weights.get(`${name}.bias`) });
+function runLayers(
+  tape: Tape,
+  weights: Weights,
+  layers: readonly Layer[],
+  input: Tensor,
+  groups: number,
+  segments: Segments | undefined,
+): Tensor {
+  const get = (name: string): { weight: Tensor; bias: Tensor } => ({
+    weight: weights.get(`${name}.weight`),
+    bias: weights.get(`${name}.bias`),
+  });
   const conv = (x: Tensor, name: string, options: Parameters<typeof conv2d>[4] = {}): Tensor => {
     const { weight, bias } = get(name);
     return conv2d(tape, x, weight, bias, options);
@@ -173,7 +230,9 @@ function runLayers(tape: Tape, weights: Weights, layers: readonly Layer[], input
       case 'conv':
         // Halving pads at the right and bottom only, as the published networks do.
         if (layer.size === 'halve') return conv(x, name, { stride: 2, padding: { before: 0, after: 1 } });
-        return layer.size === 'double' ? upsampleConv2d(tape, x, weights.get(`${name}.weight`), weights.get(`${name}.bias`)) : conv(x, name);
+        return layer.size === 'double'
+          ? upsampleConv2d(tape, x, weights.get(`${name}.weight`), weights.get(`${name}.bias`))
+          : conv(x, name);
       case 'block': {
         const inner = conv(norm(x, `${name}.norm1`, true), `${name}.conv1`);
         const residual = layer.from === layer.to ? x : conv(x, `${name}.nin_shortcut`);
@@ -211,7 +270,10 @@ function parametersOf(layer: Layer): ParameterSpec[] {
         ...(from === layer.to ? [] : convParameters(`${name}.nin_shortcut`, from, layer.to, 1)),
       ];
     case 'attention':
-      return [...normParameters(`${name}.norm`, from), ...['q', 'k', 'v', 'proj_out'].flatMap((part) => convParameters(`${name}.${part}`, from, from, 1))];
+      return [
+        ...normParameters(`${name}.norm`, from),
+        ...['q', 'k', 'v', 'proj_out'].flatMap((part) => convParameters(`${name}.${part}`, from, from, 1)),
+      ];
   }
 }
 
@@ -225,7 +287,11 @@ function normParameters(name: string, channels: number): ParameterSpec[] {
 function convParameters(name: string, from: number, to: number, kernel: number): ParameterSpec[] {
   return [
     // The variance of a uniform start within 1 / √(inputs of one output).
-    { name: `${name}.weight`, shape: [to, kernel, kernel, from], init: { normal: 1 / Math.sqrt(3 * from * kernel * kernel) } },
+    {
+      name: `${name}.weight`,
+      shape: [to, kernel, kernel, from],
+      init: { normal: 1 / Math.sqrt(3 * from * kernel * kernel) },
+    },
     { name: `${name}.bias`, shape: [to], init: { constant: 0 } },
   ];
 }
@@ -250,7 +316,12 @@ function imageSegments(device: Device, images: number, positions: number): Segme
   const start = Uint32Array.from({ length: images * positions }, (_, row) => Math.floor(row / positions) * positions);
   return {
     segmentStart: device.tensor('picture start', [start.length], 'u32', start),
-    segmentEnd: device.tensor('picture end', [start.length], 'u32', start.map((first) => first + positions)),
+    segmentEnd: device.tensor(
+      'picture end',
+      [start.length],
+      'u32',
+      start.map((first) => first + positions),
+    ),
   };
 }
 
@@ -263,5 +334,8 @@ function refuseMisfits(config: VqCodecConfig, gridSize: number, layers: readonly
     );
   }
   const odd = layers.find((layer) => (layer.kind !== 'conv' ? layer.from % config.groups !== 0 : layer.from % 4 !== 0));
-  if (odd !== undefined) throw new RangeError(`${odd.name}: ${odd.from} channels do not divide into ${config.groups} groups and vectors of 4`);
+  if (odd !== undefined)
+    throw new RangeError(
+      `${odd.name}: ${odd.from} channels do not divide into ${config.groups} groups and vectors of 4`,
+    );
 }

@@ -27,7 +27,14 @@ export interface AttentionOptions {
   readonly scale?: number;
 }
 
-export function attention(tape: Tape, q: Tensor, k: Tensor, v: Tensor, segments: Segments, options: AttentionOptions): Tensor {
+export function attention(
+  tape: Tape,
+  q: Tensor,
+  k: Tensor,
+  v: Tensor,
+  segments: Segments,
+  options: AttentionOptions,
+): Tensor {
   const { heads, keyValueHeads, headDimension } = options;
   const rows = dimension(q, 0);
   refuseMisfits(q, k, v, options);
@@ -94,28 +101,54 @@ function familyFor(device: Device, HEAD: number): Family {
   const { isSoftware, description } = device.adapter;
   // A GPU keeps arrays in registers when loops unroll. A software adapter only compiles longer, also where it is taken for a GPU.
   const UNROLL = !isSoftware && !/llvmpipe|swiftshader/i.test(description);
-  const same = (constants: KernelConstants): Family['constants'] => ({ forward: constants, queryGradient: constants, keyValueGradient: constants });
-  if (device.hasBroadcastTiles) return { suffix: '-broadcast', constants: same({ HEAD }), groups: (rows, heads) => Math.ceil(rows / 8) * heads };
+  const same = (constants: KernelConstants): Family['constants'] => ({
+    forward: constants,
+    queryGradient: constants,
+    keyValueGradient: constants,
+  });
+  if (device.hasBroadcastTiles)
+    return { suffix: '-broadcast', constants: same({ HEAD }), groups: (rows, heads) => Math.ceil(rows / 8) * heads };
   if (isSoftware || HEAD > 128) {
-    return { suffix: '', constants: same({ HEAD, UNROLL: UNROLL && HEAD <= 128 }), groups: (rows, heads) => Math.ceil((rows * heads) / 64) };
+    return {
+      suffix: '',
+      constants: same({ HEAD, UNROLL: UNROLL && HEAD <= 128 }),
+      groups: (rows, heads) => Math.ceil((rows * heads) / 64),
+    };
   }
   // Rows of a team of four threads: as many as leave their arrays in registers.
   const isNarrow = HEAD <= 64;
-  const teamRows: Readonly<Record<Pass, number>> = { forward: isNarrow ? 4 : 2, queryGradient: 2, keyValueGradient: isNarrow ? 2 : 1 };
+  const teamRows: Readonly<Record<Pass, number>> = {
+    forward: isNarrow ? 4 : 2,
+    queryGradient: 2,
+    keyValueGradient: isNarrow ? 2 : 1,
+  };
   const constants = (pass: Pass): KernelConstants => ({ HEAD, ROWS: teamRows[pass], UNROLL });
   return {
     suffix: '-workgroup',
-    constants: { forward: constants('forward'), queryGradient: constants('queryGradient'), keyValueGradient: constants('keyValueGradient') },
+    constants: {
+      forward: constants('forward'),
+      queryGradient: constants('queryGradient'),
+      keyValueGradient: constants('keyValueGradient'),
+    },
     groups: (rows, heads, pass) => Math.ceil(rows / (16 * teamRows[pass])) * heads,
   };
 }
 
-function refuseMisfits(q: Tensor, k: Tensor, v: Tensor, { heads, keyValueHeads, headDimension }: AttentionOptions): void {
+function refuseMisfits(
+  q: Tensor,
+  k: Tensor,
+  v: Tensor,
+  { heads, keyValueHeads, headDimension }: AttentionOptions,
+): void {
   const rows = dimension(q, 0);
   if (headDimension % 4 !== 0 || heads % keyValueHeads !== 0) {
     throw new RangeError(`attention: ${heads} heads of ${headDimension} over ${keyValueHeads} key/value heads`);
   }
-  for (const [tensor, count] of [[q, heads], [k, keyValueHeads], [v, keyValueHeads]] as const) {
+  for (const [tensor, count] of [
+    [q, heads],
+    [k, keyValueHeads],
+    [v, keyValueHeads],
+  ] as const) {
     if (dimension(tensor, 0) !== rows || dimension(tensor, -1) !== count * headDimension) {
       throw new RangeError(`attention: ${tensor.name} [${tensor.shape}] is not [${rows}, ${count * headDimension}]`);
     }

@@ -21,10 +21,18 @@ export interface CachedAttentionOptions {
 }
 
 /** keys[slots[r], positions[r], :] = k[r, :] of layer `layer`, likewise values. k, v f32 [R, D]; positions u32 [R]. */
-export function appendToCache(tape: Tape, k: Tensor, v: Tensor, positions: Tensor, cache: KeyValueCache, layer: number): void {
+export function appendToCache(
+  tape: Tape,
+  k: Tensor,
+  v: Tensor,
+  positions: Tensor,
+  cache: KeyValueCache,
+  layer: number,
+): void {
   const rows = dimension(positions, 0);
   const { keys, values, width, Entry } = cacheLayer(cache, layer);
-  if (dimension(k, 1) !== width) throw new RangeError(`${k.name} [${k.shape}] does not fit the cache ${keys.name} [${keys.shape}]`);
+  if (dimension(k, 1) !== width)
+    throw new RangeError(`${k.name} [${k.shape}] does not fit the cache ${keys.name} [${keys.shape}]`);
   refuseFewSlots(cache, rows);
   tape.launch({
     kernel: 'cached-attention/append',
@@ -58,8 +66,15 @@ export function turnIntoCache(
   const rows = dimension(positions, 0);
   const { keys, values, width, Entry } = cacheLayer(cache, layer);
   const columns = [dimension(q, 1), k.first, v.first, dimension(k.from, 1), dimension(v.from, 1)];
-  if (headDimension % 8 !== 0 || headDimension > 512 || width !== keyValueHeads * headDimension || columns.some((count) => count % 4 !== 0)) {
-    throw new RangeError(`${q.name} [${q.shape}] is not heads of ${headDimension} (a multiple of 8, at most 512) that fit the cache ${keys.name} [${keys.shape}]`);
+  if (
+    headDimension % 8 !== 0 ||
+    headDimension > 512 ||
+    width !== keyValueHeads * headDimension ||
+    columns.some((count) => count % 4 !== 0)
+  ) {
+    throw new RangeError(
+      `${q.name} [${q.shape}] is not heads of ${headDimension} (a multiple of 8, at most 512) that fit the cache ${keys.name} [${keys.shape}]`,
+    );
   }
   refuseFewSlots(cache, rows);
   const isSerial = options.isSerial ?? tape.device.adapter.isSoftware;
@@ -92,15 +107,26 @@ export function turnIntoCache(
  * f32 [R, heads · headDimension] from q of that shape and positions u32 [R]: row r attends to keys 0 … positions[r] of its row of
  * the cache.
  */
-export function cachedAttention(tape: Tape, q: Tensor, positions: Tensor, cache: KeyValueCache, layer: number, options: CachedAttentionOptions): Tensor {
+export function cachedAttention(
+  tape: Tape,
+  q: Tensor,
+  positions: Tensor,
+  cache: KeyValueCache,
+  layer: number,
+  options: CachedAttentionOptions,
+): Tensor {
   const { heads, keyValueHeads, headDimension } = options;
   const rows = dimension(positions, 0);
   const { keys, values, width, Entry } = cacheLayer(cache, layer);
   if (headDimension % 4 !== 0 || heads % keyValueHeads !== 0) {
-    throw new RangeError(`attention of ${heads} over ${keyValueHeads} heads of ${headDimension}: the heads must divide evenly and their size by 4`);
+    throw new RangeError(
+      `attention of ${heads} over ${keyValueHeads} heads of ${headDimension}: the heads must divide evenly and their size by 4`,
+    );
   }
   if (dimension(q, 1) !== heads * headDimension || width !== keyValueHeads * headDimension) {
-    throw new RangeError(`attention: ${q.name} [${q.shape}] and ${keys.name} [${keys.shape}] do not fit ${JSON.stringify(options)}`);
+    throw new RangeError(
+      `attention: ${q.name} [${q.shape}] and ${keys.name} [${keys.shape}] do not fit ${JSON.stringify(options)}`,
+    );
   }
   refuseFewSlots(cache, rows);
   const out = tape.empty('attended', [rows, heads * headDimension]);
@@ -110,7 +136,13 @@ export function cachedAttention(tape: Tape, q: Tensor, positions: Tensor, cache:
     kernel: isSerial ? 'cached-attention/attend' : 'cached-attention/attend-split',
     constants: { VECTORS: headDimension / 4, Entry, ...(!isSerial && { THREADS: splitThreads(headDimension / 4) }) },
     bindings: { q, keys, values, positions, slots: cache.slots, out },
-    params: { rows, heads, key_value_heads: keyValueHeads, capacity: cache.capacity, scale: options.scale ?? 1 / Math.sqrt(headDimension) },
+    params: {
+      rows,
+      heads,
+      key_value_heads: keyValueHeads,
+      capacity: cache.capacity,
+      scale: options.scale ?? 1 / Math.sqrt(headDimension),
+    },
     groups: grid(isSerial ? Math.ceil(pairs / 32) : pairs),
   });
   return out;
@@ -119,7 +151,8 @@ export function cachedAttention(tape: Tape, q: Tensor, positions: Tensor, cache:
 /** Fills layer `layer` of a cache from packed keys and values f32 [N, D]; see PrefillTarget. Rows of length 0 stay as they are. */
 export function prefillCache(tape: Tape, k: Tensor, v: Tensor, target: PrefillTarget, layer: number): void {
   const { keys, values, width, Entry } = cacheLayer(target.cache, layer);
-  if (dimension(k, 1) !== width) throw new RangeError(`${k.name} [${k.shape}] does not fit the cache ${keys.name} [${keys.shape}]`);
+  if (dimension(k, 1) !== width)
+    throw new RangeError(`${k.name} [${k.shape}] does not fit the cache ${keys.name} [${keys.shape}]`);
   const { rows, capacity } = target.cache;
   tape.launch({
     kernel: 'cached-attention/prefill',
@@ -130,11 +163,15 @@ export function prefillCache(tape: Tape, k: Tensor, v: Tensor, target: PrefillTa
   });
 }
 
-function cacheLayer({ keys, values, capacity }: KeyValueCache, layer: number): { keys: Tensor; values: Tensor; width: number; Entry: string } {
+function cacheLayer(
+  { keys, values, capacity }: KeyValueCache,
+  layer: number,
+): { keys: Tensor; values: Tensor; width: number; Entry: string } {
   const [ofKeys, ofValues] = [keys[layer], values[layer]];
   if (ofKeys === undefined || ofValues === undefined) throw new RangeError(`the cache has no layer ${layer}`);
   const width = dimension(ofKeys, 2);
-  if (width % 4 !== 0 || dimension(ofKeys, 1) !== capacity) throw new RangeError(`${ofKeys.name} [${ofKeys.shape}] is no cache of ${capacity} places`);
+  if (width % 4 !== 0 || dimension(ofKeys, 1) !== capacity)
+    throw new RangeError(`${ofKeys.name} [${ofKeys.shape}] is no cache of ${capacity} places`);
   return { keys: ofKeys, values: ofValues, width, Entry: ofKeys.type === 'f16' ? 'vec4<f16>' : 'vec4<f32>' };
 }
 
@@ -144,5 +181,6 @@ function splitThreads(vectors: number): number {
 }
 
 function refuseFewSlots({ slots }: KeyValueCache, rows: number): void {
-  if (dimension(slots, 0) < rows) throw new RangeError(`${rows} rows are fed, the cache names slots for ${dimension(slots, 0)}`);
+  if (dimension(slots, 0) < rows)
+    throw new RangeError(`${rows} rows are fed, the cache names slots for ${dimension(slots, 0)}`);
 }

@@ -30,10 +30,16 @@ export interface Quantised {
 export function normaliseRows(tape: Tape, rows: Tensor): { normal: Tensor; length: Tensor } {
   const size = dimension(rows, -1);
   const count = sizeOf(rows.shape) / size;
-  if (size % 4 !== 0 || size > 32) throw new RangeError(`${rows.name} [${rows.shape}]: code vectors have 4, 8, … 32 values`);
+  if (size % 4 !== 0 || size > 32)
+    throw new RangeError(`${rows.name} [${rows.shape}]: code vectors have 4, 8, … 32 values`);
   const normal = tape.empty(`${rows.name} normalised`, [count, size]);
   const length = tape.empty(`${rows.name} length`, [count]);
-  tape.launch({ kernel: 'codebook/normalise', bindings: { rows, normal, length }, params: { rows: count, dimension: size }, groups: grid(Math.ceil(count / 64)) });
+  tape.launch({
+    kernel: 'codebook/normalise',
+    bindings: { rows, normal, length },
+    params: { rows: count, dimension: size },
+    groups: grid(Math.ceil(count / 64)),
+  });
   return { normal, length };
 }
 
@@ -66,7 +72,8 @@ export function lookUpCodes(tape: Tape, codes: Tensor, codebook: Tensor): Tensor
 export function quantise(tape: Tape, z: Tensor, codebook: Tensor, options: QuantiseOptions = {}): Quantised {
   const { weight = 1, commitment = 0.25 } = options;
   const size = dimension(codebook, 1);
-  if (dimension(z, -1) !== size) throw new RangeError(`quantise: ${z.name} [${z.shape}] does not fit ${codebook.name} [${codebook.shape}]`);
+  if (dimension(z, -1) !== size)
+    throw new RangeError(`quantise: ${z.name} [${z.shape}] does not fit ${codebook.name} [${codebook.shape}]`);
   const { normal: latent, length } = normaliseRows(tape, z);
   const { normal, length: codeLength } = normaliseRows(tape, codebook);
   const rows = dimension(latent, 0);
@@ -74,7 +81,12 @@ export function quantise(tape: Tape, z: Tensor, codebook: Tensor, options: Quant
   const codes = assignCodes(tape, latent, normal);
   const quantised = lookUpCodes(tape, codes, normal);
   const losses = tape.empty('quantisation losses', [rows]);
-  tape.launch({ kernel: 'codebook/loss', bindings: { z: latent, quantised, losses }, params: { rows, dimension: size, commitment }, groups });
+  tape.launch({
+    kernel: 'codebook/loss',
+    bindings: { z: latent, quantised, losses },
+    params: { rows, dimension: size, commitment },
+    groups,
+  });
   const out = { ...quantised, shape: z.shape };
   tape.differentiable([z, codebook], out, (dOut, needs) => {
     const factor = (2 * weight) / rows;

@@ -32,17 +32,37 @@ export interface Reading {
   readonly shift: 0 | 1;
 }
 
-export function conv2d(tape: Tape, x: Tensor, weight: Tensor, bias: Tensor | undefined, options: Conv2dOptions = {}): Tensor {
+export function conv2d(
+  tape: Tape,
+  x: Tensor,
+  weight: Tensor,
+  bias: Tensor | undefined,
+  options: Conv2dOptions = {},
+): Tensor {
   const [images, height, width, inChannels] = [dimension(x, 0), dimension(x, 1), dimension(x, 2), dimension(x, 3)];
   const [outChannels, kernel] = [dimension(weight, 0), dimension(weight, 1)];
-  if (x.shape.length !== 4 || weight.shape.join() !== [outChannels, kernel, kernel, inChannels].join() || kernel % 2 === 0) {
+  if (
+    x.shape.length !== 4 ||
+    weight.shape.join() !== [outChannels, kernel, kernel, inChannels].join() ||
+    kernel % 2 === 0
+  ) {
     throw new RangeError(`conv2d: ${x.name} [${x.shape}] does not fit ${weight.name} [${weight.shape}]`);
   }
   const { stride = 1, residual } = options;
   const { before, after } = options.padding ?? { before: (kernel - 1) / 2, after: (kernel - 1) / 2 };
   const outSide = (side: number): number => Math.floor((side + before + after - kernel) / stride) + 1;
   const sides = { out: [outSide(height), outSide(width)], in: [height, width] } as const;
-  const reading: Reading = { images, ...sides, inChannels, outChannels, kernel, step: stride, sign: 1, offset: -before, shift: 0 };
+  const reading: Reading = {
+    images,
+    ...sides,
+    inChannels,
+    outChannels,
+    kernel,
+    step: stride,
+    sign: 1,
+    offset: -before,
+    shift: 0,
+  };
   const out = tape.empty(`${weight.name} out`, [images, ...sides.out, outChannels]);
   if (residual !== undefined && residual.shape.join() !== out.shape.join()) {
     throw new RangeError(`conv2d: residual ${residual.name} [${residual.shape}] is not [${out.shape}]`);
@@ -64,12 +84,26 @@ export function conv2d(tape: Tape, x: Tensor, weight: Tensor, bias: Tensor | und
 }
 
 /** Records out = (reading of x) · weight (+ bias) (+ residual). `upsample.ts` builds on it as well. */
-export function convolve(tape: Tape, x: Tensor, weight: Tensor, bias: Tensor | undefined, residual: Tensor | undefined, out: Tensor, reading: Reading): void {
+export function convolve(
+  tape: Tape,
+  x: Tensor,
+  weight: Tensor,
+  bias: Tensor | undefined,
+  residual: Tensor | undefined,
+  out: Tensor,
+  reading: Reading,
+): void {
   const { inChannels, outChannels, shift } = reading;
   const pixels = reading.images * reading.out[0] * reading.out[1];
   const isBroadcast = tape.device.hasBroadcastTiles && inChannels % 4 === 0;
   // Narrow layers take more pixels instead of more channels.
-  const [rows, columns] = !isBroadcast ? [32, 32] : outChannels === 4 ? [32, 4] : outChannels <= 16 ? [32, 16] : [16, 32];
+  const [rows, columns] = !isBroadcast
+    ? [32, 32]
+    : outChannels === 4
+      ? [32, 4]
+      : outChannels <= 16
+        ? [32, 16]
+        : [16, 32];
   const [groupsX, groupsY] = grid(Math.ceil(pixels / rows));
   tape.launch({
     kernel: isBroadcast ? `conv2d/broadcast-${rows}x${columns}` : 'conv2d/portable',
@@ -128,12 +162,19 @@ export function transposeWeight(tape: Tape, weight: Tensor): Tensor {
 }
 
 /** partial [splits, O, kernel, kernel, C] and sums [splits, O] of dOut: to be added up. */
-export function weightGradient(tape: Tape, dOut: Tensor, x: Tensor, reading: Reading): { partial: Tensor; sums: Tensor } {
+export function weightGradient(
+  tape: Tape,
+  dOut: Tensor,
+  x: Tensor,
+  reading: Reading,
+): { partial: Tensor; sums: Tensor } {
   const { inChannels, outChannels, kernel } = reading;
   const isBroadcast = tape.device.hasBroadcastTiles && inChannels % 4 === 0 && outChannels % 4 === 0;
   const columns = kernel * kernel * inChannels;
   const lines = reading.images * reading.out[0];
-  const tiles = isBroadcast ? [Math.ceil(columns / 32), Math.ceil(outChannels / 16)] as const : [Math.ceil(columns / 64), Math.ceil(outChannels / 4)] as const;
+  const tiles = isBroadcast
+    ? ([Math.ceil(columns / 32), Math.ceil(outChannels / 16)] as const)
+    : ([Math.ceil(columns / 64), Math.ceil(outChannels / 4)] as const);
   const wanted = tape.device.adapter.isSoftware ? 32 : 2048;
   const linesPerSplit = Math.ceil(lines / Math.min(lines, Math.max(1, Math.ceil(wanted / (tiles[0] * tiles[1])))));
   const splits = Math.ceil(lines / linesPerSplit);

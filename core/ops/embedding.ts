@@ -7,7 +7,8 @@ import { dimension, type Tensor } from '../tensor/tensor.ts';
 import { gather, sumNamedRows } from './rows.ts';
 
 export function embedding(tape: Tape, table: Tensor, ids: Tensor): Tensor {
-  if (table.adapter !== undefined) throw new RangeError(`embedding: ${table.name} has an adapter, which only linear adds`);
+  if (table.adapter !== undefined)
+    throw new RangeError(`embedding: ${table.name} has an adapter, which only linear adds`);
   const out = gather(tape, table, ids);
   tape.differentiable([table], out, (dOut) => {
     let first = 0;

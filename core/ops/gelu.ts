@@ -16,7 +16,13 @@ export function gelu(tape: Tape, x: Tensor, form: GeluForm = 'exact'): Tensor {
   tape.launch({ kernel: 'gelu/forward', constants, bindings: { x, out }, params: { count }, groups });
   tape.differentiable([x], out, (dOut) => {
     const dX = tape.empty(`d ${x.name}`, x.shape);
-    tape.launch({ kernel: 'gelu/gradient', constants, bindings: { x, d_out: dOut, d_x: dX }, params: { count }, groups });
+    tape.launch({
+      kernel: 'gelu/gradient',
+      constants,
+      bindings: { x, d_out: dOut, d_x: dX },
+      params: { count },
+      groups,
+    });
     return [dX];
   });
   return out;

@@ -18,5 +18,10 @@ export function gradientNorm(tape: Tape, parameters: ParameterSet, report: Tenso
       groups: [parts / 64, 1, 1],
     });
   });
-  tape.launch({ kernel: 'optimizer/norm', bindings: { partials, report }, params: { count: trained.length * parts }, groups: [1, 1, 1] });
+  tape.launch({
+    kernel: 'optimizer/norm',
+    bindings: { partials, report },
+    params: { count: trained.length * parts },
+    groups: [1, 1, 1],
+  });
 }

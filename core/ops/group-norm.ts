@@ -21,8 +21,15 @@ export function groupNorm(tape: Tape, x: Tensor, weight: Tensor, bias: Tensor, o
   const { groups, epsilon = 1e-6 } = options;
   const silu = options.silu === true ? 1 : 0;
   const [images, pixels, channels] = [dimension(x, 0), dimension(x, 1) * dimension(x, 2), dimension(x, 3)];
-  if (channels % groups !== 0 || channels % 4 !== 0 || dimension(weight, 0) !== channels || dimension(bias, 0) !== channels) {
-    throw new RangeError(`groupNorm: ${x.name} [${x.shape}] does not fit ${weight.name} [${weight.shape}] in ${groups} groups`);
+  if (
+    channels % groups !== 0 ||
+    channels % 4 !== 0 ||
+    dimension(weight, 0) !== channels ||
+    dimension(bias, 0) !== channels
+  ) {
+    throw new RangeError(
+      `groupNorm: ${x.name} [${x.shape}] does not fit ${weight.name} [${weight.shape}] in ${groups} groups`,
+    );
   }
   const chunk = chunkOf(pixels);
   const chunks = Math.ceil(pixels / chunk);
@@ -34,9 +41,24 @@ export function groupNorm(tape: Tape, x: Tensor, weight: Tensor, bias: Tensor, o
   const mean = tape.empty('group means', [images, channels]);
   const scale = tape.empty('group scales', [images, channels]);
   const out = tape.empty(`${weight.name} out`, x.shape);
-  tape.launch({ kernel: 'group-norm/statistics', bindings: { x, means, squares }, params: { ...layout, chunk }, groups: wide });
-  tape.launch({ kernel: 'group-norm/combine', bindings: { means, squares, mean, scale }, params: { ...layout, chunk, groups, epsilon }, groups: narrow });
-  tape.launch({ kernel: 'group-norm/apply', bindings: { x, mean, scale, weight, bias, out }, params: { ...layout, chunk, silu }, groups: wide });
+  tape.launch({
+    kernel: 'group-norm/statistics',
+    bindings: { x, means, squares },
+    params: { ...layout, chunk },
+    groups: wide,
+  });
+  tape.launch({
+    kernel: 'group-norm/combine',
+    bindings: { means, squares, mean, scale },
+    params: { ...layout, chunk, groups, epsilon },
+    groups: narrow,
+  });
+  tape.launch({
+    kernel: 'group-norm/apply',
+    bindings: { x, mean, scale, weight, bias, out },
+    params: { ...layout, chunk, silu },
+    groups: wide,
+  });
   tape.differentiable([x, weight, bias], out, (dOut, needs) => {
     const sums = tape.empty('chunk sums', [images, chunks, channels]);
     const products = tape.empty('chunk products', [images, chunks, channels]);
@@ -44,7 +66,12 @@ export function groupNorm(tape: Tape, x: Tensor, weight: Tensor, bias: Tensor, o
     const weightOfImage = tape.empty(`d ${weight.name} of image`, [images, channels]);
     const aAndB = tape.empty('group gradients a and b', [images, 2, channels]);
     const saved = { x, mean, scale, weight, bias, d_out: dOut };
-    tape.launch({ kernel: 'group-norm/gradient-partial', bindings: { ...saved, sums, products }, params: { ...layout, chunk, silu }, groups: wide });
+    tape.launch({
+      kernel: 'group-norm/gradient-partial',
+      bindings: { ...saved, sums, products },
+      params: { ...layout, chunk, silu },
+      groups: wide,
+    });
     tape.launch({
       kernel: 'group-norm/gradient-combine',
       bindings: { sums, products, weight, d_bias: biasOfImage, d_weight: weightOfImage, a_and_b: aAndB },
@@ -57,7 +84,12 @@ export function groupNorm(tape: Tape, x: Tensor, weight: Tensor, bias: Tensor, o
     if (dBias !== undefined) sumSplits(tape, biasOfImage, dBias);
     if (!needs[0]) return [];
     const dX = tape.empty(`d ${x.name}`, x.shape);
-    tape.launch({ kernel: 'group-norm/gradient-apply', bindings: { ...saved, a_and_b: aAndB, d_x: dX }, params: { ...layout, chunk, silu }, groups: wide });
+    tape.launch({
+      kernel: 'group-norm/gradient-apply',
+      bindings: { ...saved, a_and_b: aAndB, d_x: dX },
+      params: { ...layout, chunk, silu },
+      groups: wide,
+    });
     return [dX];
   });
   return out;

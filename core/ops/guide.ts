@@ -13,18 +13,39 @@ export interface GuideOptions {
   readonly detach: boolean;
 }
 
-export function guide(tape: Tape, conditional: Tensor, unconditional: Tensor, { weight, detach }: GuideOptions): Tensor {
+export function guide(
+  tape: Tape,
+  conditional: Tensor,
+  unconditional: Tensor,
+  { weight, detach }: GuideOptions,
+): Tensor {
   const count = sizeOf(conditional.shape);
-  if (sizeOf(unconditional.shape) !== count) throw new RangeError(`guide: ${conditional.name} [${conditional.shape}] and ${unconditional.name} [${unconditional.shape}] differ`);
+  if (sizeOf(unconditional.shape) !== count)
+    throw new RangeError(
+      `guide: ${conditional.name} [${conditional.shape}] and ${unconditional.name} [${unconditional.shape}] differ`,
+    );
   const out = tape.empty('guided logits', conditional.shape);
   const groups = grid(Math.ceil(count / 64));
-  tape.launch({ kernel: 'guide/forward', bindings: { conditional, unconditional, weight: weight.tensor, out }, params: { count }, groups });
+  tape.launch({
+    kernel: 'guide/forward',
+    bindings: { conditional, unconditional, weight: weight.tensor, out },
+    params: { count },
+    groups,
+  });
   const share = (dOut: Tensor, CONDITIONAL: boolean): Tensor => {
     const gradient = tape.empty('d logits', conditional.shape);
-    tape.launch({ kernel: 'guide/gradient', constants: { CONDITIONAL }, bindings: { weight: weight.tensor, d_out: dOut, d_in: gradient }, params: { count }, groups });
+    tape.launch({
+      kernel: 'guide/gradient',
+      constants: { CONDITIONAL },
+      bindings: { weight: weight.tensor, d_out: dOut, d_in: gradient },
+      params: { count },
+      groups,
+    });
     return gradient;
   };
   const inputs = detach ? [conditional] : [conditional, unconditional];
-  tape.differentiable(inputs, out, (dOut, needs) => inputs.map((_, index) => (needs[index] ? share(dOut, index === 0) : undefined)));
+  tape.differentiable(inputs, out, (dOut, needs) =>
+    inputs.map((_, index) => (needs[index] ? share(dOut, index === 0) : undefined)),
+  );
   return out;
 }

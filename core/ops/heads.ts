@@ -16,7 +16,12 @@ export function resizeParts(tape: Tape, x: Tensor, parts: number, to: number): T
   if (from === to) return x;
   const out = tape.empty(`${x.name} resized`, [...x.shape.slice(0, -1), parts * to]);
   const count = sizeOf(out.shape);
-  tape.launch({ kernel: 'rows/resize', bindings: { x, out }, params: { count, width_in: from, width_out: to }, groups: grid(Math.ceil(count / 64)) });
+  tape.launch({
+    kernel: 'rows/resize',
+    bindings: { x, out },
+    params: { count, width_in: from, width_out: to },
+    groups: grid(Math.ceil(count / 64)),
+  });
   tape.differentiable([x], out, (dOut) => [resizeParts(tape, dOut, parts, from)]);
   return out;
 }

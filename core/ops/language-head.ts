@@ -20,12 +20,20 @@ export interface LanguageHeadOptions extends LogProbabilityOptions {
 
 const defaultChunk = 4096;
 
-export function languageHead(tape: Tape, hidden: Tensor, weight: Tensor, bias: Tensor | undefined, ids: Tensor, options: LanguageHeadOptions): Tensor {
+export function languageHead(
+  tape: Tape,
+  hidden: Tensor,
+  weight: Tensor,
+  bias: Tensor | undefined,
+  ids: Tensor,
+  options: LanguageHeadOptions,
+): Tensor {
   const columns = dimension(weight, 0);
   const rows = sizeOf(hidden.shape) / dimension(hidden, -1);
   const { chunk = defaultChunk } = options;
   if (sizeOf(ids.shape) !== rows) throw new RangeError(`languageHead: ${sizeOf(ids.shape)} targets for ${rows} rows`);
-  if (chunk % 128 !== 0 || chunk <= 0) throw new RangeError(`languageHead: a chunk of ${chunk} columns is not a multiple of 128`);
+  if (chunk % 128 !== 0 || chunk <= 0)
+    throw new RangeError(`languageHead: a chunk of ${chunk} columns is not a multiple of 128`);
   // What fits one chunk is smaller kept than made twice.
   if (columns <= chunk) return tokenLogProbability(tape, linear(tape, hidden, weight, bias), ids, options);
 
@@ -33,7 +41,12 @@ export function languageHead(tape: Tape, hidden: Tensor, weight: Tensor, bias: T
     const first = index * chunk;
     const count = Math.min(chunk, columns - first);
     const logits = (): Tensor =>
-      linear(tape, hidden, weightRows(tape, weight, first, count), bias === undefined ? undefined : weightRows(tape, bias, first, count));
+      linear(
+        tape,
+        hidden,
+        weightRows(tape, weight, first, count),
+        bias === undefined ? undefined : weightRows(tape, bias, first, count),
+      );
     return { first, count, logits };
   });
   const { temperature } = options;
@@ -56,9 +69,19 @@ export function languageHead(tape: Tape, hidden: Tensor, weight: Tensor, bias: T
   });
   const out = tape.empty('log-probability and entropy', [rows, 2]);
   const normaliser = tape.empty('language head normaliser', [rows, 2]);
-  tape.launch({ kernel: 'language-head/finish', bindings: { state, out, normaliser }, params: { rows }, groups: grid(Math.ceil(rows / 64)) });
+  tape.launch({
+    kernel: 'language-head/finish',
+    bindings: { state, out, normaliser },
+    params: { rows },
+    groups: grid(Math.ceil(rows / 64)),
+  });
   const { adapter } = weight;
-  const inputs = [hidden, weight, ...(bias === undefined ? [] : [bias]), ...(adapter === undefined ? [] : [adapter.down, adapter.up])];
+  const inputs = [
+    hidden,
+    weight,
+    ...(bias === undefined ? [] : [bias]),
+    ...(adapter === undefined ? [] : [adapter.down, adapter.up]),
+  ];
   tape.differentiable(inputs, out, (dOut) => {
     for (const { first, count, logits } of chunks) {
       tape.backwardThrough(() => {

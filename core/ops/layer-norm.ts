@@ -16,14 +16,22 @@ export function layerNorm(tape: Tape, x: Tensor, weight: Tensor, bias: Tensor, e
   const cells = cellsOf(columns);
   const { width } = cells;
   if (sizeOf(weight.shape) !== columns || sizeOf(bias.shape) !== columns) {
-    throw new RangeError(`layerNorm: ${x.name} [${x.shape}] with ${weight.name} [${weight.shape}] and ${bias.name} [${bias.shape}]: the widths differ`);
+    throw new RangeError(
+      `layerNorm: ${x.name} [${x.shape}] with ${weight.name} [${weight.shape}] and ${bias.name} [${bias.shape}]: the widths differ`,
+    );
   }
   const out = tape.empty(`${weight.name} out`, x.shape);
   const statistics = tape.empty(`${weight.name} statistics`, [rows, 2]);
   const share = shareRows(tape.device);
   const constants = { ...cells.constants, ...share.constants };
   const groups = grid(share.groups(rows));
-  tape.launch({ kernel: 'layer-norm/forward', constants, bindings: { x, weight, bias, out, statistics }, params: { rows, width, epsilon }, groups });
+  tape.launch({
+    kernel: 'layer-norm/forward',
+    constants,
+    bindings: { x, weight, bias, out, statistics },
+    params: { rows, width, epsilon },
+    groups,
+  });
   tape.differentiable([x, weight, bias], out, (dOut, needs) => {
     const dWeight = tape.gradientOf(weight);
     const dBias = tape.gradientOf(bias);

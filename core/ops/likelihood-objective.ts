@@ -18,6 +18,11 @@ export function likelihoodObjective(tape: Tape, scored: Tensor, terms: Tensor): 
   const count = dimension(scored, 0);
   const dOut = tape.empty('d loss / d scored', [count, 2]);
   const divergences = tape.empty('divergences', [count]);
-  tape.launch({ kernel: 'likelihood/objective', bindings: { scored, terms, d_out: dOut, divergences }, params: { count }, groups: grid(Math.ceil(count / 64)) });
+  tape.launch({
+    kernel: 'likelihood/objective',
+    bindings: { scored, terms, d_out: dOut, divergences },
+    params: { count },
+    groups: grid(Math.ceil(count / 64)),
+  });
   return { dOut, divergences };
 }

@@ -19,7 +19,9 @@ export function addAdapter(tape: Tape, x: Tensor, adapter: Adapter, out: Tensor,
   const inner = dimension(down, 1);
   const columns = dimension(up, 0);
   if (dimension(x, -1) !== inner || dimension(out, -1) !== columns || dimension(up, 1) !== rank) {
-    throw new RangeError(`linear: the adapter ${down.name} [${down.shape}], ${up.name} [${up.shape}] does not fit ${x.name} [${x.shape}] to ${out.name} [${out.shape}]`);
+    throw new RangeError(
+      `linear: the adapter ${down.name} [${down.shape}], ${up.name} [${up.shape}] does not fit ${x.name} [${x.shape}] to ${out.name} [${out.shape}]`,
+    );
   }
   const kept = dropOut(tape, x, adapter, undefined);
   const low = tape.empty(`${down.name} out`, [rows, rank]);
@@ -38,7 +40,11 @@ export function addAdapter(tape: Tape, x: Tensor, adapter: Adapter, out: Tensor,
       if (dDown !== undefined) transposedProduct(tape, dLow, kept, dDown, rank, inner, rows);
       if (dX === undefined) return undefined;
       const sum = tape.empty(`${dX.name} with adapter`, dX.shape);
-      inputProduct(tape, { a: dLow, weight: down, out: sum, rows, columns: inner, inner: rank }, adapter.dropout === undefined ? dX : undefined);
+      inputProduct(
+        tape,
+        { a: dLow, weight: down, out: sum, rows, columns: inner, inner: rank },
+        adapter.dropout === undefined ? dX : undefined,
+      );
       return dropOut(tape, sum, adapter, dX);
     },
   };
@@ -65,6 +71,11 @@ function scaleBy(tape: Tape, value: Tensor, scale: number): Tensor {
   if (scale === 1) return value;
   const out = tape.empty(`${value.name} scaled`, value.shape);
   const count = sizeOf(value.shape);
-  tape.launch({ kernel: 'pointwise/scale', bindings: { x: value, out }, params: { count, factor: scale }, groups: grid(Math.ceil(count / 256)) });
+  tape.launch({
+    kernel: 'pointwise/scale',
+    bindings: { x: value, out },
+    params: { count, factor: scale },
+    groups: grid(Math.ceil(count / 256)),
+  });
   return out;
 }

@@ -8,7 +8,11 @@ import { tiles, type Product } from './linear-products.ts';
 import { packing } from './weight-rows.ts';
 
 /** out = a · weightᵀ (+ bias). */
-export function packedForward(tape: Tape, { a, weight, out, rows, columns, inner }: Product, bias: Tensor | undefined): void {
+export function packedForward(
+  tape: Tape,
+  { a, weight, out, rows, columns, inner }: Product,
+  bias: Tensor | undefined,
+): void {
   const HAS_BIAS = bias !== undefined;
   if (hasHalfTiles(tape, weight) && inner % 8 === 0) {
     tape.launch({
@@ -31,7 +35,11 @@ export function packedForward(tape: Tape, { a, weight, out, rows, columns, inner
 }
 
 /** out = a · weight (+ addend): how a gradient goes through a frozen weight. */
-export function packedInputGradient(tape: Tape, { a, weight, out, rows, columns, inner }: Product, addend: Tensor | undefined): void {
+export function packedInputGradient(
+  tape: Tape,
+  { a, weight, out, rows, columns, inner }: Product,
+  addend: Tensor | undefined,
+): void {
   const HAS_ADDEND = addend !== undefined;
   if (hasHalfTiles(tape, weight) && inner % 4 === 0 && columns % 4 === 0) {
     tape.launch({

@@ -37,7 +37,11 @@ export function inputGradient(tape: Tape, product: Product, addend: Tensor | und
 }
 
 /** Adds dOutᵀ · x to the gradient of every part that is watched. */
-export function weightGradient(tape: Tape, { a: dOut, weight, rows, columns, inner }: Omit<Product, 'out'>, x: Tensor): void {
+export function weightGradient(
+  tape: Tape,
+  { a: dOut, weight, rows, columns, inner }: Omit<Product, 'out'>,
+  x: Tensor,
+): void {
   if (weight.parts === undefined) {
     const gradient = tape.gradientOf(weight);
     if (gradient !== undefined) transposedProduct(tape, dOut, x, gradient, columns, inner, rows);
@@ -45,7 +49,8 @@ export function weightGradient(tape: Tape, { a: dOut, weight, rows, columns, inn
   }
   for (const { part, first, count } of partsOf(weight)) {
     const gradient = tape.gradientOf(part);
-    if (gradient !== undefined) transposedProduct(tape, takeColumns(tape, dOut, rows, first, count), x, gradient, count, inner, rows);
+    if (gradient !== undefined)
+      transposedProduct(tape, takeColumns(tape, dOut, rows, first, count), x, gradient, count, inner, rows);
   }
 }
 

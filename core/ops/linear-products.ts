@@ -29,7 +29,12 @@ export function addForwardProduct(tape: Tape, product: Product): void {
   else floatForward(tape, product, undefined, true);
 }
 
-function floatForward(tape: Tape, { a, weight, out, rows, columns, inner }: Product, bias: Tensor | undefined, accumulate: boolean): void {
+function floatForward(
+  tape: Tape,
+  { a, weight, out, rows, columns, inner }: Product,
+  bias: Tensor | undefined,
+  accumulate: boolean,
+): void {
   const constants = { HAS_BIAS: bias !== undefined, ...(accumulate && { ACCUMULATE: true }) };
   if (tape.device.hasBroadcastTiles && inner % 4 === 0) {
     // The tallest tile stores four columns at once.
@@ -85,7 +90,15 @@ export function inputProduct(tape: Tape, product: Product, addend?: Tensor): voi
 }
 
 /** out[rows, columns] += a[inner, rows]ᵀ · b[inner, columns]: the gradient of a weight. */
-export function transposedProduct(tape: Tape, a: Tensor, b: Tensor, out: Tensor, rows: number, columns: number, inner: number): void {
+export function transposedProduct(
+  tape: Tape,
+  a: Tensor,
+  b: Tensor,
+  out: Tensor,
+  rows: number,
+  columns: number,
+  inner: number,
+): void {
   if (hasWorkgroupTiles(tape)) {
     workgroupProduct(tape, { a, b, out, rows, columns, inner, kind: 'tn', accumulate: true });
     return;

@@ -12,16 +12,27 @@ export function linear(tape: Tape, x: Tensor, weight: Tensor, bias?: Tensor): Te
   const inner = dimension(x, -1);
   const columns = dimension(weight, 0);
   const rows = sizeOf(x.shape) / inner;
-  if (dimension(weight, 1) !== inner) throw new RangeError(`linear: ${x.name} [${x.shape}] does not fit ${weight.name} [${weight.shape}]`);
+  if (dimension(weight, 1) !== inner)
+    throw new RangeError(`linear: ${x.name} [${x.shape}] does not fit ${weight.name} [${weight.shape}]`);
   const out = tape.empty(`${weight.name} out`, [...x.shape.slice(0, -1), columns]);
   forward(tape, { a: x, weight, out, rows, columns, inner }, bias);
   const adapter = weight.adapter === undefined ? undefined : addAdapter(tape, x, weight.adapter, out, rows);
-  const inputs = [x, weight, ...(bias === undefined ? [] : [bias]), ...(weight.adapter === undefined ? [] : [weight.adapter.down, weight.adapter.up])];
+  const inputs = [
+    x,
+    weight,
+    ...(bias === undefined ? [] : [bias]),
+    ...(weight.adapter === undefined ? [] : [weight.adapter.down, weight.adapter.up]),
+  ];
   tape.differentiable(inputs, out, (dOut, needs) => {
     weightGradient(tape, { a: dOut, weight, rows, columns, inner }, x);
     const dBias = bias === undefined ? undefined : tape.gradientOf(bias);
     if (dBias !== undefined) {
-      tape.launch({ kernel: 'linear/bias-gradient', bindings: { d_out: dOut, d_bias: dBias }, params: { rows, columns }, groups: [Math.ceil(columns / 64), 1, 1] });
+      tape.launch({
+        kernel: 'linear/bias-gradient',
+        bindings: { d_out: dOut, d_bias: dBias },
+        params: { rows, columns },
+        groups: [Math.ceil(columns / 64), 1, 1],
+      });
     }
     if (!needs[0]) {
       adapter?.backward(dOut, undefined);

@@ -16,10 +16,16 @@ export interface LogProbabilityOptions {
   readonly clamp?: number;
 }
 
-export function tokenLogProbability(tape: Tape, logits: Tensor, targets: Tensor, options: LogProbabilityOptions): Tensor {
+export function tokenLogProbability(
+  tape: Tape,
+  logits: Tensor,
+  targets: Tensor,
+  options: LogProbabilityOptions,
+): Tensor {
   const columns = dimension(logits, -1);
   const rows = sizeOf(logits.shape) / columns;
-  if (sizeOf(targets.shape) !== rows) throw new RangeError(`tokenLogProbability: ${sizeOf(targets.shape)} targets for ${rows} rows`);
+  if (sizeOf(targets.shape) !== rows)
+    throw new RangeError(`tokenLogProbability: ${sizeOf(targets.shape)} targets for ${rows} rows`);
   const { temperature } = options;
   const isScalar = typeof temperature !== 'number';
   const share = shareRows(tape.device);
@@ -37,7 +43,13 @@ export function tokenLogProbability(tape: Tape, logits: Tensor, targets: Tensor,
   });
   tape.differentiable([logits], out, (dOut) => {
     const dLogits = tape.empty('d logits', logits.shape);
-    tape.launch({ kernel: 'log-probability/gradient', constants, bindings: { ...read, out, d_out: dOut, d_logits: dLogits }, params, groups: grid(rows) });
+    tape.launch({
+      kernel: 'log-probability/gradient',
+      constants,
+      bindings: { ...read, out, d_out: dOut, d_logits: dLogits },
+      params,
+      groups: grid(rows),
+    });
     return [dLogits];
   });
   return out;

@@ -18,7 +18,12 @@ export function newtonSchulz(tape: Tape, x: Tensor, steps = 5): Tensor {
   const count = sizeOf(x.shape);
   let value = tape.empty(`${x.name} of norm 1`, x.shape);
   const squareSum = sumAll(tape, multiply(tape, x, x));
-  tape.launch({ kernel: 'newton-schulz/normalise', bindings: { x, square_sum: squareSum, out: value }, params: { count }, groups: grid(Math.ceil(count / 256)) });
+  tape.launch({
+    kernel: 'newton-schulz/normalise',
+    bindings: { x, square_sum: squareSum, out: value },
+    params: { count },
+    groups: grid(Math.ceil(count / 256)),
+  });
   for (let step = 0; step < steps; step++) {
     // A and the polynomial of it are symmetric: each may stand for its transpose.
     const gram = rows <= columns ? linear(tape, value, value) : ownProduct(tape, value, columns, rows);

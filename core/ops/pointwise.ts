@@ -26,7 +26,12 @@ export function weightedSum(tape: Tape, a: Tensor, alpha: number, b: Tensor, bet
   refuseOtherShape('weightedSum', a, b);
   const out = tape.empty('weighted sum', a.shape);
   const count = sizeOf(a.shape);
-  tape.launch({ kernel: 'pointwise/weighted-sum', bindings: { a, b, out }, params: { count, alpha, beta }, groups: grid(Math.ceil(count / 256)) });
+  tape.launch({
+    kernel: 'pointwise/weighted-sum',
+    bindings: { a, b, out },
+    params: { count, alpha, beta },
+    groups: grid(Math.ceil(count / 256)),
+  });
   tape.differentiable([a, b], out, (dOut, needs) => [
     needs[0] ? (alpha === 1 ? dOut : scaled(tape, dOut, alpha, `d ${a.name}`)) : undefined,
     needs[1] ? (beta === 1 ? dOut : scaled(tape, dOut, beta, `d ${b.name}`)) : undefined,
@@ -37,17 +42,28 @@ export function weightedSum(tape: Tape, a: Tensor, alpha: number, b: Tensor, bet
 function times(tape: Tape, a: Tensor, b: Tensor, name: string): Tensor {
   const out = tape.empty(name, a.shape);
   const count = sizeOf(a.shape);
-  tape.launch({ kernel: 'pointwise/multiply', bindings: { a, b, out }, params: { count }, groups: grid(Math.ceil(count / 256)) });
+  tape.launch({
+    kernel: 'pointwise/multiply',
+    bindings: { a, b, out },
+    params: { count },
+    groups: grid(Math.ceil(count / 256)),
+  });
   return out;
 }
 
 function scaled(tape: Tape, x: Tensor, factor: number, name: string): Tensor {
   const out = tape.empty(name, x.shape);
   const count = sizeOf(x.shape);
-  tape.launch({ kernel: 'pointwise/scale', bindings: { x, out }, params: { count, factor }, groups: grid(Math.ceil(count / 256)) });
+  tape.launch({
+    kernel: 'pointwise/scale',
+    bindings: { x, out },
+    params: { count, factor },
+    groups: grid(Math.ceil(count / 256)),
+  });
   return out;
 }
 
 function refuseOtherShape(op: string, a: Tensor, b: Tensor): void {
-  if (sizeOf(a.shape) !== sizeOf(b.shape)) throw new RangeError(`${op}: ${a.name} [${a.shape}] and ${b.name} [${b.shape}] differ`);
+  if (sizeOf(a.shape) !== sizeOf(b.shape))
+    throw new RangeError(`${op}: ${a.name} [${a.shape}] and ${b.name} [${b.shape}] differ`);
 }

@@ -46,7 +46,13 @@ export interface PolicySettings {
 }
 
 /** The content of the tensor `settings`. */
-export function policySettings({ clipLow, clipHigh, dualClip = 0, entropyCoefficient = 0, klCoefficient = 0 }: PolicySettings): Float32Array {
+export function policySettings({
+  clipLow,
+  clipHigh,
+  dualClip = 0,
+  entropyCoefficient = 0,
+  klCoefficient = 0,
+}: PolicySettings): Float32Array {
   return Float32Array.of(clipLow, clipHigh, entropyCoefficient, klCoefficient, dualClip, 0, 0, 0);
 }
 
@@ -54,13 +60,19 @@ export function policySettings({ clipLow, clipHigh, dualClip = 0, entropyCoeffic
  * From `scored` f32 [M, 2] (log-probability, entropy): `dOut` f32 [M, 2], the derivative of the loss by both, and `stats`
  * f32 [M, 4] (policy term, 1 where clipped, ratio, divergence), not weighted.
  */
-export function policyObjective(tape: Tape, scored: Tensor, inputs: PolicyInputs, options: PolicyOptions): { dOut: Tensor; stats: Tensor } {
+export function policyObjective(
+  tape: Tape,
+  scored: Tensor,
+  inputs: PolicyInputs,
+  options: PolicyOptions,
+): { dOut: Tensor; stats: Tensor } {
   const { terms, weights, settings, sequences } = inputs;
   const count = dimension(scored, 0);
   for (const tensor of [terms, weights]) refuseShape(tensor, [count, 4], `${count} tokens`);
   refuseShape(settings, [8], 'the settings');
   const method = policyMethods.indexOf(options.method);
-  if (options.method === 'sequence' && sequences === undefined) throw new RangeError('policyObjective: the method "sequence" needs the ratios of sequences');
+  if (options.method === 'sequence' && sequences === undefined)
+    throw new RangeError('policyObjective: the method "sequence" needs the ratios of sequences');
   const dOut = tape.empty('d log-probability and entropy', [count, 2]);
   const stats = tape.empty('policy statistics', [count, 4]);
   tape.launch({
@@ -84,7 +96,11 @@ export interface SequencePart {
  * Logarithm of each sequence's ratio, f32 [S]: the mean of log-probability now minus then over its counted tokens of both kinds.
  * `ranges` u32 [S, 4]: first and last + 1 of its text targets, then of its image targets.
  */
-export function sequenceRatios(tape: Tape, parts: { readonly text?: SequencePart | undefined; readonly image?: SequencePart | undefined }, ranges: Tensor): Tensor {
+export function sequenceRatios(
+  tape: Tape,
+  parts: { readonly text?: SequencePart | undefined; readonly image?: SequencePart | undefined },
+  ranges: Tensor,
+): Tensor {
   const sequences = dimension(ranges, 0);
   // A kind that does not occur has empty ranges and is not read.
   const [text, image] = [parts.text ?? parts.image, parts.image ?? parts.text];
@@ -109,5 +125,6 @@ export function sequenceRatios(tape: Tape, parts: { readonly text?: SequencePart
 }
 
 function refuseShape(tensor: Tensor, shape: readonly number[], what: string): void {
-  if (sizeOf(tensor.shape) !== sizeOf(shape)) throw new RangeError(`policyObjective: ${tensor.name} [${tensor.shape}] for ${what}`);
+  if (sizeOf(tensor.shape) !== sizeOf(shape))
+    throw new RangeError(`policyObjective: ${tensor.name} [${tensor.shape}] for ${what}`);
 }

@@ -20,7 +20,9 @@ export interface ReconstructionOptions {
 export function reconstructionLoss(tape: Tape, out: Tensor, goal: Tensor, options: ReconstructionOptions = {}): Tensor {
   const [images, height, width] = [dimension(out, 0), dimension(out, 1), dimension(out, 2)];
   if (dimension(out, 3) !== 4 || goal.shape.join() !== out.shape.join()) {
-    throw new RangeError(`reconstructionLoss: ${out.name} [${out.shape}] and ${goal.name} [${goal.shape}] must be [B, H, W, 4] alike`);
+    throw new RangeError(
+      `reconstructionLoss: ${out.name} [${out.shape}] and ${goal.name} [${goal.shape}] must be [B, H, W, 4] alike`,
+    );
   }
   const { edge = 0.5, emphasis = 4, threshold = 0.06, background = [0, 0, 0] } = options;
   const lines = images * height;

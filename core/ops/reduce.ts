@@ -30,16 +30,35 @@ function total(tape: Tape, x: Tensor, factor: number): Tensor {
   const run = 4096;
   const count = sizeOf(x.shape);
   const rows = Math.ceil(count / run);
-  return rows === 1 ? reduce(tape, x, [1], 1, count, factor) : total(tape, reduce(tape, x, [rows], rows, run, 1), factor);
+  return rows === 1
+    ? reduce(tape, x, [1], 1, count, factor)
+    : total(tape, reduce(tape, x, [rows], rows, run, 1), factor);
 }
 
-function reduce(tape: Tape, x: Tensor, shape: readonly number[], rows: number, columns: number, factor: number): Tensor {
+function reduce(
+  tape: Tape,
+  x: Tensor,
+  shape: readonly number[],
+  rows: number,
+  columns: number,
+  factor: number,
+): Tensor {
   const out = tape.empty(`${x.name} summed`, shape);
   const count = sizeOf(x.shape);
-  tape.launch({ kernel: 'reduction/sum-rows', bindings: { x, out }, params: { rows, columns, count, factor }, groups: grid(rows) });
+  tape.launch({
+    kernel: 'reduction/sum-rows',
+    bindings: { x, out },
+    params: { rows, columns, count, factor },
+    groups: grid(rows),
+  });
   tape.differentiable([x], out, (dOut) => {
     const dX = tape.empty(`d ${x.name}`, x.shape);
-    tape.launch({ kernel: 'reduction/spread-rows', bindings: { value: dOut, out: dX }, params: { columns, count, factor }, groups: grid(Math.ceil(count / 64)) });
+    tape.launch({
+      kernel: 'reduction/spread-rows',
+      bindings: { value: dOut, out: dX },
+      params: { columns, count, factor },
+      groups: grid(Math.ceil(count / 64)),
+    });
     return [dX];
   });
   return out;

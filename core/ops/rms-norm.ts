@@ -13,13 +13,20 @@ export function rmsNorm(tape: Tape, x: Tensor, weight: Tensor, epsilon: number):
   const rows = sizeOf(x.shape) / columns;
   const cells = cellsOf(columns);
   const { width } = cells;
-  if (sizeOf(weight.shape) !== columns) throw new RangeError(`rmsNorm: ${x.name} [${x.shape}] with ${weight.name} [${weight.shape}]: the widths differ`);
+  if (sizeOf(weight.shape) !== columns)
+    throw new RangeError(`rmsNorm: ${x.name} [${x.shape}] with ${weight.name} [${weight.shape}]: the widths differ`);
   const out = tape.empty(`${weight.name} out`, x.shape);
   const scale = tape.empty(`${weight.name} scale`, [rows]);
   const share = shareRows(tape.device);
   const constants = { ...cells.constants, ...share.constants };
   const groups = grid(share.groups(rows));
-  tape.launch({ kernel: 'rms-norm/forward', constants, bindings: { x, weight, out, scale }, params: { rows, width, epsilon }, groups });
+  tape.launch({
+    kernel: 'rms-norm/forward',
+    constants,
+    bindings: { x, weight, out, scale },
+    params: { rows, width, epsilon },
+    groups,
+  });
   tape.differentiable([x, weight], out, (dOut, needs) => {
     const dWeight = tape.gradientOf(weight);
     if (dWeight !== undefined) weightGradient(tape, x, scale, dOut, dWeight, rows, columns);
@@ -38,7 +45,15 @@ export function rmsNorm(tape: Tape, x: Tensor, weight: Tensor, epsilon: number):
   return out;
 }
 
-function weightGradient(tape: Tape, x: Tensor, scale: Tensor, dOut: Tensor, dWeight: Tensor, rows: number, columns: number): void {
+function weightGradient(
+  tape: Tape,
+  x: Tensor,
+  scale: Tensor,
+  dOut: Tensor,
+  dWeight: Tensor,
+  rows: number,
+  columns: number,
+): void {
   const blocks = Math.ceil(rows / 32);
   const { width, alias } = cellsOf(columns);
   const partial = tape.empty(`${dWeight.name} blocks`, [blocks, columns]);
@@ -49,5 +64,10 @@ function weightGradient(tape: Tape, x: Tensor, scale: Tensor, dOut: Tensor, dWei
     params: { rows, width, blocks },
     groups: grid(Math.ceil((blocks * width) / 64)),
   });
-  tape.launch({ kernel: 'linear/bias-gradient', bindings: { d_out: partial, d_bias: dWeight }, params: { rows: blocks, columns }, groups: [Math.ceil(columns / 64), 1, 1] });
+  tape.launch({
+    kernel: 'linear/bias-gradient',
+    bindings: { d_out: partial, d_bias: dWeight },
+    params: { rows: blocks, columns },
+    groups: [Math.ceil(columns / 64), 1, 1],
+  });
 }

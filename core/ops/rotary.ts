@@ -22,17 +22,31 @@ export function rotary(tape: Tape, x: Tensor, positions: Tensor, options: Rotary
   const { heads, headDimension, pairing = 'halves' } = options;
   const rows = dimension(positions, 0);
   const axes = positions.shape.length === 1 ? 1 : dimension(positions, 1);
-  if (headDimension % 8 !== 0 || headDimension > 512 || dimension(x, -1) !== heads * headDimension || sizeOf(x.shape) !== rows * heads * headDimension) {
-    throw new RangeError(`rotary: ${x.name} [${x.shape}] is not ${rows} rows of ${heads} heads of ${headDimension} (a multiple of 8, at most 512)`);
+  if (
+    headDimension % 8 !== 0 ||
+    headDimension > 512 ||
+    dimension(x, -1) !== heads * headDimension ||
+    sizeOf(x.shape) !== rows * heads * headDimension
+  ) {
+    throw new RangeError(
+      `rotary: ${x.name} [${x.shape}] is not ${rows} rows of ${heads} heads of ${headDimension} (a multiple of 8, at most 512)`,
+    );
   }
-  if (axes > 2 || (axes === 2 && pairing === 'halves')) throw new RangeError(`rotary: positions [${positions.shape}] with pairs of ${pairing}`);
+  if (axes > 2 || (axes === 2 && pairing === 'halves'))
+    throw new RangeError(`rotary: positions [${positions.shape}] with pairs of ${pairing}`);
   const turned = pairing === 'halves' ? turnHalves : turnNeighbours;
   const out = turned(tape, x, positions, options, 1);
   tape.differentiable([x], out, (dOut) => [turned(tape, dOut, positions, options, -1)]);
   return out;
 }
 
-function turnHalves(tape: Tape, x: Tensor, positions: Tensor, { heads, headDimension, theta }: RotaryOptions, direction: 1 | -1): Tensor {
+function turnHalves(
+  tape: Tape,
+  x: Tensor,
+  positions: Tensor,
+  { heads, headDimension, theta }: RotaryOptions,
+  direction: 1 | -1,
+): Tensor {
   const rows = sizeOf(positions.shape);
   const half = headDimension / 2;
   const out = tape.empty(`${x.name} turned`, x.shape);
@@ -45,7 +59,13 @@ function turnHalves(tape: Tape, x: Tensor, positions: Tensor, { heads, headDimen
   return out;
 }
 
-function turnNeighbours(tape: Tape, x: Tensor, positions: Tensor, { heads, headDimension, theta }: RotaryOptions, direction: 1 | -1): Tensor {
+function turnNeighbours(
+  tape: Tape,
+  x: Tensor,
+  positions: Tensor,
+  { heads, headDimension, theta }: RotaryOptions,
+  direction: 1 | -1,
+): Tensor {
   const rows = dimension(positions, 0);
   const axes = sizeOf(positions.shape) / rows;
   const width = headDimension / 4;
@@ -61,5 +81,7 @@ function turnNeighbours(tape: Tape, x: Tensor, positions: Tensor, { heads, headD
 
 /** The kernels' parameters power_0 … power_7: θ^(−2^bit / h), h half a head. */
 export function rotaryPowers(theta: number, headDimension: number): Record<string, number> {
-  return Object.fromEntries(Array.from({ length: 8 }, (_, bit) => [`power_${bit}`, theta ** (-(2 ** bit) / (headDimension / 2))]));
+  return Object.fromEntries(
+    Array.from({ length: 8 }, (_, bit) => [`power_${bit}`, theta ** (-(2 ** bit) / (headDimension / 2))]),
+  );
 }

@@ -10,7 +10,8 @@ export interface RowSharing {
 /** Subgroups where all have one size; else, on a GPU, whole workgroups; on a software adapter a thread, since barriers cost more than they save. */
 export function shareRows(device: Device): RowSharing {
   const { subgroupMinSize, subgroupMaxSize, isSoftware } = device.adapter;
-  const isFixed = device.has('subgroups') && subgroupMinSize === subgroupMaxSize && [4, 8, 16, 32, 64].includes(subgroupMinSize);
+  const isFixed =
+    device.has('subgroups') && subgroupMinSize === subgroupMaxSize && [4, 8, 16, 32, 64].includes(subgroupMinSize);
   if (isFixed) return sharing({ ROWS: 'lib/rows/subgroup.wgsl', LANES: subgroupMinSize }, subgroupMinSize);
   return isSoftware ? sharing({}, 1) : sharing({ ROWS: 'lib/rows/workgroup.wgsl' }, 64);
 }

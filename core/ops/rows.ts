@@ -40,11 +40,22 @@ export function mergeRows(tape: Tape, parts: readonly PlacedRows[], count: numbe
   if (named !== count) throw new RangeError(`mergeRows: ${named} rows are given for ${count}`);
   const out = tape.empty('merged rows', [count, columns]);
   for (const { x, rows } of parts) {
-    if (dimension(x, -1) !== columns) throw new RangeError(`mergeRows: ${first.x.name} [${first.x.shape}] and ${x.name} [${x.shape}] differ in width`);
+    if (dimension(x, -1) !== columns)
+      throw new RangeError(`mergeRows: ${first.x.name} [${first.x.shape}] and ${x.name} [${x.shape}] differ in width`);
     const entries = sizeOf(rows.shape);
-    tape.launch({ kernel: 'rows/scatter', constants: alias, bindings: { x, rows, out }, params: { count: entries, width }, groups: grid(Math.ceil((entries * width) / 64)) });
+    tape.launch({
+      kernel: 'rows/scatter',
+      constants: alias,
+      bindings: { x, rows, out },
+      params: { count: entries, width },
+      groups: grid(Math.ceil((entries * width) / 64)),
+    });
   }
-  tape.differentiable(parts.map(({ x }) => x), out, (dOut, needs) => parts.map(({ rows }, index) => (needs[index] ? gather(tape, dOut, rows) : undefined)));
+  tape.differentiable(
+    parts.map(({ x }) => x),
+    out,
+    (dOut, needs) => parts.map(({ rows }, index) => (needs[index] ? gather(tape, dOut, rows) : undefined)),
+  );
   return out;
 }
 
@@ -60,8 +71,16 @@ export function gather(tape: Tape, x: Tensor, rows: Tensor): Tensor {
     const size = x.parts === undefined ? 0xffffffff : dimension(part, 0);
     const shared = { params: { count, width, first, size }, groups: grid(Math.ceil((count * width) / 64)) };
     if (isPacked(part.type) && columns % 4 !== 0) {
-      if (part.scales !== undefined) throw new RangeError(`${x.name} [${x.shape}] is stored as ${part.type}: its rows must have a multiple of 4 columns`);
-      tape.launch({ kernel: 'rows/gather-halves', constants: { BRAIN: part.type === 'bf16' }, bindings: { x: part, rows, out }, ...shared });
+      if (part.scales !== undefined)
+        throw new RangeError(
+          `${x.name} [${x.shape}] is stored as ${part.type}: its rows must have a multiple of 4 columns`,
+        );
+      tape.launch({
+        kernel: 'rows/gather-halves',
+        constants: { BRAIN: part.type === 'bf16' },
+        bindings: { x: part, rows, out },
+        ...shared,
+      });
     } else if (isPacked(part.type)) {
       const { constants, scales } = packing(part);
       tape.launch({ kernel: 'rows/gather-packed', constants, bindings: { x: part, scales, rows, out }, ...shared });
@@ -72,13 +91,25 @@ export function gather(tape: Tape, x: Tensor, rows: Tensor): Tensor {
 }
 
 /** out[r] (+)= Σ value[m] over the m with rows[m] == first + r, in rising order. */
-export function sumNamedRows(tape: Tape, value: Tensor, rows: Tensor, out: Tensor, accumulate: boolean, first = 0): void {
+export function sumNamedRows(
+  tape: Tape,
+  value: Tensor,
+  rows: Tensor,
+  out: Tensor,
+  accumulate: boolean,
+  first = 0,
+): void {
   const size = dimension(out, 0);
   const count = sizeOf(rows.shape);
   const { width, alias } = cellsOf(dimension(out, -1));
   const heads = tape.empty('list heads', [size], 'u32');
   const next = tape.empty('list links', [count], 'u32');
-  tape.launch({ kernel: 'rows/link', bindings: { rows, heads, next }, params: { count, size, first }, groups: grid(Math.ceil(size / 64)) });
+  tape.launch({
+    kernel: 'rows/link',
+    bindings: { rows, heads, next },
+    params: { count, size, first },
+    groups: grid(Math.ceil(size / 64)),
+  });
   tape.launch({
     kernel: 'rows/sum',
     constants: { ...alias, ACCUMULATE: accumulate },

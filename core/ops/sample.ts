@@ -54,7 +54,8 @@ export interface SampleOptions {
 
 /** The two words a seed becomes: low and high half of an integer up to 2^53. */
 export function seedWords(seed: number): readonly [number, number] {
-  if (!Number.isSafeInteger(seed) || seed < 0) throw new RangeError(`a seed is an integer from 0 to 2^53 - 1, not ${seed}`);
+  if (!Number.isSafeInteger(seed) || seed < 0)
+    throw new RangeError(`a seed is an integer from 0 to 2^53 - 1, not ${seed}`);
   return [seed % 2 ** 32, Math.floor(seed / 2 ** 32)];
 }
 
@@ -64,31 +65,57 @@ export function createSamplingSettings(device: Device, name: string): SamplingSe
     tensor,
     set(seed, rule) {
       const { temperature, topK, topP, guidance = 1 } = rule;
-      if (!(temperature >= 0 && Number.isFinite(temperature))) throw new RangeError(`temperature is ${temperature}; it must be 0 or more`);
-      if (!(Number.isInteger(topK) && topK >= 0)) throw new RangeError(`top k is ${topK}; it must be a whole number, 0 for all`);
+      if (!(temperature >= 0 && Number.isFinite(temperature)))
+        throw new RangeError(`temperature is ${temperature}; it must be 0 or more`);
+      if (!(Number.isInteger(topK) && topK >= 0))
+        throw new RangeError(`top k is ${topK}; it must be a whole number, 0 for all`);
       if (!(topP > 0 && topP <= 1)) throw new RangeError(`top p is ${topP}; it must be above 0 and at most 1`);
       if (!Number.isFinite(guidance)) throw new RangeError(`guidance is ${guidance}`);
-      const [temperatureBits = 0, topPBits = 0, guidanceBits = 0] = new Uint32Array(Float32Array.of(temperature, topP, guidance).buffer);
+      const [temperatureBits = 0, topPBits = 0, guidanceBits = 0] = new Uint32Array(
+        Float32Array.of(temperature, topP, guidance).buffer,
+      );
       device.write(tensor, Uint32Array.of(...seedWords(seed), topK, temperatureBits, topPBits, guidanceBits));
     },
   };
 }
 
 /** Draws the next token of every row from logits f32 [R, V] ([2R, V] with guidance); rows that are done stay as they are. */
-export function sample(tape: Tape, logits: Tensor, state: SamplingState, settings: SamplingSettings, options: SampleOptions): void {
+export function sample(
+  tape: Tape,
+  logits: Tensor,
+  state: SamplingState,
+  settings: SamplingSettings,
+  options: SampleOptions,
+): void {
   const { phase, guided, imageStart, end } = options;
   const fed = dimension(logits, 0);
   const rows = guided ? fed / 2 : fed;
   if (!Number.isInteger(rows) || dimension(state.current, 0) !== fed || dimension(state.slots, 0) < rows) {
-    throw new RangeError(`sampling ${rows} rows${guided ? ' with guidance' : ''} from ${logits.name} [${logits.shape}]`);
+    throw new RangeError(
+      `sampling ${rows} rows${guided ? ' with guidance' : ''} from ${logits.name} [${logits.shape}]`,
+    );
   }
   const LANES = options.lanes ?? lanesFor(tape.device.adapter.isSoftware, dimension(logits, 1));
   const THREADS = Math.max(16, LANES);
   tape.launch({
     kernel: 'sample/sample',
     constants: { LANES, THREADS, GUIDED: guided, TEXT: phase === 'text' },
-    bindings: { logits, settings: settings.tensor, slots: state.slots, row_state: state.rows, trace: state.trace, current: state.current, positions: state.positions },
-    params: { rows, vocabulary: dimension(logits, 1), capacity: dimension(state.trace, 1), image_start: imageStart, end: end ?? 0xffffffff },
+    bindings: {
+      logits,
+      settings: settings.tensor,
+      slots: state.slots,
+      row_state: state.rows,
+      trace: state.trace,
+      current: state.current,
+      positions: state.positions,
+    },
+    params: {
+      rows,
+      vocabulary: dimension(logits, 1),
+      capacity: dimension(state.trace, 1),
+      image_start: imageStart,
+      end: end ?? 0xffffffff,
+    },
     groups: grid(Math.ceil((rows * LANES) / THREADS)),
   });
 }

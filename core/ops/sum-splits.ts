@@ -6,7 +6,8 @@ import { dimension, sizeOf, type Tensor } from '../tensor/tensor.ts';
 export function sumSplits(tape: Tape, partial: Tensor, sum: Tensor): void {
   const size = sizeOf(sum.shape);
   const splits = dimension(partial, 0);
-  if (sizeOf(partial.shape) !== splits * size) throw new RangeError(`${partial.name} [${partial.shape}] does not add up to [${sum.shape}]`);
+  if (sizeOf(partial.shape) !== splits * size)
+    throw new RangeError(`${partial.name} [${partial.shape}] does not add up to [${sum.shape}]`);
   const width = size % 4 === 0 ? 4 : 1;
   tape.launch({
     kernel: 'reduction/sum-splits',

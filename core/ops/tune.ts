@@ -40,13 +40,28 @@ export async function measureTuning(device: Device): Promise<KernelTuning> {
   try {
     if (device.hasBroadcastTiles) {
       const rows = [32, 64, 128, 256];
-      const wins = await compare(device, rows.map((count) => ({ rows: count, columns: 128, inner: 128 })), 'tallTilesFrom');
+      const wins = await compare(
+        device,
+        rows.map((count) => ({ rows: count, columns: 128, inner: 128 })),
+        'tallTilesFrom',
+      );
       return { ...defaultTuning, tallTilesFrom: firstLastingWin(rows, wins), source: 'measured' };
     }
     if (!device.adapter.isSoftware) {
       const sides = [512, 1024, 1536, 2048];
-      const wins = await compare(device, sides.map((side) => ({ rows: side, columns: side, inner: 1024 })), 'largeTilesFrom');
-      return { ...defaultTuning, largeTilesFrom: firstLastingWin(sides.map((side) => (side / 128) ** 2), wins), source: 'measured' };
+      const wins = await compare(
+        device,
+        sides.map((side) => ({ rows: side, columns: side, inner: 1024 })),
+        'largeTilesFrom',
+      );
+      return {
+        ...defaultTuning,
+        largeTilesFrom: firstLastingWin(
+          sides.map((side) => (side / 128) ** 2),
+          wins,
+        ),
+        source: 'measured',
+      };
     }
     return { ...defaultTuning, source: 'measured' };
   } finally {
@@ -62,7 +77,9 @@ export function tuningRecord({ tallTilesFrom, largeTilesFrom, source }: KernelTu
 /** What a run began with; undefined when it does not say. */
 export function recordedTuning(record: Readonly<Record<string, string>>): KernelTuning | undefined {
   const [tallTilesFrom, largeTilesFrom] = [Number(record['tallTilesFrom']), Number(record['largeTilesFrom'])];
-  return Number.isFinite(tallTilesFrom) && Number.isFinite(largeTilesFrom) ? { tallTilesFrom, largeTilesFrom, source: 'recorded' } : undefined;
+  return Number.isFinite(tallTilesFrom) && Number.isFinite(largeTilesFrom)
+    ? { tallTilesFrom, largeTilesFrom, source: 'recorded' }
+    : undefined;
 }
 
 /** The smallest size from which on the large tiles won every time; past all sizes when they never did. */
@@ -78,7 +95,11 @@ interface Size {
 }
 
 /** Whether the large tiles were faster, for each size. */
-async function compare(device: Device, sizes: readonly Size[], threshold: 'tallTilesFrom' | 'largeTilesFrom'): Promise<boolean[]> {
+async function compare(
+  device: Device,
+  sizes: readonly Size[],
+  threshold: 'tallTilesFrom' | 'largeTilesFrom',
+): Promise<boolean[]> {
   const wins: boolean[] = [];
   for (const { rows, columns, inner } of sizes) {
     const workspace = new Workspace(device);
@@ -118,21 +139,37 @@ async function fastest(device: Device, programs: readonly Program[]): Promise<nu
   const repetitions = Math.max(1, Math.ceil(sampleMilliseconds / Math.max(0.05, Math.min(...once))));
   const best = programs.map(() => Number.POSITIVE_INFINITY);
   for (let i = 0; i < samples; i++)
-    for (const [index, program] of programs.entries()) best[index] = Math.min(best[index] ?? Number.POSITIVE_INFINITY, await timed(program, repetitions));
+    for (const [index, program] of programs.entries())
+      best[index] = Math.min(best[index] ?? Number.POSITIVE_INFINITY, await timed(program, repetitions));
   return best;
 }
 
 /** By adapter, driver and features: another driver is measured again. */
 function tuningFile({ adapter }: Device, environment: Environment): string {
   const { vendor, architecture, device, description, subgroupMinSize, subgroupMaxSize, features } = adapter;
-  const identity = JSON.stringify([version, vendor, architecture, device, description, subgroupMinSize, subgroupMaxSize, features]);
-  return join(cacheDirectory({ ...environment }), 'tuning', `${createHash('sha256').update(identity).digest('hex').slice(0, 24)}.json`);
+  const identity = JSON.stringify([
+    version,
+    vendor,
+    architecture,
+    device,
+    description,
+    subgroupMinSize,
+    subgroupMaxSize,
+    features,
+  ]);
+  return join(
+    cacheDirectory({ ...environment }),
+    'tuning',
+    `${createHash('sha256').update(identity).digest('hex').slice(0, 24)}.json`,
+  );
 }
 
 /** What was measured before; undefined when there is nothing that can be used: it is measured again. */
 function readTuning(file: string): Omit<KernelTuning, 'source'> | undefined {
   const { tallTilesFrom, largeTilesFrom } = (readJson(file) ?? {}) as Partial<Record<string, unknown>>;
-  return Number.isFinite(tallTilesFrom) && Number.isFinite(largeTilesFrom) ? { tallTilesFrom: Number(tallTilesFrom), largeTilesFrom: Number(largeTilesFrom) } : undefined;
+  return Number.isFinite(tallTilesFrom) && Number.isFinite(largeTilesFrom)
+    ? { tallTilesFrom: Number(tallTilesFrom), largeTilesFrom: Number(largeTilesFrom) }
+    : undefined;
 }
 
 function keepTuning(file: string, { tallTilesFrom, largeTilesFrom }: KernelTuning): void {

@@ -44,14 +44,41 @@ export function upsampleConv2d(tape: Tape, x: Tensor, weight: Tensor, bias: Tens
   }
   const wide = tape.empty(`${weight.name} wide`, [outChannels, 4, 4, inChannels]);
   const channels = { out_channels: outChannels, in_channels: inChannels };
-  tape.launch({ kernel: 'upsample/enlarge-weight', bindings: { weight, wide }, params: channels, groups: grid(Math.ceil(sizeOf(wide.shape) / 64)) });
+  tape.launch({
+    kernel: 'upsample/enlarge-weight',
+    bindings: { weight, wide },
+    params: channels,
+    groups: grid(Math.ceil(sizeOf(wide.shape) / 64)),
+  });
   const small = [height, width] as const;
   const large = [2 * height, 2 * width] as const;
   const out = tape.empty(`${weight.name} out`, [images, ...large, outChannels]);
-  convolve(tape, x, wide, bias, undefined, out, { images, out: large, in: small, inChannels, outChannels, kernel: 4, step: 1, sign: -1, offset: 1, shift: 1 });
+  convolve(tape, x, wide, bias, undefined, out, {
+    images,
+    out: large,
+    in: small,
+    inChannels,
+    outChannels,
+    kernel: 4,
+    step: 1,
+    sign: -1,
+    offset: 1,
+    shift: 1,
+  });
   tape.differentiable([x, weight, bias], out, (dOut, needs) => {
     // Seen from the small picture: a convolution of dOut with stride 2.
-    const back: Reading = { images, out: small, in: large, inChannels: outChannels, outChannels: inChannels, kernel: 4, step: 2, sign: 1, offset: -1, shift: 0 };
+    const back: Reading = {
+      images,
+      out: small,
+      in: large,
+      inChannels: outChannels,
+      outChannels: inChannels,
+      kernel: 4,
+      step: 2,
+      sign: 1,
+      offset: -1,
+      shift: 0,
+    };
     const dWeight = tape.gradientOf(weight);
     if (dWeight !== undefined) {
       const { partial } = weightGradient(tape, x, dOut, back);

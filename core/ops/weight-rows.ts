@@ -9,10 +9,16 @@ import { dimension, elementBytes, sizeOf, type Tensor } from '../tensor/tensor.t
  */
 export function weightRows(tape: Tape, weight: Tensor, start: number, count: number): Tensor {
   const rows = dimension(weight, 0);
-  if (start < 0 || count < 1 || start + count > rows) throw new RangeError(`${weight.name} [${weight.shape}] has no rows ${start} to ${start + count}`);
-  const plain = weight.parts === undefined ? wholeRows(tape, weight, start, count) : partRows(tape, weight, weight.parts, start, count);
+  if (start < 0 || count < 1 || start + count > rows)
+    throw new RangeError(`${weight.name} [${weight.shape}] has no rows ${start} to ${start + count}`);
+  const plain =
+    weight.parts === undefined
+      ? wholeRows(tape, weight, start, count)
+      : partRows(tape, weight, weight.parts, start, count);
   const { adapter } = weight;
-  return adapter === undefined ? plain : { ...plain, adapter: { ...adapter, up: weightRows(tape, adapter.up, start, count) } };
+  return adapter === undefined
+    ? plain
+    : { ...plain, adapter: { ...adapter, up: weightRows(tape, adapter.up, start, count) } };
 }
 
 function wholeRows(tape: Tape, weight: Tensor, start: number, count: number): Tensor {
@@ -36,14 +42,21 @@ function partRows(tape: Tape, weight: Tensor, parts: readonly Tensor[], start: n
   const [only, ...more] = found;
   if (only === undefined) throw new RangeError(`${weight.name}: its parts do not hold row ${start}`);
   if (more.length === 0) return only;
-  return { name: `${weight.name} from row ${start}`, shape: [count, ...weight.shape.slice(1)], type: weight.type, memory: only.memory, parts: found };
+  return {
+    name: `${weight.name} from row ${start}`,
+    shape: [count, ...weight.shape.slice(1)],
+    type: weight.type,
+    memory: only.memory,
+    parts: found,
+  };
 }
 
 function rowRange(tensor: Tensor, start: number, count: number): Tensor {
   if (!('buffer' in tensor.memory)) throw new RangeError(`${tensor.name} is not a weight`);
   const rows = dimension(tensor, 0);
   const rowBytes = (sizeOf(tensor.shape) / rows) * elementBytes(tensor.type);
-  if ((start * rowBytes) % 256 !== 0) throw new RangeError(`${tensor.name}: row ${start} does not start at a multiple of 256 bytes`);
+  if ((start * rowBytes) % 256 !== 0)
+    throw new RangeError(`${tensor.name}: row ${start} does not start at a multiple of 256 bytes`);
   const { adapter: _adapter, scales, ...rest } = tensor;
   return {
     ...rest,
@@ -55,7 +68,10 @@ function rowRange(tensor: Tensor, start: number, count: number): Tensor {
 }
 
 /** What kernels that read packed weights are told of one: bits of an element, the kind of half, and where its scales are. */
-export function packing(weight: Tensor): { readonly constants: { readonly BITS: number; readonly BRAIN: boolean; readonly GROUP: number }; readonly scales: Tensor } {
+export function packing(weight: Tensor): {
+  readonly constants: { readonly BITS: number; readonly BRAIN: boolean; readonly GROUP: number };
+  readonly scales: Tensor;
+} {
   return {
     constants: { BITS: elementBytes(weight.type) * 8, BRAIN: weight.type === 'bf16', GROUP: quantisedGroup },
     scales: weight.scales ?? weight,

@@ -37,7 +37,15 @@ export function createCatalog(loaded: readonly LoadedPlugin[], problems: Reasong
   const sources = new Map<string, string>();
   const places = new Map<string, string>();
   const slots = new Map<string, SlotDeclaration>(builtInSlots.map((slot) => [slot.slot, slot]));
-  const keys = new Set([...builtInSlots.map((slot) => slot.key), 'name', 'description', 'seed', 'extends', 'plugins', 'stages']);
+  const keys = new Set([
+    ...builtInSlots.map((slot) => slot.key),
+    'name',
+    'description',
+    'seed',
+    'extends',
+    'plugins',
+    'stages',
+  ]);
   const kept: Plugin[] = [];
   for (const { plugin, source, place } of loaded) {
     const other = sources.get(plugin.name);

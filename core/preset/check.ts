@@ -137,7 +137,12 @@ function checkComponent(
   return [{ slot: slot.slot, use: use.value, name: name ?? use.value, weight: weight ?? 1, options }];
 }
 
-function takeText(entries: Map<string, { value: Located }>, key: string, path: string, problems: ReasongenError[]): string | undefined {
+function takeText(
+  entries: Map<string, { value: Located }>,
+  key: string,
+  path: string,
+  problems: ReasongenError[],
+): string | undefined {
   const value = entries.get(key)?.value;
   entries.delete(key);
   if (value === undefined) return undefined;
@@ -146,7 +151,12 @@ function takeText(entries: Map<string, { value: Located }>, key: string, path: s
   return undefined;
 }
 
-function takeNumber(entries: Map<string, { value: Located }>, key: string, path: string, problems: ReasongenError[]): number | undefined {
+function takeNumber(
+  entries: Map<string, { value: Located }>,
+  key: string,
+  path: string,
+  problems: ReasongenError[],
+): number | undefined {
   const value = entries.get(key)?.value;
   entries.delete(key);
   if (value === undefined) return undefined;
@@ -176,7 +186,12 @@ function checkNeeds(
           code: 'MISSING_COMPONENT',
           message: `\`${key}\` is missing: ${choice.slot} "${choice.use}" needs it`,
           place: place(tree.origin),
-          cure: `add \`${key}:\` with one of: ${catalog.components(need).map((component) => component.name).join(', ') || 'none'}`,
+          cure: `add \`${key}:\` with one of: ${
+            catalog
+              .components(need)
+              .map((component) => component.name)
+              .join(', ') || 'none'
+          }`,
         }),
       );
     }
@@ -187,7 +202,12 @@ function checkNeeds(
       code: 'MISSING_COMPONENT',
       message: '`recipe` is missing: a preset needs a program to run',
       place: place(tree.origin),
-      cure: `add \`recipe:\` with one of: ${catalog.components('recipe').map((component) => component.name).join(', ') || 'none'}`,
+      cure: `add \`recipe:\` with one of: ${
+        catalog
+          .components('recipe')
+          .map((component) => component.name)
+          .join(', ') || 'none'
+      }`,
     }),
   );
 }
@@ -201,7 +221,8 @@ function readName(tree: LocatedMap, file: string, problems: ReasongenError[]): s
   const node = tree.entries.get('name')?.value;
   if (node === undefined) return (file.split('/').at(-1) ?? file).replace(/\.ya?ml$/, '');
   // The name becomes part of paths.
-  if (node.kind === 'scalar' && typeof node.value === 'string' && /^[A-Za-z0-9][\w.-]*$/.test(node.value)) return node.value;
+  if (node.kind === 'scalar' && typeof node.value === 'string' && /^[A-Za-z0-9][\w.-]*$/.test(node.value))
+    return node.value;
   problems.push(wrongType('name', 'a text of letters, digits, hyphens, dots and underscores', node));
   return '';
 }
@@ -209,7 +230,12 @@ function readName(tree: LocatedMap, file: string, problems: ReasongenError[]): s
 function readSeed(tree: LocatedMap, problems: ReasongenError[]): number {
   const node = tree.entries.get('seed')?.value;
   if (node === undefined) return defaultSeed;
-  if (node.kind === 'scalar' && Number.isInteger(node.value) && Number(node.value) >= 0 && Number(node.value) < 2 ** 32) {
+  if (
+    node.kind === 'scalar' &&
+    Number.isInteger(node.value) &&
+    Number(node.value) >= 0 &&
+    Number(node.value) < 2 ** 32
+  ) {
     return Number(node.value);
   }
   problems.push(wrongType('seed', 'a whole number from 0 to 4294967295', node));

@@ -7,13 +7,25 @@ import { type JsonSchema, optionsSchema } from './json-schema.ts';
 export function describe(catalog: Catalog, slotName?: string, componentName?: string): string {
   if (slotName === undefined) return catalog.slots.map((slot) => describeSlot(slot, catalog)).join('\n\n');
   const slot = catalog.slots.find((each) => each.slot === slotName || each.key === slotName);
-  if (slot === undefined) throw unknown('slot', slotName, catalog.slots.map((each) => each.slot));
+  if (slot === undefined)
+    throw unknown(
+      'slot',
+      slotName,
+      catalog.slots.map((each) => each.slot),
+    );
   const components = catalog.components(slot.slot);
   if (componentName === undefined) {
-    return [describeSlot(slot, catalog), ...components.map((component) => describeComponent(component, catalog))].join('\n\n');
+    return [describeSlot(slot, catalog), ...components.map((component) => describeComponent(component, catalog))].join(
+      '\n\n',
+    );
   }
   const component = catalog.component(slot.slot, componentName);
-  if (component === undefined) throw unknown(slot.slot, componentName, components.map((each) => each.name));
+  if (component === undefined)
+    throw unknown(
+      slot.slot,
+      componentName,
+      components.map((each) => each.name),
+    );
   return describeComponent(component, catalog);
 }
 
@@ -21,7 +33,10 @@ function describeSlot(slot: SlotDeclaration, catalog: Catalog): string {
   const components = catalog.components(slot.slot);
   const width = Math.max(0, ...components.map((component) => component.name.length));
   const lines = components.map((component) => `  ${component.name.padEnd(width)}  ${component.summary}`);
-  return [`${slot.key}${slot.many ? ' (a list)' : ''}: ${slot.summary}`, ...(lines.length > 0 ? lines : ['  (none)'])].join('\n');
+  return [
+    `${slot.key}${slot.many ? ' (a list)' : ''}: ${slot.summary}`,
+    ...(lines.length > 0 ? lines : ['  (none)']),
+  ].join('\n');
 }
 
 function describeComponent(component: Component, catalog: Catalog): string {
@@ -30,7 +45,9 @@ function describeComponent(component: Component, catalog: Catalog): string {
   const width = Math.max(0, ...options.map(([name]) => name.length));
   const kindWidth = Math.max(0, ...options.map(([, kind]) => kind.length));
   const needs = component.needs.length > 0 ? [`  needs: ${component.needs.join(', ')}`] : [];
-  const rows = options.map(([name, kind, text]) => `  ${name.padEnd(width)}  ${kind.padEnd(kindWidth)}  ${text}`.trimEnd());
+  const rows = options.map(([name, kind, text]) =>
+    `  ${name.padEnd(width)}  ${kind.padEnd(kindWidth)}  ${text}`.trimEnd(),
+  );
   return [
     `${component.slot} "${component.name}" (plugin ${catalog.pluginOf(component)}): ${component.summary}`,
     ...needs,
@@ -47,8 +64,15 @@ function optionRows(prefix: string, schema: JsonSchema): Row[] {
   return Object.entries(properties).flatMap(([key, value]): Row[] => {
     if (!isSchema(value)) return [];
     const name = prefix + key;
-    const fallback = 'default' in value ? `default ${JSON.stringify(value['default'])}` : required.includes(key) ? 'required' : 'optional';
-    const text = [typeof value['description'] === 'string' ? value['description'] : '', `(${fallback})`].filter(Boolean).join(' ');
+    const fallback =
+      'default' in value
+        ? `default ${JSON.stringify(value['default'])}`
+        : required.includes(key)
+          ? 'required'
+          : 'optional';
+    const text = [typeof value['description'] === 'string' ? value['description'] : '', `(${fallback})`]
+      .filter(Boolean)
+      .join(' ');
     return [[name, kindOf(value), text], ...optionRows(`${name}.`, value)];
   });
 }
@@ -71,7 +95,12 @@ function bounds(schema: JsonSchema): string[] {
     // Integers carry the limits of a safe integer, which say nothing.
     return typeof limit === 'number' && Math.abs(limit) < Number.MAX_SAFE_INTEGER ? [`${sign} ${limit}`] : [];
   };
-  return [...show('minimum', '>='), ...show('exclusiveMinimum', '>'), ...show('maximum', '<='), ...show('exclusiveMaximum', '<')];
+  return [
+    ...show('minimum', '>='),
+    ...show('exclusiveMinimum', '>'),
+    ...show('maximum', '<='),
+    ...show('exclusiveMaximum', '<'),
+  ];
 }
 
 function isSchema(value: unknown): value is JsonSchema {

@@ -8,11 +8,22 @@ export function readPresetFiles(file: string, named: Located | undefined, proble
   return readChain(resolve(file), named, [], problems);
 }
 
-function readChain(file: string, named: Located | undefined, open: readonly string[], problems: ReasongenError[]): LocatedMap[] {
+function readChain(
+  file: string,
+  named: Located | undefined,
+  open: readonly string[],
+  problems: ReasongenError[],
+): LocatedMap[] {
   const at = named && place(named.origin);
   if (open.includes(file)) {
     const circle = [...open.slice(open.indexOf(file)), file].map((each) => basename(each)).join(' → ');
-    problems.push(new ReasongenError({ code: 'EXTENDS_ITSELF', message: `presets extend each other in a circle: ${circle}`, place: at }));
+    problems.push(
+      new ReasongenError({
+        code: 'EXTENDS_ITSELF',
+        message: `presets extend each other in a circle: ${circle}`,
+        place: at,
+      }),
+    );
     return [];
   }
   const tree = readMap(file, at, problems);
@@ -43,7 +54,13 @@ function readMap(file: string, at: string | undefined, problems: ReasongenError[
   }
   const tree = parseLocated(text, file, problems);
   if (tree === undefined || tree.kind === 'map') return tree;
-  problems.push(new ReasongenError({ code: 'BAD_PRESET', message: 'a preset is a map of keys and values', place: place(tree.origin) }));
+  problems.push(
+    new ReasongenError({
+      code: 'BAD_PRESET',
+      message: 'a preset is a map of keys and values',
+      place: place(tree.origin),
+    }),
+  );
   return undefined;
 }
 
@@ -65,8 +82,11 @@ export function listOf(
   if (node === undefined || (node.kind === 'scalar' && node.value === null)) return [];
   const items = node.kind === 'list' ? node.items : [node];
   return items.flatMap((item) => {
-    if (item.kind === 'scalar' && typeof item.value === 'string' && item.value !== '') return [{ text: item.value, node: item }];
-    problems.push(new ReasongenError({ code: 'BAD_OPTION', message: `${key} must be a list of texts`, place: place(item.origin) }));
+    if (item.kind === 'scalar' && typeof item.value === 'string' && item.value !== '')
+      return [{ text: item.value, node: item }];
+    problems.push(
+      new ReasongenError({ code: 'BAD_OPTION', message: `${key} must be a list of texts`, place: place(item.origin) }),
+    );
     return [];
   });
 }

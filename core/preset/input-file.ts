@@ -23,7 +23,7 @@ export function isInputFile(schema: z.core.$ZodType): boolean {
 
 /** The words of an `inputFile()`; undefined for other schemas. */
 export function inputFileWords(schema: z.core.$ZodType): readonly string[] | undefined {
-  for (let current: z.core.$ZodType | undefined = schema; current !== undefined; ) {
+  for (let current: z.core.$ZodType | undefined = schema; current !== undefined;) {
     const words = z.globalRegistry.get(current)?.[mark];
     if (Array.isArray(words)) return words as readonly string[];
     const definition: z.core.$ZodTypeDef & { innerType?: z.core.$ZodType } = current._zod.def;

@@ -38,7 +38,13 @@ export function presetSchema(catalog: Catalog): JsonSchema {
     properties: {
       name: { ...text, description: 'Name of the run; the file name unless given.' },
       description: { ...text, description: 'For readers only.' },
-      seed: { type: 'integer', minimum: 0, maximum: 2 ** 32 - 1, default: defaultSeed, description: 'Decides every random number of the run.' },
+      seed: {
+        type: 'integer',
+        minimum: 0,
+        maximum: 2 ** 32 - 1,
+        default: defaultSeed,
+        description: 'Decides every random number of the run.',
+      },
       extends: {
         anyOf: [text, { type: 'array', items: text }],
         description: 'Presets this one builds on, relative to this file; later ones override earlier ones.',
@@ -49,7 +55,8 @@ export function presetSchema(catalog: Catalog): JsonSchema {
       },
       stages: {
         type: 'array',
-        description: 'Presets to run one after the other, instead of a recipe; `stage:NAME` names an earlier one in paths.',
+        description:
+          'Presets to run one after the other, instead of a recipe; `stage:NAME` names an earlier one in paths.',
         items: {
           anyOf: [
             text,
@@ -73,7 +80,11 @@ function slotSchema(slot: SlotDeclaration, catalog: Catalog): JsonSchema {
     anyOf: [
       ...(components.length > 0 ? [{ type: 'string', enum: components.map((component) => component.name) }] : []),
       ...components.map((component) => componentSchema(slot, component)),
-      { type: 'object', description: 'Overrides of a component that an extended preset names.', not: { required: ['use'] } },
+      {
+        type: 'object',
+        description: 'Overrides of a component that an extended preset names.',
+        not: { required: ['use'] },
+      },
     ],
   };
 }

@@ -52,8 +52,19 @@ export async function loadPreset(file: string, options: LoadOptions = {}): Promi
     const own: ReasongenError[] = [];
     const tree = merge(draft, catalog, own);
     const plugins = references(tree, own).map(pluginIdentity);
-    const preset = checkPreset(tree, draft.file, plugins, catalog, earlierStages(drafts, index, options.runDirectory), own);
-    problems.push(...own.filter(({ code }) => draft.isWhole || !['MISSING_COMPONENT', 'MISSING_OPTION', 'MISSING_USE'].includes(code)));
+    const preset = checkPreset(
+      tree,
+      draft.file,
+      plugins,
+      catalog,
+      earlierStages(drafts, index, options.runDirectory),
+      own,
+    );
+    problems.push(
+      ...own.filter(
+        ({ code }) => draft.isWhole || !['MISSING_COMPONENT', 'MISSING_OPTION', 'MISSING_USE'].includes(code),
+      ),
+    );
     return { name: draft.name || preset.name, preset, tree };
   });
   if (problems.length > 0) throw new ProblemsError(inOrder(unique(problems)));
@@ -91,7 +102,8 @@ async function loadCatalog(
   // Only `plugins` is read here, which no plugin can change; the mistakes in it are reported by the merge that follows.
   const wanted = new Map<string, PluginReference>();
   for (const draft of drafts) {
-    for (const reference of references(mergeFiles(draft, builtInSlots), [])) wanted.set(pluginIdentity(reference), reference);
+    for (const reference of references(mergeFiles(draft, builtInSlots), []))
+      wanted.set(pluginIdentity(reference), reference);
   }
   const named = await Promise.all([...wanted.values()].map((reference) => loadNamedPlugin(reference, problems)));
   return createCatalog([...loaded, ...named.flatMap((plugin) => plugin ?? [])], problems);
@@ -131,9 +143,15 @@ function lengthen(setting: Setting, tree: LocatedMap, catalog: Catalog): Setting
 const chainKeys = ['name', 'description', 'seed', 'stages'];
 
 /** The stages of a chain: files named by `stages`, each with the settings of the chain and of the command line. */
-function draftStages(chain: LocatedMap, file: string, settings: readonly Setting[], problems: ReasongenError[]): Draft[] {
+function draftStages(
+  chain: LocatedMap,
+  file: string,
+  settings: readonly Setting[],
+  problems: ReasongenError[],
+): Draft[] {
   for (const [key, entry] of chain.entries) {
-    if (!chainKeys.includes(key)) problems.push(unknownKey(entry, `${key} is not a key of a chain of stages`, key, chainKeys));
+    if (!chainKeys.includes(key))
+      problems.push(unknownKey(entry, `${key} is not a key of a chain of stages`, key, chainKeys));
   }
   const list = chain.entries.get('stages')?.value;
   if (list?.kind !== 'list' || list.items.length === 0) {
@@ -149,22 +167,53 @@ function draftStages(chain: LocatedMap, file: string, settings: readonly Setting
     const files = readPresetFiles(path, item, problems);
     const nested = files.at(-1)?.entries.get('stages');
     if (nested !== undefined) {
-      problems.push(new ReasongenError({ code: 'NESTED_CHAIN', message: 'a stage cannot be a chain of stages itself', place: place(item.origin) }));
+      problems.push(
+        new ReasongenError({
+          code: 'NESTED_CHAIN',
+          message: 'a stage cannot be a chain of stages itself',
+          place: place(item.origin),
+        }),
+      );
       return [];
     }
-    return [{ name: stage.name, file: path, files, settings: [...own, ...stage.settings, ...settingsFor(stage.name, settings)], isWhole: problems.length === before }];
+    return [
+      {
+        name: stage.name,
+        file: path,
+        files,
+        settings: [...own, ...stage.settings, ...settingsFor(stage.name, settings)],
+        isWhole: problems.length === before,
+      },
+    ];
   });
   const names = drafts.map((draft) => draft.name);
   for (const [index, name] of names.entries()) {
     if (names.indexOf(name) === index) continue;
     const message = `two stages are called "${name}"`;
-    problems.push(new ReasongenError({ code: 'DUPLICATE_NAME', message, place: place(list.items[index]?.origin ?? list.origin), cure: 'give one of them a `name`' }));
+    problems.push(
+      new ReasongenError({
+        code: 'DUPLICATE_NAME',
+        message,
+        place: place(list.items[index]?.origin ?? list.origin),
+        cure: 'give one of them a `name`',
+      }),
+    );
   }
   for (const { path, text } of settings) {
     const [first = ''] = path;
     if (names.includes(first) || first === 'seed') continue;
-    const cure = path.length > 1 || names.length === 0 ? suggest(first, [...names, 'seed']) : `write ${names[0]}.${path.join('.')}=…`;
-    problems.push(new ReasongenError({ code: 'BAD_SETTING', message: `"${first}" is not a stage of this chain`, place: text, cure }));
+    const cure =
+      path.length > 1 || names.length === 0
+        ? suggest(first, [...names, 'seed'])
+        : `write ${names[0]}.${path.join('.')}=…`;
+    problems.push(
+      new ReasongenError({
+        code: 'BAD_SETTING',
+        message: `"${first}" is not a stage of this chain`,
+        place: text,
+        cure,
+      }),
+    );
   }
   return drafts;
 }
@@ -210,22 +259,31 @@ function readStage(
   };
   const [preset, name, set] = [text('preset'), text('name'), item.entries.get('set')?.value];
   if (!item.entries.has('preset')) problems.push(wrongType(`${path}.preset`, 'the path of a preset', item));
-  if (set !== undefined && set.kind !== 'map') problems.push(wrongType(`${path}.set`, 'a map of paths and values', set));
+  if (set !== undefined && set.kind !== 'map')
+    problems.push(wrongType(`${path}.set`, 'a map of paths and values', set));
   if (preset === undefined) return undefined;
   const entries = set?.kind === 'map' ? [...set.entries] : [];
-  const settings = entries.map(([key, entry]) => ({ path: key.split('.'), value: entry.value, text: place(entry.key) }));
+  const settings = entries.map(([key, entry]) => ({
+    path: key.split('.'),
+    value: entry.value,
+    text: place(entry.key),
+  }));
   return { preset, name: name ?? nameOf(preset), settings };
 }
 
 function earlierStages(drafts: readonly Draft[], index: number, runDirectory: string | undefined): Stages {
   return new Map(
-    drafts.slice(0, index).map(({ name }) => [name, runDirectory === undefined ? undefined : resolve(runDirectory, name)]),
+    drafts
+      .slice(0, index)
+      .map(({ name }) => [name, runDirectory === undefined ? undefined : resolve(runDirectory, name)]),
   );
 }
 
 function chainName(chain: LocatedMap, file: string): string {
   const node = chain.entries.get('name')?.value;
-  return node?.kind === 'scalar' && typeof node.value === 'string' ? node.value : basename(file).replace(/\.ya?ml$/, '');
+  return node?.kind === 'scalar' && typeof node.value === 'string'
+    ? node.value
+    : basename(file).replace(/\.ya?ml$/, '');
 }
 
 /** A base that two stages share reports its mistakes once. */
@@ -241,7 +299,8 @@ function unique(problems: readonly ReasongenError[]): ReasongenError[] {
 function inOrder(problems: readonly ReasongenError[]): ReasongenError[] {
   const files: string[] = [];
   const keyed = problems.map((problem) => {
-    const [, file = problem.place ?? '', line = '0', column = '0'] = /^(.*):(\d+):(\d+)$/.exec(problem.place ?? '') ?? [];
+    const [, file = problem.place ?? '', line = '0', column = '0'] =
+      /^(.*):(\d+):(\d+)$/.exec(problem.place ?? '') ?? [];
     if (!files.includes(file)) files.push(file);
     return { problem, position: [files.indexOf(file), Number(line), Number(column)] as const };
   });

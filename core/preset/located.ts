@@ -39,7 +39,9 @@ export function parseLocated(text: string, file: string, problems: ReasongenErro
   };
   const faults = [...document.errors, ...document.warnings];
   for (const fault of faults) {
-    problems.push(new ReasongenError({ code: 'BAD_YAML', message: fault.message, place: place(originAt(fault.pos[0])) }));
+    problems.push(
+      new ReasongenError({ code: 'BAD_YAML', message: fault.message, place: place(originAt(fault.pos[0])) }),
+    );
   }
   if (faults.length > 0) return undefined;
   if (document.contents === null) return { kind: 'map', origin: originAt(0), entries: new Map() };

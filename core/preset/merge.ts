@@ -7,7 +7,9 @@ import { type Located, type LocatedEntry, type LocatedMap, parseValue, place } f
  * string is a map with `use` alone, and a map whose `use` differs replaces, because options belong to a component.
  */
 export function mergePresets(under: LocatedMap, over: LocatedMap, slots: readonly SlotDeclaration[]): LocatedMap {
-  return mergeMaps(under, over, (key, before, after) => (isComponentKey(key, slots) ? mergeComponents(before, after) : merge(before, after)));
+  return mergeMaps(under, over, (key, before, after) =>
+    isComponentKey(key, slots) ? mergeComponents(before, after) : merge(before, after),
+  );
 }
 
 /** One `--set path=value`. */
@@ -21,7 +23,9 @@ export interface Setting {
 export function parseSetting(text: string, problems: ReasongenError[]): Setting | undefined {
   const source = `--set ${text}`;
   const refuse = (message: string): undefined => {
-    problems.push(new ReasongenError({ code: 'BAD_SETTING', message, place: source, cure: 'write `--set recipe.steps=50`' }));
+    problems.push(
+      new ReasongenError({ code: 'BAD_SETTING', message, place: source, cure: 'write `--set recipe.steps=50`' }),
+    );
     return undefined;
   };
   const equals = text.indexOf('=');
@@ -46,7 +50,13 @@ export function applySetting(
   const [first = '', ...rest] = setting.path;
   const before = preset.entries.get(first)?.value;
   const isComponent = isComponentKey(first, slots);
-  const after = assign(isComponent && before !== undefined ? asComponent(before) : before, rest, setting, isComponent, problems);
+  const after = assign(
+    isComponent && before !== undefined ? asComponent(before) : before,
+    rest,
+    setting,
+    isComponent,
+    problems,
+  );
   return after === undefined ? preset : withEntry(preset, first, { key: setting.value.origin, value: after });
 }
 
@@ -75,7 +85,11 @@ function assign(
     if (item === undefined) {
       const range = before.items.length === 0 ? 'is empty' : `has the indices 0 to ${before.items.length - 1}`;
       problems.push(
-        new ReasongenError({ code: 'BAD_SETTING', message: `"${key}" is not an index: the list ${range}`, place: setting.text }),
+        new ReasongenError({
+          code: 'BAD_SETTING',
+          message: `"${key}" is not an index: the list ${range}`,
+          place: setting.text,
+        }),
       );
       return undefined;
     }
@@ -85,12 +99,22 @@ function assign(
   }
   if (before !== undefined && before.kind !== 'map' && before.value !== null) {
     problems.push(
-      new ReasongenError({ code: 'BAD_SETTING', message: `there is a plain value where "${key}" should be inside`, place: setting.text }),
+      new ReasongenError({
+        code: 'BAD_SETTING',
+        message: `there is a plain value where "${key}" should be inside`,
+        place: setting.text,
+      }),
     );
     return undefined;
   }
   if (before === undefined && /^\d+$/.test(key)) {
-    problems.push(new ReasongenError({ code: 'BAD_SETTING', message: `"${key}" is not an index: there is no list`, place: setting.text }));
+    problems.push(
+      new ReasongenError({
+        code: 'BAD_SETTING',
+        message: `"${key}" is not an index: there is no list`,
+        place: setting.text,
+      }),
+    );
     return undefined;
   }
   const map: LocatedMap = before?.kind === 'map' ? before : { kind: 'map', origin, entries: new Map() };
@@ -105,7 +129,9 @@ function asComponentItem(item: Located, rest: readonly string[]): Located {
 }
 
 function merge(under: Located, over: Located): Located {
-  return under.kind === 'map' && over.kind === 'map' ? mergeMaps(under, over, (_, before, after) => merge(before, after)) : over;
+  return under.kind === 'map' && over.kind === 'map'
+    ? mergeMaps(under, over, (_, before, after) => merge(before, after))
+    : over;
 }
 
 function mergeComponents(under: Located, over: Located): Located {
@@ -128,7 +154,10 @@ function mergeMaps(
   const entries = new Map(under.entries);
   for (const [key, entry] of over.entries) {
     const before = entries.get(key);
-    entries.set(key, before === undefined ? entry : { key: entry.key, value: mergeValue(key, before.value, entry.value) });
+    entries.set(
+      key,
+      before === undefined ? entry : { key: entry.key, value: mergeValue(key, before.value, entry.value) },
+    );
   }
   return { kind: 'map', origin: over.origin, entries };
 }
@@ -143,5 +172,10 @@ function isComponentKey(key: string, slots: readonly SlotDeclaration[]): boolean
 
 /** A problem about a key nobody knows, at the key. */
 export function unknownKey(entry: LocatedEntry, what: string, key: string, known: readonly string[]): ReasongenError {
-  return new ReasongenError({ code: 'UNKNOWN_OPTION', message: what, place: place(entry.key), cure: suggest(key, known) });
+  return new ReasongenError({
+    code: 'UNKNOWN_OPTION',
+    message: what,
+    place: place(entry.key),
+    cure: suggest(key, known),
+  });
 }

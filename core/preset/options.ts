@@ -27,7 +27,12 @@ export function checkOptions(
 }
 
 /** The plain value of a node, with the paths of input files made absolute and looked up. */
-function readValue(node: Located, schema: z.core.$ZodType | undefined, stages: Stages, problems: ReasongenError[]): unknown {
+function readValue(
+  node: Located,
+  schema: z.core.$ZodType | undefined,
+  stages: Stages,
+  problems: ReasongenError[],
+): unknown {
   const words = schema && inputFileWords(schema);
   if (words !== undefined && node.kind === 'scalar' && typeof node.value === 'string') {
     return words.includes(node.value) ? node.value : resolveInput(node.value, node, stages, problems);
@@ -61,7 +66,10 @@ function resolveInput(text: string, node: Located, stages: Stages, problems: Rea
             ? `"${text}" names an earlier stage of a chain, and there is none`
             : `"${name}" is not an earlier stage of this chain`,
         place: place(node.origin),
-        cure: stages.size === 0 ? 'name a file, or run the preset that lists the stages' : suggest(name, [...stages.keys()]),
+        cure:
+          stages.size === 0
+            ? 'name a file, or run the preset that lists the stages'
+            : suggest(name, [...stages.keys()]),
       }),
     );
     return text;
@@ -88,10 +96,19 @@ function resolveHub(text: string, node: Located, problems: ReasongenError[]): st
     if (name.startsWith('datasets/')) return findHubDataset(name.slice('datasets/'.length), process.env);
     const found = findSnapshot(parseHubModel(name), process.env);
     if (found !== undefined) return found;
-    problems.push(new ReasongenError({ code: 'NOT_PULLED', message: `the model ${name} is not in the cache`, place: place(node.origin), cure: `run \`npx reasongen pull ${name.replace('@', ' --revision ')}\` first` }));
+    problems.push(
+      new ReasongenError({
+        code: 'NOT_PULLED',
+        message: `the model ${name} is not in the cache`,
+        place: place(node.origin),
+        cure: `run \`npx reasongen pull ${name.replace('@', ' --revision ')}\` first`,
+      }),
+    );
   } catch (error) {
     if (!(error instanceof ReasongenError)) throw error;
-    problems.push(new ReasongenError({ code: error.code, message: error.message, place: place(node.origin), cure: error.cure }));
+    problems.push(
+      new ReasongenError({ code: error.code, message: error.message, place: place(node.origin), cure: error.cure }),
+    );
   }
   return text;
 }
@@ -119,7 +136,10 @@ function explain(issue: z.core.$ZodIssue, component: Component, map: LocatedMap,
       });
     });
   }
-  const isMissing = issue.path.length > 0 && node === nearestPart(map, issue.path.slice(0, -1)) && plainAt(map, issue.path) === undefined;
+  const isMissing =
+    issue.path.length > 0 &&
+    node === nearestPart(map, issue.path.slice(0, -1)) &&
+    plainAt(map, issue.path) === undefined;
   if (isMissing) {
     return [
       new ReasongenError({
@@ -135,7 +155,10 @@ function explain(issue: z.core.$ZodIssue, component: Component, map: LocatedMap,
   return [
     new ReasongenError({
       code: 'BAD_OPTION',
-      message: issue.code === 'custom' && issue.path.length === 0 ? `${owner}: ${issue.message}` : `${called}: ${describeIssue(issue, value)}`,
+      message:
+        issue.code === 'custom' && issue.path.length === 0
+          ? `${owner}: ${issue.message}`
+          : `${called}: ${describeIssue(issue, value)}`,
       place: place(node.origin),
       cure: isChoice ? suggest(value, issue.values.map(String)) : undefined,
     }),
@@ -189,7 +212,8 @@ function keysAt(schema: z.core.$ZodType, path: readonly PropertyKey[]): string[]
 
 function plainAt(node: Located, path: readonly PropertyKey[]): unknown {
   return path.reduce<unknown>(
-    (value, key) => (typeof value === 'object' && value !== null ? (value as Record<PropertyKey, unknown>)[key] : undefined),
+    (value, key) =>
+      typeof value === 'object' && value !== null ? (value as Record<PropertyKey, unknown>)[key] : undefined,
     plain(node),
   );
 }

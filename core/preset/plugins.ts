@@ -74,7 +74,12 @@ async function loadPlugin(
     module = (await import(pathToFileURL(file).href)) as typeof module;
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
-    return refuse('PLUGIN_FAILED', `plugin "${name}" cannot be imported: ${reason}`, `repair ${file}, or take it out of \`plugins\``, cause);
+    return refuse(
+      'PLUGIN_FAILED',
+      `plugin "${name}" cannot be imported: ${reason}`,
+      `repair ${file}, or take it out of \`plugins\``,
+      cause,
+    );
   }
   const shape = 'write `export default definePlugin({ name, provides: [...] })`';
   if (module.default === undefined) {

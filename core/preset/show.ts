@@ -72,8 +72,10 @@ function componentLines(
   isInList: boolean,
 ): Line[] {
   const common: Line[] = [{ text: `use: ${choice.use}`, origin: source.originOf([...at, 'use'], '') }];
-  if (isInList && choice.name !== choice.use) common.push({ text: `name: ${flow(choice.name)}`, origin: source.originOf([...at, 'name'], '') });
-  if (choice.slot === 'reward') common.push({ text: `weight: ${choice.weight}`, origin: source.originOf([...at, 'weight'], 'default') });
+  if (isInList && choice.name !== choice.use)
+    common.push({ text: `name: ${flow(choice.name)}`, origin: source.originOf([...at, 'name'], '') });
+  if (choice.slot === 'reward')
+    common.push({ text: `weight: ${choice.weight}`, origin: source.originOf([...at, 'weight'], 'default') });
   return [...common, ...valueLines(choice.options, component.options, source, at)];
 }
 
@@ -90,7 +92,9 @@ function valueLines(
     if (isMap(value) && Object.keys(value).length > 0) {
       return [{ text: `${key}:` }, ...indent(valueLines(value, inner, source, here))];
     }
-    return [{ text: `${flow(key)}: ${flow(withPaths(value, inner, source))}`, origin: source.originOf(here, 'default') }];
+    return [
+      { text: `${flow(key)}: ${flow(withPaths(value, inner, source))}`, origin: source.originOf(here, 'default') },
+    ];
   });
 }
 
@@ -99,19 +103,24 @@ function withPaths(value: unknown, schema: z.core.$ZodType, source: Source): unk
   if (typeof value === 'string') return isInputFile(schema) && value.startsWith('/') ? source.path(value) : value;
   if (Array.isArray(value)) return value.map((each: unknown) => withPaths(each, elementOf(schema), source));
   if (!isMap(value)) return value;
-  return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, withPaths(each, memberOf(schema, key), source)]));
+  return Object.fromEntries(
+    Object.entries(value).map(([key, each]) => [key, withPaths(each, memberOf(schema, key), source)]),
+  );
 }
 
 /** The schema of a list's elements, through optional and default shells; the schema itself where it is no list. */
 function elementOf(schema: z.core.$ZodType): z.core.$ZodType {
-  const { element, innerType }: z.core.$ZodTypeDef & { element?: z.core.$ZodType; innerType?: z.core.$ZodType } = schema._zod.def;
+  const { element, innerType }: z.core.$ZodTypeDef & { element?: z.core.$ZodType; innerType?: z.core.$ZodType } =
+    schema._zod.def;
   return element ?? (innerType === undefined ? schema : elementOf(innerType));
 }
 
 /** The schema of an option, through optional and default shells; the schema itself where it has no such option. */
 function memberOf(schema: z.core.$ZodType, key: string): z.core.$ZodType {
-  const definition: z.core.$ZodTypeDef & { innerType?: z.core.$ZodType; shape?: Readonly<Record<string, z.core.$ZodType>> } =
-    schema._zod.def;
+  const definition: z.core.$ZodTypeDef & {
+    innerType?: z.core.$ZodType;
+    shape?: Readonly<Record<string, z.core.$ZodType>>;
+  } = schema._zod.def;
   if (definition.shape !== undefined) return definition.shape[key] ?? schema;
   return definition.innerType === undefined ? schema : memberOf(definition.innerType, key);
 }
@@ -121,14 +130,19 @@ function originOf(tree: Located, directory: string, path: readonly PropertyKey[]
   for (const [depth, key] of path.entries()) {
     const next = nearestPart(node, [key]);
     // A bare string stands for `use` alone.
-    if (next === node) return node.kind === 'scalar' && key === 'use' && depth === path.length - 1 ? describe(node.origin, directory) : otherwise;
+    if (next === node)
+      return node.kind === 'scalar' && key === 'use' && depth === path.length - 1
+        ? describe(node.origin, directory)
+        : otherwise;
     node = next;
   }
   return describe(node.origin, directory);
 }
 
 function describe(origin: Origin, directory: string): string {
-  return origin.kind === 'file' ? `${relative(directory, origin.source)}:${origin.line}:${origin.column}` : origin.source;
+  return origin.kind === 'file'
+    ? `${relative(directory, origin.source)}:${origin.line}:${origin.column}`
+    : origin.source;
 }
 
 function indent(lines: readonly Line[]): Line[] {
@@ -150,7 +164,13 @@ function isMap(value: unknown): value is Readonly<Record<string, unknown>> {
 }
 
 function flow(value: unknown): string {
-  return stringify(value, { collectionStyle: 'flow', flowCollectionPadding: false, lineWidth: 0, defaultStringType: 'PLAIN', blockQuote: false }).trimEnd();
+  return stringify(value, {
+    collectionStyle: 'flow',
+    flowCollectionPadding: false,
+    lineWidth: 0,
+    defaultStringType: 'PLAIN',
+    blockQuote: false,
+  }).trimEnd();
 }
 
 function dotted(path: string): string {

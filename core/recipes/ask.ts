@@ -19,11 +19,18 @@ import { storageOption, weightsInput } from './weights.ts';
 const turn = z.strictObject({
   question: z.string().trim().min(1).describe('what is asked'),
   pictures: z.array(inputFile()).default([]).describe('the pictures it is about'),
-  answer: z.string().trim().min(1).optional().describe('given instead of written: an example, or the beginning of a conversation'),
+  answer: z
+    .string()
+    .trim()
+    .min(1)
+    .optional()
+    .describe('given instead of written: an example, or the beginning of a conversation'),
 });
 
 const options = z.strictObject({
-  weights: weightsInput().describe('run folder, checkpoint, published model (a folder, or hub:OWNER/NAME) or file of weights; random: seeded random weights, to measure a model without its files'),
+  weights: weightsInput().describe(
+    'run folder, checkpoint, published model (a folder, or hub:OWNER/NAME) or file of weights; random: seeded random weights, to measure a model without its files',
+  ),
   turns: z.array(turn).default([]).describe('questions in their order, each with its pictures'),
   answerTokens: z.number().int().positive().default(512).describe('longest answer in tokens, its end included'),
   temperature: z.number().nonnegative().default(0).describe('temperature of answer tokens; 0 takes the likeliest'),
@@ -66,16 +73,43 @@ async function planAsk(context: PlanContext, choice: Options): Promise<Plan> {
   const count = pictureCount(choice);
   const vision = count > 0 ? visionOf(backbone) : undefined;
   if (vision !== undefined) {
-    const blank = { width: vision.imageSize, height: vision.imageSize, data: new Uint8Array(vision.imageSize ** 2 * 3) };
-    await lookAt(workspace, vision, backbone.hiddenSize, parameters, Array.from({ length: count }, () => blank));
+    const blank = {
+      width: vision.imageSize,
+      height: vision.imageSize,
+      data: new Uint8Array(vision.imageSize ** 2 * 3),
+    };
+    await lookAt(
+      workspace,
+      vision,
+      backbone.hiddenSize,
+      parameters,
+      Array.from({ length: count }, () => blank),
+    );
   }
   ledger.note('pictures');
   const open = choice.turns.filter(({ answer }) => answer === undefined).length;
-  const asked = choice.turns.map(({ question, pictures, answer }): Turn => ({ question, pictures: pictures.length, answer: answer ?? '' }));
+  const asked = choice.turns.map(({ question, pictures, answer }): Turn => ({
+    question,
+    pictures: pictures.length,
+    answer: answer ?? '',
+  }));
   const longest = conversationOf(tokenizer)(asked, vision?.tokens ?? 0).length + open * choice.answerTokens;
-  const sampler = await createSampler({ device, workspace, backbone, weights: parameters, rows: 1, promptBudget: longest, textBudget: choice.answerTokens, imageCount: 0, special: tokenizer.special });
+  const sampler = await createSampler({
+    device,
+    workspace,
+    backbone,
+    weights: parameters,
+    rows: 1,
+    promptBudget: longest,
+    textBudget: choice.answerTokens,
+    imageCount: 0,
+    special: tokenizer.special,
+  });
   ledger.note('sampler');
-  const plan = ledger.plan([describeModel(backbone), `${open} question(s), ${count} picture(s)${vision === undefined ? '' : ` of ${vision.tokens} vectors`}, at most ${longest} tokens`]);
+  const plan = ledger.plan([
+    describeModel(backbone),
+    `${open} question(s), ${count} picture(s)${vision === undefined ? '' : ` of ${vision.tokens} vectors`}, at most ${longest} tokens`,
+  ]);
   sampler.close();
   return plan;
 }
@@ -87,19 +121,37 @@ async function runAsk(context: RunContext, choice: Options): Promise<void> {
   await disk.rm(record, { force: true });
   const vision = pictureCount(choice) > 0 ? visionOf(backbone) : undefined;
   // Read before the model is: a bad path should not cost a minute.
-  const pictures = vision === undefined ? [] : await Promise.all(choice.turns.flatMap((each) => each.pictures).map((path) => readPicture(path, vision)));
+  const pictures =
+    vision === undefined
+      ? []
+      : await Promise.all(choice.turns.flatMap((each) => each.pictures).map((path) => readPicture(path, vision)));
   const model = await openModel(context, choice, usesOf(choice));
   const { parameters, workspace, hash } = model;
-  const features = vision === undefined ? undefined : await lookAt(workspace, vision, backbone.hiddenSize, parameters, pictures);
+  const features =
+    vision === undefined ? undefined : await lookAt(workspace, vision, backbone.hiddenSize, parameters, pictures);
   const past: Turn[] = [];
   try {
     for (const { question, pictures: paths, answer } of choice.turns) {
       if (stop.requested) break;
       const asked = [...past, { question, pictures: paths.length, ...(answer !== undefined && { answer }) }];
-      const given = answer === undefined ? await writeAnswer(context, choice, workspace, parameters, asked, features) : { text: answer, ended: true };
+      const given =
+        answer === undefined
+          ? await writeAnswer(context, choice, workspace, parameters, asked, features)
+          : { text: answer, ended: true };
       past.push({ question, pictures: paths.length, answer: given.text });
       const { seed } = context;
-      const line = { question, pictures: paths, answer: given.text, given: answer !== undefined, ended: given.ended, seed, model: hash, temperature: choice.temperature, topK: choice.topK, topP: choice.topP };
+      const line = {
+        question,
+        pictures: paths,
+        answer: given.text,
+        given: answer !== undefined,
+        ended: given.ended,
+        seed,
+        model: hash,
+        temperature: choice.temperature,
+        topK: choice.topK,
+        topP: choice.topP,
+      };
       await appendFile(record, `${JSON.stringify(line)}\n`).catch((cause: unknown) => {
         throw diskError(cause, 'saving an answer', record);
       });
@@ -117,10 +169,27 @@ interface Answer {
 }
 
 /** Writes the answer to the last of the turns, to standard output as well while it comes. */
-async function writeAnswer(context: RunContext, choice: Options, workspace: Workspace, weights: Weights, turns: readonly Turn[], features: Tensor | undefined): Promise<Answer> {
+async function writeAnswer(
+  context: RunContext,
+  choice: Options,
+  workspace: Workspace,
+  weights: Weights,
+  turns: readonly Turn[],
+  features: Tensor | undefined,
+): Promise<Answer> {
   const { device, backbone, tokenizer, log, seed } = context;
   const ids = conversationOf(tokenizer)(turns, backbone.vision?.tokens ?? 0);
-  const sampler = await createSampler({ device, workspace, backbone, weights, rows: 1, promptBudget: ids.length, textBudget: choice.answerTokens, imageCount: 0, special: tokenizer.special });
+  const sampler = await createSampler({
+    device,
+    workspace,
+    backbone,
+    weights,
+    rows: 1,
+    promptBudget: ids.length,
+    textBudget: choice.answerTokens,
+    imageCount: 0,
+    special: tokenizer.special,
+  });
   const { imagePlaceholder: placeholder } = tokenizer.special;
   const seen = turns.reduce((sum, { pictures }) => sum + pictures, 0) * (backbone.vision?.tokens ?? 0);
   const shown = new Stream(context.write);
@@ -129,7 +198,9 @@ async function writeAnswer(context: RunContext, choice: Options, workspace: Work
       prompts: [ids],
       samplesPerPrompt: 1,
       // Of all pictures of the conversation, those up to this turn.
-      ...(features !== undefined && placeholder !== undefined && seen > 0 && { features: { placeholder, values: { ...features, shape: [seen, dimension(features, 1)] } } }),
+      ...(features !== undefined &&
+        placeholder !== undefined &&
+        seen > 0 && { features: { placeholder, values: { ...features, shape: [seen, dimension(features, 1)] } } }),
       seed,
       rowKeys: [turns.length],
       text: { temperature: choice.temperature, topK: choice.topK, topP: choice.topP },

@@ -32,7 +32,9 @@ export class WeightAverage implements Weights {
     this.schedule = schedule;
     this.gain = trained.device.scalar('average gain', 1);
     this.arenas = trained.arenas.flatMap(({ values, gradients, flags, elements }, index) =>
-      gradients === undefined ? [] : [{ values, flags, elements, average: trained.device.tensor(`average ${index}`, [elements]) }],
+      gradients === undefined
+        ? []
+        : [{ values, flags, elements, average: trained.device.tensor(`average ${index}`, [elements]) }],
     );
   }
 
@@ -44,8 +46,15 @@ export class WeightAverage implements Weights {
   /** All weights with the averages in place of what is trained: a file of them can be loaded like any other weights. */
   asSource(): WeightSource {
     const whole = this.trained.asSource('the average of the weights');
-    const averages = deviceSource(this.trained.device, new Map(this.trainedNames.map((name) => [name, this.get(name)])), whole.origin);
-    return { ...whole, read: (name, first, count) => (averages.entries.has(name) ? averages : whole).read(name, first, count) };
+    const averages = deviceSource(
+      this.trained.device,
+      new Map(this.trainedNames.map((name) => [name, this.get(name)])),
+      whole.origin,
+    );
+    return {
+      ...whole,
+      read: (name, first, count) => (averages.entries.has(name) ? averages : whole).read(name, first, count),
+    };
   }
 
   /** Puts back what `asSource` gave. */
@@ -66,7 +75,12 @@ export class WeightAverage implements Weights {
   /** Records what follows every update. */
   record(tape: Tape): void {
     for (const { values, flags, elements, average } of this.arenas) {
-      tape.launch({ kernel: 'optimizer/average', bindings: { weights: values, average, flags, gain: this.gain.tensor }, params: { elements }, groups: grid(Math.ceil(elements / 256)) });
+      tape.launch({
+        kernel: 'optimizer/average',
+        bindings: { weights: values, average, flags, gain: this.gain.tensor },
+        params: { elements },
+        groups: grid(Math.ceil(elements / 256)),
+      });
     }
   }
 
@@ -89,8 +103,10 @@ export class WeightAverage implements Weights {
     const { memory, parts } = tensor;
     if (!('buffer' in memory)) return tensor;
     const found = this.arenas.find(({ values }) => 'buffer' in values.memory && values.memory.buffer === memory.buffer);
-    if (found === undefined) return parts === undefined ? tensor : { ...tensor, parts: parts.map((part) => this.averaged(part)) };
-    if (!('buffer' in found.values.memory) || !('buffer' in found.average.memory)) throw new RangeError('an arena lives in a buffer');
+    if (found === undefined)
+      return parts === undefined ? tensor : { ...tensor, parts: parts.map((part) => this.averaged(part)) };
+    if (!('buffer' in found.values.memory) || !('buffer' in found.average.memory))
+      throw new RangeError('an arena lives in a buffer');
     const offset = memory.offset - found.values.memory.offset + found.average.memory.offset;
     const place = { ...tensor, memory: { buffer: found.average.memory.buffer, offset } };
     return parts === undefined ? place : { ...place, parts: parts.map((part) => this.averaged(part)) };

@@ -72,7 +72,10 @@ export class CodeKeeper {
 
   /** The numbers below `count` in a random order that depends on the seed only. */
   private shuffled(count: number): number[] {
-    const keyed = Array.from({ length: count }, (_, index) => ({ index, key: philox([index, 0, 0, startStream], [this.options.seed, 0])[0] }));
+    const keyed = Array.from({ length: count }, (_, index) => ({
+      index,
+      key: philox([index, 0, 0, startStream], [this.options.seed, 0])[0],
+    }));
     return keyed.sort((a, b) => a.key - b.key || a.index - b.index).map(({ index }) => index);
   }
 }

@@ -92,7 +92,9 @@ export class CodeStore {
   }
 
   private codesOf(record: Buffer): number[] {
-    return Array.from({ length: this.count }, (_, index) => record.readUIntLE(keyBytes + this.width * index, this.width));
+    return Array.from({ length: this.count }, (_, index) =>
+      record.readUIntLE(keyBytes + this.width * index, this.width),
+    );
   }
 
   private attempt<Result>(doing: string, work: () => Result): Result {

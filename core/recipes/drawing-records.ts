@@ -54,7 +54,11 @@ export class DrawingRecords {
    * Reads what is there. Lines that were cut off and lines without their picture are dropped; drawings of other settings or other
    * prompts are refused. `prompt` is the prompt of drawing `index`.
    */
-  static async open(folder: string, settings: DrawingSettings, prompt: (index: number) => string | undefined): Promise<DrawingRecords> {
+  static async open(
+    folder: string,
+    settings: DrawingSettings,
+    prompt: (index: number) => string | undefined,
+  ): Promise<DrawingRecords> {
     const path = join(folder, recordFile);
     const lines = existsSync(path) ? readFileSync(path, 'utf8').split('\n') : [];
     const done = new Set<number>();
@@ -65,7 +69,8 @@ export class DrawingRecords {
       done.add(record.index);
       return true;
     });
-    if (kept.length !== lines.filter((line) => line !== '').length) await replaceFile(path, kept.map((line) => `${line}\n`).join(''));
+    if (kept.length !== lines.filter((line) => line !== '').length)
+      await replaceFile(path, kept.map((line) => `${line}\n`).join(''));
     return new DrawingRecords(folder, done);
   }
 
@@ -99,10 +104,18 @@ function parse(line: string): z.output<typeof recordSchema> | undefined {
   }
 }
 
-function refuseOthers(place: string, record: z.output<typeof recordSchema>, settings: DrawingSettings, prompt: string | undefined): void {
+function refuseOthers(
+  place: string,
+  record: z.output<typeof recordSchema>,
+  settings: DrawingSettings,
+  prompt: string | undefined,
+): void {
   const names = new Set([...Object.keys(record.settings), ...Object.keys(settings)]);
-  const differences = [...names].filter((name) => record.settings[name] !== settings[name]).map((name) => `${name} is ${show(record.settings[name])} there and ${show(settings[name])} now`);
-  if (record.prompt !== prompt) differences.push(`drawing ${record.index} is of ${show(record.prompt)} there and of ${show(prompt)} now`);
+  const differences = [...names]
+    .filter((name) => record.settings[name] !== settings[name])
+    .map((name) => `${name} is ${show(record.settings[name])} there and ${show(settings[name])} now`);
+  if (record.prompt !== prompt)
+    differences.push(`drawing ${record.index} is of ${show(record.prompt)} there and of ${show(prompt)} now`);
   if (differences.length === 0) return;
   throw new ReasongenError({
     code: 'OTHER_DRAWINGS',

@@ -12,13 +12,20 @@ import { z } from '../plugin.ts';
 export const samplingOptions = {
   rationale: z.boolean().default(true).describe('write a rationale before drawing; false draws at once'),
   rationaleTokens: z.number().int().positive().default(44).describe('longest rationale, image start included'),
-  textTemperature: z.number().nonnegative().default(1).describe('temperature of rationale tokens; 0 takes the likeliest'),
+  textTemperature: z
+    .number()
+    .nonnegative()
+    .default(1)
+    .describe('temperature of rationale tokens; 0 takes the likeliest'),
   textTopK: z.number().int().nonnegative().default(0).describe('keep the k likeliest rationale tokens; 0 keeps all'),
   textTopP: z.number().gt(0).max(1).default(1).describe('keep the likeliest rationale tokens up to this probability'),
   imageTemperature: z.number().nonnegative().default(0.7).describe('temperature of image codes; 0 takes the likeliest'),
   imageTopK: z.number().int().nonnegative().default(0).describe('keep the k likeliest image codes; 0 keeps all'),
   imageTopP: z.number().gt(0).max(1).default(1).describe('keep the likeliest image codes up to this probability'),
-  cache: z.enum(['f32', 'f16']).default('f32').describe('how keys and values of earlier tokens are kept; f16 halves their memory and rounds them'),
+  cache: z
+    .enum(['f32', 'f16'])
+    .default('f32')
+    .describe('how keys and values of earlier tokens are kept; f16 halves their memory and rounds them'),
   guidance: z.number().positive().default(1).describe('classifier-free guidance weight on image codes; 1 is off'),
 };
 
@@ -37,8 +44,30 @@ export interface Sampling {
 
 /** The sampling options of a recipe without its other options: what a drawing depends on beside weights, prompt and seed. */
 export function samplingOf(options: Sampling): Sampling {
-  const { rationale, rationaleTokens, textTemperature, textTopK, textTopP, imageTemperature, imageTopK, imageTopP, cache, guidance } = options;
-  return { rationale, rationaleTokens, textTemperature, textTopK, textTopP, imageTemperature, imageTopK, imageTopP, cache, guidance };
+  const {
+    rationale,
+    rationaleTokens,
+    textTemperature,
+    textTopK,
+    textTopP,
+    imageTemperature,
+    imageTopK,
+    imageTopP,
+    cache,
+    guidance,
+  } = options;
+  return {
+    rationale,
+    rationaleTokens,
+    textTemperature,
+    textTopK,
+    textTopP,
+    imageTemperature,
+    imageTopK,
+    imageTopP,
+    cache,
+    guidance,
+  };
 }
 
 /** A prompt, with the rationale to draw it by unless the model shall write one. */
@@ -74,7 +103,12 @@ export class Drawer {
     this.sampler = sampler;
   }
 
-  static async open(context: RunContext, weights: Weights, workspace: Workspace, options: DrawerOptions): Promise<Drawer> {
+  static async open(
+    context: RunContext,
+    weights: Weights,
+    workspace: Workspace,
+    options: DrawerOptions,
+  ): Promise<Drawer> {
     const { grid } = context.imageTokenizer;
     const sampler = await createSampler({
       device: context.device,
@@ -103,10 +137,24 @@ export class Drawer {
    * `first` is the number of the first prompt in the caller's count: a drawing depends on the seed, that number and its place
    * among the samples of its prompt, never on how many are drawn at once. `onProgress` is told every few tokens.
    */
-  async draw(items: readonly DrawItem[], seed: number, label: string, first = 0, onProgress?: (progress: SampleProgress) => void): Promise<Drawing[]> {
+  async draw(
+    items: readonly DrawItem[],
+    seed: number,
+    label: string,
+    first = 0,
+    onProgress?: (progress: SampleProgress) => void,
+  ): Promise<Drawing[]> {
     const drawings: Drawing[] = [];
     for (let start = 0; start < items.length; start += this.options.prompts) {
-      drawings.push(...(await this.drawOnce(items.slice(start, start + this.options.prompts), seed, label, first + start, onProgress)));
+      drawings.push(
+        ...(await this.drawOnce(
+          items.slice(start, start + this.options.prompts),
+          seed,
+          label,
+          first + start,
+          onProgress,
+        )),
+      );
     }
     return drawings;
   }
@@ -115,7 +163,13 @@ export class Drawer {
     this.sampler.close();
   }
 
-  private async drawOnce(items: readonly DrawItem[], seed: number, label: string, first: number, onProgress?: (progress: SampleProgress) => void): Promise<Drawing[]> {
+  private async drawOnce(
+    items: readonly DrawItem[],
+    seed: number,
+    label: string,
+    first: number,
+    onProgress?: (progress: SampleProgress) => void,
+  ): Promise<Drawing[]> {
     const { tokenizer, imageTokenizer } = this.context;
     const { sampling, samplesPerPrompt, promptTokens } = this.options;
     const prompts = items.map((item) => tokenizer.prompt(item.prompt, sampling.rationale ? 'rationale' : 'direct'));
@@ -128,10 +182,19 @@ export class Drawer {
       ...(onProgress !== undefined && { onProgress }),
       unconditional: (ids) => tokenizer.unconditional(ids),
       seed,
-      rowKeys: items.flatMap((_, index) => Array.from({ length: samplesPerPrompt }, (_each, sample) => (first + index) * keysPerPrompt + sample)),
+      rowKeys: items.flatMap((_, index) =>
+        Array.from({ length: samplesPerPrompt }, (_each, sample) => (first + index) * keysPerPrompt + sample),
+      ),
       text: { temperature: sampling.textTemperature, topK: sampling.textTopK, topP: sampling.textTopP },
-      image: { temperature: sampling.imageTemperature, topK: sampling.imageTopK, topP: sampling.imageTopP, guidance: sampling.guidance },
-      rationale: sampling.rationale ? items.map(({ rationale }) => (rationale === undefined ? 'write' : tokenizer.encode(rationale))) : 'skip',
+      image: {
+        temperature: sampling.imageTemperature,
+        topK: sampling.imageTopK,
+        topP: sampling.imageTopP,
+        guidance: sampling.guidance,
+      },
+      rationale: sampling.rationale
+        ? items.map(({ rationale }) => (rationale === undefined ? 'write' : tokenizer.encode(rationale)))
+        : 'skip',
     });
     const images = await imageTokenizer.decode(sequences.map(({ codes }) => codes));
     return sequences.map((sequence, index): Drawing => {

@@ -27,7 +27,13 @@ export interface EvaluationPlan {
 }
 
 /** Draws and judges every prompt of one benchmark, writes the record and returns it; nothing when a stop was requested before its end. */
-export async function evaluate(context: RunContext, drawer: Drawer, { name, benchmark }: NamedBenchmark, sampling: Sampling, plan: EvaluationPlan): Promise<Evaluation | undefined> {
+export async function evaluate(
+  context: RunContext,
+  drawer: Drawer,
+  { name, benchmark }: NamedBenchmark,
+  sampling: Sampling,
+  plan: EvaluationPlan,
+): Promise<Evaluation | undefined> {
   const items = benchmark.prompts(plan.split, plan.count, plan.seed);
   return evaluateItems(context, drawer, { name, benchmark }, sampling, plan, items);
 }
@@ -41,7 +47,12 @@ export async function evaluateItems(
   items: readonly PromptItem[],
 ): Promise<Evaluation | undefined> {
   if (items.length === 0) {
-    throw new ReasongenError({ code: 'NO_PROMPTS', message: `benchmark "${name}" has no prompts for split "${plan.split}"`, cure: 'choose another split or a larger count', exitCode: exitCodes.badPreset });
+    throw new ReasongenError({
+      code: 'NO_PROMPTS',
+      message: `benchmark "${name}" has no prompts for split "${plan.split}"`,
+      cure: 'choose another split or a larger count',
+      exitCode: exitCodes.badPreset,
+    });
   }
   const progress = context.log.progress(`evaluating ${plan.label} (${plan.split})`, items.length, { unit: 'prompt' });
   const drawings: Drawing[] = [];
@@ -52,7 +63,13 @@ export async function evaluateItems(
   }
   progress.end();
   if (drawings.length < items.length) return undefined;
-  return recordEvaluation(context, { name, benchmark }, drawings.map(({ sample }) => sample), plan, { ...samplingOf(sampling) });
+  return recordEvaluation(
+    context,
+    { name, benchmark },
+    drawings.map(({ sample }) => sample),
+    plan,
+    { ...samplingOf(sampling) },
+  );
 }
 
 /** Judges samples, however they were made, counts them by task, and writes the record. */
@@ -65,7 +82,8 @@ export async function recordEvaluation(
   measured: Readonly<Record<string, number>> = {},
 ): Promise<Evaluation> {
   const verdicts = await benchmark.judge(samples, context.signal);
-  const scores = context.rewards.length === 0 ? undefined : await scoreSamples(context.rewards, samples, context.signal);
+  const scores =
+    context.rewards.length === 0 ? undefined : await scoreSamples(context.rewards, samples, context.signal);
   const tasks: Record<string, { passes: number; total: number }> = {};
   for (const task of benchmark.tasks) tasks[task] = { passes: 0, total: 0 };
   samples.forEach((sample, index) => {
@@ -75,17 +93,34 @@ export async function recordEvaluation(
   });
   for (const [task, { total }] of Object.entries(tasks)) if (total === 0) delete tasks[task];
   const passes = verdicts.filter(({ pass }) => pass).length;
-  const extra: Record<string, number> = { ...meanParts(verdicts.map(({ parts }) => parts ?? {})), ...benchmark.measure?.(samples), ...measured };
+  const extra: Record<string, number> = {
+    ...meanParts(verdicts.map(({ parts }) => parts ?? {})),
+    ...benchmark.measure?.(samples),
+    ...measured,
+  };
   extra['rationaleEnded'] = samples.filter(({ rationaleEnded }) => rationaleEnded).length / samples.length;
-  const shown = spread(samples.map(({ task }) => task), plan.pictures);
+  const shown = spread(
+    samples.map(({ task }) => task),
+    plan.pictures,
+  );
   const kept = await Promise.all(
     shown.map(async (index): Promise<EvaluationSample> => {
       const sample = samples[index];
       const verdict = verdicts[index];
       if (sample === undefined || verdict === undefined) throw new RangeError(`no sample ${index}`);
       const { prompt, task, rationale, image } = sample;
-      const png = Buffer.from(await encodePng(image, { prompt, rationale, seed: String(plan.seed) })).toString('base64');
-      return { prompt, task, rationale, image: png, pass: verdict.pass, why: verdict.why, scores: scores?.[index]?.scores ?? {} };
+      const png = Buffer.from(await encodePng(image, { prompt, rationale, seed: String(plan.seed) })).toString(
+        'base64',
+      );
+      return {
+        prompt,
+        task,
+        rationale,
+        image: png,
+        pass: verdict.pass,
+        why: verdict.why,
+        scores: scores?.[index]?.scores ?? {},
+      };
     }),
   );
   const record: Evaluation = {
@@ -103,7 +138,14 @@ export async function recordEvaluation(
   };
   await context.directory.writeEvaluation(record);
   const split: Split = plan.split === 'seen' ? 'seen' : 'heldout';
-  await context.hooks.grades({ step: plan.step, benchmark: name, split, samples, verdicts, metrics: { pass: passes / samples.length, ...extra } });
+  await context.hooks.grades({
+    step: plan.step,
+    benchmark: name,
+    split,
+    samples,
+    verdicts,
+    metrics: { pass: passes / samples.length, ...extra },
+  });
   return record;
 }
 
@@ -136,7 +178,11 @@ function spread(tasks: readonly string[], count: number): number[] {
 const options = z.strictObject({
   weights: weightsInput().describe('run folder, checkpoint, published model or file of weights to evaluate'),
   label: z.string().default('evaluation').describe('names the record and its rows in the report'),
-  splits: z.array(z.enum(['seen', 'heldout'])).min(1).default(['heldout', 'seen']).describe('which prompts'),
+  splits: z
+    .array(z.enum(['seen', 'heldout']))
+    .min(1)
+    .default(['heldout', 'seen'])
+    .describe('which prompts'),
   count: z.number().int().positive().default(600).describe('prompts per split, one picture each'),
   evaluationSeed: z.number().int().nonnegative().default(1000).describe('seed of prompts and pictures'),
   batch: z.number().int().positive().default(120).describe('pictures drawn at once'),
@@ -175,7 +221,14 @@ async function runEvaluation(context: RunContext, choice: EvaluateOptions): Prom
   for (const named of context.benchmarks) {
     for (const split of choice.splits) {
       if (context.stop.requested) break;
-      const record = await evaluate(context, drawer, named, choice, { label: choice.label, step: 0, split, count: choice.count, seed: choice.evaluationSeed, pictures: choice.pictures });
+      const record = await evaluate(context, drawer, named, choice, {
+        label: choice.label,
+        step: 0,
+        split,
+        count: choice.count,
+        seed: choice.evaluationSeed,
+        pictures: choice.pictures,
+      });
       if (record !== undefined) context.log.info(summarise(record));
     }
   }

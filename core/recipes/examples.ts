@@ -74,17 +74,29 @@ export class ExampleStream {
     this.source = source;
     this.seed = seed;
     const isPlan = context.device.isPlanning;
-    this.codes = new CodeStore(context.imageTokenizer, source === undefined || !options.keepCodes || isPlan ? undefined : join(cacheDirectory(), 'codes'));
+    this.codes = new CodeStore(
+      context.imageTokenizer,
+      source === undefined || !options.keepCodes || isPlan ? undefined : join(cacheDirectory(), 'codes'),
+    );
   }
 
   /** For a plan no file is read. */
-  static async open(context: RunContext, options: ExampleOptions, part: 'training' | 'heldout' = 'training'): Promise<ExampleStream> {
+  static async open(
+    context: RunContext,
+    options: ExampleOptions,
+    part: 'training' | 'heldout' = 'training',
+  ): Promise<ExampleStream> {
     const { dataset, device, seed } = context;
     const own = part === 'training' ? seed : seed + heldOutSeed;
     if (!('open' in dataset) || device.isPlanning) return new ExampleStream(context, options, undefined, own);
     const source = await dataset.open(part);
     if (source !== undefined) return new ExampleStream(context, options, source, own);
-    throw new ReasongenError({ code: 'NO_HELD_OUT', message: 'recipe.validation wants rows that training never sees, and the dataset keeps none back', cure: 'set dataset.heldOut, to 0.05 for instance', exitCode: exitCodes.badPreset });
+    throw new ReasongenError({
+      code: 'NO_HELD_OUT',
+      message: 'recipe.validation wants rows that training never sees, and the dataset keeps none back',
+      cure: 'set dataset.heldOut, to 0.05 for instance',
+      exitCode: exitCodes.badPreset,
+    });
   }
 
   /** Rows of the files, or examples before the stream starts over. Undefined while a plan is made of files. */
@@ -99,13 +111,28 @@ export class ExampleStream {
 
   /** For a checkpoint; `restore` takes it. */
   get state(): Json {
-    return { position: this.position, badRows: this.badRows, tooLong: this.tooLong, ...(this.source !== undefined && { source: this.source.hash }) };
+    return {
+      position: this.position,
+      badRows: this.badRows,
+      tooLong: this.tooLong,
+      ...(this.source !== undefined && { source: this.source.hash }),
+    };
   }
 
   restore(state: Json | undefined): void {
-    const { position, badRows, tooLong, source } = (state ?? {}) as { readonly position?: number; readonly badRows?: number; readonly tooLong?: number; readonly source?: string };
+    const { position, badRows, tooLong, source } = (state ?? {}) as {
+      readonly position?: number;
+      readonly badRows?: number;
+      readonly tooLong?: number;
+      readonly source?: string;
+    };
     if (source !== this.source?.hash) {
-      throw new ReasongenError({ code: 'OTHER_DATA', message: 'the files of the dataset are not those this run was started with', cure: 'put them back, or start a new run from the weights of this one', exitCode: exitCodes.badPreset });
+      throw new ReasongenError({
+        code: 'OTHER_DATA',
+        message: 'the files of the dataset are not those this run was started with',
+        cure: 'put them back, or start a new run from the weights of this one',
+        exitCode: exitCodes.badPreset,
+      });
     }
     this.position = position ?? 0;
     this.badRows = badRows ?? 0;
@@ -115,7 +142,9 @@ export class ExampleStream {
   /** The next examples that are usable. Throws when too many rows are not. */
   async next(count: number): Promise<readonly Picked[]> {
     const { position, ahead } = this;
-    const batch = await (ahead?.position === position && ahead.count === count ? ahead.batch : this.pick(position, count));
+    const batch = await (ahead?.position === position && ahead.count === count
+      ? ahead.batch
+      : this.pick(position, count));
     for (const { place, why } of batch.bad) this.refuse(place, why);
     this.tooLong += batch.tooLong;
     this.position = batch.next;
@@ -127,25 +156,36 @@ export class ExampleStream {
   }
 
   /** What was picked as sequences; `items` may have other texts. */
-  async sequences(picked: readonly Picked[], items: readonly { readonly prompt: string; readonly rationale: string }[]): Promise<Sequence[]> {
+  async sequences(
+    picked: readonly Picked[],
+    items: readonly { readonly prompt: string; readonly rationale: string }[],
+  ): Promise<Sequence[]> {
     const missing = new Map<string, Image>();
-    for (const { key, image } of picked) if (image !== undefined && this.codes.get(key) === undefined) missing.set(key, image);
+    for (const { key, image } of picked)
+      if (image !== undefined && this.codes.get(key) === undefined) missing.set(key, image);
     const waiting = [...missing];
     for (let start = 0; start < waiting.length; start += examplesAtOnce) {
       const part = waiting.slice(start, start + examplesAtOnce);
       const codes = await this.context.imageTokenizer.encode(part.map(([, image]) => image));
       part.forEach(([key], index) => this.codes.set(key, codes[index] ?? []));
     }
-    return picked.map(({ position, key, item }, index) => this.sequence(items[index] ?? item, this.codes.get(key) ?? [], position));
+    return picked.map(({ position, key, item }, index) =>
+      this.sequence(items[index] ?? item, this.codes.get(key) ?? [], position),
+    );
   }
 
   /** How large the first `count` examples are as sequences, as far as that can be known before they are read. */
   sizes(count: number): SequenceSize[] {
     const { dataset, imageTokenizer } = this.context;
     const codes = new Array<number>(imageTokenizer.grid.rows * imageTokenizer.grid.columns).fill(0);
-    if (!('open' in dataset)) return Array.from({ length: Math.min(count, this.options.examples) }, (_, position) => sizeOfSequence(this.sequence(this.generate(dataset, position), codes, position)));
+    if (!('open' in dataset))
+      return Array.from({ length: Math.min(count, this.options.examples) }, (_, position) =>
+        sizeOfSequence(this.sequence(this.generate(dataset, position), codes, position)),
+      );
     const text = this.options.longest === undefined ? assumedText : this.options.longest - codes.length - 1;
-    return [sizeOfSequence({ text: new Array<number>(Math.max(1, text)).fill(0), firstTarget: 1, codes, trailing: [0] })];
+    return [
+      sizeOfSequence({ text: new Array<number>(Math.max(1, text)).fill(0), firstTarget: 1, codes, trailing: [0] }),
+    ];
   }
 
   close(): void {
@@ -159,11 +199,14 @@ export class ExampleStream {
     let tooLong = 0;
     let position = from;
     while (picked.length < count) {
-      if (position - from > count + (this.distinct ?? 0) + this.options.badRows) throw nothingUsable(position - from, bad, tooLong);
+      if (position - from > count + (this.distinct ?? 0) + this.options.badRows)
+        throw nothingUsable(position - from, bad, tooLong);
       // As many as are missing, side by side: pictures are decoded on other threads.
       const first = position;
       position += count - picked.length;
-      for (const found of await Promise.all(Array.from({ length: position - first }, (_, index) => this.at(first + index)))) {
+      for (const found of await Promise.all(
+        Array.from({ length: position - first }, (_, index) => this.at(first + index)),
+      )) {
         if ('why' in found) bad.push(found);
         else if (this.isTooLong(found)) tooLong += 1;
         else picked.push(found);
@@ -188,7 +231,10 @@ export class ExampleStream {
     try {
       return { position, item: found, key, image: await found.picture() };
     } catch (cause) {
-      return { place: found.place, why: `its picture cannot be decoded (${cause instanceof Error ? cause.message : String(cause)})` };
+      return {
+        place: found.place,
+        why: `its picture cannot be decoded (${cause instanceof Error ? cause.message : String(cause)})`,
+      };
     }
   }
 
@@ -208,8 +254,15 @@ export class ExampleStream {
     return text.length + rows * columns + trailing.length > longest;
   }
 
-  private sequence(item: { readonly prompt: string; readonly rationale: string }, codes: readonly number[], position: number): Sequence {
-    return sequenceOf(this.context.tokenizer, item, codes, { rationale: this.options.rationale, dropped: this.dropped(position) });
+  private sequence(
+    item: { readonly prompt: string; readonly rationale: string },
+    codes: readonly number[],
+    position: number,
+  ): Sequence {
+    return sequenceOf(this.context.tokenizer, item, codes, {
+      rationale: this.options.rationale,
+      dropped: this.dropped(position),
+    });
   }
 
   private dropped(position: number): Dropped {
@@ -223,7 +276,9 @@ export class ExampleStream {
   private refuse(place: string, why: string): void {
     const { log } = this.context;
     this.badRows += 1;
-    log.warn(`row passed over: ${place}: ${why} (${this.badRows} so far, recipe.badRows allows ${this.options.badRows})`);
+    log.warn(
+      `row passed over: ${place}: ${why} (${this.badRows} so far, recipe.badRows allows ${this.options.badRows})`,
+    );
     if (this.badRows <= this.options.badRows) return;
     throw new ReasongenError({
       code: 'BAD_ROWS',

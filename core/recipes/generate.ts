@@ -17,9 +17,16 @@ const text = z.string().trim().min(1);
 const wanted = z.union([text, z.strictObject({ prompt: text, rationale: text })]);
 
 const options = z.strictObject({
-  weights: weightsInput().describe('run folder, checkpoint, published model (a folder, or hub:OWNER/NAME) or file of weights to draw with; random: seeded random weights, to measure a model without its files'),
-  prompts: z.array(wanted).default([]).describe('what to draw: texts, or `{ prompt, rationale }` where the rationale is given instead of written'),
-  promptFile: inputFile().optional().describe('a text file with more prompts, one a line; behind a tab its rationale, where it is given'),
+  weights: weightsInput().describe(
+    'run folder, checkpoint, published model (a folder, or hub:OWNER/NAME) or file of weights to draw with; random: seeded random weights, to measure a model without its files',
+  ),
+  prompts: z
+    .array(wanted)
+    .default([])
+    .describe('what to draw: texts, or `{ prompt, rationale }` where the rationale is given instead of written'),
+  promptFile: inputFile()
+    .optional()
+    .describe('a text file with more prompts, one a line; behind a tab its rationale, where it is given'),
   samples: z.number().int().positive().default(1).describe('drawings per prompt'),
   promptTokens: z.number().int().positive().default(64).describe('longest prompt in tokens, special tokens included'),
   batch: z.number().int().positive().default(64).describe('drawings made at once'),
@@ -56,20 +63,35 @@ export const generate = defineRecipe({
 /** Those of the preset, then those of the file. */
 function allPrompts({ prompts, promptFile, rationale }: Options): Wanted[] {
   const lines = promptFile === undefined ? [] : readFileSync(promptFile, 'utf8').split('\n');
-  const fromFile = lines.map((line) => line.trim()).filter((line) => line !== '').map(fromLine);
+  const fromFile = lines
+    .map((line) => line.trim())
+    .filter((line) => line !== '')
+    .map(fromLine);
   const all = [...prompts.map((each): Wanted => (typeof each === 'string' ? { prompt: each } : each)), ...fromFile];
   const refuse = (message: string, cure: string, code = 'NO_PROMPTS'): never => {
-    throw new ReasongenError({ code, message, place: promptFile ?? 'recipe.prompts', cure, exitCode: exitCodes.badPreset });
+    throw new ReasongenError({
+      code,
+      message,
+      place: promptFile ?? 'recipe.prompts',
+      cure,
+      exitCode: exitCodes.badPreset,
+    });
   };
   if (all.length === 0) {
     refuse(
-      promptFile === undefined ? 'there is nothing to draw: no prompt was given' : 'the file of prompts has no prompt in it',
+      promptFile === undefined
+        ? 'there is nothing to draw: no prompt was given'
+        : 'the file of prompts has no prompt in it',
       'give --prompt "...", recipe.prompts, or a recipe.promptFile with one prompt a line',
     );
   }
   const given = all.find((each) => each.rationale !== undefined);
   if (!rationale && given !== undefined) {
-    refuse(`"${given.prompt}" comes with a rationale, and recipe.rationale is false`, 'leave out one of them', 'RATIONALE_UNWANTED');
+    refuse(
+      `"${given.prompt}" comes with a rationale, and recipe.rationale is false`,
+      'leave out one of them',
+      'RATIONALE_UNWANTED',
+    );
   }
   return all;
 }
@@ -82,7 +104,9 @@ function fromLine(line: string): Wanted {
 
 function planGenerate(context: PlanContext, choice: GenerateOptions): Promise<Plan> {
   const { prompts, samples } = choice;
-  const lines = [`${prompts.length} prompt(s) x ${samples} = ${prompts.length * samples} drawings, ${rowsAtOnce(choice)} at once`];
+  const lines = [
+    `${prompts.length} prompt(s) x ${samples} = ${prompts.length * samples} drawings, ${rowsAtOnce(choice)} at once`,
+  ];
   const { weights, storage } = choice;
   return planDrawing(context, { weights, storage, ...drawerOptions(choice), lines });
 }
@@ -100,23 +124,46 @@ async function runGenerate(context: RunContext, choice: GenerateOptions): Promis
   const { directory, log, seed, stop } = context;
   const { prompts, samples } = choice;
   const model = await openModel(context, choice, { text: choice.rationale, image: true });
-  const settings = { seed, samples, model: model.hash, storage: choice.storage, scale: choice.scale, ...samplingOf(choice) };
-  const records = await DrawingRecords.open(directory.path, settings, (index) => prompts[Math.floor(index / samples)]?.prompt);
+  const settings = {
+    seed,
+    samples,
+    model: model.hash,
+    storage: choice.storage,
+    scale: choice.scale,
+    ...samplingOf(choice),
+  };
+  const records = await DrawingRecords.open(
+    directory.path,
+    settings,
+    (index) => prompts[Math.floor(index / samples)]?.prompt,
+  );
   const together = rowsAtOnce(choice) / samples;
   const drawer = await Drawer.open(context, model.parameters, model.workspace, drawerOptions(choice));
   const progress = log.progress('drawing', prompts.length * samples, { unit: 'drawing', done: records.count });
   if (records.count > 0) log.info(`${records.count} of ${prompts.length * samples} drawings are there already`);
-  const isMissing = (prompt: number): boolean => Array.from({ length: samples }, (_, sample) => prompt * samples + sample).some((index) => !records.has(index));
+  const isMissing = (prompt: number): boolean =>
+    Array.from({ length: samples }, (_, sample) => prompt * samples + sample).some((index) => !records.has(index));
   try {
-    for (let start = 0; start < prompts.length && !stop.requested; ) {
+    for (let start = 0; start < prompts.length && !stop.requested;) {
       let end = start;
       while (end < prompts.length && end - start < together && isMissing(end)) end++;
-      const items = prompts.slice(start, end).map((each): DrawItem => ({ ...each, task: 'generate', specification: null }));
-      const drawings = await drawer.draw(items, seed, 'prompt', start, ({ phase, step, steps }) => progress.advance(0, `${phase} token ${step} of ${steps}`));
+      const items = prompts
+        .slice(start, end)
+        .map((each): DrawItem => ({ ...each, task: 'generate', specification: null }));
+      const drawings = await drawer.draw(items, seed, 'prompt', start, ({ phase, step, steps }) =>
+        progress.advance(0, `${phase} token ${step} of ${steps}`),
+      );
       for (const [offset, drawing] of drawings.entries()) {
         const index = start * samples + offset;
         if (records.has(index)) continue;
-        await save(context, records, settings, drawing, index, items[Math.floor(offset / samples)]?.rationale !== undefined);
+        await save(
+          context,
+          records,
+          settings,
+          drawing,
+          index,
+          items[Math.floor(offset / samples)]?.rationale !== undefined,
+        );
         progress.advance(1);
       }
       start = Math.max(end, start + 1);
@@ -128,12 +175,22 @@ async function runGenerate(context: RunContext, choice: GenerateOptions): Promis
   }
 }
 
-async function save({ log }: RunContext, records: DrawingRecords, settings: DrawingSettings & { readonly scale: number }, drawing: Drawing, index: number, rationaleGiven: boolean): Promise<void> {
+async function save(
+  { log }: RunContext,
+  records: DrawingRecords,
+  settings: DrawingSettings & { readonly scale: number },
+  drawing: Drawing,
+  index: number,
+  rationaleGiven: boolean,
+): Promise<void> {
   const { prompt, rationale, rationaleEnded, image } = drawing.sample;
   const file = drawingFile(index);
   const words = Object.fromEntries(Object.entries(settings).map(([name, value]) => [name, String(value)]));
   // Whether rationales are written is a setting, too; in the picture the word stands for what was written.
   const png = await encodePng(upscale(image, settings.scale), { ...words, prompt, rationale });
-  await records.add({ index, file, prompt, rationale, rationaleGiven, rationaleEnded, settings, codes: drawing.sequence.codes }, png);
+  await records.add(
+    { index, file, prompt, rationale, rationaleGiven, rationaleEnded, settings, codes: drawing.sequence.codes },
+    png,
+  );
   log.info(`${file}: ${prompt}${rationale === '' ? '' : ` | ${rationale}`}`);
 }

@@ -11,8 +11,19 @@ export interface TrainedGroup {
 export function groupToJson({ members }: TrainedGroup): Json {
   return members.map(({ sequence, advantage, tokenWeights, step }) => {
     const { promptIds, rationaleIds, imageStartForced, codes, logProbability } = sequence;
-    const bytes = Buffer.from(logProbability.buffer, logProbability.byteOffset, logProbability.byteLength).toString('base64');
-    return { promptIds, rationaleIds, imageStartForced, codes, logProbability: bytes, advantage, step, ...(tokenWeights !== undefined && { tokenWeights }) };
+    const bytes = Buffer.from(logProbability.buffer, logProbability.byteOffset, logProbability.byteLength).toString(
+      'base64',
+    );
+    return {
+      promptIds,
+      rationaleIds,
+      imageStartForced,
+      codes,
+      logProbability: bytes,
+      advantage,
+      step,
+      ...(tokenWeights !== undefined && { tokenWeights }),
+    };
   });
 }
 
@@ -22,10 +33,17 @@ interface StoredMember extends Omit<Member, 'sequence'>, Omit<Member['sequence']
 
 /** What `groupToJson` gave; the checkpoint it comes from has been verified. */
 export function groupFromJson(json: Json): TrainedGroup {
-  const members = (json as unknown as readonly StoredMember[]).map(({ advantage, tokenWeights, step, logProbability, ...sequence }): Member => {
-    const bytes = Buffer.from(logProbability, 'base64');
-    const values = new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength));
-    return { sequence: { ...sequence, logProbability: values }, advantage, step, ...(tokenWeights !== undefined && { tokenWeights }) };
-  });
+  const members = (json as unknown as readonly StoredMember[]).map(
+    ({ advantage, tokenWeights, step, logProbability, ...sequence }): Member => {
+      const bytes = Buffer.from(logProbability, 'base64');
+      const values = new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength));
+      return {
+        sequence: { ...sequence, logProbability: values },
+        advantage,
+        step,
+        ...(tokenWeights !== undefined && { tokenWeights }),
+      };
+    },
+  );
   return { members };
 }

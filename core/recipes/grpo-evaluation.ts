@@ -22,8 +22,15 @@ export interface EvaluationTools {
  * Draws and judges everything that is to be evaluated. Returns its pass rates as `pass/BENCHMARK/SPLIT`, for `keepBest`; those that
  * a requested stop cut off are missing. A pool is evaluated besides held-out prompts: learning a pool says nothing about others.
  */
-export async function evaluatePolicy(context: RunContext, choice: GrpoOptions, { training, source, heldOut }: EvaluationTools, label: string, step: number): Promise<Record<string, number>> {
-  const files: NamedBenchmark[] = heldOut.length === 0 ? [] : [{ name: 'evaluation-files', benchmark: fileBenchmark(heldOut, context.rewards) }];
+export async function evaluatePolicy(
+  context: RunContext,
+  choice: GrpoOptions,
+  { training, source, heldOut }: EvaluationTools,
+  label: string,
+  step: number,
+): Promise<Record<string, number>> {
+  const files: NamedBenchmark[] =
+    heldOut.length === 0 ? [] : [{ name: 'evaluation-files', benchmark: fileBenchmark(heldOut, context.rewards) }];
   const passes: Record<string, number> = {};
   if (choice.evaluations === 0 || context.benchmarks.length + files.length === 0) return passes;
   const sampling = evaluationSampling(choice);
@@ -36,21 +43,30 @@ export async function evaluatePolicy(context: RunContext, choice: GrpoOptions, {
   };
   for (const named of context.benchmarks) {
     if (source.pool.length > 0) {
-      const items = Array.from({ length: choice.evaluations }, (_, index) => source.pool[index % source.pool.length]).filter((item) => item !== undefined);
+      const items = Array.from(
+        { length: choice.evaluations },
+        (_, index) => source.pool[index % source.pool.length],
+      ).filter((item) => item !== undefined);
       note(await evaluateItems(context, drawer, named, sampling, { ...plan, split: 'pool' }, items));
     }
     note(await evaluate(context, drawer, named, sampling, { ...plan, split: 'heldout', count: choice.evaluations }));
   }
   // Its verdict is the rewards': they need not judge everything twice.
   const unjudged = withoutRewards(context);
-  for (const named of files) note(await evaluate(unjudged, drawer, named, sampling, { ...plan, split: 'heldout', count: choice.evaluations }));
+  for (const named of files)
+    note(await evaluate(unjudged, drawer, named, sampling, { ...plan, split: 'heldout', count: choice.evaluations }));
   drawer.close();
   return passes;
 }
 
 function openDrawer(context: RunContext, choice: GrpoOptions, training: Training): Promise<Drawer> {
   const prompts = evaluatedAtOnce(choice);
-  return Drawer.open(context, training.evaluated, training.workspace, { sampling: evaluationSampling(choice), prompts, samplesPerPrompt: 1, promptTokens: choice.promptTokens });
+  return Drawer.open(context, training.evaluated, training.workspace, {
+    sampling: evaluationSampling(choice),
+    prompts,
+    samplesPerPrompt: 1,
+    promptTokens: choice.promptTokens,
+  });
 }
 
 /** For a plan: makes what an evaluation takes, and gives it back. */
@@ -61,13 +77,18 @@ export async function planEvaluation(context: RunContext, choice: GrpoOptions, t
 
 /** A spread would call the getters of components, which throw for what the preset does not name. */
 function withoutRewards(context: RunContext): RunContext {
-  return Object.defineProperties({}, { ...Object.getOwnPropertyDescriptors(context), rewards: { value: [], enumerable: true } }) as RunContext;
+  return Object.defineProperties(
+    {},
+    { ...Object.getOwnPropertyDescriptors(context), rewards: { value: [], enumerable: true } },
+  ) as RunContext;
 }
 
 /** As many as need the memory that drawing for training needs: guidance doubles it. */
 function evaluatedAtOnce(choice: GrpoOptions): number {
   const branches = (guidance: number): number => (guidance === 1 ? 1 : 2);
-  const rows = (promptsAtOnce(choice) * choice.samples * branches(choice.guidance)) / branches(evaluationSampling(choice).guidance);
+  const rows =
+    (promptsAtOnce(choice) * choice.samples * branches(choice.guidance)) /
+    branches(evaluationSampling(choice).guidance);
   return Math.max(1, Math.min(choice.evaluations, Math.floor(rows)));
 }
 
@@ -90,7 +111,9 @@ export function fileBenchmark(lists: readonly PromptList[], rewards: readonly Na
       const judgements = await scoreSamples(rewards, samples, signal);
       return judgements.map(({ total, scores }) => ({
         pass: total >= best - 1e-9,
-        why: Object.entries(scores).map(([name, { value, why }]) => `${name} ${value}${why === undefined ? '' : `: ${why}`}`).join('; '),
+        why: Object.entries(scores)
+          .map(([name, { value, why }]) => `${name} ${value}${why === undefined ? '' : `: ${why}`}`)
+          .join('; '),
         parts: { reward: total },
       }));
     },

@@ -10,7 +10,10 @@ import type { GrpoOptions } from './grpo-options.ts';
 
 /** A drawing that is trained on. Lists count the tokens after the prompt: rationale, image start, codes. */
 export interface Member {
-  readonly sequence: Pick<SampledSequence, 'promptIds' | 'rationaleIds' | 'imageStartForced' | 'codes' | 'logProbability'>;
+  readonly sequence: Pick<
+    SampledSequence,
+    'promptIds' | 'rationaleIds' | 'imageStartForced' | 'codes' | 'logProbability'
+  >;
   readonly advantage: number;
   /** Factors of the policy term by token; all 1 when absent. */
   readonly tokenWeights?: readonly number[] | undefined;
@@ -39,7 +42,12 @@ export function packMembers(members: readonly Member[], tokenizer: Tokenizer, ch
 }
 
 /** Calls back for every target that belongs to a drawing: its place among the targets, whose it is, and which token after the prompt. */
-export function eachTarget(batch: PackedBatch, kind: TokenKind, members: readonly Member[], visit: (target: number, owner: number, token: number) => void): void {
+export function eachTarget(
+  batch: PackedBatch,
+  kind: TokenKind,
+  members: readonly Member[],
+  visit: (target: number, owner: number, token: number) => void,
+): void {
   const { used, owner, position } = batch[kind];
   for (let i = 0; i < used; i++) {
     const whose = owner[i] ?? -1;
@@ -50,7 +58,12 @@ export function eachTarget(batch: PackedBatch, kind: TokenKind, members: readonl
 }
 
 /** Whether the policy chose a token itself: an image start that was put there, and what a greedy sampler took, carry no loss. */
-export function isChosen(kind: TokenKind, token: number, { sequence }: Member, choice: Pick<GrpoOptions, 'textTemperature' | 'imageTemperature'>): boolean {
+export function isChosen(
+  kind: TokenKind,
+  token: number,
+  { sequence }: Member,
+  choice: Pick<GrpoOptions, 'textTemperature' | 'imageTemperature'>,
+): boolean {
   if ((kind === 'text' ? choice.textTemperature : choice.imageTemperature) === 0) return false;
   return !(kind === 'text' && sequence.imageStartForced && token === sequence.rationaleIds.length);
 }
@@ -74,7 +87,10 @@ export interface Denominators {
   readonly longest: number;
 }
 
-export function denominators(members: readonly Member[], choice: MaskChoice & Pick<GrpoOptions, 'rationaleTokens'>): Denominators {
+export function denominators(
+  members: readonly Member[],
+  choice: MaskChoice & Pick<GrpoOptions, 'rationaleTokens'>,
+): Denominators {
   const counts = members.map((member) => countChosen(member, choice));
   const sum = (kind: TokenKind): number => counts.reduce((total, count) => total + count[kind], 0);
   const counted = { text: sum('text'), image: sum('image') };
@@ -94,7 +110,15 @@ export interface TargetTables {
 
 type TableChoice = MaskChoice & Pick<GrpoOptions, 'textWeight' | 'imageWeight'>;
 
-export function targetTables(batch: PackedBatch, kind: TokenKind, members: readonly Member[], known: KnownProbabilities, by: Denominators, aggregation: Aggregation, choice: TableChoice): TargetTables {
+export function targetTables(
+  batch: PackedBatch,
+  kind: TokenKind,
+  members: readonly Member[],
+  known: KnownProbabilities,
+  by: Denominators,
+  aggregation: Aggregation,
+  choice: TableChoice,
+): TargetTables {
   const terms = new Float32Array(batch[kind].count * 4);
   const weights = new Float32Array(batch[kind].count * 4);
   const kindWeight = kind === 'text' ? choice.textWeight : choice.imageWeight;
@@ -156,11 +180,22 @@ export function byMember(batch: PackedBatch, members: readonly Member[], scored:
 export function chosenTokens(member: Member, choice: MaskChoice): number[] {
   const { logProbability, codes } = member.sequence;
   const imageFrom = logProbability.length - codes.length;
-  return Array.from(logProbability, (_, token) => token).filter((token) => isChosen(token < imageFrom ? 'text' : 'image', token, member, choice));
+  return Array.from(logProbability, (_, token) => token).filter((token) =>
+    isChosen(token < imageFrom ? 'text' : 'image', token, member, choice),
+  );
 }
 
 /** Largest difference of two lists of log-probabilities over the tokens the policy chose. */
-export function largestDifference(members: readonly Member[], one: readonly ArrayLike<number>[], other: readonly ArrayLike<number>[], choice: MaskChoice): number {
-  const differences = members.flatMap((member, index) => chosenTokens(member, choice).map((token) => Math.abs((one[index]?.[token] ?? NaN) - (other[index]?.[token] ?? NaN))));
+export function largestDifference(
+  members: readonly Member[],
+  one: readonly ArrayLike<number>[],
+  other: readonly ArrayLike<number>[],
+  choice: MaskChoice,
+): number {
+  const differences = members.flatMap((member, index) =>
+    chosenTokens(member, choice).map((token) =>
+      Math.abs((one[index]?.[token] ?? NaN) - (other[index]?.[token] ?? NaN)),
+    ),
+  );
   return differences.reduce((largest, difference) => Math.max(largest, difference), 0);
 }

@@ -28,16 +28,36 @@ export async function openParts(context: RunContext, choice: GrpoOptions, traini
   const guards = new Guards(context.log, choice.guards);
   const kl = choice.kl === undefined ? undefined : new KlController(choice.kl);
   const reference = await Reference.open(context, choice, training);
-  const update = new GrpoUpdate(context, choice, training, guards, reference !== undefined && choice.kl?.place === 'loss' ? kl : undefined);
-  const old = choice.oldLogProbability === 'scorer' ? new GrpoScorer(context, choice, training.workspace, training.weights, 'old policy') : undefined;
+  const update = new GrpoUpdate(
+    context,
+    choice,
+    training,
+    guards,
+    reference !== undefined && choice.kl?.place === 'loss' ? kl : undefined,
+  );
+  const old =
+    choice.oldLogProbability === 'scorer'
+      ? new GrpoScorer(context, choice, training.workspace, training.weights, 'old policy')
+      : undefined;
   const shape = largestShape(context, choice);
   await update.reserve(shape);
   await reference?.reserve(shape);
   await old?.reserve(shape);
   const draw = { prompts: promptsAtOnce(choice), promptTokens: choice.promptTokens };
-  const drawer = await Drawer.open(context, training.weights, training.workspace, { ...draw, sampling: choice, samplesPerPrompt: choice.samples });
+  const drawer = await Drawer.open(context, training.weights, training.workspace, {
+    ...draw,
+    sampling: choice,
+    samplesPerPrompt: choice.samples,
+  });
   const greedily = { ...choice, textTemperature: 0, imageTemperature: 0 };
-  const greedy = choice.estimator === 'remax' ? await Drawer.open(context, training.weights, training.workspace, { ...draw, sampling: greedily, samplesPerPrompt: 1 }) : undefined;
+  const greedy =
+    choice.estimator === 'remax'
+      ? await Drawer.open(context, training.weights, training.workspace, {
+          ...draw,
+          sampling: greedily,
+          samplesPerPrompt: 1,
+        })
+      : undefined;
   const close = async (): Promise<void> => {
     drawer.close();
     greedy?.close();
@@ -49,14 +69,22 @@ export async function openParts(context: RunContext, choice: GrpoOptions, traini
 }
 
 /** Prompts whose samples are drawn at the same time. */
-export function promptsAtOnce({ prompts, promptsAtOnce: chosen }: Pick<GrpoOptions, 'prompts' | 'promptsAtOnce'>): number {
+export function promptsAtOnce({
+  prompts,
+  promptsAtOnce: chosen,
+}: Pick<GrpoOptions, 'prompts' | 'promptsAtOnce'>): number {
   return Math.min(chosen ?? prompts, prompts);
 }
 
 /** A micro-batch of drawings with the longest prompts and rationales there may be. */
-export function largestShape({ tokenizer, imageTokenizer }: Pick<RunContext, 'tokenizer' | 'imageTokenizer'>, choice: GrpoOptions): PackedShape {
+export function largestShape(
+  { tokenizer, imageTokenizer }: Pick<RunContext, 'tokenizer' | 'imageTokenizer'>,
+  choice: GrpoOptions,
+): PackedShape {
   const codes = new Array<number>(imageTokenizer.grid.rows * imageTokenizer.grid.columns).fill(0);
-  const text = new Array<number>(choice.promptTokens + (choice.rationale ? choice.rationaleTokens : 0)).fill(tokenizer.special.imageStart);
+  const text = new Array<number>(choice.promptTokens + (choice.rationale ? choice.rationaleTokens : 0)).fill(
+    tokenizer.special.imageStart,
+  );
   const unconditional = choice.guidance === 1 ? {} : { unconditional: tokenizer.unconditional(text) };
   const one = sizeOfSequence({ text, firstTarget: choice.promptTokens, codes, trailing: [], ...unconditional });
   return packedShape(timesSize(one, drawingsAtOnce(choice)));

@@ -28,7 +28,16 @@ export class Penalty {
     const scored = await reference.score(members);
     return members.map((member, index) => {
       const tokens = chosenTokens(member, choice);
-      const sum = tokens.reduce((total, token) => total + divergence(choice.kl?.estimator ?? 'k3', member.sequence.logProbability[token] ?? NaN, scored[index]?.[token] ?? NaN), 0);
+      const sum = tokens.reduce(
+        (total, token) =>
+          total +
+          divergence(
+            choice.kl?.estimator ?? 'k3',
+            member.sequence.logProbability[token] ?? NaN,
+            scored[index]?.[token] ?? NaN,
+          ),
+        0,
+      );
       this.sum += sum;
       this.tokens += tokens.length;
       this.drawings += 1;

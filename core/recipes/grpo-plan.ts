@@ -27,13 +27,33 @@ export async function planGrpo(context: PlanContext, choice: GrpoOptions): Promi
 /** Smaller micro-batches first, then computing again, then keys and values in 16 bits: what costs least comes first. */
 export function smallerGrpo(choice: GrpoOptions): Smaller[] {
   const sizes = smallerValues(drawingsAtOnce(choice));
-  const micro = (values: readonly number[], more: Partial<GrpoOptions> = {}): GrpoOptions[] => values.map((microBatch) => ({ ...choice, microBatch, ...more }));
+  const micro = (values: readonly number[], more: Partial<GrpoOptions> = {}): GrpoOptions[] =>
+    values.map((microBatch) => ({ ...choice, microBatch, ...more }));
   const again = { recompute: true };
-  const all = [...micro(sizes.slice(0, 2)), { ...choice, ...again }, ...micro(sizes, again), ...micro(sizes.slice(-1), { ...again, cache: 'f16' })];
+  const all = [
+    ...micro(sizes.slice(0, 2)),
+    { ...choice, ...again },
+    ...micro(sizes, again),
+    ...micro(sizes.slice(-1), { ...again, cache: 'f16' }),
+  ];
   const fewer = smallerValues(promptsAtOnce(choice)).map((value) => ({ ...choice, promptsAtOnce: value }));
-  all.push(...fewer, ...fewer.map((each): GrpoOptions => ({ ...each, ...again, cache: 'f16', microBatch: sizes.at(-1) ?? drawingsAtOnce(choice) })));
+  all.push(
+    ...fewer,
+    ...fewer.map((each): GrpoOptions => ({
+      ...each,
+      ...again,
+      cache: 'f16',
+      microBatch: sizes.at(-1) ?? drawingsAtOnce(choice),
+    })),
+  );
   const adapters = adapterChange(choice);
-  const drastic: GrpoOptions[] = adapters === undefined ? [] : [{ ...choice, ...adapters }, { ...(all.at(-1) ?? choice), ...adapters }];
+  const drastic: GrpoOptions[] =
+    adapters === undefined
+      ? []
+      : [
+          { ...choice, ...adapters },
+          { ...(all.at(-1) ?? choice), ...adapters },
+        ];
   return [...all, ...drastic].map((smaller, index) => ({
     change: changesOf(choice, smaller, ['lora', 'storage', 'recompute', 'microBatch', 'cache', 'promptsAtOnce']),
     isDrastic: index >= all.length,
@@ -43,7 +63,8 @@ export function smallerGrpo(choice: GrpoOptions): Smaller[] {
 
 /** The arithmetic of batches, one fact a line. */
 export function planLines(choice: GrpoOptions, codes: number, capacity: number): string[] {
-  const { prompts, samples, updates, epochs, steps, refillRounds, guidance, pool, promptFiles, curriculum, kl } = choice;
+  const { prompts, samples, updates, epochs, steps, refillRounds, guidance, pool, promptFiles, curriculum, kl } =
+    choice;
   const rows = prompts * samples;
   const perUpdate = Math.ceil(prompts / updates) * samples;
   const atOnce = drawingsAtOnce(choice);
@@ -53,7 +74,11 @@ export function planLines(choice: GrpoOptions, codes: number, capacity: number):
     `${prompts} prompts x ${samples} samples = ${rows} drawings a step${refillRounds === 0 ? '' : `, up to ${refillRounds + 1} times where groups are dropped`}, ${steps} steps`,
     `${updates} updates x ${epochs} pass${epochs === 1 ? '' : 'es'} per rollout = ${updates * epochs} updates a step, ${updates * epochs * steps} in all; each on at most ${Math.ceil(prompts / updates)} groups = ${perUpdate} drawings`,
     `${passes} micro-batch${passes === 1 ? '' : 'es'} of at most ${atOnce} drawings per update, each of at most ${capacity} tokens (${codes} of them image codes)${guidance === 1 ? '' : ', and as many again for the unconditional branch'}`,
-    promptFiles.length > 0 ? `prompts from ${files}` : pool > 0 ? `a pool of ${pool} fixed prompts` : 'fresh prompts at every step',
+    promptFiles.length > 0
+      ? `prompts from ${files}`
+      : pool > 0
+        ? `a pool of ${pool} fixed prompts`
+        : 'fresh prompts at every step',
     ...curriculum.map(({ from, tasks }) => `from step ${from}: ${tasks.join(', ')}`),
     ...(kl === undefined || kl.coefficient === 0 ? [] : ['a reference policy beside the one that is trained']),
   ];

@@ -16,17 +16,36 @@ export async function openPrompts(context: RunContext, choice: GrpoOptions): Pro
   const trained = new Set(lists.flatMap(({ items }) => items.map(({ prompt }) => prompt)));
   const heldOut = await readPromptFiles(choice.evaluationFiles, trained);
   for (const { file, items, repeated } of [...lists, ...heldOut]) {
-    log.info(`${file}: ${items.length} prompts${repeated === 0 ? '' : `; ${repeated} lines left out that had occurred before`}`);
+    log.info(
+      `${file}: ${items.length} prompts${repeated === 0 ? '' : `; ${repeated} lines left out that had occurred before`}`,
+    );
   }
   const { pool, tasks, curriculum } = choice;
   const limit = choice.promptTokens;
-  const fits = choice.tooLong === 'stop' ? {} : { fits: ({ prompt }: { readonly prompt: string }) => tokenizer.prompt(prompt, choice.rationale ? 'rationale' : 'direct').length <= limit };
-  return { source: new PromptSource(lists.length === 0 ? datasetStream(context.dataset, seed) : fileStream(lists, seed), { pool, tasks, curriculum, ...fits }), heldOut };
+  const fits =
+    choice.tooLong === 'stop'
+      ? {}
+      : {
+          fits: ({ prompt }: { readonly prompt: string }) =>
+            tokenizer.prompt(prompt, choice.rationale ? 'rationale' : 'direct').length <= limit,
+        };
+  return {
+    source: new PromptSource(lists.length === 0 ? datasetStream(context.dataset, seed) : fileStream(lists, seed), {
+      pool,
+      tasks,
+      curriculum,
+      ...fits,
+    }),
+    heldOut,
+  };
 }
 
 function fileStream(lists: readonly PromptList[], seed: number): PromptStream {
   const mix = new PromptMix(lists, seed);
-  return { tasks: [...new Set(lists.flatMap(({ items }) => items.map(({ task }) => task)))], prompt: (index) => mix.at(index) };
+  return {
+    tasks: [...new Set(lists.flatMap(({ items }) => items.map(({ task }) => task)))],
+    prompt: (index) => mix.at(index),
+  };
 }
 
 /** Reading a dataset that the preset does not name throws MISSING_COMPONENT: better while it is checked than at the first step. */

@@ -21,7 +21,12 @@ export class Reference {
   private readonly own: ParameterSet | undefined;
   private readonly copy: Program | undefined;
 
-  private constructor(choice: GrpoOptions, scorer: GrpoScorer, own: ParameterSet | undefined, copy: Program | undefined) {
+  private constructor(
+    choice: GrpoOptions,
+    scorer: GrpoScorer,
+    own: ParameterSet | undefined,
+    copy: Program | undefined,
+  ) {
     this.choice = choice;
     this.scorer = scorer;
     this.own = own;
@@ -33,7 +38,13 @@ export class Reference {
     const { kl, lora, weights } = choice;
     if (kl === undefined || kl.coefficient === 0) return undefined;
     const { device, backbone, seed } = context;
-    if (lora !== undefined) return new Reference(choice, new GrpoScorer(context, choice, training.workspace, training.parameters, 'reference'), undefined, undefined);
+    if (lora !== undefined)
+      return new Reference(
+        choice,
+        new GrpoScorer(context, choice, training.workspace, training.parameters, 'reference'),
+        undefined,
+        undefined,
+      );
     const own = new ParameterSet(device, backbone.parameters, { seed });
     const scorer = new GrpoScorer(context, choice, training.workspace, own, 'reference');
     if (kl.resetEvery === 0) {
@@ -78,7 +89,8 @@ function pairs(from: ParameterSet, to: ParameterSet): [Tensor, Tensor][] {
   return to.names.flatMap((name) => {
     const [source, target] = [from.get(name), to.get(name)];
     const [sources, targets] = [source.parts ?? [source], target.parts ?? [target]];
-    if (sources.length !== targets.length) throw new RangeError(`${name} lies in ${sources.length} parts here and in ${targets.length} there`);
+    if (sources.length !== targets.length)
+      throw new RangeError(`${name} lies in ${sources.length} parts here and in ${targets.length} there`);
     return sources.map((part, index): [Tensor, Tensor] => [part, targets[index] ?? part]);
   });
 }

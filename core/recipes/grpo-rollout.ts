@@ -31,7 +31,13 @@ export interface RolloutTools {
 }
 
 /** Draws and judges until enough groups disagree within themselves, or the budget of rounds is spent. */
-export async function collectRollout(context: RunContext, choice: GrpoOptions, tools: RolloutTools, step: number, carried: readonly TrainedGroup[]): Promise<Rollout> {
+export async function collectRollout(
+  context: RunContext,
+  choice: GrpoOptions,
+  tools: RolloutTools,
+  step: number,
+  carried: readonly TrainedGroup[],
+): Promise<Rollout> {
   const { hooks } = context;
   const { source, drawer } = tools;
   const rollout: Rollout = new GroupCollector<Group>({
@@ -46,7 +52,10 @@ export async function collectRollout(context: RunContext, choice: GrpoOptions, t
     const drawings = await drawer.draw(items, seed, `step-${step}-${rollout.rounds}`);
     const event = { step, groupSize: choice.samples, samples: drawings.map(({ sample }) => sample) };
     await hooks.rollout(event);
-    const { judgements } = await hooks.rewards({ ...event, judgements: await scoreSamples(context.rewards, event.samples, context.signal) });
+    const { judgements } = await hooks.rewards({
+      ...event,
+      judgements: await scoreSamples(context.rewards, event.samples, context.signal),
+    });
     const computed = await computeAdvantages(context, choice, tools, { items, seed, step, drawings, judgements });
     const drawn = drawings.map(({ sequence }) => sequence);
     const decided = hooks.advantages({ ...event, judgements, advantages: computed, drawn });
@@ -55,7 +64,14 @@ export async function collectRollout(context: RunContext, choice: GrpoOptions, t
     rollout.offer(
       items.map((_, index): Group => {
         const [start, end] = [index * choice.samples, (index + 1) * choice.samples];
-        const members = drawings.slice(start, end).map(({ sequence }, sample): Member => ({ sequence, advantage: advantages[start + sample] ?? 0, tokenWeights: tokenWeights?.[start + sample], step }));
+        const members = drawings
+          .slice(start, end)
+          .map(({ sequence }, sample): Member => ({
+            sequence,
+            advantage: advantages[start + sample] ?? 0,
+            tokenWeights: tokenWeights?.[start + sample],
+            step,
+          }));
         return { members, drawings: drawings.slice(start, end), judgements: judgements.slice(start, end) };
       }),
     );
@@ -72,18 +88,32 @@ interface Round {
   readonly judgements: readonly Judgement[];
 }
 
-async function computeAdvantages(context: RunContext, choice: GrpoOptions, { greedy, penalties }: RolloutTools, round: Round): Promise<number[]> {
+async function computeAdvantages(
+  context: RunContext,
+  choice: GrpoOptions,
+  { greedy, penalties }: RolloutTools,
+  round: Round,
+): Promise<number[]> {
   const { drawings, judgements, items, seed, step } = round;
   const { estimator, normalise, samples, decoupled } = choice;
   if (decoupled) {
-    const columns = context.rewards.map(({ name, weight }) => ({ weight, values: judgements.map(({ scores }) => scores[name]?.value ?? 0) }));
+    const columns = context.rewards.map(({ name, weight }) => ({
+      weight,
+      values: judgements.map(({ scores }) => scores[name]?.value ?? 0),
+    }));
     return decoupledAdvantages(columns, samples);
   }
   const totals = judgements.map(({ total }) => total);
   const subtracted = await penalties?.(drawings.map(({ sequence }): Member => ({ sequence, advantage: 0, step })));
   const rewards = subtracted === undefined ? totals : totals.map((total, index) => total - (subtracted[index] ?? 0));
-  const baselines = greedy === undefined ? undefined : await greedyRewards(context, greedy, items, seed, `step-${step}-greedy`);
-  const computed = groupAdvantages(rewards, samples, { estimator, scale: normalise }, baselines === undefined ? {} : { baselines });
+  const baselines =
+    greedy === undefined ? undefined : await greedyRewards(context, greedy, items, seed, `step-${step}-greedy`);
+  const computed = groupAdvantages(
+    rewards,
+    samples,
+    { estimator, scale: normalise },
+    baselines === undefined ? {} : { baselines },
+  );
   // A divergence makes every group differ within itself: whether one is worth training on is the judges' word.
   const isRelative = subtracted !== undefined && (estimator === 'grpo' || estimator === 'rloo');
   return isRelative ? computed.map((value, index) => (isConstant(totals, samples, index) ? 0 : value)) : computed;
@@ -95,9 +125,19 @@ function isConstant(totals: readonly number[], samples: number, index: number): 
   return totals.slice(start, start + samples).every((total) => total === totals[start]);
 }
 
-async function greedyRewards(context: RunContext, greedy: Drawer, items: readonly PromptItem[], seed: number, label: string): Promise<number[]> {
+async function greedyRewards(
+  context: RunContext,
+  greedy: Drawer,
+  items: readonly PromptItem[],
+  seed: number,
+  label: string,
+): Promise<number[]> {
   const drawings = await greedy.draw(items, seed, label);
-  const judgements = await scoreSamples(context.rewards, drawings.map(({ sample }) => sample), context.signal);
+  const judgements = await scoreSamples(
+    context.rewards,
+    drawings.map(({ sample }) => sample),
+    context.signal,
+  );
   return judgements.map(({ total }) => total);
 }
 
@@ -105,7 +145,8 @@ function refuseBadWeights({ tokenWeights, drawn }: AdvantagesEvent): void {
   if (tokenWeights === undefined) return;
   drawn.forEach(({ logProbability }, index) => {
     const weights = tokenWeights[index];
-    if (weights?.length === logProbability.length && weights.every((weight) => Number.isFinite(weight) && weight >= 0)) return;
+    if (weights?.length === logProbability.length && weights.every((weight) => Number.isFinite(weight) && weight >= 0))
+      return;
     throw new ReasongenError({
       code: 'BAD_TOKEN_WEIGHTS',
       message: `an extension gave ${weights?.length ?? 'no'} token weights for drawing ${index}, which has ${logProbability.length} tokens, or one that is negative or not finite`,
@@ -119,7 +160,10 @@ function refuseBadWeights({ tokenWeights, drawn }: AdvantagesEvent): void {
 export function rolloutMetrics(context: RunContext, rollout: Rollout): Record<string, number> & { reward: number } {
   const judgements = rollout.all.flatMap((group) => group.judgements);
   const drawings = rollout.all.flatMap((group) => group.drawings);
-  const byReward = context.rewards.map(({ name }) => [`reward/${name}`, mean(judgements.map(({ scores }) => scores[name]?.value ?? 0))]);
+  const byReward = context.rewards.map(({ name }) => [
+    `reward/${name}`,
+    mean(judgements.map(({ scores }) => scores[name]?.value ?? 0)),
+  ]);
   const most = context.rewards.reduce((sum, { weight }) => sum + Math.max(0, weight), 0);
   return {
     reward: mean(judgements.map(({ total }) => total)),

@@ -9,11 +9,20 @@ import { byMember, packMembers, type Member } from './grpo-members.ts';
 import type { GrpoOptions } from './grpo-options.ts';
 
 /** How tokens are scored: the sampler's settings, so that both describe one distribution. */
-export function scoringOptions(context: Pick<RunContext, 'device' | 'backbone'>, choice: GrpoOptions): Pick<TokenProgramOptions, 'backbone' | 'temperature' | 'clamp' | 'guidance'> {
+export function scoringOptions(
+  context: Pick<RunContext, 'device' | 'backbone'>,
+  choice: GrpoOptions,
+): Pick<TokenProgramOptions, 'backbone' | 'temperature' | 'clamp' | 'guidance'> {
   const { device, backbone } = context;
   // A greedy sampler (temperature 0) has no distribution: its tokens carry no loss, and are scored at 1 to be measured.
-  const temperature: Record<TokenKind, Scalar> = { text: device.scalar('text temperature', choice.textTemperature || 1), image: device.scalar('image temperature', choice.imageTemperature || 1) };
-  const guidance = choice.guidance === 1 ? undefined : { weight: device.scalar('guidance', choice.guidance), detach: choice.detachUnconditional };
+  const temperature: Record<TokenKind, Scalar> = {
+    text: device.scalar('text temperature', choice.textTemperature || 1),
+    image: device.scalar('image temperature', choice.imageTemperature || 1),
+  };
+  const guidance =
+    choice.guidance === 1
+      ? undefined
+      : { weight: device.scalar('guidance', choice.guidance), detach: choice.detachUnconditional };
   return { backbone, temperature, clamp: choice.logitClamp, guidance };
 }
 
@@ -38,7 +47,11 @@ export class GrpoScorer {
       program.run();
       const present = tokenKinds.filter((kind) => scored[kind] !== undefined);
       const values = await this.context.device.read(present.flatMap((kind) => scored[kind] ?? []));
-      const byKind = { text: undefined, image: undefined, ...Object.fromEntries(present.map((kind, index) => [kind, values[index] as Float32Array])) };
+      const byKind = {
+        text: undefined,
+        image: undefined,
+        ...Object.fromEntries(present.map((kind, index) => [kind, values[index] as Float32Array])),
+      };
       results.push(...byMember(batch, part, byKind));
     }
     return results;

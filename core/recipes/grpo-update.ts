@@ -9,7 +9,16 @@ import type { PackedBatch } from '../nn/packing.ts';
 import { EntropyController, type EntropyControllerState } from '../rl/entropy-controller.ts';
 import type { KlController } from '../rl/kl-controller.ts';
 import type { Tensor } from '../tensor/tensor.ts';
-import { denominators, packMembers, scaledEntropyCoefficient, sequenceRanges, targetTables, type Denominators, type KnownProbabilities, type Member } from './grpo-members.ts';
+import {
+  denominators,
+  packMembers,
+  scaledEntropyCoefficient,
+  sequenceRanges,
+  targetTables,
+  type Denominators,
+  type KnownProbabilities,
+  type Member,
+} from './grpo-members.ts';
 import { aggregationOf, grpoObjective, writeSettings } from './grpo-objective.ts';
 import type { GrpoOptions } from './grpo-options.ts';
 import { scoringOptions } from './grpo-scorer.ts';
@@ -50,7 +59,13 @@ export class GrpoUpdate {
   private readonly controllers: Partial<Record<TokenKind, EntropyController>>;
 
   /** `kl`: the controller of a divergence in the loss. */
-  constructor(context: RunContext, choice: GrpoOptions, training: Training, guards: Guards, kl: KlController | undefined) {
+  constructor(
+    context: RunContext,
+    choice: GrpoOptions,
+    training: Training,
+    guards: Guards,
+    kl: KlController | undefined,
+  ) {
     const { device } = context;
     this.context = context;
     this.choice = choice;
@@ -58,16 +73,35 @@ export class GrpoUpdate {
     this.guards = guards;
     this.kl = kl;
     this.controllers = createControllers(choice);
-    this.settings = { text: device.tensor('text policy settings', [8]), image: device.tensor('image policy settings', [8]) };
+    this.settings = {
+      text: device.tensor('text policy settings', [8]),
+      image: device.tensor('image policy settings', [8]),
+    };
     const objective = grpoObjective(device, choice, this.settings, drawingsAtOnce(choice));
-    this.programs = new TokenPrograms({ name: 'grpo', workspace: training.workspace, parameters: training.weights, ...scoringOptions(context, choice), objective, recompute: choice.recompute });
+    this.programs = new TokenPrograms({
+      name: 'grpo',
+      workspace: training.workspace,
+      parameters: training.weights,
+      ...scoringOptions(context, choice),
+      objective,
+      recompute: choice.recompute,
+    });
   }
 
   /** Takes the updates of a step and returns its metrics. */
   async apply(batch: Batch, step: number): Promise<Record<string, number>> {
-    const totals: Totals = { entropy: { text: 0, image: 0 }, count: { text: 0, image: 0 }, clipped: 0, difference: 0, divergence: 0, largestDifference: 0, norm: 0 };
+    const totals: Totals = {
+      entropy: { text: 0, image: 0 },
+      count: { text: 0, image: 0 },
+      clipped: 0,
+      difference: 0,
+      divergence: 0,
+      largestDifference: 0,
+      norm: 0,
+    };
     for (let epoch = 0; epoch < this.choice.epochs; epoch++) {
-      for (const [index, share] of shares(batch, this.choice.updates).entries()) await this.applyOne(share, step, totals, epoch === 0 && index === 0);
+      for (const [index, share] of shares(batch, this.choice.updates).entries())
+        await this.applyOne(share, step, totals, epoch === 0 && index === 0);
     }
     const counted = Math.max(1, totals.count.text + totals.count.image);
     const drawings = batch.groups.reduce((sum, group) => sum + group.length, 0);
@@ -117,7 +151,13 @@ export class GrpoUpdate {
   }
 
   /** Adds the gradients of one micro-batch and its numbers. `freshStep`: before the first update, the step whose drawings the policy has just made. */
-  private async accumulate(part: MicroBatch, by: Denominators, totals: Totals, entropy: Record<TokenKind, number>, freshStep: number | undefined): Promise<void> {
+  private async accumulate(
+    part: MicroBatch,
+    by: Denominators,
+    totals: Totals,
+    entropy: Record<TokenKind, number>,
+    freshStep: number | undefined,
+  ): Promise<void> {
     const { program, batch } = await this.fill(part, by);
     program.program.run();
     for (const kind of tokenKinds) {
@@ -140,7 +180,10 @@ export class GrpoUpdate {
     }
   }
 
-  private async fill(part: MicroBatch, by: Denominators): Promise<{ readonly program: TokenProgram; readonly batch: PackedBatch }> {
+  private async fill(
+    part: MicroBatch,
+    by: Denominators,
+  ): Promise<{ readonly program: TokenProgram; readonly batch: PackedBatch }> {
     const { device, tokenizer } = this.context;
     const batch = packMembers(part.members, tokenizer, this.choice);
     const program = await this.programs.prepare(batch);
@@ -150,12 +193,18 @@ export class GrpoUpdate {
       const { terms, weights } = this.tables(batch, kind, part, by);
       write(device, inputs['terms'], terms);
       write(device, inputs['weights'], weights);
-      if (inputs['ranges'] !== undefined) device.write(inputs['ranges'], sequenceRanges(batch, part.members.length, drawingsAtOnce(this.choice)));
+      if (inputs['ranges'] !== undefined)
+        device.write(inputs['ranges'], sequenceRanges(batch, part.members.length, drawingsAtOnce(this.choice)));
     }
     return { program, batch };
   }
 
-  private tables(batch: PackedBatch, kind: TokenKind, part: MicroBatch, by: Denominators): ReturnType<typeof targetTables> {
+  private tables(
+    batch: PackedBatch,
+    kind: TokenKind,
+    part: MicroBatch,
+    by: Denominators,
+  ): ReturnType<typeof targetTables> {
     return targetTables(batch, kind, part.members, part.known, by, aggregationOf(this.choice), this.choice);
   }
 
@@ -163,17 +212,32 @@ export class GrpoUpdate {
     const { clipLow, clipHigh, dualClip = 0, textEntropyCoefficient, imageEntropyCoefficient } = this.choice;
     const fixed = kind === 'text' ? textEntropyCoefficient : imageEntropyCoefficient;
     const entropyCoefficient = scaledEntropyCoefficient(this.controllers[kind]?.coefficient ?? fixed, kind, by);
-    writeSettings(this.context.device, this.settings[kind], { clipLow, clipHigh, dualClip, entropyCoefficient, klCoefficient: this.kl?.coefficient ?? 0 });
+    writeSettings(this.context.device, this.settings[kind], {
+      clipLow,
+      clipHigh,
+      dualClip,
+      entropyCoefficient,
+      klCoefficient: this.kl?.coefficient ?? 0,
+    });
   }
 
-  private metrics({ entropy, count, clipped, difference, divergence, largestDifference, norm }: Totals, counted: number): Record<string, number> {
-    const metrics: Record<string, number> = { gradientNorm: norm, clipFraction: clipped / counted, kl: -difference / counted, ratioDifference: largestDifference };
+  private metrics(
+    { entropy, count, clipped, difference, divergence, largestDifference, norm }: Totals,
+    counted: number,
+  ): Record<string, number> {
+    const metrics: Record<string, number> = {
+      gradientNorm: norm,
+      clipFraction: clipped / counted,
+      kl: -difference / counted,
+      ratioDifference: largestDifference,
+    };
     for (const kind of tokenKinds) {
       if (count[kind] > 0) metrics[`${kind}/entropy`] = entropy[kind] / count[kind];
       const controller = this.controllers[kind];
       if (controller !== undefined) metrics[`${kind}/entropyCoefficient`] = controller.coefficient;
     }
-    if (this.kl !== undefined) Object.assign(metrics, { referenceKl: divergence / counted, klCoefficient: this.kl.coefficient });
+    if (this.kl !== undefined)
+      Object.assign(metrics, { referenceKl: divergence / counted, klCoefficient: this.kl.coefficient });
     return metrics;
   }
 
@@ -195,7 +259,11 @@ export class GrpoUpdate {
 }
 
 /** What to say when sampler and scorer describe different distributions. */
-export function samplerDisagrees(difference: number, tolerance: number, step: number): { code: string; message: string; cure: string } {
+export function samplerDisagrees(
+  difference: number,
+  tolerance: number,
+  step: number,
+): { code: string; message: string; cure: string } {
   return {
     code: 'SAMPLER_DISAGREES',
     message: `step ${step}: sampler and scorer log-probabilities of one token differ by ${difference.toExponential(2)} before any update (tolerance ${tolerance})`,
@@ -204,7 +272,12 @@ export function samplerDisagrees(difference: number, tolerance: number, step: nu
 }
 
 /** Drawings of one forward and backward pass. */
-export function drawingsAtOnce({ prompts, samples, updates, microBatch }: Pick<GrpoOptions, 'prompts' | 'samples' | 'updates' | 'microBatch'>): number {
+export function drawingsAtOnce({
+  prompts,
+  samples,
+  updates,
+  microBatch,
+}: Pick<GrpoOptions, 'prompts' | 'samples' | 'updates' | 'microBatch'>): number {
   const perUpdate = Math.ceil(prompts / updates) * samples;
   return Math.min(microBatch ?? perUpdate, perUpdate);
 }
@@ -216,7 +289,13 @@ function shares({ groups, old, reference }: Batch, updates: number): MicroBatch[
   let first = 0;
   for (let start = 0; start < groups.length; start += size) {
     const members = groups.slice(start, start + size).flat();
-    result.push({ members, known: { old: old.slice(first, first + members.length), reference: reference?.slice(first, first + members.length) } });
+    result.push({
+      members,
+      known: {
+        old: old.slice(first, first + members.length),
+        reference: reference?.slice(first, first + members.length),
+      },
+    });
     first += members.length;
   }
   return result;
@@ -225,13 +304,23 @@ function shares({ groups, old, reference }: Batch, updates: number): MicroBatch[
 function slices({ members, known: { old, reference } }: MicroBatch, size: number): MicroBatch[] {
   return Array.from({ length: Math.ceil(members.length / size) }, (_, index): MicroBatch => {
     const [start, end] = [index * size, (index + 1) * size];
-    return { members: members.slice(start, end), known: { old: old.slice(start, end), reference: reference?.slice(start, end) } };
+    return {
+      members: members.slice(start, end),
+      known: { old: old.slice(start, end), reference: reference?.slice(start, end) },
+    };
   });
 }
 
 function createControllers({ textEntropy, imageEntropy }: GrpoOptions): Partial<Record<TokenKind, EntropyController>> {
   const create = (options: GrpoOptions['textEntropy']): EntropyController | undefined =>
-    options && new EntropyController({ target: options.target, learningRate: options.rate, minimum: -options.bound, maximum: options.bound, initial: options.initial });
+    options &&
+    new EntropyController({
+      target: options.target,
+      learningRate: options.rate,
+      minimum: -options.bound,
+      maximum: options.bound,
+      initial: options.initial,
+    });
   const [text, image] = [create(textEntropy), create(imageEntropy)];
   return { ...(text && { text }), ...(image && { image }) };
 }

@@ -64,7 +64,8 @@ async function runGrpo(context: RunContext, choice: GrpoOptions): Promise<void> 
   const { guards, kl, reference, update, drawer, greedy } = parts;
   const penalty = new Penalty(choice, kl, reference);
   const tools = { source, drawer, greedy, penalties: penalty.isUsed ? penalty.of : undefined };
-  const evaluateAt = (label: string, step: number): Promise<Record<string, number>> => evaluatePolicy(context, choice, { training, source, heldOut }, label, step);
+  const evaluateAt = (label: string, step: number): Promise<Record<string, number>> =>
+    evaluatePolicy(context, choice, { training, source, heldOut }, label, step);
 
   let history = emptyHistory;
   let carried: readonly TrainedGroup[] = [];
@@ -81,7 +82,14 @@ async function runGrpo(context: RunContext, choice: GrpoOptions): Promise<void> 
   const progress = log.progress('GRPO', choice.steps, { done: first - 1 });
   let numbers: Record<string, number> = {};
   const save = (step: number, more: Record<string, number> = {}): Promise<void> => {
-    const own: GrpoState = { position: source.position, tooLong: source.tooLong, history: { ...history }, controllers: plain(update.state), kl: kl?.state() ?? null, carried: carried.map(groupToJson) };
+    const own: GrpoState = {
+      position: source.position,
+      tooLong: source.tooLong,
+      history: { ...history },
+      controllers: plain(update.state),
+      kl: kl?.state() ?? null,
+      carried: carried.map(groupToJson),
+    };
     return training.save({ step, ...own }, { ...numbers, ...more });
   };
   for (let step = first; step <= choice.steps; step++) {
@@ -103,15 +111,38 @@ async function runGrpo(context: RunContext, choice: GrpoOptions): Promise<void> 
     const sampled = performance.now();
     const learned = rollout.kept.length > 0 ? await learn(choice, parts, rollout, step) : {};
     reference?.resetAfter(step);
-    checkPolicy(guards, choice, { entropy: { text: learned['text/entropy'], image: learned['image/entropy'] }, fromSampler: learned['kl'] ?? 0, fromReference: learned['referenceKl'] }, step);
-    const seconds = { secondsSampling: (sampled - started) / 1000, secondsTraining: (performance.now() - sampled) / 1000 };
+    checkPolicy(
+      guards,
+      choice,
+      {
+        entropy: { text: learned['text/entropy'], image: learned['image/entropy'] },
+        fromSampler: learned['kl'] ?? 0,
+        fromReference: learned['referenceKl'],
+      },
+      step,
+    );
+    const seconds = {
+      secondsSampling: (sampled - started) / 1000,
+      secondsTraining: (performance.now() - sampled) / 1000,
+    };
     const skipped = { promptsTooLong: source.tooLong - skippedBefore };
-    if (skipped.promptsTooLong > 0) log.warn(`step ${step}: ${skipped.promptsTooLong} prompts of more than ${choice.promptTokens} tokens were passed over`);
-    const metrics = { ...rolloutMetrics(context, rollout), ...learned, ...penalty.metrics(), ...skipped, learningRate: training.learningRate(step), ...seconds };
+    if (skipped.promptsTooLong > 0)
+      log.warn(
+        `step ${step}: ${skipped.promptsTooLong} prompts of more than ${choice.promptTokens} tokens were passed over`,
+      );
+    const metrics = {
+      ...rolloutMetrics(context, rollout),
+      ...learned,
+      ...penalty.metrics(),
+      ...skipped,
+      learningRate: training.learningRate(step),
+      ...seconds,
+    };
     numbers = metrics;
     directory.metrics.append({ step, ...metrics });
     await hooks.step({ step, metrics });
-    if (choice.samplesEvery > 0 && (step === 1 || step % choice.samplesEvery === 0)) await keepSamples(context, choice, rollout, step);
+    if (choice.samplesEvery > 0 && (step === 1 || step % choice.samplesEvery === 0))
+      await keepSamples(context, choice, rollout, step);
     progress.advance(1, `reward ${metrics.reward.toFixed(2)}`);
     const isLast = step === choice.steps || stop.requested;
     if (isLast || step % choice.saveEvery === 0) await save(step);
@@ -127,18 +158,36 @@ async function runGrpo(context: RunContext, choice: GrpoOptions): Promise<void> 
 }
 
 /** Looks at what was drawn: warnings and guards about rewards and judges. Returns the history of rewards for the next step. */
-function lookAtRollout(context: RunContext, choice: GrpoOptions, guards: Guards, rollout: Rollout, step: number, before: RewardHistory): RewardHistory {
+function lookAtRollout(
+  context: RunContext,
+  choice: GrpoOptions,
+  guards: Guards,
+  rollout: Rollout,
+  step: number,
+  before: RewardHistory,
+): RewardHistory {
   const judgements = rollout.all.flatMap((group) => group.judgements);
   checkJudges(guards, choice.unparsedShare, judgements, step);
   if (rollout.kept.length < 2 && rollout.warning !== undefined) context.log.warn(`step ${step}: ${rollout.warning}`);
-  return checkRewards(guards, choice.guardWindow, judgements.map(({ total }) => total), rollout.informativeCount > 0, before);
+  return checkRewards(
+    guards,
+    choice.guardWindow,
+    judgements.map(({ total }) => total),
+    rollout.informativeCount > 0,
+    before,
+  );
 }
 
 /**
  * Trains on the groups that were kept: their log-probabilities when drawn, noted by the sampler or computed again, and those under
  * the reference, then the updates. Returns the numbers of the step, the largest difference of sampler and scorer among them.
  */
-async function learn(choice: GrpoOptions, { guards, update, old, reference }: GrpoParts, rollout: Rollout, step: number): Promise<Record<string, number>> {
+async function learn(
+  choice: GrpoOptions,
+  { guards, update, old, reference }: GrpoParts,
+  rollout: Rollout,
+  step: number,
+): Promise<Record<string, number>> {
   const groups = rollout.kept.map(({ members }) => members);
   const members = groups.flat();
   const noted = members.map(({ sequence }) => sequence.logProbability);
@@ -147,7 +196,8 @@ async function learn(choice: GrpoOptions, { guards, update, old, reference }: Gr
   const isFresh = (index: number): boolean => members[index]?.step === step;
   const fresh = <Value>(values: readonly Value[]): Value[] => values.filter((_, index) => isFresh(index));
   const difference = scored && largestDifference(fresh(members), fresh(noted), fresh(scored), choice);
-  if (difference !== undefined && !(difference <= choice.ratioTolerance)) guards.trip('ratio', samplerDisagrees(difference, choice.ratioTolerance, step));
+  if (difference !== undefined && !(difference <= choice.ratioTolerance))
+    guards.trip('ratio', samplerDisagrees(difference, choice.ratioTolerance, step));
   const batch = {
     groups,
     old: noted.map((values, index) => (isFresh(index) ? (scored?.[index] ?? values) : values)),
@@ -158,7 +208,11 @@ async function learn(choice: GrpoOptions, { guards, update, old, reference }: Gr
 
 async function keepSamples(context: RunContext, choice: GrpoOptions, rollout: Rollout, step: number): Promise<void> {
   const all = rollout.all.flatMap(({ drawings, judgements, members }) =>
-    drawings.map((drawing, index) => ({ drawing, judgement: judgements[index], advantage: members[index]?.advantage ?? 0 })),
+    drawings.map((drawing, index) => ({
+      drawing,
+      judgement: judgements[index],
+      advantage: members[index]?.advantage ?? 0,
+    })),
   );
   await saveSamples(context, step, all.slice(0, choice.samplesShown));
 }

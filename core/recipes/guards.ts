@@ -19,7 +19,9 @@ const guardSchema = z.strictObject({
   constantReward: level.describe('every drawing of `guardWindow` steps got the same reward'),
   allFiltered: level.describe('no group of `guardWindow` steps had variance in its rewards'),
   unparsed: level.describe('a judge gave no usable answer for more than `unparsedShare` of the drawings of a step'),
-  ratio: level.describe('sampler and scorer disagree by more than `ratioTolerance` before the first update of a rollout'),
+  ratio: level.describe(
+    'sampler and scorer disagree by more than `ratioTolerance` before the first update of a rollout',
+  ),
   entropy: level.describe('the mean entropy of a kind of token is below `entropyFloor`'),
   drift: level.describe('the policy is further than `driftLimit` from the one that drew, or from the reference'),
 });
@@ -52,7 +54,11 @@ export class Guards {
     const chosen = this.levels[name] ?? 'stop';
     if (chosen === 'warn') this.log.warn(`${finding.message} (guard ${name}); ${finding.cure}`);
     if (chosen !== 'stop') return;
-    throw new ReasongenError({ ...finding, cure: `${finding.cure}; recipe.guards.${name}: warn goes on regardless`, exitCode: exitCodes.guard });
+    throw new ReasongenError({
+      ...finding,
+      cure: `${finding.cure}; recipe.guards.${name}: warn goes on regardless`,
+      exitCode: exitCodes.guard,
+    });
   }
 }
 
@@ -68,11 +74,21 @@ export interface RewardHistory {
 export const emptyHistory: RewardHistory = { withoutSignal: 0, constant: 0, last: 0 };
 
 /** Looks at the totals of all drawings of a step and whether any group had signal. Returns the history for the next step. */
-export function checkRewards(guards: Guards, window: number, totals: readonly number[], hasSignal: boolean, before: RewardHistory): RewardHistory {
+export function checkRewards(
+  guards: Guards,
+  window: number,
+  totals: readonly number[],
+  hasSignal: boolean,
+  before: RewardHistory,
+): RewardHistory {
   const [first = 0] = totals;
   const isConstant = totals.every((total) => total === first);
   const goesOn = isConstant && (before.constant === 0 || before.last === first);
-  const after = { withoutSignal: hasSignal ? 0 : before.withoutSignal + 1, constant: goesOn ? before.constant + 1 : Number(isConstant), last: first };
+  const after = {
+    withoutSignal: hasSignal ? 0 : before.withoutSignal + 1,
+    constant: goesOn ? before.constant + 1 : Number(isConstant),
+    last: first,
+  };
   if (after.constant >= window) {
     guards.trip('constantReward', {
       code: 'CONSTANT_REWARD',
@@ -90,7 +106,12 @@ export function checkRewards(guards: Guards, window: number, totals: readonly nu
 }
 
 /** Looks for judges that answered nothing of use. */
-export function checkJudges(guards: Guards, largestShare: number, judgements: readonly Judgement[], step: number): void {
+export function checkJudges(
+  guards: Guards,
+  largestShare: number,
+  judgements: readonly Judgement[],
+  step: number,
+): void {
   const names = new Set(judgements.flatMap(({ scores }) => Object.keys(scores)));
   for (const name of names) {
     const unparsed = judgements.filter(({ scores }) => scores[name]?.unparsed === true);
@@ -115,7 +136,12 @@ export interface PolicyNumbers {
 }
 
 /** Looks at a policy after the updates of a step. */
-export function checkPolicy(guards: Guards, limits: { readonly entropyFloor: number; readonly driftLimit: number }, numbers: PolicyNumbers, step: number): void {
+export function checkPolicy(
+  guards: Guards,
+  limits: { readonly entropyFloor: number; readonly driftLimit: number },
+  numbers: PolicyNumbers,
+  step: number,
+): void {
   for (const [kind, entropy] of Object.entries(numbers.entropy)) {
     if (entropy === undefined || entropy >= limits.entropyFloor) continue;
     guards.trip('entropy', {

@@ -8,4 +8,7 @@ import { reconstruct } from './reconstruct.ts';
 import { sft } from './sft.ts';
 import { trainCodec } from './train-codec.ts';
 
-export default definePlugin({ name: 'recipes', provides: [trainCodec, sft, grpo, evaluateRecipe, generate, ask, reconstruct] });
+export default definePlugin({
+  name: 'recipes',
+  provides: [trainCodec, sft, grpo, evaluateRecipe, generate, ask, reconstruct],
+});

@@ -29,7 +29,13 @@ export class Ledger {
     const all = { ...this.bytes, 'for a while': passing };
     const kept = Object.entries(all).filter(([, value]) => value > 0);
     const { largestBinding, largestBuffer } = this.device;
-    return { lines, bytes: Object.fromEntries(kept), largestBinding: largestBinding.bytes, largestBindingName: largestBinding.what, largestBuffer: largestBuffer.bytes };
+    return {
+      lines,
+      bytes: Object.fromEntries(kept),
+      largestBinding: largestBinding.bytes,
+      largestBindingName: largestBinding.what,
+      largestBuffer: largestBuffer.bytes,
+    };
   }
 }
 
@@ -44,14 +50,17 @@ export function planningRun(context: PlanContext): RunContext {
       throw new RangeError(`a plan has no ${name}`);
     },
   });
-  const fields = Object.defineProperties({ preset, seed, device, log, resume: false, signal: new AbortController().signal }, { directory: missing('directory'), hooks: missing('hooks'), stop: missing('stop request') });
+  const fields = Object.defineProperties(
+    { preset, seed, device, log, resume: false, signal: new AbortController().signal },
+    { directory: missing('directory'), hooks: missing('hooks'), stop: missing('stop request') },
+  );
   return withFields(context, fields) as unknown as RunContext;
 }
 
 /** Halves of a count, down to 1: the sizes a recipe proposes instead of one that does not fit. */
 export function smallerValues(count: number): number[] {
   const values: number[] = [];
-  for (let value = count; value > 1; ) {
+  for (let value = count; value > 1;) {
     value = Math.ceil(value / 2);
     values.push(value);
   }
@@ -59,7 +68,14 @@ export function smallerValues(count: number): number[] {
 }
 
 /** The named options that differ, as one writes them: `recipe.recompute: true and recipe.microBatch: 8`; an option that is on with its defaults is `{}`. */
-export function changesOf<Choice extends object>(before: Choice, after: Choice, names: readonly (keyof Choice & string)[]): string {
+export function changesOf<Choice extends object>(
+  before: Choice,
+  after: Choice,
+  names: readonly (keyof Choice & string)[],
+): string {
   const written = (value: unknown): string => (typeof value === 'object' && value !== null ? '{}' : String(value));
-  return names.filter((name) => before[name] !== after[name]).map((name) => `recipe.${name}: ${written(after[name])}`).join(' and ');
+  return names
+    .filter((name) => before[name] !== after[name])
+    .map((name) => `recipe.${name}: ${written(after[name])}`)
+    .join(' and ');
 }

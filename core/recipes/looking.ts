@@ -44,7 +44,13 @@ export async function readPicture(path: string, vision: Vision): Promise<Image> 
  * f32 [pictures · vision.tokens, hiddenSize] on the device; the caller destroys it. One picture at a time: memory does not grow with
  * their number.
  */
-export async function lookAt(workspace: Workspace, vision: Vision, hiddenSize: number, weights: Weights, pictures: readonly Image[]): Promise<Tensor> {
+export async function lookAt(
+  workspace: Workspace,
+  vision: Vision,
+  hiddenSize: number,
+  weights: Weights,
+  pictures: readonly Image[],
+): Promise<Tensor> {
   const { device } = workspace;
   const inputs = createPictureInputs(device, vision, 1);
   const tape = new Tape(workspace);
@@ -57,6 +63,7 @@ export async function lookAt(workspace: Workspace, vision: Vision, hiddenSize: n
     features.set(await device.readFloats(seen), index * vision.tokens * hiddenSize);
   }
   program.dispose();
-  for (const tensor of [seen, inputs.patches, inputs.places, inputs.segmentStart, inputs.segmentEnd]) device.destroyTensor(tensor);
+  for (const tensor of [seen, inputs.patches, inputs.places, inputs.segmentStart, inputs.segmentEnd])
+    device.destroyTensor(tensor);
   return device.tensor('pictures', [pictures.length * vision.tokens, hiddenSize], 'f32', features);
 }

@@ -20,7 +20,11 @@ export class LowRank {
     refuseIdle('recipe.lora.target', options.target, matrices);
     this.options = options;
     this.base = base;
-    this.adapters = new ParameterSet(device, adapterSpecs(specs, { match: matcher(options.target), rank: options.rank }), { seed, trainable: () => true });
+    this.adapters = new ParameterSet(
+      device,
+      adapterSpecs(specs, { match: matcher(options.target), rank: options.rank }),
+      { seed, trainable: () => true },
+    );
     this.dropoutSeed = device.scalar('adapter dropout seed', 0, 'u32');
   }
 
@@ -39,7 +43,9 @@ export class LowRank {
   /** adapter_config.json for adapters to the weights at `base`. */
   configText(base: string, baseHash: string): string {
     const { rank, alpha, dropout } = this.options;
-    const modules = this.adapters.names.filter((name) => name.endsWith('.lora_A.weight')).map((name) => name.replace('.lora_A.weight', ''));
+    const modules = this.adapters.names
+      .filter((name) => name.endsWith('.lora_A.weight'))
+      .map((name) => name.replace('.lora_A.weight', ''));
     return adapterConfigText({ rank, alpha, dropout, base, baseHash }, modules);
   }
 
@@ -50,11 +56,27 @@ export class LowRank {
 }
 
 /** Adapters need weights to belong to, and leave nothing else to train. */
-export function refuseUnfit(options: { readonly weights?: string | undefined; readonly train?: readonly string[]; readonly freeze?: readonly string[] }, specs: readonly ParameterSpec[]): void {
+export function refuseUnfit(
+  options: {
+    readonly weights?: string | undefined;
+    readonly train?: readonly string[];
+    readonly freeze?: readonly string[];
+  },
+  specs: readonly ParameterSpec[],
+): void {
   const { weights, train = ['*'], freeze = [] } = options;
-  const wrong = (message: string, cure: string): ReasongenError => new ReasongenError({ code: 'LORA_OPTIONS', message, cure, exitCode: exitCodes.badPreset });
-  if (weights === undefined) throw wrong('recipe.lora trains adapters to weights, and recipe.weights names none', 'name a checkpoint in recipe.weights');
-  if (train.join() !== '*' || freeze.length > 0) throw wrong('with recipe.lora only adapters are trained, so recipe.train and recipe.freeze say nothing', 'leave them out; recipe.lora.target chooses the matrices');
+  const wrong = (message: string, cure: string): ReasongenError =>
+    new ReasongenError({ code: 'LORA_OPTIONS', message, cure, exitCode: exitCodes.badPreset });
+  if (weights === undefined)
+    throw wrong(
+      'recipe.lora trains adapters to weights, and recipe.weights names none',
+      'name a checkpoint in recipe.weights',
+    );
+  if (train.join() !== '*' || freeze.length > 0)
+    throw wrong(
+      'with recipe.lora only adapters are trained, so recipe.train and recipe.freeze say nothing',
+      'leave them out; recipe.lora.target chooses the matrices',
+    );
   const taken = specs.find(({ name }) => isAdapterName(name));
   if (taken !== undefined) throw new RangeError(`${taken.name} is named like an adapter`);
 }

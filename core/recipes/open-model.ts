@@ -21,10 +21,17 @@ export interface Uses {
   readonly looks?: boolean;
 }
 
-export async function openModel(context: RunContext, options: { readonly weights: string; readonly storage: WeightStorage }, uses: Uses): Promise<OpenModel> {
+export async function openModel(
+  context: RunContext,
+  options: { readonly weights: string; readonly storage: WeightStorage },
+  uses: Uses,
+): Promise<OpenModel> {
   const workspace = new Workspace(context.device);
   const { weights, storage } = options;
-  const { parameters, hash } = await openParameters(context, parametersFor(context.backbone, uses), { weights, storage });
+  const { parameters, hash } = await openParameters(context, parametersFor(context.backbone, uses), {
+    weights,
+    storage,
+  });
   const close = (): void => {
     parameters.close();
     workspace.close();
@@ -34,5 +41,8 @@ export async function openModel(context: RunContext, options: { readonly weights
 
 function parametersFor(backbone: Backbone, { text, image, looks = false }: Uses): ParameterSpec[] {
   const unread = new Set([...(text ? [] : (backbone.textOnly ?? [])), ...(image ? [] : (backbone.imageOnly ?? []))]);
-  return [...backbone.parameters.filter(({ name }) => !unread.has(name)), ...(looks ? visionOf(backbone).parameters : [])];
+  return [
+    ...backbone.parameters.filter(({ name }) => !unread.has(name)),
+    ...(looks ? visionOf(backbone).parameters : []),
+  ];
 }

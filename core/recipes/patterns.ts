@@ -8,7 +8,11 @@ export function matcher(patterns: readonly string[]): (name: string) => boolean 
 }
 
 /** Which parameters are trained: those that match `train` and not `freeze`. Throws when a pattern is idle or nothing is left. */
-export function chooseTrained(names: readonly string[], train: readonly string[], freeze: readonly string[]): (name: string) => boolean {
+export function chooseTrained(
+  names: readonly string[],
+  train: readonly string[],
+  freeze: readonly string[],
+): (name: string) => boolean {
   refuseIdle('recipe.train', train, names);
   refuseIdle('recipe.freeze', freeze, names);
   const [isChosen, isFrozen] = [matcher(train), matcher(freeze)];

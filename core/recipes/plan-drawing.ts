@@ -30,13 +30,19 @@ export async function planDrawing(context: PlanContext, plan: DrawingPlan): Prom
 }
 
 /** Makes what decoding the pictures of a full batch takes. */
-export async function planDecoding({ imageTokenizer }: Pick<RunContext, 'imageTokenizer'>, { prompts, samplesPerPrompt }: Pick<DrawerOptions, 'prompts' | 'samplesPerPrompt'>): Promise<void> {
+export async function planDecoding(
+  { imageTokenizer }: Pick<RunContext, 'imageTokenizer'>,
+  { prompts, samplesPerPrompt }: Pick<DrawerOptions, 'prompts' | 'samplesPerPrompt'>,
+): Promise<void> {
   const codes = new Array<number>(imageTokenizer.grid.rows * imageTokenizer.grid.columns).fill(0);
   await imageTokenizer.decode(Array.from({ length: prompts * samplesPerPrompt }, () => codes));
 }
 
 /** Makes what encoding so many pictures at once takes. */
-export async function planEncoding({ imageTokenizer }: Pick<RunContext, 'imageTokenizer'>, count: number): Promise<void> {
+export async function planEncoding(
+  { imageTokenizer }: Pick<RunContext, 'imageTokenizer'>,
+  count: number,
+): Promise<void> {
   const { width, height } = imageTokenizer.imageSize;
   const blank = { width, height, data: new Uint8Array(width * height * 3) };
   await imageTokenizer.encode(Array.from({ length: count }, () => blank));
@@ -49,9 +55,21 @@ export function describeModel(backbone: Backbone): string {
 }
 
 /** Fewer pictures at once, which changes no picture; then weights in fewer bits as well, which rounds them. */
-export function smallerDrawing<Choice extends { readonly batch: number; readonly storage: WeightStorage }>(choice: Choice, plan: (context: PlanContext, choice: Choice) => Promise<Plan>): Smaller[] {
+export function smallerDrawing<Choice extends { readonly batch: number; readonly storage: WeightStorage }>(
+  choice: Choice,
+  plan: (context: PlanContext, choice: Choice) => Promise<Plan>,
+): Smaller[] {
   const batches = smallerValues(choice.batch).map((batch) => ({ ...choice, batch }));
-  const narrower: readonly WeightStorage[] = { f32: ['bf16', 'int8', 'int4'] as const, f16: ['int8', 'int4'] as const, bf16: ['int8', 'int4'] as const, int8: ['int4'] as const, int4: [] }[choice.storage];
+  const narrower: readonly WeightStorage[] = {
+    f32: ['bf16', 'int8', 'int4'] as const,
+    f16: ['int8', 'int4'] as const,
+    bf16: ['int8', 'int4'] as const,
+    int8: ['int4'] as const,
+    int4: [],
+  }[choice.storage];
   const narrow = narrower.map((storage) => ({ ...choice, batch: 1, storage }));
-  return [...batches, ...narrow].map((smaller) => ({ change: changesOf(choice, smaller, ['storage', 'batch']), plan: (context) => plan(context, smaller) }));
+  return [...batches, ...narrow].map((smaller) => ({
+    change: changesOf(choice, smaller, ['storage', 'batch']),
+    plan: (context) => plan(context, smaller),
+  }));
 }

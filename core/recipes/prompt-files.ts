@@ -20,7 +20,10 @@ export interface PromptList {
 }
 
 /** Reads the files. Throws NO_PROMPTS for one without a prompt, BAD_PROMPT_LINE for a line that is not what it should be. */
-export async function readPromptFiles(files: readonly PromptFile[], leaveOut: ReadonlySet<string> = new Set()): Promise<PromptList[]> {
+export async function readPromptFiles(
+  files: readonly PromptFile[],
+  leaveOut: ReadonlySet<string> = new Set(),
+): Promise<PromptList[]> {
   const known = new Set(leaveOut);
   const lists: PromptList[] = [];
   for (const { file, weight, task } of files) {
@@ -29,11 +32,26 @@ export async function readPromptFiles(files: readonly PromptFile[], leaveOut: Re
     });
     const lines = text.split('\n');
     const own = task ?? basename(file, extname(file));
-    const all = lines.flatMap((line, index) => (line.trim() === '' ? [] : [extname(file) === '.jsonl' ? fromJson(line, own, `${file}:${index + 1}`) : { prompt: bare(line), task: own, specification: {} }]));
+    const all = lines.flatMap((line, index) =>
+      line.trim() === ''
+        ? []
+        : [
+            extname(file) === '.jsonl'
+              ? fromJson(line, own, `${file}:${index + 1}`)
+              : { prompt: bare(line), task: own, specification: {} },
+          ],
+    );
     const items = all.filter(({ prompt }) => !known.has(prompt) && known.add(prompt));
     if (items.length === 0) {
-      const message = all.length === 0 ? 'this file has no prompt in it' : 'every prompt of this file occurs in a file before it';
-      throw new ReasongenError({ code: 'NO_PROMPTS', message, place: file, cure: 'write one prompt a line, or leave the file out', exitCode: exitCodes.badPreset });
+      const message =
+        all.length === 0 ? 'this file has no prompt in it' : 'every prompt of this file occurs in a file before it';
+      throw new ReasongenError({
+        code: 'NO_PROMPTS',
+        message,
+        place: file,
+        cure: 'write one prompt a line, or leave the file out',
+        exitCode: exitCodes.badPreset,
+      });
     }
     lists.push({ file, weight, items, repeated: all.length - items.length });
   }
@@ -48,14 +66,27 @@ function bare(prompt: string): string {
 /** A line of GenEval's metadata says "tag" where others say "task"; everything else it holds is what a judge may check. */
 function fromJson(line: string, task: string, place: string): PromptItem {
   const bad = (message: string): ReasongenError =>
-    new ReasongenError({ code: 'BAD_PROMPT_LINE', message, place, cure: 'every line of a .jsonl file is an object with a text "prompt"', exitCode: exitCodes.badPreset });
+    new ReasongenError({
+      code: 'BAD_PROMPT_LINE',
+      message,
+      place,
+      cure: 'every line of a .jsonl file is an object with a text "prompt"',
+      exitCode: exitCodes.badPreset,
+    });
   let value: unknown;
   try {
     value = JSON.parse(line);
   } catch {
     throw bad('this line is not JSON');
   }
-  if (typeof value !== 'object' || value === null || !('prompt' in value) || typeof value.prompt !== 'string' || bare(value.prompt) === '') throw bad('this line has no prompt');
+  if (
+    typeof value !== 'object' ||
+    value === null ||
+    !('prompt' in value) ||
+    typeof value.prompt !== 'string' ||
+    bare(value.prompt) === ''
+  )
+    throw bad('this line has no prompt');
   const named = 'task' in value ? value.task : 'tag' in value ? value.tag : undefined;
   return { prompt: bare(value.prompt), task: typeof named === 'string' ? named : task, specification: value };
 }

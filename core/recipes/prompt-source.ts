@@ -25,7 +25,10 @@ export interface PromptStream {
 
 /** The stream of a dataset. */
 export function datasetStream(dataset: Dataset, seed: number): PromptStream {
-  return { tasks: dataset.tasks, prompt: (index) => requireGenerated(dataset, 'drawing its prompts').prompt(index, seed, 'seen') };
+  return {
+    tasks: dataset.tasks,
+    prompt: (index) => requireGenerated(dataset, 'drawing its prompts').prompt(index, seed, 'seen'),
+  };
 }
 
 export class PromptSource {
@@ -41,7 +44,7 @@ export class PromptSource {
     this.stream = stream;
     this.options = options;
     const limit = 10_000 + options.pool * 100;
-    for (let next = 0; this.fixed.length < options.pool; ) {
+    for (let next = 0; this.fixed.length < options.pool;) {
       const [item, after] = this.streamFrom(next, options.tasks);
       if (!this.fixed.some(({ prompt }) => prompt === item.prompt)) this.fixed.push(item);
       else if (after > limit) throw poolTooLarge(options.pool, this.fixed.length, limit);
@@ -92,7 +95,12 @@ export class PromptSource {
       tooLong += 1;
     }
     if (tooLong > 0) {
-      throw new ReasongenError({ code: 'NO_PROMPTS', message: `${tooLong} prompts in a row are too long for this run`, cure: 'raise recipe.promptTokens', exitCode: exitCodes.badPreset });
+      throw new ReasongenError({
+        code: 'NO_PROMPTS',
+        message: `${tooLong} prompts in a row are too long for this run`,
+        cure: 'raise recipe.promptTokens',
+        exitCode: exitCodes.badPreset,
+      });
     }
     throw this.noPrompts(`${tries} prompts`, tasks);
   }

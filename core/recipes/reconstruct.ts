@@ -13,8 +13,18 @@ import { planDecoding, planEncoding } from './plan-drawing.ts';
 
 const options = z.strictObject({
   count: z.number().int().positive().default(300).describe('examples to encode and decode'),
-  exampleSeed: z.number().int().nonnegative().default(2000).describe('seed of the examples; not one that trained the codec'),
-  pictures: z.number().int().nonnegative().default(24).describe('reconstructions kept with their pictures in the record'),
+  exampleSeed: z
+    .number()
+    .int()
+    .nonnegative()
+    .default(2000)
+    .describe('seed of the examples; not one that trained the codec'),
+  pictures: z
+    .number()
+    .int()
+    .nonnegative()
+    .default(24)
+    .describe('reconstructions kept with their pictures in the record'),
 });
 
 type ReconstructOptions = z.output<typeof options>;
@@ -40,20 +50,46 @@ async function planReconstruct(context: PlanContext, { count }: ReconstructOptio
 
 async function runReconstruct(context: RunContext, choice: ReconstructOptions): Promise<void> {
   const { dataset, imageTokenizer, log } = context;
-  const examples = Array.from({ length: choice.count }, (_, index) => requireGenerated(dataset, 'reconstruct').example(index, choice.exampleSeed));
+  const examples = Array.from({ length: choice.count }, (_, index) =>
+    requireGenerated(dataset, 'reconstruct').example(index, choice.exampleSeed),
+  );
   const codes = await imageTokenizer.encode(examples.map(({ image }) => image));
   const images = await imageTokenizer.decode(codes);
   const samples = examples.map((example, index): Sample => {
     const image = images[index];
     if (image === undefined) throw new RangeError(`no reconstruction of example ${index}`);
     const { prompt, task, specification, rationale } = example;
-    return { id: `example-${index}`, prompt, task, specification, rationale, rationaleEnded: true, image, codes: codes[index] ?? [] };
+    return {
+      id: `example-${index}`,
+      prompt,
+      task,
+      specification,
+      rationale,
+      rationaleEnded: true,
+      image,
+      codes: codes[index] ?? [],
+    };
   });
-  const noise = examples.map(({ image }, index) => (images[index] === undefined ? 0 : meanSquare(image, images[index])));
+  const noise = examples.map(({ image }, index) =>
+    images[index] === undefined ? 0 : meanSquare(image, images[index]),
+  );
   const decibels = -10 * Math.log10(noise.reduce((sum, value) => sum + value, 0) / noise.length);
   for (const named of context.benchmarks) {
-    const plan = { label: 'reconstruction', step: 0, split: 'seen', seed: choice.exampleSeed, pictures: choice.pictures };
-    const record = await recordEvaluation(context, named, samples, plan, {}, { 'peak signal-to-noise ratio (dB)': decibels, 'codes in use': new Set(codes.flat()).size });
+    const plan = {
+      label: 'reconstruction',
+      step: 0,
+      split: 'seen',
+      seed: choice.exampleSeed,
+      pictures: choice.pictures,
+    };
+    const record = await recordEvaluation(
+      context,
+      named,
+      samples,
+      plan,
+      {},
+      { 'peak signal-to-noise ratio (dB)': decibels, 'codes in use': new Set(codes.flat()).size },
+    );
     log.info(`${summarise(record)}; ${decibels.toFixed(1)} dB`);
   }
 }

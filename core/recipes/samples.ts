@@ -10,12 +10,28 @@ export interface JudgedDrawing {
   readonly advantage: number;
 }
 
-export async function saveSamples(context: RunContext, step: number, drawings: readonly JudgedDrawing[]): Promise<void> {
+export async function saveSamples(
+  context: RunContext,
+  step: number,
+  drawings: readonly JudgedDrawing[],
+): Promise<void> {
   const records = await Promise.all(
     drawings.map(async ({ drawing: { sample }, judgement, advantage }) => {
       const { id, prompt, task, rationale, rationaleEnded, image, codes } = sample;
       const png = await encodePng(image, { prompt, rationale, seed: String(context.seed) });
-      return { id, prompt, task, rationale, rationaleEnded, codes, png, scores: judgement?.scores ?? {}, total: judgement?.total ?? 0, advantage, seed: context.seed };
+      return {
+        id,
+        prompt,
+        task,
+        rationale,
+        rationaleEnded,
+        codes,
+        png,
+        scores: judgement?.scores ?? {},
+        total: judgement?.total ?? 0,
+        advantage,
+        seed: context.seed,
+      };
     }),
   );
   await context.directory.writeSamples(step, records);

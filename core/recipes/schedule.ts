@@ -2,10 +2,22 @@
 import { z } from '../plugin.ts';
 
 export const scheduleOptions = {
-  schedule: z.enum(['constant', 'linear', 'cosine']).default('constant').describe('shape of the learning rate after the warm-up'),
-  warmup: z.number().nonnegative().default(0).describe('steps of linear warm-up; a value below 1 is a share of all steps'),
+  schedule: z
+    .enum(['constant', 'linear', 'cosine'])
+    .default('constant')
+    .describe('shape of the learning rate after the warm-up'),
+  warmup: z
+    .number()
+    .nonnegative()
+    .default(0)
+    .describe('steps of linear warm-up; a value below 1 is a share of all steps'),
   minimumRate: z.number().min(0).max(1).default(0).describe('share of the peak rate that the schedule ends with'),
-  constantShare: z.number().min(0).max(1).default(0).describe('share of all steps that keep the peak rate before it falls'),
+  constantShare: z
+    .number()
+    .min(0)
+    .max(1)
+    .default(0)
+    .describe('share of all steps that keep the peak rate before it falls'),
 };
 
 export interface Schedule {

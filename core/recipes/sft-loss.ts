@@ -4,7 +4,14 @@ import type { RunContext } from '../contracts/recipe.ts';
 import { ParameterSet } from '../autograd/parameters.ts';
 import type { PackedShape } from '../nn/packed-shape.ts';
 import { packSequences, type PackedBatch, type Sequence } from '../nn/packing.ts';
-import { TokenPrograms, eachKind, tokenKinds, type Objective, type TokenKind, type TokenProgram } from '../nn/token-program.ts';
+import {
+  TokenPrograms,
+  eachKind,
+  tokenKinds,
+  type Objective,
+  type TokenKind,
+  type TokenProgram,
+} from '../nn/token-program.ts';
 import { likelihoodObjective } from '../ops/likelihood-objective.ts';
 import type { Scalar } from '../gpu/device.ts';
 import { classWeights, type SftOptions, type TargetClass } from './sft-options.ts';
@@ -34,7 +41,13 @@ export class SftLoss {
   private readonly ownReference: ParameterSet | undefined;
   private readonly temperature: Scalar;
 
-  private constructor(context: RunContext, choice: SftOptions, training: Training, reference: ParameterSet | undefined, ownReference: ParameterSet | undefined) {
+  private constructor(
+    context: RunContext,
+    choice: SftOptions,
+    training: Training,
+    reference: ParameterSet | undefined,
+    ownReference: ParameterSet | undefined,
+  ) {
     const { device } = context;
     this.context = context;
     this.choice = choice;
@@ -42,9 +55,13 @@ export class SftLoss {
     this.temperature = device.scalar('temperature', 1);
     this.ownReference = ownReference;
     const { workspace } = training;
-    this.programs = this.open('sft', workspace, training.learning, { objective: objective(), recompute: choice.recompute });
+    this.programs = this.open('sft', workspace, training.learning, {
+      objective: objective(),
+      recompute: choice.recompute,
+    });
     const evaluated = { get: (name: string) => training.evaluated.get(name) };
-    this.measuring = choice.validation === undefined ? undefined : this.open('sft validation', workspace, evaluated, {});
+    this.measuring =
+      choice.validation === undefined ? undefined : this.open('sft validation', workspace, evaluated, {});
     this.reference = reference === undefined ? undefined : this.open('sft reference', workspace, reference, {});
   }
 
@@ -53,7 +70,11 @@ export class SftLoss {
     if (choice.klWeight === 0) return new SftLoss(context, choice, training, undefined, undefined);
     if (training.hasAdapters) return new SftLoss(context, choice, training, training.parameters, undefined);
     const { device, backbone, seed } = context;
-    const own = new ParameterSet(device, backbone.parameters, { seed, storage: choice.storage, initialise: choice.weights === undefined ? 'host' : 'none' });
+    const own = new ParameterSet(device, backbone.parameters, {
+      seed,
+      storage: choice.storage,
+      initialise: choice.weights === undefined ? 'host' : 'none',
+    });
     if (choice.weights !== undefined && !device.isPlanning) await openWeights(context, own, choice.weights);
     return new SftLoss(context, choice, training, own, own);
   }
@@ -72,7 +93,9 @@ export class SftLoss {
     for (const batch of this.cut(sequences)) {
       const { program, scored } = await this.measuring.prepare(batch);
       program.run();
-      for (const kind of tokenKinds) if (scored[kind] !== undefined) this.addScores(await this.context.device.readFloats(scored[kind]), batch, kind, sums);
+      for (const kind of tokenKinds)
+        if (scored[kind] !== undefined)
+          this.addScores(await this.context.device.readFloats(scored[kind]), batch, kind, sums);
     }
     const targets = Object.values(sums).reduce((sum, { count }) => sum + count, 0);
     return { loss: weightedLoss(sums, classWeights({ ...this.choice, ramp: undefined }, 1), targets), ...means(sums) };
@@ -93,7 +116,10 @@ export class SftLoss {
     }
     const loss = weightedLoss(sums, weights, targets);
     const kl = divergence / targets;
-    return { tokens: batches.reduce((sum, batch) => sum + batch.usedTokens, 0), metrics: { loss: loss + this.choice.klWeight * kl, ...means(sums), ...(this.reference !== undefined && { kl }) } };
+    return {
+      tokens: batches.reduce((sum, batch) => sum + batch.usedTokens, 0),
+      metrics: { loss: loss + this.choice.klWeight * kl, ...means(sums), ...(this.reference !== undefined && { kl }) },
+    };
   }
 
   /** What made the first number that is none, in words: every micro-batch of the step is looked at again, launch by launch. */
@@ -114,17 +140,35 @@ export class SftLoss {
     this.context.device.destroyTensor(this.temperature.tensor);
   }
 
-  private open(name: string, workspace: Workspace, parameters: ConstructorParameters<typeof TokenPrograms>[0]['parameters'], more: { readonly objective?: Objective; readonly recompute?: boolean }): TokenPrograms {
-    return new TokenPrograms({ name, workspace, backbone: this.context.backbone, parameters, temperature: { text: this.temperature, image: this.temperature }, ...more });
+  private open(
+    name: string,
+    workspace: Workspace,
+    parameters: ConstructorParameters<typeof TokenPrograms>[0]['parameters'],
+    more: { readonly objective?: Objective; readonly recompute?: boolean },
+  ): TokenPrograms {
+    return new TokenPrograms({
+      name,
+      workspace,
+      backbone: this.context.backbone,
+      parameters,
+      temperature: { text: this.temperature, image: this.temperature },
+      ...more,
+    });
   }
 
   private cut(sequences: readonly Sequence[]): PackedBatch[] {
     const micro = this.choice.microBatch ?? this.choice.batch;
-    return Array.from({ length: Math.ceil(sequences.length / micro) }, (_, index) => packSequences(sequences.slice(index * micro, (index + 1) * micro)));
+    return Array.from({ length: Math.ceil(sequences.length / micro) }, (_, index) =>
+      packSequences(sequences.slice(index * micro, (index + 1) * micro)),
+    );
   }
 
   /** The program of a batch with everything in it that the host knows: weights, and what the reference thinks of each target. */
-  private async fill(batch: PackedBatch, weights: Readonly<Record<TargetClass, number>>, targets: number): Promise<TokenProgram> {
+  private async fill(
+    batch: PackedBatch,
+    weights: Readonly<Record<TargetClass, number>>,
+    targets: number,
+  ): Promise<TokenProgram> {
     const { device } = this.context;
     const reference = await this.referenceOf(batch);
     const program = await this.programs.prepare(batch);
@@ -147,12 +191,18 @@ export class SftLoss {
     const { program, scored } = await this.reference.prepare(batch);
     program.run();
     const values: Partial<Record<TokenKind, Float32Array>> = {};
-    for (const kind of tokenKinds) if (scored[kind] !== undefined) values[kind] = await this.context.device.readFloats(scored[kind]);
+    for (const kind of tokenKinds)
+      if (scored[kind] !== undefined) values[kind] = await this.context.device.readFloats(scored[kind]);
     return values;
   }
 
   /** Adds what a pass measured to the sums of its classes; returns the sum of its divergences. */
-  private async addUp({ scored, objective: parts }: TokenProgram, batch: PackedBatch, kind: TokenKind, sums: Record<TargetClass, Sum>): Promise<number> {
+  private async addUp(
+    { scored, objective: parts }: TokenProgram,
+    batch: PackedBatch,
+    kind: TokenKind,
+    sums: Record<TargetClass, Sum>,
+  ): Promise<number> {
     const values = scored[kind];
     const divergences = parts[kind]?.outputs['divergences'];
     if (values === undefined || divergences === undefined) return 0;
@@ -184,8 +234,15 @@ function objective(): Objective {
   });
 }
 
-function weightedLoss(sums: Readonly<Record<TargetClass, Sum>>, weights: Readonly<Record<TargetClass, number>>, targets: number): number {
-  return Object.entries(sums).reduce((sum, [name, { crossEntropy }]) => sum + (weights[name as TargetClass] * crossEntropy) / targets, 0);
+function weightedLoss(
+  sums: Readonly<Record<TargetClass, Sum>>,
+  weights: Readonly<Record<TargetClass, number>>,
+  targets: number,
+): number {
+  return Object.entries(sums).reduce(
+    (sum, [name, { crossEntropy }]) => sum + (weights[name as TargetClass] * crossEntropy) / targets,
+    0,
+  );
 }
 
 function emptySum(): Sum {
@@ -195,6 +252,13 @@ function emptySum(): Sum {
 /** By class, of those that occurred. */
 function means(sums: Readonly<Record<TargetClass, Sum>>): Record<string, number> {
   return Object.fromEntries(
-    Object.entries(sums).flatMap(([name, { crossEntropy, entropy, count }]) => (count === 0 ? [] : [[`${name}/crossEntropy`, crossEntropy / count], [`${name}/entropy`, entropy / count]])),
+    Object.entries(sums).flatMap(([name, { crossEntropy, entropy, count }]) =>
+      count === 0
+        ? []
+        : [
+            [`${name}/crossEntropy`, crossEntropy / count],
+            [`${name}/entropy`, entropy / count],
+          ],
+    ),
   );
 }

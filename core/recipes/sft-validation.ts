@@ -19,9 +19,18 @@ export class SftValidation {
   /** Undefined where the preset wants none. */
   static async open(context: RunContext, choice: SftOptions, loss: SftLoss): Promise<SftValidation | undefined> {
     if (choice.validation === undefined) return undefined;
-    const stream = await ExampleStream.open(context, { ...choice, promptDropout: 0, promptOnlyDropout: 0, rationaleOnlyDropout: 0 }, 'heldout');
-    const picked = await stream.next(Math.min(choice.validation.examples, stream.distinct ?? choice.validation.examples));
-    const sequences = await stream.sequences(picked, picked.map(({ item }) => item));
+    const stream = await ExampleStream.open(
+      context,
+      { ...choice, promptDropout: 0, promptOnlyDropout: 0, rationaleOnlyDropout: 0 },
+      'heldout',
+    );
+    const picked = await stream.next(
+      Math.min(choice.validation.examples, stream.distinct ?? choice.validation.examples),
+    );
+    const sequences = await stream.sequences(
+      picked,
+      picked.map(({ item }) => item),
+    );
     stream.close();
     return new SftValidation(choice, loss, sequences);
   }

@@ -45,7 +45,10 @@ async function planSft(context: PlanContext, choice: SftOptions): Promise<Plan> 
   ledger.note('image tokenizer');
   const micro = choice.microBatch ?? choice.batch;
   const total = choice.steps * choice.batch;
-  const visits = stream.distinct === undefined ? 'of the rows in files' : `${(total / stream.distinct).toFixed(2)} visits of ${stream.distinct} examples`;
+  const visits =
+    stream.distinct === undefined
+      ? 'of the rows in files'
+      : `${(total / stream.distinct).toFixed(2)} visits of ${stream.distinct} examples`;
   return ledger.plan([
     describeModel(context.backbone),
     `${choice.steps} steps x ${choice.batch} sequences = ${total} sequences, ${visits}`,
@@ -56,12 +59,17 @@ async function planSft(context: PlanContext, choice: SftOptions): Promise<Plan> 
 /** Smaller micro-batches change gradients by rounding only, and cost little until they are very small; computing again changes no bit and costs a third of the time. */
 function smallerSft(choice: SftOptions): Smaller[] {
   const sizes = smallerValues(choice.microBatch ?? choice.batch);
-  const micro = (values: readonly number[], recompute: boolean): SftOptions[] => values.map((microBatch) => ({ ...choice, microBatch, recompute }));
+  const micro = (values: readonly number[], recompute: boolean): SftOptions[] =>
+    values.map((microBatch) => ({ ...choice, microBatch, recompute }));
   const again = choice.recompute ? [] : [{ ...choice, recompute: true }];
   const adapters = adapterChange(choice);
   const least = { ...choice, recompute: true, microBatch: 1, ...adapters };
-  const proposals = [...micro(sizes.slice(0, 2), choice.recompute), ...again, ...micro(sizes, true)].map((smaller) => ({ smaller, isDrastic: false }));
-  if (adapters !== undefined) proposals.push({ smaller: { ...choice, ...adapters }, isDrastic: true }, { smaller: least, isDrastic: true });
+  const proposals = [...micro(sizes.slice(0, 2), choice.recompute), ...again, ...micro(sizes, true)].map((smaller) => ({
+    smaller,
+    isDrastic: false,
+  }));
+  if (adapters !== undefined)
+    proposals.push({ smaller: { ...choice, ...adapters }, isDrastic: true }, { smaller: least, isDrastic: true });
   return proposals.map(({ smaller, isDrastic }) => ({
     change: changesOf(choice, smaller, ['lora', 'storage', 'recompute', 'microBatch']),
     isDrastic,
@@ -73,9 +81,16 @@ function smallerSft(choice: SftOptions): Smaller[] {
 const looked = 256;
 
 /** The loss with the programs of the largest micro-batch made already: memory does not grow later. */
-async function openLoss(context: RunContext, training: Training, stream: ExampleStream, choice: SftOptions): Promise<{ loss: SftLoss; shape: PackedShape }> {
+async function openLoss(
+  context: RunContext,
+  training: Training,
+  stream: ExampleStream,
+  choice: SftOptions,
+): Promise<{ loss: SftLoss; shape: PackedShape }> {
   const loss = await SftLoss.open(context, choice, training);
-  const shape = packedShape(largestSize(stream.sizes(looked), Math.min(choice.microBatch ?? choice.batch, choice.batch)));
+  const shape = packedShape(
+    largestSize(stream.sizes(looked), Math.min(choice.microBatch ?? choice.batch, choice.batch)),
+  );
   await loss.reserve(shape);
   return { loss, shape };
 }
@@ -93,18 +108,30 @@ async function runSft(context: RunContext, choice: SftOptions): Promise<void> {
     const started = performance.now();
     const picked = await stream.next(choice.batch);
     const event = await hooks.batch({ step, items: picked.map(({ item }) => item) });
-    const sequences = await stream.sequences(picked, event.items as readonly (PromptItem & { readonly rationale: string })[]);
+    const sequences = await stream.sequences(
+      picked,
+      event.items as readonly (PromptItem & { readonly rationale: string })[],
+    );
     const report = await loss.accumulate(sequences, step);
     training.applyUpdate(step);
     const [norm = 0, wasApplied = 0] = await device.readFloats(training.report);
     await training.checkUpdate(step, norm, wasApplied, () => loss.findNonFinite(sequences, step));
     const seconds = (performance.now() - started) / 1000;
     const passedOver = Object.fromEntries(Object.entries(stream.counts).filter(([, count]) => count > 0));
-    const metrics = { ...report.metrics, gradientNorm: norm, learningRate: training.learningRate(step), ...passedOver, ...(await validation?.after(step)), tokensPerSecond: report.tokens / seconds, seconds };
+    const metrics = {
+      ...report.metrics,
+      gradientNorm: norm,
+      learningRate: training.learningRate(step),
+      ...passedOver,
+      ...(await validation?.after(step)),
+      tokensPerSecond: report.tokens / seconds,
+      seconds,
+    };
     directory.metrics.append({ step, ...metrics });
     await hooks.step({ step, metrics });
     progress.advance(1, `loss ${report.metrics.loss.toFixed(3)}`);
-    if (step % choice.saveEvery === 0 || step === choice.steps || stop.requested) await training.save({ step, data: stream.state }, metrics);
+    if (step % choice.saveEvery === 0 || step === choice.steps || stop.requested)
+      await training.save({ step, data: stream.state }, metrics);
     if (stop.requested) break;
   }
   progress.end();

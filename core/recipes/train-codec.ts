@@ -39,22 +39,47 @@ const options = z.strictObject({
     .strictObject({
       imageSize: whole.default(nanoCodec.imageSize).describe('height and width of the pictures'),
       baseChannels: whole.default(nanoCodec.baseChannels).describe('channels of the finest level'),
-      multipliers: z.array(whole).default([...nanoCodec.multipliers]).describe('channels of each level in units of baseChannels, finest first'),
-      encoderBlocks: z.array(z.number().int().nonnegative()).default([...nanoCodec.encoderBlocks]).describe('residual blocks of each level, finest first'),
-      decoderBlocks: z.array(z.number().int().nonnegative()).default([...nanoCodec.decoderBlocks]).describe('residual blocks of each level, coarsest first'),
-      attention: z.enum(['none', 'middle', 'coarsest']).default(nanoCodec.attention).describe('where pixels attend to each other'),
+      multipliers: z
+        .array(whole)
+        .default([...nanoCodec.multipliers])
+        .describe('channels of each level in units of baseChannels, finest first'),
+      encoderBlocks: z
+        .array(z.number().int().nonnegative())
+        .default([...nanoCodec.encoderBlocks])
+        .describe('residual blocks of each level, finest first'),
+      decoderBlocks: z
+        .array(z.number().int().nonnegative())
+        .default([...nanoCodec.decoderBlocks])
+        .describe('residual blocks of each level, coarsest first'),
+      attention: z
+        .enum(['none', 'middle', 'coarsest'])
+        .default(nanoCodec.attention)
+        .describe('where pixels attend to each other'),
       groups: whole.default(nanoCodec.groups).describe('groups of every normalisation'),
-      latentChannels: whole.default(nanoCodec.latentChannels).describe('channels between the two networks and the codes'),
+      latentChannels: whole
+        .default(nanoCodec.latentChannels)
+        .describe('channels between the two networks and the codes'),
       embeddingDimension: whole.default(nanoCodec.embeddingDimension).describe('length of a code vector'),
       codes: whole.default(nanoCodec.codes).describe('size of the codebook'),
     })
     .prefault({})
     .describe('sizes of the codec; the embedded one by default'),
-  quantisationWeight: z.number().positive().default(1).describe('weight of the codebook loss; below 1 the encoder does not commit to codes'),
+  quantisationWeight: z
+    .number()
+    .positive()
+    .default(1)
+    .describe('weight of the codebook loss; below 1 the encoder does not commit to codes'),
   edgeWeight: z.number().nonnegative().default(0.5).describe('weight of the difference of neighbouring errors'),
   emphasis: z.number().positive().default(4).describe('weight of a pixel that differs from the background'),
-  background: z.tuple([z.number(), z.number(), z.number()]).default([214, 224, 234]).describe('RGB bytes of the background'),
-  threshold: z.number().nonnegative().default(0.06).describe('share of the full range by which a pixel must differ from it'),
+  background: z
+    .tuple([z.number(), z.number(), z.number()])
+    .default([214, 224, 234])
+    .describe('RGB bytes of the background'),
+  threshold: z
+    .number()
+    .nonnegative()
+    .default(0.06)
+    .describe('share of the full range by which a pixel must differ from it'),
   startCodesAt: whole.default(20).describe('step after which all codes are set to latents'),
   restartEvery: whole.default(25).describe('steps between restarts of the codes not chosen since the last one'),
   restartUntil: z.number().min(0).max(1).default(0.7).describe('share of the steps after which no code is restarted'),
@@ -75,7 +100,10 @@ export const trainCodec = defineRecipe({
   needs: ['dataset', 'optimizer'],
   create: (choice): Recipe => ({
     plan: (context) => planTrainCodec(context, choice),
-    smaller: smallerValues(choice.batch).map((batch) => ({ change: `recipe.batch: ${batch}`, plan: (context) => planTrainCodec(context, { ...choice, batch }) })),
+    smaller: smallerValues(choice.batch).map((batch) => ({
+      change: `recipe.batch: ${batch}`,
+      plan: (context) => planTrainCodec(context, { ...choice, batch }),
+    })),
     run: (context) => runTrainCodec(context, choice),
   }),
 });
@@ -103,7 +131,9 @@ async function runTrainCodec(context: RunContext, choice: TrainCodecOptions): Pr
   const pass = await recordPass(training, codec, choice);
   const keeper = new CodeKeeper(device, training.parameters.get(codebookName), { ...choice, seed }, state?.['unused']);
   const picturesOf = (step: number): Float32Array => {
-    const images = Array.from({ length: choice.batch }, (_, index) => requireGenerated(dataset, 'train-codec').codecImage((step - 1) * choice.batch + index, seed));
+    const images = Array.from({ length: choice.batch }, (_, index) =>
+      requireGenerated(dataset, 'train-codec').codecImage((step - 1) * choice.batch + index, seed),
+    );
     return packPictures(images, codec.config.imageSize);
   };
   const first = (state?.step ?? 0) + 1;
@@ -130,7 +160,8 @@ async function runTrainCodec(context: RunContext, choice: TrainCodecOptions): Pr
     directory.metrics.append({ step, ...metrics });
     await hooks.step({ step, metrics });
     progress.advance(1, `loss ${metrics.loss.toFixed(3)}, ${metrics.psnr.toFixed(1)} dB`);
-    if (step % choice.saveEvery === 0 || step === choice.steps || stop.requested) await training.save({ step, unused: keeper.state });
+    if (step % choice.saveEvery === 0 || step === choice.steps || stop.requested)
+      await training.save({ step, unused: keeper.state });
     if (stop.requested) break;
   }
   progress.end();
@@ -193,14 +224,29 @@ interface PassResult {
 }
 
 async function readPass({ device }: RunContext, training: Training, pass: Pass): Promise<PassResult> {
-  const [losses, quantisation, codes, latent, report] = await device.read([pass.losses, pass.quantisation, pass.codes, pass.latent, training.report]);
-  if (!(losses instanceof Float32Array) || !(quantisation instanceof Float32Array) || !(codes instanceof Uint32Array) || !(latent instanceof Float32Array)) {
+  const [losses, quantisation, codes, latent, report] = await device.read([
+    pass.losses,
+    pass.quantisation,
+    pass.codes,
+    pass.latent,
+    training.report,
+  ]);
+  if (
+    !(losses instanceof Float32Array) ||
+    !(quantisation instanceof Float32Array) ||
+    !(codes instanceof Uint32Array) ||
+    !(latent instanceof Float32Array)
+  ) {
     throw new RangeError('unreachable: the types of the pass are fixed');
   }
   return { losses, quantisation, codes, latent, norm: report?.[0] ?? 0, wasApplied: report?.[1] ?? 0 };
 }
 
-function summarise(result: PassResult, choice: TrainCodecOptions, codec: VqCodec): Readonly<Record<'loss' | 'reconstruction' | 'quantisation' | 'psnr', number>> {
+function summarise(
+  result: PassResult,
+  choice: TrainCodecOptions,
+  codec: VqCodec,
+): Readonly<Record<'loss' | 'reconstruction' | 'quantisation' | 'psnr', number>> {
   let reconstruction = 0;
   let square = 0;
   for (let i = 0; i < result.losses.length; i += 2) {
@@ -222,7 +268,9 @@ function summarise(result: PassResult, choice: TrainCodecOptions, codec: VqCodec
 async function exportCodec(context: RunContext, training: Training, codec: VqCodec): Promise<void> {
   const path = join(context.directory.path, 'codec.safetensors');
   await rm(path, { force: true });
-  await writeSafetensors(path, toVqCheckpoint(await training.parameters.read()), { codec: JSON.stringify(codec.config) });
+  await writeSafetensors(path, toVqCheckpoint(await training.parameters.read()), {
+    codec: JSON.stringify(codec.config),
+  });
   context.log.info(`the codec is in ${path}`);
 }
 

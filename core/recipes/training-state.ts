@@ -47,7 +47,8 @@ export class CheckpointReader {
   /** Fills device tensors from the file of that name. Throws when they do not fit, before anything is written. */
   load(stem: string, tensors: ReadonlyMap<string, Tensor>): Promise<void> {
     return this.use(stem, async (source) => {
-      for (const [name, tensor] of tensors) if (!fits(tensor, source.entries.get(name))) throw this.doesNotFit(stem, name);
+      for (const [name, tensor] of tensors)
+        if (!fits(tensor, source.entries.get(name))) throw this.doesNotFit(stem, name);
       for (const [name, tensor] of tensors) await fillFromSource(this.context.device, tensor, source, name);
     });
   }
@@ -72,7 +73,10 @@ export function provenance(context: RunContext): { readonly preset: string; read
 export function warnOtherProgram(context: RunContext, { state, path }: CheckpointReader): void {
   const { program } = provenance(context);
   const made = state['program'];
-  if (typeof made === 'string' && made !== program) context.log.warn(`${path} was saved by reasongen ${made}; this is ${program}: the rest of the run may differ from one that was not interrupted`);
+  if (typeof made === 'string' && made !== program)
+    context.log.warn(
+      `${path} was saved by reasongen ${made}; this is ${program}: the rest of the run may differ from one that was not interrupted`,
+    );
 }
 
 /** Stops a resume that has nothing to do: fewer steps are asked for than are done. */
@@ -100,7 +104,10 @@ export function refuseOtherBase({ state, path }: CheckpointReader, hash: string)
 }
 
 /** The higher the better, for `best.json`; undefined when the step has no such number. */
-export function scoreOf(keepBest: TrainingChoice['keepBest'], metrics: Readonly<Record<string, number>>): number | undefined {
+export function scoreOf(
+  keepBest: TrainingChoice['keepBest'],
+  metrics: Readonly<Record<string, number>>,
+): number | undefined {
   if (keepBest === undefined) return undefined;
   const value = metrics[keepBest.metric];
   if (value === undefined || !Number.isFinite(value)) return undefined;

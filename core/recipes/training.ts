@@ -19,11 +19,21 @@ import { LowRank, refuseUnfit } from './low-rank.ts';
 import { chooseTrained } from './patterns.ts';
 import { rateFactor } from './schedule.ts';
 import type { TrainingChoice } from './training-options.ts';
-import { CheckpointReader, provenance, refuseNoSteps, refuseOtherBase, scoreOf, warnOtherProgram } from './training-state.ts';
+import {
+  CheckpointReader,
+  provenance,
+  refuseNoSteps,
+  refuseOtherBase,
+  scoreOf,
+  warnOtherProgram,
+} from './training-state.ts';
 import { UpdateWatch } from './update-watch.ts';
 import { openWeights, randomWeights, trainedWith } from './weights.ts';
 
-export type TrainingOptions = Pick<TrainingChoice, 'schedule' | 'warmup' | 'minimumRate' | 'constantShare' | 'keep' | 'weights'> &
+export type TrainingOptions = Pick<
+  TrainingChoice,
+  'schedule' | 'warmup' | 'minimumRate' | 'constantShare' | 'keep' | 'weights'
+> &
   Partial<TrainingChoice> & { readonly steps: number; readonly guards?: Partial<GuardLevels> };
 
 /** JSON that a recipe keeps beside the weights; `step` counts finished steps. */
@@ -78,7 +88,10 @@ export class Training {
     this.parameters = parts.parameters;
     this.lowRank = parts.lowRank;
     const trained = parts.lowRank?.adapters ?? parts.parameters;
-    const watched = (weights: Weights): TrainedWeights => ({ get: (name) => weights.get(name), watch: (tape) => trained.watch(tape) });
+    const watched = (weights: Weights): TrainedWeights => ({
+      get: (name) => weights.get(name),
+      watch: (tape) => trained.watch(tape),
+    });
     this.weights = watched(parts.lowRank?.weights() ?? parts.parameters);
     this.learning = watched(parts.lowRank?.weights(undefined, true) ?? parts.parameters);
     this.optimizer = parts.optimizer;
@@ -88,7 +101,11 @@ export class Training {
   }
 
   /** Builds weights and optimizer, and restores the newest good checkpoint when the run is resumed. */
-  static async open(context: RunContext, specs: readonly ParameterSpec[], options: TrainingOptions): Promise<{ training: Training; state: TrainingState | undefined }> {
+  static async open(
+    context: RunContext,
+    specs: readonly ParameterSpec[],
+    options: TrainingOptions,
+  ): Promise<{ training: Training; state: TrainingState | undefined }> {
     const training = await Training.build(context, specs, options);
     if (context.resume) return { training, state: await training.restore() };
     await training.openBase();
@@ -97,11 +114,22 @@ export class Training {
   }
 
   /** Everything on the device, weights fresh. Reads no file: a plan may call it. */
-  static async build(context: RunContext, specs: readonly ParameterSpec[], options: TrainingOptions): Promise<Training> {
+  static async build(
+    context: RunContext,
+    specs: readonly ParameterSpec[],
+    options: TrainingOptions,
+  ): Promise<Training> {
     const { device, seed } = context;
     const { lora, ema, storage = 'f32', train = ['*'], freeze = [] } = options;
     if (lora !== undefined) refuseUnfit(options, specs);
-    const trainable = lora === undefined ? chooseTrained(specs.map(({ name }) => name), train, freeze) : () => false;
+    const trainable =
+      lora === undefined
+        ? chooseTrained(
+            specs.map(({ name }) => name),
+            train,
+            freeze,
+          )
+        : () => false;
     const workspace = new Workspace(device);
     const { weights } = options;
     const initialise = weights === randomWeights ? 'device' : weights === undefined ? 'host' : 'none';
@@ -118,7 +146,12 @@ export class Training {
     optimizer.record(tape);
     watch.record(tape, 'after');
     average?.record(tape);
-    return new Training(context, options, { workspace, parameters, lowRank, optimizer, average, watch }, await tape.finish('optimizer update'));
+    return new Training(
+      context,
+      options,
+      { workspace, parameters, lowRank, optimizer, average, watch },
+      await tape.finish('optimizer update'),
+    );
   }
 
   /** What evaluations draw from: the average, where there is one and the preset does not say otherwise. */
@@ -156,7 +189,12 @@ export class Training {
   }
 
   /** Stops the run when an update could not have taught anything or has destroyed the weights, naming the cause; before it is saved. `findOrigin` tells which kernel made the first number that is none. */
-  async checkUpdate(step: number, norm: number, wasApplied: number, findOrigin?: () => Promise<string | undefined>): Promise<void> {
+  async checkUpdate(
+    step: number,
+    norm: number,
+    wasApplied: number,
+    findOrigin?: () => Promise<string | undefined>,
+  ): Promise<void> {
     if (wasApplied === 0) {
       const origin = await findOrigin?.();
       this.guards.trip('nonFinite', {
@@ -219,12 +257,21 @@ export class Training {
     };
     store('', 'weights', (lowRank?.adapters ?? this.parameters).asSource());
     if (average !== undefined) store('average/', 'average', average.asSource());
-    for (const [stem, tensors] of [['optimizer', this.optimizer.state] as const, ...this.attached]) sources.set(stem, deviceSource(context.device, tensors, stem));
-    const more = { updates: this.updates, metrics: context.directory.metrics.position(), base: this.baseHash, ...provenance(context) };
+    for (const [stem, tensors] of [['optimizer', this.optimizer.state] as const, ...this.attached])
+      sources.set(stem, deviceSource(context.device, tensors, stem));
+    const more = {
+      updates: this.updates,
+      metrics: context.directory.metrics.position(),
+      base: this.baseHash,
+      ...provenance(context),
+    };
     const score = scoreOf(options.keepBest, metrics);
     this.isScored ||= score !== undefined;
     const content = { sources, texts, metadata: trainedWith(context), state: { ...state, ...more } };
-    await saveCheckpoint(context.directory.path, state.step, content, { prune: false, ...(score === undefined ? {} : { score }) });
+    await saveCheckpoint(context.directory.path, state.step, content, {
+      prune: false,
+      ...(score === undefined ? {} : { score }),
+    });
     this.isProven = false;
   }
 
@@ -232,7 +279,10 @@ export class Training {
     const { keepBest } = this.options;
     await this.context.device.settle();
     await this.prune();
-    if (keepBest !== undefined && !this.isScored) this.context.log.warn(`recipe.keepBest: no step that was saved had a number "${keepBest.metric}", so no best checkpoint is known`);
+    if (keepBest !== undefined && !this.isScored)
+      this.context.log.warn(
+        `recipe.keepBest: no step that was saved had a number "${keepBest.metric}", so no best checkpoint is known`,
+      );
     this.update.dispose();
     this.watch.close();
     this.average?.close();
@@ -245,7 +295,9 @@ export class Training {
   private warnUntouched(norms: ReadonlyMap<string, number>): void {
     const untouched = [...norms].filter(([, norm]) => norm === 0).map(([group]) => group);
     if (untouched.length === 0 || untouched.length === norms.size) return;
-    this.context.log.warn(`no gradient reaches ${untouched.join(', ')}: freeze it with recipe.freeze, or give what it predicts a weight in the loss`);
+    this.context.log.warn(
+      `no gradient reaches ${untouched.join(', ')}: freeze it with recipe.freeze, or give what it predicts a weight in the loss`,
+    );
   }
 
   /** Older checkpoints go when the weights of the newest have proven themselves in a further step, or the run has ended well. */
@@ -260,7 +312,9 @@ export class Training {
     const { weights } = this.options;
     const { seed, log } = this.context;
     if (weights === randomWeights) {
-      log.warn(`the weights are random (seed ${seed}), made on the device: good for measuring speed and memory, not for training a model`);
+      log.warn(
+        `the weights are random (seed ${seed}), made on the device: good for measuring speed and memory, not for training a model`,
+      );
       this.baseHash = `${randomWeights}:${seed}`;
     } else if (weights !== undefined) this.baseHash = await openWeights(this.context, this.parameters, weights);
   }
@@ -270,14 +324,17 @@ export class Training {
     const reader = await CheckpointReader.newest(context);
     warnOtherProgram(context, reader);
     refuseNoSteps(reader.step, options.steps, reader.path);
-    if (reader.step === options.steps) context.log.info(`all ${reader.step} steps were trained before; what is left is to finish the run`);
+    if (reader.step === options.steps)
+      context.log.info(`all ${reader.step} steps were trained before; what is left is to finish the run`);
     const { lowRank, average } = this;
     if (lowRank !== undefined) {
       await this.openBase();
       refuseOtherBase(reader, this.baseHash);
     }
     const load = (folder: string, stem: string, into: (source: WeightSource) => Promise<unknown>): Promise<void> =>
-      lowRank === undefined ? reader.use(stem, into) : reader.use(`${folder}adapter_model`, (source) => into(peftNames(source, 'load')));
+      lowRank === undefined
+        ? reader.use(stem, into)
+        : reader.use(`${folder}adapter_model`, (source) => into(peftNames(source, 'load')));
     await load('', 'weights', (source) => (lowRank?.adapters ?? this.parameters).loadFrom(source));
     if (average !== undefined) await load('average/', 'average', (source) => average.restore(source));
     await reader.load('optimizer', this.optimizer.state);

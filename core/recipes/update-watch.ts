@@ -57,7 +57,8 @@ export class UpdateWatch {
     this.runCount = layout.runs.length / 2;
     this.runs = device.tensor('runs of weights', [Math.max(1, this.runCount), 2], 'u32', Uint32Array.from(layout.runs));
     this.ranges = device.tensor('runs by parameter', [this.pieces.length, 2], 'u32', Uint32Array.from(layout.ranges));
-    const totals = (when: string): Tensor => device.tensor(`weights ${when} the update`, [this.pieces.length, 4], 'u32');
+    const totals = (when: string): Tensor =>
+      device.tensor(`weights ${when} the update`, [this.pieces.length, 4], 'u32');
     this.totals = { before: totals('before'), after: totals('after') };
   }
 
@@ -67,16 +68,27 @@ export class UpdateWatch {
     for (const { arena, offset, count } of this.parts) {
       const { values, gradients } = this.trained.arenas[arena] ?? {};
       if (values === undefined || gradients === undefined) throw new RangeError(`arena ${arena} is not trained`);
-      tape.launch({ kernel: 'optimizer/inspect', bindings: { weights: values, gradients, runs: this.runs, sums }, params: { runs: count, offset }, groups: grid(Math.ceil(count / 64)) });
+      tape.launch({
+        kernel: 'optimizer/inspect',
+        bindings: { weights: values, gradients, runs: this.runs, sums },
+        params: { runs: count, offset },
+        groups: grid(Math.ceil(count / 64)),
+      });
     }
     const parameters = this.pieces.length;
-    tape.launch({ kernel: 'optimizer/inspect-sum', bindings: { sums, ranges: this.ranges, totals: this.totals[when] }, params: { parameters }, groups: grid(Math.ceil(parameters / 64)) });
+    tape.launch({
+      kernel: 'optimizer/inspect-sum',
+      bindings: { sums, ranges: this.ranges, totals: this.totals[when] },
+      params: { parameters },
+      groups: grid(Math.ceil(parameters / 64)),
+    });
   }
 
   /** What the last update did. */
   async read(): Promise<UpdateFindings> {
     const [before, after] = await this.trained.device.read([this.totals.before, this.totals.after]);
-    if (!(before instanceof Uint32Array) || !(after instanceof Uint32Array)) throw new RangeError('unreachable: totals are words');
+    if (!(before instanceof Uint32Array) || !(after instanceof Uint32Array))
+      throw new RangeError('unreachable: totals are words');
     const [floatsBefore, floatsAfter] = [new Float32Array(before.buffer), new Float32Array(after.buffer)];
     const squares = new Map<string, number>();
     const unmoved = new Set<string>();
@@ -102,7 +114,8 @@ export class UpdateWatch {
   }
 
   close(): void {
-    for (const tensor of [this.runs, this.ranges, this.totals.before, this.totals.after]) this.trained.device.destroyTensor(tensor);
+    for (const tensor of [this.runs, this.ranges, this.totals.before, this.totals.after])
+      this.trained.device.destroyTensor(tensor);
   }
 }
 
@@ -119,7 +132,8 @@ function layOut(trained: ParameterSet): { pieces: Piece[]; parts: Part[]; runs: 
   const parts: Part[] = [];
   for (const { arena, first, count } of pieces) {
     const offset = runs.length / 2;
-    for (let start = 0; start < count; start += runLength / 4) runs.push(first + start, Math.min(runLength / 4, count - start));
+    for (let start = 0; start < count; start += runLength / 4)
+      runs.push(first + start, Math.min(runLength / 4, count - start));
     const added = runs.length / 2 - offset;
     ranges.push(offset, added);
     const last = parts.at(-1);
@@ -130,9 +144,15 @@ function layOut(trained: ParameterSet): { pieces: Piece[]; parts: Part[]; runs: 
 }
 
 /** Arena and range, in vec4, of a weight. */
-function locate(trained: ParameterSet, { name, shape, memory }: Tensor): { arena: number; first: number; count: number } {
-  const arena = trained.arenas.findIndex(({ values }) => 'buffer' in memory && 'buffer' in values.memory && values.memory.buffer === memory.buffer);
+function locate(
+  trained: ParameterSet,
+  { name, shape, memory }: Tensor,
+): { arena: number; first: number; count: number } {
+  const arena = trained.arenas.findIndex(
+    ({ values }) => 'buffer' in memory && 'buffer' in values.memory && values.memory.buffer === memory.buffer,
+  );
   const values = trained.arenas[arena]?.values;
-  if (values === undefined || !('buffer' in memory) || !('buffer' in values.memory)) throw new RangeError(`${name} lies in no arena`);
+  if (values === undefined || !('buffer' in memory) || !('buffer' in values.memory))
+    throw new RangeError(`${name} lies in no arena`);
   return { arena, first: (memory.offset - values.memory.offset) / 16, count: Math.ceil(sizeOf(shape) / 4) };
 }

@@ -15,7 +15,9 @@ export const storageOption = {
   storage: z
     .enum(storages)
     .default('f32')
-    .describe('how matrices are kept on the device: f32, or f16, bf16, int8, int4 to save memory at a loss of precision; all is computed in f32'),
+    .describe(
+      'how matrices are kept on the device: f32, or f16, bf16, int8, int4 to save memory at a loss of precision; all is computed in f32',
+    ),
 };
 
 /** Instead of a path: seeded random weights made on the device, to measure memory and speed of a model without its files. */
@@ -68,13 +70,20 @@ export async function openWeights(context: RunContext, parameters: ParameterSet,
 }
 
 /** A run trains no tower: where one is wanted and the weights have none, it is that of the published model the backbone was made from. */
-async function withTower(source: WeightSource, wanted: readonly string[], { vision, published }: Backbone): Promise<WeightSource> {
+async function withTower(
+  source: WeightSource,
+  wanted: readonly string[],
+  { vision, published }: Backbone,
+): Promise<WeightSource> {
   const tower = new Set(vision?.parameters.map(({ name }) => name));
   const isMissing = wanted.some((name) => tower.has(name) && !source.entries.has(name));
   if (published?.folder === undefined || !isMissing) return source;
   try {
     const base = await openModelSource(published.folder, published.format.names);
-    return layered(source, filtered(base.source, (name) => tower.has(name)));
+    return layered(
+      source,
+      filtered(base.source, (name) => tower.has(name)),
+    );
   } catch (error) {
     await source.close();
     throw error;
@@ -82,11 +91,18 @@ async function withTower(source: WeightSource, wanted: readonly string[], { visi
 }
 
 /** Parts of a published model that this run does without are not read, and not missed. */
-function withoutOtherParts(source: WeightSource, names: readonly string[], { published, parameters }: Backbone): WeightSource {
+function withoutOtherParts(
+  source: WeightSource,
+  names: readonly string[],
+  { published, parameters }: Backbone,
+): WeightSource {
   const wanted = new Set(names);
   const known = new Set(parameters.map(({ name }) => name));
   const others = published?.format.otherParts ?? [];
-  return filtered(source, (name) => wanted.has(name) || !(known.has(name) || others.some((prefix) => name.startsWith(prefix))));
+  return filtered(
+    source,
+    (name) => wanted.has(name) || !(known.has(name) || others.some((prefix) => name.startsWith(prefix))),
+  );
 }
 
 /** Bytes from which on loading is worth a progress bar and a line. */
@@ -108,7 +124,10 @@ async function load(context: RunContext, parameters: ParameterSet, source: Weigh
     const { bytes, tensors } = await parameters.loadFrom(source, { progress, warn: (message) => log.warn(message) });
     shown?.end();
     const seconds = (performance.now() - started) / 1000;
-    if (bytes >= longLoad) log.info(`${tensors} weights, ${(bytes / 1e9).toFixed(2)} GB, in ${seconds.toFixed(1)} s (${(bytes / 1e6 / seconds).toFixed(0)} MB/s)`);
+    if (bytes >= longLoad)
+      log.info(
+        `${tensors} weights, ${(bytes / 1e9).toFixed(2)} GB, in ${seconds.toFixed(1)} s (${(bytes / 1e6 / seconds).toFixed(0)} MB/s)`,
+      );
   } finally {
     shown?.end();
   }

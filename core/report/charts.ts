@@ -40,7 +40,8 @@ export const seriesStyles = [
 ] as const;
 
 /** Plain numbers, and powers of ten for what would be all zeros. */
-const tickLabel = "abs(datum.value) < 0.001 && datum.value != 0 ? format(datum.value, '.2~e') : format(datum.value, '~g')";
+const tickLabel =
+  "abs(datum.value) < 0.001 && datum.value != 0 ? format(datum.value, '.2~e') : format(datum.value, '~g')";
 
 const size = { width: 348, height: 170 };
 
@@ -49,7 +50,10 @@ export async function drawChart(chart: Chart): Promise<Markup> {
   const layer = chart.series.flatMap(({ points, intervals }, index) => {
     const style = seriesStyles[Math.min(index, seriesStyles.length - 1)] ?? seriesStyles[0];
     if (intervals !== undefined) return intervalLayers(intervals, style);
-    const drawn = thin(points.filter(({ value }) => Number.isFinite(value)), 400);
+    const drawn = thin(
+      points.filter(({ value }) => Number.isFinite(value)),
+      400,
+    );
     const smooth = runningMean(drawn, meanWindow(drawn.length));
     if (smooth === drawn) return [line(drawn, style, 1)];
     return [line(drawn, style, 0.3), line(smooth, style, 1)];
@@ -61,7 +65,13 @@ export async function drawChart(chart: Chart): Promise<Markup> {
     axis: { tickCount: 4, labelExpr: tickLabel },
     scale: chart.range === undefined ? { zero: false, nice: true } : { domain: [...chart.range] },
   };
-  const x = { field: 'step', type: 'quantitative', title: 'step', axis: { tickCount: 5, format: '~d', grid: false }, scale: { zero: false, nice: false } };
+  const x = {
+    field: 'step',
+    type: 'quantitative',
+    title: 'step',
+    axis: { tickCount: 5, format: '~d', grid: false },
+    scale: { zero: false, nice: false },
+  };
   const specification = {
     ...size,
     autosize: { type: 'fit', contains: 'padding' },
@@ -75,7 +85,9 @@ export async function drawChart(chart: Chart): Promise<Markup> {
   const svg = await view.toSVG();
   view.finalize();
   // Inline SVG needs no namespaces, and its size comes from the page.
-  const inline = svg.replaceAll(/ xmlns(:xlink)?="[^"]*"/g, '').replace(/<svg [^>]*(viewBox="[^"]*")[^>]*>/, '<svg class="chart" aria-hidden="true" $1>');
+  const inline = svg
+    .replaceAll(/ xmlns(:xlink)?="[^"]*"/g, '')
+    .replace(/<svg [^>]*(viewBox="[^"]*")[^>]*>/, '<svg class="chart" aria-hidden="true" $1>');
   return trusted(inline);
 }
 
@@ -98,7 +110,9 @@ export function runningMean(points: readonly Point[], window: number): readonly 
 function thin(points: readonly Point[], limit: number): readonly Point[] {
   if (points.length <= limit) return points;
   const width = Math.ceil(points.length / limit);
-  const bins = Array.from({ length: Math.ceil(points.length / width) }, (_, bin) => points.slice(bin * width, (bin + 1) * width));
+  const bins = Array.from({ length: Math.ceil(points.length / width) }, (_, bin) =>
+    points.slice(bin * width, (bin + 1) * width),
+  );
   return bins.map((bin) => ({
     step: bin[bin.length >> 1]?.step ?? 0,
     value: bin.reduce((sum, { value }) => sum + value, 0) / bin.length,
@@ -112,13 +126,24 @@ function line(points: readonly Point[], { color, dash }: Style, opacity: number)
   const width = opacity < 1 ? 1 : 2;
   return {
     data: { values: points },
-    mark: { type: 'line', color, opacity, strokeWidth: width, strokeDash: opacity < 1 ? [] : [...dash], strokeJoin: 'round' },
+    mark: {
+      type: 'line',
+      color,
+      opacity,
+      strokeWidth: width,
+      strokeDash: opacity < 1 ? [] : [...dash],
+      strokeJoin: 'round',
+    },
   };
 }
 
 function intervalLayers(points: readonly IntervalPoint[], style: Style): object[] {
   const data = { values: points };
-  const bars = { data, mark: { type: 'rule', color: style.color, opacity: 0.45, strokeWidth: 5, strokeCap: 'round' }, encoding: { y: { field: 'low', type: 'quantitative' }, y2: { field: 'high' } } };
+  const bars = {
+    data,
+    mark: { type: 'rule', color: style.color, opacity: 0.45, strokeWidth: 5, strokeCap: 'round' },
+    encoding: { y: { field: 'low', type: 'quantitative' }, y2: { field: 'high' } },
+  };
   const marks = { data, mark: { type: 'point', filled: true, color: style.color, size: 60, opacity: 1 } };
   return points.length > 1 ? [bars, line(points, style, 1), marks] : [bars, marks];
 }

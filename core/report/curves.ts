@@ -40,11 +40,14 @@ export function curvesOf(metrics: readonly Metrics[], comparisons: readonly Comp
   }
   const main: Chart[] = [];
   for (const { metrics: wanted, ...plan } of plans) {
-    const names = wanted.flatMap((name) => [...left.keys()].filter((each) => (name.endsWith('/') ? each.startsWith(name) : each === name)));
+    const names = wanted.flatMap((name) =>
+      [...left.keys()].filter((each) => (name.endsWith('/') ? each.startsWith(name) : each === name)),
+    );
     const series = names.flatMap((name) => left.get(name) ?? []);
     for (const name of names) left.delete(name);
     // A single reward is the sum itself.
-    if (series.length > 0) main.push({ ...plan, series: names.join() === `reward,${names[1]}` ? series.slice(0, 1) : series });
+    if (series.length > 0)
+      main.push({ ...plan, series: names.join() === `reward,${names[1]}` ? series.slice(0, 1) : series });
     if (plan.title === 'Reward') main.push(...passRateChart(comparisons));
   }
   const others = [...left.values()].map((series) => ({ title: capital(series.name), unit: '', series: [series] }));
@@ -56,7 +59,10 @@ function passRateChart(comparisons: readonly Comparison[]): Chart[] {
   const series = comparisons
     .filter(({ all }) => new Set(all.map(({ step }) => step)).size > 1)
     .map(({ split, benchmark, all }) => ({
-      name: new Set(comparisons.map((each) => each.benchmark)).size > 1 ? `${benchmark}, ${splitName(split)}` : splitName(split),
+      name:
+        new Set(comparisons.map((each) => each.benchmark)).size > 1
+          ? `${benchmark}, ${splitName(split)}`
+          : splitName(split),
       points: [],
       intervals: all.map(({ step, overall }) => {
         const { rate, low, high } = rateOf(overall);
@@ -68,5 +74,8 @@ function passRateChart(comparisons: readonly Comparison[]): Chart[] {
 
 /** `text/crossEntropy` → `text cross entropy`, `plan_picture` → `plan picture`. */
 export function words(name: string): string {
-  return name.replaceAll(/[/_]/g, ' ').replaceAll(/([a-z\d])([A-Z])/g, '$1 $2').toLowerCase();
+  return name
+    .replaceAll(/[/_]/g, ' ')
+    .replaceAll(/([a-z\d])([A-Z])/g, '$1 $2')
+    .toLowerCase();
 }

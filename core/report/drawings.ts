@@ -18,38 +18,65 @@ export function drawingSection(comparison: Comparison, isFirst: boolean): Markup
   const chosen = choosePairs(pairs, shown);
   if (chosen.length === 0) return undefined;
   const title = `${before === undefined ? 'Drawings' : 'Before and after'}: ${splitName(split)} prompts`;
-  const note = html`<p class="note">${chosen.length} of ${after.overall.total} prompts, the first of each task; none is chosen by its result.${before !== undefined && tally(pairs)}</p>`;
-  const grid = (some: readonly SamplePair[]): Markup => html`<div class="pairs">${some.map((pair) => pairCard(pair, before?.label, after.label))}</div>`;
-  if (!isFirst) return html`<section class="folded"><details><summary>${title}</summary>${note}${grid(chosen)}</details></section>`;
+  const note = html`<p class="note">
+    ${chosen.length} of ${after.overall.total} prompts, the first of each task; none is chosen by its
+    result.${before !== undefined && tally(pairs)}
+  </p>`;
+  const grid = (some: readonly SamplePair[]): Markup =>
+    html`<div class="pairs">${some.map((pair) => pairCard(pair, before?.label, after.label))}</div>`;
+  if (!isFirst)
+    return html`<section class="folded">
+      <details>
+        <summary>${title}</summary>
+        ${note}${grid(chosen)}
+      </details>
+    </section>`;
   const more = chosen.slice(inSight);
   return html`<section>
-<h2>${title}</h2>
-${note}${grid(chosen.slice(0, inSight))}
-${more.length > 0 && html`<details class="more"><summary>${more.length} more prompts</summary>${grid(more)}</details>`}
-</section>`;
+    <h2>${title}</h2>
+    ${note}${grid(chosen.slice(0, inSight))}
+    ${
+      more.length > 0 &&
+      html`<details class="more">
+        <summary>${more.length} more prompts</summary>
+        ${grid(more)}
+      </details>`
+    }
+  </section>`;
 }
 
 /** How the recorded drawings changed sides. */
 function tally(pairs: readonly SamplePair[]): string {
-  const count = (was: boolean, is: boolean): number => pairs.filter(({ before, after }) => before?.pass === was && after.pass === is).length;
+  const count = (was: boolean, is: boolean): number =>
+    pairs.filter(({ before, after }) => before?.pass === was && after.pass === is).length;
   return ` Of ${pairs.length} recorded: ${count(false, true)} went from fail to pass, ${count(true, false)} from pass to fail, ${count(true, true)} passed and ${count(false, false)} failed both times.`;
 }
 
 function pairCard({ before, after }: SamplePair, beforeLabel: string | undefined, afterLabel: string): Markup {
   return html`<article class="card pair">
-<h3>${after.prompt}</h3><p class="task">${after.task.replaceAll('_', ' ')}</p>
-<div class="sides">${beforeLabel !== undefined && side(before, beforeLabel)}${side(after, beforeLabel === undefined ? '' : afterLabel)}</div>
-</article>
-`;
+    <h3>${after.prompt}</h3>
+    <p class="task">${after.task.replaceAll('_', ' ')}</p>
+    <div class="sides">
+      ${beforeLabel !== undefined && side(before, beforeLabel)}${side(after, beforeLabel === undefined ? '' : afterLabel)}
+    </div>
+  </article> `;
 }
 
 function side(sample: EvaluationSample | undefined, label: string): Markup {
-  if (sample === undefined) return html`<figure><p class="side-label">${label}</p><p class="note">not recorded</p></figure>`;
+  if (sample === undefined)
+    return html`<figure>
+      <p class="side-label">${label}</p>
+      <p class="note">not recorded</p>
+    </figure>`;
   const { prompt, image, pass, why, rationale, scores } = sample;
-  return html`<figure>${label !== '' && html`<p class="side-label">${label}</p>`}
-${picture(image, prompt)}
-<figcaption><p class="verdict ${pass ? 'pass' : 'fail'}">${pass ? '✓ pass' : '✗ fail'}</p><p class="why">${why}</p>${rationaleOf(rationale)}${scoresOf(scores)}</figcaption></figure>
-`;
+  return html`<figure>
+    ${label !== '' && html`<p class="side-label">${label}</p>`} ${picture(image, prompt)}
+    <figcaption>
+      <p class="verdict ${pass ? 'pass' : 'fail'}">${pass ? '✓ pass' : '✗ fail'}</p>
+      <p class="why">${why}</p>
+      ${rationaleOf(rationale)}${scoresOf(scores)}
+    </figcaption>
+  </figure> `;
 }
 
 /** Samples of the last step that saved any; behind a fold when there are evaluations to look at. */
@@ -60,14 +87,27 @@ export function samplesSection({ samples, sampleStep }: RunRecords, isOpen: bool
 }
 
 function sampleCard({ prompt, image, rationale, scores, total, advantage }: SampleRecord): Markup {
-  return html`<article class="card sample"><figure>${picture(image, prompt)}
-<figcaption><h3>${prompt}</h3><p class="why">reward ${formatNumber(total)}${advantage !== undefined && ` · advantage ${formatNumber(advantage)}`}</p>${rationaleOf(rationale)}${scoresOf(scores)}</figcaption></figure></article>
-`;
+  return html`<article class="card sample">
+    <figure>
+      ${picture(image, prompt)}
+      <figcaption>
+        <h3>${prompt}</h3>
+        <p class="why">
+          reward ${formatNumber(total)}${advantage !== undefined && ` · advantage ${formatNumber(advantage)}`}
+        </p>
+        ${rationaleOf(rationale)}${scoresOf(scores)}
+      </figcaption>
+    </figure>
+  </article> `;
 }
 
 function picture(base64: string, prompt: string): Markup {
   // The alphabet of base64 only: nothing in a damaged record may leave the attribute's address.
-  return html`<img src="data:image/png;base64,${base64.replaceAll(/[^A-Za-z0-9+/=]/g, '')}" alt="Drawing for “${prompt}”" loading="lazy">`;
+  return html`<img
+    src="data:image/png;base64,${base64.replaceAll(/[^A-Za-z0-9+/=]/g, '')}"
+    alt="Drawing for “${prompt}”"
+    loading="lazy"
+  />`;
 }
 
 function rationaleOf(rationale: string): Markup | undefined {
@@ -81,6 +121,20 @@ function scoresOf(scores: Readonly<Record<string, Score>>): Markup | undefined {
   const line = entries.map(([name, { value }]) => `${name} ${formatNumber(value)}`).join(' · ');
   const details = entries.filter(([, { why, parts }]) => why !== undefined || parts !== undefined);
   if (details.length === 0) return html`<p class="scores">${line}</p>`;
-  const parts = (score: Score): string => Object.entries(score.parts ?? {}).map(([name, value]) => `${words(name)} ${formatNumber(value)}`).join(', ');
-  return html`<details class="scores"><summary>${line}</summary><dl>${details.map(([name, score]) => html`<div><dt>${name}</dt>${score.why !== undefined && html`<dd>${score.why}</dd>`}${score.parts !== undefined && html`<dd class="parts">${parts(score)}</dd>`}</div>`)}</dl></details>`;
+  const parts = (score: Score): string =>
+    Object.entries(score.parts ?? {})
+      .map(([name, value]) => `${words(name)} ${formatNumber(value)}`)
+      .join(', ');
+  return html`<details class="scores">
+    <summary>${line}</summary>
+    <dl>
+      ${details.map(
+        ([name, score]) =>
+          html`<div>
+            <dt>${name}</dt>
+            ${score.why !== undefined && html`<dd>${score.why}</dd>`}${score.parts !== undefined && html`<dd class="parts">${parts(score)}</dd>`}
+          </div>`,
+      )}
+    </dl>
+  </details>`;
 }

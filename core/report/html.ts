@@ -26,7 +26,13 @@ function render(content: Content): string {
   return content.map(render).join('');
 }
 
-const entities: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' };
+const entities: Readonly<Record<string, string>> = {
+  '&': '&amp;',
+  '<': '&lt;',
+  '>': '&gt;',
+  '"': '&quot;',
+  "'": '&#39;',
+};
 
 /** Safe as text and in a quoted attribute. Control characters and halves of surrogate pairs become the replacement character. */
 function escape(text: string): string {

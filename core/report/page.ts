@@ -15,72 +15,84 @@ const policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'";
 /** `stages`: one run, or the runs of a chain in their order. `style` is the sheet. */
 export async function renderPage(title: string, stages: readonly RunRecords[], style: string): Promise<string> {
   const compared = stages.map((stage) => ({ stage, comparisons: compare(stage.evaluations) }));
-  const sections = await Promise.all(compared.map(({ stage, comparisons }) => renderStage(stage, comparisons, stages.length > 1)));
+  const sections = await Promise.all(
+    compared.map(({ stage, comparisons }) => renderStage(stage, comparisons, stages.length > 1)),
+  );
   const headline = compared.findLast(({ comparisons }) => comparisons.length > 0) ?? compared.at(-1);
   const sentence = headline === undefined ? 'Nothing has run yet.' : headlineOf(headline.stage, headline.comparisons);
   const page = html`<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<meta http-equiv="Content-Security-Policy" content="${policy}">
-<title>${title} – reasongen</title>
-<style>${trusted(style)}</style>
-</head>
-<body>
-<header>
-<p class="eyebrow">reasongen · run report</p>
-<h1>${title}</h1>
-<p class="headline">${sentence}</p>
-${headline !== undefined && basis(headline.comparisons)}
-${facts(stages)}
-</header>
-<main>
-${sections}
-</main>
-<footer><p>Made from the records in the run’s directory alone. To make it again: <code>npx reasongen report runs/${title}</code></p></footer>
-</body>
-</html>
-`;
+    <html lang="en">
+      <head>
+        <meta charset="utf-8" />
+        <meta name="viewport" content="width=device-width, initial-scale=1" />
+        <meta name="color-scheme" content="light dark" />
+        <meta http-equiv="Content-Security-Policy" content="${policy}" />
+        <title>${title} – reasongen</title>
+        <style>
+          ${trusted(style)}
+        </style>
+      </head>
+      <body>
+        <header>
+          <p class="eyebrow">reasongen · run report</p>
+          <h1>${title}</h1>
+          <p class="headline">${sentence}</p>
+          ${headline !== undefined && basis(headline.comparisons)} ${facts(stages)}
+        </header>
+        <main>${sections}</main>
+        <footer>
+          <p>
+            Made from the records in the run’s directory alone. To make it again:
+            <code>npx reasongen report runs/${title}</code>
+          </p>
+        </footer>
+      </body>
+    </html> `;
   return page.markup;
 }
 
 async function renderStage(stage: RunRecords, comparisons: readonly Comparison[], isPart: boolean): Promise<Markup> {
   const name = basename(stage.directory);
   const body = html`${comparisons.length > 0 && resultSection(comparisons)}
-${await chartsSection(stage.metrics, comparisons)}
-${comparisons.map((comparison, index) => drawingSection(comparison, index === 0))}
-${samplesSection(stage, comparisons.length === 0)}
-${provenanceSection(stage)}`;
+  ${await chartsSection(stage.metrics, comparisons)}
+  ${comparisons.map((comparison, index) => drawingSection(comparison, index === 0))}
+  ${samplesSection(stage, comparisons.length === 0)} ${provenanceSection(stage)}`;
   if (!isPart) return body;
-  return html`<section class="stage"><h2 class="stage-name">Stage: ${name}</h2>
-<p class="stage-result">${headlineOf(stage, comparisons)}</p>
-${body}</section>`;
+  return html`<section class="stage">
+    <h2 class="stage-name">Stage: ${name}</h2>
+    <p class="stage-result">${headlineOf(stage, comparisons)}</p>
+    ${body}
+  </section>`;
 }
 
 function resultSection(comparisons: readonly Comparison[]): Markup {
   return html`<section>
-<h2>Pass rate by task</h2>
-<p class="note">Share of drawings that the benchmark judges right, one drawing per prompt, with Wilson 95 % intervals. “Within noise”: the intervals before and after overlap.</p>
-${comparisons.map(resultTable)}
-${extrasTable(comparisons)}
-</section>`;
+    <h2>Pass rate by task</h2>
+    <p class="note">
+      Share of drawings that the benchmark judges right, one drawing per prompt, with Wilson 95 % intervals. “Within
+      noise”: the intervals before and after overlap.
+    </p>
+    ${comparisons.map(resultTable)} ${extrasTable(comparisons)}
+  </section>`;
 }
 
 /** The result in a sentence; without an evaluation, how far training came. */
 function headlineOf({ metrics, run }: RunRecords, comparisons: readonly Comparison[]): string {
   // What was trained on, when that is a pool, and what was not: either alone would mislead.
   const trained = comparisons.find(({ split }) => split === 'pool');
-  const shown = [trained, comparisons.find((comparison) => comparison !== trained)].filter((comparison) => comparison !== undefined);
+  const shown = [trained, comparisons.find((comparison) => comparison !== trained)].filter(
+    (comparison) => comparison !== undefined,
+  );
   if (shown.length > 0) return shown.map((comparison) => `${sentenceOf(comparison)}.`).join(' ');
   const steps = metrics.length;
   if (steps === 0) return `${capital(outcomeOf(run.sessions.at(-1)?.outcome))}, no step was recorded.`;
   const name = metrics.some((line) => 'reward' in line) ? 'reward' : 'loss';
   const values = metrics.map((line) => line[name]).filter((value) => typeof value === 'number');
   const part = Math.max(1, Math.min(10, Math.floor(values.length / 2)));
-  const mean = (some: readonly number[]): string => (some.reduce((sum, value) => sum + value, 0) / some.length).toPrecision(3);
-  const numbers = values.length < 2 ? '' : ` ${capital(name)} ${mean(values.slice(0, part))} → ${mean(values.slice(-part))}.`;
+  const mean = (some: readonly number[]): string =>
+    (some.reduce((sum, value) => sum + value, 0) / some.length).toPrecision(3);
+  const numbers =
+    values.length < 2 ? '' : ` ${capital(name)} ${mean(values.slice(0, part))} → ${mean(values.slice(-part))}.`;
   return `${steps} training steps, no evaluation recorded.${numbers}`;
 }
 
@@ -89,12 +101,18 @@ function basis([first]: readonly Comparison[]): Markup | undefined {
   if (first === undefined) return undefined;
   const { before, after, overall, benchmark } = first;
   const change = before === undefined ? '' : `${before.label} → ${after.label}, `;
-  return html`<p class="basis">${change}${overall.after.total} prompts of ${benchmark}, one drawing each, 95 % intervals</p>`;
+  return html`<p class="basis">
+    ${change}${overall.after.total} prompts of ${benchmark}, one drawing each, 95 % intervals
+  </p>`;
 }
 
 function facts(stages: readonly RunRecords[]): Markup {
   const sessions = stages.flatMap(({ run }) => run.sessions);
-  const seconds = sessions.reduce((sum, { startedAt, finishedAt }) => sum + (finishedAt === undefined ? 0 : (Date.parse(finishedAt) - Date.parse(startedAt)) / 1000), 0);
+  const seconds = sessions.reduce(
+    (sum, { startedAt, finishedAt }) =>
+      sum + (finishedAt === undefined ? 0 : (Date.parse(finishedAt) - Date.parse(startedAt)) / 1000),
+    0,
+  );
   const steps = stages.reduce((sum, { metrics }) => sum + metrics.length, 0);
   const isWhole = sessions.every(({ finishedAt }) => finishedAt !== undefined);
   const adapter = stages.findLast(({ run }) => run.adapter['description'] !== undefined)?.run.adapter['description'];
@@ -104,7 +122,16 @@ function facts(stages: readonly RunRecords[]): Markup {
     ['Wall time', seconds === 0 ? undefined : `${isWhole ? '' : 'more than '}${formatSeconds(seconds)}`],
     ['Adapter', adapter],
   ];
-  return html`<dl class="facts">${entries.map(([name, value]) => value !== undefined && html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;
+  return html`<dl class="facts">
+    ${entries.map(
+      ([name, value]) =>
+        value !== undefined &&
+        html`<div>
+          <dt>${name}</dt>
+          <dd>${value}</dd>
+        </div>`,
+    )}
+  </dl>`;
 }
 
 function outcomeOf(outcome: string | undefined): string {

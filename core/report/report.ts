@@ -32,7 +32,8 @@ async function readStages(directory: string): Promise<RunRecords[]> {
   const stages: RunRecords[] = [];
   for (const entry of entries) {
     const path = join(directory, entry.name);
-    if (entry.isDirectory() && (await readdir(path)).includes('run.json')) stages.push(await withPictures(await readRunRecords(path)));
+    if (entry.isDirectory() && (await readdir(path)).includes('run.json'))
+      stages.push(await withPictures(await readRunRecords(path)));
   }
   // Not a chain either: this throws the error that says so.
   if (stages.length === 0) await readRunRecords(directory);

@@ -1,22 +1,45 @@
 /** Pass rates by task, before and after, as numbers and as a small drawing of the intervals. */
 import { html, type Markup } from './html.ts';
 import { words } from './curves.ts';
-import { capital, formatRate, formatShare, splitName, type Change, type Comparison, type Rate, type TaskRow } from './summary.ts';
+import {
+  capital,
+  formatRate,
+  formatShare,
+  splitName,
+  type Change,
+  type Comparison,
+  type Rate,
+  type TaskRow,
+} from './summary.ts';
 
 export function resultTable(comparison: Comparison): Markup {
   const { before, after, split, benchmark, overall, tasks } = comparison;
   const isPaired = before !== undefined;
   const single = html`<th scope="col">Pass rate</th>`;
-  const both = html`<th scope="col">${capital(before?.label ?? '')}</th><th scope="col">${capital(after.label)}</th>`;
+  const both = html`<th scope="col">${capital(before?.label ?? '')}</th>
+    <th scope="col">${capital(after.label)}</th>`;
   const scale = html`<span class="scale" aria-hidden="true"><span>0</span><span>.5</span><span>1</span></span>`;
   return html`<div class="card">
-<table class="results${isPaired ? ' paired' : ''}">
-<caption><strong>${capital(splitName(split))}</strong> · ${benchmark}${stepsOf(comparison)}</caption>
-<thead><tr><th scope="col">Task</th><th scope="col" class="count">Prompts</th>${isPaired ? both : single}<th scope="col" class="plot">${scale}</th>${isPaired && html`<th scope="col">Change</th>`}</tr></thead>
-<tbody>${[overall, ...tasks].map((row) => tableRow(row, row === overall, isPaired))}</tbody>
-</table>
-${isPaired && html`<p class="key"><span class="mark before"></span> ${before.label} <span class="mark after"></span> ${after.label} <span class="bar"></span> 95 % interval</p>`}
-</div>`;
+    <table class="results${isPaired ? ' paired' : ''}">
+      <caption>
+        <strong>${capital(splitName(split))}</strong>
+        · ${benchmark}${stepsOf(comparison)}
+      </caption>
+      <thead>
+        <tr>
+          <th scope="col">Task</th>
+          <th scope="col" class="count">Prompts</th>
+          ${isPaired ? both : single}
+          <th scope="col" class="plot">${scale}</th>
+          ${isPaired && html`<th scope="col">Change</th>`}
+        </tr>
+      </thead>
+      <tbody>
+        ${[overall, ...tasks].map((row) => tableRow(row, row === overall, isPaired))}
+      </tbody>
+    </table>
+    ${isPaired && html`<p class="key"><span class="mark before"></span> ${before.label} <span class="mark after"></span> ${after.label} <span class="bar"></span> 95 % interval</p>`}
+  </div>`;
 }
 
 function tableRow({ task, before, after, change }: TaskRow, isTotal: boolean, isPaired: boolean): Markup {
@@ -28,7 +51,8 @@ ${isPaired && html`<td class="number" data-label="before">${rateCell(before)}</t
 
 function rateCell(rate: Rate | undefined): Markup {
   if (rate === undefined) return html`–`;
-  return html`<span class="rate">${formatShare(rate.rate)}</span> <span class="interval-text">[${formatShare(rate.low)}, ${formatShare(rate.high)}]</span>`;
+  return html`<span class="rate">${formatShare(rate.rate)}</span>
+    <span class="interval-text">[${formatShare(rate.low)}, ${formatShare(rate.high)}]</span>`;
 }
 
 const changeSigns: Readonly<Record<Change, readonly [string, string]>> = {
@@ -43,17 +67,26 @@ function changeCell(change: Change | undefined, before: Rate | undefined, after:
   const difference = after.rate - before.rate;
   const sign = Math.abs(difference) < 0.005 ? '±' : difference < 0 ? '−' : '+';
   const text = `${sign}${formatShare(Math.abs(difference))}`;
-  return html`<span class="${change}"><span class="difference">${arrow} ${text}</span> <span class="word">${word}</span></span>`;
+  return html`<span class="${change}"
+    ><span class="difference">${arrow} ${text}</span> <span class="word">${word}</span></span
+  >`;
 }
 
 /** Two intervals on a line from 0 to 1: above before (hollow), below after (filled). */
 function intervalDrawing(before: Rate | undefined, after: Rate): Markup {
   const percent = (share: number): string => `${(100 * share).toFixed(1)}%`;
   const row = (rate: Rate, y: number, name: string): Markup =>
-    html`<g class="${name}"><line x1="${percent(rate.low)}" x2="${percent(rate.high)}" y1="${y}" y2="${y}"/><circle cx="${percent(rate.rate)}" cy="${y}" r="4.5"/></g>`;
+    html`<g class="${name}"
+      ><line x1="${percent(rate.low)}" x2="${percent(rate.high)}" y1="${y}" y2="${y}" /><circle
+        cx="${percent(rate.rate)}"
+        cy="${y}"
+        r="4.5"
+    /></g>`;
   const label = `${before === undefined ? '' : `before ${formatRate(before)}, `}after ${formatRate(after)}`;
-  const grid = [0, 25, 50, 75, 100].map((x) => html`<line class="grid" x1="${x}%" x2="${x}%" y1="0" y2="30"/>`);
-  return html`<svg class="intervals" role="img" aria-label="${label}">${grid}${before !== undefined && row(before, 9, 'before')}${row(after, before === undefined ? 15 : 21, 'after')}</svg>`;
+  const grid = [0, 25, 50, 75, 100].map((x) => html`<line class="grid" x1="${x}%" x2="${x}%" y1="0" y2="30" />`);
+  return html`<svg class="intervals" role="img" aria-label="${label}">
+    ${grid}${before !== undefined && row(before, 9, 'before')}${row(after, before === undefined ? 15 : 21, 'after')}
+  </svg>`;
 }
 
 /** Measurements beside the pass rate, of all comparisons in one table; none when the evaluations have none. */
@@ -61,13 +94,31 @@ export function extrasTable(comparisons: readonly Comparison[]): Markup | undefi
   const names = [...new Set(comparisons.flatMap(({ after }) => Object.keys(after.extra)))];
   if (names.length === 0) return undefined;
   const columns = comparisons.flatMap(({ before, after, split }) =>
-    [before, after].flatMap((each) => (each === undefined ? [] : [{ title: `${splitName(split)}, ${each.label}`, extra: each.extra }])),
+    [before, after].flatMap((each) =>
+      each === undefined ? [] : [{ title: `${splitName(split)}, ${each.label}`, extra: each.extra }],
+    ),
   );
   const cell = (value: number | undefined): string => (value === undefined ? '–' : formatNumber(value));
   return html`<h3 class="beside">Beside the pass rate</h3>
-<div class="card scroll"><table class="plain"><thead><tr><th scope="col">Measurement</th>${columns.map(({ title }) => html`<th scope="col">${capital(title)}</th>`)}</tr></thead>
-<tbody>${names.map((name) => html`<tr><th scope="row">${capital(words(name))}</th>${columns.map(({ extra }) => html`<td>${cell(extra[name])}</td>`)}</tr>
-`)}</tbody></table></div>`;
+    <div class="card scroll">
+      <table class="plain">
+        <thead>
+          <tr>
+            <th scope="col">Measurement</th>
+            ${columns.map(({ title }) => html`<th scope="col">${capital(title)}</th>`)}
+          </tr>
+        </thead>
+        <tbody>
+          ${names.map(
+            (name) =>
+              html`<tr>
+                <th scope="row">${capital(words(name))}</th>
+                ${columns.map(({ extra }) => html`<td>${cell(extra[name])}</td>`)}
+              </tr> `,
+          )}
+        </tbody>
+      </table>
+    </div>`;
 }
 
 export function formatNumber(value: number): string {

@@ -29,7 +29,13 @@ export interface AdvantageContext {
 }
 
 /** What each estimator is published with. */
-export const ownScale: Readonly<Record<Estimator, Scale>> = { grpo: 'group', rloo: 'none', 'reinforce++': 'batch', remax: 'none', passthrough: 'none' };
+export const ownScale: Readonly<Record<Estimator, Scale>> = {
+  grpo: 'group',
+  rloo: 'none',
+  'reinforce++': 'batch',
+  remax: 'none',
+  passthrough: 'none',
+};
 
 const epsilon = 1e-6;
 
@@ -37,7 +43,12 @@ const epsilon = 1e-6;
  * One advantage per reward; rewards of a group stand together, `groupSize` each. Where a group is compared with itself, one
  * without variance gets exact zeros, and so does a group of one, which has nothing to be compared with.
  */
-export function groupAdvantages(rewards: readonly number[], groupSize: number, options: AdvantageOptions, context: AdvantageContext = {}): number[] {
+export function groupAdvantages(
+  rewards: readonly number[],
+  groupSize: number,
+  options: AdvantageOptions,
+  context: AdvantageContext = {},
+): number[] {
   refuseBadRewards(rewards, groupSize);
   const { estimator, scale = ownScale[estimator] } = options;
   const groups = inGroups(rewards, groupSize);
@@ -60,7 +71,9 @@ export interface RewardColumn {
 export function decoupledAdvantages(columns: readonly RewardColumn[], groupSize: number): number[] {
   const [first] = columns;
   if (first === undefined) throw new RangeError('no rewards');
-  const parts = columns.map(({ weight, values }) => groupAdvantages(values, groupSize, { estimator: 'grpo' }).map((value) => value * weight));
+  const parts = columns.map(({ weight, values }) =>
+    groupAdvantages(values, groupSize, { estimator: 'grpo' }).map((value) => value * weight),
+  );
   const sums = first.values.map((_, index) => parts.reduce((sum, part) => sum + (part[index] ?? 0), 0));
   return divide(sums, deviation(sums));
 }
@@ -70,7 +83,12 @@ export function hasVariance(rewards: readonly number[]): boolean {
   return rewards.some((reward) => reward !== rewards[0]);
 }
 
-function centre(group: readonly number[], estimator: Estimator, batch: readonly number[], baseline: number | undefined): number[] {
+function centre(
+  group: readonly number[],
+  estimator: Estimator,
+  batch: readonly number[],
+  baseline: number | undefined,
+): number[] {
   switch (estimator) {
     case 'grpo':
     case 'rloo': {
@@ -86,7 +104,8 @@ function centre(group: readonly number[], estimator: Estimator, batch: readonly 
       return hasVariance(batch) ? group.map((reward) => reward - middle) : group.map(() => 0);
     }
     case 'remax':
-      if (baseline === undefined || !Number.isFinite(baseline)) throw new RangeError(`remax needs the reward of the greedy answer, not ${baseline}`);
+      if (baseline === undefined || !Number.isFinite(baseline))
+        throw new RangeError(`remax needs the reward of the greedy answer, not ${baseline}`);
       return group.map((reward) => reward - baseline);
     case 'passthrough':
       return [...group];
@@ -110,7 +129,9 @@ function mean(values: readonly number[]): number {
 }
 
 function inGroups(values: readonly number[], groupSize: number): (readonly number[])[] {
-  return Array.from({ length: values.length / groupSize }, (_, index) => values.slice(index * groupSize, (index + 1) * groupSize));
+  return Array.from({ length: values.length / groupSize }, (_, index) =>
+    values.slice(index * groupSize, (index + 1) * groupSize),
+  );
 }
 
 function refuseBadRewards(rewards: readonly number[], groupSize: number): void {

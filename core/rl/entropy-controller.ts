@@ -34,8 +34,10 @@ export class EntropyController {
 
   constructor(options: EntropyControllerOptions) {
     const { target, learningRate, minimum, maximum, initial = 0 } = options;
-    if (![target, learningRate, minimum, maximum, initial].every(Number.isFinite)) throw new RangeError('an entropy controller takes finite numbers');
-    if (minimum > maximum || initial < minimum || initial > maximum) throw new RangeError(`coefficient ${initial} is not within ${minimum} … ${maximum}`);
+    if (![target, learningRate, minimum, maximum, initial].every(Number.isFinite))
+      throw new RangeError('an entropy controller takes finite numbers');
+    if (minimum > maximum || initial < minimum || initial > maximum)
+      throw new RangeError(`coefficient ${initial} is not within ${minimum} … ${maximum}`);
     this.options = options;
     this.psi = Math.asinh(initial);
   }

@@ -21,7 +21,12 @@ export class GroupCollector<Group> {
   private roundsUsed = 0;
 
   constructor(options: GroupCollectorOptions<Group>) {
-    if (!Number.isInteger(options.wanted) || options.wanted < 1 || !Number.isInteger(options.rounds) || options.rounds < 1) {
+    if (
+      !Number.isInteger(options.wanted) ||
+      options.wanted < 1 ||
+      !Number.isInteger(options.rounds) ||
+      options.rounds < 1
+    ) {
       throw new RangeError(`collecting ${options.wanted} groups in ${options.rounds} rounds`);
     }
     this.options = options;

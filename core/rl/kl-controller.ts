@@ -16,7 +16,8 @@ export class KlController {
 
   constructor(options: KlControllerOptions) {
     const { coefficient, target = 1, horizon } = options;
-    if (!(coefficient >= 0) || !(target > 0) || !(horizon > 0)) throw new RangeError(`a KL controller with coefficient ${coefficient}, target ${target}, horizon ${horizon}`);
+    if (!(coefficient >= 0) || !(target > 0) || !(horizon > 0))
+      throw new RangeError(`a KL controller with coefficient ${coefficient}, target ${target}, horizon ${horizon}`);
     this.options = options;
     this.current = coefficient;
   }

@@ -38,7 +38,11 @@ export async function scoreSamples(
   });
 }
 
-async function askReward({ name, reward }: NamedReward, samples: readonly Sample[], signal: AbortSignal): Promise<Score[]> {
+async function askReward(
+  { name, reward }: NamedReward,
+  samples: readonly Sample[],
+  signal: AbortSignal,
+): Promise<Score[]> {
   const place = `reward "${name}"`;
   let answers: readonly (number | Score)[];
   try {
@@ -46,12 +50,24 @@ async function askReward({ name, reward }: NamedReward, samples: readonly Sample
   } catch (cause) {
     if (cause instanceof ReasongenError) throw cause;
     const message = `it failed while judging ${samples.length} samples: ${cause instanceof Error ? cause.message : String(cause)}`;
-    throw new ReasongenError({ code: 'REWARD_FAILED', message, place, cure: 'mend the reward and resume the run; --debug shows where it failed', cause });
+    throw new ReasongenError({
+      code: 'REWARD_FAILED',
+      message,
+      place,
+      cure: 'mend the reward and resume the run; --debug shows where it failed',
+      cause,
+    });
   }
   const bad = (message: string): ReasongenError =>
-    new ReasongenError({ code: 'BAD_SCORES', message, place, cure: 'a reward returns one finite score per sample, in the order of the samples' });
+    new ReasongenError({
+      code: 'BAD_SCORES',
+      message,
+      place,
+      cure: 'a reward returns one finite score per sample, in the order of the samples',
+    });
   if (!Array.isArray(answers)) throw bad('it did not return a list of scores');
-  if (answers.length !== samples.length) throw bad(`it returned ${answers.length} scores for ${samples.length} samples`);
+  if (answers.length !== samples.length)
+    throw bad(`it returned ${answers.length} scores for ${samples.length} samples`);
   return samples.map((sample, index) => {
     const answer = answers[index];
     const score = typeof answer === 'number' ? { value: answer } : answer;

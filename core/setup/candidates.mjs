@@ -23,7 +23,12 @@ import { prepareSwiftshader } from './swiftshader.mjs';
 export async function hardware(context) {
   const found = findHardware(context);
   if ('reason' in found) throw new SetupError({ code: found.code, message: found.reason, cure: found.cure });
-  return { kind: 'gpu', version: '', files: found.files, folders: [...found.folders, ...(await loaderFolders(context))] };
+  return {
+    kind: 'gpu',
+    version: '',
+    files: found.files,
+    folders: [...found.folders, ...(await loaderFolders(context))],
+  };
 }
 
 /** The system's lavapipe where it is new enough, else one of ours, fetched when needed. @param {Context} context @returns {Promise<Candidate>} */
@@ -34,7 +39,8 @@ export async function lavapipe(context) {
     return { kind: 'lavapipe', version, files: [file], folders: await loaderFolders(context) };
   const prefix = cachePrefix('lavapipe');
   const known = cachedFolder(context.cache, prefix);
-  if (known && missingLibraries(known).length === 0) return unpackedLavapipe(known, basename(known).slice(prefix.length));
+  if (known && missingLibraries(known).length === 0)
+    return unpackedLavapipe(known, basename(known).slice(prefix.length));
   forbidDownload(context, 'lavapipe');
   if (known) rmSync(known, { recursive: true, force: true });
   const { folder } = await unpackThroughApt({
@@ -59,7 +65,11 @@ function unpackedLavapipe(folder, version) {
   const library = folders.map((place) => join(place, 'libvulkan_lvp.so')).find((path) => existsSync(path));
   const source = findLavapipe(folder);
   if (!library || !source)
-    throw new SetupError({ code: 'LAVAPIPE_UNAVAILABLE', message: `${folder} holds no lavapipe`, cure: `rm -r ${folder}` });
+    throw new SetupError({
+      code: 'LAVAPIPE_UNAVAILABLE',
+      message: `${folder} holds no lavapipe`,
+      cure: `rm -r ${folder}`,
+    });
   const description = JSON.parse(readFileSync(source, 'utf8'));
   const file = join(folder, 'lavapipe.json');
   writeJson(file, { ...description, ICD: { ...description.ICD, library_path: library } });

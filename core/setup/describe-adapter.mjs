@@ -15,7 +15,13 @@ import { findLibrary } from './libraries.mjs';
  */
 export function describeAdapter({ root = '/', env = process.env } = {}) {
   const cache = cacheDirectory(env);
-  return [gpu(root, cache, env), loader(root, cache, env), systemLavapipe(root), ownLavapipe(cache), swiftshader(cache)];
+  return [
+    gpu(root, cache, env),
+    loader(root, cache, env),
+    systemLavapipe(root),
+    ownLavapipe(cache),
+    swiftshader(cache),
+  ];
 }
 
 /** @param {string} root @param {string} cache @param {NodeJS.ProcessEnv} env @returns {AdapterFact} */

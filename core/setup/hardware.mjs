@@ -61,7 +61,9 @@ export function findHardware({ root = '/', cache, env = process.env }) {
   const nvidia = usable.some((device) => device.nvidia);
   const ofNvidia = files.filter((path) => /nvidia[^/]*$/.test(path));
   if (nvidia) {
-    const library = ['libGLX_nvidia.so.0', 'libEGL_nvidia.so.0'].map((name) => findLibrary(name, root, env)).find(Boolean);
+    const library = ['libGLX_nvidia.so.0', 'libEGL_nvidia.so.0']
+      .map((name) => findLibrary(name, root, env))
+      .find(Boolean);
     const folders = library ? folderToAdd(library) : [];
     if (ofNvidia.length > 0) return { files: ofNvidia, folders };
     if (library) return { files: [describeNvidia(cache, library)], folders };

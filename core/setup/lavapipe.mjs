@@ -96,7 +96,8 @@ class PrivateApt {
    */
   async updateWhatExists(sources, codename, report) {
     const withBackports = driverSources(sources, codename, true);
-    if (withBackports.length === 0) throw aptFailure(`the system's apt sources name no archive of ${codename}`, undefined);
+    if (withBackports.length === 0)
+      throw aptFailure(`the system's apt sources name no archive of ${codename}`, undefined);
     report(`reading the package lists of ${suiteNames(withBackports)}`);
     try {
       await this.update(withBackports);
@@ -154,7 +155,10 @@ function suiteNames(sources) {
  * @param {string} plan
  */
 export function parseInstallPlan(plan) {
-  return [...plan.matchAll(/^Inst (\S+) (?:\[[^\]]*\] )?\((\S+) /gm)].map(([, name = '', version = '']) => ({ name, version }));
+  return [...plan.matchAll(/^Inst (\S+) (?:\[[^\]]*\] )?\((\S+) /gm)].map(([, name = '', version = '']) => ({
+    name,
+    version,
+  }));
 }
 
 /**
@@ -164,10 +168,14 @@ export function parseInstallPlan(plan) {
 export function installedVersions(names) {
   let listing = '';
   try {
-    listing = execFileSync('dpkg-query', ['-W', '-f', '${db:Status-Abbrev}\t${binary:Package}\t${Version}\n', ...names], {
-      encoding: 'utf8',
-      stdio: ['ignore', 'pipe', 'ignore'],
-    });
+    listing = execFileSync(
+      'dpkg-query',
+      ['-W', '-f', '${db:Status-Abbrev}\t${binary:Package}\t${Version}\n', ...names],
+      {
+        encoding: 'utf8',
+        stdio: ['ignore', 'pipe', 'ignore'],
+      },
+    );
   } catch (error) {
     // dpkg-query exits 1 when any name is not installed, and still lists the others.
     listing = /** @type {{ stdout?: string }} */ (error).stdout ?? '';

@@ -22,7 +22,8 @@ export async function prepareSwiftshader(cache, report) {
   const { name, version } = swiftshaderPackage;
   const folder = join(cache, `swiftshader-${version}`);
   if (existsSync(join(folder, 'libvk_swiftshader.so'))) return { folder, version };
-  if (process.arch !== 'x64') throw failure(`the package ${name} is for x86-64, this machine is ${process.arch}`, undefined);
+  if (process.arch !== 'x64')
+    throw failure(`the package ${name} is for x86-64, this machine is ${process.arch}`, undefined);
   report(`downloading ${name} ${version} (68 MB) with npm`);
   await withTemporaryFolder(`${folder}.${process.pid}.tmp`, async (temporary) => {
     mkdirSync(join(temporary, 'files'));

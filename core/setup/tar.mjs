@@ -10,10 +10,11 @@ const blockSize = 512;
  */
 export function extractTar(archive, folder) {
   const target = resolve(folder);
-  for (let offset = 0; offset + blockSize <= archive.length; ) {
+  for (let offset = 0; offset + blockSize <= archive.length;) {
     const header = archive.subarray(offset, offset + blockSize);
     if (header.every((byte) => byte === 0)) return;
-    if (checksum(header) !== octal(header, 148, 8)) throw new Error(`damaged tar archive: bad checksum at byte ${offset}`);
+    if (checksum(header) !== octal(header, 148, 8))
+      throw new Error(`damaged tar archive: bad checksum at byte ${offset}`);
     const prefix = text(header, 345, 155);
     const name = prefix ? `${prefix}/${text(header, 0, 100)}` : text(header, 0, 100);
     const size = octal(header, 124, 12);

@@ -9,5 +9,9 @@ import { setup } from './setup.mjs';
 await exitWith(async () => {
   await setup();
   const vitest = join(packageRoot, 'node_modules', 'vitest', 'vitest.mjs');
-  return launchWithDriver(process.execPath, [vitest, 'run', '--config', 'test/vitest.config.ts', '--root', '.', ...process.argv.slice(2)], { cwd: packageRoot, quiet: true });
+  return launchWithDriver(
+    process.execPath,
+    [vitest, 'run', '--config', 'test/vitest.config.ts', '--root', '.', ...process.argv.slice(2)],
+    { cwd: packageRoot, quiet: true },
+  );
 });

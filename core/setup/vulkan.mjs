@@ -143,7 +143,11 @@ async function accepted(candidate, env) {
     if (name && software === (candidate.kind !== 'gpu')) return name;
     if (name) why = `WebGPU offers ${name} with it`;
   } catch (error) {
-    const { stderr = '', message, signal } = /** @type {{ stderr?: string, message: string, signal?: string }} */ (error);
+    const {
+      stderr = '',
+      message,
+      signal,
+    } = /** @type {{ stderr?: string, message: string, signal?: string }} */ (error);
     if (/ERR_MODULE_NOT_FOUND/.test(stderr)) throw packagesMissing();
     why = signal
       ? `a trial with it ended by ${signal}`

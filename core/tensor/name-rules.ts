@@ -37,7 +37,11 @@ export interface NameTable {
 export function nameTable(rules: readonly NameRule[]): NameTable {
   const table = rules.map((rule) => {
     const port = typeof rule.port === 'string' ? [rule.port] : rule.port;
-    return { rule, original: matcher(rule.original), port: port.map((pattern) => ({ pattern, match: matcher(pattern) })) };
+    return {
+      rule,
+      original: matcher(rule.original),
+      port: port.map((pattern) => ({ pattern, match: matcher(pattern) })),
+    };
   });
   return {
     toPort(original) {
@@ -61,7 +65,10 @@ export function nameTable(rules: readonly NameRule[]): NameTable {
 
 /** What the wildcards of a pattern stand for in a name, in order; undefined when it does not fit. */
 function matcher(pattern: string): (name: string) => readonly string[] | undefined {
-  const source = pattern.replace(/[.\\+?^$()[\]{}|]/g, String.raw`\$&`).replaceAll('#', String.raw`(\d+)`).replace(/\*$/, '(.+)');
+  const source = pattern
+    .replace(/[.\\+?^$()[\]{}|]/g, String.raw`\$&`)
+    .replaceAll('#', String.raw`(\d+)`)
+    .replace(/\*$/, '(.+)');
   const expression = new RegExp(`^${source}$`);
   return (name) => expression.exec(name)?.slice(1);
 }

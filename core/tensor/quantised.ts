@@ -17,7 +17,8 @@ export interface Quantised {
 
 /** Whole groups of one or more rows. A group with a value that is not finite reads back as NaN as a whole. */
 export function quantise(values: Float32Array, type: QuantisedType): Quantised {
-  if (values.length % quantisedGroup !== 0) throw new RangeError(`${values.length} values are no whole groups of ${quantisedGroup}`);
+  if (values.length % quantisedGroup !== 0)
+    throw new RangeError(`${values.length} values are no whole groups of ${quantisedGroup}`);
   const levels = type === 'int8' ? 255 : 15;
   const codes = new Uint8Array(type === 'int8' ? values.length : values.length / 2);
   const scales = new Uint32Array(values.length / quantisedGroup);

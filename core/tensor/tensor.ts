@@ -76,6 +76,7 @@ export function reshape(tensor: Tensor, shape: readonly number[]): Tensor {
   if (sizeOf(shape) !== sizeOf(tensor.shape)) {
     throw new RangeError(`${tensor.name} [${tensor.shape}] cannot be seen as [${shape}]`);
   }
-  if (tensor.parts !== undefined || tensor.adapter !== undefined) throw new RangeError(`${tensor.name} [${tensor.shape}] has parts or an adapter and keeps its shape`);
+  if (tensor.parts !== undefined || tensor.adapter !== undefined)
+    throw new RangeError(`${tensor.name} [${tensor.shape}] has parts or an adapter and keeps its shape`);
   return { ...tensor, shape };
 }

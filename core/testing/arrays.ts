@@ -33,7 +33,8 @@ export function randomWords(count: number, seed: number, limit: number): Uint32A
 
 /** ‖actual − expected‖ / ‖expected‖; the plain norm of the difference when `expected` is zero. */
 export function relativeError(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
-  if (actual.length !== expected.length) throw new RangeError(`${actual.length} values where ${expected.length} are expected`);
+  if (actual.length !== expected.length)
+    throw new RangeError(`${actual.length} values where ${expected.length} are expected`);
   let difference = 0;
   let norm = 0;
   for (let i = 0; i < expected.length; i++) {
@@ -45,7 +46,8 @@ export function relativeError(actual: ArrayLike<number>, expected: ArrayLike<num
 
 /** Largest |actual − expected|; NaN as soon as one of them is. */
 export function maximumError(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
-  if (actual.length !== expected.length) throw new RangeError(`${actual.length} values where ${expected.length} are expected`);
+  if (actual.length !== expected.length)
+    throw new RangeError(`${actual.length} values where ${expected.length} are expected`);
   let largest = 0;
   for (let i = 0; i < expected.length; i++) {
     const error = Math.abs(at(actual, i) - at(expected, i));

@@ -42,8 +42,12 @@ export interface OpErrors {
 export async function checkOp<Names extends string>(check: OpCheck<Names>): Promise<OpErrors> {
   const { inputs, oracle, seed = 1 } = check;
   const names = Object.keys(inputs) as Names[];
-  const differentiable = names.filter((name) => inputs[name].data instanceof Float32Array && !check.fixed?.includes(name));
-  const exact = mapInputs(inputs, names, ({ data }) => Float64Array.from(data instanceof Uint16Array ? fromHalves(data) : data));
+  const differentiable = names.filter(
+    (name) => inputs[name].data instanceof Float32Array && !check.fixed?.includes(name),
+  );
+  const exact = mapInputs(inputs, names, ({ data }) =>
+    Float64Array.from(data instanceof Uint16Array ? fromHalves(data) : data),
+  );
   const expected = oracle(exact);
   const dOut = randomFloats(expected.length, seed + 1);
 
@@ -52,7 +56,8 @@ export async function checkOp<Names extends string>(check: OpCheck<Names>): Prom
   demand(errors.value, check.valueTolerance ?? 1e-6, `value (max ${maximumError(all.value, expected)})`);
 
   const nobody = await runOp(check, names, [], dOut);
-  if (nobody.backwardSteps !== 0) throw new Error(`${nobody.backwardSteps} launches go back although no input needs a gradient`);
+  if (nobody.backwardSteps !== 0)
+    throw new Error(`${nobody.backwardSteps} launches go back although no input needs a gradient`);
 
   const loss = (point: Readonly<Record<Names, Float64Array>>): number => {
     const out = oracle(point);
@@ -63,7 +68,8 @@ export async function checkOp<Names extends string>(check: OpCheck<Names>): Prom
     const alone = differentiable.length === 1 ? all : await runOp(check, names, [name], dOut);
     const gradient = alone.gradients.get(name);
     if (together === undefined || gradient === undefined) throw new Error(`no gradient for ${name}`);
-    if (alone.backwardSteps > all.backwardSteps) throw new Error(`the gradient of ${name} alone takes more launches than all of them`);
+    if (alone.backwardSteps > all.backwardSteps)
+      throw new Error(`the gradient of ${name} alone takes more launches than all of them`);
     demand(maximumError(gradient, together), 0, `gradient of ${name} alone against with the others`);
     errors.gradient = Math.max(errors.gradient, checkGradient(check, name, exact, gradient, loss));
   }
@@ -77,7 +83,12 @@ interface OpRun {
 }
 
 /** Runs forward and backward twice, so that gradients are seen to accumulate and values to be overwritten. */
-async function runOp<Names extends string>(check: OpCheck<Names>, names: readonly Names[], wanted: readonly Names[], dOut: Float32Array): Promise<OpRun> {
+async function runOp<Names extends string>(
+  check: OpCheck<Names>,
+  names: readonly Names[],
+  wanted: readonly Names[],
+  dOut: Float32Array,
+): Promise<OpRun> {
   const { device, inputs, op } = check;
   const workspace = new Workspace(device);
   const tape = new Tape(workspace);
@@ -92,7 +103,8 @@ async function runOp<Names extends string>(check: OpCheck<Names>, names: readonl
   const gradients = new Map(wanted.map((name) => [name, keep(device.tensor(`d ${name}`, inputs[name].shape))]));
   for (const [name, gradient] of gradients) tape.watch(tensors[name], gradient);
   const out = op(tape, tensors);
-  if (sizeOf(out.shape) !== dOut.length) throw new Error(`the output is [${out.shape}], the oracle has ${dOut.length} values`);
+  if (sizeOf(out.shape) !== dOut.length)
+    throw new Error(`the output is [${out.shape}], the oracle has ${dOut.length} values`);
   const value = keep(tape.output(out));
   const forwardSteps = tape.recorded.length;
   if (wanted.length > 0) tape.seed(out, keep(device.tensor('d out', out.shape, 'f32', dOut)));
@@ -107,8 +119,16 @@ async function runOp<Names extends string>(check: OpCheck<Names>, names: readonl
   wanted.forEach((name, index) => {
     const first = once[index];
     const second = twice[index];
-    if (!(first instanceof Float32Array) || !(second instanceof Float32Array)) throw new Error(`the gradient of ${name} is not f32`);
-    demand(relativeError(second, first.map((gradient) => 2 * gradient)), 1e-6, `gradient of ${name} after two runs against twice the first`);
+    if (!(first instanceof Float32Array) || !(second instanceof Float32Array))
+      throw new Error(`the gradient of ${name} is not f32`);
+    demand(
+      relativeError(
+        second,
+        first.map((gradient) => 2 * gradient),
+      ),
+      1e-6,
+      `gradient of ${name} after two runs against twice the first`,
+    );
     halves.set(name, first);
   });
   program.dispose();
@@ -137,14 +157,24 @@ function checkGradient<Names extends string>(
   const tolerance = check.gradientTolerance ?? 1e-5;
   const origin = exact[name];
   const along = (direction: Float64Array): number => {
-    const moved = (sign: number): number => loss({ ...exact, [name]: origin.map((value, index) => value + sign * step * at(direction, index)) });
+    const moved = (sign: number): number =>
+      loss({ ...exact, [name]: origin.map((value, index) => value + sign * step * at(direction, index)) });
     return (moved(1) - moved(-1)) / (2 * step);
   };
   const random = randomStream((check.seed ?? 1) + 2);
   const count = origin.length;
-  const elements = count <= sampledElements ? [...origin.keys()] : Array.from({ length: sampledElements }, () => Math.floor(random() * count));
-  const slopes = elements.map((element) => along(Float64Array.from({ length: count }, (_, index) => (index === element ? 1 : 0))));
-  let worst = scaledError(elements.map((element) => at(gradient, element)), slopes, gradient);
+  const elements =
+    count <= sampledElements
+      ? [...origin.keys()]
+      : Array.from({ length: sampledElements }, () => Math.floor(random() * count));
+  const slopes = elements.map((element) =>
+    along(Float64Array.from({ length: count }, (_, index) => (index === element ? 1 : 0))),
+  );
+  let worst = scaledError(
+    elements.map((element) => at(gradient, element)),
+    slopes,
+    gradient,
+  );
   demand(worst, tolerance, `gradient of ${name} at single elements`);
   for (let i = 0; i < sampledDirections; i++) {
     const direction = Float64Array.from({ length: count }, () => random() * 2 - 1);
@@ -164,7 +194,8 @@ function scaledError(actual: readonly number[], expected: readonly number[], who
 }
 
 function demand(error: number, tolerance: number, what: string): void {
-  if (!(error <= tolerance)) throw new Error(`${what}: error ${error.toExponential(2)}, allowed ${tolerance.toExponential(2)}`);
+  if (!(error <= tolerance))
+    throw new Error(`${what}: error ${error.toExponential(2)}, allowed ${tolerance.toExponential(2)}`);
 }
 
 function mapInputs<Names extends string, Result>(

@@ -31,7 +31,19 @@ import { upsampleConv2d } from '../ops/upsample.ts';
 import { sizeOf } from '../tensor/tensor.ts';
 import { at, randomFloats, randomWords, relativeError } from './arrays.ts';
 import { checkOp, type OpErrors, type OpInput } from './check-op.ts';
-import { attended, byRow, convolved, geluOf, meanOf, productOf, scored, softmaxOf, standardised, turned, type ConvolutionSizes } from './oracles.ts';
+import {
+  attended,
+  byRow,
+  convolved,
+  geluOf,
+  meanOf,
+  productOf,
+  scored,
+  softmaxOf,
+  standardised,
+  turned,
+  type ConvolutionSizes,
+} from './oracles.ts';
 
 export interface DeviceCase {
   readonly op: string;
@@ -41,8 +53,14 @@ export interface DeviceCase {
   run(device: Device): Promise<OpErrors>;
 }
 
-const floats = (shape: readonly number[], seed: number, scale = 1): OpInput => ({ shape, data: randomFloats(sizeOf(shape), seed, scale) });
-const words = (count: number, seed: number, limit: number): OpInput => ({ shape: [count], data: randomWords(count, seed, limit) });
+const floats = (shape: readonly number[], seed: number, scale = 1): OpInput => ({
+  shape,
+  data: randomFloats(sizeOf(shape), seed, scale),
+});
+const words = (count: number, seed: number, limit: number): OpInput => ({
+  shape: [count],
+  data: randomWords(count, seed, limit),
+});
 const logistic = (x: number): number => 1 / (1 + Math.exp(-x));
 
 /** Rows, columns and length of the sum: one, primes, past the edges of every tile. */
@@ -83,11 +101,19 @@ const adapterCases = (['f32', 'bf16', 'int8'] as const).map((storage): DeviceCas
   run: (device) => storedProduct(device, storage, 21, true),
 }));
 
-async function storedProduct(device: Device, storage: WeightStorage, rows: number, adapted: boolean): Promise<OpErrors> {
+async function storedProduct(
+  device: Device,
+  storage: WeightStorage,
+  rows: number,
+  adapted: boolean,
+): Promise<OpErrors> {
   const specs: ParameterSpec[] = [{ name: 'm.weight', shape: [72, 128], init: { normal: 1 } }];
   const base = new ParameterSet(device, specs, { seed: 5, storage });
   const held = Float64Array.from(await base.readTensor('m.weight', 'values'));
-  const low = adapterSpecs(specs, { match: () => true, rank: 4 }).map((spec): ParameterSpec => ({ ...spec, init: { normal: 0.5 } }));
+  const low = adapterSpecs(specs, { match: () => true, rank: 4 }).map((spec): ParameterSpec => ({
+    ...spec,
+    init: { normal: 0.5 },
+  }));
   const adapters = new ParameterSet(device, low, { seed: 6 });
   const down = await adapters.readTensor('m.lora_A.weight', 'values');
   const up = await adapters.readTensor('m.lora_B.weight', 'values');
@@ -119,7 +145,8 @@ const rowCases: readonly DeviceCase[] = [
         device,
         inputs: { table: floats([50, 24], 1), ids: words(37, 2, 50) },
         op: (tape, { table, ids }) => embedding(tape, table, ids),
-        oracle: ({ table, ids }) => Float64Array.from([...ids].flatMap((id) => [...table.subarray(id * 24, (id + 1) * 24)])),
+        oracle: ({ table, ids }) =>
+          Float64Array.from([...ids].flatMap((id) => [...table.subarray(id * 24, (id + 1) * 24)])),
       }),
   },
   {
@@ -130,7 +157,8 @@ const rowCases: readonly DeviceCase[] = [
         device,
         inputs: { x: floats([40, 12], 1), rows: words(19, 3, 40) },
         op: (tape, { x, rows }) => gatherRows(tape, x, rows),
-        oracle: ({ x, rows }) => Float64Array.from([...rows].flatMap((row) => [...x.subarray(row * 12, (row + 1) * 12)])),
+        oracle: ({ x, rows }) =>
+          Float64Array.from([...rows].flatMap((row) => [...x.subarray(row * 12, (row + 1) * 12)])),
       }),
   },
   ...[
@@ -160,13 +188,20 @@ const rowCases: readonly DeviceCase[] = [
         device,
         inputs: { x: floats([37, 60], 1), weight: floats([60], 2), bias: floats([60], 3) },
         op: (tape, { x, weight, bias }) => layerNorm(tape, x, weight, bias, 1e-5),
-        oracle: ({ x, weight, bias }) => byRow(x, 60, (row) => standardised(row, 1e-5).map((value, i) => value * at(weight, i) + at(bias, i))),
+        oracle: ({ x, weight, bias }) =>
+          byRow(x, 60, (row) => standardised(row, 1e-5).map((value, i) => value * at(weight, i) + at(bias, i))),
       }),
   },
   {
     op: 'softmax',
     form: '23 x 301',
-    run: (device) => checkOp({ device, inputs: { x: floats([23, 301], 1, 4) }, op: (tape, { x }) => softmax(tape, x), oracle: ({ x }) => byRow(x, 301, softmaxOf) }),
+    run: (device) =>
+      checkOp({
+        device,
+        inputs: { x: floats([23, 301], 1, 4) },
+        op: (tape, { x }) => softmax(tape, x),
+        oracle: ({ x }) => byRow(x, 301, softmaxOf),
+      }),
   },
   {
     op: 'sums',
@@ -175,7 +210,8 @@ const rowCases: readonly DeviceCase[] = [
       checkOp({
         device,
         inputs: { x: floats([41, 77], 1) },
-        op: (tape, { x }) => add(tape, sumRows(tape, x), multiply(tape, sumRows(tape, x), sumRows(tape, multiply(tape, x, x)))),
+        op: (tape, { x }) =>
+          add(tape, sumRows(tape, x), multiply(tape, sumRows(tape, x), sumRows(tape, multiply(tape, x, x)))),
         oracle: ({ x }) =>
           byRow(x, 77, (row) => {
             const sum = 77 * meanOf(row);
@@ -187,21 +223,43 @@ const rowCases: readonly DeviceCase[] = [
   {
     op: 'sums',
     form: 'of 100003 values',
-    run: (device) => checkOp({ device, inputs: { x: floats([100_003], 1) }, op: (tape, { x }) => sumAll(tape, x), oracle: ({ x }) => Float64Array.of(x.length * meanOf(x)), valueTolerance: 1e-4 }),
+    run: (device) =>
+      checkOp({
+        device,
+        inputs: { x: floats([100_003], 1) },
+        op: (tape, { x }) => sumAll(tape, x),
+        oracle: ({ x }) => Float64Array.of(x.length * meanOf(x)),
+        valueTolerance: 1e-4,
+      }),
   },
 ];
 
-const pointwise: Readonly<Record<string, readonly [(tape: Tape, x: Parameters<typeof silu>[1]) => ReturnType<typeof silu>, (x: number) => number]>> = {
+const pointwise: Readonly<
+  Record<
+    string,
+    readonly [(tape: Tape, x: Parameters<typeof silu>[1]) => ReturnType<typeof silu>, (x: number) => number]
+  >
+> = {
   SiLU: [silu, (x) => x * logistic(x)],
   'GELU, exact': [(tape, x) => gelu(tape, x), geluOf],
-  'GELU, tanh': [(tape, x) => gelu(tape, x, 'tanh'), (x) => 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3)))],
+  'GELU, tanh': [
+    (tape, x) => gelu(tape, x, 'tanh'),
+    (x) => 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3))),
+  ],
 };
 
 const pointwiseCases: readonly DeviceCase[] = [
   ...Object.entries(pointwise).map(([op, [made, exact]]): DeviceCase => ({
     op,
     form: '1003 values',
-    run: (device) => checkOp({ device, inputs: { x: floats([1003], 1, 5) }, op: (tape, { x }) => made(tape, x), oracle: ({ x }) => x.map(exact), valueTolerance: 2e-6 }),
+    run: (device) =>
+      checkOp({
+        device,
+        inputs: { x: floats([1003], 1, 5) },
+        op: (tape, { x }) => made(tape, x),
+        oracle: ({ x }) => x.map(exact),
+        valueTolerance: 2e-6,
+      }),
   })),
   {
     op: 'SwiGLU',
@@ -227,8 +285,12 @@ const attentionCases: readonly DeviceCase[] = [
   ...attentionSizes.map((sizes): DeviceCase => {
     const { heads, keyValueHeads, headDimension, causal, segments } = sizes;
     const rows = segments.reduce((sum, length) => sum + length, 0);
-    const starts = segments.flatMap((length, index) => Array.from({ length }, () => segments.slice(0, index).reduce((sum, each) => sum + each, 0)));
-    const ends = segments.flatMap((length, index) => Array.from({ length }, () => segments.slice(0, index + 1).reduce((sum, each) => sum + each, 0)));
+    const starts = segments.flatMap((length, index) =>
+      Array.from({ length }, () => segments.slice(0, index).reduce((sum, each) => sum + each, 0)),
+    );
+    const ends = segments.flatMap((length, index) =>
+      Array.from({ length }, () => segments.slice(0, index + 1).reduce((sum, each) => sum + each, 0)),
+    );
     return {
       op: 'attention',
       form: `${heads}/${keyValueHeads} heads of ${headDimension}, ${causal ? 'causal' : 'both ways'}, segments ${segments.join(' ')}`,
@@ -242,7 +304,8 @@ const attentionCases: readonly DeviceCase[] = [
             segmentStart: { shape: [rows], data: Uint32Array.from(starts) },
             segmentEnd: { shape: [rows], data: Uint32Array.from(ends) },
           },
-          op: (tape, { q, k, v, segmentStart, segmentEnd }) => attention(tape, q, k, v, { segmentStart, segmentEnd }, { heads, keyValueHeads, headDimension, causal }),
+          op: (tape, { q, k, v, segmentStart, segmentEnd }) =>
+            attention(tape, q, k, v, { segmentStart, segmentEnd }, { heads, keyValueHeads, headDimension, causal }),
           oracle: ({ q, k, v }) => attended(q, k, v, sizes),
           valueTolerance: 3e-6,
         }),
@@ -283,8 +346,14 @@ const headCases: readonly DeviceCase[] = [
     run: (device) =>
       checkOp({
         device,
-        inputs: { hidden: floats([19, 24], 1), weight: floats([500, 24], 2), bias: floats([500], 3), ids: words(19, 4, 500) },
-        op: (tape, { hidden, weight, bias, ids }) => languageHead(tape, hidden, weight, bias, ids, { temperature: 1, chunk: 128 }),
+        inputs: {
+          hidden: floats([19, 24], 1),
+          weight: floats([500, 24], 2),
+          bias: floats([500], 3),
+          ids: words(19, 4, 500),
+        },
+        op: (tape, { hidden, weight, bias, ids }) =>
+          languageHead(tape, hidden, weight, bias, ids, { temperature: 1, chunk: 128 }),
         oracle: ({ hidden, weight, bias, ids }) => scored(productOf(hidden, weight, 24, bias), 500, ids, 1),
         valueTolerance: 3e-6,
       }),
@@ -298,9 +367,14 @@ async function greedySampling(device: Device): Promise<OpErrors> {
   const values = randomFloats(rows * vocabulary, 3, 5);
   const workspace = new Workspace(device);
   const tape = new Tape(workspace);
-  const whole = (name: string, shape: readonly number[], data?: Uint32Array): ReturnType<Device['tensor']> => device.tensor(name, shape, 'u32', data);
+  const whole = (name: string, shape: readonly number[], data?: Uint32Array): ReturnType<Device['tensor']> =>
+    device.tensor(name, shape, 'u32', data);
   const state = {
-    slots: whole('slots', [rows], Uint32Array.from({ length: rows }, (_, row) => row)),
+    slots: whole(
+      'slots',
+      [rows],
+      Uint32Array.from({ length: rows }, (_, row) => row),
+    ),
     rows: whole('rows', [rows, 4]),
     trace: whole('trace', [rows, 4, 4]),
     current: whole('current', [rows]),
@@ -319,7 +393,8 @@ async function greedySampling(device: Device): Promise<OpErrors> {
   for (let row = 0; row < rows; row++) {
     const part = values.subarray(row * vocabulary, (row + 1) * vocabulary);
     const expected = part.indexOf(Math.max(...part));
-    if (tokens?.[row] !== expected) throw new Error(`row ${row} drew ${String(tokens?.[row])}, its largest logit is ${expected}`);
+    if (tokens?.[row] !== expected)
+      throw new Error(`row ${row} drew ${String(tokens?.[row])}, its largest logit is ${expected}`);
   }
   return { value: 0, gradient: 0 };
 }
@@ -339,8 +414,13 @@ const pictureCases: readonly DeviceCase[] = [
       run: (device) =>
         checkOp({
           device,
-          inputs: { x: floats([images, side, side, inChannels], 1), weight: floats([outChannels, kernel, kernel, inChannels], 2), bias: floats([outChannels], 3) },
-          op: (tape, { x, weight, bias }) => conv2d(tape, x, weight, bias, { stride: stride === 2 ? 2 : 1, padding: { before, after } }),
+          inputs: {
+            x: floats([images, side, side, inChannels], 1),
+            weight: floats([outChannels, kernel, kernel, inChannels], 2),
+            bias: floats([outChannels], 3),
+          },
+          op: (tape, { x, weight, bias }) =>
+            conv2d(tape, x, weight, bias, { stride: stride === 2 ? 2 : 1, padding: { before, after } }),
           oracle: ({ x, weight, bias }) => convolved(x, weight, bias, sizes),
         }),
     };
@@ -354,8 +434,19 @@ const pictureCases: readonly DeviceCase[] = [
         inputs: { x: floats([1, 5, 5, 8], 1), weight: floats([12, 3, 3, 8], 2), bias: floats([12], 3) },
         op: (tape, { x, weight, bias }) => upsampleConv2d(tape, x, weight, bias),
         oracle: ({ x, weight, bias }) => {
-          const large = Float64Array.from({ length: 800 }, (_, i) => at(x, (Math.floor(i / 160) * 5 + Math.floor((Math.floor(i / 8) % 10) / 2)) * 8 + (i % 8)));
-          return convolved(large, weight, bias, { images: 1, side: 10, inChannels: 8, outChannels: 12, kernel: 3, stride: 1, before: 1, after: 1 });
+          const large = Float64Array.from({ length: 800 }, (_, i) =>
+            at(x, (Math.floor(i / 160) * 5 + Math.floor((Math.floor(i / 8) % 10) / 2)) * 8 + (i % 8)),
+          );
+          return convolved(large, weight, bias, {
+            images: 1,
+            side: 10,
+            inChannels: 8,
+            outChannels: 12,
+            kernel: 3,
+            stride: 1,
+            before: 1,
+            after: 1,
+          });
         },
       }),
   },
@@ -371,8 +462,14 @@ const pictureCases: readonly DeviceCase[] = [
           const out = new Float64Array(x.length);
           for (let image = 0; image < 2; image++)
             for (let group = 0; group < 3; group++) {
-              const indices = Array.from({ length: 144 }, (_, i) => image * 432 + Math.floor(i / 4) * 12 + group * 4 + (i % 4));
-              standardised(Float64Array.from(indices, (index) => at(x, index)), 1e-6).forEach((value, i) => {
+              const indices = Array.from(
+                { length: 144 },
+                (_, i) => image * 432 + Math.floor(i / 4) * 12 + group * 4 + (i % 4),
+              );
+              standardised(
+                Float64Array.from(indices, (index) => at(x, index)),
+                1e-6,
+              ).forEach((value, i) => {
                 const index = at(indices, i);
                 out[index] = value * at(weight, index % 12) + at(bias, index % 12);
               });
@@ -407,10 +504,20 @@ const sameBits: readonly DeviceCase[] = [
         return read;
       };
       const whole = await rowsOf(70, 1);
-      for (const [rows, repeats] of [[70, 3], [40, 1], [17, 1], [8, 1], [3, 1], [1, 1]] as const) {
+      for (const [rows, repeats] of [
+        [70, 3],
+        [40, 1],
+        [17, 1],
+        [8, 1],
+        [3, 1],
+        [1, 1],
+      ] as const) {
         const part = await rowsOf(rows, repeats);
         const different = part.findIndex((value, index) => value !== whole[index]);
-        if (different >= 0) throw new Error(`row ${Math.floor(different / columns)} differs when ${rows} rows are computed instead of 70 (run ${repeats} time${repeats === 1 ? '' : 's'})`);
+        if (different >= 0)
+          throw new Error(
+            `row ${Math.floor(different / columns)} differs when ${rows} rows are computed instead of 70 (run ${repeats} time${repeats === 1 ? '' : 's'})`,
+          );
       }
       device.destroyTensor(weight);
       return { value: relativeError(whole, productOf(values, randomFloats(columns * inner, 2), inner)), gradient: 0 };
@@ -418,4 +525,14 @@ const sameBits: readonly DeviceCase[] = [
   },
 ];
 
-export const deviceSuite: readonly DeviceCase[] = [...productCases, ...storageCases, ...adapterCases, ...rowCases, ...pointwiseCases, ...attentionCases, ...headCases, ...pictureCases, ...sameBits];
+export const deviceSuite: readonly DeviceCase[] = [
+  ...productCases,
+  ...storageCases,
+  ...adapterCases,
+  ...rowCases,
+  ...pointwiseCases,
+  ...attentionCases,
+  ...headCases,
+  ...pictureCases,
+  ...sameBits,
+];

@@ -2,7 +2,12 @@
 import { at } from './arrays.ts';
 
 /** x [rows, inner] · weightᵀ, weight [columns, inner] (+ bias). */
-export function productOf(x: ArrayLike<number>, weight: ArrayLike<number>, inner: number, bias?: ArrayLike<number>): Float64Array {
+export function productOf(
+  x: ArrayLike<number>,
+  weight: ArrayLike<number>,
+  inner: number,
+  bias?: ArrayLike<number>,
+): Float64Array {
   const [rows, columns] = [x.length / inner, weight.length / inner];
   const out = new Float64Array(rows * columns);
   for (let row = 0; row < rows; row++)
@@ -15,8 +20,14 @@ export function productOf(x: ArrayLike<number>, weight: ArrayLike<number>, inner
 }
 
 /** Every row of `width` through `of`. */
-export function byRow(x: Float64Array, width: number, of: (row: Float64Array, index: number) => ArrayLike<number>): Float64Array {
-  const rows = Array.from({ length: x.length / width }, (_, index) => Array.from(of(x.subarray(index * width, (index + 1) * width), index)));
+export function byRow(
+  x: Float64Array,
+  width: number,
+  of: (row: Float64Array, index: number) => ArrayLike<number>,
+): Float64Array {
+  const rows = Array.from({ length: x.length / width }, (_, index) =>
+    Array.from(of(x.subarray(index * width, (index + 1) * width), index)),
+  );
   return Float64Array.from(rows.flat());
 }
 
@@ -59,12 +70,18 @@ function errorFunction(x: number): number {
     return (Math.sign(x) * 2 * sum) / Math.sqrt(Math.PI);
   }
   let fraction = 0;
-  for (let n = 60; n > 0; n--) fraction = (n / 2) / (size + fraction);
+  for (let n = 60; n > 0; n--) fraction = n / 2 / (size + fraction);
   return Math.sign(x) * (1 - Math.exp(-size * size) / (Math.sqrt(Math.PI) * (size + fraction)));
 }
 
 /** Positions [rows], half-split pairs: LLaMA's rotation of [rows, heads · width]. */
-export function turned(x: Float64Array, positions: ArrayLike<number>, heads: number, width: number, theta: number): Float64Array {
+export function turned(
+  x: Float64Array,
+  positions: ArrayLike<number>,
+  heads: number,
+  width: number,
+  theta: number,
+): Float64Array {
   const half = width / 2;
   return x.map((value, index) => {
     const [row, within] = [Math.floor(index / (heads * width)), index % width];
@@ -83,7 +100,12 @@ export interface AttentionSizes {
   readonly segments: readonly number[];
 }
 
-export function attended(q: ArrayLike<number>, k: ArrayLike<number>, v: ArrayLike<number>, { heads, keyValueHeads, headDimension: d, causal, segments }: AttentionSizes): Float64Array {
+export function attended(
+  q: ArrayLike<number>,
+  k: ArrayLike<number>,
+  v: ArrayLike<number>,
+  { heads, keyValueHeads, headDimension: d, causal, segments }: AttentionSizes,
+): Float64Array {
   const out = new Float64Array(q.length);
   let start = 0;
   for (const length of segments) {
@@ -94,11 +116,16 @@ export function attended(q: ArrayLike<number>, k: ArrayLike<number>, v: ArrayLik
         const shares = softmaxOf(
           keys.map((key) => {
             let sum = 0;
-            for (let i = 0; i < d; i++) sum += at(q, (row * heads + head) * d + i) * at(k, (key * keyValueHeads + shared) * d + i);
+            for (let i = 0; i < d; i++)
+              sum += at(q, (row * heads + head) * d + i) * at(k, (key * keyValueHeads + shared) * d + i);
             return sum / Math.sqrt(d);
           }),
         );
-        for (let i = 0; i < d; i++) out[(row * heads + head) * d + i] = keys.reduce((sum, key, index) => sum + at(shares, index) * at(v, (key * keyValueHeads + shared) * d + i), 0);
+        for (let i = 0; i < d; i++)
+          out[(row * heads + head) * d + i] = keys.reduce(
+            (sum, key, index) => sum + at(shares, index) * at(v, (key * keyValueHeads + shared) * d + i),
+            0,
+          );
       }
     start += length;
   }
@@ -106,10 +133,18 @@ export function attended(q: ArrayLike<number>, k: ArrayLike<number>, v: ArrayLik
 }
 
 /** (log-probability, entropy) of each row's target under softmax(logits / temperature). */
-export function scored(logits: Float64Array, vocabulary: number, targets: ArrayLike<number>, temperature: number): Float64Array {
+export function scored(
+  logits: Float64Array,
+  vocabulary: number,
+  targets: ArrayLike<number>,
+  temperature: number,
+): Float64Array {
   return byRow(logits, vocabulary, (row, index) => {
     const shares = softmaxOf(row.map((value) => value / temperature));
-    return [Math.log(at(shares, at(targets, index))), -shares.reduce((sum, share) => sum + (share > 0 ? share * Math.log(share) : 0), 0)];
+    return [
+      Math.log(at(shares, at(targets, index))),
+      -shares.reduce((sum, share) => sum + (share > 0 ? share * Math.log(share) : 0), 0),
+    ];
   });
 }
 
@@ -125,7 +160,12 @@ export interface ConvolutionSizes {
 }
 
 /** x [images, side, side, inChannels], weight [outChannels, kernel, kernel, inChannels]. */
-export function convolved(x: ArrayLike<number>, weight: ArrayLike<number>, bias: ArrayLike<number>, sizes: ConvolutionSizes): Float64Array {
+export function convolved(
+  x: ArrayLike<number>,
+  weight: ArrayLike<number>,
+  bias: ArrayLike<number>,
+  sizes: ConvolutionSizes,
+): Float64Array {
   const { images, side, inChannels, outChannels, kernel, stride, before, after } = sizes;
   const to = Math.floor((side + before + after - kernel) / stride) + 1;
   const out = new Float64Array(images * to * to * outChannels);
@@ -139,7 +179,10 @@ export function convolved(x: ArrayLike<number>, weight: ArrayLike<number>, bias:
       for (let dx = 0; dx < kernel; dx++) {
         const [y, z] = [row * stride + dy - before, column * stride + dx - before];
         if (y < 0 || z < 0 || y >= side || z >= side) continue;
-        for (let c = 0; c < inChannels; c++) sum += at(x, ((image * side + y) * side + z) * inChannels + c) * at(weight, ((o * kernel + dy) * kernel + dx) * inChannels + c);
+        for (let c = 0; c < inChannels; c++)
+          sum +=
+            at(x, ((image * side + y) * side + z) * inChannels + c) *
+            at(weight, ((o * kernel + dy) * kernel + dx) * inChannels + c);
       }
     out[index] = sum;
   }

@@ -50,7 +50,10 @@ const wordPattern = /'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]
  * vocabulary is full or no pair is left. Of equally frequent pairs the one first in code-unit order is taken, so the
  * same texts give the same file. RangeError when `vocabularySize` has no room for the bytes.
  */
-export function trainByteBpe(corpus: readonly string[], { vocabularySize, specialTokens }: TrainingOptions): TokenizerFile {
+export function trainByteBpe(
+  corpus: readonly string[],
+  { vocabularySize, specialTokens }: TrainingOptions,
+): TokenizerFile {
   const bytes = byteCharacters();
   const base = specialTokens.length + bytes.length;
   const limit = vocabularySize ?? Number.POSITIVE_INFINITY;
@@ -103,7 +106,8 @@ function mostFrequentPair(words: readonly Word[]): [string, string] | undefined 
   let best: string | undefined;
   let bestCount = 0;
   for (const [pair, count] of counts) {
-    if (count > bestCount || (count === bestCount && best !== undefined && pair < best)) [best, bestCount] = [pair, count];
+    if (count > bestCount || (count === bestCount && best !== undefined && pair < best))
+      [best, bestCount] = [pair, count];
   }
   const [left, right] = best?.split(' ') ?? [];
   return left === undefined || right === undefined ? undefined : [left, right];

@@ -27,7 +27,13 @@ export async function openFiles(path: string, include: string | undefined, colum
   const paths = (await find(path)).filter((each) => include === undefined || each.slice(path.length).includes(include));
   const known = paths.filter((each) => endingOf(each) in openers);
   if (known.length === 0) {
-    throw new ReasongenError({ code: 'NO_DATA', message: `there is no file ending in .${Object.keys(openers).join(', .')}${include === undefined ? '' : ` with "${include}" in its path`}`, place: path, cure: 'name a file of rows, or a folder with such files', exitCode: 2 });
+    throw new ReasongenError({
+      code: 'NO_DATA',
+      message: `there is no file ending in .${Object.keys(openers).join(', .')}${include === undefined ? '' : ` with "${include}" in its path`}`,
+      place: path,
+      cure: 'name a file of rows, or a folder with such files',
+      exitCode: 2,
+    });
   }
   const files: RowFile[] = [];
   try {
@@ -48,7 +54,14 @@ function endingOf(path: string): string {
 
 async function find(path: string): Promise<string[]> {
   const status = await stat(path).catch((cause: unknown) => {
-    throw new ReasongenError({ code: 'FILE_NOT_FOUND', message: 'the data set is not there', place: path, cure: 'check dataset.path', exitCode: 2, cause });
+    throw new ReasongenError({
+      code: 'FILE_NOT_FOUND',
+      message: 'the data set is not there',
+      place: path,
+      cure: 'check dataset.path',
+      exitCode: 2,
+      cause,
+    });
   });
   if (!status.isDirectory()) return [path];
   const names = (await readdir(path)).sort();

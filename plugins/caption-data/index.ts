@@ -18,17 +18,43 @@ const columns = z
   .prefault({});
 
 const options = z.strictObject({
-  path: inputFile().describe('a .parquet, .jsonl or .tar file, a folder of such files, or hub:datasets/OWNER/NAME for a data set in the Hugging Face cache'),
+  path: inputFile().describe(
+    'a .parquet, .jsonl or .tar file, a folder of such files, or hub:datasets/OWNER/NAME for a data set in the Hugging Face cache',
+  ),
   include: z.string().optional().describe('only files with this in their path, such as train-'),
   columns: columns.describe('names of the columns'),
-  prompts: z.array(z.enum(promptFields)).default([]).describe('draw the prompt from these fields of augmentedPrompts; the prompt column when empty'),
-  rationales: z.array(z.enum(rationaleFields)).default([]).describe('fields of augmentedRationales that may stand in for the rationale'),
-  rationaleShare: z.number().min(0).max(1).default(0.5).describe('share of visits whose rationale is one of `rationales`'),
-  crop: z.enum(['random', 'centre']).default('random').describe('which square of a picture is cut out before it is resized'),
-  shuffleWindow: whole.default(2000).describe('rows shuffled together, blocks of files having been shuffled before; 0 keeps the order of the files'),
-  heldOut: z.number().min(0).max(0.5).default(0).describe('share of the rows that training never sees, for recipe.validation'),
+  prompts: z
+    .array(z.enum(promptFields))
+    .default([])
+    .describe('draw the prompt from these fields of augmentedPrompts; the prompt column when empty'),
+  rationales: z
+    .array(z.enum(rationaleFields))
+    .default([])
+    .describe('fields of augmentedRationales that may stand in for the rationale'),
+  rationaleShare: z
+    .number()
+    .min(0)
+    .max(1)
+    .default(0.5)
+    .describe('share of visits whose rationale is one of `rationales`'),
+  crop: z
+    .enum(['random', 'centre'])
+    .default('random')
+    .describe('which square of a picture is cut out before it is resized'),
+  shuffleWindow: whole
+    .default(2000)
+    .describe('rows shuffled together, blocks of files having been shuffled before; 0 keeps the order of the files'),
+  heldOut: z
+    .number()
+    .min(0)
+    .max(0.5)
+    .default(0)
+    .describe('share of the rows that training never sees, for recipe.validation'),
   shard: z
-    .strictObject({ index: whole.default(0).describe('from 0'), count: z.number().int().positive().default(1).describe('readers in all') })
+    .strictObject({
+      index: whole.default(0).describe('from 0'),
+      count: z.number().int().positive().default(1).describe('readers in all'),
+    })
     .refine(({ index, count }) => index < count, 'index must be below count')
     .prefault({})
     .describe('this reader takes every count-th row: one reader for each rank'),
@@ -50,13 +76,25 @@ const captionData = defineDataset({
         size: imageSize.width,
         crop: isHeldOut ? 'centre' : choice.crop,
         imageColumn: choice.columns.image,
-        texts: { columns: choice.columns, promptFields: choice.prompts, rationaleFields: choice.rationales, rationaleShare: choice.rationaleShare },
+        texts: {
+          columns: choice.columns,
+          promptFields: choice.prompts,
+          rationaleFields: choice.rationales,
+          rationaleShare: choice.rationaleShare,
+        },
         shuffleWindow: isHeldOut ? 0 : choice.shuffleWindow,
         heldOut: { share: choice.heldOut, isRead: isHeldOut },
         shard: choice.shard,
       });
       scope.onDispose(() => source.close());
-      if (source.rows === 0) throw new ReasongenError({ code: 'NO_DATA', message: 'the files hold no rows', place: path, cure: 'check dataset.path and dataset.shard', exitCode: 2 });
+      if (source.rows === 0)
+        throw new ReasongenError({
+          code: 'NO_DATA',
+          message: 'the files hold no rows',
+          place: path,
+          cure: 'check dataset.path and dataset.shard',
+          exitCode: 2,
+        });
       scope.log.info(`${source.rows} ${isHeldOut ? 'held-out ' : ''}rows in ${files.length} file(s) of ${path}`);
       return source;
     };

@@ -14,7 +14,10 @@ export async function openJsonLines(path: string): Promise<RowFile> {
         const [start = 0, end = size] = [starts[block], starts[block + 1]];
         const bytes = Buffer.alloc(end - start);
         await handle.read(bytes, 0, bytes.length, start);
-        const lines = bytes.toString('utf8').split('\n').filter((line) => line.trim() !== '');
+        const lines = bytes
+          .toString('utf8')
+          .split('\n')
+          .filter((line) => line.trim() !== '');
         return lines.map(parse);
       },
       close: () => handle.close(),
@@ -26,7 +29,9 @@ export async function openJsonLines(path: string): Promise<RowFile> {
 }
 
 /** Where every block of lines begins, and how many lines that are not blank there are. */
-async function scan(handle: Awaited<ReturnType<typeof open>>): Promise<{ starts: number[]; count: number; size: number }> {
+async function scan(
+  handle: Awaited<ReturnType<typeof open>>,
+): Promise<{ starts: number[]; count: number; size: number }> {
   const piece = Buffer.alloc(2 ** 20);
   const starts: number[] = [];
   let [count, size, lineStart] = [0, 0, 0];

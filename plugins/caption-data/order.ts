@@ -33,7 +33,11 @@ export class RowOrder {
   private shuffled: { readonly key: string; readonly addresses: readonly RowAddress[] } | undefined;
 
   /** `files`: rows of each block of each file. A window of 0 rows keeps the order of the files. `isVisited`: which rows count, by their number in the file. */
-  constructor(files: readonly (readonly number[])[], window: number, isVisited: (file: number, row: number) => boolean = () => true) {
+  constructor(
+    files: readonly (readonly number[])[],
+    window: number,
+    isVisited: (file: number, row: number) => boolean = () => true,
+  ) {
     this.blocks = files.flatMap((blocks, file) => {
       let first = 0;
       return blocks.map((count, block): Block => {
@@ -54,7 +58,10 @@ export class RowOrder {
     const windows = this.windows(number, seed);
     const index = lastBefore(windows, within);
     const window = windows[index];
-    const address = window === undefined ? undefined : this.addresses(window, `${seed} ${number} ${index}`, [seed, number, index + 1])[within - window.first];
+    const address =
+      window === undefined
+        ? undefined
+        : this.addresses(window, `${seed} ${number} ${index}`, [seed, number, index + 1])[within - window.first];
     if (address === undefined) throw new RangeError(`no row at position ${position}`);
     return address;
   }

@@ -24,13 +24,26 @@ export async function openParquet(path: string, columns: readonly string[]): Pro
       },
     };
     const metadata = await parquetMetadataAsync(file).catch((cause: unknown) => {
-      throw new ReasongenError({ code: 'BAD_PARQUET', message: `this is no whole parquet file (${explain(cause)})`, place: path, cure: 'copy or download the file again', exitCode: 6, cause });
+      throw new ReasongenError({
+        code: 'BAD_PARQUET',
+        message: `this is no whole parquet file (${explain(cause)})`,
+        place: path,
+        cure: 'copy or download the file again',
+        exitCode: 6,
+        cause,
+      });
     });
     const [root, ...elements] = metadata.schema;
     const names = topLevel(root?.num_children ?? 0, elements);
     const wanted = columns.filter((name) => names.includes(name));
     if (wanted.length < 2) {
-      throw new ReasongenError({ code: 'NO_COLUMNS', message: `the columns are ${names.join(', ')}; wanted are ${columns.join(', ')}`, place: path, cure: 'name the columns in dataset.columns', exitCode: 2 });
+      throw new ReasongenError({
+        code: 'NO_COLUMNS',
+        message: `the columns are ${names.join(', ')}; wanted are ${columns.join(', ')}`,
+        place: path,
+        cure: 'name the columns in dataset.columns',
+        exitCode: 2,
+      });
     }
     const blocks = metadata.row_groups.map(({ num_rows: rows }) => Number(rows));
     const starts = blocks.map((_, index) => blocks.slice(0, index).reduce((sum, rows) => sum + rows, 0));
@@ -39,11 +52,15 @@ export async function openParquet(path: string, columns: readonly string[]): Pro
       blocks,
       async read(block) {
         const [rowStart = 0, count = 0] = [starts[block], blocks[block]];
-        const read = (from: number, to: number): Promise<Row[]> => parquetReadObjects({ file, metadata, compressors, columns: wanted, rowStart: from, rowEnd: to, utf8: false });
+        const read = (from: number, to: number): Promise<Row[]> =>
+          parquetReadObjects({ file, metadata, compressors, columns: wanted, rowStart: from, rowEnd: to, utf8: false });
         try {
           return await read(rowStart, rowStart + count);
         } catch (cause) {
-          return Array.from({ length: count }, () => new UnreadableRow(`its row group cannot be read (${explain(cause)})`));
+          return Array.from(
+            { length: count },
+            () => new UnreadableRow(`its row group cannot be read (${explain(cause)})`),
+          );
         }
       },
       close: () => handle.close(),
@@ -55,7 +72,10 @@ export async function openParquet(path: string, columns: readonly string[]): Pro
 }
 
 /** Names of the columns below the root: an element is followed by its descendants. */
-function topLevel(count: number, elements: readonly { readonly name: string; readonly num_children?: number }[]): string[] {
+function topLevel(
+  count: number,
+  elements: readonly { readonly name: string; readonly num_children?: number }[],
+): string[] {
   const names: string[] = [];
   let at = 0;
   const skip = (): void => {

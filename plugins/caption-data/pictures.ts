@@ -7,7 +7,9 @@ import { BadValue } from './values.ts';
 export async function pictureBytes(value: unknown, file: string): Promise<Uint8Array> {
   if (value instanceof Uint8Array) {
     // Parquet gives texts as bytes when asked for bytes.
-    return Buffer.from(value.subarray(0, 5)).toString('latin1') === 'data:' ? fromText(new TextDecoder().decode(value), file) : value;
+    return Buffer.from(value.subarray(0, 5)).toString('latin1') === 'data:'
+      ? fromText(new TextDecoder().decode(value), file)
+      : value;
   }
   if (typeof value === 'string') return fromText(value, file);
   if (typeof value === 'object' && value !== null) {
@@ -25,7 +27,8 @@ async function fromText(text: string, file: string): Promise<Uint8Array> {
   if (text.startsWith('data:')) throw new BadValue('its picture is a data URI of another kind than image/…;base64');
   const folder = dirname(file);
   const path = normalize(isAbsolute(text) ? text : join(folder, text));
-  if (!path.startsWith(`${normalize(folder)}/`)) throw new BadValue(`its picture lies outside the folder of the data: ${text}`);
+  if (!path.startsWith(`${normalize(folder)}/`))
+    throw new BadValue(`its picture lies outside the folder of the data: ${text}`);
   return new Uint8Array(
     await readFile(path).catch((cause: unknown) => {
       throw new BadValue(`its picture cannot be read (${cause instanceof Error ? cause.message : String(cause)})`);

@@ -25,5 +25,7 @@ export const rowsPerBlock = 128;
 
 /** Sizes of blocks that hold `count` rows. */
 export function evenBlocks(count: number): number[] {
-  return Array.from({ length: Math.ceil(count / rowsPerBlock) }, (_, index) => Math.min(rowsPerBlock, count - index * rowsPerBlock));
+  return Array.from({ length: Math.ceil(count / rowsPerBlock) }, (_, index) =>
+    Math.min(rowsPerBlock, count - index * rowsPerBlock),
+  );
 }

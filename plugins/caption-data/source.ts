@@ -42,11 +42,18 @@ export class CaptionSource implements ExampleSource {
     this.files = files;
     this.options = options;
     const { share, isRead } = options.heldOut;
-    const isHeldOut = (file: number, row: number): boolean => share > 0 && randomStream([keptBack, file, row])() < share;
-    this.order = new RowOrder(files.map(({ blocks }) => blocks), options.shuffleWindow, (file, row) => isHeldOut(file, row) === isRead);
+    const isHeldOut = (file: number, row: number): boolean =>
+      share > 0 && randomStream([keptBack, file, row])() < share;
+    this.order = new RowOrder(
+      files.map(({ blocks }) => blocks),
+      options.shuffleWindow,
+      (file, row) => isHeldOut(file, row) === isRead,
+    );
     this.rows = Math.floor(this.order.rows / options.shard.count);
     const layout = files.map(({ path, blocks }) => [basename(path), blocks]);
-    this.hash = createHash('sha256').update(JSON.stringify([layout, options.shuffleWindow, options.shard, options.heldOut])).digest('hex');
+    this.hash = createHash('sha256')
+      .update(JSON.stringify([layout, options.shuffleWindow, options.shard, options.heldOut]))
+      .digest('hex');
   }
 
   async at(position: number, seed: number): Promise<StoredExample | BadRow> {
@@ -66,7 +73,15 @@ export class CaptionSource implements ExampleSource {
       const bytes = await pictureBytes(row[imageColumn], file.path);
       const at = crop === 'random' ? ([across, down] as const) : 'centre';
       const pictureHash = createHash('sha256').update(bytes).update(`${size} ${at}`).digest('hex');
-      return { prompt, rationale, task: 'caption', specification: prompt, place, pictureHash, picture: () => decodeSquare(bytes, size, at) };
+      return {
+        prompt,
+        rationale,
+        task: 'caption',
+        specification: prompt,
+        place,
+        pictureHash,
+        picture: () => decodeSquare(bytes, size, at),
+      };
     } catch (error) {
       if (error instanceof BadValue) return { place, why: error.message };
       throw error;
@@ -78,13 +93,19 @@ export class CaptionSource implements ExampleSource {
   }
 
   /** A block, kept as long as its window is visited. */
-  private block(file: RowFile, fileIndex: number, block: number, seed: number): Promise<readonly (Row | UnreadableRow)[]> {
+  private block(
+    file: RowFile,
+    fileIndex: number,
+    block: number,
+    seed: number,
+  ): Promise<readonly (Row | UnreadableRow)[]> {
     const key = `${fileIndex} ${block}`;
     const reading = this.kept.get(key) ?? file.read(block);
     this.kept.delete(key);
     this.kept.set(key, reading);
     this.capacity ??= this.order.blocksAtOnce(seed);
-    for (const oldest of [...this.kept.keys()].slice(0, Math.max(0, this.kept.size - this.capacity))) this.kept.delete(oldest);
+    for (const oldest of [...this.kept.keys()].slice(0, Math.max(0, this.kept.size - this.capacity)))
+      this.kept.delete(oldest);
     return reading;
   }
 }

@@ -14,14 +14,22 @@ interface Member {
   readonly size: number;
 }
 
-export async function openTar(path: string, columns: { readonly image: string; readonly prompt: string }): Promise<RowFile> {
+export async function openTar(
+  path: string,
+  columns: { readonly image: string; readonly prompt: string },
+): Promise<RowFile> {
   const handle = await open(path, 'r');
   try {
     const samples = group(await list(handle, path));
     return {
       path,
       blocks: evenBlocks(samples.length),
-      read: (block) => Promise.all(samples.slice(block * rowsPerBlock, (block + 1) * rowsPerBlock).map((members) => readRow(handle, members, columns))),
+      read: (block) =>
+        Promise.all(
+          samples
+            .slice(block * rowsPerBlock, (block + 1) * rowsPerBlock)
+            .map((members) => readRow(handle, members, columns)),
+        ),
       close: () => handle.close(),
     };
   } catch (error) {
@@ -33,7 +41,13 @@ export async function openTar(path: string, columns: { readonly image: string; r
 async function list(handle: FileHandle, path: string): Promise<Member[]> {
   const { size: fileSize } = await handle.stat();
   const damaged = (what: string, offset: number): ReasongenError =>
-    new ReasongenError({ code: 'BAD_TAR', message: `${what} at byte ${offset}: this is no whole tar archive`, place: path, cure: 'copy or download the file again', exitCode: 6 });
+    new ReasongenError({
+      code: 'BAD_TAR',
+      message: `${what} at byte ${offset}: this is no whole tar archive`,
+      place: path,
+      cure: 'copy or download the file again',
+      exitCode: 6,
+    });
   const members: Member[] = [];
   /** Of the next member, from an extended header. */
   let longName: string | undefined;
@@ -50,7 +64,10 @@ async function list(handle: FileHandle, path: string): Promise<Member[]> {
     if (kind === 'x' || kind === 'L') {
       const bytes = Buffer.alloc(size);
       await handle.read(bytes, 0, size, start);
-      longName = kind === 'L' ? text(bytes, 0, size) : (/(?:^|\n)\d+ path=([^\n]*)\n/.exec(bytes.toString('utf8'))?.[1] ?? longName);
+      longName =
+        kind === 'L'
+          ? text(bytes, 0, size)
+          : (/(?:^|\n)\d+ path=([^\n]*)\n/.exec(bytes.toString('utf8'))?.[1] ?? longName);
     } else {
       const prefix = text(header, 345, 155);
       const name = longName ?? (prefix === '' ? text(header, 0, 100) : `${prefix}/${text(header, 0, 100)}`);
@@ -75,13 +92,18 @@ function group(members: readonly Member[]): Member[][] {
   return samples;
 }
 
-async function readRow(handle: FileHandle, members: readonly Member[], columns: { readonly image: string; readonly prompt: string }): Promise<Row | UnreadableRow> {
+async function readRow(
+  handle: FileHandle,
+  members: readonly Member[],
+  columns: { readonly image: string; readonly prompt: string },
+): Promise<Row | UnreadableRow> {
   const row: Record<string, unknown> = {};
   for (const { name, offset, size } of members) {
     const bytes = Buffer.alloc(size);
     await handle.read(bytes, 0, size, offset);
     const ending = name.slice(name.lastIndexOf('.') + 1).toLowerCase();
-    if (['jpg', 'jpeg', 'png', 'webp', 'avif', 'gif', 'tiff'].includes(ending)) row[columns.image] = new Uint8Array(bytes);
+    if (['jpg', 'jpeg', 'png', 'webp', 'avif', 'gif', 'tiff'].includes(ending))
+      row[columns.image] = new Uint8Array(bytes);
     else if (ending === 'txt') row[columns.prompt] = bytes.toString('utf8').trim();
     else if (ending === 'json') {
       try {

@@ -36,7 +36,11 @@ export function textsOf(row: Row, choice: TextChoice, random: () => number): { p
   return { prompt: prompt.replace(/\.$/, '').trim(), rationale };
 }
 
-function augmentedPrompt(row: Row, { columns, promptFields: fields }: TextChoice, [which, item]: readonly number[]): string {
+function augmentedPrompt(
+  row: Row,
+  { columns, promptFields: fields }: TextChoice,
+  [which, item]: readonly number[],
+): string {
   const record = recordAt(row, columns.augmentedPrompts);
   const usable = fields.filter((field) => isUsable(record[field]));
   const field = pick(usable, which ?? 0);
@@ -49,9 +53,16 @@ function augmentedPrompt(row: Row, { columns, promptFields: fields }: TextChoice
   return pick(texts, item ?? 0) ?? '';
 }
 
-function augmentedRationale(row: Row, { columns, rationaleFields: fields }: TextChoice, [, , , which]: readonly number[]): string {
+function augmentedRationale(
+  row: Row,
+  { columns, rationaleFields: fields }: TextChoice,
+  [, , , which]: readonly number[],
+): string {
   const record = recordAt(row, columns.augmentedRationales);
-  const field = pick(fields.filter((name) => isUsable(record[name])), which ?? 0);
+  const field = pick(
+    fields.filter((name) => isUsable(record[name])),
+    which ?? 0,
+  );
   if (field === undefined) throw new BadValue(`${columns.augmentedRationales} has none of ${fields.join(', ')}`);
   const value = record[field];
   if (typeof value === 'string') return value.trim();
@@ -66,7 +77,8 @@ function joinObjects(objects: readonly string[]): string {
 
 function textAt(row: Row, column: string): string {
   const value = plain(row[column]);
-  if (typeof value !== 'string' || value.trim() === '') throw new BadValue(value === undefined || value === null ? `it has no ${column}` : `${column} is not a text`);
+  if (typeof value !== 'string' || value.trim() === '')
+    throw new BadValue(value === undefined || value === null ? `it has no ${column}` : `${column} is not a text`);
   return value.trim();
 }
 
@@ -75,7 +87,9 @@ function recordAt(row: Row, column: string): Readonly<Record<string, unknown>> {
   const value = plain(row[column]);
   const parsed = typeof value === 'string' ? parse(value, column) : value;
   if (typeof parsed !== 'object' || parsed === null) throw new BadValue(`it has no ${column}`);
-  return Object.fromEntries(Object.entries(parsed).map(([name, each]) => [name, Array.isArray(each) ? each.map(plain) : plain(each)]));
+  return Object.fromEntries(
+    Object.entries(parsed).map(([name, each]) => [name, Array.isArray(each) ? each.map(plain) : plain(each)]),
+  );
 }
 
 function parse(text: string, column: string): unknown {
@@ -92,7 +106,9 @@ function isUsable(value: unknown): boolean {
 }
 
 function textsIn(value: unknown): string[] {
-  return Array.isArray(value) ? value.filter((each): each is string => typeof each === 'string' && each.trim() !== '').map((each) => each.trim()) : [];
+  return Array.isArray(value)
+    ? value.filter((each): each is string => typeof each === 'string' && each.trim() !== '').map((each) => each.trim())
+    : [];
 }
 
 /** Texts that a file gives as bytes. */

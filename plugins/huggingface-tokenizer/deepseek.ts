@@ -28,7 +28,13 @@ const behindQuestion = '\n\n';
 
 /** One question and the place of its answer. */
 export function promptPieces(question: string): Piece[] {
-  return [{ token: 'bos' }, { token: 'user' }, { text: `: ${question.trim()}${behindQuestion}` }, { token: 'assistant' }, { text: ':' }];
+  return [
+    { token: 'bos' },
+    { token: 'user' },
+    { text: `: ${question.trim()}${behindQuestion}` },
+    { token: 'assistant' },
+    { text: ':' },
+  ];
 }
 
 /** The pictures of a question stand in front of it, a newline behind each. */

@@ -15,9 +15,19 @@ export default definePlugin({
       name: 'huggingface',
       summary: 'any tokenizer.json with the special tokens of Janus; prompts in the layout "deepseek"',
       options: z.strictObject({
-        file: inputFile().optional().describe('a tokenizer.json, or the folder of a model that has one; without it every byte is a token, which does for random weights'),
-        rationaleQuestion: z.string().default(publishedQuestions.rationaleQuestion).describe('what is asked where a rationale is to be written; {prompt} stands for the prompt'),
-        directQuestion: z.string().default(publishedQuestions.directQuestion).describe('what is asked where the picture is drawn at once'),
+        file: inputFile()
+          .optional()
+          .describe(
+            'a tokenizer.json, or the folder of a model that has one; without it every byte is a token, which does for random weights',
+          ),
+        rationaleQuestion: z
+          .string()
+          .default(publishedQuestions.rationaleQuestion)
+          .describe('what is asked where a rationale is to be written; {prompt} stands for the prompt'),
+        directQuestion: z
+          .string()
+          .default(publishedQuestions.directQuestion)
+          .describe('what is asked where the picture is drawn at once'),
         system: z.string().optional().describe("in front of conversations about pictures; Janus-Pro's own by default"),
       }),
       create: ({ file, rationaleQuestion, directQuestion, system }) =>

@@ -12,11 +12,23 @@ export interface JanusTokenizerOptions {
 }
 
 /** ReasonGen-R1 (https://github.com/Franklin-Zhang0/ReasonGen-R1, Janus/cot_generate_inference.py); plain Janus-Pro asks with the prompt alone. */
-export const publishedQuestions = { rationaleQuestion: 'A photo of {prompt}. Output a richly detailed prompt:', directQuestion: '{prompt}' };
+export const publishedQuestions = {
+  rationaleQuestion: 'A photo of {prompt}. Output a richly detailed prompt:',
+  directQuestion: '{prompt}',
+};
 
 export function janusTokenizer(path: string, options: JanusTokenizerOptions): Tokenizer {
-  for (const [name, question] of Object.entries({ rationaleQuestion: options.rationaleQuestion, directQuestion: options.directQuestion })) {
-    if (!question.includes('{prompt}')) throw new ReasongenError({ code: 'BAD_QUESTION', message: `${name} "${question}" does not contain {prompt}`, cure: 'write {prompt} where the prompt goes', exitCode: 2 });
+  for (const [name, question] of Object.entries({
+    rationaleQuestion: options.rationaleQuestion,
+    directQuestion: options.directQuestion,
+  })) {
+    if (!question.includes('{prompt}'))
+      throw new ReasongenError({
+        code: 'BAD_QUESTION',
+        message: `${name} "${question}" does not contain {prompt}`,
+        cure: 'write {prompt} where the prompt goes',
+        exitCode: 2,
+      });
   }
   const file = readTokenizerFile(path, Object.values(tokens));
   const special = {
@@ -34,12 +46,14 @@ export function janusTokenizer(path: string, options: JanusTokenizerOptions): To
     encode: (text) => file.encode(text),
     decode: (ids) => file.decode(ids),
     prompt(text, mode) {
-      if (mode === 'direct') return [...spell(file, promptPieces(fill(options.directQuestion, text))), special.imageStart];
+      if (mode === 'direct')
+        return [...spell(file, promptPieces(fill(options.directQuestion, text))), special.imageStart];
       // The question goes on behind the prompt with a full stop of its own.
       return spell(file, promptPieces(fill(options.rationaleQuestion, text.trim().replace(/\.$/, ''))));
     },
     unconditional: (ids) => ids.map((id, index) => (index === 0 || index === ids.length - 1 ? id : special.pad)),
-    conversation: (turns, vectorsPerPicture) => spell(file, conversationPieces(turns, options.system ?? systemPrompt), vectorsPerPicture),
+    conversation: (turns, vectorsPerPicture) =>
+      spell(file, conversationPieces(turns, options.system ?? systemPrompt), vectorsPerPicture),
   };
 }
 
@@ -59,7 +73,11 @@ function spell(file: TokenizerFile, pieces: readonly Piece[], vectorsPerPicture 
     if ('text' in piece) text += piece.text;
     else if (piece.token === 'picture') {
       flush();
-      ids.push(file.idOf(tokens.imageStart), ...new Array<number>(vectorsPerPicture).fill(file.idOf(tokens.imagePlaceholder)), file.idOf(tokens.imageEnd));
+      ids.push(
+        file.idOf(tokens.imageStart),
+        ...new Array<number>(vectorsPerPicture).fill(file.idOf(tokens.imagePlaceholder)),
+        file.idOf(tokens.imageEnd),
+      );
     } else {
       const id = file.find(tokens[piece.token]);
       if (id === undefined) text += tokens[piece.token];

@@ -64,12 +64,22 @@ export function janusBackbone(name: string, sizes: JanusSizes): Backbone {
     imageVocabulary,
     parameters: janusParameters(sizes, shape),
     textOnly: [textHead],
-    imageOnly: [codeTable, ...[...perceptronParameters(aligner), ...perceptronParameters(head)].map((spec) => spec.name)],
+    imageOnly: [
+      codeTable,
+      ...[...perceptronParameters(aligner), ...perceptronParameters(head)].map((spec) => spec.name),
+    ],
     ...(sizes.vision !== undefined && { vision: siglipVision({ ...sizes.vision, hidden }) }),
     embedText,
     embedImage,
     hidden: (tape, weights, tokens, prefill) =>
-      decoderHidden(tape, weights, shape, embedPacked(tape, { embedText, embedImage }, weights, tokens), tokens, prefill),
+      decoderHidden(
+        tape,
+        weights,
+        shape,
+        embedPacked(tape, { embedText, embedImage }, weights, tokens),
+        tokens,
+        prefill,
+      ),
     step: (tape, weights, x, positions, cache) => decoderStep(tape, weights, shape, x, positions, cache),
     textLogits: (tape, weights, x) => linear(tape, x, weights.get(textHead)),
     imageLogits: (tape, weights, x) => perceptron(tape, weights, head, x),
@@ -79,21 +89,48 @@ export function janusBackbone(name: string, sizes: JanusSizes): Backbone {
 }
 
 export function janusDecoder(sizes: JanusSizes): DecoderShape {
-  return { ...sizes, prefix: decoderPrefix, headDimension: sizes.headDimension ?? sizes.hidden / sizes.heads, queryKeyNorm: false };
+  return {
+    ...sizes,
+    prefix: decoderPrefix,
+    headDimension: sizes.headDimension ?? sizes.hidden / sizes.heads,
+    queryKeyNorm: false,
+  };
 }
 
 /** The way of code vectors into the decoder, and of its hidden states out to codes. */
-function perceptrons({ hidden, imageVocabulary, codeDimension, codeAlignerLayers = 2 }: JanusSizes): { readonly aligner: Perceptron; readonly head: Perceptron } {
+function perceptrons({ hidden, imageVocabulary, codeDimension, codeAlignerLayers = 2 }: JanusSizes): {
+  readonly aligner: Perceptron;
+  readonly head: Perceptron;
+} {
   return {
-    aligner: { name: 'model.generation_aligner', first: 'fc1', from: codeDimension, hidden, to: hidden, depth: codeAlignerLayers },
-    head: { name: 'model.generation_head', first: 'proj_out', last: 'vision_head', from: hidden, hidden, to: imageVocabulary, depth: 2 },
+    aligner: {
+      name: 'model.generation_aligner',
+      first: 'fc1',
+      from: codeDimension,
+      hidden,
+      to: hidden,
+      depth: codeAlignerLayers,
+    },
+    head: {
+      name: 'model.generation_head',
+      first: 'proj_out',
+      last: 'vision_head',
+      from: hidden,
+      hidden,
+      to: imageVocabulary,
+      depth: 2,
+    },
   };
 }
 
 function janusParameters(sizes: JanusSizes, shape: DecoderShape): ParameterSpec[] {
   const { textVocabulary, imageVocabulary, codeDimension, codebook } = sizes;
   const { aligner, head } = perceptrons(sizes);
-  const matrix = (name: string, rows: number, columns: number): ParameterSpec => ({ name, shape: [rows, columns], init: { normal: initialSpread } });
+  const matrix = (name: string, rows: number, columns: number): ParameterSpec => ({
+    name,
+    shape: [rows, columns],
+    init: { normal: initialSpread },
+  });
   const codes = matrix(codeTable, imageVocabulary, codeDimension);
   return [
     matrix(textTable, textVocabulary, shape.hidden),

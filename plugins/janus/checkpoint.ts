@@ -25,7 +25,10 @@ export async function openCheckpoint(folder: string, scope: Scope): Promise<Back
   };
   const tokenizer = await scope.get('tokenizer');
   if (tokenizer.vocabularySize > config.decoder.textVocabulary) {
-    refuse(`the tokenizer has ids up to ${tokenizer.vocabularySize - 1}; this model has ${config.decoder.textVocabulary} rows of text`, "name the model's own tokenizer.json");
+    refuse(
+      `the tokenizer has ids up to ${tokenizer.vocabularySize - 1}; this model has ${config.decoder.textVocabulary} rows of text`,
+      "name the model's own tokenizer.json",
+    );
   }
   // A model that only answers needs no codec.
   const [images] = await scope.getAll('imageTokenizer');
@@ -34,8 +37,16 @@ export async function openCheckpoint(folder: string, scope: Scope): Promise<Back
     const found = `${images.vocabularySize} codes of ${images.embeddingDimension}, ${rows} x ${columns} of them a picture`;
     const { vocabulary, dimension } = config.image;
     const side = config.codec.imageSize / 2 ** (config.codec.multipliers.length - 1);
-    if (images.vocabularySize !== vocabulary || images.embeddingDimension !== dimension || rows !== side || columns !== side) {
-      refuse(`the image tokenizer has ${found}; this model has ${vocabulary} codes of ${dimension}, ${side} x ${side} of them a picture`, "name the model's own codec: imageTokenizer: { use: vq, checkpoint: FOLDER }");
+    if (
+      images.vocabularySize !== vocabulary ||
+      images.embeddingDimension !== dimension ||
+      rows !== side ||
+      columns !== side
+    ) {
+      refuse(
+        `the image tokenizer has ${found}; this model has ${vocabulary} codes of ${dimension}, ${side} x ${side} of them a picture`,
+        "name the model's own codec: imageTokenizer: { use: vq, checkpoint: FOLDER }",
+      );
     }
   }
   return { ...janusBackbone('janus-checkpoint', sizesOf(config)), published: { format: janusFormat, folder } };

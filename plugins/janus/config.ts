@@ -62,7 +62,14 @@ export function readJanusConfig(path: string): JanusConfig {
     json = JSON.parse(readFileSync(path, 'utf8'));
   } catch (cause) {
     const why = cause instanceof SyntaxError ? 'is not JSON' : 'cannot be read';
-    throw new ReasongenError({ code: 'BAD_CONFIG', message: `the file ${why}`, place: path, cure: 'point to the config.json of a Janus model', exitCode: 2, cause });
+    throw new ReasongenError({
+      code: 'BAD_CONFIG',
+      message: `the file ${why}`,
+      place: path,
+      cure: 'point to the config.json of a Janus model',
+      exitCode: 2,
+      cause,
+    });
   }
   return parseJanusConfig(json, path);
 }
@@ -73,7 +80,10 @@ export function parseJanusConfig(json: unknown, place: string): JanusConfig {
   const type = root.text('model_type');
   if (type === 'janus') return huggingFaceConfig(root);
   if (type === 'multi_modality') return originalConfig(root);
-  throw root.bad('model_type', `is "${type}"; a Janus model has "janus" (Hugging Face port) or "multi_modality" (original)`);
+  throw root.bad(
+    'model_type',
+    `is "${type}"; a Janus model has "janus" (Hugging Face port) or "multi_modality" (original)`,
+  );
 }
 
 function huggingFaceConfig(root: ConfigReader): JanusConfig {
@@ -103,7 +113,11 @@ function huggingFaceConfig(root: ConfigReader): JanusConfig {
   return {
     form: 'huggingface',
     decoder,
-    image: { vocabulary: codec.codes, dimension: codec.embeddingDimension, alignerLayers: vq.count('num_hidden_layers', 2) },
+    image: {
+      vocabulary: codec.codes,
+      dimension: codec.embeddingDimension,
+      alignerLayers: vq.count('num_hidden_layers', 2),
+    },
     vision: {
       imageSize,
       patchSize,
@@ -147,7 +161,8 @@ function originalConfig(root: ConfigReader): JanusConfig {
   tower.mustBe('select_feature', 'same');
   tower.mustBe('select_layer', -1);
   const known = siglipSizes[tower.text('model_name')];
-  if (known === undefined) throw tower.bad('model_name', `is not known; known are: ${Object.keys(siglipSizes).join(', ')}`);
+  if (known === undefined)
+    throw tower.bad('model_name', `is not known; known are: ${Object.keys(siglipSizes).join(', ')}`);
   const width = tower.count('width', known.width);
   aligner.mustEqual('input_dim', width, 'the width of vision_config.params.model_name');
   const imageSize = tower.count('image_size', known.imageSize);
@@ -174,7 +189,18 @@ function originalConfig(root: ConfigReader): JanusConfig {
 }
 
 /** Towers by the names the original code knows (its `SigLIP_MODEL_CONFIG`). */
-const siglipSizes: Readonly<Record<string, { readonly imageSize: number; readonly patchSize: number; readonly width: number; readonly layers: number; readonly heads: number }>> = {
+const siglipSizes: Readonly<
+  Record<
+    string,
+    {
+      readonly imageSize: number;
+      readonly patchSize: number;
+      readonly width: number;
+      readonly layers: number;
+      readonly heads: number;
+    }
+  >
+> = {
   siglip_large_patch16_384: { imageSize: 384, patchSize: 16, width: 1024, layers: 24, heads: 16 },
   siglip_large_patch16_256: { imageSize: 256, patchSize: 16, width: 1024, layers: 24, heads: 16 },
 };
@@ -189,11 +215,14 @@ function decoderSizes(text: ConfigReader): JanusDecoderSizes {
   const hidden = text.count('hidden_size', 4096);
   const heads = text.count('num_attention_heads', 32);
   const keyValueHeads = text.divisor('num_key_value_heads', heads, 'num_attention_heads', heads);
-  const headDimension = text.has('head_dim') ? text.count('head_dim') : text.quotient('hidden_size', hidden, 'num_attention_heads', heads);
+  const headDimension = text.has('head_dim')
+    ? text.count('head_dim')
+    : text.quotient('hidden_size', hidden, 'num_attention_heads', heads);
   // Newer files write rope_parameters, older ones rope_theta and rope_scaling.
   const rope = text.has('rope_parameters') ? text.child('rope_parameters') : text;
   if (text.has('rope_parameters')) rope.mustBe('rope_type', 'default');
-  if (text.has('rope_scaling')) throw text.bad('rope_scaling', 'is not supported: rotary positions are computed unscaled');
+  if (text.has('rope_scaling'))
+    throw text.bad('rope_scaling', 'is not supported: rotary positions are computed unscaled');
   return {
     hidden,
     layers: text.count('num_hidden_layers', 32),

@@ -27,19 +27,30 @@ const sizes = z.strictObject({
   mlp: count().describe('inner width of the SwiGLU'),
   ropeTheta: z.number().positive().default(10000).describe('base of the rotary positions'),
   normEpsilon: epsilon().describe('epsilon of every RMSNorm'),
-  textVocabulary: count().optional().describe("rows of the text table and of the text head, at least as many as the tokenizer has ids; the tokenizer's own number by default"),
+  textVocabulary: count()
+    .optional()
+    .describe(
+      "rows of the text table and of the text head, at least as many as the tokenizer has ids; the tokenizer's own number by default",
+    ),
   vision: visionSizes.optional().describe('the tower that looks at pictures; a model without one only draws'),
 });
 
 type Options = z.output<typeof sizes>;
 
 /** What the sizes must satisfy beyond each number by itself. */
-function refuseMisfits({ hidden, heads, keyValueHeads, headDimension, vision }: Options, context: z.RefinementCtx): void {
+function refuseMisfits(
+  { hidden, heads, keyValueHeads, headDimension, vision }: Options,
+  context: z.RefinementCtx,
+): void {
   const issue = (path: string[], message: string): void => void context.addIssue({ code: 'custom', path, message });
-  if (headDimension === undefined && (hidden / heads) % 2 !== 0) issue(['heads'], `hidden / heads is ${hidden / heads}; it must be an even number, or give headDimension`);
-  if (keyValueHeads !== undefined && heads % keyValueHeads !== 0) issue(['keyValueHeads'], `${keyValueHeads} does not divide the ${heads} heads`);
-  if (vision !== undefined && vision.imageSize % vision.patchSize !== 0) issue(['vision', 'patchSize'], `${vision.patchSize} does not divide the imageSize ${vision.imageSize}`);
-  if (vision !== undefined && vision.width % vision.heads !== 0) issue(['vision', 'heads'], `${vision.heads} does not divide the width ${vision.width}`);
+  if (headDimension === undefined && (hidden / heads) % 2 !== 0)
+    issue(['heads'], `hidden / heads is ${hidden / heads}; it must be an even number, or give headDimension`);
+  if (keyValueHeads !== undefined && heads % keyValueHeads !== 0)
+    issue(['keyValueHeads'], `${keyValueHeads} does not divide the ${heads} heads`);
+  if (vision !== undefined && vision.imageSize % vision.patchSize !== 0)
+    issue(['vision', 'patchSize'], `${vision.patchSize} does not divide the imageSize ${vision.imageSize}`);
+  if (vision !== undefined && vision.width % vision.heads !== 0)
+    issue(['vision', 'heads'], `${vision.heads} does not divide the width ${vision.width}`);
 }
 
 async function create(name: string, options: Options, scope: Scope): Promise<Backbone> {
@@ -72,7 +83,9 @@ export default definePlugin({
     defineBackbone({
       name: 'janus-checkpoint',
       summary: 'a published Janus model: every size from the config.json of its folder, both forms',
-      options: z.strictObject({ checkpoint: inputFile().describe('folder of the model: config.json, and the weights under either naming') }),
+      options: z.strictObject({
+        checkpoint: inputFile().describe('folder of the model: config.json, and the weights under either naming'),
+      }),
       needs: ['tokenizer'],
       create: ({ checkpoint }, scope) => openCheckpoint(checkpoint, scope),
     }),

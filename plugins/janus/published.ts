@@ -17,10 +17,15 @@ export const janusFormat: PublishedFormat = {
   },
   configFiles(config, wanted) {
     const parsed = parseJanusConfig(config, wanted.place);
-    if (parsed.form === wanted.layout) return { 'config.json': retyped(config as Record<string, unknown>, wanted.type) };
-    if (wanted.layout === 'original') return { 'config.json': { ...originalConfig(parsed), torch_dtype: torchType(wanted.type ?? 'bf16') } };
+    if (parsed.form === wanted.layout)
+      return { 'config.json': retyped(config as Record<string, unknown>, wanted.type) };
+    if (wanted.layout === 'original')
+      return { 'config.json': { ...originalConfig(parsed), torch_dtype: torchType(wanted.type ?? 'bf16') } };
     const ids = specialIds(wanted);
-    return { 'config.json': { ...portConfig(parsed, ids), torch_dtype: torchType(wanted.type ?? 'bf16') }, 'generation_config.json': generationConfig(ids) };
+    return {
+      'config.json': { ...portConfig(parsed, ids), torch_dtype: torchType(wanted.type ?? 'bf16') },
+      'generation_config.json': generationConfig(ids),
+    };
   },
 };
 
@@ -99,7 +104,13 @@ function portConfig({ decoder, image, vision, codec }: JanusConfig, ids: Special
 }
 
 function generationConfig(ids: SpecialIds): Record<string, unknown> {
-  return { bos_token_id: ids.bos, eos_token_id: ids.eos, pad_token_id: ids.pad, guidance_scale: 5, generation_kwargs: { boi_token_id: ids.imageStart } };
+  return {
+    bos_token_id: ids.bos,
+    eos_token_id: ids.eos,
+    pad_token_id: ids.pad,
+    guidance_scale: 5,
+    generation_kwargs: { boi_token_id: ids.imageStart },
+  };
 }
 
 /**
@@ -108,22 +119,45 @@ function generationConfig(ids: SpecialIds): Record<string, unknown> {
  */
 function originalConfig({ decoder, image, vision, codec }: JanusConfig): Record<string, unknown> {
   const { hidden } = decoder;
-  const projector = (model_type: string, input_dim: number, depth: number) => ({ cls: 'MlpProjector', model_type, params: { depth, input_dim, n_embed: hidden, projector_type: 'mlp_gelu' } });
-  const isPublished = vision.hidden === 1024 && vision.layers === 24 && vision.heads === 16 && vision.mlp === 4096 && vision.patchSize === 16;
-  const isVq16 = codec.baseChannels === 128 && codec.multipliers.join() === '1,1,2,2,4' && codec.encoderBlocks[0] === 2 && codec.latentChannels === 256;
+  const projector = (model_type: string, input_dim: number, depth: number) => ({
+    cls: 'MlpProjector',
+    model_type,
+    params: { depth, input_dim, n_embed: hidden, projector_type: 'mlp_gelu' },
+  });
+  const isPublished =
+    vision.hidden === 1024 &&
+    vision.layers === 24 &&
+    vision.heads === 16 &&
+    vision.mlp === 4096 &&
+    vision.patchSize === 16;
+  const isVq16 =
+    codec.baseChannels === 128 &&
+    codec.multipliers.join() === '1,1,2,2,4' &&
+    codec.encoderBlocks[0] === 2 &&
+    codec.latentChannels === 256;
   return {
     architectures: ['MultiModalityCausalLM'],
     model_type: modelTypes.original,
     aligner_config: projector('aligner', vision.hidden, vision.alignerLayers),
     gen_aligner_config: projector('gen_aligner', image.dimension, image.alignerLayers),
-    gen_head_config: { cls: 'vision_head', model_type: 'gen_head', params: { image_token_embed: hidden, image_token_size: image.vocabulary, n_embed: hidden } },
+    gen_head_config: {
+      cls: 'vision_head',
+      model_type: 'gen_head',
+      params: { image_token_embed: hidden, image_token_size: image.vocabulary, n_embed: hidden },
+    },
     gen_vision_config: {
       cls: 'VQ-16',
       model_type: 'gen_vision',
       params: {
         image_token_size: image.vocabulary,
         n_embed: image.dimension,
-        ...(!isVq16 && { ch: codec.baseChannels, encoder_ch_mult: codec.multipliers, decoder_ch_mult: codec.multipliers, num_res_blocks: codec.encoderBlocks[0], z_channels: codec.latentChannels }),
+        ...(!isVq16 && {
+          ch: codec.baseChannels,
+          encoder_ch_mult: codec.multipliers,
+          decoder_ch_mult: codec.multipliers,
+          num_res_blocks: codec.encoderBlocks[0],
+          z_channels: codec.latentChannels,
+        }),
       },
     },
     language_config: languageConfig(decoder),
@@ -135,7 +169,13 @@ function originalConfig({ decoder, image, vision, codec }: JanusConfig): Record<
         model_name: 'siglip_large_patch16_384',
         select_feature: 'same',
         select_layer: -1,
-        ...(!isPublished && { patch_size: vision.patchSize, width: vision.hidden, layers: vision.layers, heads: vision.heads, mlp_ratio: ratio(vision.mlp, vision.hidden) }),
+        ...(!isPublished && {
+          patch_size: vision.patchSize,
+          width: vision.hidden,
+          layers: vision.layers,
+          heads: vision.heads,
+          mlp_ratio: ratio(vision.mlp, vision.hidden),
+        }),
       },
     },
   };
@@ -176,7 +216,12 @@ function retyped(config: Readonly<Record<string, unknown>>, type: PublishedType 
   if (type === undefined) return { ...config };
   const named = (value: unknown): unknown => {
     if (!isRecord(value)) return value;
-    return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, key === 'dtype' || key === 'torch_dtype' ? torchType(type) : named(inner)]));
+    return Object.fromEntries(
+      Object.entries(value).map(([key, inner]) => [
+        key,
+        key === 'dtype' || key === 'torch_dtype' ? torchType(type) : named(inner),
+      ]),
+    );
   };
   const result = named(config) as Record<string, unknown>;
   return 'dtype' in result ? result : { ...result, torch_dtype: torchType(type) };

@@ -14,7 +14,9 @@ export function readAtlas(count: number): Uint8Array[] {
   const stride = width * 4 + 1;
   const rows = inflateSync(imageData(png));
   if (width !== atlasColumns * tileSize || rows.length !== stride * png.readUInt32BE(20)) {
-    throw new Error('plugins/nano-world/atlas.png is not the atlas that test/plugins/nano-world-atlas.ts writes; run that script again.');
+    throw new Error(
+      'plugins/nano-world/atlas.png is not the atlas that test/plugins/nano-world-atlas.ts writes; run that script again.',
+    );
   }
   return Array.from({ length: count }, (_, index) => {
     const tile = new Uint8Array(tileSize * tileSize * 4);
@@ -22,7 +24,8 @@ export function readAtlas(count: number): Uint8Array[] {
     const top = Math.floor(index / atlasColumns) * tileSize;
     for (let y = 0; y < tileSize; y++) {
       const from = (top + y) * stride;
-      if (rows[from] !== 0) throw new Error('plugins/nano-world/atlas.png uses a row filter; run test/plugins/nano-world-atlas.ts again.');
+      if (rows[from] !== 0)
+        throw new Error('plugins/nano-world/atlas.png uses a row filter; run test/plugins/nano-world-atlas.ts again.');
       tile.set(rows.subarray(from + 1 + left * 4, from + 1 + (left + tileSize) * 4), y * tileSize * 4);
     }
     return tile;
@@ -31,7 +34,7 @@ export function readAtlas(count: number): Uint8Array[] {
 
 function imageData(png: Buffer): Buffer {
   const parts: Buffer[] = [];
-  for (let at = 8; at < png.length; ) {
+  for (let at = 8; at < png.length;) {
     const length = png.readUInt32BE(at);
     if (png.toString('latin1', at + 4, at + 8) === 'IDAT') parts.push(png.subarray(at + 8, at + 8 + length));
     at += length + 12;

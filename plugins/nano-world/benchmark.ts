@@ -31,7 +31,9 @@ export function createNanoGeneval({ verdict }: { readonly verdict: 'strict' | 'g
     measure: (samples) =>
       Object.fromEntries(
         tasks.flatMap((task) => {
-          const layouts = samples.filter((sample) => sample.task === task).map((sample) => drawnCells(inspect(sample)).join());
+          const layouts = samples
+            .filter((sample) => sample.task === task)
+            .map((sample) => drawnCells(inspect(sample)).join());
           return layouts.length === 0 ? [] : [[`commonest layout, ${task}`, shareOfCommonest(layouts)]];
         }),
       ),
@@ -52,7 +54,13 @@ function itemOf(pools: readonly (readonly Specification[])[], index: number): Pr
 }
 
 /** A random order of a task's specifications, over and over until there are enough: repeats only when all are used. */
-function shuffledPool(pool: readonly Specification[], count: number, seed: number, split: Split, task: number): Specification[] {
+function shuffledPool(
+  pool: readonly Specification[],
+  count: number,
+  seed: number,
+  split: Split,
+  task: number,
+): Specification[] {
   const result: Specification[] = [];
   for (let round = 0; result.length * tasks.length < count + tasks.length; round++) {
     const stream = (round * tasks.length + task) * 2 + Number(split === 'heldout');

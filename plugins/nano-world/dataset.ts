@@ -24,7 +24,11 @@ export function createNanoDataset(): GeneratedDataset {
   function rationale(index: number, seed: number, visit: number): string {
     const { specification, objects } = scene(index, seed);
     const template = randomStream(seed, purposes.rationale, index, visit).below(templates.length);
-    return rationaleOf(specification, objects.map((object) => object.cell), template);
+    return rationaleOf(
+      specification,
+      objects.map((object) => object.cell),
+      template,
+    );
   }
   function picture(objects: readonly PlacedObject[]): { width: number; height: number; data: Uint8Array } {
     return { width: canvasSize, height: canvasSize, data: render(objects, sheet) };
@@ -55,7 +59,10 @@ function corpus(): string[] {
   const specifications = classNames.flatMap((name, index): Specification[] => {
     const other = classNames[(index + 1) % classNames.length] ?? name;
     const wanted = [{ name }, { name: other }];
-    const coloured = [{ name, colour: colours(index) }, { name: other, colour: colours(index + 1) }];
+    const coloured = [
+      { name, colour: colours(index) },
+      { name: other, colour: colours(index + 1) },
+    ];
     return [
       { task: 'single_object', wanted: [{ name }] },
       { task: 'two_object', wanted },
@@ -66,6 +73,8 @@ function corpus(): string[] {
   });
   return specifications.flatMap((specification) => [
     promptOf(specification),
-    ...templates.map((_, template) => rationaleOf(specification, cells.slice(0, specification.count ?? specification.wanted.length), template)),
+    ...templates.map((_, template) =>
+      rationaleOf(specification, cells.slice(0, specification.count ?? specification.wanted.length), template),
+    ),
   ]);
 }

@@ -121,7 +121,9 @@ function buildShape(sheet: SpriteSheet, classIndex: number, size: SpriteSize): S
     top,
     places: Int32Array.from(support, (at) => Math.floor(at / windowSize) * stride + (at % windowSize)),
     looks: sprites.map((sprite) => ({
-      values: Float32Array.from(support.flatMap((at) => ([0, 1, 2] as const).map((channel) => valueAt(sprite, at, channel)))),
+      values: Float32Array.from(
+        support.flatMap((at) => ([0, 1, 2] as const).map((channel) => valueAt(sprite, at, channel))),
+      ),
       energy: support.reduce((sum, at) => sum + energyOf(sprite, at), 0),
     })),
   };
@@ -229,7 +231,10 @@ function squaredError(
   return error;
 }
 
-function detectionOf({ shape, look, origin }: { shape: Shape; look: number; origin: number }, score: number): Detection {
+function detectionOf(
+  { shape, look, origin }: { shape: Shape; look: number; origin: number },
+  score: number,
+): Detection {
   const left = (origin % stride) - frame + shape.left;
   const top = Math.floor(origin / stride) - frame + shape.top;
   const box: Box = [left, top, left + shape.width, top + shape.height];

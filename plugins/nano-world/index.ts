@@ -9,13 +9,14 @@ export default definePlugin({
   provides: [
     defineDataset({
       name: 'nano-world',
-      summary: 'Scenes of one to four sprites on a 48 x 48 canvas, with prompts in GenEval\'s words and plans as rationales',
+      summary:
+        "Scenes of one to four sprites on a 48 x 48 canvas, with prompts in GenEval's words and plans as rationales",
       options: z.strictObject({}),
       create: () => createNanoDataset(),
     }),
     defineReward({
       name: 'nano-verdict',
-      summary: 'Whether the picture shows what the prompt asks for, by GenEval\'s rules on detected sprites',
+      summary: "Whether the picture shows what the prompt asks for, by GenEval's rules on detected sprites",
       options: z.strictObject({
         strict: z.boolean().default(true).describe('Also demand the exact number of objects and no unexplained paint'),
         graded: z.boolean().default(false).describe('Give the mean of the clauses instead of 0 or 1'),
@@ -36,7 +37,7 @@ export default definePlugin({
     }),
     defineBenchmark({
       name: 'nano-geneval',
-      summary: 'GenEval\'s six tasks in the nano world, the same number of prompts for each',
+      summary: "GenEval's six tasks in the nano world, the same number of prompts for each",
       options: z.strictObject({
         verdict: z
           .enum(['strict', 'geneval'])

@@ -30,7 +30,10 @@ export function rationaleOf(specification: Specification, cells: readonly number
   const { wanted, count } = specification;
   const first = wanted[0];
   if (count === undefined || !first) {
-    return write({ isCount: false, objects: wanted.map((one, index) => ({ ...one, cell: cells[index] ?? 0 })) }, template);
+    return write(
+      { isCount: false, objects: wanted.map((one, index) => ({ ...one, cell: cells[index] ?? 0 })) },
+      template,
+    );
   }
   return write({ isCount: true, objects: cells.slice(0, count).map((cell) => ({ ...first, cell })) }, template);
 }
@@ -49,7 +52,8 @@ export function parseRationale(text: string): Plan | undefined {
 
 /** True when a plan names exactly the objects, colours and number its specification asks for, in that order. */
 export function planNames(plan: Plan, { wanted, count }: Specification): boolean {
-  const expected = count === undefined ? wanted.map(describe) : Array.from({ length: count }, () => describe(wanted[0] as Wanted));
+  const expected =
+    count === undefined ? wanted.map(describe) : Array.from({ length: count }, () => describe(wanted[0] as Wanted));
   return plan.isCount === (count !== undefined) && plan.objects.map(describe).join('|') === expected.join('|');
 }
 
@@ -69,7 +73,10 @@ function parseCount(body: string, { preposition, afterCount }: Template): Plan |
   const cut = body.indexOf(` ${afterCount} `);
   const name = classNames.find((one) => cut > 0 && body.slice(0, cut).endsWith(` ${plural(one)}`));
   if (!name) return undefined;
-  const cells = body.slice(cut + afterCount.length + 2).split(' ; ').map((item) => splitPlace(item, preposition)?.cell);
+  const cells = body
+    .slice(cut + afterCount.length + 2)
+    .split(' ; ')
+    .map((item) => splitPlace(item, preposition)?.cell);
   if (cells.length > ordinals.length || !cells.every((cell) => cell !== undefined)) return undefined;
   return { isCount: true, objects: cells.map((cell) => ({ name, cell })) };
 }

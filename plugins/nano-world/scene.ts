@@ -70,10 +70,13 @@ export function drawScene(specification: Specification, sheet: SpriteSheet, rand
 /** A busy scene for training the codec: 3–9 objects in 85 % of the scenes, else 1–3; 30 % in natural colours. */
 export function drawDenseScene(random: RandomStream): PlacedObject[] {
   const count = random.uniform() < 0.85 ? 3 + random.below(7) : 1 + random.below(3);
-  return random.shuffled([0, 1, 2, 3, 4, 5, 6, 7, 8]).slice(0, count).map((cell) => {
-    const name = random.pick(classNames);
-    return placed(random.uniform() < 0.3 ? { name } : { name, colour: random.pick(colourNames) }, cell, random);
-  });
+  return random
+    .shuffled([0, 1, 2, 3, 4, 5, 6, 7, 8])
+    .slice(0, count)
+    .map((cell) => {
+      const name = random.pick(classNames);
+      return placed(random.uniform() < 0.3 ? { name } : { name, colour: random.pick(colourNames) }, cell, random);
+    });
 }
 
 /** The picture of a scene, RGB bytes [48, 48, 3]; later objects lie on top. */

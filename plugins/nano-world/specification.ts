@@ -113,7 +113,10 @@ function* pairSpecifications(first: ClassName, second: ClassName, sum: number): 
   for (const [i, firstColour] of colourNames.entries()) {
     for (const [j, secondColour] of colourNames.entries()) {
       if (i === j) continue;
-      const coloured = [{ name: first, colour: firstColour }, { name: second, colour: secondColour }];
+      const coloured = [
+        { name: first, colour: firstColour },
+        { name: second, colour: secondColour },
+      ];
       const isHeldOut = (sum + 5 * (i + 1) + (j + 1)) % 8 === 0;
       yield { specification: { task: 'color_attr', wanted: coloured }, isHeldOut };
     }

@@ -43,12 +43,36 @@ type Rgb = readonly [number, number, number];
 
 /** Dark, mid and light tone of each colour, 0–255. */
 const ramps: Readonly<Record<ColourName, readonly [Rgb, Rgb, Rgb]>> = {
-  red: [[90, 0, 10], [215, 25, 35], [255, 150, 140]],
-  yellow: [[140, 95, 0], [245, 200, 10], [255, 240, 150]],
-  green: [[0, 60, 15], [25, 150, 50], [150, 225, 150]],
-  blue: [[5, 15, 90], [30, 80, 215], [150, 185, 255]],
-  purple: [[55, 0, 85], [140, 45, 185], [220, 165, 245]],
-  black: [[5, 5, 8], [45, 45, 50], [120, 120, 128]],
+  red: [
+    [90, 0, 10],
+    [215, 25, 35],
+    [255, 150, 140],
+  ],
+  yellow: [
+    [140, 95, 0],
+    [245, 200, 10],
+    [255, 240, 150],
+  ],
+  green: [
+    [0, 60, 15],
+    [25, 150, 50],
+    [150, 225, 150],
+  ],
+  blue: [
+    [5, 15, 90],
+    [30, 80, 215],
+    [150, 185, 255],
+  ],
+  purple: [
+    [55, 0, 85],
+    [140, 45, 185],
+    [220, 165, 245],
+  ],
+  black: [
+    [5, 5, 8],
+    [45, 45, 50],
+    [120, 120, 128],
+  ],
 };
 
 /**
@@ -103,7 +127,8 @@ function cropPremultiplied(tile: Uint8Array | Float32Array): Sprite {
   for (let at = 0; at < width * height; at++) {
     const from = ((top + Math.floor(at / width)) * tileSize + left + (at % width)) * 4;
     const alpha = (tile[from + 3] ?? 0) / 255;
-    for (let channel = 0; channel < 3; channel++) pixels[at * 4 + channel] = ((tile[from + channel] ?? 0) / 255) * alpha;
+    for (let channel = 0; channel < 3; channel++)
+      pixels[at * 4 + channel] = ((tile[from + channel] ?? 0) / 255) * alpha;
     pixels[at * 4 + 3] = alpha;
   }
   return { width, height, pixels };

@@ -36,7 +36,8 @@ export function judge(specification: Specification, inspection: Inspection): Jud
   const named = wanted.flatMap((one, index) => (one.colour ? [{ one, match: best[index] }] : []));
   const coloured = named.map(({ one, match }) => Number(match !== undefined && colourOf(match) === one.colour));
   const [a, b] = best;
-  const related = relation && Number(a !== undefined && b !== undefined && relationsOf(a.box, b.box).includes(relation));
+  const related =
+    relation && Number(a !== undefined && b !== undefined && relationsOf(a.box, b.box).includes(relation));
   const counted = count && Math.max(0, 1 - Math.abs((found[0]?.length ?? 0) - count) / count);
   const geneval = [...present, ...coloured, related ?? 1, counted ?? 1].every((atom) => atom === 1);
   const isClean =
@@ -56,7 +57,9 @@ export function judge(specification: Specification, inspection: Inspection): Jud
 
 /** Mean of the atoms; `clean` is one of them only where the strict verdict is asked for. */
 export function gradeOf({ present, coloured, relation, count, clean }: Judgement, isStrict: boolean): number {
-  const atoms = [...present, ...coloured, relation, count, isStrict ? clean : undefined].filter((atom) => atom !== undefined);
+  const atoms = [...present, ...coloured, relation, count, isStrict ? clean : undefined].filter(
+    (atom) => atom !== undefined,
+  );
   return mean(atoms);
 }
 

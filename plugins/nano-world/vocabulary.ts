@@ -2,7 +2,18 @@
 
 /** Class names as prompts write them; index = class number. */
 export const classNames = [
-  'airplane', 'apple', 'bird', 'boat', 'cake', 'car', 'carrot', 'cat', 'chair', 'giraffe', 'teddy bear', 'umbrella',
+  'airplane',
+  'apple',
+  'bird',
+  'boat',
+  'cake',
+  'car',
+  'carrot',
+  'cat',
+  'chair',
+  'giraffe',
+  'teddy bear',
+  'umbrella',
 ] as const;
 export type ClassName = (typeof classNames)[number];
 

@@ -6,7 +6,11 @@ import { openMuon } from './muon.ts';
 const common = {
   learningRate: z.number().nonnegative().describe('peak learning rate; the recipe multiplies it by its schedule'),
   weightDecay: z.number().nonnegative().default(0.01).describe('decoupled weight decay, on matrices only'),
-  maxNorm: z.number().nonnegative().default(1).describe('gradients are scaled down to this global norm; 0 turns clipping off'),
+  maxNorm: z
+    .number()
+    .nonnegative()
+    .default(1)
+    .describe('gradients are scaled down to this global norm; 0 turns clipping off'),
 };
 
 const decayRate = z.number().min(0).lt(1);
@@ -55,7 +59,10 @@ const lion = defineOptimizer({
   summary: 'Lion: steps of one size by the sign of the momentum (Chen et al. 2023); rates 3 to 10 times below AdamW’s',
   options: z.strictObject({
     ...common,
-    betas: z.tuple([decayRate, decayRate]).default([0.9, 0.99]).describe('share of the momentum in the step, and its decay'),
+    betas: z
+      .tuple([decayRate, decayRate])
+      .default([0.9, 0.99])
+      .describe('share of the momentum in the step, and its decay'),
   }),
   create: ({ learningRate, weightDecay, maxNorm, betas: [beta1, beta2] }) => ({
     learningRate,
@@ -77,7 +84,10 @@ const muon = defineOptimizer({
     ...moments,
     momentum: decayRate.default(0.95).describe('share of the last velocity of a matrix that is kept'),
     steps: z.number().int().min(1).max(20).default(5).describe('Newton–Schulz steps'),
-    exclude: z.array(z.string().min(1)).default(['embed', 'head', 'codebook']).describe('matrices with one of these in their name are moved by AdamW'),
+    exclude: z
+      .array(z.string().min(1))
+      .default(['embed', 'head', 'codebook'])
+      .describe('matrices with one of these in their name are moved by AdamW'),
   }),
   create: ({ learningRate, ...options }) => ({
     learningRate,
@@ -88,7 +98,10 @@ const muon = defineOptimizer({
 const sgd = defineOptimizer({
   name: 'sgd',
   summary: 'stochastic gradient descent with momentum',
-  options: z.strictObject({ ...common, momentum: decayRate.default(0.9).describe('share of the last velocity that is kept') }),
+  options: z.strictObject({
+    ...common,
+    momentum: decayRate.default(0.9).describe('share of the last velocity that is kept'),
+  }),
   create: ({ learningRate, weightDecay, maxNorm, momentum }) => ({
     learningRate,
     open: (parameters) =>

@@ -1,5 +1,14 @@
 /** Optimizers that are one rule for every element: one kernel over each arena of weights, clipping by global norm on the device. */
-import { blockSize, gradientNorm, grid, type Arena, type OpenOptimizer, type ParameterSet, type Tape, type Tensor } from '../../core/compute.ts';
+import {
+  blockSize,
+  gradientNorm,
+  grid,
+  type Arena,
+  type OpenOptimizer,
+  type ParameterSet,
+  type Tape,
+  type Tensor,
+} from '../../core/compute.ts';
 
 /** What is kept beside each arena: f32 of one number per element, four bytes in a word, or two numbers (scales) per block. */
 type StateKind = 'element' | 'bytes' | 'block';

@@ -21,7 +21,9 @@ export function versionEvent(seconds: number): Uint8Array {
 
 /** Scalars of one step, by tag. */
 export function scalarsEvent(seconds: number, step: number, scalars: Readonly<Record<string, number>>): Uint8Array {
-  const values = Object.entries(scalars).map(([tag, value]) => bytes(1, concat([bytes(1, new TextEncoder().encode(tag)), float(2, value)])));
+  const values = Object.entries(scalars).map(([tag, value]) =>
+    bytes(1, concat([bytes(1, new TextEncoder().encode(tag)), float(2, value)])),
+  );
   return concat([double(1, seconds), varint(2, step), bytes(5, concat(values))]);
 }
 

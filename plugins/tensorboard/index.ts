@@ -11,7 +11,11 @@ export default definePlugin({
       name: 'tensorboard',
       summary: 'writes metrics and pass rates as TensorBoard events into the run directory',
       options: z.strictObject({
-        folder: z.string().min(1).default('tensorboard').describe('folder of the event files, within the run directory'),
+        folder: z
+          .string()
+          .min(1)
+          .default('tensorboard')
+          .describe('folder of the event files, within the run directory'),
       }),
       create: ({ folder }) => {
         let file = '';

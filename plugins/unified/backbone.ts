@@ -33,7 +33,11 @@ const alignment = 256;
 
 export function unifiedBackbone(name: string, sizes: UnifiedSizes): Backbone {
   const { hidden, textVocabulary, imageVocabulary } = sizes;
-  const shape: DecoderShape = { ...sizes, prefix: 'model.', headDimension: sizes.headDimension ?? hidden / sizes.heads };
+  const shape: DecoderShape = {
+    ...sizes,
+    prefix: 'model.',
+    headDimension: sizes.headDimension ?? hidden / sizes.heads,
+  };
   const imageStart = alignedRows(textVocabulary, hidden);
   const rows = imageStart + imageVocabulary;
 
@@ -58,10 +62,18 @@ export function unifiedBackbone(name: string, sizes: UnifiedSizes): Backbone {
     embedText,
     embedImage,
     hidden: (tape, weights, tokens, prefill) =>
-      decoderHidden(tape, weights, shape, embedPacked(tape, { embedText, embedImage }, weights, tokens), tokens, prefill),
+      decoderHidden(
+        tape,
+        weights,
+        shape,
+        embedPacked(tape, { embedText, embedImage }, weights, tokens),
+        tokens,
+        prefill,
+      ),
     step: (tape, weights, x, positions, cache) => decoderStep(tape, weights, shape, x, positions, cache),
     textLogits: (tape, weights, x) => linear(tape, x, weightRows(tape, weights.get(head), 0, textVocabulary)),
-    imageLogits: (tape, weights, x) => linear(tape, x, weightRows(tape, weights.get(head), imageStart, imageVocabulary)),
+    imageLogits: (tape, weights, x) =>
+      linear(tape, x, weightRows(tape, weights.get(head), imageStart, imageVocabulary)),
   };
 }
 

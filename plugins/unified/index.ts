@@ -6,8 +6,20 @@ const sizes = z.strictObject({
   hidden: z.number().int().positive().multipleOf(4).describe('width of the residual stream'),
   layers: z.number().int().positive().describe('decoder layers'),
   heads: z.number().int().positive().describe('query heads'),
-  keyValueHeads: z.number().int().positive().optional().describe('key/value heads, a divisor of heads; heads by default'),
-  headDimension: z.number().int().positive().multipleOf(8).max(512).optional().describe('width of a head; hidden / heads by default'),
+  keyValueHeads: z
+    .number()
+    .int()
+    .positive()
+    .optional()
+    .describe('key/value heads, a divisor of heads; heads by default'),
+  headDimension: z
+    .number()
+    .int()
+    .positive()
+    .multipleOf(8)
+    .max(512)
+    .optional()
+    .describe('width of a head; hidden / heads by default'),
   mlp: z.number().int().positive().multipleOf(4).describe('inner width of the SwiGLU'),
   ropeTheta: z.number().positive().default(10000).describe('base of the rotary positions'),
   normEpsilon: z.number().positive().default(1e-6).describe('epsilon of every RMSNorm'),
@@ -18,9 +30,12 @@ type Options = z.output<typeof sizes>;
 
 /** What the heads must satisfy beyond each number by itself. */
 function refuseHeads({ hidden, heads, keyValueHeads, headDimension }: Options, context: z.RefinementCtx): void {
-  const issue = (path: string, message: string): void => void context.addIssue({ code: 'custom', path: [path], message });
-  if (headDimension === undefined && (hidden / heads) % 8 !== 0) issue('heads', `hidden / heads is ${hidden / heads}; it must be a multiple of 8, or give headDimension`);
-  if (keyValueHeads !== undefined && heads % keyValueHeads !== 0) issue('keyValueHeads', `${keyValueHeads} does not divide the ${heads} heads`);
+  const issue = (path: string, message: string): void =>
+    void context.addIssue({ code: 'custom', path: [path], message });
+  if (headDimension === undefined && (hidden / heads) % 8 !== 0)
+    issue('heads', `hidden / heads is ${hidden / heads}; it must be a multiple of 8, or give headDimension`);
+  if (keyValueHeads !== undefined && heads % keyValueHeads !== 0)
+    issue('keyValueHeads', `${keyValueHeads} does not divide the ${heads} heads`);
 }
 
 async function create(name: string, options: Options, scope: Scope): Promise<Backbone> {
@@ -34,7 +49,16 @@ async function create(name: string, options: Options, scope: Scope): Promise<Bac
   });
 }
 
-const nano = { hidden: 128, layers: 6, heads: 4, keyValueHeads: 2, mlp: 336, ropeTheta: 10000, normEpsilon: 1e-6, queryKeyNorm: true };
+const nano = {
+  hidden: 128,
+  layers: 6,
+  heads: 4,
+  keyValueHeads: 2,
+  mlp: 336,
+  ropeTheta: 10000,
+  normEpsilon: 1e-6,
+  queryKeyNorm: true,
+};
 
 export default definePlugin({
   name: 'unified',

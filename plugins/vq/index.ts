@@ -1,6 +1,13 @@
 /** Image tokenizers made of the VQ codec: any trained or published one, one of random weights, and the embedded one of the nano world. */
 import { fileURLToPath } from 'node:url';
-import { defineImageTokenizer, definePlugin, inputFile, z, type ImageTokenizer, type Scope } from '../../core/plugin.ts';
+import {
+  defineImageTokenizer,
+  definePlugin,
+  inputFile,
+  z,
+  type ImageTokenizer,
+  type Scope,
+} from '../../core/plugin.ts';
 import { codecFromCheckpoint, codecFromFile, randomCodec, type VqSource } from './source.ts';
 import { vqTokenizer } from './tokenizer.ts';
 
@@ -11,7 +18,11 @@ const count = () => z.number().int().positive();
 const sizes = z.strictObject({
   imageSize: count().default(384).describe('height and width of a picture in pixels'),
   baseChannels: count().multipleOf(32).default(128).describe('channels of the finest level'),
-  multipliers: z.array(count()).min(1).default([1, 1, 2, 2, 4]).describe('channels of every level in units of baseChannels, finest first'),
+  multipliers: z
+    .array(count())
+    .min(1)
+    .default([1, 1, 2, 2, 4])
+    .describe('channels of every level in units of baseChannels, finest first'),
   blocks: count().default(2).describe('residual blocks of an encoder level; a decoder level has one more'),
   latentChannels: count().multipleOf(4).default(256).describe('channels between codes and network'),
   embeddingDimension: count().multipleOf(4).max(32).default(8).describe('length of a code vector'),
@@ -20,15 +31,28 @@ const sizes = z.strictObject({
 
 const options = z
   .strictObject({
-    checkpoint: inputFile().optional().describe('folder of a published model: sizes from its config.json, weights under either naming'),
-    weights: inputFile(['random']).optional().describe('a train-codec run or its codec.safetensors, or a file of a published model; random: seeded random weights of the given sizes'),
-    config: inputFile().optional().describe('config.json of the published model that weights belongs to; a trained codec carries its sizes with it'),
+    checkpoint: inputFile()
+      .optional()
+      .describe('folder of a published model: sizes from its config.json, weights under either naming'),
+    weights: inputFile(['random'])
+      .optional()
+      .describe(
+        'a train-codec run or its codec.safetensors, or a file of a published model; random: seeded random weights of the given sizes',
+      ),
+    config: inputFile()
+      .optional()
+      .describe(
+        'config.json of the published model that weights belongs to; a trained codec carries its sizes with it',
+      ),
     sizes: sizes.optional().describe('for random weights; the published sizes by default'),
   })
   .superRefine(({ checkpoint, weights, config, sizes: given }, context) => {
-    const issue = (path: string, message: string): void => void context.addIssue({ code: 'custom', path: [path], message });
-    if ((checkpoint === undefined) === (weights === undefined)) issue('checkpoint', 'give either checkpoint or weights');
-    if (config !== undefined && (weights === undefined || weights === 'random')) issue('config', 'belongs to a file of weights');
+    const issue = (path: string, message: string): void =>
+      void context.addIssue({ code: 'custom', path: [path], message });
+    if ((checkpoint === undefined) === (weights === undefined))
+      issue('checkpoint', 'give either checkpoint or weights');
+    if (config !== undefined && (weights === undefined || weights === 'random'))
+      issue('config', 'belongs to a file of weights');
     if (given !== undefined && weights !== 'random') issue('sizes', 'are for random weights; files say their own');
   });
 
@@ -50,7 +74,10 @@ export default definePlugin({
   ],
 });
 
-function sourceOf({ checkpoint, weights, config, sizes: given }: z.output<typeof options>, scope: Scope): Promise<VqSource> | VqSource {
+function sourceOf(
+  { checkpoint, weights, config, sizes: given }: z.output<typeof options>,
+  scope: Scope,
+): Promise<VqSource> | VqSource {
   if (checkpoint !== undefined) return codecFromCheckpoint(checkpoint);
   if (weights !== undefined && weights !== 'random') return codecFromFile(weights, config);
   const { blocks, multipliers, ...rest } = given ?? sizes.parse({});

@@ -52,7 +52,14 @@ export async function codecFromFile(from: string, config?: string): Promise<VqSo
  */
 export async function codecFromCheckpoint(folder: string): Promise<VqSource> {
   const config = join(folder, 'config.json');
-  if (!existsSync(config)) throw new ReasongenError({ code: 'CODEC_SIZES', message: 'there is no config.json in this folder', place: folder, cure: 'point to the folder of a published model', exitCode: 2 });
+  if (!existsSync(config))
+    throw new ReasongenError({
+      code: 'CODEC_SIZES',
+      message: 'there is no config.json in this folder',
+      place: folder,
+      cure: 'point to the folder of a published model',
+      exitCode: 2,
+    });
   const codec = vqCodec(await publishedSizes(config));
   const hash = createHash('sha256');
   const all = await readCodec(folder, () => true);
@@ -68,7 +75,9 @@ export async function codecFromCheckpoint(folder: string): Promise<VqSource> {
 export function randomCodec(config: VqCodecConfig, seed: number): VqSource {
   const codec = vqCodec(config);
   // Vectors of unit length on average; any will do, and the backbone must see the same ones.
-  const codebook = Float32Array.from({ length: config.codes * config.embeddingDimension }, (_, index) => Math.sin(index * 12.9898 + seed * 78.233));
+  const codebook = Float32Array.from({ length: config.codes * config.embeddingDimension }, (_, index) =>
+    Math.sin(index * 12.9898 + seed * 78.233),
+  );
   return {
     codec,
     hash: `random:${seed}`,
@@ -83,7 +92,13 @@ export function randomCodec(config: VqCodecConfig, seed: number): VqSource {
 
 async function codecOf(codec: VqCodec, path: string): Promise<Omit<VqSource, 'hash'>> {
   const vectors = fromVqCheckpoint(codec, await readCodec(path, (name) => name === codebookName)).get(codebookName);
-  if (vectors === undefined) throw new ReasongenError({ code: 'CHECKPOINT_SHAPE', message: `there is no ${codebookName}: the file holds no codec`, place: path, exitCode: 2 });
+  if (vectors === undefined)
+    throw new ReasongenError({
+      code: 'CHECKPOINT_SHAPE',
+      message: `there is no ${codebookName}: the file holds no codec`,
+      place: path,
+      exitCode: 2,
+    });
   return {
     codec,
     codebook: vectors.data,
@@ -103,12 +118,17 @@ async function codecOf(codec: VqCodec, path: string): Promise<Omit<VqSource, 'ha
 }
 
 /** Tensors of the codec in a file or folder, as they lie there, under the port's names; `keep` sees names without its prefix. */
-async function readCodec(path: string, keep: (name: string) => boolean): Promise<Map<string, { readonly shape: readonly number[]; readonly data: Float32Array }>> {
+async function readCodec(
+  path: string,
+  keep: (name: string) => boolean,
+): Promise<Map<string, { readonly shape: readonly number[]; readonly data: Float32Array }>> {
   const source = renamed(await openWeightSource(path), vqNames, 'port');
   // A train-codec checkpoint holds bare names.
   const isBare = source.entries.has(codebookName);
   try {
-    return await readFloatTensors(source, (name) => (isBare ? keep(name) : name.startsWith(prefix) && keep(name.slice(prefix.length))));
+    return await readFloatTensors(source, (name) =>
+      isBare ? keep(name) : name.startsWith(prefix) && keep(name.slice(prefix.length)),
+    );
   } finally {
     await source.close();
   }
@@ -133,9 +153,22 @@ async function publishedSizes(path: string): Promise<VqCodecConfig> {
   try {
     json = JSON.parse(await readFile(path, 'utf8'));
   } catch (cause) {
-    throw new ReasongenError({ code: 'CODEC_SIZES', message: 'the file is not JSON, or cannot be read', place: path, cure: 'name the config.json of the published model', exitCode: 2, cause });
+    throw new ReasongenError({
+      code: 'CODEC_SIZES',
+      message: 'the file is not JSON, or cannot be read',
+      place: path,
+      cure: 'name the config.json of the published model',
+      exitCode: 2,
+      cause,
+    });
   }
   const sizes = publishedVqConfig(json, path);
   if (sizes !== undefined) return sizes;
-  throw new ReasongenError({ code: 'CODEC_SIZES', message: 'there is no vq_config and no gen_vision_config in this file', place: path, cure: 'name the config.json of the published model', exitCode: 2 });
+  throw new ReasongenError({
+    code: 'CODEC_SIZES',
+    message: 'there is no vq_config and no gen_vision_config in this file',
+    place: path,
+    cure: 'name the config.json of the published model',
+    exitCode: 2,
+  });
 }

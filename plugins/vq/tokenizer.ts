@@ -74,8 +74,16 @@ class OpenCodec {
   private readonly codec: VqCodec;
   private readonly source: VqSource;
   private readonly workspace: Workspace;
-  private readonly encoder: Direction = { record: recordEncoder, parts: ['encoder.', 'quant_conv.', codebookName], programs: new Map() };
-  private readonly decoder: Direction = { record: recordDecoder, parts: ['decoder.', 'post_quant_conv.', codebookName], programs: new Map() };
+  private readonly encoder: Direction = {
+    record: recordEncoder,
+    parts: ['encoder.', 'quant_conv.', codebookName],
+    programs: new Map(),
+  };
+  private readonly decoder: Direction = {
+    record: recordDecoder,
+    parts: ['decoder.', 'post_quant_conv.', codebookName],
+    programs: new Map(),
+  };
   private readonly made: Tensor[] = [];
 
   constructor(device: Device, source: VqSource) {
@@ -88,7 +96,7 @@ class OpenCodec {
   async encode(images: readonly Image[]): Promise<number[][]> {
     const { gridSize, config } = this.codec;
     const result: number[][] = [];
-    for (let start = 0; start < images.length; ) {
+    for (let start = 0; start < images.length;) {
       const part = images.slice(start, start + this.batchFor(images.length - start));
       const size = this.batchFor(part.length);
       const { program, input, output } = await this.program(this.encoder, size);
@@ -104,7 +112,7 @@ class OpenCodec {
   async decode(codes: readonly (readonly number[])[]): Promise<Image[]> {
     const { gridSize, config } = this.codec;
     const result: Image[] = [];
-    for (let start = 0; start < codes.length; ) {
+    for (let start = 0; start < codes.length;) {
       const part = codes.slice(start, start + this.batchFor(codes.length - start));
       const size = this.batchFor(part.length);
       const { program, input, output } = await this.program(this.decoder, size);
@@ -112,7 +120,9 @@ class OpenCodec {
       words.set(part.flat());
       this.device.write(input, words);
       program.run();
-      result.push(...unpackPictures(await this.device.readFloats(output), config.imageSize, part.length, this.source.toByte));
+      result.push(
+        ...unpackPictures(await this.device.readFloats(output), config.imageSize, part.length, this.source.toByte),
+      );
       start += part.length;
     }
     return result;
@@ -131,7 +141,10 @@ class OpenCodec {
   /** The smallest batch that holds `count` pictures, or the largest that memory allows. */
   private batchFor(count: number): number {
     const { imageSize, baseChannels } = this.codec.config;
-    const most = Math.max(1, Math.floor(this.device.limits.maxStorageBufferBindingSize / (imageSize ** 2 * baseChannels * 4)));
+    const most = Math.max(
+      1,
+      Math.floor(this.device.limits.maxStorageBufferBindingSize / (imageSize ** 2 * baseChannels * 4)),
+    );
     const wanted = batchSizes.find((size) => size >= count) ?? batchSizes[1];
     return Math.min(wanted, most);
   }
@@ -140,7 +153,10 @@ class OpenCodec {
     const known = direction.programs.get(size);
     if (known !== undefined) return known;
     const { parts, record } = direction;
-    direction.weights ??= this.source.open(this.device, this.codec.parameters.filter(({ name }) => parts.some((part) => name.startsWith(part))));
+    direction.weights ??= this.source.open(
+      this.device,
+      this.codec.parameters.filter(({ name }) => parts.some((part) => name.startsWith(part))),
+    );
     const recorded = await record(this.codec, await direction.weights, this.workspace, size);
     direction.programs.set(size, recorded);
     this.made.push(...recorded.owned);
@@ -157,33 +173,60 @@ interface Recorded {
 }
 
 /** Pictures f32 [size, H, W, 4] to codes u32 [size · grid²]. */
-async function recordEncoder(codec: VqCodec, parameters: ParameterSet, workspace: Workspace, size: number): Promise<Recorded> {
+async function recordEncoder(
+  codec: VqCodec,
+  parameters: ParameterSet,
+  workspace: Workspace,
+  size: number,
+): Promise<Recorded> {
   const { imageSize } = codec.config;
   const { device } = workspace;
   const tape = new Tape(workspace);
   const input = device.tensor('pictures to encode', [size, imageSize, imageSize, 4]);
   const segments = codec.segments(device, size);
   const latent = codec.encode(tape, parameters, input, segments);
-  const output = tape.output(assignCodes(tape, normaliseRows(tape, latent).normal, normaliseRows(tape, parameters.get(codebookName)).normal));
-  return { program: await tape.finish(`encode ${size}`), input, output, owned: [input, output, ...Object.values(segments ?? {})] };
+  const output = tape.output(
+    assignCodes(tape, normaliseRows(tape, latent).normal, normaliseRows(tape, parameters.get(codebookName)).normal),
+  );
+  return {
+    program: await tape.finish(`encode ${size}`),
+    input,
+    output,
+    owned: [input, output, ...Object.values(segments ?? {})],
+  };
 }
 
 /** Codes u32 [size · grid²] to pictures f32 [size, H, W, 4]. */
-async function recordDecoder(codec: VqCodec, parameters: ParameterSet, workspace: Workspace, size: number): Promise<Recorded> {
+async function recordDecoder(
+  codec: VqCodec,
+  parameters: ParameterSet,
+  workspace: Workspace,
+  size: number,
+): Promise<Recorded> {
   const { gridSize, config } = codec;
   const { device } = workspace;
   const tape = new Tape(workspace);
   const input = device.tensor('codes to decode', [size * gridSize ** 2], 'u32');
   const segments = codec.segments(device, size);
   const vectors = lookUpCodes(tape, input, normaliseRows(tape, parameters.get(codebookName)).normal);
-  const output = tape.output(codec.decode(tape, parameters, reshape(vectors, [size, gridSize, gridSize, config.embeddingDimension]), segments));
-  return { program: await tape.finish(`decode ${size}`), input, output, owned: [input, output, ...Object.values(segments ?? {})] };
+  const output = tape.output(
+    codec.decode(tape, parameters, reshape(vectors, [size, gridSize, gridSize, config.embeddingDimension]), segments),
+  );
+  return {
+    program: await tape.finish(`decode ${size}`),
+    input,
+    output,
+    owned: [input, output, ...Object.values(segments ?? {})],
+  };
 }
 
 function refuseBadCodes(codes: readonly number[], index: number, positions: number, vocabulary: number): void {
   const bad = codes.find((code) => !Number.isInteger(code) || code < 0 || code >= vocabulary);
   if (codes.length === positions && bad === undefined) return;
-  const what = bad === undefined ? `${codes.length} codes instead of ${positions}` : `the code ${bad}, not one of 0 … ${vocabulary - 1}`;
+  const what =
+    bad === undefined
+      ? `${codes.length} codes instead of ${positions}`
+      : `the code ${bad}, not one of 0 … ${vocabulary - 1}`;
   throw new ReasongenError({ code: 'BAD_CODES', message: `picture ${index} has ${what}` });
 }
 

@@ -7,7 +7,8 @@ import { expectMessage } from './message.ts';
 
 const place = new Workplace();
 
-const sft = 'optimizer: { use: adamw, learningRate: 1e-3 }\nrecipe: { use: sft, steps: 4, batch: 8, examples: 8, saveEvery: 1, keep: 10 }\n';
+const sft =
+  'optimizer: { use: adamw, learningRate: 1e-3 }\nrecipe: { use: sft, steps: 4, batch: 8, examples: 8, saveEvery: 1, keep: 10 }\n';
 
 let trained = '';
 /** A copy of a run with four checkpoints. */
@@ -33,7 +34,15 @@ function corrupt(path: string): void {
 /** `evaluate` with weights. */
 function evaluate(weights: string, ...settings: string[]): ReturnType<Workplace['command']> {
   const given = ['count=4', 'splits=[seen]', 'batch=4', ...settings].flatMap((setting) => ['--set', setting]);
-  return place.command('evaluate', place.preset('evaluate', sft), '--weights', weights, '--run-dir', place.free(), ...given);
+  return place.command(
+    'evaluate',
+    place.preset('evaluate', sft),
+    '--weights',
+    weights,
+    '--run-dir',
+    place.free(),
+    ...given,
+  );
 }
 
 describe('a resumed run', () => {
@@ -46,8 +55,12 @@ describe('a resumed run', () => {
     writeFileSync(record, readFileSync(record, 'utf8').replace('"outcome": "done"', '"outcome": "failed"'));
     const end = await place.command('resume', directory);
     expect(end.code, end.errors).toBe(0);
-    expect(end.errors).toMatch(/warning: checkpoint .*step-000004 is passed over: the content of weights\.safetensors has changed/);
-    expect(end.errors).toMatch(/warning: checkpoint .*step-000003 is passed over: optimizer\.safetensors has 100 bytes instead of/);
+    expect(end.errors).toMatch(
+      /warning: checkpoint .*step-000004 is passed over: the content of weights\.safetensors has changed/,
+    );
+    expect(end.errors).toMatch(
+      /warning: checkpoint .*step-000003 is passed over: optimizer\.safetensors has 100 bytes instead of/,
+    );
     expect(checkpointOf(directory, 4).weights.equals(checkpointOf(trained, 4).weights)).toBe(true);
     expect(metricsOf(directory)).toEqual(metricsOf(trained));
   });
@@ -58,18 +71,41 @@ describe('a resumed run', () => {
     const record = join(directory, 'run.json');
     writeFileSync(record, readFileSync(record, 'utf8').replace('"outcome": "done"', '"outcome": "failed"'));
     const end = await place.command('resume', directory);
-    expectMessage(end, { exit: 6, code: 'NO_CHECKPOINT', place: join(directory, 'checkpoints'), says: [/no checkpoint is whole \(.*step-000004: it has no manifest\.json/, /start the run anew/i] });
+    expectMessage(end, {
+      exit: 6,
+      code: 'NO_CHECKPOINT',
+      place: join(directory, 'checkpoints'),
+      says: [/no checkpoint is whole \(.*step-000004: it has no manifest\.json/, /start the run anew/i],
+    });
   });
 
   test('with another optimizer is refused', async () => {
     const directory = await copy();
-    const end = await place.command('resume', directory, '--set', 'optimizer={ use: sgd, learningRate: 0.1 }', '--set', 'recipe.steps=5');
+    const end = await place.command(
+      'resume',
+      directory,
+      '--set',
+      'optimizer={ use: sgd, learningRate: 0.1 }',
+      '--set',
+      'recipe.steps=5',
+    );
     // It was done; more steps do not undo that.
     expect(end).toMatchObject({ code: 7 });
     const record = join(directory, 'run.json');
     writeFileSync(record, readFileSync(record, 'utf8').replaceAll('"outcome": "done"', '"outcome": "failed"'));
-    const again = await place.command('resume', directory, '--set', 'optimizer={ use: sgd, learningRate: 0.1 }', '--set', 'recipe.steps=5');
-    expectMessage(again, { exit: 2, code: 'CHECKPOINT_OPTIMIZER', says: [/has no state "velocity\.0"/, /preset the run was started with/] });
+    const again = await place.command(
+      'resume',
+      directory,
+      '--set',
+      'optimizer={ use: sgd, learningRate: 0.1 }',
+      '--set',
+      'recipe.steps=5',
+    );
+    expectMessage(again, {
+      exit: 2,
+      code: 'CHECKPOINT_OPTIMIZER',
+      says: [/has no state "velocity\.0"/, /preset the run was started with/],
+    });
     expect(checkpoints(directory)).toHaveLength(4);
   });
 });
@@ -79,7 +115,12 @@ describe('weights for another command', () => {
     const directory = await copy();
     corrupt(checkpoint(directory, 4, 'weights.safetensors'));
     const path = join(directory, 'checkpoints/step-000004');
-    expectMessage(await evaluate(path), { exit: 6, code: 'BAD_CHECKPOINT', place: path, says: [/content of weights\.safetensors has changed/, /earlier checkpoint/] });
+    expectMessage(await evaluate(path), {
+      exit: 6,
+      code: 'BAD_CHECKPOINT',
+      place: path,
+      says: [/content of weights\.safetensors has changed/, /earlier checkpoint/],
+    });
     // The run as a whole still has a good one.
     expect((await evaluate(directory)).code).toBe(0);
   });
@@ -92,7 +133,11 @@ describe('weights for another command', () => {
   });
 
   test('a directory without weights, and a path that is not there', async () => {
-    expectMessage(await evaluate(place.folder), { exit: 6, code: 'BAD_WEIGHTS', says: [/there are no weights in this folder/, /model\.safetensors/] });
+    expectMessage(await evaluate(place.folder), {
+      exit: 6,
+      code: 'BAD_WEIGHTS',
+      says: [/there are no weights in this folder/, /model\.safetensors/],
+    });
     const { code, errors } = await evaluate(place.path('nowhere'));
     expect(code).toBe(2);
     expect(errors).toContain('nowhere');
@@ -102,7 +147,11 @@ describe('weights for another command', () => {
   test('a model of another shape: every tensor that does not fit', async () => {
     await copy();
     const end = await evaluate(trained, 'backbone={ use: janus, hidden: 16, layers: 1, heads: 2, mlp: 64 }');
-    expectMessage(end, { exit: 2, code: 'CHECKPOINT_SHAPE', says: [/embed_tokens\.weight is \[\d+,32\], the model needs \[\d+,16\]/, /use the backbone and sizes/i] });
+    expectMessage(end, {
+      exit: 2,
+      code: 'CHECKPOINT_SHAPE',
+      says: [/embed_tokens\.weight is \[\d+,32\], the model needs \[\d+,16\]/, /use the backbone and sizes/i],
+    });
   });
 
   test('a model of another family', async () => {
@@ -130,7 +179,9 @@ describe('checkpoint verify', () => {
     expect(end.code, end.errors).toBe(0);
     expect(end.output).toMatch(/all 4 checkpoints are as saved/);
     expect(end.output.match(/weights\.safetensors +[\d.]+ \w+ +ok/g)).toHaveLength(4);
-    expect((await place.command('checkpoint', 'verify', join(directory, 'checkpoints/step-000002'))).output).toMatch(/step 2\n[\s\S]*the checkpoint is as saved/);
+    expect((await place.command('checkpoint', 'verify', join(directory, 'checkpoints/step-000002'))).output).toMatch(
+      /step 2\n[\s\S]*the checkpoint is as saved/,
+    );
   });
 
   test('damage: every damaged file, and where a resume goes on, exit code 6', async () => {
@@ -139,7 +190,15 @@ describe('checkpoint verify', () => {
     rmSync(checkpoint(directory, 4, 'state.json'));
     truncateSync(checkpoint(directory, 2, 'optimizer.safetensors'), 100);
     const end = await place.command('checkpoint', 'verify', directory);
-    expectMessage(end, { exit: 6, code: 'BAD_CHECKPOINT', place: directory, says: [/step-000002: damaged: optimizer\.safetensors; step-000004: damaged: weights\.safetensors, state\.json/, /goes on from step 3/] });
+    expectMessage(end, {
+      exit: 6,
+      code: 'BAD_CHECKPOINT',
+      place: directory,
+      says: [
+        /step-000002: damaged: optimizer\.safetensors; step-000004: damaged: weights\.safetensors, state\.json/,
+        /goes on from step 3/,
+      ],
+    });
     expect(end.output).toMatch(/weights\.safetensors +[\d.]+ \w+ +its content has changed/);
     expect(end.output).toMatch(/state\.json +[\d.]+ \w+ +is missing/);
     expect(end.output).toMatch(/optimizer\.safetensors +[\d.]+ \w+ +has 100 bytes/);
@@ -148,7 +207,15 @@ describe('checkpoint verify', () => {
   });
 
   test('what is no checkpoint', async () => {
-    expectMessage(await place.command('checkpoint', 'verify', place.folder), { exit: 6, code: 'BAD_CHECKPOINT', says: [/it has no manifest\.json/] });
-    expectMessage(await place.command('checkpoint', 'verify', place.path('nowhere')), { exit: 6, code: 'BAD_CHECKPOINT', says: [/./] });
+    expectMessage(await place.command('checkpoint', 'verify', place.folder), {
+      exit: 6,
+      code: 'BAD_CHECKPOINT',
+      says: [/it has no manifest\.json/],
+    });
+    expectMessage(await place.command('checkpoint', 'verify', place.path('nowhere')), {
+      exit: 6,
+      code: 'BAD_CHECKPOINT',
+      says: [/./],
+    });
   });
 });

@@ -9,18 +9,27 @@ const place = new Workplace();
 
 async function run(text: string, ...settings: string[]): Promise<{ end: CommandEnd; directory: string }> {
   const directory = place.free();
-  const end = await place.command('run', place.preset('guarded', text), '--run-dir', directory, ...settings.flatMap((setting) => ['--set', setting]));
+  const end = await place.command(
+    'run',
+    place.preset('guarded', text),
+    '--run-dir',
+    directory,
+    ...settings.flatMap((setting) => ['--set', setting]),
+  );
   return { end, directory };
 }
 
-const sft = 'optimizer: { use: adamw, learningRate: 1e-3 }\nrecipe: { use: sft, steps: 6, batch: 8, examples: 8, saveEvery: 1, keep: 10 }\n';
-const grpo = 'optimizer: { use: adamw, learningRate: 1e-3 }\nrewards: [is-colour]\nrecipe: { use: grpo, steps: 6, prompts: 4, samples: 4, rationaleTokens: 6, saveEvery: 1, keep: 10 }\n';
+const sft =
+  'optimizer: { use: adamw, learningRate: 1e-3 }\nrecipe: { use: sft, steps: 6, batch: 8, examples: 8, saveEvery: 1, keep: 10 }\n';
+const grpo =
+  'optimizer: { use: adamw, learningRate: 1e-3 }\nrewards: [is-colour]\nrecipe: { use: grpo, steps: 6, prompts: 4, samples: 4, rationaleTokens: 6, saveEvery: 1, keep: 10 }\n';
 
 /** Every checkpoint that is left can be loaded and holds numbers. */
 async function expectWhole(directory: string): Promise<void> {
   for (const name of checkpoints(directory)) {
     const { weights } = await loadCheckpoint(`${directory}/checkpoints/${name}`);
-    for (const { data } of weights.values()) expect(data instanceof Float32Array && data.every(Number.isFinite)).toBe(true);
+    for (const { data } of weights.values())
+      expect(data instanceof Float32Array && data.every(Number.isFinite)).toBe(true);
   }
 }
 
@@ -29,14 +38,22 @@ describe('numbers that are none', () => {
 
   test('in supervised fine-tuning: the update is skipped and the run stops', async () => {
     const { end, directory } = await run(sft, ...wild);
-    expectMessage(end, { exit: 7, code: 'NOT_FINITE', says: [/step 2: the gradient norm is not finite/, /weights are unchanged/, /Lower optimizer.learningRate/] });
+    expectMessage(end, {
+      exit: 7,
+      code: 'NOT_FINITE',
+      says: [/step 2: the gradient norm is not finite/, /weights are unchanged/, /Lower optimizer.learningRate/],
+    });
     expect(checkpoints(directory)).toEqual(['step-000001']);
     await expectWhole(directory);
   });
 
   test('in GRPO: the kernel that made the first of them is named', async () => {
     const { end, directory } = await run(grpo, ...wild, 'recipe.prompts=8');
-    expectMessage(end, { exit: 7, code: 'NOT_FINITE', says: [/step 1: the gradient norm is not finite/, /the first such number: [a-z-]+\/[a-z-]+/] });
+    expectMessage(end, {
+      exit: 7,
+      code: 'NOT_FINITE',
+      says: [/step 1: the gradient norm is not finite/, /the first such number: [a-z-]+\/[a-z-]+/],
+    });
     expect(existsSync(`${directory}/checkpoints`)).toBe(false);
   });
 
@@ -52,7 +69,11 @@ describe('numbers that are none', () => {
     const whole = await place.run(patient);
     const { directory } = await place.run(patient, { stopAfter: 3 });
     const end = await place.command('resume', directory, ...wild.flatMap((setting) => ['--set', setting]));
-    expectMessage(end, { exit: 7, code: 'NOT_FINITE', says: [/step 5: the gradient norm is not finite/, /resume from the last checkpoint/] });
+    expectMessage(end, {
+      exit: 7,
+      code: 'NOT_FINITE',
+      says: [/step 5: the gradient norm is not finite/, /resume from the last checkpoint/],
+    });
     expect(checkpoints(directory)).toEqual(['step-000003']);
     const resumed = await place.command('resume', directory);
     expect(resumed.code, resumed.errors).toBe(0);
@@ -63,13 +84,21 @@ describe('numbers that are none', () => {
 describe('updates', () => {
   test('one that throws the weights away', async () => {
     const { end, directory } = await run(grpo, 'optimizer.learningRate=1e6', 'recipe.prompts=8');
-    expectMessage(end, { exit: 7, code: 'DIVERGED', says: [/step 1: one update made the trained weights \S+ times as large/, /Lower optimizer.learningRate/] });
+    expectMessage(end, {
+      exit: 7,
+      code: 'DIVERGED',
+      says: [/step 1: one update made the trained weights \S+ times as large/, /Lower optimizer.learningRate/],
+    });
     expect(existsSync(`${directory}/checkpoints`)).toBe(false);
   });
 
   test('one that moves nothing', async () => {
     const { end } = await run(grpo, 'optimizer.learningRate=1e-30', 'recipe.prompts=8');
-    expectMessage(end, { exit: 7, code: 'NOT_MOVED', says: [/step 1: the gradient has norm/, /Raise optimizer.learningRate/] });
+    expectMessage(end, {
+      exit: 7,
+      code: 'NOT_MOVED',
+      says: [/step 1: the gradient has norm/, /Raise optimizer.learningRate/],
+    });
   });
 
   test('in GRPO without a gradient', async () => {
@@ -86,7 +115,11 @@ test('a loss that teaches nothing', async () => {
 describe('rewards', () => {
   test('one that is always the same', async () => {
     const { end, directory } = await run(grpo, 'rewards=[{ use: faulty, fault: constant }]', 'recipe.guardWindow=3');
-    expectMessage(end, { exit: 7, code: 'CONSTANT_REWARD', says: [/for 3 steps every drawing got the reward 0\.5/i, /graded rewards/] });
+    expectMessage(end, {
+      exit: 7,
+      code: 'CONSTANT_REWARD',
+      says: [/for 3 steps every drawing got the reward 0\.5/i, /graded rewards/],
+    });
     expect(curve(directory, 'reward')).toEqual([0.5, 0.5]);
     // It goes on from there with a reward that tells drawings apart.
     const resumed = await place.command('resume', directory, '--set', 'rewards=[is-colour]', '--set', 'recipe.steps=3');
@@ -95,44 +128,90 @@ describe('rewards', () => {
 
   test('one that tells prompts apart, but not the drawings of a prompt', async () => {
     const { end } = await run(grpo, 'rewards=[{ use: faulty, fault: by-prompt }]', 'recipe.guardWindow=2');
-    expectMessage(end, { exit: 7, code: 'ALL_FILTERED', says: [/for 2 steps no group has had variance/i, /a larger group/] });
+    expectMessage(end, {
+      exit: 7,
+      code: 'ALL_FILTERED',
+      says: [/for 2 steps no group has had variance/i, /a larger group/],
+    });
   });
 
   test('a judge that mumbles', async () => {
     const { end } = await run(grpo, 'rewards=[{ use: faulty, fault: mumbles, name: oracle }]');
-    expectMessage(end, { exit: 7, code: 'JUDGE_UNPARSED', place: 'reward "oracle"', says: [/step 1: no usable answer for 16 of 32 drawings, e\.g\. "I see a picture"/, /answer format/] });
-    const { end: tolerated } = await run(grpo, 'rewards=[{ use: faulty, fault: mumbles }]', 'recipe.unparsedShare=0.5', 'recipe.steps=1');
+    expectMessage(end, {
+      exit: 7,
+      code: 'JUDGE_UNPARSED',
+      place: 'reward "oracle"',
+      says: [/step 1: no usable answer for 16 of 32 drawings, e\.g\. "I see a picture"/, /answer format/],
+    });
+    const { end: tolerated } = await run(
+      grpo,
+      'rewards=[{ use: faulty, fault: mumbles }]',
+      'recipe.unparsedShare=0.5',
+      'recipe.steps=1',
+    );
     expect(tolerated.code, tolerated.errors).toBe(0);
   });
 });
 
 describe('policies', () => {
-  test.each(['sampler', 'scorer'])('a sampler that draws from another distribution than the one trained (old log-probabilities of the %s)', async (whose) => {
-    const { end } = await run(grpo, 'recipe.logitClamp=1e-3', `recipe.oldLogProbability=${whose}`, 'recipe.prompts=8');
-    expectMessage(end, { exit: 7, code: 'SAMPLER_DISAGREES', says: [/step 1: sampler and scorer/, /before any update/, /one distribution/] });
-  });
+  test.each(['sampler', 'scorer'])(
+    'a sampler that draws from another distribution than the one trained (old log-probabilities of the %s)',
+    async (whose) => {
+      const { end } = await run(
+        grpo,
+        'recipe.logitClamp=1e-3',
+        `recipe.oldLogProbability=${whose}`,
+        'recipe.prompts=8',
+      );
+      expectMessage(end, {
+        exit: 7,
+        code: 'SAMPLER_DISAGREES',
+        says: [/step 1: sampler and scorer/, /before any update/, /one distribution/],
+      });
+    },
+  );
 
   test('one that has lost its entropy', async () => {
     const { end } = await run(grpo, 'recipe.entropyFloor=50', 'recipe.prompts=8');
-    expectMessage(end, { exit: 7, code: 'ENTROPY_COLLAPSED', says: [/step 1: the mean entropy of text tokens is/, /hold the entropy with recipe.textEntropy/] });
+    expectMessage(end, {
+      exit: 7,
+      code: 'ENTROPY_COLLAPSED',
+      says: [/step 1: the mean entropy of text tokens is/, /hold the entropy with recipe.textEntropy/],
+    });
   });
 
   test('one that runs away', async () => {
     const { end } = await run(grpo, 'recipe.driftLimit=1e-12', 'recipe.prompts=8', 'recipe.epochs=2');
-    expectMessage(end, { exit: 7, code: 'POLICY_DRIFT', says: [/step 1: the policy is \S+ nats per token away from the one that drew/, /raise the KL coefficient/] });
+    expectMessage(end, {
+      exit: 7,
+      code: 'POLICY_DRIFT',
+      says: [/step 1: the policy is \S+ nats per token away from the one that drew/, /raise the KL coefficient/],
+    });
   });
 });
 
-describe('what a guard does is the preset\'s choice', () => {
+describe("what a guard does is the preset's choice", () => {
   test('warn says it and goes on', async () => {
-    const { end, directory } = await run(grpo, 'recipe.entropyFloor=50', 'recipe.guards.entropy=warn', 'recipe.prompts=8', 'recipe.steps=2');
+    const { end, directory } = await run(
+      grpo,
+      'recipe.entropyFloor=50',
+      'recipe.guards.entropy=warn',
+      'recipe.prompts=8',
+      'recipe.steps=2',
+    );
     expect(end.code, end.errors).toBe(0);
     expect(end.errors).toMatch(/warning: step 1: the mean entropy of text tokens .* \(guard entropy\); go back/);
     expect(curve(directory, 'reward')).toHaveLength(2);
   });
 
   test('off says nothing', async () => {
-    const { end } = await run(grpo, 'recipe.entropyFloor=50', 'recipe.guards.entropy=off', 'recipe.prompts=8', 'recipe.steps=1');
+    const { end } = await run(
+      grpo,
+      'recipe.entropyFloor=50',
+      'recipe.guards.entropy=off',
+      'recipe.prompts=8',
+      'recipe.steps=1',
+    );
     expect([end.code, end.errors.includes('entropy')]).toEqual([0, false]);
   });
 });
@@ -147,5 +226,9 @@ test('a key nobody reads', async () => {
 test('a resume that would train nothing', async () => {
   const { directory } = await place.run(place.preset('short', grpo.replace('steps: 6', 'steps: 3')), { stopAfter: 2 });
   const end = await place.command('resume', directory, '--set', 'recipe.steps=1');
-  expectMessage(end, { exit: 7, code: 'NOTHING_TO_TRAIN', says: [/2 steps are done and recipe\.steps is 1/, /set recipe\.steps above 2/i] });
+  expectMessage(end, {
+    exit: 7,
+    code: 'NOTHING_TO_TRAIN',
+    says: [/2 steps are done and recipe\.steps is 1/, /set recipe\.steps above 2/i],
+  });
 });

@@ -49,7 +49,10 @@ describe.each(phases)('^C during $phase', ({ at, step, finished }) => {
     expect((await readRunRecord(directory)).sessions.at(-1)?.outcome).toBe('stopped');
     expect(existsSync(join(directory, 'lock'))).toBe(false);
     expect(metricsOf(directory)).toEqual(metricsOf(whole.directory).slice(0, finished));
-    if (finished > 0) expect(await loadCheckpoint(join(directory, 'checkpoints', checkpoints(directory).at(-1) ?? ''))).toMatchObject({ step: finished });
+    if (finished > 0)
+      expect(await loadCheckpoint(join(directory, 'checkpoints', checkpoints(directory).at(-1) ?? ''))).toMatchObject({
+        step: finished,
+      });
 
     const resumed = await place.command('resume', directory, '--set', 'extensions=[]');
     expect(resumed.code, resumed.errors).toBe(0);
@@ -60,18 +63,32 @@ describe.each(phases)('^C during $phase', ({ at, step, finished }) => {
     expect(mine.state).toEqual(reference.state);
     expect(readdirSync(join(directory, 'evaluations'))).toEqual(readdirSync(join(whole.directory, 'evaluations')));
     for (const label of ['before', 'step-000002', 'step-000004', 'after']) {
-      expect(evaluationOf(directory, `swatches.heldout.${label}`)).toEqual(evaluationOf(whole.directory, `swatches.heldout.${label}`));
+      expect(evaluationOf(directory, `swatches.heldout.${label}`)).toEqual(
+        evaluationOf(whole.directory, `swatches.heldout.${label}`),
+      );
     }
   });
 });
 
 test('^C during an evaluation of its own: it ends between two batches, and resumed it makes the whole record', async () => {
-  const evaluate = place.preset('evaluate', `recipe: { use: evaluate, weights: ${whole.directory}, count: 24, batch: 4, splits: [seen] }\n`);
+  const evaluate = place.preset(
+    'evaluate',
+    `recipe: { use: evaluate, weights: ${whole.directory}, count: 24, batch: 4, splits: [seen] }\n`,
+  );
   const reference = await place.run(evaluate);
   const directory = place.free();
-  const { code, errors } = await place.program(['run', evaluate, '--run-dir', directory, '--set', 'extensions=[{ use: interrupter, at: benchmark, step: 0 }]']);
+  const { code, errors } = await place.program([
+    'run',
+    evaluate,
+    '--run-dir',
+    directory,
+    '--set',
+    'extensions=[{ use: interrupter, at: benchmark, step: 0 }]',
+  ]);
   expect(code, errors).toBe(130);
   expect(existsSync(join(directory, 'evaluations'))).toBe(false);
   expect((await place.command('resume', directory, '--set', 'extensions=[]')).code).toBe(0);
-  expect(evaluationOf(directory, 'swatches.seen.evaluation')).toEqual(evaluationOf(reference.directory, 'swatches.seen.evaluation'));
+  expect(evaluationOf(directory, 'swatches.seen.evaluation')).toEqual(
+    evaluationOf(reference.directory, 'swatches.seen.evaluation'),
+  );
 });

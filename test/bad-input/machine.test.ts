@@ -14,11 +14,18 @@ const sft = `${adamw}\nrecipe: { use: sft, steps: 4, batch: 8, examples: 8, save
 const grpo = `${adamw}\nrewards: [is-colour]\nrecipe: { use: grpo, steps: 4, prompts: 4, samples: 4, rationaleTokens: 6, saveEvery: 1, keep: 10 }\n`;
 
 describe('a lost device', () => {
-  test.each([['sft', sft], ['grpo', grpo]])('in %s: says so and ends; resumed, the run comes to the same end', async (name, text) => {
+  test.each([
+    ['sft', sft],
+    ['grpo', grpo],
+  ])('in %s: says so and ends; resumed, the run comes to the same end', async (name, text) => {
     const whole = await place.run(place.preset(name, text));
     const directory = place.free();
     const preset = place.preset(`${name}-lost`, `extensions: [{ use: saboteur, step: 3 }]\n${text}`);
-    expectMessage(await place.command('run', preset, '--run-dir', directory), { exit: 5, code: 'DEVICE_LOST', says: [/the device was lost/, /reasongen resume/] });
+    expectMessage(await place.command('run', preset, '--run-dir', directory), {
+      exit: 5,
+      code: 'DEVICE_LOST',
+      says: [/the device was lost/, /reasongen resume/],
+    });
     expect(checkpoints(directory)).toEqual(['step-000001', 'step-000002']);
     expect(existsSync(join(directory, 'lock'))).toBe(false);
     const resumed = await place.command('resume', directory, '--set', 'extensions=[]');
@@ -33,7 +40,14 @@ describe('more than the machine has', () => {
 
   test('check says so, with what is needed and what there is', async () => {
     const end = await place.command('check', place.preset('absurd', sft), '--set', absurd);
-    expectMessage(end, { exit: 4, code: 'DOES_NOT_FIT', says: [/needs [\d.]+ \wiB/, /The smallest change that fits is recipe\.recompute: true and recipe\.microBatch: \d+, which needs \d+ MiB/] });
+    expectMessage(end, {
+      exit: 4,
+      code: 'DOES_NOT_FIT',
+      says: [
+        /needs [\d.]+ \wiB/,
+        /The smallest change that fits is recipe\.recompute: true and recipe\.microBatch: \d+, which needs \d+ MiB/,
+      ],
+    });
     expect(end.output).toMatch(/memory: .* on the device \(weights/);
   });
 
@@ -47,7 +61,11 @@ describe('more than the machine has', () => {
   test('run refuses what fits buffer by buffer but not together', async () => {
     const directory = place.free();
     const end = await place.command('run', place.preset('hungry', 'recipe: hungry\n'), '--run-dir', directory);
-    expectMessage(end, { exit: 4, code: 'DOES_NOT_FIT', says: [/the run needs [\d.]+ TiB on the device, and [\d.]+ \wiB are left/] });
+    expectMessage(end, {
+      exit: 4,
+      code: 'DOES_NOT_FIT',
+      says: [/the run needs [\d.]+ TiB on the device, and [\d.]+ \wiB are left/],
+    });
     expect(existsSync(directory)).toBe(false);
   });
 });
@@ -83,11 +101,22 @@ describe.skipIf(!canMount)('a full disk', () => {
 
   test('while saving: the last good checkpoint is named and whole; with space the run goes on', async () => {
     const whole = await place.run(place.preset('sft', sft));
-    const size = readdirSync(join(whole.directory, 'checkpoints/step-000004')).reduce((sum, name) => sum + readFileSync(join(whole.directory, 'checkpoints/step-000004', name)).length, 0);
+    const size = readdirSync(join(whole.directory, 'checkpoints/step-000004')).reduce(
+      (sum, name) => sum + readFileSync(join(whole.directory, 'checkpoints/step-000004', name)).length,
+      0,
+    );
     // Room for two checkpoints and a half.
     const directory = join(disk(Math.ceil((2.5 * size) / 1024)), 'run');
     const end = await place.command('run', place.preset('full', sft), '--run-dir', directory);
-    expectMessage(end, { exit: 6, code: 'DISK_FULL', place: /step-000003$/, says: [/no space left on the disk while saving step-000003/, /Free some space; the last good checkpoint is .*step-000002; then go on with: npx reasongen resume/] });
+    expectMessage(end, {
+      exit: 6,
+      code: 'DISK_FULL',
+      place: /step-000003$/,
+      says: [
+        /no space left on the disk while saving step-000003/,
+        /Free some space; the last good checkpoint is .*step-000002; then go on with: npx reasongen resume/,
+      ],
+    });
     expect(readdirSync(join(directory, 'checkpoints')).sort()).toEqual(['step-000001', 'step-000002']);
     expect((await loadCheckpoint(join(directory, 'checkpoints/step-000002'))).step).toBe(2);
     grow(20 * 1024);

@@ -16,7 +16,11 @@ describe('generate', () => {
   test('a prompt that is too long is refused with its length and the limit', async () => {
     const long = `a ${'very '.repeat(80)}red picture`;
     const { end } = await generate('--prompt', 'a red picture', '--prompt', long);
-    expectMessage(end, { exit: 2, code: 'PROMPT_TOO_LONG', says: [/"a very very [^"]*\.\.\." has \d{3} tokens with its frame; this run takes 64/, /raise promptTokens/] });
+    expectMessage(end, {
+      exit: 2,
+      code: 'PROMPT_TOO_LONG',
+      says: [/"a very very [^"]*\.\.\." has \d{3} tokens with its frame; this run takes 64/, /raise promptTokens/],
+    });
     expect((await generate('--prompt', long, '--set', 'recipe.promptTokens=400')).end.code).toBe(0);
   });
 
@@ -36,7 +40,12 @@ describe('generate', () => {
   test('an empty file of prompts, and a file that is not there', async () => {
     const empty = place.write('empty.txt', '\n  \n\n');
     const { end, out } = await generate('--set', `recipe.promptFile=${empty}`);
-    expectMessage(end, { exit: 2, code: 'NO_PROMPTS', place: empty, says: [/has no prompt in it/, /one prompt a line/] });
+    expectMessage(end, {
+      exit: 2,
+      code: 'NO_PROMPTS',
+      place: empty,
+      says: [/has no prompt in it/, /one prompt a line/],
+    });
     expect(existsSync(out)).toBe(false);
     const missing = await generate('--set', `recipe.promptFile=${place.path('nowhere.txt')}`);
     expect(missing.end).toMatchObject({ code: 2, errors: expect.stringContaining('nowhere.txt') });
@@ -66,6 +75,8 @@ test('as a rule such a prompt is passed over, and the run says how many were', a
       'recipe: { use: grpo, steps: 2, prompts: 5, samples: 4, rationaleTokens: 6, refillRounds: 0 }\n',
   );
   const { directory, lines } = await place.run(preset);
-  expect(lines).toContainEqual(expect.stringMatching(/warning: step 2: 1 prompts of more than 24 tokens were passed over/));
+  expect(lines).toContainEqual(
+    expect.stringMatching(/warning: step 2: 1 prompts of more than 24 tokens were passed over/),
+  );
   expect(curve(directory, 'promptsTooLong')).toEqual([0, 1]);
 });

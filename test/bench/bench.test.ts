@@ -18,7 +18,12 @@ test('median and quartiles interpolate; nothing measured is an error', () => {
 
 describe('a result', () => {
   test('is the median of the undisturbed samples where at least half of the rounds were', () => {
-    const result = judge(nothing, [sample(10, 0.02), sample(30, 0.5), sample(12, 0.1), sample(40, 0.9), sample(11, 0)], 5, 0.1);
+    const result = judge(
+      nothing,
+      [sample(10, 0.02), sample(30, 0.5), sample(12, 0.1), sample(40, 0.9), sample(11, 0)],
+      5,
+      0.1,
+    );
     expect(result.isDisturbed).toBe(false);
     expect(result.summary.median).toBe(11);
   });
@@ -30,7 +35,9 @@ describe('a result', () => {
   });
 
   test('counts every sample where the system does not tell of other load', () => {
-    expect(judge(nothing, [sample(1, undefined), sample(2, undefined), sample(3, undefined)], 3, 0.1).isDisturbed).toBe(false);
+    expect(judge(nothing, [sample(1, undefined), sample(2, undefined), sample(3, undefined)], 3, 0.1).isDisturbed).toBe(
+      false,
+    );
   });
 });
 
@@ -59,19 +66,31 @@ describe('measuring', () => {
     const shares = [0.5, 0, 0, 0, 0];
     const clock: CpuClock = () => () => ({ ownMilliseconds: 80, others: shares.shift() ?? 0 });
     const rounds: number[] = [];
-    const results = await measure([first.case, second.case], { rounds: 2, repeats: 3, sampleMilliseconds: 40, tolerance: 0.1, clock, onRound: (_round, cases) => rounds.push(cases) });
+    const results = await measure([first.case, second.case], {
+      rounds: 2,
+      repeats: 3,
+      sampleMilliseconds: 40,
+      tolerance: 0.1,
+      clock,
+      onRound: (_round, cases) => rounds.push(cases),
+    });
     expect(first.log).toEqual(['check', 'run 1', 'run 1', 'run 16', 'run 40', 'run 40', 'run 40']);
     // Only the first case lost a sample; one more round made up for it.
     expect(rounds).toEqual([2, 2, 1]);
     const calm = { milliseconds: 1, repetitions: 40, cpuMilliseconds: 2, others: 0 };
-    expect(results.map(({ samples }) => samples)).toEqual([[{ ...calm, others: 0.5 }, calm, calm], [calm, calm]]);
+    expect(results.map(({ samples }) => samples)).toEqual([
+      [{ ...calm, others: 0.5 }, calm, calm],
+      [calm, calm],
+    ]);
     expect(results.map(({ isDisturbed }) => isDisturbed)).toEqual([false, false]);
   });
 });
 
 test('a wrong result stops the bench before anything is timed', async () => {
   const wrong = { ...nothing, check: async () => Promise.reject(new RangeError('element 0,0 is 1, not 2')) };
-  await expect(measure([wrong], { rounds: 1, repeats: 0, sampleMilliseconds: 1, tolerance: 0.1, clock: cpuClock })).rejects.toThrow('not 2');
+  await expect(
+    measure([wrong], { rounds: 1, repeats: 0, sampleMilliseconds: 1, tolerance: 0.1, clock: cpuClock }),
+  ).rejects.toThrow('not 2');
 });
 
 test('a portable reference becomes a ratio, not a row', () => {
@@ -118,9 +137,16 @@ test('kernels are added up by name, heaviest first', () => {
 });
 
 test('the table is Markdown and lines up', () => {
-  expect(table(['case', 'ms'], [['2048 rows', '1.50'], ['x', '12.0']], ['case'])).toBe(
-    ['| case      |   ms |', '| --------- | ---: |', '| 2048 rows | 1.50 |', '| x         | 12.0 |'].join('\n'),
-  );
+  expect(
+    table(
+      ['case', 'ms'],
+      [
+        ['2048 rows', '1.50'],
+        ['x', '12.0'],
+      ],
+      ['case'],
+    ),
+  ).toBe(['| case      |   ms |', '| --------- | ---: |', '| 2048 rows | 1.50 |', '| x         | 12.0 |'].join('\n'));
 });
 
 test('the report says what it was measured on, and that it was disturbed', () => {
@@ -160,7 +186,9 @@ test('the report says what it was measured on, and that it was disturbed', () =>
   });
   expect(text).toContain('some adapter; subgroups');
   expect(text).toContain('commit abc+changes');
-  expect(text).toMatch(/\| linear \| nothing \|\s+10\.0 \|\s+0 % \|\s+20\.0 \|\s+300 GFLOP\/s \|\s+\|\s+\|\s+60 % ! \|/);
+  expect(text).toMatch(
+    /\| linear \| nothing \|\s+10\.0 \|\s+0 % \|\s+20\.0 \|\s+300 GFLOP\/s \|\s+\|\s+\|\s+60 % ! \|/,
+  );
   expect(text).toContain('at most 10.0 % outside kernels = 1 - 54.0 / 60.0 ms');
   expect(text).toContain('more than 10 % of the cores');
 });

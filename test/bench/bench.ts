@@ -19,7 +19,12 @@ const usage = `usage: npm run bench -- [--quick] [--only WORD[,WORD]] [--json FI
 `;
 
 const { values: options } = parseArgs({
-  options: { quick: { type: 'boolean' }, only: { type: 'string' }, json: { type: 'string' }, help: { type: 'boolean' } },
+  options: {
+    quick: { type: 'boolean' },
+    only: { type: 'string' },
+    json: { type: 'string' },
+    help: { type: 'boolean' },
+  },
 });
 
 if (options.help === true) process.stdout.write(usage);
@@ -28,8 +33,12 @@ else await bench();
 async function bench(): Promise<void> {
   const started = performance.now();
   const words = options.only?.split(',').filter((word) => word !== '');
-  const isWanted = ({ group, name }: Case): boolean => words?.some((word) => group.includes(word) || name.includes(word)) ?? true;
-  const settings = options.quick === true ? { rounds: 3, sampleMilliseconds: 30, repeats: 0, tolerance: 0.1 } : { rounds: 5, sampleMilliseconds: 120, repeats: 4, tolerance: 0.1 };
+  const isWanted = ({ group, name }: Case): boolean =>
+    words?.some((word) => group.includes(word) || name.includes(word)) ?? true;
+  const settings =
+    options.quick === true
+      ? { rounds: 3, sampleMilliseconds: 30, repeats: 0, tolerance: 0.1 }
+      : { rounds: 5, sampleMilliseconds: 120, repeats: 4, tolerance: 0.1 };
   const say = (line: string): void => void process.stderr.write(`${line}\n`);
 
   const device = await openDevice();
@@ -45,7 +54,11 @@ async function bench(): Promise<void> {
     return;
   }
   say(`${cases.length} cases: checking and warming up`);
-  const results = await measure(cases, { ...settings, clock: cpuClock, onRound: (round, count) => say(`round ${round + 1}: ${count} cases`) });
+  const results = await measure(cases, {
+    ...settings,
+    clock: cpuClock,
+    onRound: (round, count) => say(`round ${round + 1}: ${count} cases`),
+  });
 
   const breakdowns: Breakdown[] = [];
   if (device.has('timestamp-query')) {
@@ -58,7 +71,8 @@ async function bench(): Promise<void> {
 
   const seconds = (performance.now() - started) / 1000;
   const report: Report = { environment, settings, rows: rowsOf(results), breakdowns, seconds };
-  const path = options.json ?? join('runs', 'bench', `${environment.date.replaceAll(':', '-').replace(/\..*$/, '')}.json`);
+  const path =
+    options.json ?? join('runs', 'bench', `${environment.date.replaceAll(':', '-').replace(/\..*$/, '')}.json`);
   mkdirSync(dirname(path), { recursive: true });
   writeFileSync(path, `${JSON.stringify(report, undefined, 1)}\n`);
   process.stdout.write(`${toMarkdown(report)}\nfigures: ${path}\n`);

@@ -41,11 +41,20 @@ export interface Breakdown {
   readonly kernels: readonly KernelShare[];
 }
 
-export async function breakDown(device: Device, { name, case: each, tokens, operations }: WholeStep, repetitions: number): Promise<Breakdown> {
+export async function breakDown(
+  device: Device,
+  { name, case: each, tokens, operations }: WholeStep,
+  repetitions: number,
+): Promise<Breakdown> {
   await each.run(1);
   const smallest = await smallestLaunch(device);
   const walls: number[] = [];
-  const repeated: { readonly wall: number; readonly times: readonly KernelTime[]; readonly launchCost: number; readonly outside: number }[] = [];
+  const repeated: {
+    readonly wall: number;
+    readonly times: readonly KernelTime[];
+    readonly launchCost: number;
+    readonly outside: number;
+  }[] = [];
   for (let i = 0; i < repetitions; i++) {
     walls.push(await timed(() => each.run(1)));
     let wall = 0;
@@ -79,7 +88,12 @@ export function byKernel(times: readonly KernelTime[]): KernelShare[] {
   const groups = new Map<string, KernelTime[]>();
   for (const time of times) groups.set(time.label, [...(groups.get(time.label) ?? []), time]);
   return [...groups]
-    .map(([kernel, members]) => ({ kernel, launches: members.length, milliseconds: total(members), share: total(members) / all }))
+    .map(([kernel, members]) => ({
+      kernel,
+      launches: members.length,
+      milliseconds: total(members),
+      share: total(members) / all,
+    }))
     .sort((a, b) => b.milliseconds - a.milliseconds);
 }
 
@@ -90,8 +104,11 @@ function total(times: readonly KernelTime[]): number {
 /** Mean time of one launch that does next to nothing, among 200 in one submit. */
 async function smallestLaunch(device: Device): Promise<() => Promise<number>> {
   const [a, b, sum] = ['a', 'b', 'sum'].map((name) => device.tensor(name, [4]));
-  if (a === undefined || b === undefined || sum === undefined) throw new RangeError('unreachable: three tensors were made');
-  const program = await Program.create('smallest launch', new Workspace(device), [{ kernel: 'pointwise/add', bindings: { a, b, sum }, params: { count: 4 }, groups: [1, 1, 1] }]);
+  if (a === undefined || b === undefined || sum === undefined)
+    throw new RangeError('unreachable: three tensors were made');
+  const program = await Program.create('smallest launch', new Workspace(device), [
+    { kernel: 'pointwise/add', bindings: { a, b, sum }, params: { count: 4 }, groups: [1, 1, 1] },
+  ]);
   const many = new Array<Program>(200).fill(program);
   return async () => {
     const times = await timeKernels(device, async () => {

@@ -16,8 +16,12 @@ const device = await openDevice();
 const tokenizer = vqTokenizer(randomCodec(config, 1), () => Promise.resolve(device));
 const { limits, adapter } = device;
 const megabytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(0)} MiB`;
-process.stdout.write(`${adapter.device}; binds ${megabytes(limits.maxStorageBufferBindingSize)}, buffers up to ${megabytes(limits.maxBufferSize)}\n`);
-process.stdout.write(`${config.imageSize} x ${config.imageSize} pixels, ${(vqCodec(config).operations / 1e9).toFixed(0)} GFLOP to encode and decode\n`);
+process.stdout.write(
+  `${adapter.device}; binds ${megabytes(limits.maxStorageBufferBindingSize)}, buffers up to ${megabytes(limits.maxBufferSize)}\n`,
+);
+process.stdout.write(
+  `${config.imageSize} x ${config.imageSize} pixels, ${(vqCodec(config).operations / 1e9).toFixed(0)} GFLOP to encode and decode\n`,
+);
 
 const codes = Array.from(randomWords((config.imageSize / 16) ** 2, 1, config.codes));
 for (const pass of ['first', 'second'] as const) {
@@ -26,11 +30,15 @@ for (const pass of ['first', 'second'] as const) {
   const seconds = (performance.now() - started) / 1000;
   const values = picture?.data ?? new Uint8Array();
   const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
-  process.stdout.write(`decode, ${pass}: ${seconds.toFixed(1)} s, ${megabytes(device.memory.peakBytes)} at most; mean of the picture ${mean.toFixed(1)}\n`);
+  process.stdout.write(
+    `decode, ${pass}: ${seconds.toFixed(1)} s, ${megabytes(device.memory.peakBytes)} at most; mean of the picture ${mean.toFixed(1)}\n`,
+  );
   if (picture !== undefined && pass === 'second' && process.argv.includes('--encode')) {
     const encodeStarted = performance.now();
     const [found] = await tokenizer.encode([picture]);
-    process.stdout.write(`encode: ${((performance.now() - encodeStarted) / 1000).toFixed(1)} s, ${megabytes(device.memory.peakBytes)} at most; ${new Set(found).size} different codes\n`);
+    process.stdout.write(
+      `encode: ${((performance.now() - encodeStarted) / 1000).toFixed(1)} s, ${megabytes(device.memory.peakBytes)} at most; ${new Set(found).size} different codes\n`,
+    );
   }
 }
 await tokenizer.close();

@@ -85,11 +85,14 @@ class Recorder {
       setPipeline: (next: GPUComputePipeline) => void (pipeline = next),
       setBindGroup: (_index: number, next: GPUBindGroup) => void (group = next),
       dispatchWorkgroups: (x: number, y = 1, z = 1) => {
-        if (pipeline === undefined || group === undefined) throw new RangeError('a launch without pipeline or bind group');
+        if (pipeline === undefined || group === undefined)
+          throw new RangeError('a launch without pipeline or bind group');
         const { querySet, labels } = this.block();
         const first = labels.length * 2;
         labels.push(pipeline.label);
-        const pass = this.real.beginComputePass({ timestampWrites: { querySet, beginningOfPassWriteIndex: first, endOfPassWriteIndex: first + 1 } });
+        const pass = this.real.beginComputePass({
+          timestampWrites: { querySet, beginningOfPassWriteIndex: first, endOfPassWriteIndex: first + 1 },
+        });
         pass.setPipeline(pipeline);
         pass.setBindGroup(0, group);
         pass.dispatchWorkgroups(x, y, z);

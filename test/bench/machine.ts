@@ -26,7 +26,10 @@ export function busySeconds(read: () => string = () => readFileSync('/proc/stat'
     return undefined; // Not Linux: samples then carry no figure for other load.
   }
   const [user, nice, system, , , irq, softirq, steal] = /^cpu\s+(.*)$/m.exec(text)?.[1]?.split(/\s+/).map(Number) ?? [];
-  const ticks = [user, nice, system, irq, softirq, steal].reduce<number>((sum, value) => sum + (value ?? Number.NaN), 0);
+  const ticks = [user, nice, system, irq, softirq, steal].reduce<number>(
+    (sum, value) => sum + (value ?? Number.NaN),
+    0,
+  );
   return Number.isFinite(ticks) ? ticks / ticksPerSecond : undefined;
 }
 
@@ -39,7 +42,10 @@ export const cpuClock: CpuClock = () => {
     const { user, system } = process.cpuUsage(ownBefore);
     const seconds = (performance.now() - start) / 1000;
     const own = (user + system) / 1e6;
-    const others = busyBefore === undefined || busyAfter === undefined ? undefined : Math.max(0, busyAfter - busyBefore - own) / (seconds * cpus().length);
+    const others =
+      busyBefore === undefined || busyAfter === undefined
+        ? undefined
+        : Math.max(0, busyAfter - busyBefore - own) / (seconds * cpus().length);
     return { ownMilliseconds: own * 1000, others };
   };
 };
@@ -72,7 +78,8 @@ export function describeEnvironment(device: Device): Environment {
     subgroups: `${adapter.subgroupMinSize}..${adapter.subgroupMaxSize}`,
     kernels: device.hasBroadcastTiles ? 'broadcast tiles' : 'portable',
     cores: availableParallelism(),
-    shaderThreads: process.env['LP_NUM_THREADS'] ?? (adapter.isSoftware ? `${availableParallelism()} (driver's default)` : 'GPU'),
+    shaderThreads:
+      process.env['LP_NUM_THREADS'] ?? (adapter.isSoftware ? `${availableParallelism()} (driver's default)` : 'GPU'),
     polling: process.env['REASONGEN_POLLING'] === 'spin' ? 'spin' : 'back-off',
     versions,
     commit,

@@ -90,7 +90,10 @@ export async function measure(cases: readonly Case[], options: MeasureOptions): 
     entries.push({ case: each, repetitions: await calibrate(each, options.sampleMilliseconds), samples: [] });
   }
   for (let round = 0; round < rounds + repeats; round++) {
-    const wanting = round < rounds ? entries : entries.filter(({ samples }) => samples.filter((sample) => isCalm(sample, tolerance)).length < rounds);
+    const wanting =
+      round < rounds
+        ? entries
+        : entries.filter(({ samples }) => samples.filter((sample) => isCalm(sample, tolerance)).length < rounds);
     if (wanting.length === 0) break;
     options.onRound?.(round, wanting.length);
     for (const { case: each, repetitions, samples } of wanting) samples.push(await take(each, repetitions, clock));
@@ -102,7 +105,12 @@ async function take(of: Case, repetitions: number, clock: CpuClock): Promise<Sam
   const use = clock();
   const milliseconds = await timed(() => of.run(repetitions));
   const { ownMilliseconds, others } = use();
-  return { milliseconds: milliseconds / repetitions, repetitions, cpuMilliseconds: ownMilliseconds / repetitions, others };
+  return {
+    milliseconds: milliseconds / repetitions,
+    repetitions,
+    cpuMilliseconds: ownMilliseconds / repetitions,
+    others,
+  };
 }
 
 /** Repetitions that last about `milliseconds`; also warms up. */

@@ -61,47 +61,90 @@ export function toMarkdown({ environment, settings, rows, breakdowns, seconds }:
   blocks.push(
     `Medians of ${settings.rounds} interleaved samples of at least ${settings.sampleMilliseconds} ms; ± is half the distance of the quartiles. Products are named rows x columns x length of a sum.` +
       `\nThe time of a case includes dispatching it, one submit per sample; cpu ms is the CPU time of this process, shader threads included.` +
-      (rows.some(({ isDisturbed }) => isDisturbed) ? `\n! = other processes used more than ${percent} % of the cores during most samples: not a measurement of this program.` : '') +
+      (rows.some(({ isDisturbed }) => isDisturbed)
+        ? `\n! = other processes used more than ${percent} % of the cores during most samples: not a measurement of this program.`
+        : '') +
       `\nTook ${seconds.toFixed(0)} s.`,
   );
   return `${blocks.join('\n\n')}\n`;
 }
 
-function header({ date, adapter, driver, features, subgroups, kernels, cores, shaderThreads, polling, versions, commit, load }: Environment): string {
+function header({
+  date,
+  adapter,
+  driver,
+  features,
+  subgroups,
+  kernels,
+  cores,
+  shaderThreads,
+  polling,
+  versions,
+  commit,
+  load,
+}: Environment): string {
   return [
     `adapter   ${adapter}; ${features.join(', ')}; subgroups ${subgroups}; ${kernels}`,
     `driver    ${driver}`,
     `machine   ${cores} cores, ${shaderThreads} shader threads, polling ${polling}, load ${load.toFixed(1)} at the start`,
-    `program   ${Object.entries(versions).map(([name, version]) => `${name} ${version}`).join(', ')}, commit ${commit ?? 'unknown'}, ${date}`,
+    `program   ${Object.entries(versions)
+      .map(([name, version]) => `${name} ${version}`)
+      .join(', ')}, commit ${commit ?? 'unknown'}, ${date}`,
   ].join('\n');
 }
 
 function rowTable(rows: readonly Row[]): string {
-  const lines = rows.map(({ group, name, milliseconds, cpuMilliseconds, rate, unit, overPortable, study, isDisturbed, samples }) => {
-    const { median, low, high } = milliseconds;
-    const others = samples.map((sample) => sample.others).filter((share) => share !== undefined);
-    return [
-      group,
-      name,
-      digits(median),
-      `${(((high - low) / 2 / median) * 100).toFixed(0)} %`,
-      digits(cpuMilliseconds),
-      `${digits(rate)} ${unit === 'tokens' ? 'tokens/s' : `${unit}/s`}`,
-      study ?? '',
-      overPortable === undefined ? '' : `${overPortable.toFixed(1)}x`,
-      others.length === 0 ? '?' : `${Math.round((others.reduce((sum, share) => sum + share, 0) / others.length) * 100)} %${isDisturbed ? ' !' : ''}`,
-    ];
-  });
-  return table(['group', 'case', 'ms', '±', 'cpu ms', 'rate', 'study', 'over portable', 'other load'], lines, ['group', 'case']);
+  const lines = rows.map(
+    ({ group, name, milliseconds, cpuMilliseconds, rate, unit, overPortable, study, isDisturbed, samples }) => {
+      const { median, low, high } = milliseconds;
+      const others = samples.map((sample) => sample.others).filter((share) => share !== undefined);
+      return [
+        group,
+        name,
+        digits(median),
+        `${(((high - low) / 2 / median) * 100).toFixed(0)} %`,
+        digits(cpuMilliseconds),
+        `${digits(rate)} ${unit === 'tokens' ? 'tokens/s' : `${unit}/s`}`,
+        study ?? '',
+        overPortable === undefined ? '' : `${overPortable.toFixed(1)}x`,
+        others.length === 0
+          ? '?'
+          : `${Math.round((others.reduce((sum, share) => sum + share, 0) / others.length) * 100)} %${isDisturbed ? ' !' : ''}`,
+      ];
+    },
+  );
+  return table(['group', 'case', 'ms', '±', 'cpu ms', 'rate', 'study', 'over portable', 'other load'], lines, [
+    'group',
+    'case',
+  ]);
 }
 
-function breakdownText({ name, tokens, launches, wall, timedWall, stamped, launchCost, shareOutside, tokensPerSecond, gigaflops, kernels }: Breakdown): string {
+function breakdownText({
+  name,
+  tokens,
+  launches,
+  wall,
+  timedWall,
+  stamped,
+  launchCost,
+  shareOutside,
+  tokensPerSecond,
+  gigaflops,
+  kernels,
+}: Breakdown): string {
   const inside = stamped - launches * launchCost;
   const summary =
     `${name}: ${tokens} tokens, ${wall.toFixed(1)} ms, ${tokensPerSecond.toFixed(0)} tokens/s, ${gigaflops.toFixed(1)} GFLOP/s, ${launches} launches\n` +
     `at most ${(shareOutside * 100).toFixed(1)} % outside kernels = 1 - ${inside.toFixed(1)} / ${timedWall.toFixed(1)} ms, both with timestamps; ` +
     `kernels: ${stamped.toFixed(1)} ms - ${launches} launches x ${(launchCost * 1000).toFixed(1)} us`;
-  const lines = kernels.slice(0, 12).map((each) => [each.kernel, String(each.launches), each.milliseconds.toFixed(2), `${(each.share * 100).toFixed(1)} %`]);
+  const lines = kernels
+    .slice(0, 12)
+    .map((each) => [
+      each.kernel,
+      String(each.launches),
+      each.milliseconds.toFixed(2),
+      `${(each.share * 100).toFixed(1)} %`,
+    ]);
   return `${summary}\n\n${table(['kernel', 'launches', 'ms', 'share'], lines, ['kernel'])}`;
 }
 

@@ -22,7 +22,18 @@ const collect = runInNewContext('gc') as () => void;
 const updates = Number(process.argv[2] ?? 1000);
 const device = await openDevice();
 const workspace = new Workspace(device);
-const backbone = janusBackbone('steady', { hidden: 64, layers: 2, heads: 4, keyValueHeads: 4, mlp: 128, ropeTheta: 1e4, normEpsilon: 1e-6, textVocabulary: 128, imageVocabulary: 64, codeDimension: 8 });
+const backbone = janusBackbone('steady', {
+  hidden: 64,
+  layers: 2,
+  heads: 4,
+  keyValueHeads: 4,
+  mlp: 128,
+  ropeTheta: 1e4,
+  normEpsilon: 1e-6,
+  textVocabulary: 128,
+  imageVocabulary: 64,
+  codeDimension: 8,
+});
 const parameters = new ParameterSet(device, backbone.parameters, { seed: 0, trainable: () => true });
 const optimizer = adamw().open(parameters);
 const tape = new Tape(workspace);
@@ -82,7 +93,8 @@ process.stdout.write(
 );
 device.close();
 // 200 bytes an update would be one object kept by each.
-if (after.created !== before.created || after.bytes !== before.bytes || kept > 200 * Math.max(updates, 1000)) process.exitCode = 1;
+if (after.created !== before.created || after.bytes !== before.bytes || kept > 200 * Math.max(updates, 1000))
+  process.exitCode = 1;
 
 function adamw(): Optimizer {
   const component = optimizers.provides.find(({ name }) => name === 'adamw');
@@ -92,6 +104,7 @@ function adamw(): Optimizer {
 }
 
 function sequence(seed: number): Sequence {
-  const words = (length: number, limit: number): number[] => Array.from({ length }, (_, index) => (seed * 31 + index * 7) % limit);
+  const words = (length: number, limit: number): number[] =>
+    Array.from({ length }, (_, index) => (seed * 31 + index * 7) % limit);
   return { text: words(12 + seed, 128), firstTarget: 5, codes: words(16, 64), trailing: [2] };
 }

@@ -131,14 +131,21 @@ const practice = defineRecipe({
       warmup: z.number().int().min(0).default(0).describe('steps before the full rate'),
       weights: inputFile().optional().describe('what to start from'),
       pause: z.number().min(0).default(0).describe('milliseconds of a step'),
-      binding: z.number().default(1 << 20).describe('bytes of the largest buffer'),
+      binding: z
+        .number()
+        .default(1 << 20)
+        .describe('bytes of the largest buffer'),
       failAt: z.number().int().optional().describe('the step that fails'),
       stopAt: z.number().int().optional().describe('the step after which a guard stops the run'),
     })
     .refine((options) => options.warmup <= options.steps, { message: 'warmup must not be longer than steps' }),
   needs: ['dataset', 'tokenizer'],
   create: ({ steps, pause, binding, failAt, stopAt }) => ({
-    plan: () => ({ lines: [`${steps} steps`], bytes: { weights: 1 << 20, activations: 1 << 21 }, largestBinding: binding }),
+    plan: () => ({
+      lines: [`${steps} steps`],
+      bytes: { weights: 1 << 20, activations: 1 << 21 },
+      largestBinding: binding,
+    }),
     run: async ({ hooks, log, stop, directory }) => {
       const progress = log.progress('practice', steps);
       for (let step = 1; step <= steps && !stop.requested; step++) {

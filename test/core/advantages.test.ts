@@ -1,12 +1,25 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { decoupledAdvantages, estimators, groupAdvantages, ownScale, scales, type AdvantageOptions } from '../../core/rl/advantages.ts';
+import {
+  decoupledAdvantages,
+  estimators,
+  groupAdvantages,
+  ownScale,
+  scales,
+  type AdvantageOptions,
+} from '../../core/rl/advantages.ts';
 
 const grpo = { estimator: 'grpo' } as const;
 
 /** As the papers write them, one sample at a time. */
-function reference(rewards: readonly number[], size: number, { estimator, scale = ownScale[estimator] }: AdvantageOptions, baselines: readonly number[]): number[] {
-  const groupOf = (index: number): number[] => rewards.slice(Math.floor(index / size) * size, (Math.floor(index / size) + 1) * size);
+function reference(
+  rewards: readonly number[],
+  size: number,
+  { estimator, scale = ownScale[estimator] }: AdvantageOptions,
+  baselines: readonly number[],
+): number[] {
+  const groupOf = (index: number): number[] =>
+    rewards.slice(Math.floor(index / size) * size, (Math.floor(index / size) + 1) * size);
   const average = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
   const baseline = (index: number): number => {
     const group = groupOf(index);
@@ -16,7 +29,8 @@ function reference(rewards: readonly number[], size: number, { estimator, scale 
     return estimator === 'remax' ? (baselines[Math.floor(index / size)] ?? NaN) : 0;
   };
   const centred = rewards.map((reward, index) => reward - baseline(index));
-  const spread = (values: readonly number[]): number => Math.sqrt(values.reduce((sum, value) => sum + (value - average(values)) ** 2, 0) / (values.length - 1)) + 1e-6;
+  const spread = (values: readonly number[]): number =>
+    Math.sqrt(values.reduce((sum, value) => sum + (value - average(values)) ** 2, 0) / (values.length - 1)) + 1e-6;
   return centred.map((value, index) => {
     if (scale === 'none') return value;
     const start = Math.floor(index / size) * size;
@@ -36,7 +50,10 @@ describe('known values', () => {
   });
 
   test('a scale over the batch keeps what groups differ in', () => {
-    const [hard, easy] = [[1, 0, 0, 0], [0.1, 0, 0, 0]];
+    const [hard, easy] = [
+      [1, 0, 0, 0],
+      [0.1, 0, 0, 0],
+    ];
     const byBatch = groupAdvantages([...hard, ...easy], 4, { estimator: 'grpo', scale: 'batch' });
     expect((byBatch[0] ?? 0) / (byBatch[4] ?? 0)).toBeCloseTo(10, 6);
     const byGroup = groupAdvantages([...hard, ...easy], 4, grpo);
@@ -71,30 +88,52 @@ test('no variance, or nobody to compare with, is no advantage', () => {
 });
 
 const values = fc.integer({ min: -8, max: 8 }).map((value) => value / 4);
-const batches = fc.integer({ min: 2, max: 6 }).chain((size) => fc.record({ size: fc.constant(size), groups: fc.array(fc.array(values, { minLength: size, maxLength: size }), { minLength: 1, maxLength: 4 }) }));
-
-test.each(estimators.flatMap((estimator) => scales.map((scale) => ({ estimator, scale }))))('$estimator over $scale is what its paper says', (options) => {
-  fc.assert(
-    fc.property(batches, ({ size, groups }) => {
-      // What has no variance is given zeros instead of rounding errors; the papers divide those by epsilon.
-      fc.pre(groups.every((group) => group.some((value) => value !== group[0])));
-      const baselines = groups.map((group) => (group[0] ?? 0) / 2);
-      const expected = reference(groups.flat(), size, options, baselines);
-      groupAdvantages(groups.flat(), size, options, { baselines }).forEach((value, index) => expect(value).toBeCloseTo(expected[index] ?? NaN, 9));
+const batches = fc
+  .integer({ min: 2, max: 6 })
+  .chain((size) =>
+    fc.record({
+      size: fc.constant(size),
+      groups: fc.array(fc.array(values, { minLength: size, maxLength: size }), { minLength: 1, maxLength: 4 }),
     }),
   );
-});
+
+test.each(estimators.flatMap((estimator) => scales.map((scale) => ({ estimator, scale }))))(
+  '$estimator over $scale is what its paper says',
+  (options) => {
+    fc.assert(
+      fc.property(batches, ({ size, groups }) => {
+        // What has no variance is given zeros instead of rounding errors; the papers divide those by epsilon.
+        fc.pre(groups.every((group) => group.some((value) => value !== group[0])));
+        const baselines = groups.map((group) => (group[0] ?? 0) / 2);
+        const expected = reference(groups.flat(), size, options, baselines);
+        groupAdvantages(groups.flat(), size, options, { baselines }).forEach((value, index) =>
+          expect(value).toBeCloseTo(expected[index] ?? NaN, 9),
+        );
+      }),
+    );
+  },
+);
 
 test('whatever the rewards: within a group they sum to 0, keep the order of the rewards, and ignore a shift', () => {
   fc.assert(
-    fc.property(fc.array(values, { minLength: 2, maxLength: 9 }), fc.constantFrom<AdvantageOptions>(grpo, { estimator: 'grpo', scale: 'none' }, { estimator: 'rloo' }), (rewards, options) => {
-      const advantages = groupAdvantages(rewards, rewards.length, options);
-      expect(advantages.reduce((sum, value) => sum + value, 0)).toBeCloseTo(0, 9);
-      rewards.forEach((a, i) => rewards.forEach((b, j) => {
-        if (a > b) expect(advantages[i]).toBeGreaterThan(advantages[j] ?? NaN);
-      }));
-      groupAdvantages(rewards.map((value) => value + 2), rewards.length, options).forEach((value, index) => expect(value).toBeCloseTo(advantages[index] ?? NaN, 9));
-    }),
+    fc.property(
+      fc.array(values, { minLength: 2, maxLength: 9 }),
+      fc.constantFrom<AdvantageOptions>(grpo, { estimator: 'grpo', scale: 'none' }, { estimator: 'rloo' }),
+      (rewards, options) => {
+        const advantages = groupAdvantages(rewards, rewards.length, options);
+        expect(advantages.reduce((sum, value) => sum + value, 0)).toBeCloseTo(0, 9);
+        rewards.forEach((a, i) =>
+          rewards.forEach((b, j) => {
+            if (a > b) expect(advantages[i]).toBeGreaterThan(advantages[j] ?? NaN);
+          }),
+        );
+        groupAdvantages(
+          rewards.map((value) => value + 2),
+          rewards.length,
+          options,
+        ).forEach((value, index) => expect(value).toBeCloseTo(advantages[index] ?? NaN, 9));
+      },
+    ),
   );
 });
 
@@ -102,10 +141,20 @@ describe('rewards normalised by themselves (GDPO)', () => {
   test('a reward of small range counts as its weight says', () => {
     const coarse = [1, 0, 1, 0];
     const fine = [0.3, 0.31, 0.31, 0.3];
-    const total = groupAdvantages(coarse.map((value, index) => value + (fine[index] ?? 0)), 4, grpo);
+    const total = groupAdvantages(
+      coarse.map((value, index) => value + (fine[index] ?? 0)),
+      4,
+      grpo,
+    );
     // In the plain sum the fine reward hardly matters: who wins the coarse one wins by about as much.
     expect((total[2] ?? 0) / (total[0] ?? 0)).toBeLessThan(1.05);
-    const decoupled = decoupledAdvantages([{ weight: 1, values: coarse }, { weight: 1, values: fine }], 4);
+    const decoupled = decoupledAdvantages(
+      [
+        { weight: 1, values: coarse },
+        { weight: 1, values: fine },
+      ],
+      4,
+    );
     const [first = NaN, second = NaN, third = NaN, fourth = NaN] = decoupled;
     expect(third).toBeGreaterThan(1);
     expect(first).toBeCloseTo(0, 3);
@@ -119,11 +168,23 @@ describe('rewards normalised by themselves (GDPO)', () => {
         const first = groups.flat();
         const second = first.toReversed();
         fc.pre(groups.every((group) => group.some((value) => value !== group[0])));
-        const one = decoupledAdvantages([{ weight: 2, values: first }, { weight: 1, values: second }], size);
+        const one = decoupledAdvantages(
+          [
+            { weight: 2, values: first },
+            { weight: 1, values: second },
+          ],
+          size,
+        );
         fc.pre(one.some((value) => Math.abs(value) > 1e-9));
         const spread = Math.sqrt(one.reduce((sum, value) => sum + value * value, 0) / (one.length - 1));
         expect(spread).toBeCloseTo(1, 3);
-        const other = decoupledAdvantages([{ weight: 2, values: first.map((value) => value * unit) }, { weight: 1, values: second }], size);
+        const other = decoupledAdvantages(
+          [
+            { weight: 2, values: first.map((value) => value * unit) },
+            { weight: 1, values: second },
+          ],
+          size,
+        );
         one.forEach((value, index) => expect(other[index]).toBeCloseTo(value, 3));
       }),
     );

@@ -17,7 +17,8 @@ function sum(tape: Tape, a: Tensor, b: Tensor, backward: (dOut: Tensor) => (Tens
   tape.differentiable([a, b], out, backward);
   return out;
 }
-const exact = (values: { a: Float64Array; b: Float64Array }): Float64Array => values.a.map((value, index) => value + at(values.b, index));
+const exact = (values: { a: Float64Array; b: Float64Array }): Float64Array =>
+  values.a.map((value, index) => value + at(values.b, index));
 
 describe('checkOp', () => {
   test('accepts a right op', async () => {
@@ -25,22 +26,40 @@ describe('checkOp', () => {
   });
 
   test('rejects a wrong value', async () => {
-    const wrong = checkOp({ device, inputs, op: (tape, { a, b }) => sum(tape, a, b, (dOut) => [dOut, dOut]), oracle: ({ a, b }) => exact({ a, b }).map((value) => value * 1.0001) });
+    const wrong = checkOp({
+      device,
+      inputs,
+      op: (tape, { a, b }) => sum(tape, a, b, (dOut) => [dOut, dOut]),
+      oracle: ({ a, b }) => exact({ a, b }).map((value) => value * 1.0001),
+    });
     await expect(wrong).rejects.toThrow(/^value/);
   });
 
   test('rejects a wrong gradient, and names its input', async () => {
-    const wrong = checkOp({ device, inputs, op: (tape, { a, b }) => sum(tape, a, b, (dOut) => [dOut, gelu(tape, dOut)]), oracle: exact });
+    const wrong = checkOp({
+      device,
+      inputs,
+      op: (tape, { a, b }) => sum(tape, a, b, (dOut) => [dOut, gelu(tape, dOut)]),
+      oracle: exact,
+    });
     await expect(wrong).rejects.toThrow(/^gradient of b/);
   });
 
   test('rejects a missing gradient', async () => {
-    const wrong = checkOp({ device, inputs, op: (tape, { a, b }) => sum(tape, a, b, (dOut) => [undefined, dOut]), oracle: exact });
+    const wrong = checkOp({
+      device,
+      inputs,
+      op: (tape, { a, b }) => sum(tape, a, b, (dOut) => [undefined, dOut]),
+      oracle: exact,
+    });
     await expect(wrong).rejects.toThrow(/^gradient of a/);
   });
 
   test('rejects a weight gradient that overwrites instead of adding', async () => {
-    const shapes = { x: { shape: [3, 4], data: randomFloats(12, 1) }, weight: { shape: [4, 4], data: randomFloats(16, 2) } };
+    const shapes = {
+      x: { shape: [3, 4], data: randomFloats(12, 1) },
+      weight: { shape: [4, 4], data: randomFloats(16, 2) },
+    };
     const wrong = checkOp({
       device,
       inputs: shapes,
@@ -51,13 +70,21 @@ describe('checkOp', () => {
         const out = linear(tape, x, weight);
         return out;
       },
-      oracle: ({ x, weight }) => Float64Array.from({ length: 12 }, (_, i) => [0, 1, 2, 3].reduce((total, k) => total + at(x, Math.floor(i / 4) * 4 + k) * at(weight, (i % 4) * 4 + k), 0)),
+      oracle: ({ x, weight }) =>
+        Float64Array.from({ length: 12 }, (_, i) =>
+          [0, 1, 2, 3].reduce((total, k) => total + at(x, Math.floor(i / 4) * 4 + k) * at(weight, (i % 4) * 4 + k), 0),
+        ),
     });
     await expect(wrong).rejects.toThrow(/^gradient of weight after two runs/);
   });
 
   test('rejects an output of another size', async () => {
-    const wrong = checkOp({ device, inputs, op: (tape, { a, b }) => sum(tape, a, b, (dOut) => [dOut, dOut]), oracle: () => new Float64Array(3) });
+    const wrong = checkOp({
+      device,
+      inputs,
+      op: (tape, { a, b }) => sum(tape, a, b, (dOut) => [dOut, dOut]),
+      oracle: () => new Float64Array(3),
+    });
     await expect(wrong).rejects.toThrow(/the oracle has 3 values/);
   });
 });

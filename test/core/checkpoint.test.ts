@@ -75,7 +75,12 @@ describe('save and load', () => {
   test('everything comes back', async () => {
     const path = await saveCheckpoint(run, 50, content(50));
     expect(path).toBe(join(run, 'checkpoints', 'step-000050'));
-    expect((await nodeFiles.readdir(path)).sort()).toEqual(['manifest.json', 'optimizer.safetensors', 'state.json', 'weights.safetensors']);
+    expect((await nodeFiles.readdir(path)).sort()).toEqual([
+      'manifest.json',
+      'optimizer.safetensors',
+      'state.json',
+      'weights.safetensors',
+    ]);
     const loaded = await loadCheckpoint(path);
     expect(loaded.step).toBe(50);
     expect(loaded.state).toEqual(content(50).state);
@@ -85,7 +90,13 @@ describe('save and load', () => {
   });
 
   test('keeps the newest and the best', async () => {
-    for (const [step, score] of [[1, 0.2], [2, 0.9], [3, 0.5], [4, 0.6], [5, 0.9]] as const) {
+    for (const [step, score] of [
+      [1, 0.2],
+      [2, 0.9],
+      [3, 0.5],
+      [4, 0.6],
+      [5, 0.9],
+    ] as const) {
       await saveCheckpoint(run, step, content(step), { keep: 2, score });
     }
     expect((await listCheckpoints(run)).map(({ step }) => step)).toEqual([2, 4, 5]);
@@ -109,7 +120,9 @@ describe('save and load', () => {
 
   test('state that JSON would change is refused', async () => {
     const state = { loss: { value: Number.NaN } };
-    await expect(saveCheckpoint(run, 1, { ...content(1), state })).rejects.toThrow('state.value = NaN cannot be stored');
+    await expect(saveCheckpoint(run, 1, { ...content(1), state })).rejects.toThrow(
+      'state.value = NaN cannot be stored',
+    );
     expect(await listCheckpoints(run)).toEqual([]);
   });
 
@@ -127,11 +140,23 @@ describe('save and load', () => {
 
 describe('damage', () => {
   const damages: [string, (path: string) => Promise<unknown>, RegExp][] = [
-    ['a file cut short', (path) => nodeFiles.truncate(join(path, 'optimizer.safetensors'), 40), /optimizer\.safetensors has 40 bytes instead of \d+/],
-    ['a changed byte', (path) => flip(join(path, 'weights.safetensors')), /content of weights\.safetensors has changed/],
+    [
+      'a file cut short',
+      (path) => nodeFiles.truncate(join(path, 'optimizer.safetensors'), 40),
+      /optimizer\.safetensors has 40 bytes instead of \d+/,
+    ],
+    [
+      'a changed byte',
+      (path) => flip(join(path, 'weights.safetensors')),
+      /content of weights\.safetensors has changed/,
+    ],
     ['a missing file', (path) => nodeFiles.rm(join(path, 'state.json')), /state\.json is missing/],
     ['no manifest', (path) => nodeFiles.rm(join(path, 'manifest.json')), /no manifest\.json/],
-    ['a manifest that is no JSON', (path) => nodeFiles.truncate(join(path, 'manifest.json'), 30), /manifest\.json is not JSON/],
+    [
+      'a manifest that is no JSON',
+      (path) => nodeFiles.truncate(join(path, 'manifest.json'), 30),
+      /manifest\.json is not JSON/,
+    ],
     ['another manifest', (path) => nodeFiles.writeFile(join(path, 'manifest.json'), '{}'), /not that of a checkpoint/],
     ['a later format', (path) => edit(path, { version: 2 }), /has version 2/],
     ['a manifest without weights', (path) => edit(path, { files: {} }), /does not list weights\.safetensors/],
@@ -152,7 +177,9 @@ describe('damage', () => {
     await expect(newestGood(run)).rejects.toMatchObject({ code: 'NO_CHECKPOINT', message: 'there is no checkpoint' });
     const path = await saveCheckpoint(run, 10, content(10));
     await flip(join(path, 'state.json'));
-    await expect(newestGood(run)).rejects.toThrow(`no checkpoint is whole (${path}: the content of state.json has changed`);
+    await expect(newestGood(run)).rejects.toThrow(
+      `no checkpoint is whole (${path}: the content of state.json has changed`,
+    );
   });
 
   async function flip(path: string): Promise<void> {
@@ -183,14 +210,24 @@ describe('failure while saving', { timeout: 120_000 }, () => {
     expect(total).toBeGreaterThan(20);
     for (let at = 1; at <= total; at++) {
       await saveCheckpoint(run, 10, content(10));
-      const error: unknown = await saveCheckpoint(run, 20, content(20), { keep: 1, score: 1, files: failing(at, 'ENOSPC', false).files }).catch((caught: unknown) => caught);
+      const error: unknown = await saveCheckpoint(run, 20, content(20), {
+        keep: 1,
+        score: 1,
+        files: failing(at, 'ENOSPC', false).files,
+      }).catch((caught: unknown) => caught);
       expect(error, `call ${at}`).toBeInstanceOf(ReasongenError);
       const { code, exitCode, message, cure } = error as ReasongenError;
       expect({ code, exitCode }).toEqual({ code: 'DISK_FULL', exitCode: 6 });
       const { step } = await newestGood(run);
       if (message.includes('which itself is safe')) expect(step).toBe(20);
-      else expect(cure).toMatch(/^free some space; the last good checkpoint is .*step-0000[12]0; then go on with: npx reasongen resume /);
-      expect((await visible()).filter((name) => name.startsWith('.tmp-step')), `call ${at}`).toEqual([]);
+      else
+        expect(cure).toMatch(
+          /^free some space; the last good checkpoint is .*step-0000[12]0; then go on with: npx reasongen resume /,
+        );
+      expect(
+        (await visible()).filter((name) => name.startsWith('.tmp-step')),
+        `call ${at}`,
+      ).toEqual([]);
       await nodeFiles.rm(join(run, 'checkpoints'), { recursive: true });
     }
   });
@@ -200,19 +237,31 @@ describe('failure while saving', { timeout: 120_000 }, () => {
     for (const second of [20, 10]) {
       for (let at = 1; at <= total; at++) {
         await saveCheckpoint(run, 10, content(10));
-        await saveCheckpoint(run, second, content(second), { keep: 1, score: 1, files: failing(at, 'EIO', true).files }).catch(() => undefined);
+        await saveCheckpoint(run, second, content(second), {
+          keep: 1,
+          score: 1,
+          files: failing(at, 'EIO', true).files,
+        }).catch(() => undefined);
         const { step, path, skipped } = await newestGood(run);
         expect([10, second]).toContain(step);
         expect(skipped).toEqual([]);
         expect((await loadCheckpoint(path)).state).toMatchObject({ step });
         await saveCheckpoint(run, 30, content(30), { keep: 1 });
-        expect((await visible()).filter((name) => name.startsWith('.')), `call ${at}`).toEqual([]);
+        expect(
+          (await visible()).filter((name) => name.startsWith('.')),
+          `call ${at}`,
+        ).toEqual([]);
         await nodeFiles.rm(join(run, 'checkpoints'), { recursive: true });
       }
     }
   });
 
-  test.each([['EROFS', 'DISK_READ_ONLY'], ['EACCES', 'DISK_FORBIDDEN'], ['EDQUOT', 'DISK_FULL'], ['EIO', 'DISK_FAILURE']])('%s becomes %s', async (cause, code) => {
+  test.each([
+    ['EROFS', 'DISK_READ_ONLY'],
+    ['EACCES', 'DISK_FORBIDDEN'],
+    ['EDQUOT', 'DISK_FULL'],
+    ['EIO', 'DISK_FAILURE'],
+  ])('%s becomes %s', async (cause, code) => {
     await expect(saveCheckpoint(run, 1, content(1), { files: failing(4, cause, false).files })).rejects.toMatchObject({
       code,
       exitCode: 6,
@@ -222,10 +271,12 @@ describe('failure while saving', { timeout: 120_000 }, () => {
   });
 
   test('a temporary directory that cannot be removed is named', async () => {
-    await expect(saveCheckpoint(run, 1, content(1), { files: failing(4, 'ENOSPC', true).files })).rejects.toMatchObject({
-      code: 'DISK_FULL',
-      cure: expect.stringMatching(/\.tmp-step-000001-\d+ could not be removed/) as string,
-    });
+    await expect(saveCheckpoint(run, 1, content(1), { files: failing(4, 'ENOSPC', true).files })).rejects.toMatchObject(
+      {
+        code: 'DISK_FULL',
+        cure: expect.stringMatching(/\.tmp-step-000001-\d+ could not be removed/) as string,
+      },
+    );
   });
 
   test('SIGKILL of a saving process', async () => {
@@ -238,7 +289,11 @@ describe('failure while saving', { timeout: 120_000 }, () => {
       }`;
     let last = 0;
     for (let round = 0; round < 4; round++) {
-      const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', script, run, String(last + 1)], { stdio: ['ignore', 'pipe', 'inherit'] });
+      const child = spawn(
+        process.execPath,
+        ['--import', 'tsx', '--input-type=module', '-e', script, run, String(last + 1)],
+        { stdio: ['ignore', 'pipe', 'inherit'] },
+      );
       await once(child.stdout, 'data');
       await new Promise((wait) => setTimeout(wait, 13 * round + 5));
       child.kill('SIGKILL');

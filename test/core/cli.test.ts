@@ -44,7 +44,11 @@ async function inProcess(...args: string[]): Promise<Result> {
 }
 
 function start(args: readonly string[], environment: Readonly<Record<string, string>> = {}): ChildProcess {
-  return spawn(process.execPath, args, { cwd: root, env: { ...process.env, ...environment }, stdio: ['ignore', 'pipe', 'pipe'] });
+  return spawn(process.execPath, args, {
+    cwd: root,
+    env: { ...process.env, ...environment },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
 }
 
 /** Waits for the end; `onError` sees standard error as it grows. */
@@ -62,9 +66,9 @@ const program = (...args: string[]): ChildProcess => start(['core/bin.mjs', ...a
 
 describe('arguments', () => {
   test.each([
-    ['an unknown command', ['rnu'], "Did you mean run?"],
+    ['an unknown command', ['rnu'], 'Did you mean run?'],
     ['a missing argument', ['run'], "missing required argument 'preset'"],
-    ['an unknown option', ['check', 'a.yaml', '--sett', 'a=1'], "Did you mean --set?"],
+    ['an unknown option', ['check', 'a.yaml', '--sett', 'a=1'], 'Did you mean --set?'],
     ['a count that is none', ['generate', '--preset', 'a.yaml', '--n', 'few'], 'It must be a whole number'],
   ])('%s: exit code 2 and a hint', async (_, args, hint) => {
     const { code, errors } = await inProcess(...args);
@@ -92,8 +96,12 @@ describe('check', () => {
     const file = write('wrong.yaml', 'seed: much\nrecipe: { use: practise }\nrewards: [{ use: warmth, gian: 1 }]\n');
     const { code, errors } = await inProcess('check', file);
     expect(code).toBe(2);
-    expect(errors).toContain(`UNKNOWN_COMPONENT  ${file}:5:16\n  recipe: there is no recipe "practise". Did you mean "practice"?`);
-    expect(errors).toContain(`UNKNOWN_OPTION  ${file}:6:26\n  rewards[0].gian is not an option of reward "warmth". Did you mean "gain"?`);
+    expect(errors).toContain(
+      `UNKNOWN_COMPONENT  ${file}:5:16\n  recipe: there is no recipe "practise". Did you mean "practice"?`,
+    );
+    expect(errors).toContain(
+      `UNKNOWN_OPTION  ${file}:6:26\n  rewards[0].gian is not an option of reward "warmth". Did you mean "gain"?`,
+    );
     expect(errors.match(/^[A-Z_]+  /gm)).toHaveLength(3);
     expect(errors).not.toMatch(/^\s+at /m);
     expect((await inProcess('check', file, '--debug')).errors).toMatch(/^\s+at /m);
@@ -149,7 +157,18 @@ describe('the program', () => {
     ['SIGTERM', 143],
   ] as const)('%s: the step is finished, the run is closed, exit code %i', async (signal, exitCode) => {
     const directory = join(folder, signal);
-    const child = program('run', preset, '--run-dir', directory, '--set', 'steps=1000', '--set', 'pause=50', '--set', 'extensions=[counter]');
+    const child = program(
+      'run',
+      preset,
+      '--run-dir',
+      directory,
+      '--set',
+      'steps=1000',
+      '--set',
+      'pause=50',
+      '--set',
+      'extensions=[counter]',
+    );
     let isSent = false;
     const { code, errors } = await finish(child, (seen) => {
       if (isSent || !seen.includes('step 2')) return;
@@ -164,7 +183,16 @@ describe('the program', () => {
   });
 
   test('a second signal ends it at once', async () => {
-    const child = program('run', preset, '--run-dir', join(folder, 'twice'), '--set', 'pause=60000', '--set', 'extensions=[witness]');
+    const child = program(
+      'run',
+      preset,
+      '--run-dir',
+      join(folder, 'twice'),
+      '--set',
+      'pause=60000',
+      '--set',
+      'extensions=[witness]',
+    );
     let sent = 0;
     const { code } = await finish(child, (seen) => {
       const due = sent === 0 ? 'start preset' : 'stopping after this step';
@@ -176,12 +204,21 @@ describe('the program', () => {
   });
 
   test('without an adapter: exit code 3 and the way to get one; doctor says the same', async () => {
-    const none = { VK_DRIVER_FILES: '/nonexistent.json', VK_ICD_FILENAMES: '/nonexistent.json', LD_LIBRARY_PATH: '', REASONGEN_DRIVER: '' };
-    const cli = (...args: string[]): Promise<Result> => finish(start(['--import', 'tsx', 'core/cli.ts', ...args], none));
+    const none = {
+      VK_DRIVER_FILES: '/nonexistent.json',
+      VK_ICD_FILENAMES: '/nonexistent.json',
+      LD_LIBRARY_PATH: '',
+      REASONGEN_DRIVER: '',
+    };
+    const cli = (...args: string[]): Promise<Result> =>
+      finish(start(['--import', 'tsx', 'core/cli.ts', ...args], none));
     const { code, errors } = await cli('run', preset, '--run-dir', join(folder, 'none'));
     expect({ code, errors }).toMatchObject({ code: 3, errors: expect.stringContaining('reasongen doctor') });
     const doctor = await cli('doctor');
-    expect(doctor).toMatchObject({ code: 3, output: expect.stringMatching(/missing +adapter[^\n]*\n[^\n]*npm run setup/) });
+    expect(doctor).toMatchObject({
+      code: 3,
+      output: expect.stringMatching(/missing +adapter[^\n]*\n[^\n]*npm run setup/),
+    });
     expect(existsSync(join(folder, 'none'))).toBe(false);
   });
 
@@ -204,6 +241,9 @@ describe('the program', () => {
 
 /** Signals the program below its supervisor, as a terminal does for SIGINT and the supervisor for SIGTERM. */
 function signalProgram(supervisor: number, signal: NodeJS.Signals): void {
-  const children = readFileSync(`/proc/${supervisor}/task/${supervisor}/children`, 'utf8').trim().split(' ').filter(Boolean);
+  const children = readFileSync(`/proc/${supervisor}/task/${supervisor}/children`, 'utf8')
+    .trim()
+    .split(' ')
+    .filter(Boolean);
   for (const child of children) process.kill(Number(child), signal);
 }

@@ -13,7 +13,11 @@ afterAll(() => real.close());
 
 /** A GPU with so many bytes: buffers beyond them are errors, as Vulkan gives them. */
 function smallGpu(capacity: number): { device: Device; report: (error: object) => void; live: () => number } {
-  const model = (): GPUDevice => new PlanningDevice({ ...limitsOf(real), maxBufferSize: 2 ** 32 } as GPUSupportedLimits, { ...real.adapter, isSoftware: false }).gpu;
+  const model = (): GPUDevice =>
+    new PlanningDevice({ ...limitsOf(real), maxBufferSize: 2 ** 32 } as GPUSupportedLimits, {
+      ...real.adapter,
+      isSoftware: false,
+    }).gpu;
   const buffers = model();
   let used = 0;
   let scope: { failed: boolean } | undefined;
@@ -34,7 +38,12 @@ function smallGpu(capacity: number): { device: Device; report: (error: object) =
 }
 
 function limitsOf(device: Device): Record<string, number> {
-  const names = ['maxStorageBufferBindingSize', 'maxStorageBuffersPerShaderStage', 'maxComputeInvocationsPerWorkgroup', 'maxComputeWorkgroupStorageSize'] as const;
+  const names = [
+    'maxStorageBufferBindingSize',
+    'maxStorageBuffersPerShaderStage',
+    'maxComputeInvocationsPerWorkgroup',
+    'maxComputeWorkgroupStorageSize',
+  ] as const;
   return Object.fromEntries(names.map((name) => [name, device.limits[name]]));
 }
 
@@ -53,7 +62,13 @@ describe('a GPU with memory of its own', () => {
       readonly message = 'no memory for a buffer';
     }
     report(new GPUOutOfMemoryError());
-    expect(() => device.throwFailure()).toThrow(expect.objectContaining({ code: 'OUT_OF_MEMORY', exitCode: 4, message: 'the device reported: no memory for a buffer' }));
+    expect(() => device.throwFailure()).toThrow(
+      expect.objectContaining({
+        code: 'OUT_OF_MEMORY',
+        exitCode: 4,
+        message: 'the device reported: no memory for a buffer',
+      }),
+    );
     expect(() => device.throwFailure()).not.toThrow();
   });
 });
@@ -68,7 +83,11 @@ describe('a software adapter, which crashes when memory is out', () => {
     return new Device(new PlanningDevice(real.limits, real.adapter).gpu, { ...real.adapter, isSoftware: true });
   };
   const refused = (label: string, need: string, has: string): unknown =>
-    expect.objectContaining({ code: 'OUT_OF_MEMORY', exitCode: 4, message: `"${label}" needs ${need} MiB; the machine has ${has} MiB left` });
+    expect.objectContaining({
+      code: 'OUT_OF_MEMORY',
+      exitCode: 4,
+      message: `"${label}" needs ${need} MiB; the machine has ${has} MiB left`,
+    });
 
   test('is asked before it is given too much', () => {
     const device = open(100 * 2 ** 20);
@@ -94,13 +113,19 @@ describe('a plan', () => {
     expect(misfit(plan, { limits })).toBeUndefined();
     expect(misfit(plan, { limits, availableBytes: 2 ** 32 })).toBeUndefined();
     const small = { ...plan, bytes: { all: 2 ** 29 } };
-    await expect(refuseWhatCannotFit(plan, { limits, availableBytes: 2 ** 31 }, () => Promise.resolve({ change: 'recipe.microBatch: 4', plan: small }))).rejects.toMatchObject({
+    await expect(
+      refuseWhatCannotFit(plan, { limits, availableBytes: 2 ** 31 }, () =>
+        Promise.resolve({ change: 'recipe.microBatch: 4', plan: small }),
+      ),
+    ).rejects.toMatchObject({
       code: 'DOES_NOT_FIT',
       exitCode: 4,
       message: 'the run needs 4.0 GiB on the device, and 2.0 GiB are left',
       cure: 'the smallest change that fits is recipe.microBatch: 4, which needs 512 MiB',
     });
-    await expect(refuseWhatCannotFit({ ...plan, largestBinding: 2 ** 28 }, { limits }, () => Promise.resolve(undefined))).rejects.toMatchObject({
+    await expect(
+      refuseWhatCannotFit({ ...plan, largestBinding: 2 ** 28 }, { limits }, () => Promise.resolve(undefined)),
+    ).rejects.toMatchObject({
       message: 'the largest buffer needs 256 MiB, and this adapter binds at most 128 MiB',
       cure: expect.stringContaining('smaller batches'),
     });

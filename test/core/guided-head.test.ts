@@ -15,7 +15,10 @@ import { SmallBackbone } from './small-backbone.ts';
 
 const device = await testDevice();
 const imageStart = 3;
-const tokenizer = { special: { imageStart }, unconditional: (ids: readonly number[]) => ids.map((id, index) => (index === 0 || index === ids.length - 1 ? id : 2)) } as unknown as Tokenizer;
+const tokenizer = {
+  special: { imageStart },
+  unconditional: (ids: readonly number[]) => ids.map((id, index) => (index === 0 || index === ids.length - 1 ? id : 2)),
+} as unknown as Tokenizer;
 
 /** Codes enough for the head to be made in chunks, and a bias, which guidance must leave as it is. */
 const codes = 4200;
@@ -39,13 +42,30 @@ class FusedBackbone extends LargeBackbone {
   }
 }
 
-async function score(backbone: Backbone, detach: boolean): Promise<{ values: Float32Array; gradients: Map<string, Float32Array> }> {
+async function score(
+  backbone: Backbone,
+  detach: boolean,
+): Promise<{ values: Float32Array; gradients: Map<string, Float32Array> }> {
   const member = (seed: number): Parameters<typeof packMembers>[0][number] => ({
-    sequence: { promptIds: [1, 5, 6, 9], rationaleIds: [7, 8], imageStartForced: false, codes: [seed, 4100 + seed, 77, 2000 - seed], logProbability: new Float32Array(7) },
+    sequence: {
+      promptIds: [1, 5, 6, 9],
+      rationaleIds: [7, 8],
+      imageStartForced: false,
+      codes: [seed, 4100 + seed, 77, 2000 - seed],
+      logProbability: new Float32Array(7),
+    },
     advantage: 1,
     step: 1,
   });
-  const choice = { rationale: true, guidance: 4, textTemperature: 1, imageTemperature: 1, textWeight: 1, imageWeight: 1, rationaleTokens: 6 };
+  const choice = {
+    rationale: true,
+    guidance: 4,
+    textTemperature: 1,
+    imageTemperature: 1,
+    textWeight: 1,
+    imageWeight: 1,
+    rationaleTokens: 6,
+  };
   const parameters = new ParameterSet(device, backbone.parameters, { seed: 5, trainable: () => true });
   const programs = new TokenPrograms({
     name: 'guided',
@@ -58,7 +78,16 @@ async function score(backbone: Backbone, detach: boolean): Promise<{ values: Flo
       const part = (tensor: Tensor | undefined) => {
         if (tensor === undefined) return undefined;
         const count = tensor.shape[0] ?? 0;
-        return { dOut: device.tensor('d out', [count, 2], 'f32', Float32Array.from({ length: count * 2 }, (_, index) => Math.cos(index))), inputs: {}, outputs: {} };
+        return {
+          dOut: device.tensor(
+            'd out',
+            [count, 2],
+            'f32',
+            Float32Array.from({ length: count * 2 }, (_, index) => Math.cos(index)),
+          ),
+          inputs: {},
+          outputs: {},
+        };
       };
       return { text: part(scored.text), image: part(scored.image) };
     },
@@ -77,5 +106,6 @@ test.each([false, true])('unconditional branch detached: %s', async (detach) => 
   const whole = await score(new LargeBackbone(), detach);
   const fused = await score(new FusedBackbone(), detach);
   expect(relativeError(fused.values, whole.values)).toBeLessThan(1e-5);
-  for (const [name, gradient] of whole.gradients) expect(relativeError(fused.gradients.get(name) ?? [], gradient), name).toBeLessThan(1e-4);
+  for (const [name, gradient] of whole.gradients)
+    expect(relativeError(fused.gradients.get(name) ?? [], gradient), name).toBeLessThan(1e-4);
 });

@@ -44,25 +44,34 @@ describe('waterfalls', () => {
 
   test('advantages is synchronous', () => {
     const event = { step: 1, groupSize: 1, samples: [], judgements: [], advantages: [1, -1], drawn: [] };
-    const hooks = one({ advantages: (before) => ({ ...before, advantages: before.advantages.map((value) => 2 * value) }) });
+    const hooks = one({
+      advantages: (before) => ({ ...before, advantages: before.advantages.map((value) => 2 * value) }),
+    });
     expect(hooks.advantages(event).advantages).toEqual([2, -2]);
   });
 
   test('a synchronous hook refuses a promise', () => {
     // The types refuse it as well; an author may write JavaScript.
     const extension = { advantages: async () => undefined } as unknown as Extension;
-    expect(() => one(extension).advantages({ step: 1, groupSize: 1, samples: [], judgements: [], advantages: [], drawn: [] })).toThrow(
-      /this hook is synchronous/,
-    );
+    expect(() =>
+      one(extension).advantages({ step: 1, groupSize: 1, samples: [], judgements: [], advantages: [], drawn: [] }),
+    ).toThrow(/this hook is synchronous/);
   });
 });
 
 describe('errors', () => {
   test.each([
-    ['thrown', () => { throw new Error('out of paint'); }],
+    [
+      'thrown',
+      () => {
+        throw new Error('out of paint');
+      },
+    ],
     ['rejected', () => Promise.reject(new Error('out of paint'))],
   ])('%s: names extension and hook and keeps the cause', async (_, handler) => {
-    const error: unknown = await one({ step: handler }, 'painter').step(step).catch((caught: unknown) => caught);
+    const error: unknown = await one({ step: handler }, 'painter')
+      .step(step)
+      .catch((caught: unknown) => caught);
     expect(error).toBeInstanceOf(ReasongenError);
     expect(error).toMatchObject({
       code: 'HOOK_FAILED',
@@ -75,7 +84,11 @@ describe('errors', () => {
 
   test('a guard keeps its exit code', async () => {
     const guard = new ReasongenError({ code: 'GUARD', message: 'too long', exitCode: 7, cure: 'shorten it' });
-    const failing = one({ step: () => { throw guard; } }).step(step);
+    const failing = one({
+      step: () => {
+        throw guard;
+      },
+    }).step(step);
     await expect(failing).rejects.toMatchObject({ exitCode: 7, cure: 'shorten it' });
   });
 
@@ -86,7 +99,15 @@ describe('errors', () => {
 
   test('a handler that has not settled is known by name until it has', async () => {
     let finish = (): void => {};
-    const hooks = one({ step: () => new Promise<void>((resolve) => { finish = resolve; }) }, 'slow');
+    const hooks = one(
+      {
+        step: () =>
+          new Promise<void>((resolve) => {
+            finish = resolve;
+          }),
+      },
+      'slow',
+    );
     const fired = hooks.step(step);
     expect(hooks.pending()).toEqual(['extension "slow", hook "step"']);
     finish();

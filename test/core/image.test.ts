@@ -42,7 +42,13 @@ test('contactSheet lays pictures out in rows on white', () => {
   expect(pixel(0, 0)).toEqual([...images[0]!.data.subarray(0, 3)]);
   expect(pixel(4, 1)).toEqual([...images[1]!.data.subarray(9, 12)]);
   expect(pixel(2, 4)).toEqual([...images[2]!.data.subarray(15, 18)]);
-  for (const [x, y] of [[3, 0], [0, 2], [4, 3], [6, 4]] as const) expect(pixel(x, y)).toEqual([255, 255, 255]);
+  for (const [x, y] of [
+    [3, 0],
+    [0, 2],
+    [4, 3],
+    [6, 4],
+  ] as const)
+    expect(pixel(x, y)).toEqual([255, 255, 255]);
   expect(contactSheet(images, 10).width).toBe(3 * 3 + 2 * 4);
   expect(() => contactSheet([picture(2, 2), picture(3, 2)], 2)).toThrow(/picture 1/);
   expect(() => contactSheet([], 2)).toThrow(/at least one/);

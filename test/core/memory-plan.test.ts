@@ -35,26 +35,51 @@ describe('the memory a run is said to need', () => {
     ['sft', ['recipe.steps=3', 'recipe.batch=8']],
     ['sft', ['recipe.steps=2', 'recipe.batch=8', 'recipe.recompute=true', 'recipe.microBatch=4']],
     ['vq', ['recipe.steps=2', 'recipe.batch=4']],
-    ['grpo', ['recipe.steps=1', 'recipe.prompts=4', 'recipe.samples=4', 'recipe.evaluations=0', 'recipe.ratioTolerance=1', 'recipe.pool=4']],
+    [
+      'grpo',
+      [
+        'recipe.steps=1',
+        'recipe.prompts=4',
+        'recipe.samples=4',
+        'recipe.evaluations=0',
+        'recipe.ratioTolerance=1',
+        'recipe.pool=4',
+      ],
+    ],
   ])('nano %s %j: within a tenth of what it takes', async (name, settings) => {
     const { directory } = await place.run(join(root, `presets/nano/${name}.yaml`), { settings });
     const { memory } = JSON.parse(readFileSync(join(directory, 'run.json'), 'utf8')) as RunRecord;
     const { plannedBytes = Number.NaN, peakBytes = Number.NaN } = memory ?? {};
     expect(peakBytes).toBeGreaterThan(2 ** 20);
-    expect(plannedBytes / peakBytes, `${mebibytes(plannedBytes)} MiB planned, ${mebibytes(peakBytes)} MiB taken`).toBeGreaterThan(0.9);
-    expect(plannedBytes / peakBytes, `${mebibytes(plannedBytes)} MiB planned, ${mebibytes(peakBytes)} MiB taken`).toBeLessThan(1.1);
+    expect(
+      plannedBytes / peakBytes,
+      `${mebibytes(plannedBytes)} MiB planned, ${mebibytes(peakBytes)} MiB taken`,
+    ).toBeGreaterThan(0.9);
+    expect(
+      plannedBytes / peakBytes,
+      `${mebibytes(plannedBytes)} MiB planned, ${mebibytes(peakBytes)} MiB taken`,
+    ).toBeLessThan(1.1);
   });
 });
 
 describe('the smallest change that fits', () => {
   test('is larger where there is less room: micro-batches, computing again, less state, adapters; then there is none', async () => {
-    const loaded = await loadPreset(place.preset('short', 'optimizer: { use: adamw, learningRate: 1e-3 }\nrecipe: { use: sft, weights: random, steps: 1, batch: 4 }\n'));
+    const loaded = await loadPreset(
+      place.preset(
+        'short',
+        'optimizer: { use: adamw, learningRate: 1e-3 }\nrecipe: { use: sft, weights: random, steps: 1, batch: 4 }\n',
+      ),
+    );
     const [stage] = loaded.stages;
     if (stage === undefined) throw new Error('a preset has a stage');
     const target = { limits: device.limits, report: device.adapter };
     const total = totalBytes(await planStage(loaded, stage, silentLog(), target));
     const changes: string[] = [];
-    for (let found: PlannedChange | undefined, availableBytes = total - 1; ; availableBytes = totalBytes(found.plan) - 1) {
+    for (
+      let found: PlannedChange | undefined, availableBytes = total - 1;
+      ;
+      availableBytes = totalBytes(found.plan) - 1
+    ) {
       found = await findSmaller(loaded, stage, silentLog(), target, { limits: device.limits, availableBytes });
       if (found === undefined) break;
       expect(totalBytes(found.plan)).toBeLessThanOrEqual(availableBytes);
@@ -70,16 +95,19 @@ describe('the smallest change that fits', () => {
 });
 
 describe('the shape of a batch', () => {
-  const tokens = (most: number): fc.Arbitrary<number[]> => fc.integer({ min: 1, max: most }).map((count) => new Array<number>(count).fill(3));
+  const tokens = (most: number): fc.Arbitrary<number[]> =>
+    fc.integer({ min: 1, max: most }).map((count) => new Array<number>(count).fill(3));
   const sequences: fc.Arbitrary<Sequence[]> = fc.boolean().chain((guided) =>
     fc.array(
-      fc.record({ text: tokens(40), first: fc.nat(40), trailing: fc.boolean(), without: tokens(9) }).map(({ text, first, trailing, without }): Sequence => ({
-        text,
-        firstTarget: Math.min(first, text.length),
-        codes: new Array<number>(9).fill(1),
-        trailing: trailing ? [2] : [],
-        ...(guided && { unconditional: without }),
-      })),
+      fc
+        .record({ text: tokens(40), first: fc.nat(40), trailing: fc.boolean(), without: tokens(9) })
+        .map(({ text, first, trailing, without }): Sequence => ({
+          text,
+          firstTarget: Math.min(first, text.length),
+          codes: new Array<number>(9).fill(1),
+          trailing: trailing ? [2] : [],
+          ...(guided && { unconditional: without }),
+        })),
       { minLength: 1, maxLength: 12 },
     ),
   );
@@ -88,7 +116,14 @@ describe('the shape of a batch', () => {
     fc.assert(
       fc.property(sequences, (batch) => {
         const sizes = batch.map(sizeOfSequence);
-        const sum = sizes.reduce((a, b) => ({ text: a.text + b.text, codes: a.codes + b.codes, features: 0, textTargets: a.textTargets + b.textTargets, imageTargets: a.imageTargets + b.imageTargets, guided: a.guided + b.guided }));
+        const sum = sizes.reduce((a, b) => ({
+          text: a.text + b.text,
+          codes: a.codes + b.codes,
+          features: 0,
+          textTargets: a.textTargets + b.textTargets,
+          imageTargets: a.imageTargets + b.imageTargets,
+          guided: a.guided + b.guided,
+        }));
         expect(shapeKey(packedShape(sum))).toBe(shapeKey(packSequences(batch)));
         expect(packedShape(sum).count).toBe(packSequences(batch).count);
       }),
@@ -96,7 +131,9 @@ describe('the shape of a batch', () => {
   });
 
   test('the largest to be expected lies between the mean and the worst', () => {
-    const sizes = [10, 20, 30].map((length) => sizeOfSequence({ text: new Array<number>(length).fill(0), firstTarget: 4, codes: [1, 2], trailing: [] }));
+    const sizes = [10, 20, 30].map((length) =>
+      sizeOfSequence({ text: new Array<number>(length).fill(0), firstTarget: 4, codes: [1, 2], trailing: [] }),
+    );
     expect(largestSize(sizes, 100).text).toBeGreaterThan(2000);
     expect(largestSize(sizes, 100).text).toBeLessThan(3000);
     expect(largestSize(sizes, 1)).toEqual(timesSize(sizes[2] ?? largestSize(sizes, 1), 1));
@@ -105,11 +142,23 @@ describe('the shape of a batch', () => {
 
 describe('the plan of a program lies within 15 % of the least that lifetimes allow', () => {
   const backbone = janusBackbone('janus-nano', {
-    hidden: 128, layers: 6, heads: 4, keyValueHeads: 4, mlp: 336, ropeTheta: 1e4, normEpsilon: 1e-6, textVocabulary: 417, imageVocabulary: 256, codeDimension: 8,
+    hidden: 128,
+    layers: 6,
+    heads: 4,
+    keyValueHeads: 4,
+    mlp: 336,
+    ropeTheta: 1e4,
+    normEpsilon: 1e-6,
+    textVocabulary: 417,
+    imageVocabulary: 256,
+    codeDimension: 8,
   });
   const expectTight = ({ plan }: Program): void => {
     expect(plan.lowerBound).toBeGreaterThan(2 ** 20);
-    expect(plan.bytes / plan.lowerBound, `${mebibytes(plan.bytes)} MiB, at least ${mebibytes(plan.lowerBound)}`).toBeLessThan(1.15);
+    expect(
+      plan.bytes / plan.lowerBound,
+      `${mebibytes(plan.bytes)} MiB, at least ${mebibytes(plan.lowerBound)}`,
+    ).toBeLessThan(1.15);
   };
 
   test.each([
@@ -124,8 +173,21 @@ describe('the plan of a program lies within 15 % of the least that lifetimes all
       const dOut = tape.device.tensor('seeds', scored.shape);
       return { dOut, inputs: { dOut }, outputs: {} };
     });
-    const programs = new TokenPrograms({ name: 'test', workspace: new Workspace(on), backbone, parameters, temperature: { text: one, image: one }, recompute, ...(trained && { objective }) });
-    const sequence: Sequence = { text: new Array<number>(30).fill(9), firstTarget: 10, codes: new Array<number>(36).fill(1), trailing: [2] };
+    const programs = new TokenPrograms({
+      name: 'test',
+      workspace: new Workspace(on),
+      backbone,
+      parameters,
+      temperature: { text: one, image: one },
+      recompute,
+      ...(trained && { objective }),
+    });
+    const sequence: Sequence = {
+      text: new Array<number>(30).fill(9),
+      firstTarget: 10,
+      codes: new Array<number>(36).fill(1),
+      trailing: [2],
+    };
     const { program } = await programs.prepare(packSequences(Array.from({ length: 32 }, () => sequence)));
     expectTight(program);
   });
@@ -137,8 +199,15 @@ describe('the plan of a program lies within 15 % of the least that lifetimes all
     const pictures = on.tensor('pictures', [32, 48, 48, 4]);
     const tape = new Tape(new Workspace(on));
     parameters.watch(tape);
-    const { out } = quantise(tape, codec.encode(tape, parameters, pictures, undefined), parameters.get(codebookName), { weight: 1 });
-    reconstructionLoss(tape, codec.decode(tape, parameters, out, undefined), pictures, { edge: 0.5, emphasis: 4, threshold: 0.1, background: [0, 0, 0] });
+    const { out } = quantise(tape, codec.encode(tape, parameters, pictures, undefined), parameters.get(codebookName), {
+      weight: 1,
+    });
+    reconstructionLoss(tape, codec.decode(tape, parameters, out, undefined), pictures, {
+      edge: 0.5,
+      emphasis: 4,
+      threshold: 0.1,
+      background: [0, 0, 0],
+    });
     tape.backward();
     expectTight(await tape.finish('codec'));
     const decoding = new Tape(new Workspace(on));

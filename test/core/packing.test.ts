@@ -2,7 +2,8 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { packSequences, shapeKey, type Sequence } from '../../core/nn/packing.ts';
 
-const ids = (minLength: number, maxLength: number): fc.Arbitrary<number[]> => fc.array(fc.integer({ min: 1, max: 90 }), { minLength, maxLength });
+const ids = (minLength: number, maxLength: number): fc.Arbitrary<number[]> =>
+  fc.array(fc.integer({ min: 1, max: 90 }), { minLength, maxLength });
 const sequence: fc.Arbitrary<Sequence> = fc
   .record({ text: ids(1, 9), codes: ids(0, 7), trailing: ids(0, 2), first: fc.nat(9) })
   .map(({ first, ...rest }) => ({ ...rest, firstTarget: Math.min(first, rest.text.length) }));
@@ -39,7 +40,8 @@ describe('packing', () => {
     fc.assert(
       fc.property(fc.array(sequence, { minLength: 1, maxLength: 30 }), (sequences) => {
         const batch = packSequences(sequences);
-        for (const length of [batch.textIds.length, batch.imageCodes.length, batch.text.count, batch.image.count]) expect(length % 128).toBe(0);
+        for (const length of [batch.textIds.length, batch.imageCodes.length, batch.text.count, batch.image.count])
+          expect(length % 128).toBe(0);
         const rows = [...batch.textRows, ...batch.imageRows].sort((a, b) => a - b);
         expect(rows).toEqual(Array.from({ length: batch.count }, (_, row) => row));
         const tokenAt = new Map<number, { id: number; kind: string }>();
@@ -47,15 +49,24 @@ describe('packing', () => {
         batch.imageRows.forEach((row, index) => tokenAt.set(row, { id: batch.imageCodes[index] ?? -1, kind: 'image' }));
         let start = 0;
         for (const { text, codes, trailing } of sequences) {
-          const all = [...text.map((id) => ({ id, kind: 'text' })), ...codes.map((id) => ({ id, kind: 'image' })), ...trailing.map((id) => ({ id, kind: 'text' }))];
+          const all = [
+            ...text.map((id) => ({ id, kind: 'text' })),
+            ...codes.map((id) => ({ id, kind: 'image' })),
+            ...trailing.map((id) => ({ id, kind: 'text' })),
+          ];
           all.forEach((token, index) => {
             expect(tokenAt.get(start + index)).toEqual(token);
-            expect([batch.positions[start + index], batch.segmentStart[start + index], batch.segmentEnd[start + index]]).toEqual([index, start, start + all.length]);
+            expect([
+              batch.positions[start + index],
+              batch.segmentStart[start + index],
+              batch.segmentEnd[start + index],
+            ]).toEqual([index, start, start + all.length]);
           });
           start += all.length;
         }
         expect(batch.usedTokens).toBe(start);
-        for (let row = start; row < batch.count; row++) expect([batch.positions[row], batch.segmentStart[row], batch.segmentEnd[row]]).toEqual([0, row, row + 1]);
+        for (let row = start; row < batch.count; row++)
+          expect([batch.positions[row], batch.segmentStart[row], batch.segmentEnd[row]]).toEqual([0, row, row + 1]);
         for (const kind of ['text', 'image'] as const) {
           const targets = batch[kind];
           expect(new Set(targets.rows.slice(0, targets.used)).size).toBe(targets.used);
@@ -64,15 +75,32 @@ describe('packing', () => {
             expect(batch.positions[(targets.rows[i] ?? -1) + 1]).toBe(targets.position[i]);
           }
         }
-        const expectedText = sequences.reduce((sum, { text, trailing, firstTarget }) => sum + Math.max(0, text.length - Math.max(1, firstTarget)) + trailing.length, 0);
-        expect([batch.text.used, batch.image.used]).toEqual([expectedText, sequences.reduce((sum, { codes }) => sum + codes.length, 0)]);
+        const expectedText = sequences.reduce(
+          (sum, { text, trailing, firstTarget }) =>
+            sum + Math.max(0, text.length - Math.max(1, firstTarget)) + trailing.length,
+          0,
+        );
+        expect([batch.text.used, batch.image.used]).toEqual([
+          expectedText,
+          sequences.reduce((sum, { codes }) => sum + codes.length, 0),
+        ]);
       }),
       { numRuns: 50 },
     );
   });
 
   test('batches of nearly one size have one shape', () => {
-    const of = (length: number): string => shapeKey(packSequences(Array.from({ length: 8 }, () => ({ text: new Array<number>(length).fill(4), firstTarget: 2, codes: [1, 2, 3], trailing: [] }))));
+    const of = (length: number): string =>
+      shapeKey(
+        packSequences(
+          Array.from({ length: 8 }, () => ({
+            text: new Array<number>(length).fill(4),
+            firstTarget: 2,
+            codes: [1, 2, 3],
+            trailing: [],
+          })),
+        ),
+      );
     expect(of(12)).toBe(of(15));
     expect(of(12)).not.toBe(of(17));
   });

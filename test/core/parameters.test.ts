@@ -40,7 +40,10 @@ test('what is read can be loaded again; every misfit is listed in one error', as
   const other = new ParameterSet(device, specs, { seed: 9 });
   other.load(values, 'here');
   expect([...(await other.read())]).toEqual([...values]);
-  const wrong = new Map([['a', { shape: [5, 3], data: new Float32Array(15) }], ['d', { shape: [1], data: new Float32Array(1) }]]);
+  const wrong = new Map([
+    ['a', { shape: [5, 3], data: new Float32Array(15) }],
+    ['d', { shape: [1], data: new Float32Array(1) }],
+  ]);
   expect(() => set.load(wrong, 'model.safetensors')).toThrow(
     'model.safetensors does not fit this model:\n  a is [5,3], the model needs [3,5]\n  missing: b [7]\n  missing: c [2,2]\n  unexpected: d',
   );
@@ -55,5 +58,7 @@ test('frozen weights have no gradient, trained ones do', () => {
 
 test('a weight the adapter cannot bind is refused with its name', () => {
   const elements = device.limits.maxStorageBufferBindingSize / 4 + 64;
-  expect(() => new ParameterSet(device, [{ name: 'huge', shape: [elements], init: { constant: 0 } }], { seed: 1 })).toThrow(/weight huge \[\d+\] has \d+ bytes; this adapter binds at most/);
+  expect(
+    () => new ParameterSet(device, [{ name: 'huge', shape: [elements], init: { constant: 0 } }], { seed: 1 }),
+  ).toThrow(/weight huge \[\d+\] has \d+ bytes; this adapter binds at most/);
 });

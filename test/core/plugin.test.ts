@@ -60,7 +60,10 @@ describe('extensions', () => {
       options: z.strictObject({}),
       create: () => ({
         step: (event) => void expectTypeOf(event).toEqualTypeOf<StepEvent>(),
-        rollout: { order: 'late', handler: ({ samples }) => void expectTypeOf(samples).toEqualTypeOf<readonly Sample[]>() },
+        rollout: {
+          order: 'late',
+          handler: ({ samples }) => void expectTypeOf(samples).toEqualTypeOf<readonly Sample[]>(),
+        },
       }),
     });
     // @ts-expect-error the hook is called step

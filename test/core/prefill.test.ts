@@ -32,16 +32,36 @@ test('what prompts share is computed once: equal ones, and the beginnings of oth
   const backbone = new Counting();
   const weights = new ParameterSet(device, backbone.parameters, { seed: 4 });
   const draw = async (some: readonly (readonly number[])[], first: number): Promise<SampledSequence[]> => {
-    const sampler = await createSampler({ device, workspace: new Workspace(device), backbone, weights, rows: 40, prompts: 1, promptBudget: 26, textBudget: 4, imageCount: 3, special: { imageStart: 3 } });
+    const sampler = await createSampler({
+      device,
+      workspace: new Workspace(device),
+      backbone,
+      weights,
+      rows: 40,
+      prompts: 1,
+      promptBudget: 26,
+      textBudget: 4,
+      imageCount: 3,
+      special: { imageStart: 3 },
+    });
     const rowKeys = some.flatMap((_, index) => [2 * (first + index), 2 * (first + index) + 1]);
-    const result = await sampler.sample({ prompts: some, samplesPerPrompt: 2, rowKeys, seed: 1, text: rule, image: rule, rationale: 'write' });
+    const result = await sampler.sample({
+      prompts: some,
+      samplesPerPrompt: 2,
+      rowKeys,
+      seed: 1,
+      text: rule,
+      image: rule,
+      rationale: 'write',
+    });
     sampler.close();
     return result;
   };
   const together = await draw(prompts, 0);
   // 330 tokens of prompts, 660 with both samples: one program of 128 has served them all.
   expect(new Set(backbone.tokens)).toEqual(new Set([128]));
-  for (const index of [0, 7, 19]) expect(await draw([prompts[index] ?? []], index)).toEqual(together.slice(2 * index, 2 * index + 2));
+  for (const index of [0, 7, 19])
+    expect(await draw([prompts[index] ?? []], index)).toEqual(together.slice(2 * index, 2 * index + 2));
   weights.close();
 });
 

@@ -56,7 +56,10 @@ describe('a plugin in a package', () => {
     }
     const file = join(folder, 'preset.yaml');
     const rewards = 'rewards: [{ use: paint-one, gain: 3 }, two, three]';
-    writeFileSync(file, `plugins: [${components}, '@paint/one', two, three]\ndataset: colours\ntokenizer: words\nrecipe: practice\n${rewards}\n`);
+    writeFileSync(
+      file,
+      `plugins: [${components}, '@paint/one', two, three]\ndataset: colours\ntokenizer: words\nrecipe: practice\n${rewards}\n`,
+    );
     const output = execFileSync(process.execPath, ['core/bin.mjs', 'show', file], { cwd: root, encoding: 'utf8' });
     expect(output).toMatch(/use: paint-one[^]*gain: 3[^]*use: two[^]*use: three/);
   });

@@ -9,11 +9,19 @@ import { loadKernel, packParams } from '../../core/gpu/kernel.ts';
 import { linear } from '../../core/ops/linear.ts';
 import type { Tensor } from '../../core/tensor/tensor.ts';
 
-const slot = (id: number, bytes: number): Tensor => ({ name: `t${id}`, shape: [bytes / 4], type: 'f32', memory: { slot: { id, bytes } } });
+const slot = (id: number, bytes: number): Tensor => ({
+  name: `t${id}`,
+  shape: [bytes / 4],
+  type: 'f32',
+  memory: { slot: { id, bytes } },
+});
 
 /** Random launch lists in which every value is written once, then read a few times. */
 const launchLists = fc
-  .array(fc.record({ bytes: fc.integer({ min: 1, max: 40 }).map((n) => n * 16), lives: fc.integer({ min: 0, max: 6 }) }), { minLength: 1, maxLength: 40 })
+  .array(
+    fc.record({ bytes: fc.integer({ min: 1, max: 40 }).map((n) => n * 16), lives: fc.integer({ min: 0, max: 6 }) }),
+    { minLength: 1, maxLength: 40 },
+  )
   .map((values): Step[] =>
     values.map((_, index) => {
       const bindings: Record<string, Tensor> = {};
@@ -73,10 +81,25 @@ describe('on the device', () => {
   });
   afterAll(() => device.close());
 
-  async function chain(): Promise<{ program: Awaited<ReturnType<Tape['finish']>>; out: Tensor; x: Tensor; gradient: Tensor }> {
+  async function chain(): Promise<{
+    program: Awaited<ReturnType<Tape['finish']>>;
+    out: Tensor;
+    x: Tensor;
+    gradient: Tensor;
+  }> {
     const tape = new Tape(new Workspace(device));
-    const x = device.tensor('x', [5, 8], 'f32', Float32Array.from({ length: 40 }, (_, i) => Math.sin(i)));
-    const weight = device.tensor('weight', [8, 8], 'f32', Float32Array.from({ length: 64 }, (_, i) => Math.cos(i)));
+    const x = device.tensor(
+      'x',
+      [5, 8],
+      'f32',
+      Float32Array.from({ length: 40 }, (_, i) => Math.sin(i)),
+    );
+    const weight = device.tensor(
+      'weight',
+      [8, 8],
+      'f32',
+      Float32Array.from({ length: 64 }, (_, i) => Math.cos(i)),
+    );
     const gradient = device.tensor('d weight', [8, 8]);
     tape.watch(weight, gradient);
     const hidden = linear(tape, linear(tape, x, weight), weight);
@@ -127,7 +150,9 @@ describe('on the device', () => {
       return tape.finish('mistake');
     };
     await expect(launch({ a: x, b: x }, { count: 4 })).rejects.toThrow('pointwise/add: nothing is bound to "sum"');
-    await expect(launch({ a: x, b: x, sum: x, c: x }, { count: 4 })).rejects.toThrow('pointwise/add has no binding "c"');
+    await expect(launch({ a: x, b: x, sum: x, c: x }, { count: 4 })).rejects.toThrow(
+      'pointwise/add has no binding "c"',
+    );
     await expect(launch({ a: x, b: x, sum: x }, {})).rejects.toThrow('pointwise/add: parameter count is undefined');
     expect(() => loadKernel('pointwise/nothing')).toThrow('kernel file of "pointwise/nothing" cannot be read');
     expect(() => loadKernel('pointwise/add', { TILE: 8 })).toThrow('the file declares no constant TILE');
@@ -141,7 +166,9 @@ describe('on the device', () => {
   });
 
   test('a buffer beyond the adapter is refused before it is made', () => {
-    expect(() => device.createBuffer(device.limits.maxBufferSize + 4, 'too large')).toThrow(/"too large" needs a buffer/);
+    expect(() => device.createBuffer(device.limits.maxBufferSize + 4, 'too large')).toThrow(
+      /"too large" needs a buffer/,
+    );
   });
 
   test('a lost device is an error that says how to go on', async () => {
@@ -160,11 +187,20 @@ describe('the first number that is none', () => {
   afterAll(() => device.close());
 
   /** x → linear → linear, with gradients; a value of `x` or of the second weight may be spoilt. */
-  async function spoilt(spoil: { readonly x?: number; readonly weight?: number }): Promise<Awaited<ReturnType<Tape['finish']>>> {
+  async function spoilt(spoil: {
+    readonly x?: number;
+    readonly weight?: number;
+  }): Promise<Awaited<ReturnType<Tape['finish']>>> {
     const tape = new Tape(new Workspace(device));
-    const values = (spoilt: number | undefined): Float32Array => Float32Array.from({ length: 64 }, (_, index) => (index === 11 && spoilt !== undefined ? spoilt : Math.sin(index)));
+    const values = (spoilt: number | undefined): Float32Array =>
+      Float32Array.from({ length: 64 }, (_, index) =>
+        index === 11 && spoilt !== undefined ? spoilt : Math.sin(index),
+      );
     const x = device.tensor('x', [8, 8], 'f32', values(spoil.x));
-    const [first, second] = [device.tensor('first', [8, 8], 'f32', values(undefined)), device.tensor('second', [8, 8], 'f32', values(spoil.weight))];
+    const [first, second] = [
+      device.tensor('first', [8, 8], 'f32', values(undefined)),
+      device.tensor('second', [8, 8], 'f32', values(spoil.weight)),
+    ];
     tape.watch(first, device.tensor('d first', [8, 8]));
     tape.watch(second, device.tensor('d second', [8, 8]));
     const hidden = linear(tape, linear(tape, x, first), second);
@@ -183,15 +219,32 @@ describe('the first number that is none', () => {
   test('is found in what the program was handed', async () => {
     const program = await spoilt({ weight: Number.NEGATIVE_INFINITY });
     program.run();
-    expect(await program.findNonFinite()).toEqual({ kernel: undefined, tensor: 'second', launch: -1, element: 11, value: Number.NEGATIVE_INFINITY });
+    expect(await program.findNonFinite()).toEqual({
+      kernel: undefined,
+      tensor: 'second',
+      launch: -1,
+      element: 11,
+      value: Number.NEGATIVE_INFINITY,
+    });
   });
 
   test('is found in weights of 16 bits', async () => {
     const tape = new Tape(new Workspace(device));
-    const weight = device.tensor('half', [8, 8], 'bf16', Uint16Array.from({ length: 64 }, (_, index) => (index === 7 ? 0x7f80 : 0x3f80)));
+    const weight = device.tensor(
+      'half',
+      [8, 8],
+      'bf16',
+      Uint16Array.from({ length: 64 }, (_, index) => (index === 7 ? 0x7f80 : 0x3f80)),
+    );
     tape.output(linear(tape, device.tensor('x', [8, 8]), weight));
     const program = await tape.finish('half');
-    expect(await program.findNonFinite()).toEqual({ kernel: undefined, tensor: 'half', launch: -1, element: 7, value: Number.POSITIVE_INFINITY });
+    expect(await program.findNonFinite()).toEqual({
+      kernel: undefined,
+      tensor: 'half',
+      launch: -1,
+      element: 7,
+      value: Number.POSITIVE_INFINITY,
+    });
   });
 
   test('is found where a kernel makes it, although the gradients of the failed run are spoilt by then', async () => {

@@ -1,4 +1,13 @@
-import { existsSync, lstatSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, realpathSync, rmSync } from 'node:fs';
+import {
+  existsSync,
+  lstatSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  realpathSync,
+  rmSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
@@ -31,10 +40,20 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(cache, { recursive: true }));
 
-function pull(misbehaviour: Misbehaviour = {}, options: { readonly name?: string; readonly token?: string; readonly include?: readonly string[] } = {}): Promise<string> {
+function pull(
+  misbehaviour: Misbehaviour = {},
+  options: { readonly name?: string; readonly token?: string; readonly include?: readonly string[] } = {},
+): Promise<string> {
   hub.reset(misbehaviour);
   const { name = 'owner/name', token, include = [] } = options;
-  return pullModel(parseHubModel(name), { url: hub.url, token, cache, include, log: { ...silentLog(), warn: (line) => void warnings.push(line) }, pause: 0.01 });
+  return pullModel(parseHubModel(name), {
+    url: hub.url,
+    token,
+    cache,
+    include,
+    log: { ...silentLog(), warn: (line) => void warnings.push(line) },
+    pause: 0.01,
+  });
 }
 
 async function refusal(work: Promise<unknown>): Promise<string> {
@@ -88,13 +107,19 @@ describe('a connection that breaks', () => {
     const cuts = [{ cut: 100_000 }, { cut: 300_000 }];
     const folder = await pull({ files: { 'model.safetensors': cuts } });
     expect(readFileSync(join(folder, 'model.safetensors')).equals(weights)).toBe(true);
-    expect(hub.requests.filter((line) => line.includes('model.safetensors'))).toEqual(['', ' bytes=100000-', ' bytes=400000-'].map((range) => `/owner/name/resolve/${commit}/model.safetensors${range}`));
+    expect(hub.requests.filter((line) => line.includes('model.safetensors'))).toEqual(
+      ['', ' bytes=100000-', ' bytes=400000-'].map(
+        (range) => `/owner/name/resolve/${commit}/model.safetensors${range}`,
+      ),
+    );
     expect(warnings).toHaveLength(2);
   });
 
   test('that brings nothing is given up after some tries; what is there stays and is used', async () => {
     const dead = Array.from({ length: 9 }, () => ({ cut: 0 }));
-    expect(await refusal(pull({ files: { 'model.safetensors': [{ cut: 250_000 }, ...dead] } }))).toMatch(/HUB_UNREACHABLE .*tries in a row brought nothing of model\.safetensors/);
+    expect(await refusal(pull({ files: { 'model.safetensors': [{ cut: 250_000 }, ...dead] } }))).toMatch(
+      /HUB_UNREACHABLE .*tries in a row brought nothing of model\.safetensors/,
+    );
     expect(blobs().filter((name) => name.endsWith('.incomplete'))).toHaveLength(1);
     const folder = await pull();
     expect(hub.requests.at(-1)).toMatch(/model\.safetensors bytes=250000-$|tokenizer/);
@@ -113,23 +138,43 @@ describe('a connection that breaks', () => {
 
   test('a server that is not there is named', async () => {
     const options = { url: 'http://127.0.0.1:9', cache, include: [], log: silentLog(), pause: 0.001 };
-    expect(await refusal(pullModel(parseHubModel('owner/name'), options))).toMatch(/HUB_UNREACHABLE the hub cannot be reached/);
+    expect(await refusal(pullModel(parseHubModel('owner/name'), options))).toMatch(
+      /HUB_UNREACHABLE the hub cannot be reached/,
+    );
   });
 });
 
 describe('a hub that lies', () => {
   const other = Buffer.from(weights).fill(7, 1000, 1100);
   test('about content is found out by the hash, and nothing is kept', async () => {
-    expect(await refusal(pull({ files: { 'config.json': [{ as: Buffer.from('{"model_type":"other"}') }] } }))).toMatch(/config\.json has the git hash/);
+    expect(await refusal(pull({ files: { 'config.json': [{ as: Buffer.from('{"model_type":"other"}') }] } }))).toMatch(
+      /config\.json has the git hash/,
+    );
     expect(blobs()).toEqual([]);
-    expect(await refusal(pull({ files: { 'model.safetensors': [{ as: other }] } }))).toMatch(/HUB_CONTENT model\.safetensors has the sha256/);
+    expect(await refusal(pull({ files: { 'model.safetensors': [{ as: other }] } }))).toMatch(
+      /HUB_CONTENT model\.safetensors has the sha256/,
+    );
     expect(blobs().filter((name) => name.length >= 64)).toEqual([]);
     expect(existsSync(join(cache, 'models--owner--name', 'refs', 'main'))).toBe(false);
   });
 
   test('about sizes is found out before the disk is full', async () => {
-    expect(await refusal(pull({ files: { 'config.json': [{ as: Buffer.alloc(1000) }] } }))).toMatch(/config\.json has more than the 22 bytes/);
-    expect(await refusal(pull({ listing: (json) => ({ ...json, siblings: json.siblings.map((file) => ({ ...file, lfs: { ...file.lfs, size: 2 ** 52, sha256: 'a'.repeat(64) } })) }) }))).toMatch(/DISK_FULL/);
+    expect(await refusal(pull({ files: { 'config.json': [{ as: Buffer.alloc(1000) }] } }))).toMatch(
+      /config\.json has more than the 22 bytes/,
+    );
+    expect(
+      await refusal(
+        pull({
+          listing: (json) => ({
+            ...json,
+            siblings: json.siblings.map((file) => ({
+              ...file,
+              lfs: { ...file.lfs, size: 2 ** 52, sha256: 'a'.repeat(64) },
+            })),
+          }),
+        }),
+      ),
+    ).toMatch(/DISK_FULL/);
   });
 
   test('about ranges gets another try', async () => {
@@ -138,8 +183,22 @@ describe('a hub that lies', () => {
     expect(readFileSync(join(folder, 'model.safetensors')).equals(weights)).toBe(true);
   });
 
-  test.each(['../../evil.json', '/etc/evil.json', 'a/../../evil.json', String.raw`..\evil.json`, 'c:evil.json', 'a//b.json', './evil.json', 'evil\n.json', '', 7])('a path like %j is refused, and nothing is fetched', async (path) => {
-    const listing: Misbehaviour['listing'] = (json) => ({ ...json, siblings: [...json.siblings, { rfilename: path, size: 1, blobId: commit }] });
+  test.each([
+    '../../evil.json',
+    '/etc/evil.json',
+    'a/../../evil.json',
+    String.raw`..\evil.json`,
+    'c:evil.json',
+    'a//b.json',
+    './evil.json',
+    'evil\n.json',
+    '',
+    7,
+  ])('a path like %j is refused, and nothing is fetched', async (path) => {
+    const listing: Misbehaviour['listing'] = (json) => ({
+      ...json,
+      siblings: [...json.siblings, { rfilename: path, size: 1, blobId: commit }],
+    });
     expect(await refusal(pull({ listing }))).toMatch(/BAD_HUB .*outside of the model's folder/);
     expect(hub.requests).toHaveLength(1);
   });
@@ -150,8 +209,16 @@ describe('a hub that lies', () => {
     ['a commit that is a path', (json) => ({ ...json, sha: '../../..' }), /names no commit/],
     ['no files', (json) => ({ sha: json.sha }), /has no files/],
     ['a file twice', (json) => ({ ...json, siblings: [...json.siblings, ...json.siblings] }), /"config\.json" twice/],
-    ['a hash that is a path', (json) => ({ ...json, siblings: [{ rfilename: 'a.json', size: 1, blobId: '../x' }] }), /no hash of "a\.json"/],
-    ['a size below zero', (json) => ({ ...json, siblings: [{ rfilename: 'a.json', size: -1, blobId: commit }] }), /no size of "a\.json"/],
+    [
+      'a hash that is a path',
+      (json) => ({ ...json, siblings: [{ rfilename: 'a.json', size: 1, blobId: '../x' }] }),
+      /no hash of "a\.json"/,
+    ],
+    [
+      'a size below zero',
+      (json) => ({ ...json, siblings: [{ rfilename: 'a.json', size: -1, blobId: commit }] }),
+      /no size of "a\.json"/,
+    ],
   ])('a listing with %s', async (_, listing = (json) => json, message) => {
     expect(await refusal(pull({ listing }))).toMatch(message);
   });
@@ -180,7 +247,10 @@ describe('who may read', () => {
 });
 
 describe('the command', () => {
-  async function command(args: readonly string[], environment: Readonly<Record<string, string>> = {}): Promise<{ code: number; output: string; errors: string }> {
+  async function command(
+    args: readonly string[],
+    environment: Readonly<Record<string, string>> = {},
+  ): Promise<{ code: number; output: string; errors: string }> {
     let [output, errors] = ['', ''];
     const code = await main(['pull', ...args], {
       output: { write: (text) => void (output += text) },
@@ -191,21 +261,43 @@ describe('the command', () => {
   }
 
   test('prints the folder; offline it only looks', async () => {
-    expect(await command(['owner/name', '--offline'])).toMatchObject({ code: 6, errors: expect.stringContaining('NOT_PULLED') as string });
+    expect(await command(['owner/name', '--offline'])).toMatchObject({
+      code: 6,
+      errors: expect.stringContaining('NOT_PULLED') as string,
+    });
     const online = await command(['owner/name', '--hub-url', `${hub.url}/`]);
     expect(online).toMatchObject({ code: 0, output: join(cache, 'hub', 'models--owner--name', 'snapshots', commit) });
     expect(online.errors).toContain('hub:owner/name');
     hub.reset();
-    expect(await command(['owner/name'], { HF_ENDPOINT: hub.url, HF_HUB_OFFLINE: '1' })).toMatchObject({ code: 0, output: online.output });
+    expect(await command(['owner/name'], { HF_ENDPOINT: hub.url, HF_HUB_OFFLINE: '1' })).toMatchObject({
+      code: 0,
+      output: online.output,
+    });
     expect(hub.requests).toEqual([]);
   });
 
-  test.each(['name', 'a/b/c', '../x', 'owner/..', 'owner/na--me', 'owner/name@../../x', 'owner/name@a@b', 'owner/name@.hidden', 'own er/name'])('refuses the name %j', async (name) => {
-    expect(await command([name, '--hub-url', hub.url])).toMatchObject({ code: 2, errors: expect.stringContaining('BAD_MODEL_NAME') as string });
+  test.each([
+    'name',
+    'a/b/c',
+    '../x',
+    'owner/..',
+    'owner/na--me',
+    'owner/name@../../x',
+    'owner/name@a@b',
+    'owner/name@.hidden',
+    'own er/name',
+  ])('refuses the name %j', async (name) => {
+    expect(await command([name, '--hub-url', hub.url])).toMatchObject({
+      code: 2,
+      errors: expect.stringContaining('BAD_MODEL_NAME') as string,
+    });
     expect(hub.requests).toEqual([]);
   });
 
   test('refuses an address that is none', async () => {
-    expect(await command(['owner/name', '--hub-url', 'file:///etc'])).toMatchObject({ code: 2, errors: expect.stringContaining('BAD_HUB') as string });
+    expect(await command(['owner/name', '--hub-url', 'file:///etc'])).toMatchObject({
+      code: 2,
+      errors: expect.stringContaining('BAD_HUB') as string,
+    });
   });
 });

@@ -15,7 +15,18 @@ import { packTokens } from '../support/packed.ts';
 const device = await openDevice();
 afterAll(() => device.close());
 
-const sizes = { hidden: 32, layers: 4, heads: 4, keyValueHeads: 2, mlp: 56, ropeTheta: 1e4, normEpsilon: 1e-6, textVocabulary: 40, imageVocabulary: 24, codeDimension: 8 };
+const sizes = {
+  hidden: 32,
+  layers: 4,
+  heads: 4,
+  keyValueHeads: 2,
+  mlp: 56,
+  ropeTheta: 1e4,
+  normEpsilon: 1e-6,
+  textVocabulary: 40,
+  imageVocabulary: 24,
+  codeDimension: 8,
+};
 
 interface Pass {
   readonly program: Program;
@@ -26,7 +37,9 @@ interface Pass {
 /** Two passes over the same sequences, so that gradients add up as micro-batches do. */
 async function pass(backbone: Backbone, recompute: boolean): Promise<Pass> {
   const parameters = new ParameterSet(device, backbone.parameters, { seed: 3, trainable: () => true });
-  const sequences = [7, 19, 13, 30].map((length) => Array.from({ length }, (_, index) => ({ id: (index * 5) % 24, isImage: index > length / 2 })));
+  const sequences = [7, 19, 13, 30].map((length) =>
+    Array.from({ length }, (_, index) => ({ id: (index * 5) % 24, isImage: index > length / 2 })),
+  );
   const { tokens } = packTokens(device, sequences);
   const tape = new Tape(new Workspace(device), { recompute });
   parameters.watch(tape);
@@ -49,7 +62,11 @@ test.each([
   expect(again.hidden).toEqual(kept.hidden);
   expect(again.gradients.size).toBe(backbone.parameters.length);
   for (const [name, { data }] of kept.gradients) {
-    if (!/head/.test(name)) expect(data.some((value) => value !== 0), `${name} has a gradient`).toBe(true);
+    if (!/head/.test(name))
+      expect(
+        data.some((value) => value !== 0),
+        `${name} has a gradient`,
+      ).toBe(true);
     expect(again.gradients.get(name)?.data, name).toEqual(data);
   }
   expect(again.program.plan.bytes).toBeLessThan(kept.program.plan.bytes / 2);

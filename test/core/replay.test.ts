@@ -17,14 +17,22 @@ setFlagsFromString('--expose-gc');
 const collect = runInNewContext('gc') as () => void;
 
 /** A little training step: forward, a value kept in the middle, backward, weight gradients. */
-async function step(size: number, layers: number): Promise<{ program: Program; x: Tensor; out: Tensor; middle: Tensor }> {
+async function step(
+  size: number,
+  layers: number,
+): Promise<{ program: Program; x: Tensor; out: Tensor; middle: Tensor }> {
   const tape = new Tape(new Workspace(device));
   const x = device.tensor('x', [size, size], 'f32', new Float32Array(size * size).fill(0.01));
   const gain = device.tensor('gain', [size], 'f32', new Float32Array(size).fill(1));
   let hidden = x;
   let middle = x;
   for (let layer = 0; layer < layers; layer++) {
-    const weight = device.tensor(`weight ${layer}`, [size, size], 'f32', Float32Array.from({ length: size * size }, (_, index) => Math.sin(index) / size));
+    const weight = device.tensor(
+      `weight ${layer}`,
+      [size, size],
+      'f32',
+      Float32Array.from({ length: size * size }, (_, index) => Math.sin(index) / size),
+    );
     tape.watch(weight, device.tensor(`d weight ${layer}`, [size, size]));
     hidden = rmsNorm(tape, linear(tape, hidden, weight), gain, 1e-6);
     if (layer === 0) middle = tape.output(hidden);
@@ -84,8 +92,18 @@ test('a larger program recorded later makes the workspace grow, and the earlier 
   const workspace = new Workspace(device);
   const chain = async (rows: number): Promise<{ program: Program; out: Tensor }> => {
     const tape = new Tape(workspace);
-    const x = device.tensor('x', [rows, 8], 'f32', Float32Array.from({ length: rows * 8 }, (_, index) => Math.cos(index)));
-    const weight = device.tensor('weight', [8, 8], 'f32', Float32Array.from({ length: 64 }, (_, index) => Math.sin(index)));
+    const x = device.tensor(
+      'x',
+      [rows, 8],
+      'f32',
+      Float32Array.from({ length: rows * 8 }, (_, index) => Math.cos(index)),
+    );
+    const weight = device.tensor(
+      'weight',
+      [8, 8],
+      'f32',
+      Float32Array.from({ length: 64 }, (_, index) => Math.sin(index)),
+    );
     const out = tape.output(linear(tape, linear(tape, linear(tape, x, weight), weight), weight));
     return { program: await tape.finish('chain'), out };
   };

@@ -23,12 +23,34 @@ beforeEach(async () => {
 afterEach(() => rm(root, { recursive: true, force: true }));
 
 function sample(prompt: string, pass: boolean, more: Partial<EvaluationSample> = {}): EvaluationSample {
-  return { prompt, task: 'counting', rationale: 'plan', image: pixel, pass, why: pass ? 'right' : 'wrong', scores: { verdict: { value: Number(pass) } }, ...more };
+  return {
+    prompt,
+    task: 'counting',
+    rationale: 'plan',
+    image: pixel,
+    pass,
+    why: pass ? 'right' : 'wrong',
+    scores: { verdict: { value: Number(pass) } },
+    ...more,
+  };
 }
 
 function evaluation(label: string, step: number, passes: number, more: Partial<Evaluation> = {}): Evaluation {
   const tasks = { counting: { passes, total: 200 } };
-  return { label, step, benchmark: 'nano-geneval', split: 'heldout', seed: 1, count: 200, sampling: { guidance: 1 }, overall: { passes, total: 200 }, tasks, extra: {}, samples: [], ...more };
+  return {
+    label,
+    step,
+    benchmark: 'nano-geneval',
+    split: 'heldout',
+    seed: 1,
+    count: 200,
+    sampling: { guidance: 1 },
+    overall: { passes, total: 200 },
+    tasks,
+    extra: {},
+    samples: [],
+    ...more,
+  };
 }
 
 async function makeRun(name = 'run', started = 12): Promise<RunDirectory> {
@@ -37,7 +59,12 @@ async function makeRun(name = 'run', started = 12): Promise<RunDirectory> {
     name,
     preset: `name: quick\n# ${nasty}\n`,
     command: ['npx', 'reasongen', 'run', 'my preset.yaml', '--set', "name=it's"],
-    description: { versions: { node: '20' }, adapter: { description: 'llvmpipe' }, seeds: { run: 7 }, hashes: { weights: 'ab'.repeat(32) } },
+    description: {
+      versions: { node: '20' },
+      adapter: { description: 'llvmpipe' },
+      seeds: { run: 7 },
+      hashes: { weights: 'ab'.repeat(32) },
+    },
     now: () => new Date(Date.UTC(2030, 0, 1, started++)),
   });
 }
@@ -47,7 +74,8 @@ async function read(path: string): Promise<string> {
 }
 
 describe('the result in words', () => {
-  const sentence = (...evaluations: Evaluation[]): string => sentenceOf(compare(evaluations)[0] as never).replaceAll('\u00a0', ' ');
+  const sentence = (...evaluations: Evaluation[]): string =>
+    sentenceOf(compare(evaluations)[0] as never).replaceAll('\u00a0', ' ');
 
   test.each([
     [100, 130, 'Held-out pass rate rose: .50 [.43, .57] → .65 [.58, .71]'],
@@ -60,14 +88,27 @@ describe('the result in words', () => {
 
   test('a single evaluation is not a comparison, nor are two of other settings', () => {
     expect(sentence(evaluation('evaluation', 0, 100))).toBe('Held-out pass rate .50 [.43, .57]');
-    const [comparison] = compare([evaluation('before', 0, 100, { sampling: { guidance: 3 } }), evaluation('after', 50, 180)]);
+    const [comparison] = compare([
+      evaluation('before', 0, 100, { sampling: { guidance: 3 } }),
+      evaluation('after', 50, 180),
+    ]);
     expect(comparison?.before).toBeUndefined();
-    expect(compare([evaluation('before', 0, 100, { seed: 2 }), evaluation('after', 50, 180)])[0]?.before).toBeUndefined();
+    expect(
+      compare([evaluation('before', 0, 100, { seed: 2 }), evaluation('after', 50, 180)])[0]?.before,
+    ).toBeUndefined();
   });
 
   test('held-out prompts come first, each benchmark by itself', () => {
-    const all = [evaluation('a', 0, 1, { split: 'seen' }), evaluation('a', 0, 2), evaluation('a', 0, 3, { benchmark: 'other' })];
-    expect(compare(all).map(({ split, benchmark }) => [split, benchmark])).toEqual([['heldout', 'nano-geneval'], ['heldout', 'other'], ['seen', 'nano-geneval']]);
+    const all = [
+      evaluation('a', 0, 1, { split: 'seen' }),
+      evaluation('a', 0, 2),
+      evaluation('a', 0, 3, { benchmark: 'other' }),
+    ];
+    expect(compare(all).map(({ split, benchmark }) => [split, benchmark])).toEqual([
+      ['heldout', 'nano-geneval'],
+      ['heldout', 'other'],
+      ['seen', 'nano-geneval'],
+    ]);
   });
 });
 
@@ -76,11 +117,18 @@ describe('pairs', () => {
     const before = evaluation('before', 0, 1, { samples: [sample('a', true), sample('b', true), sample('a', false)] });
     const after = evaluation('after', 9, 1, { samples: [sample('a', false), sample('a', true), sample('c', true)] });
     const pairs = pairSamples(compare([before, after])[0] as never);
-    expect(pairs.map((pair) => [pair.after.prompt, pair.before?.pass])).toEqual([['a', true], ['a', false], ['c', undefined]]);
+    expect(pairs.map((pair) => [pair.after.prompt, pair.before?.pass])).toEqual([
+      ['a', true],
+      ['a', false],
+      ['c', undefined],
+    ]);
   });
 
   test('are chosen by task and place, never by result', () => {
-    const pairs = ['x', 'x', 'x', 'y', 'y'].map((task, index) => ({ before: undefined, after: sample(String(index), index % 2 === 0, { task }) }));
+    const pairs = ['x', 'x', 'x', 'y', 'y'].map((task, index) => ({
+      before: undefined,
+      after: sample(String(index), index % 2 === 0, { task }),
+    }));
     const chosen = choosePairs(pairs, 3).map(({ after }) => after.prompt);
     expect(chosen).toEqual(['0', '1', '3']);
     const turned = pairs.map(({ after }) => ({ before: undefined, after: { ...after, pass: !after.pass } }));
@@ -91,10 +139,30 @@ describe('pairs', () => {
 
 describe('curves', () => {
   test('every number of the metrics is in exactly one chart', () => {
-    const line = { step: 1, reward: 0.5, 'reward/verdict': 0.5, 'reward/format': 1, 'text/entropy': 0.3, 'image/entropy': 0.8, loss: 1, keptShare: 0.6, mine: 3, phase: 'warm' };
+    const line = {
+      step: 1,
+      reward: 0.5,
+      'reward/verdict': 0.5,
+      'reward/format': 1,
+      'text/entropy': 0.3,
+      'image/entropy': 0.8,
+      loss: 1,
+      keptShare: 0.6,
+      mine: 3,
+      phase: 'warm',
+    };
     const { main, others } = curvesOf([line, { ...line, step: 2 }], []);
     const names = [...main, ...others].flatMap(({ series }) => series.map(({ name }) => name)).sort();
-    expect(names).toEqual(['image entropy', 'kept share', 'loss', 'mine', 'reward', 'reward format', 'reward verdict', 'text entropy']);
+    expect(names).toEqual([
+      'image entropy',
+      'kept share',
+      'loss',
+      'mine',
+      'reward',
+      'reward format',
+      'reward verdict',
+      'text entropy',
+    ]);
     expect(main.map(({ title }) => title)).toEqual(['Loss', 'Reward', 'Entropy', 'Kept groups']);
     expect(others.map(({ title }) => title)).toEqual(['Mine']);
   });
@@ -111,7 +179,16 @@ describe('curves', () => {
         expect(runningMean(points, meanWindow(count))).toEqual(points);
       }),
     );
-    expect(runningMean([{ step: 1, value: 0 }, { step: 2, value: 3 }, { step: 3, value: 6 }], 3).map(({ value }) => value)).toEqual([1.5, 3, 4.5]);
+    expect(
+      runningMean(
+        [
+          { step: 1, value: 0 },
+          { step: 2, value: 3 },
+          { step: 3, value: 6 },
+        ],
+        3,
+      ).map(({ value }) => value),
+    ).toEqual([1.5, 3, 4.5]);
   });
 });
 
@@ -122,7 +199,12 @@ describe('html', { timeout: 30_000 }, () => {
         const { markup } = html`<p title="${text}">${[text]}</p>`;
         const [, attribute = '', content = ''] = /^<p title="([^"<>]*)">([^<>]*)<\/p>$/.exec(markup) ?? [];
         expect(attribute).toBe(content);
-        const back = content.replaceAll('&lt;', '<').replaceAll('&gt;', '>').replaceAll('&quot;', '"').replaceAll('&#39;', "'").replaceAll('&amp;', '&');
+        const back = content
+          .replaceAll('&lt;', '<')
+          .replaceAll('&gt;', '>')
+          .replaceAll('&quot;', '"')
+          .replaceAll('&#39;', "'")
+          .replaceAll('&amp;', '&');
         // What HTML forbids is replaced, everything else survives.
         expect(back).toBe(text.replaceAll(/(?![\t\n\r])\p{Cc}|\p{Surrogate}/gu, '\ufffd'));
       }),
@@ -134,13 +216,52 @@ describe('the page', { timeout: 60_000 }, () => {
   async function fullRun(): Promise<RunDirectory> {
     const run = await makeRun();
     for (let step = 1; step <= 60; step++) {
-      run.metrics.append({ step, reward: step / 60, 'text/entropy': 0.3, 'image/entropy': 0.8, keptShare: 0.5, gradientNorm: step === 7 ? Number.NaN : 1, clipFraction: 0.01, [nasty]: 1 });
+      run.metrics.append({
+        step,
+        reward: step / 60,
+        'text/entropy': 0.3,
+        'image/entropy': 0.8,
+        keptShare: 0.5,
+        gradientNorm: step === 7 ? Number.NaN : 1,
+        clipFraction: 0.01,
+        [nasty]: 1,
+      });
     }
-    const before = [sample(nasty, false, { rationale: nasty, why: nasty, task: nasty, scores: { [nasty]: { value: 0, why: nasty, parts: { [nasty]: 1 } } } }), sample('two cakes', false)];
+    const before = [
+      sample(nasty, false, {
+        rationale: nasty,
+        why: nasty,
+        task: nasty,
+        scores: { [nasty]: { value: 0, why: nasty, parts: { [nasty]: 1 } } },
+      }),
+      sample('two cakes', false),
+    ];
     const after = [sample(nasty, true), sample('two cakes', true, { rationale: 'plan : first cake' })];
-    await run.writeEvaluation(evaluation('before', 0, 100, { samples: before, extra: { distinctLayouts: 37, [nasty]: 1 }, tasks: { [nasty]: { passes: 100, total: 200 } } }));
-    await run.writeEvaluation(evaluation('after', 60, 130, { samples: after, extra: { distinctLayouts: 12 }, tasks: { [nasty]: { passes: 130, total: 200 } } }));
-    await run.writeSamples(60, [{ prompt: nasty, task: 'counting', rationale: nasty, scores: {}, total: 1, advantage: -0.25, png: Buffer.from(pixel, 'base64') }]);
+    await run.writeEvaluation(
+      evaluation('before', 0, 100, {
+        samples: before,
+        extra: { distinctLayouts: 37, [nasty]: 1 },
+        tasks: { [nasty]: { passes: 100, total: 200 } },
+      }),
+    );
+    await run.writeEvaluation(
+      evaluation('after', 60, 130, {
+        samples: after,
+        extra: { distinctLayouts: 12 },
+        tasks: { [nasty]: { passes: 130, total: 200 } },
+      }),
+    );
+    await run.writeSamples(60, [
+      {
+        prompt: nasty,
+        task: 'counting',
+        rationale: nasty,
+        scores: {},
+        total: 1,
+        advantage: -0.25,
+        png: Buffer.from(pixel, 'base64'),
+      },
+    ]);
     return run;
   }
 
@@ -150,10 +271,29 @@ describe('the page', { timeout: 60_000 }, () => {
     const page = (await read(await writeReport(run.path))).replaceAll('\u00a0', ' ');
     for (const text of [
       'Held-out pass rate rose: .50 [.43, .57] → .65 [.58, .71].',
-      '+.15', 'Distinct layouts', '37', '12', 'two cakes', 'plan : first cake', '✓ pass', '✗ fail', 'right', 'wrong',
-      '2 went from fail to pass, 0 from pass to fail', '1 value not finite', 'advantage -0.25', `data:image/png;base64,${pixel}`,
-      'llvmpipe', 'ab'.repeat(32), '1h00m', 'npx reasongen run &#39;my preset.yaml&#39; --set &#39;name=it&#39;\\&#39;&#39;s&#39;', 'Entropy', 'Kept groups', 'Clipped tokens',
-    ]) expect(page).toContain(text);
+      '+.15',
+      'Distinct layouts',
+      '37',
+      '12',
+      'two cakes',
+      'plan : first cake',
+      '✓ pass',
+      '✗ fail',
+      'right',
+      'wrong',
+      '2 went from fail to pass, 0 from pass to fail',
+      '1 value not finite',
+      'advantage -0.25',
+      `data:image/png;base64,${pixel}`,
+      'llvmpipe',
+      'ab'.repeat(32),
+      '1h00m',
+      'npx reasongen run &#39;my preset.yaml&#39; --set &#39;name=it&#39;\\&#39;&#39;s&#39;',
+      'Entropy',
+      'Kept groups',
+      'Clipped tokens',
+    ])
+      expect(page).toContain(text);
     expect(page.match(/<svg class="chart"/g)).toHaveLength(7);
     expect(page).not.toContain('NaN');
     expect(page).not.toContain('undefined');
@@ -172,7 +312,8 @@ describe('the page', { timeout: 60_000 }, () => {
       // Every value is quoted, so nothing has broken out of one.
       expect(attributes).toMatch(/^<[a-z][a-z0-9]*(\s[a-z][a-z0-9-]*(="")?)*\s*\/?>$/i);
       expect(attributes).not.toMatch(/\s(on\w+|href|srcdoc|action)=/i);
-      if (/\ssrc=/.test(attributes)) expect(tag).toMatch(/^<img src="data:image\/png;base64,[A-Za-z0-9+/=]+" alt="[^"]*" loading="lazy">$/);
+      if (/\ssrc=/.test(attributes))
+        expect(tag).toMatch(/^<img src="data:image\/png;base64,[A-Za-z0-9+/=]+" alt="[^"]*" loading="lazy">$/);
     }
     expect(page).not.toMatch(/https?:|@import|url\(/);
     const ids = [...page.matchAll(/\sid="([^"]+)"/g)].map(([, id]) => id);

@@ -15,7 +15,10 @@ const open = (name: string): Promise<Image> => decodePng(readFileSync(new URL(na
 function differences(a: Image, b: Image): { mean: number; far: number } {
   expect([a.width, a.height]).toEqual([b.width, b.height]);
   const all = Array.from(a.data, (value, index) => Math.abs(value - at(b.data, index)));
-  return { mean: all.reduce((sum, value) => sum + value, 0) / all.length, far: all.filter((value) => value > 1).length / all.length };
+  return {
+    mean: all.reduce((sum, value) => sum + value, 0) / all.length,
+    far: all.filter((value) => value > 1).length / all.length,
+  };
 }
 
 describe.each(cases)('$input', ({ input, size, understand, generate }) => {
@@ -36,7 +39,12 @@ describe.each(cases)('$input', ({ input, size, understand, generate }) => {
 
 test('a picture of one colour stays so at any size, and its own size changes nothing', () => {
   const grey: Image = { width: 7, height: 5, data: new Uint8Array(7 * 5 * 3).fill(93) };
-  for (const [width, height] of [[1, 1], [3, 11], [20, 2]] as const) expect(new Set(resizeBicubic(grey, width, height).data)).toEqual(new Set([93]));
+  for (const [width, height] of [
+    [1, 1],
+    [3, 11],
+    [20, 2],
+  ] as const)
+    expect(new Set(resizeBicubic(grey, width, height).data)).toEqual(new Set([93]));
   expect(resizeBicubic(grey, 7, 5)).toEqual(grey);
   expect(() => resizeBicubic(grey, 0, 5)).toThrow(RangeError);
 });

@@ -20,7 +20,13 @@ afterEach(() => rm(root, { recursive: true, force: true }));
 
 const description = { versions: { reasongen: '1.2.3' }, adapter: {}, seeds: { sampling: 7 }, hashes: {} };
 const start = (directory = join(root, 'runs', 'quick')): Promise<RunDirectory> => {
-  return createRun({ directory, name: 'quick', preset: 'steps: 3\n', description, command: ['npx', 'reasongen', 'run'] });
+  return createRun({
+    directory,
+    name: 'quick',
+    preset: 'steps: 3\n',
+    description,
+    command: ['npx', 'reasongen', 'run'],
+  });
 };
 
 describe('creating', () => {
@@ -36,7 +42,11 @@ describe('creating', () => {
     const directory = join(root, 'mine');
     await mkdir(directory);
     await (await start(directory)).close('done');
-    await expect(start(directory)).rejects.toMatchObject({ code: 'RUN_EXISTS', exitCode: 6, cure: expect.stringContaining('resume') as string });
+    await expect(start(directory)).rejects.toMatchObject({
+      code: 'RUN_EXISTS',
+      exitCode: 6,
+      cure: expect.stringContaining('resume') as string,
+    });
     const full = join(root, 'full');
     await mkdir(full);
     await writeFile(join(full, 'thesis.txt'), 'mine');
@@ -75,14 +85,26 @@ describe('creating', () => {
     await again.close('done');
     await again.close('failed');
     const record = await readRunRecord(run.path);
-    expect(record).toMatchObject({ name: 'quick', versions: { reasongen: '1.2.3' }, seeds: { sampling: 7 }, adapter: { description: 'llvmpipe' }, hashes: { checkpoint: 'abc' } });
-    expect(record.sessions.map(({ outcome, note, command }) => [outcome, note, command[2]])).toEqual([['stopped', 'interrupted', 'run'], ['done', undefined, 'resume']]);
+    expect(record).toMatchObject({
+      name: 'quick',
+      versions: { reasongen: '1.2.3' },
+      seeds: { sampling: 7 },
+      adapter: { description: 'llvmpipe' },
+      hashes: { checkpoint: 'abc' },
+    });
+    expect(record.sessions.map(({ outcome, note, command }) => [outcome, note, command[2]])).toEqual([
+      ['stopped', 'interrupted', 'run'],
+      ['done', undefined, 'resume'],
+    ]);
     expect(await readFile(join(run.path, 'log.txt'), 'utf8')).toMatch(/^\d{4}-.*Z went on\n$/);
   });
 
   test('the program knows its versions', () => {
     const { versions } = describeProgram();
-    expect(versions).toMatchObject({ node: process.versions.node, webgpu: expect.stringMatching(/^\d+\.\d+\.\d+/) as string });
+    expect(versions).toMatchObject({
+      node: process.versions.node,
+      webgpu: expect.stringMatching(/^\d+\.\d+\.\d+/) as string,
+    });
     expect(versions['reasongen']).toMatch(/^\d+\.\d+\.\d+/);
   });
 });
@@ -90,7 +112,11 @@ describe('creating', () => {
 describe('lock', { timeout: 30_000 }, () => {
   test('two at a time is one too many', async () => {
     const run = await start();
-    await expect(openRun(run.path, [])).rejects.toMatchObject({ code: 'RUN_LOCKED', exitCode: 6, message: `process ${process.pid} on ${hostname()} is writing this run` });
+    await expect(openRun(run.path, [])).rejects.toMatchObject({
+      code: 'RUN_LOCKED',
+      exitCode: 6,
+      message: `process ${process.pid} on ${hostname()} is writing this run`,
+    });
     await run.close('done');
     await (await openRun(run.path, [])).close('done');
     expect(await readdir(run.path)).not.toContain('lock');
@@ -124,7 +150,10 @@ describe('lock', { timeout: 30_000 }, () => {
   test('of a dead process goes to exactly one of many', async () => {
     const run = await start();
     await run.close('done');
-    await writeFile(join(run.path, 'lock'), JSON.stringify({ id: 'x', pid: 2 ** 22 + 1, host: hostname(), processStart: '1' }));
+    await writeFile(
+      join(run.path, 'lock'),
+      JSON.stringify({ id: 'x', pid: 2 ** 22 + 1, host: hostname(), processStart: '1' }),
+    );
     const opened = await Promise.allSettled(Array.from({ length: 6 }, () => openRun(run.path, [])));
     const winners = opened.filter((result) => result.status === 'fulfilled');
     expect(winners).toHaveLength(1);
@@ -134,17 +163,31 @@ describe('lock', { timeout: 30_000 }, () => {
 
 describe('metrics', { timeout: 30_000 }, () => {
   test('come back as written, NaN and infinity included', async () => {
-    const value = fc.oneof(fc.double(), fc.string().filter((text) => !/^(NaN|-?Infinity)$/.test(text)));
+    const value = fc.oneof(
+      fc.double(),
+      fc.string().filter((text) => !/^(NaN|-?Infinity)$/.test(text)),
+    );
     let index = 0;
     await fc.assert(
-      fc.asyncProperty(fc.array(fc.dictionary(fc.string({ minLength: 1 }).filter((key) => key !== '__proto__'), value), { maxLength: 5 }), async (lines) => {
-        const file = new MetricsFile(join(root, `${index++}.ndjson`));
-        for (const line of lines) file.append(line);
-        file.close();
-        // JSON writes -0 as 0.
-        const expected = lines.map((line) => Object.fromEntries(Object.entries(line).map(([key, entry]) => [key, entry === 0 ? 0 : entry])));
-        expect((await readMetrics(file.path)).map((line) => ({ ...line }))).toEqual(expected);
-      }),
+      fc.asyncProperty(
+        fc.array(
+          fc.dictionary(
+            fc.string({ minLength: 1 }).filter((key) => key !== '__proto__'),
+            value,
+          ),
+          { maxLength: 5 },
+        ),
+        async (lines) => {
+          const file = new MetricsFile(join(root, `${index++}.ndjson`));
+          for (const line of lines) file.append(line);
+          file.close();
+          // JSON writes -0 as 0.
+          const expected = lines.map((line) =>
+            Object.fromEntries(Object.entries(line).map(([key, entry]) => [key, entry === 0 ? 0 : entry])),
+          );
+          expect((await readMetrics(file.path)).map((line) => ({ ...line }))).toEqual(expected);
+        },
+      ),
       { numRuns: 50 },
     );
   });
@@ -161,11 +204,19 @@ describe('metrics', { timeout: 30_000 }, () => {
     const again = await openRun(run.path, []);
     again.metrics.truncate(position);
     again.metrics.append({ step: 2, loss: 1.5 });
-    expect(() => again.metrics.truncate(10_000)).toThrow(/the metrics end at byte \d+, but the checkpoint was saved at byte 10000/);
+    expect(() => again.metrics.truncate(10_000)).toThrow(
+      /the metrics end at byte \d+, but the checkpoint was saved at byte 10000/,
+    );
     await again.close('done');
-    expect(await readMetrics(run.metrics.path)).toEqual([{ step: 1, loss: 2 }, { step: 2, loss: 1.5 }]);
+    expect(await readMetrics(run.metrics.path)).toEqual([
+      { step: 1, loss: 2 },
+      { step: 2, loss: 1.5 },
+    ]);
     appendFileSync(run.metrics.path, 'broken\n{}\n');
-    await expect(readMetrics(run.metrics.path)).rejects.toMatchObject({ code: 'BAD_METRICS', place: `${run.metrics.path}:3` });
+    await expect(readMetrics(run.metrics.path)).rejects.toMatchObject({
+      code: 'BAD_METRICS',
+      place: `${run.metrics.path}:3`,
+    });
   });
 
   test('a full disk is told as such', { skip: process.platform !== 'linux' }, async () => {
@@ -188,12 +239,30 @@ describe('samples and evaluations', () => {
     overall: { passes: 1, total: 2 },
     tasks: { counting: { passes: 1, total: 2 } },
     extra: { distinctLayouts: 4 },
-    samples: [{ prompt: 'two cakes', task: 'counting', rationale: 'plan', image: 'AAAA', pass: true, why: 'two cakes', scores: { verdict: { value: 1 } } }],
+    samples: [
+      {
+        prompt: 'two cakes',
+        task: 'counting',
+        rationale: 'plan',
+        image: 'AAAA',
+        pass: true,
+        why: 'two cakes',
+        scores: { verdict: { value: 1 } },
+      },
+    ],
   });
 
   test('are read back', async () => {
     const run = await start();
-    const sample = { prompt: 'a “cat”', task: 'single', rationale: 'draw', scores: { detector: { value: 1, why: 'a cat' } }, total: 1, advantage: 0.5, seed: 9 };
+    const sample = {
+      prompt: 'a “cat”',
+      task: 'single',
+      rationale: 'draw',
+      scores: { detector: { value: 1, why: 'a cat' } },
+      total: 1,
+      advantage: 0.5,
+      seed: 9,
+    };
     const drawn = { ...sample, png: Uint8Array.of(1, 2, 3) };
     await run.writeSamples(10, [drawn, drawn]);
     await run.writeSamples(20, [drawn, drawn]);
@@ -207,7 +276,11 @@ describe('samples and evaluations', () => {
     expect(records.samples).toEqual([{ ...sample, image: join('samples', 'step-000020', '000.png') }]);
     expect(await readFile(join(run.path, records.samples[0]?.image ?? ''))).toEqual(Buffer.of(1, 2, 3));
     expect(await readdir(join(run.path, 'samples', 'step-000020'))).toEqual(['000.png', 'samples.jsonl']);
-    expect(records.evaluations.map(({ label, split }) => [label, split])).toEqual([['before', 'heldout'], ['later', 'heldout'], ['later', 'seen']]);
+    expect(records.evaluations.map(({ label, split }) => [label, split])).toEqual([
+      ['before', 'heldout'],
+      ['later', 'heldout'],
+      ['later', 'seen'],
+    ]);
     expect(records.evaluations[0]).toEqual(evaluation('before', 0));
   });
 
@@ -217,7 +290,10 @@ describe('samples and evaluations', () => {
     const path = join(run.path, 'evaluations', 'nano-geneval.heldout.______x.json');
     await expect(readRunRecords(run.path)).rejects.toMatchObject({ code: 'BAD_RECORD', place: path });
     await writeFile(path, '{');
-    await expect(readRunRecords(run.path)).rejects.toMatchObject({ code: 'BAD_RECORD', message: 'it is not a JSON object' });
+    await expect(readRunRecords(run.path)).rejects.toMatchObject({
+      code: 'BAD_RECORD',
+      message: 'it is not a JSON object',
+    });
     await run.close('failed');
   });
 });

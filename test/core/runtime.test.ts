@@ -118,7 +118,9 @@ describe('a run', () => {
     const running = run(file, directory, false, stop);
     stop.request('SIGINT', 130);
     expect(await running).toBe(130);
-    expect(existsSync(join(directory, 'metrics.ndjson')) && readFileSync(join(directory, 'metrics.ndjson'), 'utf8')).toBeFalsy();
+    expect(
+      existsSync(join(directory, 'metrics.ndjson')) && readFileSync(join(directory, 'metrics.ndjson'), 'utf8'),
+    ).toBeFalsy();
   });
 
   test('with a plan that the adapter cannot hold is refused before anything is written', async () => {
@@ -142,8 +144,14 @@ describe('a run', () => {
 
 test('two runs in one process do not know of each other', async () => {
   const [one, two] = [story(), story()];
-  const first = write('name: first\ndataset: colours\ntokenizer: words\nextensions: [witness]\nrecipe: { use: practice, pause: 5 }\n', 'first.yaml');
-  const second = write('name: second\nseed: 2\ndataset: colours\ntokenizer: letters\nextensions: [witness]\nrecipe: { use: practice, steps: 9, stopAt: 3 }\n', 'second.yaml');
+  const first = write(
+    'name: first\ndataset: colours\ntokenizer: words\nextensions: [witness]\nrecipe: { use: practice, pause: 5 }\n',
+    'first.yaml',
+  );
+  const second = write(
+    'name: second\nseed: 2\ndataset: colours\ntokenizer: letters\nextensions: [witness]\nrecipe: { use: practice, steps: 9, stopAt: 3 }\n',
+    'second.yaml',
+  );
   const codes = await Promise.all([one.run(first, join(folder, 'one')), two.run(second, join(folder, 'two'))]);
   expect(codes).toEqual([0, 7]);
   expect(one.lines.slice(0, 3)).toEqual(['start first', 'finish done', 'disposed']);
@@ -171,7 +179,11 @@ describe('a chain of stages', () => {
     expect(await run(write(stopping), directory)).toBe(7);
     lines.length = 0;
     await run(join(directory, 'preset.yaml'), directory, true);
-    expect(lines.slice(0, 3)).toEqual(['one is done already', 'stage 2 of 2: two', 'no checkpoint had been saved yet: starting from the beginning']);
+    expect(lines.slice(0, 3)).toEqual([
+      'one is done already',
+      'stage 2 of 2: two',
+      'no checkpoint had been saved yet: starting from the beginning',
+    ]);
   });
 
   test('resumed before a stage was started, starts it', async () => {
@@ -180,7 +192,10 @@ describe('a chain of stages', () => {
     write(`${base}recipe: { use: practice, stopAt: 1 }\n`, 'one.yaml');
     expect(await run(write(chain), directory)).toBe(7);
     expect(existsSync(join(directory, 'two'))).toBe(false);
-    writeFileSync(join(directory, 'one.yaml'), readFileSync(join(directory, 'one.yaml'), 'utf8').replace(/.*stopAt.*\n/, ''));
+    writeFileSync(
+      join(directory, 'one.yaml'),
+      readFileSync(join(directory, 'one.yaml'), 'utf8').replace(/.*stopAt.*\n/, ''),
+    );
     expect(await run(join(directory, 'preset.yaml'), directory, true)).toBe(7);
     expect(lines).toContain('stage 2 of 2: two');
   });

@@ -54,7 +54,13 @@ const tensor: fc.Arbitrary<TensorToStore> = shape.chain((sizes) => {
   );
 });
 const tensors = fc
-  .array(fc.tuple(fc.string({ unit: 'binary' }).filter((name) => name !== '__metadata__'), tensor), { maxLength: 6 })
+  .array(
+    fc.tuple(
+      fc.string({ unit: 'binary' }).filter((name) => name !== '__metadata__'),
+      tensor,
+    ),
+    { maxLength: 6 },
+  )
   .map((pairs) => new Map(pairs));
 
 describe('round trip', { timeout: 30_000 }, () => {
@@ -94,13 +100,24 @@ describe('round trip', { timeout: 30_000 }, () => {
   });
 
   test('data behind a header of odd length is read all the same', () => {
-    const bytes = file({ x: { dtype: 'F32', shape: [1], data_offsets: [0, 4] } }, 4, '{"x":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}} ');
+    const bytes = file(
+      { x: { dtype: 'F32', shape: [1], data_offsets: [0, 4] } },
+      4,
+      '{"x":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}} ',
+    );
     new DataView(bytes.buffer).setFloat32(bytes.length - 4, 1.5, true);
     expect(parseSafetensors(bytes).tensors.get('x')?.data).toEqual(Float32Array.of(1.5));
   });
 
   test('bf16, i64 and u8 are read', () => {
-    const bytes = file({ b: { dtype: 'BF16', shape: [2], data_offsets: [8, 12] }, i: { dtype: 'I64', shape: [1], data_offsets: [0, 8] }, u: { dtype: 'U8', shape: [3], data_offsets: [12, 15] } }, 15);
+    const bytes = file(
+      {
+        b: { dtype: 'BF16', shape: [2], data_offsets: [8, 12] },
+        i: { dtype: 'I64', shape: [1], data_offsets: [0, 8] },
+        u: { dtype: 'U8', shape: [3], data_offsets: [12, 15] },
+      },
+      15,
+    );
     const data = new DataView(bytes.buffer, bytes.length - 15);
     data.setBigInt64(0, -5n, true);
     data.setUint16(8, 0x3fc0, true);
@@ -151,10 +168,18 @@ describe('half precision', { timeout: 30_000 }, () => {
 });
 
 describe('damaged files', { timeout: 30_000 }, () => {
-  const entry = (dtype: string, sizes: unknown, begin: unknown, end: unknown): object => ({ dtype, shape: sizes, data_offsets: [begin, end] });
+  const entry = (dtype: string, sizes: unknown, begin: unknown, end: unknown): object => ({
+    dtype,
+    shape: sizes,
+    data_offsets: [begin, end],
+  });
   const cases: [string, Uint8Array, RegExp][] = [
     ['empty', new Uint8Array(0), /has 0 bytes/],
-    ['header too long', file({}, 0).map((byte, index) => (index === 3 ? 0x7f : byte)), new RegExp(`more than the ${longestHeader}`)],
+    [
+      'header too long',
+      file({}, 0).map((byte, index) => (index === 3 ? 0x7f : byte)),
+      new RegExp(`more than the ${longestHeader}`),
+    ],
     ['header cut off', file({ a: 1 }, 0).subarray(0, 12), /its header should take 7 bytes, but the file ends after 12/],
     ['not JSON', file(0, 0, '{"a"'), /not a JSON object/],
     ['not UTF-8', file(0, 0, '{}  ').map((byte, index) => (index === 10 ? 0xff : byte)), /not a JSON object/],
@@ -165,8 +190,16 @@ describe('damaged files', { timeout: 30_000 }, () => {
     ['inherited dtype', file({ w: entry('toString', [1], 0, 1) }, 1), /dtype toString, which is not read/],
     ['negative shape', file({ w: entry('F32', [-1], 0, 4) }, 4), /"w" has no valid shape/],
     ['one offset', file({ w: { dtype: 'F32', shape: [1], data_offsets: [0] } }, 4), /"w" has no valid data_offsets/],
-    ['shape and offsets differ', file({ w: entry('F32', [3], 0, 8) }, 8), /"w" \[3\] of F32 takes 12 bytes, but its offsets span 8/],
-    ['data cut off', file({ w: entry('F32', [4], 0, 16) }, 12), /"w" ends at byte 16 of the data, but there are only 12/],
+    [
+      'shape and offsets differ',
+      file({ w: entry('F32', [3], 0, 8) }, 8),
+      /"w" \[3\] of F32 takes 12 bytes, but its offsets span 8/,
+    ],
+    [
+      'data cut off',
+      file({ w: entry('F32', [4], 0, 16) }, 12),
+      /"w" ends at byte 16 of the data, but there are only 12/,
+    ],
     ['overlap', file({ a: entry('F32', [2], 0, 8), b: entry('F32', [2], 4, 12) }, 12), /"b" overlaps/],
     ['hole', file({ a: entry('F32', [1], 0, 4), b: entry('F32', [1], 8, 12) }, 12), /4 bytes before tensor "b"/],
     ['bytes at the end', file({ a: entry('F32', [1], 0, 4) }, 9), /5 bytes at the end/],
@@ -187,7 +220,15 @@ describe('damaged files', { timeout: 30_000 }, () => {
   });
 
   test('whatever bytes change, the result is tensors or a clear error', () => {
-    const good = Buffer.concat(encodeSafetensors(new Map([['a', { shape: [3], data: Float32Array.of(1, 2, 3) }], ['b', { shape: [2, 2], dtype: 'F16' as const, data: new Float32Array(4) }]]), { k: 'v' }));
+    const good = Buffer.concat(
+      encodeSafetensors(
+        new Map([
+          ['a', { shape: [3], data: Float32Array.of(1, 2, 3) }],
+          ['b', { shape: [2, 2], dtype: 'F16' as const, data: new Float32Array(4) }],
+        ]),
+        { k: 'v' },
+      ),
+    );
     const change = fc.tuple(fc.nat(good.length - 1), fc.integer({ min: 0, max: 255 }));
     fc.assert(
       fc.property(fc.array(change, { minLength: 1, maxLength: 6 }), fc.nat(good.length), (changes, length) => {

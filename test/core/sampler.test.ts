@@ -4,7 +4,15 @@ import { Workspace } from '../../core/autograd/program.ts';
 import { Tape } from '../../core/autograd/tape.ts';
 import { openDevice, type Device } from '../../core/gpu/device.ts';
 import { createPackedInputs, packSequences, type Sequence } from '../../core/nn/packing.ts';
-import { createSampler, type SampledSequence, type SampleProgress, type SampleRequest, type SamplerOptions, type WriteRequest, type WrittenText } from '../../core/nn/sampler.ts';
+import {
+  createSampler,
+  type SampledSequence,
+  type SampleProgress,
+  type SampleRequest,
+  type SamplerOptions,
+  type WriteRequest,
+  type WrittenText,
+} from '../../core/nn/sampler.ts';
 import { TokenPrograms } from '../../core/nn/token-program.ts';
 import { gatherRows } from '../../core/ops/rows.ts';
 import { SmallBackbone } from './small-backbone.ts';
@@ -12,7 +20,11 @@ import { SmallBackbone } from './small-backbone.ts';
 const imageStart = 3;
 const eos = 1;
 const backbone = new SmallBackbone();
-const prompts = [[0, 7, 8, 9], [0, 5], [0, 11, 12, 13, 14, 6]];
+const prompts = [
+  [0, 7, 8, 9],
+  [0, 5],
+  [0, 11, 12, 13, 14, 6],
+];
 const plain = { temperature: 1, topK: 0, topP: 1 };
 
 let device: Device;
@@ -25,11 +37,31 @@ beforeAll(async () => {
 });
 afterAll(() => device.close());
 
-async function draw(request: Partial<SampleRequest>, options: Partial<SamplerOptions> = {}): Promise<SampledSequence[]> {
+async function draw(
+  request: Partial<SampleRequest>,
+  options: Partial<SamplerOptions> = {},
+): Promise<SampledSequence[]> {
   const sampler = await createSampler({
-    device, workspace, backbone, weights, rows: 12, promptBudget: 6, textBudget: 9, imageCount: 11, special: { imageStart, eos }, ...options,
+    device,
+    workspace,
+    backbone,
+    weights,
+    rows: 12,
+    promptBudget: 6,
+    textBudget: 9,
+    imageCount: 11,
+    special: { imageStart, eos },
+    ...options,
   });
-  const result = await sampler.sample({ prompts, samplesPerPrompt: 4, seed: 21, text: plain, image: plain, rationale: 'write', ...request });
+  const result = await sampler.sample({
+    prompts,
+    samplesPerPrompt: 4,
+    seed: 21,
+    text: plain,
+    image: plain,
+    rationale: 'write',
+    ...request,
+  });
   sampler.close();
   return result;
 }
@@ -45,11 +77,15 @@ async function teacherForced(sequences: readonly Sequence[]): Promise<number[][]
   const image = tape.output(backbone.imageLogits(tape, weights, gatherRows(tape, hidden, inputs.imageTargets.rows)));
   (await tape.finish('teacher forced')).run();
   const result: number[][][] = sequences.map(() => []);
-  for (const [kind, tensor, vocabulary] of [['text', text, 23], ['image', image, 18]] as const) {
+  for (const [kind, tensor, vocabulary] of [
+    ['text', text, 23],
+    ['image', image, 18],
+  ] as const) {
     const values = await device.readFloats(tensor);
     for (let i = 0; i < batch[kind].used; i++) {
       const row = result[batch[kind].owner[i] ?? -1];
-      if (row !== undefined) row[batch[kind].position[i] ?? -1] = [...values.slice(i * vocabulary, (i + 1) * vocabulary)];
+      if (row !== undefined)
+        row[batch[kind].position[i] ?? -1] = [...values.slice(i * vocabulary, (i + 1) * vocabulary)];
     }
   }
   return result;
@@ -70,15 +106,27 @@ function scored(logits: readonly number[], id: number, temperature: number): [nu
 }
 
 /** Largest difference between what the sampler noted and what the logits say, over tokens that were drawn. */
-function difference(sample: SampledSequence, logits: (position: number) => readonly number[], temperature: { text: number; image: number }): number {
+function difference(
+  sample: SampledSequence,
+  logits: (position: number) => readonly number[],
+  temperature: { text: number; image: number },
+): number {
   const { promptIds, rationaleIds, codes, logProbability, entropy, imageStartForced } = sample;
   const ids = promptIds.at(-1) === imageStart ? codes : [...rationaleIds, imageStart, ...codes];
   const firstCode = ids.length - codes.length;
   let largest = 0;
   ids.forEach((id, index) => {
     if (imageStartForced && index === firstCode - 1) return;
-    const [expected, expectedEntropy] = scored(logits(promptIds.length + index), id, index < firstCode ? temperature.text : temperature.image);
-    largest = Math.max(largest, Math.abs(expected - (logProbability[index] ?? NaN)), Math.abs(expectedEntropy - (entropy[index] ?? NaN)));
+    const [expected, expectedEntropy] = scored(
+      logits(promptIds.length + index),
+      id,
+      index < firstCode ? temperature.text : temperature.image,
+    );
+    largest = Math.max(
+      largest,
+      Math.abs(expected - (logProbability[index] ?? NaN)),
+      Math.abs(expectedEntropy - (entropy[index] ?? NaN)),
+    );
   });
   return largest;
 }
@@ -91,7 +139,9 @@ describe('cached decoding is the full forward', () => {
       expect(sample.promptIds).toEqual(prompts[Math.floor(index / 4)]);
       expect(sample.codes).toHaveLength(11);
       expect(sample.logProbability).toHaveLength(sample.rationaleIds.length + 12);
-      expect(difference(sample, (position) => logits[index]?.[position] ?? [], { text: 1.3, image: 0.7 })).toBeLessThan(1e-5);
+      expect(difference(sample, (position) => logits[index]?.[position] ?? [], { text: 1.3, image: 0.7 })).toBeLessThan(
+        1e-5,
+      );
     });
     // The cases this test is about did occur: several lengths, and texts ended by the model and by the budget.
     expect(new Set(samples.map(({ rationaleIds }) => rationaleIds.length)).size).toBeGreaterThan(2);
@@ -100,13 +150,17 @@ describe('cached decoding is the full forward', () => {
 
   test('with guidance it is u + w (c - u) of two forwards, with a fixed unconditional sequence or one made from the row', async () => {
     const image = { ...plain, guidance: 2.5 };
-    const padded = (sequence: readonly number[]): number[] => sequence.map((id, index) => (index === 0 || index === sequence.length - 1 ? id : 2));
+    const padded = (sequence: readonly number[]): number[] =>
+      sequence.map((id, index) => (index === 0 || index === sequence.length - 1 ? id : 2));
     for (const unconditional of [[0, imageStart], padded]) {
       const samples = await draw({ image, unconditional, samplesPerPrompt: 2 }, { guidance: true, rows: 6 });
       const conditional = await teacherForced(samples.map(asSequence));
       const twins = samples.map((sample): Sequence => {
         const sequence = asSequence(sample);
-        return { ...sequence, text: typeof unconditional === 'function' ? unconditional(sequence.text) : unconditional };
+        return {
+          ...sequence,
+          text: typeof unconditional === 'function' ? unconditional(sequence.text) : unconditional,
+        };
       });
       const free = await teacherForced(twins);
       samples.forEach((sample, index) => {
@@ -129,7 +183,9 @@ describe('cached decoding is the full forward', () => {
     const samples = await draw({ image: { ...plain, temperature: 0.7 } });
     const temperature = { text: device.scalar('text temperature', 1), image: device.scalar('image temperature', 0.7) };
     const programs = new TokenPrograms({ name: 'scorer', workspace, backbone, parameters: weights, temperature });
-    const batch = packSequences(samples.map((sample) => ({ ...asSequence(sample), firstTarget: sample.promptIds.length })));
+    const batch = packSequences(
+      samples.map((sample) => ({ ...asSequence(sample), firstTarget: sample.promptIds.length })),
+    );
     const { program, scored } = await programs.prepare(batch);
     program.run();
     let compared = 0;
@@ -140,11 +196,15 @@ describe('cached decoding is the full forward', () => {
         const sample = samples[owner[i] ?? -1];
         const index = (position[i] ?? 0) - (sample?.promptIds.length ?? 0);
         if (sample?.imageStartForced && index === sample.rationaleIds.length) continue;
-        expect(Math.abs(Math.exp((values[i * 2] ?? NaN) - (sample?.logProbability[index] ?? NaN)) - 1)).toBeLessThan(1e-5);
+        expect(Math.abs(Math.exp((values[i * 2] ?? NaN) - (sample?.logProbability[index] ?? NaN)) - 1)).toBeLessThan(
+          1e-5,
+        );
         compared += 1;
       }
     }
-    expect(compared).toBe(samples.reduce((sum, { steps, imageStartForced }) => sum + steps - (imageStartForced ? 1 : 0), 0));
+    expect(compared).toBe(
+      samples.reduce((sum, { steps, imageStartForced }) => sum + steps - (imageStartForced ? 1 : 0), 0),
+    );
     await programs.close();
   });
 
@@ -153,7 +213,8 @@ describe('cached decoding is the full forward', () => {
     const samples = await draw({ text: greedy, image: greedy, samplesPerPrompt: 1 });
     const logits = await teacherForced(samples.map(asSequence));
     samples.forEach(({ promptIds, rationaleIds, codes, imageStartForced }, index) => {
-      const argmax = (position: number): number => (logits[index]?.[position] ?? []).reduce((best, value, id, all) => (value > (all[best] ?? 0) ? id : best), 0);
+      const argmax = (position: number): number =>
+        (logits[index]?.[position] ?? []).reduce((best, value, id, all) => (value > (all[best] ?? 0) ? id : best), 0);
       const firstCode = promptIds.length + rationaleIds.length + 1;
       expect(rationaleIds).toEqual(rationaleIds.map((_, offset) => argmax(promptIds.length + offset)));
       if (!imageStartForced) expect(argmax(firstCode - 1)).toBe(imageStart);
@@ -167,28 +228,48 @@ test('a sample depends on seed and row key: not on the batch, on its place in it
   const again = await draw({}, { rows: 5 });
   expect(again).toEqual(together);
   const order = [2, 0, 1];
-  const shuffled = await draw({ prompts: order.map((index) => prompts[index] ?? []), rowKeys: order.flatMap((index) => [0, 1, 2, 3].map((sample) => index * 4 + sample)) }, { rows: 31 });
+  const shuffled = await draw(
+    {
+      prompts: order.map((index) => prompts[index] ?? []),
+      rowKeys: order.flatMap((index) => [0, 1, 2, 3].map((sample) => index * 4 + sample)),
+    },
+    { rows: 31 },
+  );
   expect(shuffled).toEqual(order.flatMap((index) => together.slice(index * 4, index * 4 + 4)));
   const other = await draw({ seed: 22 });
   expect(other.map(({ codes }) => codes)).not.toEqual(together.map(({ codes }) => codes));
   expect(new Set(together.map(({ codes }) => codes.join())).size).toBe(12);
 });
 
-test.each([undefined, 5])('alone or as row 7 of 8, among prompts of other lengths, a row is the same bit for bit (guidance %s)', async (guidance) => {
-  const image = { ...plain, ...(guidance !== undefined && { guidance }) };
-  const padded = (sequence: readonly number[]): number[] => sequence.map((id, index) => (index === 0 || index === sequence.length - 1 ? id : 2));
-  const many = Array.from({ length: 8 }, (_, index) => [0, ...Array.from({ length: index % 6 }, (__, place) => 4 + ((index * 7 + place) % 19))]);
-  const request = { image, unconditional: padded, samplesPerPrompt: 1 };
-  const together = await draw({ ...request, prompts: many }, { rows: 8, guidance: guidance !== undefined });
-  for (const index of [0, 3, 7]) {
-    const [alone] = await draw({ ...request, prompts: [many[index] ?? []], rowKeys: [index] }, { rows: 1, guidance: guidance !== undefined });
-    expect(alone).toEqual(together[index]);
-  }
-});
+test.each([undefined, 5])(
+  'alone or as row 7 of 8, among prompts of other lengths, a row is the same bit for bit (guidance %s)',
+  async (guidance) => {
+    const image = { ...plain, ...(guidance !== undefined && { guidance }) };
+    const padded = (sequence: readonly number[]): number[] =>
+      sequence.map((id, index) => (index === 0 || index === sequence.length - 1 ? id : 2));
+    const many = Array.from({ length: 8 }, (_, index) => [
+      0,
+      ...Array.from({ length: index % 6 }, (__, place) => 4 + ((index * 7 + place) % 19)),
+    ]);
+    const request = { image, unconditional: padded, samplesPerPrompt: 1 };
+    const together = await draw({ ...request, prompts: many }, { rows: 8, guidance: guidance !== undefined });
+    for (const index of [0, 3, 7]) {
+      const [alone] = await draw(
+        { ...request, prompts: [many[index] ?? []], rowKeys: [index] },
+        { rows: 1, guidance: guidance !== undefined },
+      );
+      expect(alone).toEqual(together[index]);
+    }
+  },
+);
 
 test('rows that have ended leave the computation, and nothing changes for the others', async () => {
   const seen: SampleProgress[] = [];
-  const long = { prompts: [...prompts, ...prompts], samplesPerPrompt: 10, rowKeys: Array.from({ length: 60 }, (_, index) => index) };
+  const long = {
+    prompts: [...prompts, ...prompts],
+    samplesPerPrompt: 10,
+    rowKeys: Array.from({ length: 60 }, (_, index) => index),
+  };
   const together = await draw({ ...long, onProgress: (progress) => seen.push(progress) }, { rows: 60, textBudget: 40 });
   const rows = seen.filter(({ phase }) => phase === 'text').map((progress) => progress.rows);
   expect(rows[0]).toBe(60);
@@ -198,8 +279,22 @@ test('rows that have ended leave the computation, and nothing changes for the ot
 });
 
 describe('text alone', () => {
-  const write = async (request: Partial<WriteRequest>, options: Partial<SamplerOptions> = {}): Promise<WrittenText[]> => {
-    const sampler = await createSampler({ device, workspace, backbone, weights, rows: 12, promptBudget: 6, textBudget: 9, imageCount: 0, special: { imageStart, eos }, ...options });
+  const write = async (
+    request: Partial<WriteRequest>,
+    options: Partial<SamplerOptions> = {},
+  ): Promise<WrittenText[]> => {
+    const sampler = await createSampler({
+      device,
+      workspace,
+      backbone,
+      weights,
+      rows: 12,
+      promptBudget: 6,
+      textBudget: 9,
+      imageCount: 0,
+      special: { imageStart, eos },
+      ...options,
+    });
     const result = await sampler.write({ prompts, samplesPerPrompt: 4, seed: 21, text: plain, ...request });
     sampler.close();
     return result;
@@ -209,7 +304,14 @@ describe('text alone', () => {
     const texts = await write({ samplesPerPrompt: 8 }, { rows: 24 });
     expect(new Set(texts.map(({ ended }) => ended)).size).toBe(2);
     expect(texts.some(({ ids }) => ids.includes(imageStart))).toBe(true);
-    const logits = await teacherForced(texts.map(({ promptIds, ids }) => ({ text: [...promptIds, ...ids, eos], firstTarget: 1, codes: [], trailing: [] })));
+    const logits = await teacherForced(
+      texts.map(({ promptIds, ids }) => ({
+        text: [...promptIds, ...ids, eos],
+        firstTarget: 1,
+        codes: [],
+        trailing: [],
+      })),
+    );
     texts.forEach(({ promptIds, ids, ended, logProbability }, index) => {
       expect(ids).not.toContain(eos);
       expect(ids.length).toBe(logProbability.length - (ended ? 1 : 0));
@@ -226,13 +328,39 @@ describe('text alone', () => {
     // The vectors are those of other tokens: the answer must be that of the prompt with these tokens.
     const tokens = [7, 9, 4, 13];
     const table = await device.readFloats(weights.get('text'));
-    const values = device.tensor('features', [4, 32], 'f32', Float32Array.from(tokens.flatMap((id) => [...table.slice(id * 32, id * 32 + 32)])));
-    const plainTexts = await write({ prompts: [[0, 7, 9, 5], [0, 8], [4, 13, 6]] });
-    const withVectors = await write({ prompts: [[0, placeholder, placeholder, 5], [0, 8], [placeholder, placeholder, 6]], features: { placeholder, values } });
+    const values = device.tensor(
+      'features',
+      [4, 32],
+      'f32',
+      Float32Array.from(tokens.flatMap((id) => [...table.slice(id * 32, id * 32 + 32)])),
+    );
+    const plainTexts = await write({
+      prompts: [
+        [0, 7, 9, 5],
+        [0, 8],
+        [4, 13, 6],
+      ],
+    });
+    const withVectors = await write({
+      prompts: [
+        [0, placeholder, placeholder, 5],
+        [0, 8],
+        [placeholder, placeholder, 6],
+      ],
+      features: { placeholder, values },
+    });
     expect(withVectors.map(({ ids }) => ids)).toEqual(plainTexts.map(({ ids }) => ids));
-    withVectors.forEach(({ logProbability }, index) => logProbability.forEach((value, place) => expect(value).toBeCloseTo(plainTexts[index]?.logProbability[place] ?? NaN, 5)));
-    await expect(write({ prompts: [[0, placeholder, 5]], features: { placeholder, values } })).rejects.toThrow(/1 placeholders need features \[1, 32\]/);
-    await expect(write({ prompts: [[0, placeholder]], features: { placeholder, values } })).rejects.toThrow(/must not end with a placeholder/);
+    withVectors.forEach(({ logProbability }, index) =>
+      logProbability.forEach((value, place) =>
+        expect(value).toBeCloseTo(plainTexts[index]?.logProbability[place] ?? NaN, 5),
+      ),
+    );
+    await expect(write({ prompts: [[0, placeholder, 5]], features: { placeholder, values } })).rejects.toThrow(
+      /1 placeholders need features \[1, 32\]/,
+    );
+    await expect(write({ prompts: [[0, placeholder]], features: { placeholder, values } })).rejects.toThrow(
+      /must not end with a placeholder/,
+    );
     device.destroyTensor(values);
   });
 });
@@ -248,7 +376,9 @@ test('keys and values in half precision change log-probabilities by no more than
     // Until a draw falls otherwise, after which the sequences are two different ones.
     const same = codes.findIndex((code, place) => code !== other?.codes[place]);
     const end = same < 0 ? codes.length : same;
-    return [...logProbability.slice(4, 4 + end)].map((value, place) => Math.abs(value - (other?.logProbability[4 + place] ?? NaN)));
+    return [...logProbability.slice(4, 4 + end)].map((value, place) =>
+      Math.abs(value - (other?.logProbability[4 + place] ?? NaN)),
+    );
   });
   expect(differences.length).toBeGreaterThan(60);
   expect(Math.max(...differences)).toBeLessThan(1e-2);
@@ -257,8 +387,25 @@ test('keys and values in half precision change log-probabilities by no more than
 
 test('weights changed in place are what the next drawing uses', async () => {
   const own = new ParameterSet(device, backbone.parameters, { seed: 4 });
-  const sampler = await createSampler({ device, workspace, backbone, weights: own, rows: 3, promptBudget: 6, textBudget: 9, imageCount: 11, special: { imageStart, eos } });
-  const request: SampleRequest = { prompts, samplesPerPrompt: 1, seed: 1, text: plain, image: plain, rationale: 'write' };
+  const sampler = await createSampler({
+    device,
+    workspace,
+    backbone,
+    weights: own,
+    rows: 3,
+    promptBudget: 6,
+    textBudget: 9,
+    imageCount: 11,
+    special: { imageStart, eos },
+  });
+  const request: SampleRequest = {
+    prompts,
+    samplesPerPrompt: 1,
+    seed: 1,
+    text: plain,
+    image: plain,
+    rationale: 'write',
+  };
   const before = await sampler.sample(request);
   expect(await sampler.sample(request)).toEqual(before);
   device.write(own.get('image head'), new Float32Array(18 * 32));
@@ -296,7 +443,9 @@ describe('rationales', () => {
     samples.forEach((sample, index) => {
       expect(sample).toMatchObject({ rationaleIds: [], imageStartForced: false, rationaleEnded: true, steps: 11 });
       expect(sample.logProbability).toHaveLength(11);
-      expect(difference(sample, (position) => logits[index]?.[position] ?? [], { text: 1, image: 1 })).toBeLessThan(1e-5);
+      expect(difference(sample, (position) => logits[index]?.[position] ?? [], { text: 1, image: 1 })).toBeLessThan(
+        1e-5,
+      );
     });
   });
 
@@ -306,10 +455,25 @@ describe('rationales', () => {
     const logits = await teacherForced(samples.map(asSequence));
     samples.forEach((sample, index) => {
       const rationale = given[Math.floor(index / 2)] ?? [];
-      expect(sample).toMatchObject({ rationaleIds: rationale, imageStartForced: true, rationaleEnded: true, steps: 11 });
-      expect([...sample.logProbability.slice(0, rationale.length + 1)]).toEqual(new Array(rationale.length + 1).fill(0));
-      const codesOnly = { ...sample, promptIds: asSequence(sample).text, rationaleIds: [], logProbability: sample.logProbability.slice(rationale.length + 1), entropy: sample.entropy.slice(rationale.length + 1) };
-      expect(difference(codesOnly, (position) => logits[index]?.[position] ?? [], { text: 1, image: 1 })).toBeLessThan(1e-5);
+      expect(sample).toMatchObject({
+        rationaleIds: rationale,
+        imageStartForced: true,
+        rationaleEnded: true,
+        steps: 11,
+      });
+      expect([...sample.logProbability.slice(0, rationale.length + 1)]).toEqual(
+        new Array(rationale.length + 1).fill(0),
+      );
+      const codesOnly = {
+        ...sample,
+        promptIds: asSequence(sample).text,
+        rationaleIds: [],
+        logProbability: sample.logProbability.slice(rationale.length + 1),
+        entropy: sample.entropy.slice(rationale.length + 1),
+      };
+      expect(difference(codesOnly, (position) => logits[index]?.[position] ?? [], { text: 1, image: 1 })).toBeLessThan(
+        1e-5,
+      );
     });
   });
 });
@@ -318,7 +482,12 @@ test('progress tells how far each phase is, in steps and samples', async () => {
   const seen: SampleProgress[] = [];
   await draw({ onProgress: (progress) => seen.push(progress) }, { rows: 8 });
   expect(seen.at(0)).toMatchObject({ phase: 'text', steps: 9, finished: 0, samples: 12 });
-  expect(seen.filter(({ phase }) => phase === 'image').map(({ step, finished }) => [step, finished])).toEqual([[8, 0], [11, 0], [8, 8], [11, 8]]);
+  expect(seen.filter(({ phase }) => phase === 'image').map(({ step, finished }) => [step, finished])).toEqual([
+    [8, 0],
+    [11, 0],
+    [8, 8],
+    [11, 8],
+  ]);
 });
 
 describe('what does not fit is refused before anything runs', () => {

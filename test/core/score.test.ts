@@ -8,7 +8,10 @@ const never = new AbortController().signal;
 
 test('totals are weighted sums; numbers and scores may be mixed', async () => {
   const judgements = await scoreSamples(
-    [named('one', () => [1, { value: 2, why: 'red', parts: { x: 1 } }, 3], 2), named('two', async () => [10, 20, 30], 0.5)],
+    [
+      named('one', () => [1, { value: 2, why: 'red', parts: { x: 1 } }, 3], 2),
+      named('two', async () => [10, 20, 30], 0.5),
+    ],
     samples,
     never,
   );
@@ -42,7 +45,11 @@ describe('a reward that misbehaves is named', () => {
     ['no list', () => undefined as unknown as number[], /did not return a list/],
   ])('%s', async (_, score, message) => {
     const scoring = scoreSamples([named('good', () => [0, 0, 0]), named('bad', score)], samples, never);
-    await expect(scoring).rejects.toMatchObject({ code: 'BAD_SCORES', place: 'reward "bad"', message: expect.stringMatching(message) });
+    await expect(scoring).rejects.toMatchObject({
+      code: 'BAD_SCORES',
+      place: 'reward "bad"',
+      message: expect.stringMatching(message),
+    });
   });
 
   test('one that throws keeps its cause and tells the others to stop', async () => {
@@ -58,7 +65,11 @@ describe('a reward that misbehaves is named', () => {
       throw new Error('out of paint');
     };
     const scoring = scoreSamples([named('waits', waits), named('throws', throws)], samples, never);
-    await expect(scoring).rejects.toMatchObject({ code: 'REWARD_FAILED', place: 'reward "throws"', cause: { message: 'out of paint' } });
+    await expect(scoring).rejects.toMatchObject({
+      code: 'REWARD_FAILED',
+      place: 'reward "throws"',
+      cause: { message: 'out of paint' },
+    });
     expect(wasTold).toBe(true);
   });
 });

@@ -100,7 +100,9 @@ describe('apt sources', () => {
       'bookworm-backports main+contrib',
       'bookworm-backports main',
     ]);
-    expect(driverSources(systemSources(root), 'bookworm', false).every(({ suite }) => !suite.endsWith('backports'))).toBe(true);
+    expect(
+      driverSources(systemSources(root), 'bookworm', false).every(({ suite }) => !suite.endsWith('backports')),
+    ).toBe(true);
     expect(parseDeb822Sources(formatSources(chosen))).toEqual(chosen);
   });
 });
@@ -171,7 +173,10 @@ describe('finding hardware', () => {
 
   it('names the cure where a container shows the device without its Vulkan driver', () => {
     put('dev/nvidia0');
-    expect(look()).toMatchObject({ code: 'NO_GPU_DRIVER', cure: expect.stringContaining('NVIDIA_DRIVER_CAPABILITIES=all') });
+    expect(look()).toMatchObject({
+      code: 'NO_GPU_DRIVER',
+      cure: expect.stringContaining('NVIDIA_DRIVER_CAPABILITIES=all'),
+    });
   });
 
   it('tells the doctor the remedy for each missing thing', () => {
@@ -189,7 +194,10 @@ describe('finding hardware', () => {
 
 describe('choosing a driver', () => {
   it('refuses an unknown wish with one message and exit code 3', () => {
-    const result = spawnResult(['core/setup/launch.mjs', 'node', '-e', '0'], freshEnvironment({ REASONGEN_ADAPTER: 'voodoo' }));
+    const result = spawnResult(
+      ['core/setup/launch.mjs', 'node', '-e', '0'],
+      freshEnvironment({ REASONGEN_ADAPTER: 'voodoo' }),
+    );
     expect(result.code).toBe(3);
     expect(result.stderr).toBe(
       'error UNKNOWN_ADAPTER: REASONGEN_ADAPTER=voodoo names no adapter\n  cure: set it to gpu, lavapipe, swiftshader, or unset it\n',
@@ -236,11 +244,14 @@ describe('choosing a driver', () => {
     expect(folder({ LP_NATIVE_VECTOR_WIDTH: '512' })).not.toBe(folder({}));
   });
 
-  it.each([[['check', 'x.yaml']], [['run', '--help']], [[]], [['--version']]])('prepares nothing for %j', async (args) => {
-    const env = freshEnvironment({ REASONGEN_ADAPTER: 'swiftshader' });
-    expect(await environmentFor(args, env, true)).toEqual({ REASONGEN_NO_DRIVER: '1' });
-    expect(existsSync(join(root, 'cache'))).toBe(false);
-  });
+  it.each([[['check', 'x.yaml']], [['run', '--help']], [[]], [['--version']]])(
+    'prepares nothing for %j',
+    async (args) => {
+      const env = freshEnvironment({ REASONGEN_ADAPTER: 'swiftshader' });
+      expect(await environmentFor(args, env, true)).toEqual({ REASONGEN_NO_DRIVER: '1' });
+      expect(existsSync(join(root, 'cache'))).toBe(false);
+    },
+  );
 
   it('lets the doctor start without a driver and tells it what is wrong', async () => {
     const { REASONGEN_DRIVER_ERROR = '{}' } = await environmentFor(
@@ -271,7 +282,10 @@ describe('supervisor', () => {
   }
 
   it('returns the exit code of the child and passes its errors on', async () => {
-    expect(await supervise('console.error("one\\ntwo"); process.exitCode = 7')).toEqual({ code: 7, shown: 'one\ntwo\n' });
+    expect(await supervise('console.error("one\\ntwo"); process.exitCode = 7')).toEqual({
+      code: 7,
+      shown: 'one\ntwo\n',
+    });
   });
 
   it('drops driver chatter', async () => {
@@ -318,10 +332,14 @@ describe('supervisor', () => {
 
   it('tells the child of a terminal behind the filter', () => {
     const script = 'process.stdout.write(`${process.stderr.isTTY} ${process.stderr.columns}`)';
-    const output = execFileSync(process.execPath, ['--import', join(packageRoot, 'core/setup/terminal.mjs'), '-e', script], {
-      env: { ...process.env, REASONGEN_TERMINAL: '97' },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
+    const output = execFileSync(
+      process.execPath,
+      ['--import', join(packageRoot, 'core/setup/terminal.mjs'), '-e', script],
+      {
+        env: { ...process.env, REASONGEN_TERMINAL: '97' },
+        stdio: ['ignore', 'pipe', 'pipe'],
+      },
+    );
     expect(output.toString()).toBe('true 97');
   });
 });
@@ -336,14 +354,16 @@ describe('chatter filter', () => {
   }
 
   it('recognises chatter that comes in pieces', () => {
-    expect(filtered(['WARNING: lava', 'pipe is not a conformant vulkan implementation\nreal', ' error\n']).join('')).toBe(
-      'real error\n',
-    );
+    expect(
+      filtered(['WARNING: lava', 'pipe is not a conformant vulkan implementation\nreal', ' error\n']).join(''),
+    ).toBe('real error\n');
   });
 
   it('shows a progress bar at once', () => {
     expect(filtered(['\r[==  ] 40 %'], false)).toEqual(['\r[==  ] 40 %']);
-    expect(filtered(['\r[==  ] 40 %', '\r[=== ] 60 %', '\ndone\n'], false).join('')).toBe('\r[==  ] 40 %\r[=== ] 60 %\ndone\n');
+    expect(filtered(['\r[==  ] 40 %', '\r[=== ] 60 %', '\ndone\n'], false).join('')).toBe(
+      '\r[==  ] 40 %\r[=== ] 60 %\ndone\n',
+    );
   });
 
   it('shows an unfinished line after a moment', async () => {
@@ -404,7 +424,15 @@ describe('files', () => {
 
   it('refuses names that lead out of the folder', () => {
     put('in/evil', 'x');
-    const archive = execFileSync('tar', ['--format=ustar', '-P', '-C', join(root, 'in'), '--transform=s,^,../,', '-c', 'evil']);
+    const archive = execFileSync('tar', [
+      '--format=ustar',
+      '-P',
+      '-C',
+      join(root, 'in'),
+      '--transform=s,^,../,',
+      '-c',
+      'evil',
+    ]);
     expect(() => extractTar(archive, join(root, 'out'))).toThrow(/outside its folder/);
     expect(existsSync(join(root, 'evil'))).toBe(false);
   });
@@ -415,7 +443,9 @@ describe('files', () => {
     await expect(withTemporaryFolder(folder, () => Promise.reject(new Error('no')))).rejects.toThrow('no');
     expect(existsSync(folder)).toBe(false);
     const program = `import { withTemporaryFolder } from ${JSON.stringify(join(packageRoot, 'core/setup/cache.mjs'))}; await withTemporaryFolder(${JSON.stringify(folder)}, () => { console.log('ready'); return new Promise((done) => setTimeout(done, 20000)) })`;
-    const child = spawn(process.execPath, ['--input-type=module', '-e', program], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const child = spawn(process.execPath, ['--input-type=module', '-e', program], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
     child.stdout.once('data', () => child.kill('SIGINT'));
     expect(await new Promise((resolve) => child.on('close', (_code, signal) => resolve(signal)))).toBe('SIGINT');
     expect(existsSync(folder)).toBe(false);

@@ -1,6 +1,13 @@
 /** A backbone of one attention layer, to test what drives backbones without depending on a plugin. */
 import type { Tape } from '../../core/autograd/tape.ts';
-import type { Backbone, KeyValueCache, PackedTokens, ParameterSpec, PrefillTarget, Weights } from '../../core/contracts/backbone.ts';
+import type {
+  Backbone,
+  KeyValueCache,
+  PackedTokens,
+  ParameterSpec,
+  PrefillTarget,
+  Weights,
+} from '../../core/contracts/backbone.ts';
 import { embedPacked } from '../../core/nn/embed-packed.ts';
 import { add } from '../../core/ops/add.ts';
 import { attention } from '../../core/ops/attention.ts';
@@ -64,7 +71,11 @@ export class SmallBackbone implements Backbone {
 
   private project(tape: Tape, weights: Weights, x: Tensor, positions: Tensor): { q: Tensor; k: Tensor; v: Tensor } {
     const turn = (name: string, count: number): Tensor =>
-      rotary(tape, linear(tape, x, weights.get(name)), positions, { heads: count, headDimension: heads.headDimension, theta: 10_000 });
+      rotary(tape, linear(tape, x, weights.get(name)), positions, {
+        heads: count,
+        headDimension: heads.headDimension,
+        theta: 10_000,
+      });
     return { q: turn('q', heads.heads), k: turn('k', heads.keyValueHeads), v: linear(tape, x, weights.get('v')) };
   }
 

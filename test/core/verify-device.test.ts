@@ -9,7 +9,10 @@ import { deviceSuite, type DeviceCase } from '../../core/testing/device-suite.ts
 
 function listen(): { readonly context: CommandContext; text(): string } {
   const lines: string[] = [];
-  return { context: { write: (text: string) => void lines.push(text) } as unknown as CommandContext, text: () => lines.join('') };
+  return {
+    context: { write: (text: string) => void lines.push(text) } as unknown as CommandContext,
+    text: () => lines.join(''),
+  };
 }
 
 test('an adapter that computes rightly is told so, with and without subgroups', async () => {
@@ -24,7 +27,13 @@ test('an op that computes something else is called wrong, and the exit code says
   const wrong: DeviceCase = {
     op: 'SiLU that is a GELU',
     form: '10 values',
-    run: (device) => checkOp({ device, inputs: { x: { shape: [10], data: randomFloats(10, 1) } }, op: (tape, { x }) => gelu(tape, x), oracle: ({ x }) => x.map((value) => value / (1 + Math.exp(-value))) }),
+    run: (device) =>
+      checkOp({
+        device,
+        inputs: { x: { shape: [10], data: randomFloats(10, 1) } },
+        op: (tape, { x }) => gelu(tape, x),
+        oracle: ({ x }) => x.map((value) => value / (1 + Math.exp(-value))),
+      }),
   };
   const { context, text } = listen();
   expect(await verifyDevice({}, context, [wrong])).toBe(1);
@@ -33,10 +42,23 @@ test('an op that computes something else is called wrong, and the exit code says
 });
 
 test('a word that fits no op is answered with the ops there are', async () => {
-  await expect(verifyDevice({ only: 'nothing' }, listen().context)).rejects.toMatchObject({ code: 'UNKNOWN_OP', exitCode: 2 });
+  await expect(verifyDevice({ only: 'nothing' }, listen().context)).rejects.toMatchObject({
+    code: 'UNKNOWN_OP',
+    exitCode: 2,
+  });
 });
 
 test('the suite names every kind of op', () => {
   const ops = new Set(deviceSuite.map(({ op }) => op));
-  for (const op of ['linear', 'linear, stored weight', 'embedding', 'attention', 'convolution', 'fused language head', 'sampling', 'same bits']) expect(ops).toContain(op);
+  for (const op of [
+    'linear',
+    'linear, stored weight',
+    'embedding',
+    'attention',
+    'convolution',
+    'fused language head',
+    'sampling',
+    'same bits',
+  ])
+    expect(ops).toContain(op);
 });

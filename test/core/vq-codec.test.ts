@@ -36,7 +36,15 @@ describe('the embedded codec', () => {
 
 describe('configurations', () => {
   test('a published one is read from its vq_config', () => {
-    const published = { num_patches: 24, base_channels: 128, channel_multiplier: [1, 1, 2, 2, 4], num_res_blocks: 2, latent_channels: 256, embed_dim: 8, num_embeddings: 16384 };
+    const published = {
+      num_patches: 24,
+      base_channels: 128,
+      channel_multiplier: [1, 1, 2, 2, 4],
+      num_res_blocks: 2,
+      latent_channels: 256,
+      embed_dim: 8,
+      num_embeddings: 16384,
+    };
     const codec = vqCodec(publishedVqConfig({ vq_config: published }, 'test') ?? nanoCodec);
     expect(codec.config.imageSize).toBe(384);
     expect(codec.config.decoderBlocks).toEqual([3, 3, 3, 3, 3]);
@@ -54,12 +62,19 @@ describe('configurations', () => {
     expect(publishedVqConfig({}, 'test')).toBeUndefined();
   });
   test('a bad field is named', () => {
-    expect(() => publishedVqConfig({ vq_config: { channel_multiplier: [1] } }, 'test')).toThrow('vq_config.num_patches is missing');
-    expect(() => publishedVqConfig({ vq_config: { num_patches: 4, channel_multiplier: [] } }, 'test')).toThrow('vq_config.channel_multiplier');
+    expect(() => publishedVqConfig({ vq_config: { channel_multiplier: [1] } }, 'test')).toThrow(
+      'vq_config.num_patches is missing',
+    );
+    expect(() => publishedVqConfig({ vq_config: { num_patches: 4, channel_multiplier: [] } }, 'test')).toThrow(
+      'vq_config.channel_multiplier',
+    );
   });
   test('levels and blocks must agree', () =>
-    expect(() => vqCodec({ ...nanoCodec, encoderBlocks: [1, 1] })).toThrow('4 levels needs 4 encoderBlocks and decoderBlocks (given 2 and 4)'));
-  test('groups must divide the channels', () => expect(() => vqCodec({ ...nanoCodec, groups: 3 })).toThrow('16 channels do not divide into 3 groups'));
+    expect(() => vqCodec({ ...nanoCodec, encoderBlocks: [1, 1] })).toThrow(
+      '4 levels needs 4 encoderBlocks and decoderBlocks (given 2 and 4)',
+    ));
+  test('groups must divide the channels', () =>
+    expect(() => vqCodec({ ...nanoCodec, groups: 3 })).toThrow('16 channels do not divide into 3 groups'));
 });
 
 describe('pictures', () => {
@@ -72,7 +87,9 @@ describe('pictures', () => {
     expect([...(unpackPictures(packed, 1, 1)[0]?.data ?? [])]).toEqual([255, 255, 255]);
   });
   test('another size is refused', () => {
-    expect(() => packPictures([{ width: 4, height: 2, data: new Uint8Array(24) }], 4)).toThrow('a picture has 4 x 2 pixels and 24 bytes; the codec takes 4 x 4 RGB');
+    expect(() => packPictures([{ width: 4, height: 2, data: new Uint8Array(24) }], 4)).toThrow(
+      'a picture has 4 x 2 pixels and 24 bytes; the codec takes 4 x 4 RGB',
+    );
   });
 });
 
@@ -107,7 +124,9 @@ describe('on a device', () => {
   });
 
   test('a file without a codec is refused', () => {
-    expect(() => fromVqCheckpoint(vqCodec(tiny), new Map([['lm_head.weight', { shape: [1], data: new Float32Array(1) }]]))).toThrow('the file holds no codec');
+    expect(() =>
+      fromVqCheckpoint(vqCodec(tiny), new Map([['lm_head.weight', { shape: [1], data: new Float32Array(1) }]])),
+    ).toThrow('the file holds no codec');
   });
 
   test('the gradients of a whole codec point downhill', async () => {
@@ -115,7 +134,12 @@ describe('on a device', () => {
     const images = 3;
     const trained = (name: string): boolean => name !== codebookName;
     const parameters = new ParameterSet(device, codec.parameters, { seed: 5, trainable: trained });
-    const pictures = device.tensor('pictures', [images, 8, 8, 4], 'f32', randomFloats(images * 256, 6).map((value, index) => (index % 4 === 3 ? 0 : value)));
+    const pictures = device.tensor(
+      'pictures',
+      [images, 8, 8, 4],
+      'f32',
+      randomFloats(images * 256, 6).map((value, index) => (index % 4 === 3 ? 0 : value)),
+    );
     const workspace = new Workspace(device);
     const tape = new Tape(workspace);
     parameters.watch(tape);
@@ -133,14 +157,26 @@ describe('on a device', () => {
     const gradients = await parameters.read('gradients');
     const values = await parameters.read();
     // Every layer for itself: the slope along its own gradient is the square of the gradient's length.
-    for (const name of ['encoder.conv_in.weight', 'encoder.down.0.downsample.conv.weight', 'encoder.mid.attn_1.k.weight', 'encoder.norm_out.bias', 'quant_conv.weight', 'decoder.up.0.upsample.conv.weight', 'decoder.up.1.block.0.nin_shortcut.weight', 'decoder.conv_out.bias']) {
+    for (const name of [
+      'encoder.conv_in.weight',
+      'encoder.down.0.downsample.conv.weight',
+      'encoder.mid.attn_1.k.weight',
+      'encoder.norm_out.bias',
+      'quant_conv.weight',
+      'decoder.up.0.upsample.conv.weight',
+      'decoder.up.1.block.0.nin_shortcut.weight',
+      'decoder.conv_out.bias',
+    ]) {
       const gradient = gradients.get(name)?.data ?? new Float32Array();
       const value = values.get(name)?.data ?? new Float32Array();
       const length = Math.sqrt(gradient.reduce((sum, slope) => sum + slope * slope, 0));
       expect(length).toBeGreaterThan(0);
       const step = 2e-3;
       const moved = async (sign: number): Promise<number> => {
-        device.write(parameters.get(name), value.map((each, index) => each + (sign * step * at(gradient, index)) / length));
+        device.write(
+          parameters.get(name),
+          value.map((each, index) => each + (sign * step * at(gradient, index)) / length),
+        );
         return lossNow();
       };
       const slope = ((await moved(1)) - (await moved(-1))) / (2 * step);
@@ -161,7 +197,11 @@ describe('on a device', () => {
       const workspace = new Workspace(device);
       const tape = new Tape(workspace);
       const pictures = device.tensor('pictures', [images, 8, 8, 4], 'f32', all.slice(0, images * 256));
-      const quantised = quantise(tape, codec.encode(tape, parameters, pictures, codec.segments(device, images)), parameters.get(codebookName));
+      const quantised = quantise(
+        tape,
+        codec.encode(tape, parameters, pictures, codec.segments(device, images)),
+        parameters.get(codebookName),
+      );
       const latent = tape.output(quantised.latent);
       const program = await tape.finish('encode');
       program.run();

@@ -13,18 +13,36 @@ const place = new Workplace();
 async function grpo(recipe: string, rewards = '[is-colour]'): Promise<Ended> {
   const { directory } = await place.halfTaught();
   const text = `rewards: ${rewards}\noptimizer: { use: adamw, learningRate: 2e-3 }\n`;
-  return place.run(place.preset('grpo', `${text}\nrecipe: { use: grpo, weights: ${directory}, rationaleTokens: 12, imageTemperature: 1, ${recipe} }\n`));
+  return place.run(
+    place.preset(
+      'grpo',
+      `${text}\nrecipe: { use: grpo, weights: ${directory}, rationaleTokens: 12, imageTemperature: 1, ${recipe} }\n`,
+    ),
+  );
 }
 
 describe('evaluation', () => {
   test('defects 3 and 4: it draws as it says: greedy where it is greedy, guided where it is guided, whatever training does', async () => {
     // Eight colours: seeds eight apart ask for the same prompts, and a greedy drawing depends on nothing else.
     const evaluated = async (seed: number, sampling: string): Promise<string[]> => {
-      const { directory } = await grpo(`steps: 1, prompts: 2, samples: 4, evaluations: 8, evaluationPictures: 8, evaluationSeed: ${seed}, evaluationSampling: ${sampling}`);
+      const { directory } = await grpo(
+        `steps: 1, prompts: 2, samples: 4, evaluations: 8, evaluationPictures: 8, evaluationSeed: ${seed}, evaluationSampling: ${sampling}`,
+      );
       const { samples, sampling: said } = evaluationOf(directory, 'swatches.heldout.before');
-      expect(said).toMatchObject(sampling.includes('guidance') ? { guidance: 3, imageTemperature: 1 } : { textTemperature: 0, imageTemperature: 0, guidance: 1 });
-      expect(curve(directory, 'ratioDifference').every((difference) => Number.isNaN(difference) || difference < 1e-5)).toBe(true);
-      return Promise.all(samples.map(async ({ prompt, rationale, image }) => `${prompt}: ${rationale}: ${(await decodePng(Buffer.from(image, 'base64'))).data.join()}`));
+      expect(said).toMatchObject(
+        sampling.includes('guidance')
+          ? { guidance: 3, imageTemperature: 1 }
+          : { textTemperature: 0, imageTemperature: 0, guidance: 1 },
+      );
+      expect(
+        curve(directory, 'ratioDifference').every((difference) => Number.isNaN(difference) || difference < 1e-5),
+      ).toBe(true);
+      return Promise.all(
+        samples.map(
+          async ({ prompt, rationale, image }) =>
+            `${prompt}: ${rationale}: ${(await decodePng(Buffer.from(image, 'base64'))).data.join()}`,
+        ),
+      );
     };
     const greedy = '{ textTemperature: 0, imageTemperature: 0 }';
     expect(await evaluated(8, greedy)).toEqual(await evaluated(16, greedy));
@@ -34,10 +52,16 @@ describe('evaluation', () => {
 });
 
 test('defects 19 and 26: curves tell of all drawings, any number of prompts will do, and folders are named by the step', async () => {
-  const { directory } = await grpo('steps: 3, prompts: 5, samples: 3, samplesEvery: 3, samplesShown: 1000', '[{ use: faulty, fault: half-blind }]');
+  const { directory } = await grpo(
+    'steps: 3, prompts: 5, samples: 3, samplesEvery: 3, samplesShown: 1000',
+    '[{ use: faulty, fault: half-blind }]',
+  );
   // Step 3 used further rounds: its folder is still the third.
   expect(readdirSync(join(directory, 'samples'))).toEqual(['step-000001', 'step-000003']);
-  const samples = readFileSync(join(directory, 'samples/step-000003/samples.jsonl'), 'utf8').trim().split('\n').map((line) => JSON.parse(line) as { total: number; advantage: number });
+  const samples = readFileSync(join(directory, 'samples/step-000003/samples.jsonl'), 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as { total: number; advantage: number });
   const { reward, rounds, keptShare } = metricsOf(directory)[2] ?? {};
   expect(rounds).toBe(2);
   expect(samples).toHaveLength(2 * 5 * 3);
@@ -48,7 +72,10 @@ test('defects 19 and 26: curves tell of all drawings, any number of prompts will
 });
 
 test('defect 19: when nothing can be learnt the run goes on, with a warning', async () => {
-  const { code, lines, directory } = await grpo('steps: 2, prompts: 3, samples: 2', '[{ use: faulty, fault: constant }]');
+  const { code, lines, directory } = await grpo(
+    'steps: 2, prompts: 3, samples: 2',
+    '[{ use: faulty, fault: constant }]',
+  );
   expect(code).toBe(0);
   expect(lines.filter((line) => /none of 6 groups .* no update is made/.test(line))).toHaveLength(2);
   expect(curve(directory, 'reward')).toEqual([0.5, 0.5]);
@@ -56,7 +83,10 @@ test('defect 19: when nothing can be learnt the run goes on, with a warning', as
 
 test('defect 23: every option is read by something', () => {
   const folder = join(root, 'core/recipes');
-  const sources = readdirSync(folder).filter((name) => name.endsWith('.ts') && !name.endsWith('-options.ts')).map((name) => readFileSync(join(folder, name), 'utf8')).join('\n');
+  const sources = readdirSync(folder)
+    .filter((name) => name.endsWith('.ts') && !name.endsWith('-options.ts'))
+    .map((name) => readFileSync(join(folder, name), 'utf8'))
+    .join('\n');
   const unread = Object.keys(grpoOptions.shape).filter((name) => {
     const uses = sources.match(new RegExp(`\\b${name}\\b(?!: z\\.)`, 'g'))?.length ?? 0;
     return uses === 0;
@@ -66,21 +96,44 @@ test('defect 23: every option is read by something', () => {
 
 describe('defect 24: without a judge there is no reward', () => {
   test('a preset without one is refused', async () => {
-    const end = await place.command('run', place.preset('judgeless', 'rewards: []\noptimizer: { use: adamw, learningRate: 1e-3 }\nrecipe: { use: grpo, steps: 1, prompts: 2 }\n'), '--run-dir', place.free());
+    const end = await place.command(
+      'run',
+      place.preset(
+        'judgeless',
+        'rewards: []\noptimizer: { use: adamw, learningRate: 1e-3 }\nrecipe: { use: grpo, steps: 1, prompts: 2 }\n',
+      ),
+      '--run-dir',
+      place.free(),
+    );
     expect(end.code).toBe(2);
     expect(end.errors).toMatch(/reward/);
   });
 
   test('one that gives nothing ends the run instead of being made up for', async () => {
-    await expect(grpo('steps: 1, prompts: 2', '[{ use: faulty, fault: not-a-number }]')).rejects.toMatchObject({ code: 'BAD_SCORES' });
+    await expect(grpo('steps: 1, prompts: 2', '[{ use: faulty, fault: not-a-number }]')).rejects.toMatchObject({
+      code: 'BAD_SCORES',
+    });
   });
 });
 
 test('defects 25 and 33: scores keep the order of the samples, are graded, and add up by weight', async () => {
-  const samples = Array.from({ length: 5 }, (_, index) => ({ id: String(index), prompt: `prompt ${index}` }) as unknown as Sample);
+  const samples = Array.from(
+    { length: 5 },
+    (_, index) => ({ id: String(index), prompt: `prompt ${index}` }) as unknown as Sample,
+  );
   const graded = { score: (all: readonly Sample[]) => all.map(({ id }) => Number(id) / 10) };
-  const late = { score: async (all: readonly Sample[]) => Promise.resolve(all.map(({ id }) => ({ value: 1 - Number(id) / 5, why: `sample ${id}` }))) };
-  const judged = await scoreSamples([{ name: 'graded', weight: 2, reward: graded }, { name: 'late', weight: 0.5, reward: late }], samples, new AbortController().signal);
+  const late = {
+    score: async (all: readonly Sample[]) =>
+      Promise.resolve(all.map(({ id }) => ({ value: 1 - Number(id) / 5, why: `sample ${id}` }))),
+  };
+  const judged = await scoreSamples(
+    [
+      { name: 'graded', weight: 2, reward: graded },
+      { name: 'late', weight: 0.5, reward: late },
+    ],
+    samples,
+    new AbortController().signal,
+  );
   judged.forEach(({ total, scores }, index) => {
     expect(total).toBeCloseTo(2 * (index / 10) + 0.5 * (1 - index / 5), 12);
     expect(scores['late']?.why).toBe(`sample ${index}`);

@@ -14,20 +14,35 @@ import { layouts } from '../../plugins/byte-bpe/layouts.ts';
 import { loadByteBpe } from '../../plugins/byte-bpe/tokenizer.ts';
 import { textsOf, type TextChoice } from '../../plugins/caption-data/texts.ts';
 
-const tokenizer: Tokenizer = loadByteBpe(new URL('../../plugins/byte-bpe/nano/tokenizer.json', import.meta.url).pathname, layouts.nano);
+const tokenizer: Tokenizer = loadByteBpe(
+  new URL('../../plugins/byte-bpe/nano/tokenizer.json', import.meta.url).pathname,
+  layouts.nano,
+);
 const prompts = ['a photo of two cakes', 'a photo of a red dog', 'a photo of a cat left of a bus'];
 const rationale = 'two cakes side by side';
 
 /** The examples of supervised fine-tuning, one for each prompt. */
 function examples(dropped: 'nothing' | 'both'): Sequence[] {
-  return prompts.map((prompt) => sequenceOf(tokenizer, { prompt, rationale }, [1, 2, 3, 4], { rationale: true, dropped }));
+  return prompts.map((prompt) =>
+    sequenceOf(tokenizer, { prompt, rationale }, [1, 2, 3, 4], { rationale: true, dropped }),
+  );
 }
 
 function member(forced: boolean): Member {
   const promptIds = tokenizer.prompt(prompts[0] ?? '', 'rationale');
   const rationaleIds = tokenizer.encode('two cakes');
   const codes = [5, 6, 7, 8];
-  return { sequence: { promptIds, rationaleIds, imageStartForced: forced, codes, logProbability: new Float32Array(rationaleIds.length + 1 + codes.length) }, advantage: 1, step: 1 };
+  return {
+    sequence: {
+      promptIds,
+      rationaleIds,
+      imageStartForced: forced,
+      codes,
+      logProbability: new Float32Array(rationaleIds.length + 1 + codes.length),
+    },
+    advantage: 1,
+    step: 1,
+  };
 }
 
 const choice = { rationale: true, guidance: 2, textTemperature: 1, imageTemperature: 1 };
@@ -39,7 +54,9 @@ test('defect 5: a dropped prompt looks as the unconditional branch looks when it
   const batch = packMembers([member(false)], tokenizer, choice);
   const rows = batch.image.unconditionalRows ?? new Uint32Array(0);
   const trained = packSequences([dropped[0] ?? { text: [], firstTarget: 0, codes: [], trailing: [] }]);
-  expect([...rows.slice(0, 4)].map((row) => batch.positions[row])).toEqual([...trained.image.rows.slice(0, 4)].map((row) => trained.positions[row]));
+  expect([...rows.slice(0, 4)].map((row) => batch.positions[row])).toEqual(
+    [...trained.image.rows.slice(0, 4)].map((row) => trained.positions[row]),
+  );
 });
 
 describe('defect 6: the image start', () => {
@@ -75,7 +92,11 @@ test('defect 21: a prompt is too long exactly where its tokens, frame included, 
       { tasks: ['t'], prompt: (index) => ({ prompt: prompts[index % 3] ?? '', task: 't', specification: {} }) },
       { pool: 0, fits: ({ prompt }) => tokenizer.prompt(prompt, 'rationale').length <= most },
     );
-  expect(source(limit).next(3).map(({ prompt }) => prompt)).toEqual(prompts);
+  expect(
+    source(limit)
+      .next(3)
+      .map(({ prompt }) => prompt),
+  ).toEqual(prompts);
   const short = source(limit - 1);
   const fitting = prompts.filter((_, index) => lengths[index] !== limit);
   expect(short.next(fitting.length + 1).map(({ prompt }) => prompt)).toEqual([...fitting, fitting[0]]);
@@ -88,7 +109,9 @@ test('defect 22: training and drawing lay a prompt out alike, word for word', ()
     expect(sequence.text.slice(0, prompt.length)).toEqual(prompt);
     expect(sequence.firstTarget).toBe(prompt.length);
   }
-  expect(packMembers([member(false)], tokenizer, { ...choice, guidance: 1 }).textIds.slice(0, 5)).toEqual(Uint32Array.from(tokenizer.prompt(prompts[0] ?? '', 'rationale').slice(0, 5)));
+  expect(packMembers([member(false)], tokenizer, { ...choice, guidance: 1 }).textIds.slice(0, 5)).toEqual(
+    Uint32Array.from(tokenizer.prompt(prompts[0] ?? '', 'rationale').slice(0, 5)),
+  );
 });
 
 test('defect 29: special tokens are ids of the vocabulary, in every branch', () => {
@@ -110,15 +133,33 @@ describe('defects 22 and 32: prompt lists', () => {
   test('a line that occurs twice is trained on once, and what is trained on is not held out', async () => {
     const [train] = await readPromptFiles([{ file: join(folder, 'train.txt'), weight: 1 }]);
     expect([train?.items.length, train?.repeated]).toEqual([2, 1]);
-    const [held] = await readPromptFiles([{ file: join(folder, 'val.txt'), weight: 1 }], new Set(train?.items.map(({ prompt }) => prompt)));
+    const [held] = await readPromptFiles(
+      [{ file: join(folder, 'val.txt'), weight: 1 }],
+      new Set(train?.items.map(({ prompt }) => prompt)),
+    );
     // The full stop is the layout's to add, once.
     expect(held?.items.map(({ prompt }) => prompt)).toEqual(['A dog by a tree']);
   });
 });
 
 test('defect 34: a single object stands alone, several are joined', () => {
-  const columns = { image: 'image', prompt: 'brief_caption', rationale: 'detailed_caption', augmentedPrompts: 'augmented_prompts', augmentedRationales: 'augmented_cots' };
+  const columns = {
+    image: 'image',
+    prompt: 'brief_caption',
+    rationale: 'detailed_caption',
+    augmentedPrompts: 'augmented_prompts',
+    augmentedRationales: 'augmented_cots',
+  };
   const choice: TextChoice = { columns, promptFields: ['object_prompts'], rationaleFields: [], rationaleShare: 0 };
-  const promptOf = (objects: readonly string[]): string => textsOf({ brief_caption: 'x', detailed_caption: 'y', augmented_prompts: { object_prompts: objects } }, choice, () => 0).prompt;
-  expect([['a cat'], ['a cat', 'a dog'], ['a cat', 'a dog', 'a tree']].map(promptOf)).toEqual(['a cat', 'a cat and a dog', 'a cat, a dog and a tree']);
+  const promptOf = (objects: readonly string[]): string =>
+    textsOf(
+      { brief_caption: 'x', detailed_caption: 'y', augmented_prompts: { object_prompts: objects } },
+      choice,
+      () => 0,
+    ).prompt;
+  expect([['a cat'], ['a cat', 'a dog'], ['a cat', 'a dog', 'a tree']].map(promptOf)).toEqual([
+    'a cat',
+    'a cat and a dog',
+    'a cat, a dog and a tree',
+  ]);
 });

@@ -20,7 +20,14 @@ const place = new Workplace();
 async function grpo(recipe: string): Promise<string> {
   const { directory } = await place.halfTaught();
   const text = 'rewards: [is-colour]\noptimizer: { use: adamw, learningRate: 2e-3 }\n';
-  return (await place.run(place.preset('grpo', `${text}\nrecipe: { use: grpo, weights: ${directory}, prompts: 4, samples: 6, refillRounds: 0, rationaleTokens: 12, imageTemperature: 1, samplesEvery: 0, ${recipe} }\n`))).directory;
+  return (
+    await place.run(
+      place.preset(
+        'grpo',
+        `${text}\nrecipe: { use: grpo, weights: ${directory}, prompts: 4, samples: 6, refillRounds: 0, rationaleTokens: 12, imageTemperature: 1, samplesEvery: 0, ${recipe} }\n`,
+      ),
+    )
+  ).directory;
 }
 
 const first = (directory: string, name: string): number => curve(directory, name)[0] ?? NaN;
@@ -29,20 +36,36 @@ describe('entropy controllers', () => {
   const controller = (more: string): string => `textEntropy: { target: 1, rate: 0.01, bound: 0.3, ${more} }`;
 
   test('defect 8: the coefficient to start with is read', async () => {
-    expect(first(await grpo(`steps: 1, updates: 1, ${controller('initial: 0.05')}`), 'text/entropyCoefficient')).toBeCloseTo(0.05, 1);
-    expect(Math.abs(first(await grpo(`steps: 1, updates: 1, ${controller('initial: 0')}`), 'text/entropyCoefficient'))).toBeLessThan(0.02);
+    expect(
+      first(await grpo(`steps: 1, updates: 1, ${controller('initial: 0.05')}`), 'text/entropyCoefficient'),
+    ).toBeCloseTo(0.05, 1);
+    expect(
+      Math.abs(first(await grpo(`steps: 1, updates: 1, ${controller('initial: 0')}`), 'text/entropyCoefficient')),
+    ).toBeLessThan(0.02);
   });
 
   test('defect 9: they move once per update however it is cut, and a checkpoint holds them', async () => {
-    const [whole, cut] = [await grpo(`steps: 1, updates: 1, ${controller('')}`), await grpo(`steps: 1, updates: 1, microBatch: 5, ${controller('')}`)];
+    const [whole, cut] = [
+      await grpo(`steps: 1, updates: 1, ${controller('')}`),
+      await grpo(`steps: 1, updates: 1, microBatch: 5, ${controller('')}`),
+    ];
     expect(first(cut, 'text/entropyCoefficient')).toBeCloseTo(first(whole, 'text/entropyCoefficient'), 7);
-    expect(checkpointOf(cut, 1).state).toMatchObject({ controllers: { text: { updates: 1, psi: expect.any(Number), firstMoment: expect.any(Number) } } });
+    expect(checkpointOf(cut, 1).state).toMatchObject({
+      controllers: { text: { updates: 1, psi: expect.any(Number), firstMoment: expect.any(Number) } },
+    });
   });
 });
 
 test('defect 10: gradients of micro-batches are averaged, not summed', async () => {
   const sft = (more: string): Promise<string> =>
-    place.run(place.preset('sft', `optimizer: { use: adamw, learningRate: 1e-3 }\nrecipe: { use: sft, steps: 1, batch: 16, examples: 16${more} }\n`)).then(({ directory }) => directory);
+    place
+      .run(
+        place.preset(
+          'sft',
+          `optimizer: { use: adamw, learningRate: 1e-3 }\nrecipe: { use: sft, steps: 1, batch: 16, examples: 16${more} }\n`,
+        ),
+      )
+      .then(({ directory }) => directory);
   const [whole, cut] = [await sft(''), await sft(', microBatch: 2')];
   expect(first(cut, 'gradientNorm') / first(whole, 'gradientNorm')).toBeCloseTo(1, 4);
 });
@@ -55,7 +78,10 @@ describe('weights', () => {
   afterAll(() => device.close());
 
   test('defect 11: what is trained is f32, however the rest is stored', () => {
-    const specs = [{ name: 'a', shape: [64, 64], init: { normal: 1 } }, { name: 'b', shape: [64, 64], init: { normal: 1 } }];
+    const specs = [
+      { name: 'a', shape: [64, 64], init: { normal: 1 } },
+      { name: 'b', shape: [64, 64], init: { normal: 1 } },
+    ];
     const set = new ParameterSet(device, specs, { seed: 1, storage: 'bf16', trainable: (name) => name === 'a' });
     expect([set.get('a').type, set.get('b').type]).toEqual(['f32', 'bf16']);
     set.close();
@@ -63,18 +89,49 @@ describe('weights', () => {
 
   test('defect 13: blocks are computed again one by one: less memory, the same bits', async () => {
     const layers = 8;
-    const backbone = janusBackbone('deep', { hidden: 32, layers, heads: 2, keyValueHeads: 2, mlp: 64, ropeTheta: 10000, normEpsilon: 1e-6, textVocabulary: 40, imageVocabulary: 16, codeDimension: 8 });
-    const sequences = Array.from({ length: 6 }, (_, index): Sequence => ({ text: [1, 2 + index, 3, 4, 5], firstTarget: 2, codes: [1, 2, 3, index], trailing: [] }));
-    const measure = async (recompute: boolean): Promise<{ bytes: number; gradients: Map<string, { data: Float32Array }> }> => {
+    const backbone = janusBackbone('deep', {
+      hidden: 32,
+      layers,
+      heads: 2,
+      keyValueHeads: 2,
+      mlp: 64,
+      ropeTheta: 10000,
+      normEpsilon: 1e-6,
+      textVocabulary: 40,
+      imageVocabulary: 16,
+      codeDimension: 8,
+    });
+    const sequences = Array.from({ length: 6 }, (_, index): Sequence => ({
+      text: [1, 2 + index, 3, 4, 5],
+      firstTarget: 2,
+      codes: [1, 2, 3, index],
+      trailing: [],
+    }));
+    const measure = async (
+      recompute: boolean,
+    ): Promise<{ bytes: number; gradients: Map<string, { data: Float32Array }> }> => {
       const weights = new ParameterSet(device, backbone.parameters, { seed: 2, trainable: () => true });
       const workspace = new Workspace(device);
       const one = device.scalar('temperature', 1);
       const before = device.memory.bytes;
       const objective = eachKind((tape, kind, scored) => {
-        const dOut = tape.device.tensor(`${kind} seeds`, scored.shape, 'f32', new Float32Array(scored.shape.reduce((a, b) => a * b, 1)).fill(0.01));
+        const dOut = tape.device.tensor(
+          `${kind} seeds`,
+          scored.shape,
+          'f32',
+          new Float32Array(scored.shape.reduce((a, b) => a * b, 1)).fill(0.01),
+        );
         return { dOut, inputs: {}, outputs: {} };
       });
-      const programs = new TokenPrograms({ name: 'deep', workspace, backbone, parameters: weights, temperature: { text: one, image: one }, objective, recompute });
+      const programs = new TokenPrograms({
+        name: 'deep',
+        workspace,
+        backbone,
+        parameters: weights,
+        temperature: { text: one, image: one },
+        objective,
+        recompute,
+      });
       const { program } = await programs.prepare(packSequences(sequences));
       const bytes = device.memory.bytes - before;
       program.run();
@@ -97,8 +154,19 @@ test('defect 12: what is frozen stays as it was, weight decay or not', async () 
     `optimizer: { use: adamw, learningRate: 1e-2, weightDecay: 0.5 }\nrecipe: { use: sft, weights: ${start.directory}, steps: 2, batch: 8, examples: 8, freeze: ['*generation_embeddings*', '*layers.0.mlp*'] }\n`,
   );
   const { directory } = await place.run(preset);
-  const [before, after] = [await loadCheckpoint(`${start.directory}/checkpoints/${checkpoints(start.directory).at(-1)}`), await loadCheckpoint(`${directory}/checkpoints/step-000002`)];
-  const moved = [...after.weights].filter(([name, { data }]) => Buffer.compare(Buffer.from(data.buffer), Buffer.from(before.weights.get(name)?.data.buffer ?? new ArrayBuffer(0))) !== 0).map(([name]) => name);
+  const [before, after] = [
+    await loadCheckpoint(`${start.directory}/checkpoints/${checkpoints(start.directory).at(-1)}`),
+    await loadCheckpoint(`${directory}/checkpoints/step-000002`),
+  ];
+  const moved = [...after.weights]
+    .filter(
+      ([name, { data }]) =>
+        Buffer.compare(
+          Buffer.from(data.buffer),
+          Buffer.from(before.weights.get(name)?.data.buffer ?? new ArrayBuffer(0)),
+        ) !== 0,
+    )
+    .map(([name]) => name);
   expect(moved.some((name) => /generation_embeddings|layers\.0\.mlp/.test(name))).toBe(false);
   expect(moved).toContain('lm_head.weight');
 });
@@ -106,12 +174,20 @@ test('defect 12: what is frozen stays as it was, weight decay or not', async () 
 test('defect 14: the first update has the rate its schedule says', () => {
   const base = { minimumRate: 0, constantShare: 0 };
   expect(rateFactor(1, 100, { ...base, schedule: 'constant', warmup: 0 })).toBe(1);
-  for (const schedule of ['constant', 'linear', 'cosine'] as const) expect(rateFactor(1, 100, { ...base, schedule, warmup: 10 })).toBeCloseTo(0.1, 9);
+  for (const schedule of ['constant', 'linear', 'cosine'] as const)
+    expect(rateFactor(1, 100, { ...base, schedule, warmup: 10 })).toBeCloseTo(0.1, 9);
 });
 
 test('defect 15: no reference policy exists where its coefficient is 0', async () => {
   // Touching anything of the context would throw.
-  const nothing = new Proxy({}, { get: (_, name) => { throw new Error(`asked for ${String(name)}`); } });
+  const nothing = new Proxy(
+    {},
+    {
+      get: (_, name) => {
+        throw new Error(`asked for ${String(name)}`);
+      },
+    },
+  );
   for (const kl of [undefined, { coefficient: 0 }]) {
     const choice = grpoOptions.parse({ steps: 1, ...(kl && { kl }) });
     expect(await Reference.open(nothing as RunContext, choice, nothing as Training)).toBeUndefined();
@@ -137,6 +213,9 @@ test('defect 30: what a file or folder is called decides nothing', async () => {
   const { directory } = await place.halfTaught();
   const renamed = place.path('not-a-known-model.safetensors');
   copyFileSync(`${directory}/checkpoints/${checkpoints(directory).at(-1)}/weights.safetensors`, renamed);
-  const preset = place.preset('renamed', `recipe: { use: evaluate, weights: ${renamed}, splits: [heldout], count: 2, batch: 2, rationaleTokens: 12 }\n`);
+  const preset = place.preset(
+    'renamed',
+    `recipe: { use: evaluate, weights: ${renamed}, splits: [heldout], count: 2, batch: 2, rationaleTokens: 12 }\n`,
+  );
   expect((await place.run(preset)).code).toBe(0);
 });

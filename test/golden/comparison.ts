@@ -51,13 +51,26 @@ export function compare(name: string, error: number, bound: Bound): Comparison {
 }
 
 /** Largest absolute difference. */
-export function farthest(name: string, actual: ArrayLike<number>, expected: ArrayLike<number>, bound: Bound): Comparison {
-  return compare(name, actual.length === expected.length ? maximumError(actual, expected) : Number.POSITIVE_INFINITY, bound);
+export function farthest(
+  name: string,
+  actual: ArrayLike<number>,
+  expected: ArrayLike<number>,
+  bound: Bound,
+): Comparison {
+  return compare(
+    name,
+    actual.length === expected.length ? maximumError(actual, expected) : Number.POSITIVE_INFINITY,
+    bound,
+  );
 }
 
 /** ‖actual - expected‖ / ‖expected‖. */
 export function apart(name: string, actual: ArrayLike<number>, expected: ArrayLike<number>, bound: Bound): Comparison {
-  return compare(name, actual.length === expected.length ? relativeError(actual, expected) : Number.POSITIVE_INFINITY, bound);
+  return compare(
+    name,
+    actual.length === expected.length ? relativeError(actual, expected) : Number.POSITIVE_INFINITY,
+    bound,
+  );
 }
 
 /** Relative difference of two numbers; absolute where the expected one is zero. */
@@ -70,7 +83,10 @@ export function passes({ error, tolerance }: Comparison): boolean {
 }
 
 /** Records, runs once, reads what `make` returns. */
-export async function compute({ device, workspace }: Bench, make: (tape: Tape) => readonly Tensor[]): Promise<Float32Array[]> {
+export async function compute(
+  { device, workspace }: Bench,
+  make: (tape: Tape) => readonly Tensor[],
+): Promise<Float32Array[]> {
   const tape = new Tape(workspace);
   const kept = make(tape).map((tensor) => tape.output(tensor));
   const program = await tape.finish('golden');

@@ -45,9 +45,18 @@ export interface Fixture {
 /** The scalars of `golden.json` that the groups read. */
 export interface GoldenScalars {
   readonly special: Readonly<Record<'bos' | 'eos' | 'pad' | 'boi' | 'eoi', number> & { image_placeholder?: number }>;
-  readonly sft?: { readonly weights: { readonly text: number; readonly image: number; readonly image_start: number }; readonly loss: number };
+  readonly sft?: {
+    readonly weights: { readonly text: number; readonly image: number; readonly image_start: number };
+    readonly loss: number;
+  };
   readonly sft_train?: {
-    readonly optimizer: { readonly lr: number; readonly betas: readonly [number, number]; readonly eps: number; readonly weight_decay: number; readonly grad_clip: number };
+    readonly optimizer: {
+      readonly lr: number;
+      readonly betas: readonly [number, number];
+      readonly eps: number;
+      readonly weight_decay: number;
+      readonly grad_clip: number;
+    };
     readonly losses: readonly number[];
     readonly grad_norms: readonly number[];
   };
@@ -106,8 +115,17 @@ export async function loadFixture(folder: string, form: WeightForm): Promise<Fix
       await source.close();
     }
   };
-  const load = async (device: Device, specs: Backbone['parameters'], trained: boolean, storage: WeightStorage = 'f32'): Promise<ParameterSet> => {
-    const weights = new ParameterSet(device, specs.map((spec) => ({ ...spec, decay: true })), { seed: 0, trainable: () => trained, storage });
+  const load = async (
+    device: Device,
+    specs: Backbone['parameters'],
+    trained: boolean,
+    storage: WeightStorage = 'f32',
+  ): Promise<ParameterSet> => {
+    const weights = new ParameterSet(
+      device,
+      specs.map((spec) => ({ ...spec, decay: true })),
+      { seed: 0, trainable: () => trained, storage },
+    );
     weights.load(await read(new Set(specs.map(({ name }) => name))), file);
     return weights;
   };
@@ -126,7 +144,10 @@ export async function loadFixture(folder: string, form: WeightForm): Promise<Fix
     codec,
     golden,
     // Some files leave to config.json what it says already.
-    special: { ...golden.special, image_placeholder: golden.special.image_placeholder ?? config.imageTokenId ?? Number.NaN },
+    special: {
+      ...golden.special,
+      image_placeholder: golden.special.image_placeholder ?? config.imageTokenId ?? Number.NaN,
+    },
     weights: (device, trained, storage) => load(device, backbone.parameters, trained, storage),
     seeingWeights: (device) => load(device, [...backbone.parameters, ...vision.parameters], false),
     async codecWeights(device) {

@@ -30,7 +30,10 @@ describe('a damaged fixture', () => {
   });
 
   /** A copy of the fixture with other expected values; returns the names of what is missed in a group. */
-  async function missedIn(group: GroupName, change: (tensors: Map<string, TensorToStore>) => void): Promise<{ missed: string[]; failure: string | undefined }> {
+  async function missedIn(
+    group: GroupName,
+    change: (tensors: Map<string, TensorToStore>) => void,
+  ): Promise<{ missed: string[]; failure: string | undefined }> {
     const copy = mkdtempSync(join(folder, 'copy-'));
     cpSync(whole, copy, { recursive: true });
     const tensors = new Map(await readSafetensors(join(whole, 'golden.safetensors'))) as Map<string, TensorToStore>;
@@ -48,9 +51,13 @@ describe('a damaged fixture', () => {
   };
 
   test('a value off by more than the bound is missed, and only its row', async () => {
-    expect(await missedIn('text', (tensors) => shift(tensors, 'text.logits', 0.01))).toMatchObject({ missed: ['text.logits'] });
+    expect(await missedIn('text', (tensors) => shift(tensors, 'text.logits', 0.01))).toMatchObject({
+      missed: ['text.logits'],
+    });
     expect(await missedIn('text', () => {})).toMatchObject({ missed: [] });
-    expect(await missedIn('understand', (tensors) => shift(tensors, 'understand.features', 0.01))).toMatchObject({ missed: ['understand.features'] });
+    expect(await missedIn('understand', (tensors) => shift(tensors, 'understand.features', 0.01))).toMatchObject({
+      missed: ['understand.features'],
+    });
   });
 
   test('a gradient that nobody expects is missed', async () => {
@@ -65,12 +72,15 @@ describe('a damaged fixture', () => {
   });
 
   test('not-a-number is missed', async () => {
-    expect(await missedIn('vq', (tensors) => shift(tensors, 'vq.decode_pixels_nchw', Number.NaN))).toMatchObject({ missed: ['vq.decode_pixels_nchw'] });
+    expect(await missedIn('vq', (tensors) => shift(tensors, 'vq.decode_pixels_nchw', Number.NaN))).toMatchObject({
+      missed: ['vq.decode_pixels_nchw'],
+    });
   });
 });
 
 describe('the command', () => {
-  const run = (...folders: string[]) => spawnSync(process.execPath, ['--import', 'tsx', script, ...folders], { cwd: root, encoding: 'utf8' });
+  const run = (...folders: string[]) =>
+    spawnSync(process.execPath, ['--import', 'tsx', script, ...folders], { cwd: root, encoding: 'utf8' });
 
   test('fails for a folder that is no fixture, and without any', () => {
     const { status, stdout } = run(join(root, 'presets'));
@@ -82,7 +92,10 @@ describe('the command', () => {
   test('fails when the config cannot be read', () => {
     const copy = mkdtempSync(join(tmpdir(), 'golden-'));
     cpSync(whole, copy, { recursive: true });
-    writeFileSync(join(copy, 'config.json'), readFileSync(join(copy, 'config.json'), 'utf8').replace('"janus"', '"other"'));
+    writeFileSync(
+      join(copy, 'config.json'),
+      readFileSync(join(copy, 'config.json'), 'utf8').replace('"janus"', '"other"'),
+    );
     const { status, stdout } = run(copy);
     rmSync(copy, { recursive: true });
     expect(stdout).toContain('MISSED: the fixture cannot be read');

@@ -38,12 +38,20 @@ export interface GroupResult {
 }
 
 /** One group; throws nothing. */
-export async function runGroup(device: Device, workspace: Workspace, fixture: Fixture, group: GroupName): Promise<GroupResult> {
+export async function runGroup(
+  device: Device,
+  workspace: Workspace,
+  fixture: Fixture,
+  group: GroupName,
+): Promise<GroupResult> {
   try {
     const rows = await groups[group]({ device, workspace, fixture });
     return rows.length > 0 ? { group, rows } : missing(group, 'nothing was compared');
   } catch (error) {
-    return missing(group, error instanceof MissingValue ? `absent: ${error.message}` : formatError(explainError(error)));
+    return missing(
+      group,
+      error instanceof MissingValue ? `absent: ${error.message}` : formatError(explainError(error)),
+    );
   }
 }
 
@@ -52,7 +60,12 @@ function missing(group: GroupName, failure: string): GroupResult {
 }
 
 /** All groups of one folder with the weights of one file, handed on as they finish. */
-export async function runFixture(device: Device, folder: string, form: WeightForm, onResult: (result: GroupResult) => void): Promise<void> {
+export async function runFixture(
+  device: Device,
+  folder: string,
+  form: WeightForm,
+  onResult: (result: GroupResult) => void,
+): Promise<void> {
   const fixture = await loadFixture(folder, form);
   const workspace = new Workspace(device);
   for (const group of groupNames) onResult(await runGroup(device, workspace, fixture, group));

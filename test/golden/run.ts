@@ -10,7 +10,9 @@ import { runFixture, type GroupResult } from './harness.ts';
 
 const folders = process.argv.slice(2);
 if (folders.length === 0) {
-  process.stderr.write('usage: npm run golden -- DIR...   (each a folder with config.json, golden.json, golden.safetensors and weights)\n');
+  process.stderr.write(
+    'usage: npm run golden -- DIR...   (each a folder with config.json, golden.json, golden.safetensors and weights)\n',
+  );
   process.exit(2);
 }
 
@@ -27,7 +29,9 @@ function printResult({ rows, failure }: GroupResult): void {
     const isMet = passes(row);
     made++;
     if (!isMet) missed++;
-    print(`${row.name.padEnd(82)} ${row.error.toExponential(2).padStart(9)} ${row.tolerance.toExponential(0).padStart(6)}  ${isMet ? 'ok' : 'MISSED'}`);
+    print(
+      `${row.name.padEnd(82)} ${row.error.toExponential(2).padStart(9)} ${row.tolerance.toExponential(0).padStart(6)}  ${isMet ? 'ok' : 'MISSED'}`,
+    );
   }
   if (failure !== undefined) print(`  ${failure.replaceAll('\n', '\n  ')}`);
 }
@@ -36,11 +40,15 @@ const device = await openDevice();
 print(`adapter: ${device.adapter.device}`);
 for (const given of folders) {
   const folder = resolve(given);
-  const absent = ['config.json', 'golden.json', 'golden.safetensors', weightFiles.huggingface].filter((file) => !existsSync(join(folder, file)));
+  const absent = ['config.json', 'golden.json', 'golden.safetensors', weightFiles.huggingface].filter(
+    (file) => !existsSync(join(folder, file)),
+  );
   if (absent.length > 0) fail(`\n${given}: MISSED, there is no ${absent.join(', no ')}`);
   else {
     for (const form of formsOf(folder)) {
-      print(`\n${given} (${weightFiles[form]})\n${'comparison'.padEnd(82)} ${'error'.padStart(9)} ${'bound'.padStart(6)}`);
+      print(
+        `\n${given} (${weightFiles[form]})\n${'comparison'.padEnd(82)} ${'error'.padStart(9)} ${'bound'.padStart(6)}`,
+      );
       try {
         await runFixture(device, folder, form, printResult);
       } catch (error) {

@@ -20,7 +20,11 @@ describe.each(['tiny-a', 'tiny-b'])('%s', (name) => {
   let bench: Bench;
   beforeAll(async () => {
     device = await openDevice();
-    bench = { device, workspace: new Workspace(device), fixture: await loadFixture(fileURLToPath(new URL(`./janus/${name}`, import.meta.url)), 'huggingface') };
+    bench = {
+      device,
+      workspace: new Workspace(device),
+      fixture: await loadFixture(fileURLToPath(new URL(`./janus/${name}`, import.meta.url)), 'huggingface'),
+    };
   });
   afterAll(() => device.close());
 
@@ -32,7 +36,11 @@ describe.each(['tiny-a', 'tiny-b'])('%s', (name) => {
     const weights = await fixture.weights(device, false, storage);
     const values = await compute(bench, (tape) => {
       const states = fixture.backbone.hidden(tape, weights, packed.tokens);
-      return [states, fixture.backbone.textLogits(tape, weights, states), fixture.backbone.imageLogits(tape, weights, states)];
+      return [
+        states,
+        fixture.backbone.textLogits(tape, weights, states),
+        fixture.backbone.imageLogits(tape, weights, states),
+      ];
     });
     weights.close();
     return values;
@@ -48,7 +56,9 @@ describe.each(['tiny-a', 'tiny-b'])('%s', (name) => {
     expect(apart).toBeGreaterThan(1e-6);
     logits.forEach((values, index) => {
       const spread = Math.sqrt(values.reduce((sum, value) => sum + value * value, 0) / values.length);
-      expect(maximumError(roundedLogits[index] ?? [], values) / spread).toBeLessThan(storages[storage].logits / spreadOfBounds);
+      expect(maximumError(roundedLogits[index] ?? [], values) / spread).toBeLessThan(
+        storages[storage].logits / spreadOfBounds,
+      );
       expect(Number.isFinite(at(values, 0))).toBe(true);
     });
   });

@@ -36,7 +36,13 @@ export function sequencesOf(fixture: Fixture, group: string, idKey = 'ids'): Fix
   const isImage = fixture.keys(`${group}.is_image`).length > 0 ? rowsOf(fixture, `${group}.is_image`) : undefined;
   return rowsOf(fixture, `${group}.${idKey}`).map((ids, row) => {
     const columns = ids.flatMap((_, column) => (at(mask[row] ?? [], column) === 1 ? [column] : []));
-    return { columns, tokens: columns.map((column) => ({ id: at(ids, column), isImage: isImage !== undefined && at(isImage[row] ?? [], column) === 1 })) };
+    return {
+      columns,
+      tokens: columns.map((column) => ({
+        id: at(ids, column),
+        isImage: isImage !== undefined && at(isImage[row] ?? [], column) === 1,
+      })),
+    };
   });
 }
 
@@ -48,18 +54,43 @@ export interface ScoredTokens {
 }
 
 /** (log-probability, entropy) of every token but the first of each sequence, by the head that fits it. */
-export function score(bench: Bench, tape: Tape, weights: Weights, sequences: readonly (readonly Token[])[], clamp?: number): ScoredTokens[] {
+export function score(
+  bench: Bench,
+  tape: Tape,
+  weights: Weights,
+  sequences: readonly (readonly Token[])[],
+  clamp?: number,
+): ScoredTokens[] {
   const { backbone } = bench.fixture;
   const packed = packTokens(bench.device, sequences);
   const states = backbone.hidden(tape, weights, packed.tokens);
-  const all = sequences.flatMap((tokens, sequence) => tokens.map((token, index) => ({ sequence, index, token }))).filter(({ index }) => index > 0);
+  const all = sequences
+    .flatMap((tokens, sequence) => tokens.map((token, index) => ({ sequence, index, token })))
+    .filter(({ index }) => index > 0);
   return (['text', 'image'] as const).flatMap((kind) => {
     const entries = all.filter(({ token }) => token.isImage === (kind === 'image'));
     if (entries.length === 0) return [];
-    const words = (name: string, values: number[]): Tensor => bench.device.tensor(name, [values.length], 'u32', Uint32Array.from(values));
-    const chosen = gatherRows(tape, states, words('rows', entries.map(({ sequence, index }) => packed.row(sequence, index - 1))));
-    const logits = kind === 'image' ? backbone.imageLogits(tape, weights, chosen) : backbone.textLogits(tape, weights, chosen);
-    const values = tokenLogProbability(tape, logits, words('targets', entries.map(({ token }) => token.id)), { temperature: 1, ...(clamp !== undefined && { clamp }) });
+    const words = (name: string, values: number[]): Tensor =>
+      bench.device.tensor(name, [values.length], 'u32', Uint32Array.from(values));
+    const chosen = gatherRows(
+      tape,
+      states,
+      words(
+        'rows',
+        entries.map(({ sequence, index }) => packed.row(sequence, index - 1)),
+      ),
+    );
+    const logits =
+      kind === 'image' ? backbone.imageLogits(tape, weights, chosen) : backbone.textLogits(tape, weights, chosen);
+    const values = tokenLogProbability(
+      tape,
+      logits,
+      words(
+        'targets',
+        entries.map(({ token }) => token.id),
+      ),
+      { temperature: 1, ...(clamp !== undefined && { clamp }) },
+    );
     return [{ kind, values, entries }];
   });
 }

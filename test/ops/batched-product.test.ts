@@ -36,7 +36,9 @@ describe.each(await testDevices())('batched product, %s', (_name, device) => {
 
   test('a matrix that does not fit is refused', () => {
     const tape = new Tape(new Workspace(device));
-    expect(() => batchedProduct(tape, device.tensor('a', [2, 3, 4]), device.tensor('b', [2, 5, 3]))).toThrow('a [2,3,4] does not fit b [2,5,3]');
+    expect(() => batchedProduct(tape, device.tensor('a', [2, 3, 4]), device.tensor('b', [2, 5, 3]))).toThrow(
+      'a [2,3,4] does not fit b [2,5,3]',
+    );
   });
 });
 
@@ -46,7 +48,9 @@ test('more tiles than one dimension of workgroups holds', { timeout: 60_000 }, a
   const a = randomFloats(batch, 1);
   const b = new Float32Array(batch).fill(2);
   const tape = new Tape(new Workspace(device));
-  const out = tape.output(batchedProduct(tape, device.tensor('a', [batch, 1, 1], 'f32', a), device.tensor('b', [batch, 1, 1], 'f32', b)));
+  const out = tape.output(
+    batchedProduct(tape, device.tensor('a', [batch, 1, 1], 'f32', a), device.tensor('b', [batch, 1, 1], 'f32', b)),
+  );
   (await tape.finish('many')).run();
   const found = await device.readFloats(out);
   expect(found.findIndex((value, index) => value !== 2 * at(a, index))).toBe(-1);

@@ -18,7 +18,10 @@ beforeAll(async () => {
 afterAll(() => device.close());
 
 function random(count: number, seed: number, scale = 1): Float32Array {
-  return Float32Array.from({ length: count }, (_, index) => ((philox([index, 0, 0, 0], [seed, 0])[0] / 2 ** 32) * 2 - 1) * scale);
+  return Float32Array.from(
+    { length: count },
+    (_, index) => ((philox([index, 0, 0, 0], [seed, 0])[0] / 2 ** 32) * 2 - 1) * scale,
+  );
 }
 
 function floats(shape: readonly number[], data: Float32Array): Tensor {
@@ -36,7 +39,13 @@ function words(data: readonly number[]): Tensor {
 /** Slot r is row r unless told. */
 function cacheOf(keys: Tensor, values: Tensor, slots?: readonly number[]): KeyValueCache {
   const [rows = 0, capacity = 0] = keys.shape;
-  return { rows, capacity, slots: words(slots ?? Array.from({ length: rows }, (_, row) => row)), keys: [keys], values: [values] };
+  return {
+    rows,
+    capacity,
+    slots: words(slots ?? Array.from({ length: rows }, (_, row) => row)),
+    keys: [keys],
+    values: [values],
+  };
 }
 
 interface Sizes {
@@ -47,7 +56,13 @@ interface Sizes {
   readonly capacity: number;
 }
 
-function oracle(q: Float32Array, keys: Float32Array, values: Float32Array, positions: readonly number[], sizes: Sizes): number[] {
+function oracle(
+  q: Float32Array,
+  keys: Float32Array,
+  values: Float32Array,
+  positions: readonly number[],
+  sizes: Sizes,
+): number[] {
   const { rows, heads, keyValueHeads, headDimension, capacity } = sizes;
   const width = keyValueHeads * headDimension;
   const result: number[] = [];
@@ -57,13 +72,15 @@ function oracle(q: Float32Array, keys: Float32Array, values: Float32Array, posit
       const key = (j: number, d: number): number => (row * capacity + j) * width + group * headDimension + d;
       const scores = Array.from({ length: (positions[row] ?? 0) + 1 }, (_, j) => {
         let sum = 0;
-        for (let d = 0; d < headDimension; d++) sum += (q[(row * heads + head) * headDimension + d] ?? 0) * (keys[key(j, d)] ?? 0);
+        for (let d = 0; d < headDimension; d++)
+          sum += (q[(row * heads + head) * headDimension + d] ?? 0) * (keys[key(j, d)] ?? 0);
         return sum / Math.sqrt(headDimension);
       });
       const highest = Math.max(...scores);
       const shares = scores.map((score) => Math.exp(score - highest));
       const total = shares.reduce((sum, share) => sum + share, 0);
-      for (let d = 0; d < headDimension; d++) result.push(shares.reduce((sum, share, j) => sum + (share / total) * (values[key(j, d)] ?? 0), 0));
+      for (let d = 0; d < headDimension; d++)
+        result.push(shares.reduce((sum, share, j) => sum + (share / total) * (values[key(j, d)] ?? 0), 0));
     }
   }
   return result;
@@ -87,7 +104,12 @@ describe.each([true, false])('attention over a cache, one thread per head: %s', 
     const tape = new Tape(workspace);
     const cacheShape = [rows, capacity, keyValueHeads * headDimension];
     const cache = cacheOf(floats(cacheShape, keys), floats(cacheShape, values));
-    const out = tape.output(cachedAttention(tape, floats([rows, heads * headDimension], q), words(positions), cache, 0, { ...sizes, isSerial }));
+    const out = tape.output(
+      cachedAttention(tape, floats([rows, heads * headDimension], q), words(positions), cache, 0, {
+        ...sizes,
+        isSerial,
+      }),
+    );
     (await tape.finish('attend')).run();
     const expected = oracle(q, keys, values, positions, sizes);
     const got = await device.readFloats(out);
@@ -100,7 +122,14 @@ describe.each([true, false])('attention over a cache, one thread per head: %s', 
     const keys = floats([1, 3, 4], Float32Array.of(1e4, 0, 0, 0, -1e4, 0, 0, 0, 1e4, 0, 0, 0));
     const values = floats([1, 3, 4], Float32Array.of(1, 1, 1, 1, 9, 9, 9, 9, 3, 3, 3, 3));
     const q = floats([1, 4], Float32Array.of(1e4, 0, 0, 0));
-    const out = tape.output(cachedAttention(tape, q, words([2]), cacheOf(keys, values), 0, { heads: 1, keyValueHeads: 1, headDimension: 4, isSerial }));
+    const out = tape.output(
+      cachedAttention(tape, q, words([2]), cacheOf(keys, values), 0, {
+        heads: 1,
+        keyValueHeads: 1,
+        headDimension: 4,
+        isSerial,
+      }),
+    );
     (await tape.finish('attend')).run();
     expect([...(await device.readFloats(out))]).toEqual([2, 2, 2, 2]);
   });
@@ -127,40 +156,55 @@ describe.each([true, false])('turned into the cache, all heads in one thread: %s
   test.each([
     { rows: 3, heads: 4, keyValueHeads: 2, headDimension: 8, capacity: 6, apart: false },
     { rows: 5, heads: 3, keyValueHeads: 3, headDimension: 32, capacity: 4, apart: true },
-  ])('is rotary twice and append, bit for bit: %o', async ({ rows, heads, keyValueHeads, headDimension, capacity, apart }) => {
-    const widths = [heads, keyValueHeads, keyValueHeads].map((count) => count * headDimension);
-    const parts = widths.map((width, index) => random(rows * width, 20 + index));
-    const [q, k, v] = parts.map((data, index) => floats([rows, widths[index] ?? 0], data));
-    if (q === undefined || k === undefined || v === undefined) throw new Error('three parts');
-    const positions = words(Array.from({ length: rows }, (_, row) => (row * 5) % capacity));
-    const slots = Array.from({ length: rows }, (_, row) => rows - row);
-    const make = (): Tensor => floats([rows + 1, capacity, widths[1] ?? 0], new Float32Array((rows + 1) * capacity * (widths[1] ?? 0)));
-    const [one, other] = [cacheOf(make(), make(), slots), cacheOf(make(), make(), slots)];
-    const theta = 10_000;
-    const tape = new Tape(workspace);
-    const expected = tape.output(rotary(tape, q, positions, { heads, headDimension, theta }));
-    appendToCache(tape, rotary(tape, k, positions, { heads: keyValueHeads, headDimension, theta }), v, positions, one, 0);
-    const total = widths.reduce((sum, width) => sum + width, 0);
-    const side = new Float32Array(rows * total);
-    for (let row = 0; row < rows; row++) {
-      let first = row * total;
-      parts.forEach((data, index) => {
-        const width = widths[index] ?? 0;
-        side.set(data.subarray(row * width, (row + 1) * width), first);
-        first += width;
-      });
-    }
-    const from = floats([rows, total], side);
-    const columns = apart ? { q, k: { from: k, first: 0 }, v: { from: v, first: 0 } } : { q: from, k: { from, first: widths[0] ?? 0 }, v: { from, first: (widths[0] ?? 0) + (widths[1] ?? 0) } };
-    const actual = tape.output(turnIntoCache(tape, columns, positions, other, 0, { heads, keyValueHeads, headDimension, theta, isSerial }));
-    (await tape.finish('turn')).run();
-    expect(await device.readFloats(actual)).toEqual(await device.readFloats(expected));
-    for (const what of ['keys', 'values'] as const) {
-      const [left, right] = [one[what][0], other[what][0]];
-      if (left === undefined || right === undefined) throw new Error('one layer');
-      expect(await device.readFloats(right)).toEqual(await device.readFloats(left));
-    }
-  });
+  ])(
+    'is rotary twice and append, bit for bit: %o',
+    async ({ rows, heads, keyValueHeads, headDimension, capacity, apart }) => {
+      const widths = [heads, keyValueHeads, keyValueHeads].map((count) => count * headDimension);
+      const parts = widths.map((width, index) => random(rows * width, 20 + index));
+      const [q, k, v] = parts.map((data, index) => floats([rows, widths[index] ?? 0], data));
+      if (q === undefined || k === undefined || v === undefined) throw new Error('three parts');
+      const positions = words(Array.from({ length: rows }, (_, row) => (row * 5) % capacity));
+      const slots = Array.from({ length: rows }, (_, row) => rows - row);
+      const make = (): Tensor =>
+        floats([rows + 1, capacity, widths[1] ?? 0], new Float32Array((rows + 1) * capacity * (widths[1] ?? 0)));
+      const [one, other] = [cacheOf(make(), make(), slots), cacheOf(make(), make(), slots)];
+      const theta = 10_000;
+      const tape = new Tape(workspace);
+      const expected = tape.output(rotary(tape, q, positions, { heads, headDimension, theta }));
+      appendToCache(
+        tape,
+        rotary(tape, k, positions, { heads: keyValueHeads, headDimension, theta }),
+        v,
+        positions,
+        one,
+        0,
+      );
+      const total = widths.reduce((sum, width) => sum + width, 0);
+      const side = new Float32Array(rows * total);
+      for (let row = 0; row < rows; row++) {
+        let first = row * total;
+        parts.forEach((data, index) => {
+          const width = widths[index] ?? 0;
+          side.set(data.subarray(row * width, (row + 1) * width), first);
+          first += width;
+        });
+      }
+      const from = floats([rows, total], side);
+      const columns = apart
+        ? { q, k: { from: k, first: 0 }, v: { from: v, first: 0 } }
+        : { q: from, k: { from, first: widths[0] ?? 0 }, v: { from, first: (widths[0] ?? 0) + (widths[1] ?? 0) } };
+      const actual = tape.output(
+        turnIntoCache(tape, columns, positions, other, 0, { heads, keyValueHeads, headDimension, theta, isSerial }),
+      );
+      (await tape.finish('turn')).run();
+      expect(await device.readFloats(actual)).toEqual(await device.readFloats(expected));
+      for (const what of ['keys', 'values'] as const) {
+        const [left, right] = [one[what][0], other[what][0]];
+        if (left === undefined || right === undefined) throw new Error('one layer');
+        expect(await device.readFloats(right)).toEqual(await device.readFloats(left));
+      }
+    },
+  );
 });
 
 test('rows attend to the cache rows their slots name', async () => {
@@ -168,11 +212,15 @@ test('rows attend to the cache rows their slots name', async () => {
   const [keys, values] = [floats([4, 3, 4], random(48, 30)), floats([4, 3, 4], random(48, 31))];
   const q = random(8, 32);
   const options = { heads: 1, keyValueHeads: 1, headDimension: 4 };
-  const picked = tape.output(cachedAttention(tape, floats([2, 4], q), words([1, 2]), cacheOf(keys, values, [3, 1]), 0, options));
+  const picked = tape.output(
+    cachedAttention(tape, floats([2, 4], q), words([1, 2]), cacheOf(keys, values, [3, 1]), 0, options),
+  );
   const all = new Float32Array(16);
   all.set(q.subarray(4), 4);
   all.set(q.subarray(0, 4), 12);
-  const whole = tape.output(cachedAttention(tape, floats([4, 4], all), words([0, 2, 0, 1]), cacheOf(keys, values), 0, options));
+  const whole = tape.output(
+    cachedAttention(tape, floats([4, 4], all), words([0, 2, 0, 1]), cacheOf(keys, values), 0, options),
+  );
   (await tape.finish('slots')).run();
   const expected = await device.readFloats(whole);
   expect([...(await device.readFloats(picked))]).toEqual([...expected.slice(12), ...expected.slice(4, 8)]);
@@ -186,7 +234,13 @@ test('a prefill spreads packed prompts over rows; rows of length 0 stay as they 
   const values = floats([4, 5, 4], random(80, 11));
   const [keysBefore, valuesBefore] = [await device.readFloats(keys), await device.readFloats(values)];
   const cache = cacheOf(keys, values);
-  prefillCache(tape, floats([6, 4], k), floats([6, 4], v), { cache, source: words([0, 2, 2, 0]), length: words([2, 4, 3, 0]) }, 0);
+  prefillCache(
+    tape,
+    floats([6, 4], k),
+    floats([6, 4], v),
+    { cache, source: words([0, 2, 2, 0]), length: words([2, 4, 3, 0]) },
+    0,
+  );
   (await tape.finish('prefill')).run();
   const spread = (packed: Float32Array, before: Float32Array): Float32Array => {
     const expected = before.slice();
@@ -211,5 +265,7 @@ test('sizes that do not fit are refused', () => {
   expect(() => cachedAttention(tape, q, positions, cache, 1, options)).toThrow(/no layer 1/);
   expect(() => cachedAttention(tape, q, positions, { ...cache, capacity: 6 }, 0, options)).toThrow(RangeError);
   expect(() => cachedAttention(tape, q, positions, { ...cache, slots: words([0]) }, 0, options)).toThrow(/slots for 1/);
-  expect(() => cachedAttention(tape, q, positions, cache, 0, { heads: 2, keyValueHeads: 2, headDimension: 6 })).toThrow(RangeError);
+  expect(() => cachedAttention(tape, q, positions, cache, 0, { heads: 2, keyValueHeads: 2, headDimension: 6 })).toThrow(
+    RangeError,
+  );
 });

@@ -11,8 +11,11 @@ const commitment = 0.25;
 type Rows = readonly (readonly number[])[];
 
 const rowsOf = (values: ArrayLike<number>, size: number): Rows =>
-  Array.from({ length: values.length / size }, (_, row) => Array.from({ length: size }, (_value, i) => at(values, row * size + i)));
-const dot = (a: readonly number[], b: readonly number[]): number => a.reduce((sum, value, i) => sum + value * at(b, i), 0);
+  Array.from({ length: values.length / size }, (_, row) =>
+    Array.from({ length: size }, (_value, i) => at(values, row * size + i)),
+  );
+const dot = (a: readonly number[], b: readonly number[]): number =>
+  a.reduce((sum, value, i) => sum + value * at(b, i), 0);
 const normal = (row: readonly number[]): number[] => row.map((value) => value / Math.sqrt(dot(row, row)));
 
 function argmax(z: readonly number[], codebook: Rows): number {
@@ -30,7 +33,8 @@ function surrogate(latent: Rows, codebook: Rows, held: { codes: number[]; q: Row
   let total = 0;
   z.forEach((row, r) => {
     total += dot(held.dOut[r] ?? [], row);
-    const gap = (a: readonly number[], b: readonly number[]): number => a.reduce((sum, value, i) => sum + (value - at(b, i)) ** 2, 0);
+    const gap = (a: readonly number[], b: readonly number[]): number =>
+      a.reduce((sum, value, i) => sum + (value - at(b, i)) ** 2, 0);
     total += (weight / z.length) * (gap(q[r] ?? [], held.z[r] ?? []) + commitment * gap(held.q[r] ?? [], row));
   });
   return total;
@@ -74,22 +78,41 @@ describe('codebook', () => {
     const q = expectedCodes.map((code) => normal(bookRows[code] ?? []));
     expect([...(chosen ?? [])]).toEqual(expectedCodes);
     expect(maximumError(out ?? [], q.flat())).toBeLessThan(1e-6);
-    const expectedLosses = zRows.map((row, r) => (1 + commitment) * row.reduce((sum, value, i) => sum + (value - at(q[r] ?? [], i)) ** 2, 0));
+    const expectedLosses = zRows.map(
+      (row, r) => (1 + commitment) * row.reduce((sum, value, i) => sum + (value - at(q[r] ?? [], i)) ** 2, 0),
+    );
     expect(maximumError(losses ?? [], expectedLosses)).toBeLessThan(1e-5);
 
     const held = { codes: expectedCodes, q, z: zRows, dOut: rowsOf(dOut, size) };
     const slope = (data: Float32Array, index: number, value: (moved: Rows) => number): number => {
-      const moved = (by: number): number => value(rowsOf(Float64Array.from(data, (v, i) => (i === index ? v + by : v)), size));
+      const moved = (by: number): number =>
+        value(
+          rowsOf(
+            Float64Array.from(data, (v, i) => (i === index ? v + by : v)),
+            size,
+          ),
+        );
       return (moved(1e-5) - moved(-1e-5)) / 2e-5;
     };
     // Up to a few hundred elements of each; 41 is prime, so every position within a vector is met.
-    const sampled = (count: number): number[] => [...Array(count).keys()].filter((index) => count < 400 || index % 41 === 0);
+    const sampled = (count: number): number[] =>
+      [...Array(count).keys()].filter((index) => count < 400 || index % 41 === 0);
     const ofLatent = sampled(latent.length);
     const ofBook = sampled(book.length);
     const latentSlopes = ofLatent.map((index) => slope(latent, index, (moved) => surrogate(moved, bookRows, held)));
     const codeSlopes = ofBook.map((index) => slope(book, index, (moved) => surrogate(latentRows, moved, held)));
-    expect(relativeError(ofLatent.map((index) => at(latentGradient ?? [], index)), latentSlopes)).toBeLessThan(1e-5);
-    expect(relativeError(ofBook.map((index) => at(codeGradient ?? [], index)), codeSlopes)).toBeLessThan(1e-5);
+    expect(
+      relativeError(
+        ofLatent.map((index) => at(latentGradient ?? [], index)),
+        latentSlopes,
+      ),
+    ).toBeLessThan(1e-5);
+    expect(
+      relativeError(
+        ofBook.map((index) => at(codeGradient ?? [], index)),
+        codeSlopes,
+      ),
+    ).toBeLessThan(1e-5);
     program.dispose();
     workspace.close();
   });
@@ -97,7 +120,12 @@ describe('codebook', () => {
   test('among equal codes the first is taken', async () => {
     const workspace = new Workspace(device);
     const tape = new Tape(workspace);
-    const codebook = device.tensor('codebook', [4, 4], 'f32', Float32Array.of(0, 1, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 3, 0, 0, 0));
+    const codebook = device.tensor(
+      'codebook',
+      [4, 4],
+      'f32',
+      Float32Array.of(0, 1, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 3, 0, 0, 0),
+    );
     const z = device.tensor('z', [2, 4], 'f32', Float32Array.of(0.5, 0, 0, 0, -1, 0, 0, 0));
     const codes = tape.output(assignCodes(tape, normaliseRows(tape, z).normal, normaliseRows(tape, codebook).normal));
     const program = await tape.finish('ties');
@@ -109,6 +137,8 @@ describe('codebook', () => {
 
   test('a latent of another size is refused', () => {
     const tape = new Tape(new Workspace(device));
-    expect(() => quantise(tape, device.tensor('z', [2, 4]), device.tensor('book', [3, 8]))).toThrow('z [2,4] does not fit book [3,8]');
+    expect(() => quantise(tape, device.tensor('z', [2, 4]), device.tensor('book', [3, 8]))).toThrow(
+      'z [2,4] does not fit book [3,8]',
+    );
   });
 });

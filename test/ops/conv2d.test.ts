@@ -17,10 +17,34 @@ interface Case {
 const rightBottom = { before: 0, after: 1 };
 const cases: readonly Case[] = [
   { name: '3x3, as wide as one tile', x: [2, 6, 6, 16], outChannels: 16, kernel: 3 },
-  { name: '3x3 with a residual, more channels than a tile', x: [1, 5, 7, 8], outChannels: 36, kernel: 3, hasResidual: true },
-  { name: '3x3 with stride 2, zeros at the right and bottom', x: [2, 8, 6, 4], outChannels: 20, kernel: 3, options: { stride: 2, padding: rightBottom } },
-  { name: '3x3 with stride 2, zeros around, odd sides', x: [1, 7, 5, 8], outChannels: 4, kernel: 3, options: { stride: 2 } },
-  { name: '3x3 with stride 2, more channels than a tile', x: [2, 12, 12, 36], outChannels: 8, kernel: 3, options: { stride: 2, padding: rightBottom } },
+  {
+    name: '3x3 with a residual, more channels than a tile',
+    x: [1, 5, 7, 8],
+    outChannels: 36,
+    kernel: 3,
+    hasResidual: true,
+  },
+  {
+    name: '3x3 with stride 2, zeros at the right and bottom',
+    x: [2, 8, 6, 4],
+    outChannels: 20,
+    kernel: 3,
+    options: { stride: 2, padding: rightBottom },
+  },
+  {
+    name: '3x3 with stride 2, zeros around, odd sides',
+    x: [1, 7, 5, 8],
+    outChannels: 4,
+    kernel: 3,
+    options: { stride: 2 },
+  },
+  {
+    name: '3x3 with stride 2, more channels than a tile',
+    x: [2, 12, 12, 36],
+    outChannels: 8,
+    kernel: 3,
+    options: { stride: 2, padding: rightBottom },
+  },
   { name: '1x1', x: [3, 4, 4, 12], outChannels: 8, kernel: 1 },
   { name: '5x5, three channels in and out', x: [1, 6, 5, 3], outChannels: 3, kernel: 5 },
   { name: '3x3, prime sizes', x: [1, 11, 13, 7], outChannels: 5, kernel: 3, hasResidual: true },
@@ -29,7 +53,13 @@ const cases: readonly Case[] = [
 ];
 
 // The plain definition, in float64.
-function oracle({ x: shape, outChannels, kernel, options = {} }: Case, x: Float64Array, weight: Float64Array, bias: Float64Array, residual?: Float64Array): Float64Array {
+function oracle(
+  { x: shape, outChannels, kernel, options = {} }: Case,
+  x: Float64Array,
+  weight: Float64Array,
+  bias: Float64Array,
+  residual?: Float64Array,
+): Float64Array {
   const [images, height, width, channels] = shape;
   const { stride = 1, padding = { before: (kernel - 1) / 2, after: (kernel - 1) / 2 } } = options;
   const [outHeight, outWidth] = outSides(shape, kernel, options);
@@ -46,7 +76,8 @@ function oracle({ x: shape, outChannels, kernel, options = {} }: Case, x: Float6
               const sx = column * stride + tx - padding.before;
               if (sy < 0 || sx < 0 || sy >= height || sx >= width) continue;
               const base = ((image * height + sy) * width + sx) * channels;
-              for (let c = 0; c < channels; c++) sum += at(x, base + c) * at(weight, ((o * kernel + ty) * kernel + tx) * channels + c);
+              for (let c = 0; c < channels; c++)
+                sum += at(x, base + c) * at(weight, ((o * kernel + ty) * kernel + tx) * channels + c);
             }
           out[index] = sum;
         }
@@ -76,7 +107,8 @@ async function check(device: Device, item: Case): Promise<void> {
     await checkOp({
       device,
       inputs,
-      op: (tape, tensors) => conv2d(tape, tensors.x, tensors.weight, tensors.bias, { ...options, residual: tensors.residual }),
+      op: (tape, tensors) =>
+        conv2d(tape, tensors.x, tensors.weight, tensors.bias, { ...options, residual: tensors.residual }),
       oracle: (values) => oracle(item, values.x, values.weight, values.bias, values.residual),
       ...tolerances,
     });
@@ -146,8 +178,18 @@ describe('conv2d', () => {
     const side = 1456;
     for (const each of [device, portable]) {
       const tape = new Tape(new Workspace(each));
-      const x = each.tensor('x', [1, side, side, 4], 'f32', Float32Array.from({ length: side * side * 4 }, (_, index) => index % 251));
-      const weight = each.tensor('weight', [4, 1, 1, 4], 'f32', Float32Array.of(1, 0, 0, 0, 0, 2, 0, 0, 0, 0, 3, 0, 1, 1, 1, 1));
+      const x = each.tensor(
+        'x',
+        [1, side, side, 4],
+        'f32',
+        Float32Array.from({ length: side * side * 4 }, (_, index) => index % 251),
+      );
+      const weight = each.tensor(
+        'weight',
+        [4, 1, 1, 4],
+        'f32',
+        Float32Array.of(1, 0, 0, 0, 0, 2, 0, 0, 0, 0, 3, 0, 1, 1, 1, 1),
+      );
       const out = tape.output(conv2d(tape, x, weight, undefined));
       const groups = Math.max(...tape.recorded.map((step) => ('groups' in step ? step.groups[0] * step.groups[1] : 0)));
       expect(groups).toBeGreaterThan(65535);
@@ -156,7 +198,13 @@ describe('conv2d', () => {
       let wrong = 0;
       for (let base = 0; base < values.length; base += 4) {
         const [a, b, c, d] = [base % 251, (base + 1) % 251, (base + 2) % 251, (base + 3) % 251];
-        if (at(values, base) !== a || at(values, base + 1) !== 2 * b || at(values, base + 2) !== 3 * c || at(values, base + 3) !== a + b + c + d) wrong += 1;
+        if (
+          at(values, base) !== a ||
+          at(values, base + 1) !== 2 * b ||
+          at(values, base + 2) !== 3 * c ||
+          at(values, base + 3) !== a + b + c + d
+        )
+          wrong += 1;
       }
       expect(wrong).toBe(0);
       each.destroyTensor(x);

@@ -40,14 +40,18 @@ describe.each(counts)('%i elements', (count) => {
       device,
       inputs: { x: { shape: [count], data: randomFloats(count, 1, 5) } },
       op: (tape, { x }) => gelu(tape, x, 'tanh'),
-      oracle: ({ x }) => x.map((value) => value * 0.5 * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (value + 0.044715 * value ** 3)))),
+      oracle: ({ x }) =>
+        x.map((value) => value * 0.5 * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (value + 0.044715 * value ** 3)))),
     });
   });
 
   test('swiglu', async () => {
     await checkOp({
       device,
-      inputs: { gate: { shape: [count], data: randomFloats(count, 1, 6) }, up: { shape: [count], data: randomFloats(count, 2, 2) } },
+      inputs: {
+        gate: { shape: [count], data: randomFloats(count, 1, 6) },
+        up: { shape: [count], data: randomFloats(count, 2, 2) },
+      },
       op: (tape, { gate, up }) => swiglu(tape, gate, up),
       oracle: ({ gate, up }) => gate.map((value, index) => (value / (1 + Math.exp(-value))) * at(up, index)),
     });
@@ -56,7 +60,10 @@ describe.each(counts)('%i elements', (count) => {
   test('add', async () => {
     await checkOp({
       device,
-      inputs: { a: { shape: [count], data: randomFloats(count, 1) }, b: { shape: [count], data: randomFloats(count, 2) } },
+      inputs: {
+        a: { shape: [count], data: randomFloats(count, 1) },
+        b: { shape: [count], data: randomFloats(count, 2) },
+      },
       op: (tape, { a, b }) => add(tape, a, b),
       oracle: ({ a, b }) => a.map((value, index) => value + at(b, index)),
     });

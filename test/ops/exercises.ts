@@ -67,7 +67,9 @@ export class Stage {
   /** A matrix nobody trains. */
   frozen(type: ElementType, rows: number, columns: number): Tensor {
     const matrix = this.device.tensor(type, [rows, columns], type);
-    return type === 'int8' || type === 'int4' ? { ...matrix, scales: this.words(rows, columns / quantisedGroup) } : matrix;
+    return type === 'int8' || type === 'int4'
+      ? { ...matrix, scales: this.words(rows, columns / quantisedGroup) }
+      : matrix;
   }
 
   /** A value of the tape, so that gradients of values are met as well as those of weights. */
@@ -89,7 +91,15 @@ export const exercises: Readonly<Record<string, (stage: Stage) => void>> = {
   elementwise(stage) {
     const { tape } = stage;
     const [a, b] = [stage.value(9), stage.value(9)];
-    const sums = [add(tape, a, b), multiply(tape, a, b), weightedSum(tape, a, 2, b, 3), swiglu(tape, a, b), silu(tape, a), gelu(tape, a), gelu(tape, a, 'tanh')];
+    const sums = [
+      add(tape, a, b),
+      multiply(tape, a, b),
+      weightedSum(tape, a, 2, b, 3),
+      swiglu(tape, a, b),
+      silu(tape, a),
+      gelu(tape, a),
+      gelu(tape, a, 'tanh'),
+    ];
     for (const out of sums) stage.back(out);
     stage.back(guide(tape, a, b, { weight: stage.device.scalar('guidance', 5), detach: false }));
     for (const type of ['f16', 'bf16'] as const) stage.back(cast(tape, cast(tape, a, type), 'f32'));
@@ -104,7 +114,13 @@ export const exercises: Readonly<Record<string, (stage: Stage) => void>> = {
   norms(stage) {
     for (const width of widths) {
       const x = stage.value(40, width);
-      const out = layerNorm(stage.tape, rmsNorm(stage.tape, x, stage.weight(width), 1e-6), stage.weight(width), stage.weight(width), 1e-6);
+      const out = layerNorm(
+        stage.tape,
+        rmsNorm(stage.tape, x, stage.weight(width), 1e-6),
+        stage.weight(width),
+        stage.weight(width),
+        1e-6,
+      );
       stage.back(add(stage.tape, add(stage.tape, x, out), out));
       stage.back(rmsNorm(stage.tape, stage.value(40, width), stage.weight(width), 1e-6));
       stage.back(layerNorm(stage.tape, stage.value(40, width), stage.weight(width), stage.weight(width), 1e-6));
@@ -117,7 +133,13 @@ export const exercises: Readonly<Record<string, (stage: Stage) => void>> = {
       for (const inner of [64, 66, 63])
         for (const columns of [64, 66]) {
           const x = stage.value(rows, inner);
-          stage.back(add(tape, linear(tape, x, stage.weight(columns, inner), stage.weight(columns)), linear(tape, x, stage.weight(columns, inner))));
+          stage.back(
+            add(
+              tape,
+              linear(tape, x, stage.weight(columns, inner), stage.weight(columns)),
+              linear(tape, x, stage.weight(columns, inner)),
+            ),
+          );
         }
     // Enough for the large tiles of a GPU, also for the gradient of the weight.
     stage.back(linear(tape, stage.value(1280, 1280), stage.weight(1280, 1280)));
@@ -136,19 +158,31 @@ export const exercises: Readonly<Record<string, (stage: Stage) => void>> = {
           const weight = stage.frozen(type, 64, inner);
           stage.back(add(tape, linear(tape, x, weight, stage.weight(64)), linear(tape, x, weight)));
         }
-    for (const type of ['f16', 'bf16', 'int8', 'int4'] as const) embedding(tape, stage.frozen(type, 12, 64), stage.words(5));
+    for (const type of ['f16', 'bf16', 'int8', 'int4'] as const)
+      embedding(tape, stage.frozen(type, 12, 64), stage.words(5));
     embedding(tape, stage.frozen('bf16', 12, 7), stage.words(5));
   },
 
   'linear in parts and with adapters'(stage) {
     const { tape } = stage;
     const parts = [stage.weight(32, 64), stage.weight(32, 64)];
-    const split: Tensor = { name: 'split', shape: [64, 64], type: 'f32', memory: (parts[0] ?? stage.weight(1)).memory, parts };
+    const split: Tensor = {
+      name: 'split',
+      shape: [64, 64],
+      type: 'f32',
+      memory: (parts[0] ?? stage.weight(1)).memory,
+      parts,
+    };
     const x = stage.value(24, 64);
     stage.back(add(tape, linear(tape, x, split, stage.weight(64)), linear(tape, x, split)));
     stage.back(embedding(tape, split, stage.words(5)));
     for (const dropout of [undefined, { share: 0.1, seed: stage.words(1), key: 1 }]) {
-      const adapter = { down: stage.weight(4, 64), up: stage.weight(64, 4), scale: 2, ...(dropout === undefined ? {} : { dropout }) };
+      const adapter = {
+        down: stage.weight(4, 64),
+        up: stage.weight(64, 4),
+        scale: 2,
+        ...(dropout === undefined ? {} : { dropout }),
+      };
       const weight: Tensor = { ...stage.frozen('f32', 64, 64), adapter };
       stage.back(add(tape, linear(tape, x, weight), linear(tape, x, weight)));
     }
@@ -159,7 +193,16 @@ export const exercises: Readonly<Record<string, (stage: Stage) => void>> = {
     for (const width of widths) {
       stage.back(embedding(tape, stage.weight(12, width), stage.words(5)));
       stage.back(gatherRows(tape, stage.value(12, width), stage.words(5)));
-      stage.back(mergeRows(tape, [{ x: stage.value(2, width), rows: stage.words(2) }, { x: stage.value(3, width), rows: stage.words(3) }], 5));
+      stage.back(
+        mergeRows(
+          tape,
+          [
+            { x: stage.value(2, width), rows: stage.words(2) },
+            { x: stage.value(3, width), rows: stage.words(3) },
+          ],
+          5,
+        ),
+      );
     }
     stage.back(resizeParts(tape, stage.value(3, 12), 2, 8));
   },
@@ -168,13 +211,19 @@ export const exercises: Readonly<Record<string, (stage: Stage) => void>> = {
     const { tape } = stage;
     for (const temperature of [0.7, stage.device.scalar('temperature', 1)]) {
       stage.back(tokenLogProbability(tape, stage.value(5, 300), stage.words(5), { temperature, clamp: 20 }));
-      stage.back(languageHead(tape, stage.value(5, 8), stage.weight(300, 8), stage.weight(300), stage.words(5), { temperature, chunk: 128 }));
+      stage.back(
+        languageHead(tape, stage.value(5, 8), stage.weight(300, 8), stage.weight(300), stage.words(5), {
+          temperature,
+          chunk: 128,
+        }),
+      );
     }
     const part = { scored: stage.value(5, 2), terms: stage.value(5, 4), weights: stage.value(5, 4) };
     likelihoodObjective(tape, part.scored, part.terms);
     const sequences = sequenceRatios(tape, { text: part, image: part }, stage.words(2, 4));
     const settings = stage.value(8);
-    for (const method of policyMethods) policyObjective(tape, part.scored, { ...part, settings, sequences }, { method, divergence: 'k3' });
+    for (const method of policyMethods)
+      policyObjective(tape, part.scored, { ...part, settings, sequences }, { method, divergence: 'k3' });
   },
 
   attention(stage) {
@@ -183,10 +232,26 @@ export const exercises: Readonly<Record<string, (stage: Stage) => void>> = {
       for (const causal of [true, false]) {
         const width = 2 * headDimension;
         const segments = { segmentStart: stage.words(5), segmentEnd: stage.words(5) };
-        stage.back(attention(tape, stage.value(5, width), stage.value(5, headDimension), stage.value(5, headDimension), segments, { heads: 2, keyValueHeads: 1, headDimension, causal }));
+        stage.back(
+          attention(
+            tape,
+            stage.value(5, width),
+            stage.value(5, headDimension),
+            stage.value(5, headDimension),
+            segments,
+            { heads: 2, keyValueHeads: 1, headDimension, causal },
+          ),
+        );
       }
     stage.back(rotary(tape, stage.value(5, 16), stage.words(5), { heads: 1, headDimension: 16, theta: 10000 }));
-    stage.back(rotary(tape, stage.value(5, 16), stage.words(5, 2), { heads: 1, headDimension: 16, theta: 10000, pairing: 'neighbours' }));
+    stage.back(
+      rotary(tape, stage.value(5, 16), stage.words(5, 2), {
+        heads: 1,
+        headDimension: 16,
+        theta: 10000,
+        pairing: 'neighbours',
+      }),
+    );
   },
 
   'decoding with a cache'(stage) {
@@ -198,7 +263,14 @@ export const exercises: Readonly<Record<string, (stage: Stage) => void>> = {
       const options = { heads: 4, keyValueHeads: 2, headDimension: 8 };
       prefillCache(tape, k, v, { cache, source: stage.words(3), length: stage.words(3) }, 0);
       appendToCache(tape, k, v, positions, cache, 0);
-      const q = turnIntoCache(tape, { q: stage.value(3, 32), k: { from: k, first: 0 }, v: { from: v, first: 0 } }, positions, cache, 0, { ...options, theta: 10000 });
+      const q = turnIntoCache(
+        tape,
+        { q: stage.value(3, 32), k: { from: k, first: 0 }, v: { from: v, first: 0 } },
+        positions,
+        cache,
+        0,
+        { ...options, theta: 10000 },
+      );
       for (const isSerial of [true, false]) cachedAttention(tape, q, positions, cache, 0, { ...options, isSerial });
     }
   },
@@ -208,8 +280,18 @@ export const exercises: Readonly<Record<string, (stage: Stage) => void>> = {
       for (const guided of [true, false])
         for (const phase of ['text', 'image'] as const) {
           const fed = guided ? 6 : 3;
-          const state = { rows: stage.words(3, 4), trace: stage.words(3, 10, 4), slots: stage.words(3), current: stage.words(fed), positions: stage.words(fed) };
-          sample(stage.tape, stage.value(fed, vocabulary), state, createSamplingSettings(stage.device, 'settings'), { phase, guided, imageStart: 1 });
+          const state = {
+            rows: stage.words(3, 4),
+            trace: stage.words(3, 10, 4),
+            slots: stage.words(3),
+            current: stage.words(fed),
+            positions: stage.words(fed),
+          };
+          sample(stage.tape, stage.value(fed, vocabulary), state, createSamplingSettings(stage.device, 'settings'), {
+            phase,
+            guided,
+            imageStart: 1,
+          });
         }
   },
 
@@ -219,12 +301,17 @@ export const exercises: Readonly<Record<string, (stage: Stage) => void>> = {
       for (const kernel of [1, 3])
         for (const stride of [1, 2] as const) {
           const x = stage.value(1, 6, 6, channels);
-          stage.back(conv2d(tape, x, stage.weight(channels, kernel, kernel, channels), stage.weight(channels), { stride }));
+          stage.back(
+            conv2d(tape, x, stage.weight(channels, kernel, kernel, channels), stage.weight(channels), { stride }),
+          );
         }
     stage.back(conv2d(tape, stage.value(1, 6, 6, 12), stage.weight(40, 3, 3, 12), stage.weight(40)));
     stage.back(groupNorm(tape, stage.value(1, 6, 6, 8), stage.weight(8), stage.weight(8), { groups: 2, silu: true }));
     stage.back(upsample(tape, stage.value(1, 3, 3, 8)));
-    for (const channels of [8, 3]) stage.back(upsampleConv2d(tape, stage.value(1, 3, 3, channels), stage.weight(8, 3, 3, channels), stage.weight(8)));
+    for (const channels of [8, 3])
+      stage.back(
+        upsampleConv2d(tape, stage.value(1, 3, 3, channels), stage.weight(8, 3, 3, channels), stage.weight(8)),
+      );
     const { out } = quantise(tape, stage.value(9, 8), stage.weight(20, 8));
     stage.back(out);
     lookUpCodes(tape, stage.words(9), stage.weight(20, 8));
@@ -232,11 +319,16 @@ export const exercises: Readonly<Record<string, (stage: Stage) => void>> = {
   },
 
   updates({ tape, device }) {
-    const specs = [{ name: 'block.matrix', shape: [12, 8], init: { constant: 0 } }, { name: 'block.tall', shape: [7, 40], init: { constant: 0 } }, { name: 'vector', shape: [9], init: { constant: 0 } }] as const;
+    const specs = [
+      { name: 'block.matrix', shape: [12, 8], init: { constant: 0 } },
+      { name: 'block.tall', shape: [7, 40], init: { constant: 0 } },
+      { name: 'vector', shape: [9], init: { constant: 0 } },
+    ] as const;
     const parameters = new ParameterSet(device, specs, { seed: 1, trainable: () => true });
     const watch = new UpdateWatch(parameters);
     watch.record(tape, 'before');
-    for (const each of optimizers.provides) (each.create(each.options.parse({ learningRate: 0.1 }), {} as never) as Optimizer).open(parameters).record(tape);
+    for (const each of optimizers.provides)
+      (each.create(each.options.parse({ learningRate: 0.1 }), {} as never) as Optimizer).open(parameters).record(tape);
     watch.record(tape, 'after');
     new WeightAverage(parameters, { decay: 0.9, start: 0 }).record(tape);
   },

@@ -7,7 +7,14 @@ import { at, checkOp, randomFloats } from '../../core/testing.ts';
 
 const epsilon = 1e-6;
 
-function oracle(shape: readonly number[], groups: number, hasSilu: boolean, x: Float64Array, weight: Float64Array, bias: Float64Array): Float64Array {
+function oracle(
+  shape: readonly number[],
+  groups: number,
+  hasSilu: boolean,
+  x: Float64Array,
+  weight: Float64Array,
+  bias: Float64Array,
+): Float64Array {
   const [images = 0, height = 0, width = 0, channels = 0] = shape;
   const pixels = height * width;
   const size = channels / groups;
@@ -20,7 +27,9 @@ function oracle(shape: readonly number[], groups: number, hasSilu: boolean, x: F
       const mean = members.reduce((sum, index) => sum + at(x, index), 0) / members.length;
       const variance = members.reduce((sum, index) => sum + (at(x, index) - mean) ** 2, 0) / members.length;
       for (const index of members) {
-        const value = ((at(x, index) - mean) / Math.sqrt(variance + epsilon)) * at(weight, index % channels) + at(bias, index % channels);
+        const value =
+          ((at(x, index) - mean) / Math.sqrt(variance + epsilon)) * at(weight, index % channels) +
+          at(bias, index % channels);
         out[index] = hasSilu ? value / (1 + Math.exp(-value)) : value;
       }
     }
@@ -63,7 +72,11 @@ describe('groupNorm', () => {
     const x = randomFloats(24 * 24 * 8, 4).map((value) => 1000 + value);
     await checkOp<'x' | 'weight' | 'bias'>({
       device,
-      inputs: { x: { shape, data: x }, weight: { shape: [8], data: new Float32Array(8).fill(1) }, bias: { shape: [8], data: new Float32Array(8) } },
+      inputs: {
+        x: { shape, data: x },
+        weight: { shape: [8], data: new Float32Array(8).fill(1) },
+        bias: { shape: [8], data: new Float32Array(8) },
+      },
       op: (tape, { x: input, weight, bias }) => groupNorm(tape, input, weight, bias, { groups: 2 }),
       oracle: ({ x: input, weight, bias }) => oracle(shape, 2, false, input, weight, bias),
       fixed: ['x'],
@@ -77,6 +90,8 @@ describe('groupNorm', () => {
     const tape = new Tape(new Workspace(device));
     const x = device.tensor('picture', [1, 2, 2, 8]);
     const weight = device.tensor('norm', [8]);
-    expect(() => groupNorm(tape, x, weight, weight, { groups: 3 })).toThrow('picture [1,2,2,8] does not fit norm [8] in 3 groups');
+    expect(() => groupNorm(tape, x, weight, weight, { groups: 3 })).toThrow(
+      'picture [1,2,2,8] does not fit norm [8] in 3 groups',
+    );
   });
 });

@@ -17,7 +17,10 @@ describe('resizeParts', () => {
       device,
       inputs: { x: { shape: [rows, parts * from], data: randomFloats(rows * parts * from, 1) } },
       op: (tape, { x }) => resizeParts(tape, x, parts, to),
-      oracle: ({ x }) => Float64Array.from({ length: rows * parts * to }, (_, i) => (i % to < from ? at(x, Math.floor(i / to) * from + (i % to)) : 0)),
+      oracle: ({ x }) =>
+        Float64Array.from({ length: rows * parts * to }, (_, i) =>
+          i % to < from ? at(x, Math.floor(i / to) * from + (i % to)) : 0,
+        ),
     });
   });
 });
@@ -25,5 +28,6 @@ describe('resizeParts', () => {
 test('the widened base turns every pair as the narrow head does', () => {
   const narrow = rotaryPowers(10000, 10);
   const wide = rotaryPowers(rotaryBase(10000, 10, 16), 16);
-  for (const [name, value] of Object.entries(narrow)) expect(Math.abs((wide[name] ?? NaN) / value - 1)).toBeLessThan(1e-12);
+  for (const [name, value] of Object.entries(narrow))
+    expect(Math.abs((wide[name] ?? NaN) / value - 1)).toBeLessThan(1e-12);
 });

@@ -40,7 +40,8 @@ function refuseManyBindings(kernel: Kernel): void {
 test('there are kernels', () => expect(kernelFiles().length).toBeGreaterThan(20));
 
 test.each(kernelFiles())('%s', async (path) => {
-  for (const constants of [{}, ...variantsOf(path)]) refuseManyBindings((await everything.pipeline(loadKernel(path, constants))).kernel);
+  for (const constants of [{}, ...variantsOf(path)])
+    refuseManyBindings((await everything.pipeline(loadKernel(path, constants))).kernel);
 });
 
 /** The null back end with these features, taken for an adapter that says so about itself. */
@@ -50,7 +51,10 @@ async function adapter(without: readonly GPUFeatureName[], claims: Partial<Devic
 }
 
 const adapters = [
-  ['a software adapter, subgroups of 8', await adapter([], { isSoftware: true, subgroupMinSize: 8, subgroupMaxSize: 8 })],
+  [
+    'a software adapter, subgroups of 8',
+    await adapter([], { isSoftware: true, subgroupMinSize: 8, subgroupMaxSize: 8 }),
+  ],
   ['a software adapter without subgroups', await adapter(['subgroups'], { isSoftware: true })],
   ['a GPU, subgroups of 32', await adapter([], { subgroupMinSize: 32, subgroupMaxSize: 32 })],
   ['a GPU, subgroups of 4 to 128', everything],

@@ -37,10 +37,21 @@ function oracle({ hidden, weight, bias, ids }: Point, inner: number, temperature
 }
 
 /** Values of a head and of its gradients on a device. */
-async function runHead(device: Device, rows: number, inner: number, columns: number, record: (tape: Tape, tensors: { hidden: Tensor; weight: Tensor; ids: Tensor }) => Tensor): Promise<Float32Array[]> {
+async function runHead(
+  device: Device,
+  rows: number,
+  inner: number,
+  columns: number,
+  record: (tape: Tape, tensors: { hidden: Tensor; weight: Tensor; ids: Tensor }) => Tensor,
+): Promise<Float32Array[]> {
   const tape = new Tape(new Workspace(device));
   // The rows of a larger batch begin with those of a smaller one.
-  const hidden = device.tensor('hidden', [rows, inner], 'f32', randomFloats(64 * inner, 1, 2).subarray(0, rows * inner));
+  const hidden = device.tensor(
+    'hidden',
+    [rows, inner],
+    'f32',
+    randomFloats(64 * inner, 1, 2).subarray(0, rows * inner),
+  );
   const weight = device.tensor('weight', [columns, inner], 'f32', randomFloats(columns * inner, 2));
   const ids = device.tensor('ids', [rows], 'u32', randomWords(64, 3, columns).subarray(0, rows));
   const gradients = [device.tensor('d hidden', hidden.shape), device.tensor('d weight', weight.shape)] as const;
@@ -72,7 +83,8 @@ describe.each(await testRowDevices())('languageHead, %s', (_name, device) => {
         bias: { shape: [columns], data: randomFloats(columns, 3) },
         ids: { shape: [rows], data: randomWords(rows, 4, columns) },
       },
-      op: (tape, { hidden, weight, bias, ids }) => languageHead(tape, hidden, weight, bias, ids, { temperature: 0.8, chunk }),
+      op: (tape, { hidden, weight, bias, ids }) =>
+        languageHead(tape, hidden, weight, bias, ids, { temperature: 0.8, chunk }),
       oracle: (point) => oracle(point, inner, 0.8, Infinity),
       valueTolerance: 2e-6,
     });
@@ -87,7 +99,8 @@ describe.each(await testRowDevices())('languageHead, %s', (_name, device) => {
         weight: { shape: [260, 8], data: randomFloats(2080, 2, 4) },
         ids: { shape: [6], data: randomWords(6, 4, 260) },
       },
-      op: (tape, { hidden, weight, ids }) => languageHead(tape, hidden, weight, undefined, ids, { temperature, clamp: 12, chunk: 128 }),
+      op: (tape, { hidden, weight, ids }) =>
+        languageHead(tape, hidden, weight, undefined, ids, { temperature, clamp: 12, chunk: 128 }),
       oracle: (point) => oracle(point, 8, 1.3, 12),
     });
   });
@@ -100,19 +113,25 @@ describe.each(await testRowDevices())('languageHead, %s', (_name, device) => {
         weight: { shape: [260, 8], data: toHalves(randomFloats(2080, 2, 2)) },
         ids: { shape: [6], data: randomWords(6, 4, 260) },
       },
-      op: (tape, { hidden, weight, ids }) => languageHead(tape, hidden, weight, undefined, ids, { temperature: 1, chunk: 128 }),
+      op: (tape, { hidden, weight, ids }) =>
+        languageHead(tape, hidden, weight, undefined, ids, { temperature: 1, chunk: 128 }),
       oracle: (point) => oracle(point, 8, 1, Infinity),
     });
   });
 
   test('agrees with the logits kept whole', async () => {
-    const whole = await runHead(device, 24, 16, 1000, (tape, { hidden, weight, ids }) => tokenLogProbability(tape, linear(tape, hidden, weight), ids, { temperature: 0.9 }));
-    const chunked = await runHead(device, 24, 16, 1000, (tape, { hidden, weight, ids }) => languageHead(tape, hidden, weight, undefined, ids, { temperature: 0.9, chunk: 256 }));
+    const whole = await runHead(device, 24, 16, 1000, (tape, { hidden, weight, ids }) =>
+      tokenLogProbability(tape, linear(tape, hidden, weight), ids, { temperature: 0.9 }),
+    );
+    const chunked = await runHead(device, 24, 16, 1000, (tape, { hidden, weight, ids }) =>
+      languageHead(tape, hidden, weight, undefined, ids, { temperature: 0.9, chunk: 256 }),
+    );
     chunked.forEach((values, index) => expect(relativeError(values, at2(whole, index))).toBeLessThan(2e-6));
   });
 
   test('a row does not depend on its batch, and a run repeats bit by bit', async () => {
-    const head = (tape: Tape, { hidden, weight, ids }: { hidden: Tensor; weight: Tensor; ids: Tensor }): Tensor => languageHead(tape, hidden, weight, undefined, ids, { temperature: 0.9, chunk: 128 });
+    const head = (tape: Tape, { hidden, weight, ids }: { hidden: Tensor; weight: Tensor; ids: Tensor }): Tensor =>
+      languageHead(tape, hidden, weight, undefined, ids, { temperature: 0.9, chunk: 128 });
     const [few = new Float32Array(), dFew = new Float32Array()] = await runHead(device, 3, 16, 500, head);
     const [many = new Float32Array(), dMany = new Float32Array(), dWeight] = await runHead(device, 64, 16, 500, head);
     expect(few).toEqual(many.subarray(0, few.length));
@@ -127,18 +146,32 @@ describe.each(await testRowDevices())('languageHead, %s', (_name, device) => {
     [512, 20],
   ])('what is not a number shows, in chunks of %i with logits cut at %s', async (chunk, clamp) => {
     const tape = new Tape(new Workspace(device));
-    const hidden = device.tensor('hidden', [4, 4], 'f32', Float32Array.of(1, 2, 3, 4, 1, Number.NaN, 3, 4, 1, 2, 3, 4, Infinity, 2, 3, 4));
+    const hidden = device.tensor(
+      'hidden',
+      [4, 4],
+      'f32',
+      Float32Array.of(1, 2, 3, 4, 1, Number.NaN, 3, 4, 1, 2, 3, 4, Infinity, 2, 3, 4),
+    );
     const dHidden = device.tensor('d hidden', [4, 4]);
     tape.watch(hidden, dHidden);
     const weight = device.tensor('weight', [300, 4], 'f32', randomFloats(1200, 2));
-    const head = languageHead(tape, hidden, weight, undefined, device.tensor('ids', [4], 'u32', Uint32Array.of(1, 2, 3, 4)), { temperature: 1, chunk, ...(clamp === undefined ? {} : { clamp }) });
+    const head = languageHead(
+      tape,
+      hidden,
+      weight,
+      undefined,
+      device.tensor('ids', [4], 'u32', Uint32Array.of(1, 2, 3, 4)),
+      { temperature: 1, chunk, ...(clamp === undefined ? {} : { clamp }) },
+    );
     const out = tape.output(head);
     tape.seed(head, device.tensor('d out', [4, 2], 'f32', new Float32Array(8).fill(1)));
     tape.backward();
     (await tape.finish('not a number')).run();
     const rows = async (tensor: Tensor): Promise<boolean[]> => {
       const values = await device.readFloats(tensor);
-      return [0, 1, 2, 3].map((row) => values.subarray((row * values.length) / 4, ((row + 1) * values.length) / 4).every(Number.isFinite));
+      return [0, 1, 2, 3].map((row) =>
+        values.subarray((row * values.length) / 4, ((row + 1) * values.length) / 4).every(Number.isFinite),
+      );
     };
     expect(await rows(out)).toEqual([true, false, true, false]);
     // The optimizer's guard sees it as well.
@@ -149,9 +182,19 @@ describe.each(await testRowDevices())('languageHead, %s', (_name, device) => {
     const bias = Float32Array.from({ length: 300 }, (_, column) => (column % 3 === 0 ? -Infinity : 0));
     const tape = new Tape(new Workspace(device));
     const [hidden, weight] = [device.tensor('hidden', [1, 4]), device.tensor('weight', [300, 4])];
-    const out = tape.output(languageHead(tape, hidden, weight, device.tensor('bias', [300], 'f32', bias), device.tensor('ids', [1], 'u32', Uint32Array.of(4)), { temperature: 1, chunk: 128 }));
+    const out = tape.output(
+      languageHead(
+        tape,
+        hidden,
+        weight,
+        device.tensor('bias', [300], 'f32', bias),
+        device.tensor('ids', [1], 'u32', Uint32Array.of(4)),
+        { temperature: 1, chunk: 128 },
+      ),
+    );
     (await tape.finish('impossible ids')).run();
-    for (const value of await device.readFloats(out)) expect(Math.abs(Math.abs(value) - Math.log(200))).toBeLessThan(1e-5);
+    for (const value of await device.readFloats(out))
+      expect(Math.abs(Math.abs(value) - Math.log(200))).toBeLessThan(1e-5);
   });
 
   test('memory grows with the chunk, not with the vocabulary', () => {
@@ -160,7 +203,10 @@ describe.each(await testRowDevices())('languageHead, %s', (_name, device) => {
       const hidden = device.tensor('hidden', [64, 16]);
       const weight = device.tensor('weight', [columns, 16]);
       tape.watch(hidden, device.tensor('d hidden', hidden.shape));
-      const out = languageHead(tape, hidden, weight, undefined, device.tensor('ids', [64], 'u32'), { temperature: 1, chunk: 512 });
+      const out = languageHead(tape, hidden, weight, undefined, device.tensor('ids', [64], 'u32'), {
+        temperature: 1,
+        chunk: 512,
+      });
       tape.seed(out, device.tensor('d out', [64, 2]));
       tape.backward();
       const { bytes, lowerBound } = planMemory(tape.recorded);
@@ -175,8 +221,12 @@ describe.each(await testRowDevices())('languageHead, %s', (_name, device) => {
     const tape = new Tape(new Workspace(device));
     const [hidden, weight] = [device.tensor('hidden', [3, 8]), device.tensor('weight', [300, 8])];
     const ids = (count: number): Tensor => device.tensor('ids', [count], 'u32');
-    expect(() => languageHead(tape, hidden, weight, undefined, ids(2), { temperature: 1 })).toThrow(/2 targets for 3 rows/);
-    expect(() => languageHead(tape, hidden, weight, undefined, ids(3), { temperature: 1, chunk: 100 })).toThrow(/multiple of 128/);
+    expect(() => languageHead(tape, hidden, weight, undefined, ids(2), { temperature: 1 })).toThrow(
+      /2 targets for 3 rows/,
+    );
+    expect(() => languageHead(tape, hidden, weight, undefined, ids(3), { temperature: 1, chunk: 100 })).toThrow(
+      /multiple of 128/,
+    );
   });
 });
 

@@ -83,6 +83,8 @@ describe.each(await testRowDevices())('layerNorm, %s', (_name, device) => {
 
   test('refuses a bias of another width', () => {
     const tape = new Tape(new Workspace(device));
-    expect(() => layerNorm(tape, tape.empty('x', [2, 8]), tape.empty('weight', [8]), tape.empty('bias', [4]), 1e-6)).toThrow(/widths differ/);
+    expect(() =>
+      layerNorm(tape, tape.empty('x', [2, 8]), tape.empty('weight', [8]), tape.empty('bias', [4]), 1e-6),
+    ).toThrow(/widths differ/);
   });
 });

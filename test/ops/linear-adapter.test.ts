@@ -14,7 +14,12 @@ import { testDevices } from './device.ts';
 import { storedWeight } from './stored-weight.ts';
 
 /** x · (weight + scale · up · down)ᵀ + bias. */
-function oracle(inputs: { x: Float64Array; down: Float64Array; up: Float64Array; bias?: Float64Array }, weight: ArrayLike<number>, scale: number, [rows, columns, inner, rank]: readonly number[]): Float64Array {
+function oracle(
+  inputs: { x: Float64Array; down: Float64Array; up: Float64Array; bias?: Float64Array },
+  weight: ArrayLike<number>,
+  scale: number,
+  [rows, columns, inner, rank]: readonly number[],
+): Float64Array {
   const [n = 0, k = 0, r = 0] = [columns, inner, rank];
   const merged = Float64Array.from({ length: n * k }, (_, index) => {
     const [column, i] = [Math.floor(index / k), index % k];
@@ -69,8 +74,10 @@ describe.each(await testDevices())('adapters, %s', (_name, device) => {
           down: { shape: [rank, inner], data: randomFloats(rank * inner, 3) },
           up: { shape: [columns, rank], data: randomFloats(columns * rank, 4) },
         },
-        op: (tape, { x, down, up }) => linear(tape, x, weightRows(tape, { ...weight.tensor, adapter: { down, up, scale: 2 } }, 96, 130)),
-        oracle: ({ x, down, up }) => oracle({ x, down, up: up.slice(96 * rank) }, weight.values.slice(96 * inner), 2, [rows, 130, inner, rank]),
+        op: (tape, { x, down, up }) =>
+          linear(tape, x, weightRows(tape, { ...weight.tensor, adapter: { down, up, scale: 2 } }, 96, 130)),
+        oracle: ({ x, down, up }) =>
+          oracle({ x, down, up: up.slice(96 * rank) }, weight.values.slice(96 * inner), 2, [rows, 130, inner, rank]),
       });
     }
   });
@@ -78,7 +85,10 @@ describe.each(await testDevices())('adapters, %s', (_name, device) => {
   test('a row does not depend on how many there are', async () => {
     const [columns, inner, rank] = [36, 44, 8];
     const specs = [{ name: 'w.weight', shape: [columns, inner], init: { normal: 1 } }];
-    const set = new ParameterSet(device, [...specs, ...adapterSpecs(specs, { match: () => true, rank })], { seed: 1, storage: 'bf16' });
+    const set = new ParameterSet(device, [...specs, ...adapterSpecs(specs, { match: () => true, rank })], {
+      seed: 1,
+      storage: 'bf16',
+    });
     device.write(set.get('w.lora_B.weight'), randomFloats(columns * rank, 4));
     const weight = new AdaptedWeights(set, set, { match: () => true, rank, alpha: 16 }).get('w.weight');
     const x = randomFloats(131 * inner, 3);
@@ -92,33 +102,49 @@ describe.each(await testDevices())('adapters, %s', (_name, device) => {
     for (const rows of [1, 8, 9, 128]) expect(await run(rows)).toEqual(all.slice(0, rows * columns));
   });
 
-  test.each([0.25, 0.6])('dropout of %f leaves out its share of the adapter, the same forward and backward', async (share) => {
-    const [rows, inner] = [40, 50];
-    const run = async (seedValue: number, key = 1): Promise<{ out: Float32Array; dX: Float32Array }> => {
-      const tape = new Tape(new Workspace(device));
-      const x = device.tensor('x', [rows, inner], 'f32', new Float32Array(rows * inner).fill(1));
-      const dX = device.tensor('d x', x.shape);
-      tape.watch(x, dX);
-      const identity = device.tensor('identity', [inner, inner], 'f32', Float32Array.from({ length: inner * inner }, (_, index) => (index % (inner + 1) === 0 ? 1 : 0)));
-      // The weight below is zero, so that out is scale · the kept elements of x.
-      const weight: Tensor = { ...device.tensor('w', [inner, inner]), adapter: { down: identity, up: identity, scale: 3, dropout: { share, seed: device.tensor('seed', [1], 'u32', Uint32Array.of(seedValue)), key } } };
-      const out = linear(tape, x, weight);
-      const kept = tape.output(out);
-      tape.seed(out, device.tensor('d', [rows, inner], 'f32', new Float32Array(rows * inner).fill(1)));
-      tape.backward();
-      (await tape.finish('dropout')).run();
-      return { out: await device.readFloats(kept), dX: await device.readFloats(dX) };
-    };
-    const first = await run(7);
-    expect(first.dX).toEqual(first.out);
-    const kept = Math.fround(3 * Math.fround(1 / (1 - share)));
-    expect([...new Set(first.out)].sort((a, b) => a - b)).toEqual([0, expect.closeTo(kept, 5)]);
-    const left = first.out.filter((value) => value === 0).length / first.out.length;
-    expect(Math.abs(left - share)).toBeLessThan(0.045);
-    expect((await run(7)).out).toEqual(first.out);
-    expect((await run(8)).out).not.toEqual(first.out);
-    expect((await run(7, 2)).out).not.toEqual(first.out);
-  });
+  test.each([0.25, 0.6])(
+    'dropout of %f leaves out its share of the adapter, the same forward and backward',
+    async (share) => {
+      const [rows, inner] = [40, 50];
+      const run = async (seedValue: number, key = 1): Promise<{ out: Float32Array; dX: Float32Array }> => {
+        const tape = new Tape(new Workspace(device));
+        const x = device.tensor('x', [rows, inner], 'f32', new Float32Array(rows * inner).fill(1));
+        const dX = device.tensor('d x', x.shape);
+        tape.watch(x, dX);
+        const identity = device.tensor(
+          'identity',
+          [inner, inner],
+          'f32',
+          Float32Array.from({ length: inner * inner }, (_, index) => (index % (inner + 1) === 0 ? 1 : 0)),
+        );
+        // The weight below is zero, so that out is scale · the kept elements of x.
+        const weight: Tensor = {
+          ...device.tensor('w', [inner, inner]),
+          adapter: {
+            down: identity,
+            up: identity,
+            scale: 3,
+            dropout: { share, seed: device.tensor('seed', [1], 'u32', Uint32Array.of(seedValue)), key },
+          },
+        };
+        const out = linear(tape, x, weight);
+        const kept = tape.output(out);
+        tape.seed(out, device.tensor('d', [rows, inner], 'f32', new Float32Array(rows * inner).fill(1)));
+        tape.backward();
+        (await tape.finish('dropout')).run();
+        return { out: await device.readFloats(kept), dX: await device.readFloats(dX) };
+      };
+      const first = await run(7);
+      expect(first.dX).toEqual(first.out);
+      const kept = Math.fround(3 * Math.fround(1 / (1 - share)));
+      expect([...new Set(first.out)].sort((a, b) => a - b)).toEqual([0, expect.closeTo(kept, 5)]);
+      const left = first.out.filter((value) => value === 0).length / first.out.length;
+      expect(Math.abs(left - share)).toBeLessThan(0.045);
+      expect((await run(7)).out).toEqual(first.out);
+      expect((await run(8)).out).not.toEqual(first.out);
+      expect((await run(7, 2)).out).not.toEqual(first.out);
+    },
+  );
 });
 
 describe('weights that carry adapters', async () => {
@@ -138,8 +164,13 @@ describe('weights that carry adapters', async () => {
     expect(set.names.filter((name) => set.isTrained(name))).toEqual(['a.lora_A.weight', 'a.lora_B.weight']);
     expect(set.get('a.weight').type).toBe('bf16');
     const adapted = new AdaptedWeights(set, set, use);
-    expect(adapted.get('a.weight').adapter).toMatchObject({ scale: 3, down: { shape: [2, 12], type: 'f32' }, up: { shape: [8, 2] } });
-    for (const name of ['a.bias', 'b.weight', 'a.lora_A.weight']) expect(adapted.get(name).adapter, name).toBeUndefined();
+    expect(adapted.get('a.weight').adapter).toMatchObject({
+      scale: 3,
+      down: { shape: [2, 12], type: 'f32' },
+      up: { shape: [8, 2] },
+    });
+    for (const name of ['a.bias', 'b.weight', 'a.lora_A.weight'])
+      expect(adapted.get(name).adapter, name).toBeUndefined();
     expect((await set.readTensor('a.lora_B.weight')).every((value) => value === 0)).toBe(true);
     expect((await set.readTensor('a.lora_A.weight')).some((value) => value !== 0)).toBe(true);
     // Training them costs the gradients of the adapters and nothing of the frozen matrices.
@@ -150,15 +181,22 @@ describe('weights that carry adapters', async () => {
     tape.seed(out, device.tensor('d', [3, 8]));
     tape.backward();
     const kernels = tape.recorded.slice(before).filter((step): step is Launch => 'kernel' in step);
-    expect(kernels.flatMap(({ bindings }) => Object.values(bindings).map(({ name }) => name))).not.toContain('a.weight');
+    expect(kernels.flatMap(({ bindings }) => Object.values(bindings).map(({ name }) => name))).not.toContain(
+      'a.weight',
+    );
   });
 
   test('what would lose an adapter refuses it', () => {
     const set = new ParameterSet(device, [...specs, ...adapterSpecs(specs, use)], { seed: 3 });
     const weight = new AdaptedWeights(set, set, use).get('a.weight');
     expect(() => reshape(weight, [96])).toThrow('a.weight [8,12] has parts or an adapter and keeps its shape');
-    expect(() => embedding(new Tape(new Workspace(device)), weight, device.tensor('ids', [2], 'u32'))).toThrow('a.weight has an adapter, which only linear adds');
-    const other = { ...weight, adapter: { ...(weight.adapter ?? { scale: 1, down: weight, up: weight }), up: set.get('b.weight') } };
+    expect(() => embedding(new Tape(new Workspace(device)), weight, device.tensor('ids', [2], 'u32'))).toThrow(
+      'a.weight has an adapter, which only linear adds',
+    );
+    const other = {
+      ...weight,
+      adapter: { ...(weight.adapter ?? { scale: 1, down: weight, up: weight }), up: set.get('b.weight') },
+    };
     expect(() => linear(new Tape(new Workspace(device)), device.tensor('x', [3, 12]), other)).toThrow('does not fit');
   });
 });

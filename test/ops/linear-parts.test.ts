@@ -23,9 +23,19 @@ interface Trained {
 }
 
 /** A layer (or a table) with a trained weight, in one piece or in parts, and all its gradients after two runs. */
-async function train(device: Device, shape: readonly number[], limit: number | undefined, rows: number, use: (tape: Tape, x: Tensor, weight: Tensor) => Tensor): Promise<Trained> {
+async function train(
+  device: Device,
+  shape: readonly number[],
+  limit: number | undefined,
+  rows: number,
+  use: (tape: Tape, x: Tensor, weight: Tensor) => Tensor,
+): Promise<Trained> {
   const [columns = 0, inner = 0] = shape;
-  const set = new ParameterSet(device, [{ name: 'w', shape, init: { values: randomFloats(columns * inner, 2) } }], { seed: 1, trainable: () => true, ...(limit !== undefined && { bindingLimit: limit }) });
+  const set = new ParameterSet(device, [{ name: 'w', shape, init: { values: randomFloats(columns * inner, 2) } }], {
+    seed: 1,
+    trainable: () => true,
+    ...(limit !== undefined && { bindingLimit: limit }),
+  });
   opened.push(set);
   expect(set.get('w').parts?.length ?? 1).toBe(limit === undefined ? 1 : set.arenas.length);
   const tape = new Tape(new Workspace(device));
@@ -35,12 +45,27 @@ async function train(device: Device, shape: readonly number[], limit: number | u
   tape.watch(x, dX);
   const out = use(tape, x, set.get('w'));
   const kept = tape.output(out);
-  tape.seed(out, device.tensor('d out', out.shape, 'f32', randomFloats(out.shape.reduce((product, n) => product * n, 1), 4)));
+  tape.seed(
+    out,
+    device.tensor(
+      'd out',
+      out.shape,
+      'f32',
+      randomFloats(
+        out.shape.reduce((product, n) => product * n, 1),
+        4,
+      ),
+    ),
+  );
   tape.backward();
   const program = await tape.finish('parts');
   program.run();
   program.run();
-  return { out: await device.readFloats(kept), dX: await device.readFloats(dX), dWeight: await set.readTensor('w', 'gradients') };
+  return {
+    out: await device.readFloats(kept),
+    dX: await device.readFloats(dX),
+    dWeight: await set.readTensor('w', 'gradients'),
+  };
 }
 
 // [rows, columns, inner, bytes of a binding]: whole blocks of 64 rows, blocks of few rows that end anywhere, the last one of one row.
@@ -52,18 +77,26 @@ const sizes = [
 ] as const;
 
 describe.each(await testDevices())('weights in parts, %s', (_name, device) => {
-  test.each(sizes)('a trained linear layer gives what it gives in one piece: %i rows, %i columns, %i inner, %i bytes', async (rows, columns, inner, limit) => {
-    const bias = device.tensor('bias', [columns], 'f32', randomFloats(columns, 5));
-    const use = (tape: Tape, x: Tensor, weight: Tensor): Tensor => linear(tape, x, weight, bias);
-    const whole = await train(device, [columns, inner], undefined, rows, use);
-    const parts = await train(device, [columns, inner], limit, rows, use);
-    expect(parts.out).toEqual(whole.out);
-    // The input's gradient is the sum of the parts' sums.
-    expect(maximumError(parts.dX, whole.dX)).toBeLessThan(2e-5);
-    expect(maximumError(parts.dWeight, whole.dWeight)).toBeLessThan(2e-5);
-  });
+  test.each(sizes)(
+    'a trained linear layer gives what it gives in one piece: %i rows, %i columns, %i inner, %i bytes',
+    async (rows, columns, inner, limit) => {
+      const bias = device.tensor('bias', [columns], 'f32', randomFloats(columns, 5));
+      const use = (tape: Tape, x: Tensor, weight: Tensor): Tensor => linear(tape, x, weight, bias);
+      const whole = await train(device, [columns, inner], undefined, rows, use);
+      const parts = await train(device, [columns, inner], limit, rows, use);
+      expect(parts.out).toEqual(whole.out);
+      // The input's gradient is the sum of the parts' sums.
+      expect(maximumError(parts.dX, whole.dX)).toBeLessThan(2e-5);
+      expect(maximumError(parts.dWeight, whole.dWeight)).toBeLessThan(2e-5);
+    },
+  );
 
-  test.each([['f16', 100, 64, 2048], ['bf16', 200, 8, 1024], ['int8', 150, 64, 4096], ['int4', 130, 128, 4096]] as const)(
+  test.each([
+    ['f16', 100, 64, 2048],
+    ['bf16', 200, 8, 1024],
+    ['int8', 150, 64, 4096],
+    ['int4', 130, 128, 4096],
+  ] as const)(
     'a frozen one of %s: %i columns, %i inner, %i bytes',
     async (storage: WeightStorage, columns, inner, limit) => {
       const weight = await storedWeight(device, [columns, inner], randomFloats(columns * inner, 2), storage, limit);
@@ -71,7 +104,10 @@ describe.each(await testDevices())('weights in parts, %s', (_name, device) => {
       expect(weight.tensor.parts?.length).toBeGreaterThan(1);
       await checkOp({
         device,
-        inputs: { x: { shape: [2, 5, inner], data: randomFloats(10 * inner, 1) }, bias: { shape: [columns], data: randomFloats(columns, 3) } },
+        inputs: {
+          x: { shape: [2, 5, inner], data: randomFloats(10 * inner, 1) },
+          bias: { shape: [columns], data: randomFloats(columns, 3) },
+        },
         op: (tape, { x, bias }) => linear(tape, x, weight.tensor, bias),
         oracle: ({ x, bias }) =>
           Float64Array.from({ length: 10 * columns }, (_, index) => {
@@ -84,7 +120,11 @@ describe.each(await testDevices())('weights in parts, %s', (_name, device) => {
     },
   );
 
-  test.each([['f32', 64, 64 * 256], ['bf16', 64, 8192], ['int4', 64, 2048]] as const)('an embedding table of %s: %i columns, %i bytes', async (storage, width, limit) => {
+  test.each([
+    ['f32', 64, 64 * 256],
+    ['bf16', 64, 8192],
+    ['int4', 64, 2048],
+  ] as const)('an embedding table of %s: %i columns, %i bytes', async (storage, width, limit) => {
     const [vocabulary, count] = [301, 500];
     const table = await storedWeight(device, [vocabulary, width], randomFloats(vocabulary * width, 1), storage, limit);
     opened.push(table.set);
@@ -93,7 +133,10 @@ describe.each(await testDevices())('weights in parts, %s', (_name, device) => {
       device,
       inputs: { ids: { shape: [count], data: randomWords(count, 2, vocabulary) } },
       op: (tape, { ids }) => embedding(tape, table.tensor, ids),
-      oracle: ({ ids }) => Float64Array.from({ length: count * width }, (_, i) => at(table.values, at(ids, Math.floor(i / width)) * width + (i % width))),
+      oracle: ({ ids }) =>
+        Float64Array.from({ length: count * width }, (_, i) =>
+          at(table.values, at(ids, Math.floor(i / width)) * width + (i % width)),
+        ),
     });
   });
 
@@ -118,6 +161,8 @@ describe.each(await testDevices())('weights in parts, %s', (_name, device) => {
     const { tensor } = await storedWeight(device, [200, 16], randomFloats(3200, 1), 'f32', 64 * 64);
     const tape = new Tape(new Workspace(device));
     tape.output(add(tape, tensor, device.tensor('x', [200, 16])));
-    await expect(tape.finish('sum')).rejects.toThrow('"weight" [200,16] lies in 4 parts; only `linear` and `embedding` read such weights');
+    await expect(tape.finish('sum')).rejects.toThrow(
+      '"weight" [200,16] lies in 4 parts; only `linear` and `embedding` read such weights',
+    );
   });
 });

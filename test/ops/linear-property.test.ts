@@ -20,7 +20,9 @@ const layers = fc
     seed: fc.integer({ min: 0, max: 1000 }),
   })
   // Rows of codes are whole groups.
-  .map((layer) => (layer.storage.startsWith('int') ? { ...layer, inner: (layer.inner % 3) * quantisedGroup + quantisedGroup } : layer));
+  .map((layer) =>
+    layer.storage.startsWith('int') ? { ...layer, inner: (layer.inner % 3) * quantisedGroup + quantisedGroup } : layer,
+  );
 
 describe.each(await testDevices())('any linear layer, %s', (_name, device) => {
   test('value and gradient of the input', { timeout: 120_000 }, async () => {
@@ -31,8 +33,23 @@ describe.each(await testDevices())('any linear layer, %s', (_name, device) => {
         const down = randomFloats(rank * inner, seed + 2);
         const up = randomFloats(columns * rank, seed + 3);
         const limit = Math.max(256, Math.ceil((rowsOfParts * inner * 4) / 256) * 256);
-        const weight = await storedWeight(device, [columns, inner], randomFloats(columns * inner, seed + 4), storage, limit);
-        const adapter = rank === 0 ? {} : { adapter: { down: device.tensor('down', [rank, inner], 'f32', down), up: device.tensor('up', [columns, rank], 'f32', up), scale: 0.5 } };
+        const weight = await storedWeight(
+          device,
+          [columns, inner],
+          randomFloats(columns * inner, seed + 4),
+          storage,
+          limit,
+        );
+        const adapter =
+          rank === 0
+            ? {}
+            : {
+                adapter: {
+                  down: device.tensor('down', [rank, inner], 'f32', down),
+                  up: device.tensor('up', [columns, rank], 'f32', up),
+                  scale: 0.5,
+                },
+              };
         const workspace = new Workspace(device);
         const tape = new Tape(workspace);
         const input = device.tensor('x', [rows, inner], 'f32', x);
@@ -47,7 +64,8 @@ describe.each(await testDevices())('any linear layer, %s', (_name, device) => {
 
         const merged = Float64Array.from(weight.values, (value, index) => {
           let sum = 0;
-          for (let j = 0; j < rank; j++) sum += at(up, Math.floor(index / inner) * rank + j) * at(down, j * inner + (index % inner));
+          for (let j = 0; j < rank; j++)
+            sum += at(up, Math.floor(index / inner) * rank + j) * at(down, j * inner + (index % inner));
           return value + 0.5 * sum;
         });
         const expected = new Float64Array(rows * columns);
@@ -55,8 +73,10 @@ describe.each(await testDevices())('any linear layer, %s', (_name, device) => {
         for (let row = 0; row < rows; row++) {
           for (let column = 0; column < columns; column++) {
             for (let k = 0; k < inner; k++) {
-              expected[row * columns + column] = at(expected, row * columns + column) + at(x, row * inner + k) * at(merged, column * inner + k);
-              gradient[row * inner + k] = at(gradient, row * inner + k) + at(slopes, row * columns + column) * at(merged, column * inner + k);
+              expected[row * columns + column] =
+                at(expected, row * columns + column) + at(x, row * inner + k) * at(merged, column * inner + k);
+              gradient[row * inner + k] =
+                at(gradient, row * inner + k) + at(slopes, row * columns + column) * at(merged, column * inner + k);
             }
           }
         }

@@ -66,43 +66,59 @@ describe.each(devices)('linear with many rows, %s', (_name, device) => {
       expect([...part.dX]).toEqual([...whole.dX.slice(0, part.dX.length)]);
     }
     if (device.hasBroadcastTiles) {
-      expect([...used]).toEqual(expect.arrayContaining(['nt', 'nn'].flatMap((kind) => [8, 16, 32].map((tile) => `linear/${kind}-broadcast-${tile}`))));
+      expect([...used]).toEqual(
+        expect.arrayContaining(
+          ['nt', 'nn'].flatMap((kind) => [8, 16, 32].map((tile) => `linear/${kind}-broadcast-${tile}`)),
+        ),
+      );
     }
   });
 });
 
 // A GPU has a kernel for few rows and tiles of 64 and of 128 rows; all split k into the same eight segments.
-test.each(devices.filter(([, device]) => !device.adapter.isSoftware))('few rows, small tiles and large tiles give the same bits, %s', { timeout: 60_000 }, async (_name, device) => {
-  const [columns, inner, most] = [1025, 96, 1537];
-  const weights = randomFloats(columns * inner, 2);
-  const weight = device.tensor('weight', [columns, inner], 'f32', weights);
-  const values = randomFloats(most * inner, 1);
-  const seeds = randomFloats(most * columns, 4);
-  const run = async (rows: number): Promise<{ out: Float32Array; dX: Float32Array; kernels: string[] }> => {
-    const x = device.tensor('x', [rows, inner], 'f32', values.slice(0, rows * inner));
-    const dX = device.tensor('d x', x.shape);
-    const tape = new Tape(new Workspace(device));
-    tape.watch(x, dX);
-    const out = linear(tape, x, weight);
-    const kept = tape.output(out);
-    tape.seed(out, device.tensor('d out', [rows, columns], 'f32', seeds.slice(0, rows * columns)));
-    tape.backward();
-    (await tape.finish(`linear ${rows}`)).run();
-    return { out: await device.readFloats(kept), dX: await device.readFloats(dX), kernels: tape.recorded.flatMap((step) => ('kernel' in step ? [step.kernel] : [])) };
-  };
-  const whole = await run(most);
-  expect(whole.kernels.slice(0, 1)).toEqual(['linear/workgroup-128']);
-  for (const [rows, kernel] of [[1, 'linear/few-rows'], [11, 'linear/few-rows'], [65, 'linear/workgroup-64']] as const) {
-    const part = await run(rows);
-    expect(part.kernels[0]).toBe(kernel);
-    expect(part.out).toEqual(whole.out.slice(0, part.out.length));
-    expect(part.dX).toEqual(whole.dX.slice(0, part.dX.length));
-  }
-  // One output in float64, in case all of them are wrong alike.
-  let sum = 0;
-  for (let k = 0; k < inner; k++) sum += at(values, 1500 * inner + k) * at(weights, 1024 * inner + k);
-  expect(at(whole.out, 1500 * columns + 1024)).toBeCloseTo(sum, 4);
-});
+test.each(devices.filter(([, device]) => !device.adapter.isSoftware))(
+  'few rows, small tiles and large tiles give the same bits, %s',
+  { timeout: 60_000 },
+  async (_name, device) => {
+    const [columns, inner, most] = [1025, 96, 1537];
+    const weights = randomFloats(columns * inner, 2);
+    const weight = device.tensor('weight', [columns, inner], 'f32', weights);
+    const values = randomFloats(most * inner, 1);
+    const seeds = randomFloats(most * columns, 4);
+    const run = async (rows: number): Promise<{ out: Float32Array; dX: Float32Array; kernels: string[] }> => {
+      const x = device.tensor('x', [rows, inner], 'f32', values.slice(0, rows * inner));
+      const dX = device.tensor('d x', x.shape);
+      const tape = new Tape(new Workspace(device));
+      tape.watch(x, dX);
+      const out = linear(tape, x, weight);
+      const kept = tape.output(out);
+      tape.seed(out, device.tensor('d out', [rows, columns], 'f32', seeds.slice(0, rows * columns)));
+      tape.backward();
+      (await tape.finish(`linear ${rows}`)).run();
+      return {
+        out: await device.readFloats(kept),
+        dX: await device.readFloats(dX),
+        kernels: tape.recorded.flatMap((step) => ('kernel' in step ? [step.kernel] : [])),
+      };
+    };
+    const whole = await run(most);
+    expect(whole.kernels.slice(0, 1)).toEqual(['linear/workgroup-128']);
+    for (const [rows, kernel] of [
+      [1, 'linear/few-rows'],
+      [11, 'linear/few-rows'],
+      [65, 'linear/workgroup-64'],
+    ] as const) {
+      const part = await run(rows);
+      expect(part.kernels[0]).toBe(kernel);
+      expect(part.out).toEqual(whole.out.slice(0, part.out.length));
+      expect(part.dX).toEqual(whole.dX.slice(0, part.dX.length));
+    }
+    // One output in float64, in case all of them are wrong alike.
+    let sum = 0;
+    for (let k = 0; k < inner; k++) sum += at(values, 1500 * inner + k) * at(weights, 1024 * inner + k);
+    expect(at(whole.out, 1500 * columns + 1024)).toBeCloseTo(sum, 4);
+  },
+);
 
 const broadcasting = devices.map(([, device]) => device).filter((device) => device.hasBroadcastTiles);
 
@@ -114,7 +130,9 @@ test.each(broadcasting)('the two tiles of the weight gradient give the same bits
   const gradient = async (columns: number): Promise<Float32Array> => {
     const weight: Tensor = device.tensor('weight', [columns, inner]);
     const dWeight = device.tensor('d weight', weight.shape, 'f32', randomFloats(sizeOf(weight.shape), 3));
-    const part = Float32Array.from({ length: tokens * columns }, (_, index) => at(dOut, Math.floor(index / columns) * tall + (index % columns)));
+    const part = Float32Array.from({ length: tokens * columns }, (_, index) =>
+      at(dOut, Math.floor(index / columns) * tall + (index % columns)),
+    );
     const tape = new Tape(new Workspace(device));
     tape.watch(weight, dWeight);
     const out = linear(tape, x, weight);
@@ -128,23 +146,33 @@ test.each(broadcasting)('the two tiles of the weight gradient give the same bits
 });
 
 // Tiles are at most 32 rows high: so many rows need more of them than one dimension of workgroups holds.
-test.each(devices.slice(0, 2))('rows past 65535 tiles, forward and backward, %s', { timeout: 60_000 }, async (_name, device) => {
-  const rows = 65536 * 32 + 5;
-  const values = new Float32Array(rows * 4);
-  for (let row = 0; row < rows; row++) values[row * 4] = row % 65521;
-  const x = device.tensor('x', [rows, 4], 'f32', values);
-  const dX = device.tensor('d x', x.shape);
-  const weight = device.tensor('weight', [4, 4], 'f32', Float32Array.from({ length: 16 }, (_, index) => (index % 4 === 0 ? 2 : 0)));
-  const tape = new Tape(new Workspace(device));
-  tape.watch(x, dX);
-  const out = linear(tape, x, weight);
-  const kept = tape.output(out);
-  tape.seed(out, out);
-  tape.backward();
-  (await tape.finish('many rows')).run();
-  const [found, gradient] = [await device.readFloats(kept), await device.readFloats(dX)];
-  let wrong = 0;
-  for (let row = 0; row < rows; row++) if (found[row * 4 + 3] !== 2 * (row % 65521) || gradient[row * 4] !== 16 * (row % 65521)) wrong++;
-  expect(wrong).toBe(0);
-  for (const tensor of [x, dX, kept]) device.destroyTensor(tensor);
-});
+test.each(devices.slice(0, 2))(
+  'rows past 65535 tiles, forward and backward, %s',
+  { timeout: 60_000 },
+  async (_name, device) => {
+    const rows = 65536 * 32 + 5;
+    const values = new Float32Array(rows * 4);
+    for (let row = 0; row < rows; row++) values[row * 4] = row % 65521;
+    const x = device.tensor('x', [rows, 4], 'f32', values);
+    const dX = device.tensor('d x', x.shape);
+    const weight = device.tensor(
+      'weight',
+      [4, 4],
+      'f32',
+      Float32Array.from({ length: 16 }, (_, index) => (index % 4 === 0 ? 2 : 0)),
+    );
+    const tape = new Tape(new Workspace(device));
+    tape.watch(x, dX);
+    const out = linear(tape, x, weight);
+    const kept = tape.output(out);
+    tape.seed(out, out);
+    tape.backward();
+    (await tape.finish('many rows')).run();
+    const [found, gradient] = [await device.readFloats(kept), await device.readFloats(dX)];
+    let wrong = 0;
+    for (let row = 0; row < rows; row++)
+      if (found[row * 4 + 3] !== 2 * (row % 65521) || gradient[row * 4] !== 16 * (row % 65521)) wrong++;
+    expect(wrong).toBe(0);
+    for (const tensor of [x, dX, kept]) device.destroyTensor(tensor);
+  },
+);

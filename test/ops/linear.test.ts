@@ -5,7 +5,14 @@ import { at, checkOp, randomFloats } from '../../core/testing.ts';
 import { testDevices } from './device.ts';
 
 /** x [M, K] · weight [N, K]ᵀ + bias [N]. */
-function oracle(x: Float64Array, weight: Float64Array, bias: Float64Array | undefined, rows: number, columns: number, inner: number): Float64Array {
+function oracle(
+  x: Float64Array,
+  weight: Float64Array,
+  bias: Float64Array | undefined,
+  rows: number,
+  columns: number,
+  inner: number,
+): Float64Array {
   return Float64Array.from({ length: rows * columns }, (_, index) => {
     const row = Math.floor(index / columns);
     const column = index % columns;
@@ -42,7 +49,11 @@ describe.each(await testDevices())('linear, %s', (_name, device) => {
     });
   });
 
-  test.each([[5, 8, 12], [19, 36, 4], [3, 5, 7]])('two layers read one value: %i rows, %i columns, %i inner', async (rows, columns, inner) => {
+  test.each([
+    [5, 8, 12],
+    [19, 36, 4],
+    [3, 5, 7],
+  ])('two layers read one value: %i rows, %i columns, %i inner', async (rows, columns, inner) => {
     await checkOp({
       device,
       inputs: {

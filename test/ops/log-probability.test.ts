@@ -5,10 +5,18 @@ import { tokenLogProbability } from '../../core/ops/log-probability.ts';
 import { at, checkOp, randomFloats, randomWords } from '../../core/testing.ts';
 import { testRowDevices } from './device.ts';
 
-function oracle(logits: Float64Array, targets: Float64Array, columns: number, temperature: number, limit: number): Float64Array {
+function oracle(
+  logits: Float64Array,
+  targets: Float64Array,
+  columns: number,
+  temperature: number,
+  limit: number,
+): Float64Array {
   const out = new Float64Array(targets.length * 2);
   targets.forEach((target, row) => {
-    const z = logits.subarray(row * columns, (row + 1) * columns).map((logit) => Math.min(Math.max(logit / temperature, -limit), limit));
+    const z = logits
+      .subarray(row * columns, (row + 1) * columns)
+      .map((logit) => Math.min(Math.max(logit / temperature, -limit), limit));
     const top = Math.max(...z);
     const logSum = top + Math.log(z.reduce((sum, value) => sum + Math.exp(value - top), 0));
     out[row * 2] = at(z, target) - logSum;
@@ -51,6 +59,8 @@ describe.each(await testRowDevices())('tokenLogProbability, %s', (_name, device)
 
   test('refuses a wrong number of targets', () => {
     const tape = new Tape(new Workspace(device));
-    expect(() => tokenLogProbability(tape, tape.empty('logits', [3, 5]), tape.empty('targets', [2], 'u32'), { temperature: 1 })).toThrow(/2 targets for 3 rows/);
+    expect(() =>
+      tokenLogProbability(tape, tape.empty('logits', [3, 5]), tape.empty('targets', [2], 'u32'), { temperature: 1 }),
+    ).toThrow(/2 targets for 3 rows/);
   });
 });

@@ -14,16 +14,42 @@ import { testDevice, testRowDevices } from './device.ts';
 const device = await testDevice();
 
 describe.each([1, 3, 257, 1031])('%i elements', (count) => {
-  const inputs = { a: { shape: [count], data: randomFloats(count, 1) }, b: { shape: [count], data: randomFloats(count, 2) } };
+  const inputs = {
+    a: { shape: [count], data: randomFloats(count, 1) },
+    b: { shape: [count], data: randomFloats(count, 2) },
+  };
 
-  test('multiply', () => checkOp({ device, inputs, op: (tape, { a, b }) => multiply(tape, a, b), oracle: ({ a, b }) => a.map((value, index) => value * at(b, index)) }));
+  test('multiply', () =>
+    checkOp({
+      device,
+      inputs,
+      op: (tape, { a, b }) => multiply(tape, a, b),
+      oracle: ({ a, b }) => a.map((value, index) => value * at(b, index)),
+    }));
 
-  test('multiply by itself', () => checkOp({ device, inputs: { a: inputs.a }, op: (tape, { a }) => multiply(tape, a, a), oracle: ({ a }) => a.map((value) => value * value) }));
+  test('multiply by itself', () =>
+    checkOp({
+      device,
+      inputs: { a: inputs.a },
+      op: (tape, { a }) => multiply(tape, a, a),
+      oracle: ({ a }) => a.map((value) => value * value),
+    }));
 
   test('weightedSum', () =>
-    checkOp({ device, inputs, op: (tape, { a, b }) => weightedSum(tape, a, 5, b, -4), oracle: ({ a, b }) => a.map((value, index) => 5 * value - 4 * at(b, index)) }));
+    checkOp({
+      device,
+      inputs,
+      op: (tape, { a, b }) => weightedSum(tape, a, 5, b, -4),
+      oracle: ({ a, b }) => a.map((value, index) => 5 * value - 4 * at(b, index)),
+    }));
 
-  test('scale', () => checkOp({ device, inputs: { a: inputs.a }, op: (tape, { a }) => scale(tape, a, -0.3), oracle: ({ a }) => a.map((value) => -0.3 * value) }));
+  test('scale', () =>
+    checkOp({
+      device,
+      inputs: { a: inputs.a },
+      op: (tape, { a }) => scale(tape, a, -0.3),
+      oracle: ({ a }) => a.map((value) => -0.3 * value),
+    }));
 });
 
 test('refuses shapes that differ', () => {
@@ -34,7 +60,9 @@ test('refuses shapes that differ', () => {
 
 describe('reductions', () => {
   const sums = (x: Float64Array, columns: number): Float64Array =>
-    Float64Array.from({ length: x.length / columns }, (_, row) => x.subarray(row * columns, (row + 1) * columns).reduce((sum, value) => sum + value, 0));
+    Float64Array.from({ length: x.length / columns }, (_, row) =>
+      x.subarray(row * columns, (row + 1) * columns).reduce((sum, value) => sum + value, 0),
+    );
 
   test.each([
     [1, 1],
@@ -43,19 +71,34 @@ describe('reductions', () => {
   ])('rows of %i by %i', async (rows, columns) => {
     const inputs = { x: { shape: [rows, columns], data: randomFloats(rows * columns, 1) } };
     await checkOp({ device, inputs, op: (tape, { x }) => sumRows(tape, x), oracle: ({ x }) => sums(x, columns) });
-    await checkOp({ device, inputs, op: (tape, { x }) => meanRows(tape, x), oracle: ({ x }) => sums(x, columns).map((sum) => sum / columns) });
+    await checkOp({
+      device,
+      inputs,
+      op: (tape, { x }) => meanRows(tape, x),
+      oracle: ({ x }) => sums(x, columns).map((sum) => sum / columns),
+    });
   });
 
   // One run, a run cut short, runs of runs.
   test.each([1, 4096, 4097, 9000])('all of %i', async (count) => {
     const inputs = { x: { shape: [count], data: randomFloats(count, 1).map((value) => value + 1) } };
     await checkOp({ device, inputs, op: (tape, { x }) => sumAll(tape, x), oracle: ({ x }) => sums(x, count) });
-    await checkOp({ device, inputs, op: (tape, { x }) => meanAll(tape, x), oracle: ({ x }) => sums(x, count).map((sum) => sum / count) });
+    await checkOp({
+      device,
+      inputs,
+      op: (tape, { x }) => meanAll(tape, x),
+      oracle: ({ x }) => sums(x, count).map((sum) => sum / count),
+    });
   });
 
   test('past 65535 rows', async () => {
     const rows = 65_600;
-    const x = device.tensor('x', [rows, 2], 'f32', Float32Array.from({ length: rows * 2 }, (_, index) => index % 97));
+    const x = device.tensor(
+      'x',
+      [rows, 2],
+      'f32',
+      Float32Array.from({ length: rows * 2 }, (_, index) => index % 97),
+    );
     const tape = new Tape(new Workspace(device));
     const out = tape.output(sumRows(tape, x));
     (await tape.finish('many rows')).run();
@@ -74,7 +117,29 @@ async function values(record: (tape: Tape) => Tensor): Promise<Float32Array | Ui
 
 describe('cast', () => {
   // Ties, denormals, the largest half and what is beyond it, the smallest, zeros, infinities.
-  const edges = [0, -0, 1, -1, 1 + 2 ** -11, 1 + 3 * 2 ** -11, 65504, 65519.99, 65520, -65520, 1e30, 2 ** -14, 2 ** -24, 2 ** -25, 3 * 2 ** -26, 2 ** -26, 1.5 * 2 ** -24, 6.1e-5, 3.4e38, Infinity, -Infinity];
+  const edges = [
+    0,
+    -0,
+    1,
+    -1,
+    1 + 2 ** -11,
+    1 + 3 * 2 ** -11,
+    65504,
+    65519.99,
+    65520,
+    -65520,
+    1e30,
+    2 ** -14,
+    2 ** -24,
+    2 ** -25,
+    3 * 2 ** -26,
+    2 ** -26,
+    1.5 * 2 ** -24,
+    6.1e-5,
+    3.4e38,
+    Infinity,
+    -Infinity,
+  ];
 
   test.each(['f16', 'bf16'] as const)('f32 to %s and back is what the host makes of it, for any bits', async (type) => {
     const [pack, unpack] = type === 'f16' ? [toHalves, fromHalves] : [toBrainFloats, fromBrainFloats];
@@ -138,7 +203,12 @@ describe.each(await testRowDevices())('softmax, %s', (_name, each) => {
 
   test('−∞ gets nothing; NaN and +∞ show in their row only', async () => {
     const tape = new Tape(new Workspace(each));
-    const x = each.tensor('x', [4, 3], 'f32', Float32Array.of(0, -Infinity, 0, 1, Number.NaN, 2, Infinity, 1, 1, 300, -300, 300));
+    const x = each.tensor(
+      'x',
+      [4, 3],
+      'f32',
+      Float32Array.of(0, -Infinity, 0, 1, Number.NaN, 2, Infinity, 1, 1, 300, -300, 300),
+    );
     const out = tape.output(softmax(tape, x));
     (await tape.finish('edges')).run();
     const read = [...(await each.readFloats(out))].map((value) => Math.round(value * 1e6) / 1e6);

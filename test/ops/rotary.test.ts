@@ -7,7 +7,13 @@ import { testDevice } from './device.ts';
 
 const device = await testDevice();
 
-function oracle(x: Float64Array, positions: Float64Array, heads: number, headDimension: number, theta: number): Float64Array {
+function oracle(
+  x: Float64Array,
+  positions: Float64Array,
+  heads: number,
+  headDimension: number,
+  theta: number,
+): Float64Array {
   const half = headDimension / 2;
   const out = new Float64Array(x.length);
   positions.forEach((position, row) => {
@@ -26,7 +32,14 @@ function oracle(x: Float64Array, positions: Float64Array, heads: number, headDim
 }
 
 /** Pair j of a head by the axis it belongs to, with LlamaGen's frequencies. */
-function neighbours(x: Float64Array, positions: Float64Array, heads: number, headDimension: number, axes: number, theta: number): Float64Array {
+function neighbours(
+  x: Float64Array,
+  positions: Float64Array,
+  heads: number,
+  headDimension: number,
+  axes: number,
+  theta: number,
+): Float64Array {
   const out = new Float64Array(x.length);
   const pairs = headDimension / 2 / axes;
   for (let place = 0; place < x.length; place += 2) {
@@ -75,7 +88,8 @@ describe('rotary', () => {
         x: { shape: [rows, heads * headDimension], data: randomFloats(rows * heads * headDimension, 1) },
         positions: { shape: axes === 1 ? [rows] : [rows, axes], data: randomWords(rows * axes, 2, 64) },
       },
-      op: (tape, { x, positions }) => rotary(tape, x, positions, { heads, headDimension, theta: 10000, pairing: 'neighbours' }),
+      op: (tape, { x, positions }) =>
+        rotary(tape, x, positions, { heads, headDimension, theta: 10000, pairing: 'neighbours' }),
       oracle: ({ x, positions }) => neighbours(x, positions, heads, headDimension, axes, 10000),
       valueTolerance: 4e-6,
       gradientTolerance: 4e-5,
@@ -85,7 +99,15 @@ describe('rotary', () => {
   test('refuses a head that cannot be halved into vectors', () => {
     const tape = new Tape(new Workspace(device));
     const plane = tape.empty('positions', [2, 2], 'u32');
-    expect(() => rotary(tape, tape.empty('x', [2, 16]), plane, { heads: 1, headDimension: 16, theta: 1e4 })).toThrow(/pairs of halves/);
-    expect(() => rotary(tape, tape.empty('x', [2, 12]), tape.empty('positions', [2], 'u32'), { heads: 1, headDimension: 12, theta: 1e4 })).toThrow(/multiple of 8/);
+    expect(() => rotary(tape, tape.empty('x', [2, 16]), plane, { heads: 1, headDimension: 16, theta: 1e4 })).toThrow(
+      /pairs of halves/,
+    );
+    expect(() =>
+      rotary(tape, tape.empty('x', [2, 12]), tape.empty('positions', [2], 'u32'), {
+        heads: 1,
+        headDimension: 12,
+        theta: 1e4,
+      }),
+    ).toThrow(/multiple of 8/);
   });
 });

@@ -10,7 +10,9 @@ import { testDevice } from './device.ts';
 const device = await testDevice();
 
 function gathered(x: Float64Array, rows: Float64Array, width: number): Float64Array {
-  return Float64Array.from({ length: rows.length * width }, (_, i) => at(x, at(rows, Math.floor(i / width)) * width + (i % width)));
+  return Float64Array.from({ length: rows.length * width }, (_, i) =>
+    at(x, at(rows, Math.floor(i / width)) * width + (i % width)),
+  );
 }
 
 describe('embedding', () => {
@@ -67,7 +69,15 @@ describe('mergeRows', () => {
         b: { shape: [second, 8], data: randomFloats(second * 8, 2) },
         bRows: { shape: [second], data: order.slice(first) },
       },
-      op: (tape, { a, aRows, b, bRows }) => mergeRows(tape, [{ x: a, rows: aRows }, { x: b, rows: bRows }], count),
+      op: (tape, { a, aRows, b, bRows }) =>
+        mergeRows(
+          tape,
+          [
+            { x: a, rows: aRows },
+            { x: b, rows: bRows },
+          ],
+          count,
+        ),
       oracle: ({ a, aRows, b, bRows }) => {
         const out = new Float64Array(count * 8);
         aRows.forEach((row, i) => out.set(a.subarray(i * 8, i * 8 + 8), row * 8));
@@ -81,7 +91,16 @@ describe('mergeRows', () => {
     const tape = new Tape(new Workspace(device));
     const a = tape.empty('a', [2, 4]);
     const rows = tape.empty('rows', [2], 'u32');
-    expect(() => mergeRows(tape, [{ x: a, rows }, { x: a, rows }], 5)).toThrow(/4 rows are given for 5/);
+    expect(() =>
+      mergeRows(
+        tape,
+        [
+          { x: a, rows },
+          { x: a, rows },
+        ],
+        5,
+      ),
+    ).toThrow(/4 rows are given for 5/);
   });
 });
 
@@ -97,7 +116,8 @@ describe('weightRows', () => {
       oracle: ({ x, weight }) =>
         Float64Array.from({ length: 60 }, (_, index) => {
           let sum = 0;
-          for (let k = 0; k < 16; k++) sum += at(x, Math.floor(index / 12) * 16 + k) * at(weight, (8 + (index % 12)) * 16 + k);
+          for (let k = 0; k < 16; k++)
+            sum += at(x, Math.floor(index / 12) * 16 + k) * at(weight, (8 + (index % 12)) * 16 + k);
           return sum;
         }),
     });

@@ -2,7 +2,13 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Workspace } from '../../core/autograd/program.ts';
 import { Tape } from '../../core/autograd/tape.ts';
 import { openDevice, type Device } from '../../core/gpu/device.ts';
-import { createSamplingSettings, sample, seedWords, type SampleOptions, type SamplingRule } from '../../core/ops/sample.ts';
+import {
+  createSamplingSettings,
+  sample,
+  seedWords,
+  type SampleOptions,
+  type SamplingRule,
+} from '../../core/ops/sample.ts';
 import { philox } from '../../core/rl/philox.ts';
 
 const imageStart = 3;
@@ -35,7 +41,9 @@ beforeAll(async () => {
 afterAll(() => device.close());
 
 /** Draws one token per row (the first half of the rows with guidance) and reads everything back. */
-async function draw(given: Case): Promise<{ drawn: Drawn[]; state: number[][]; current: number[]; positions: number[] }> {
+async function draw(
+  given: Case,
+): Promise<{ drawn: Drawn[]; state: number[][]; current: number[]; positions: number[] }> {
   const { logits, rule = all, seed = 1, position = 2, options = {}, done = [], budget = 99 } = given;
   const guided = options.guided ?? false;
   const rows = guided ? logits.length / 2 : logits.length;
@@ -47,9 +55,21 @@ async function draw(given: Case): Promise<{ drawn: Drawn[]; state: number[][]; c
   const settings = createSamplingSettings(device, 'settings');
   settings.set(seed, rule);
   const state = {
-    rows: device.tensor('rows', [rows, 4], 'u32', Uint32Array.from(Array.from({ length: rows }, (_, row) => [keys[row] ?? 0, position, done.includes(row) ? 1 : 0, budget]).flat())),
+    rows: device.tensor(
+      'rows',
+      [rows, 4],
+      'u32',
+      Uint32Array.from(
+        Array.from({ length: rows }, (_, row) => [keys[row] ?? 0, position, done.includes(row) ? 1 : 0, budget]).flat(),
+      ),
+    ),
     trace: device.tensor('trace', [rows, capacity, 4], 'u32'),
-    slots: device.tensor('slots', [rows], 'u32', Uint32Array.from({ length: rows }, (_, row) => row)),
+    slots: device.tensor(
+      'slots',
+      [rows],
+      'u32',
+      Uint32Array.from({ length: rows }, (_, row) => row),
+    ),
     current: device.tensor('current', [logits.length], 'u32', new Uint32Array(logits.length).fill(77)),
     positions: device.tensor('positions', [logits.length], 'u32', new Uint32Array(logits.length).fill(position - 1)),
   };
@@ -57,22 +77,39 @@ async function draw(given: Case): Promise<{ drawn: Drawn[]; state: number[][]; c
   sample(tape, values, state, settings, { phase: 'image', guided: false, imageStart, end, ...options });
   const program = await tape.finish('draw');
   program.run();
-  const [trace, after, current, positions] = (await device.read([state.trace, state.rows, state.current, state.positions])) as Uint32Array[];
+  const [trace, after, current, positions] = (await device.read([
+    state.trace,
+    state.rows,
+    state.current,
+    state.positions,
+  ])) as Uint32Array[];
   program.dispose();
   workspace.close();
   for (const tensor of [...Object.values(state), settings.tensor, values]) device.destroyTensor(tensor);
   const floats = new Float32Array(trace?.buffer ?? new ArrayBuffer(0), trace?.byteOffset);
   const drawn = Array.from({ length: rows }, (_, row): Drawn => {
     const at = (row * capacity + position) * 4;
-    return { token: trace?.[at] ?? -1, forced: trace?.[at + 1] ?? -1, logProbability: floats[at + 2] ?? NaN, entropy: floats[at + 3] ?? NaN };
+    return {
+      token: trace?.[at] ?? -1,
+      forced: trace?.[at + 1] ?? -1,
+      logProbability: floats[at + 2] ?? NaN,
+      entropy: floats[at + 3] ?? NaN,
+    };
   });
-  return { drawn, state: Array.from({ length: rows }, (_, row) => [...(after ?? []).slice(row * 4, row * 4 + 4)]), current: [...(current ?? [])], positions: [...(positions ?? [])] };
+  return {
+    drawn,
+    state: Array.from({ length: rows }, (_, row) => [...(after ?? []).slice(row * 4, row * 4 + 4)]),
+    current: [...(current ?? [])],
+    positions: [...(positions ?? [])],
+  };
 }
 
 /** Deterministic logits with a spread of several nats. */
 function logitsOf(rows: number, vocabulary: number, seed: number): number[][] {
   return Array.from({ length: rows }, (_, row) =>
-    Array.from({ length: vocabulary }, (_, index) => Math.fround(((philox([row, index, 0, 9], [seed, 0])[0] / 2 ** 32) * 2 - 1) * 4)),
+    Array.from({ length: vocabulary }, (_, index) =>
+      Math.fround(((philox([row, index, 0, 9], [seed, 0])[0] / 2 ** 32) * 2 - 1) * 4),
+    ),
   );
 }
 
@@ -96,16 +133,26 @@ function distribution(logits: readonly number[], { temperature, topK, topP }: Sa
   return result;
 }
 
-const entropyOf = (p: readonly number[]): number => p.reduce((sum, value) => (value > 0 ? sum - value * Math.log(value) : sum), 0);
+const entropyOf = (p: readonly number[]): number =>
+  p.reduce((sum, value) => (value > 0 ? sum - value * Math.log(value) : sum), 0);
 
 describe.each([1, 4])('what is drawn, %i threads per row', (lanes) => {
   test('the generator on the device is the one on the host: equal logits leave the choice to it alone', async () => {
     const vocabulary = 1021;
     const keys = [0, 1, 7, 0xffffffff, 123456789];
     const seed = 2 ** 40 + 5;
-    const { drawn } = await draw({ options: { lanes }, logits: keys.map(() => new Array<number>(vocabulary).fill(0.25)), keys, seed, position: 13 });
+    const { drawn } = await draw({
+      options: { lanes },
+      logits: keys.map(() => new Array<number>(vocabulary).fill(0.25)),
+      keys,
+      seed,
+      position: 13,
+    });
     const expected = keys.map((key) => {
-      const words = Array.from({ length: vocabulary }, (_, index) => (philox([key, 13, index >> 2, 0], seedWords(seed))[index & 3] ?? 0) >>> 8);
+      const words = Array.from(
+        { length: vocabulary },
+        (_, index) => (philox([key, 13, index >> 2, 0], seedWords(seed))[index & 3] ?? 0) >>> 8,
+      );
       return words.indexOf(Math.max(...words));
     });
     expect(drawn.map(({ token }) => token)).toEqual(expected);
@@ -119,16 +166,19 @@ describe.each([1, 4])('what is drawn, %i threads per row', (lanes) => {
     { vocabulary: 257, rule: { temperature: 1, topK: 0, topP: 0.8 } },
     { vocabulary: 301, rule: { temperature: 0.9, topK: 40, topP: 0.6 } },
     { vocabulary: 33, rule: { temperature: 1, topK: 0, topP: 1e-6 } },
-  ])('log-probability and entropy belong to the distribution drawn from: $vocabulary, $rule', async ({ vocabulary, rule }) => {
-    const logits = logitsOf(37, vocabulary, vocabulary);
-    const { drawn } = await draw({ options: { lanes }, logits, rule });
-    drawn.forEach(({ token, logProbability, entropy }, row) => {
-      const p = distribution(logits[row] ?? [], rule);
-      expect(p[token]).toBeGreaterThan(0);
-      expect(logProbability).toBeCloseTo(Math.log(p[token] ?? 0), 5);
-      expect(entropy).toBeCloseTo(entropyOf(p), 5);
-    });
-  });
+  ])(
+    'log-probability and entropy belong to the distribution drawn from: $vocabulary, $rule',
+    async ({ vocabulary, rule }) => {
+      const logits = logitsOf(37, vocabulary, vocabulary);
+      const { drawn } = await draw({ options: { lanes }, logits, rule });
+      drawn.forEach(({ token, logProbability, entropy }, row) => {
+        const p = distribution(logits[row] ?? [], rule);
+        expect(p[token]).toBeGreaterThan(0);
+        expect(logProbability).toBeCloseTo(Math.log(p[token] ?? 0), 5);
+        expect(entropy).toBeCloseTo(entropyOf(p), 5);
+      });
+    },
+  );
 
   test.each([all, { temperature: 0.7, topK: 4, topP: 1 }, { temperature: 1, topK: 0, topP: 0.7 }])(
     'frequencies follow the distribution: %o',
@@ -151,12 +201,20 @@ describe.each([1, 4])('what is drawn, %i threads per row', (lanes) => {
   test('temperature 0 and top k 1 take the largest; temperature 0 takes the first of equals', async () => {
     const logits = logitsOf(40, 99, 8);
     const largest = logits.map((row) => row.indexOf(Math.max(...row)));
-    for (const rule of [{ temperature: 0, topK: 0, topP: 1 }, { temperature: 1, topK: 1, topP: 1 }]) {
+    for (const rule of [
+      { temperature: 0, topK: 0, topP: 1 },
+      { temperature: 1, topK: 1, topP: 1 },
+    ]) {
       const { drawn } = await draw({ options: { lanes }, logits, rule });
       expect(drawn.map(({ token }) => token)).toEqual(largest);
-      for (const { logProbability, entropy } of drawn) expect([Math.abs(logProbability), Math.abs(entropy)]).toEqual([0, 0]);
+      for (const { logProbability, entropy } of drawn)
+        expect([Math.abs(logProbability), Math.abs(entropy)]).toEqual([0, 0]);
     }
-    const { drawn } = await draw({ options: { lanes }, logits: [[1, 5, 5, 2]], rule: { temperature: 0, topK: 0, topP: 1 } });
+    const { drawn } = await draw({
+      options: { lanes },
+      logits: [[1, 5, 5, 2]],
+      rule: { temperature: 0, topK: 0, topP: 1 },
+    });
     expect(drawn[0]?.token).toBe(1);
   });
 
@@ -164,7 +222,9 @@ describe.each([1, 4])('what is drawn, %i threads per row', (lanes) => {
     const logits = logitsOf(30, 64, 4);
     const together = (await draw({ options: { lanes }, logits, seed: 9 })).drawn;
     const order = [17, 3, 29, 0];
-    const apart = (await draw({ options: { lanes }, logits: order.map((row) => logits[row] ?? []), keys: order, seed: 9 })).drawn;
+    const apart = (
+      await draw({ options: { lanes }, logits: order.map((row) => logits[row] ?? []), keys: order, seed: 9 })
+    ).drawn;
     expect(apart).toEqual(order.map((row) => together[row]));
     const elsewhere = (await draw({ options: { lanes }, logits, seed: 9, position: 3 })).drawn;
     expect(elsewhere.map(({ token }) => token)).not.toEqual(together.map(({ token }) => token));
@@ -176,9 +236,15 @@ describe.each([1, 4])('what is drawn, %i threads per row', (lanes) => {
     const conditional = logitsOf(6, 50, 1);
     const unconditional = logitsOf(6, 50, 2);
     const rule = { temperature: 0.8, topK: 0, topP: 1, guidance: 3 };
-    const { drawn, current, positions } = await draw({ logits: [...conditional, ...unconditional], rule, options: { lanes, guided: true } });
+    const { drawn, current, positions } = await draw({
+      logits: [...conditional, ...unconditional],
+      rule,
+      options: { lanes, guided: true },
+    });
     drawn.forEach(({ token, logProbability }, row) => {
-      const mixed = (conditional[row] ?? []).map((c, index) => (unconditional[row]?.[index] ?? 0) + 3 * (c - (unconditional[row]?.[index] ?? 0)));
+      const mixed = (conditional[row] ?? []).map(
+        (c, index) => (unconditional[row]?.[index] ?? 0) + 3 * (c - (unconditional[row]?.[index] ?? 0)),
+      );
       expect(logProbability).toBeCloseTo(Math.log(distribution(mixed, rule)[token] ?? 0), 4);
     });
     expect(current.slice(6)).toEqual(current.slice(0, 6));
@@ -199,8 +265,17 @@ describe('the end of a text', () => {
     });
     expect(drawn.map(({ token }) => token)).toEqual([imageStart, imageStart, imageStart, 0]);
     expect(drawn.map(({ forced }) => forced)).toEqual([0, 2, 1, 0]);
-    expect(drawn.slice(1).map(({ logProbability, entropy }) => [logProbability, entropy])).toEqual([[0, 0], [0, 0], [0, 0]]);
-    expect(state).toEqual([[0, 3, 1, 2], [1, 3, 1, 2], [2, 3, 1, 2], [3, 2, 1, 2]]);
+    expect(drawn.slice(1).map(({ logProbability, entropy }) => [logProbability, entropy])).toEqual([
+      [0, 0],
+      [0, 0],
+      [0, 0],
+    ]);
+    expect(state).toEqual([
+      [0, 3, 1, 2],
+      [1, 3, 1, 2],
+      [2, 3, 1, 2],
+      [3, 2, 1, 2],
+    ]);
     expect(current).toEqual([imageStart, imageStart, imageStart, 77]);
     expect(positions).toEqual([2, 2, 2, 1]);
   });
@@ -214,7 +289,14 @@ describe('the end of a text', () => {
 
 test('settings that mean nothing are refused', () => {
   const settings = createSamplingSettings(device, 'settings');
-  for (const rule of [{ temperature: -1 }, { temperature: NaN }, { topK: 1.5 }, { topP: 0 }, { topP: 1.1 }, { guidance: Infinity }]) {
+  for (const rule of [
+    { temperature: -1 },
+    { temperature: NaN },
+    { topK: 1.5 },
+    { topP: 0 },
+    { topP: 1.1 },
+    { guidance: Infinity },
+  ]) {
     expect(() => settings.set(0, { ...all, ...rule })).toThrow(RangeError);
   }
   expect(() => settings.set(-1, all)).toThrow(RangeError);

@@ -11,7 +11,17 @@ export interface StoredWeight {
 }
 
 /** `limit`: bytes of a binding; a larger weight lies in parts. */
-export async function storedWeight(device: Device, shape: readonly number[], values: Float32Array, storage: WeightStorage, limit?: number): Promise<StoredWeight> {
-  const set = new ParameterSet(device, [{ name: 'weight', shape, init: { values } }], { seed: 0, storage, ...(limit !== undefined && { bindingLimit: limit }) });
+export async function storedWeight(
+  device: Device,
+  shape: readonly number[],
+  values: Float32Array,
+  storage: WeightStorage,
+  limit?: number,
+): Promise<StoredWeight> {
+  const set = new ParameterSet(device, [{ name: 'weight', shape, init: { values } }], {
+    seed: 0,
+    storage,
+    ...(limit !== undefined && { bindingLimit: limit }),
+  });
   return { tensor: set.get('weight'), values: await set.readTensor('weight'), set };
 }

@@ -18,13 +18,24 @@ import { testDevice } from '../ops/device.ts';
 
 const device = await testDevice();
 const workspace = new Workspace(device);
-const small = { hidden: 32, layers: 2, heads: 4, keyValueHeads: 2, mlp: 40, ropeTheta: 10000, normEpsilon: 1e-6, textVocabulary: 23, imageVocabulary: 19 };
+const small = {
+  hidden: 32,
+  layers: 2,
+  heads: 4,
+  keyValueHeads: 2,
+  mlp: 40,
+  ropeTheta: 10000,
+  normEpsilon: 1e-6,
+  textVocabulary: 23,
+  imageVocabulary: 19,
+};
 const backbones: Backbone[] = [
   janusBackbone('janus', { ...small, codeDimension: 8, codebook: randomFloats(19 * 8, 9) }),
   unifiedBackbone('unified', { ...small, queryKeyNorm: true }),
 ];
 
-const words = (values: readonly number[]): Tensor => device.tensor('words', [values.length], 'u32', Uint32Array.from(values));
+const words = (values: readonly number[]): Tensor =>
+  device.tensor('words', [values.length], 'u32', Uint32Array.from(values));
 
 /** Text, then codes, then an end token, as the recipes lay it out. */
 function sequence(text: number, codes: number, seed: number): Token[] {
@@ -49,19 +60,36 @@ async function runOnce(make: (tape: Tape) => Tensor | undefined): Promise<Float3
 }
 
 function embedTokens(tape: Tape, backbone: Backbone, weights: ParameterSet, tokens: readonly Token[]): Tensor {
-  const rowsOf = (isImage: boolean): number[] => tokens.flatMap((token, row) => (token.isImage === isImage ? [row] : []));
-  const idsOf = (isImage: boolean): Tensor => words(tokens.filter((token) => token.isImage === isImage).map(({ id }) => id));
+  const rowsOf = (isImage: boolean): number[] =>
+    tokens.flatMap((token, row) => (token.isImage === isImage ? [row] : []));
+  const idsOf = (isImage: boolean): Tensor =>
+    words(tokens.filter((token) => token.isImage === isImage).map(({ id }) => id));
   if (rowsOf(true).length === 0) return backbone.embedText(tape, weights, idsOf(false));
   if (rowsOf(false).length === 0) return backbone.embedImage(tape, weights, idsOf(true));
   const text = backbone.embedText(tape, weights, idsOf(false));
   const image = backbone.embedImage(tape, weights, idsOf(true));
-  return mergeRows(tape, [{ x: text, rows: words(rowsOf(false)) }, { x: image, rows: words(rowsOf(true)) }], tokens.length);
+  return mergeRows(
+    tape,
+    [
+      { x: text, rows: words(rowsOf(false)) },
+      { x: image, rows: words(rowsOf(true)) },
+    ],
+    tokens.length,
+  );
 }
 
 function emptyCache(backbone: Backbone, rows: number, capacity: number): KeyValueCache {
   const layers = (name: string): Tensor[] =>
-    Array.from({ length: backbone.layers }, () => device.tensor(name, [rows, capacity, backbone.keyValueHeads * backbone.headDimension]));
-  return { rows, capacity, slots: words(Array.from({ length: rows }, (_, row) => row)), keys: layers('keys'), values: layers('values') };
+    Array.from({ length: backbone.layers }, () =>
+      device.tensor(name, [rows, capacity, backbone.keyValueHeads * backbone.headDimension]),
+    );
+  return {
+    rows,
+    capacity,
+    slots: words(Array.from({ length: rows }, (_, row) => row)),
+    keys: layers('keys'),
+    values: layers('values'),
+  };
 }
 
 describe.each(backbones.map((backbone) => ({ name: backbone.name, backbone })))('$name', ({ backbone }) => {
@@ -85,9 +113,13 @@ describe.each(backbones.map((backbone) => ({ name: backbone.name, backbone })))(
       // A finished row repeats its last token, which writes the same cache entry again.
       const places = sequences.map((tokens, row) => Math.min(row + 1 + offset, tokens.length - 1));
       const tokens = sequences.map((all, row) => all[at(places, row)] ?? { id: 0, isImage: false });
-      const actual = await runOnce((tape) => backbone.step(tape, weights, embedTokens(tape, backbone, weights, tokens), words(places), cache));
+      const actual = await runOnce((tape) =>
+        backbone.step(tape, weights, embedTokens(tape, backbone, weights, tokens), words(places), cache),
+      );
       places.forEach((place, row) => {
-        expect(maximumError(rowOf(actual, row, hiddenSize), rowOf(expected, packed.row(row, place), hiddenSize))).toBeLessThan(1e-5);
+        expect(
+          maximumError(rowOf(actual, row, hiddenSize), rowOf(expected, packed.row(row, place), hiddenSize)),
+        ).toBeLessThan(1e-5);
         compared++;
       });
     }
@@ -100,7 +132,10 @@ describe.each(backbones.map((backbone) => ({ name: backbone.name, backbone })))(
     for (const { name, shape } of backbone.parameters) {
       const count = shape.reduce((product, n) => product * n, 1);
       const isGain = name.endsWith('norm.weight');
-      device.write(weights.get(name), randomFloats(count, count + name.length, 0.4).map((value) => value + (isGain ? 1 : 0)));
+      device.write(
+        weights.get(name),
+        randomFloats(count, count + name.length, 0.4).map((value) => value + (isGain ? 1 : 0)),
+      );
     }
     const sequences = [sequence(5, 4, 1), sequence(4, 7, 5)];
     const packed = packTokens(device, sequences);
@@ -108,7 +143,9 @@ describe.each(backbones.map((backbone) => ({ name: backbone.name, backbone })))(
     weights.watch(tape);
     const states = backbone.hidden(tape, weights, packed.tokens);
     const parts = [false, true].map((isImage) => {
-      const entries = sequences.flatMap((tokens, row) => tokens.map((token, index) => ({ token, row, index }))).filter(({ token, index }) => token.isImage === isImage && index > 0);
+      const entries = sequences
+        .flatMap((tokens, row) => tokens.map((token, index) => ({ token, row, index })))
+        .filter(({ token, index }) => token.isImage === isImage && index > 0);
       const chosen = gatherRows(tape, states, words(entries.map(({ row, index }) => packed.row(row, index - 1))));
       const logits = isImage ? backbone.imageLogits(tape, weights, chosen) : backbone.textLogits(tape, weights, chosen);
       const scored = tokenLogProbability(tape, logits, words(entries.map(({ token }) => token.id)), { temperature: 1 });
@@ -121,7 +158,11 @@ describe.each(backbones.map((backbone) => ({ name: backbone.name, backbone })))(
     const loss = async (): Promise<number> => {
       program.run();
       const values = await device.read(parts.map(({ kept }) => kept));
-      return parts.reduce((sum, { slopes }, part) => sum + slopes.reduce((inner, slope, entry) => inner + slope * at(values[part] ?? [], entry), 0), 0);
+      return parts.reduce(
+        (sum, { slopes }, part) =>
+          sum + slopes.reduce((inner, slope, entry) => inner + slope * at(values[part] ?? [], entry), 0),
+        0,
+      );
     };
     await loss();
     const gradients = await weights.read('gradients');
@@ -130,7 +171,10 @@ describe.each(backbones.map((backbone) => ({ name: backbone.name, backbone })))(
       const norm = Math.sqrt(data.reduce((sum, value) => sum + value * value, 0));
       const origin = values.get(name)?.data ?? new Float32Array();
       const move = async (distance: number): Promise<number> => {
-        device.write(weights.get(name), origin.map((value, index) => value + (distance * at(data, index)) / norm));
+        device.write(
+          weights.get(name),
+          origin.map((value, index) => value + (distance * at(data, index)) / norm),
+        );
         return loss();
       };
       const slope = ((await move(4e-3)) - (await move(-4e-3))) / 8e-3;
@@ -144,14 +188,20 @@ describe.each(backbones.map((backbone) => ({ name: backbone.name, backbone })))(
 describe('components', () => {
   // What the two tokenizers of a preset tell a backbone.
   const scope = {
-    get: (slot: string) => Promise.resolve(slot === 'tokenizer' ? { vocabularySize: 68 } : { vocabularySize: 256, embeddingDimension: 8, codebook: () => new Float32Array(2048).fill(0.5) }),
+    get: (slot: string) =>
+      Promise.resolve(
+        slot === 'tokenizer'
+          ? { vocabularySize: 68 }
+          : { vocabularySize: 256, embeddingDimension: 8, codebook: () => new Float32Array(2048).fill(0.5) },
+      ),
   } as unknown as Scope;
   const build = async (plugin: Plugin, name: string, options: Readonly<Record<string, unknown>>): Promise<Backbone> => {
     const component = plugin.provides.find((candidate) => candidate.name === name);
     if (component === undefined) throw new Error(`no component ${name}`);
     return (await component.create(component.options.parse(options), scope)) as Backbone;
   };
-  const count = ({ parameters }: Backbone): number => parameters.reduce((sum, { shape }) => sum + shape.reduce((product, n) => product * n, 1), 0);
+  const count = ({ parameters }: Backbone): number =>
+    parameters.reduce((sum, { shape }) => sum + shape.reduce((product, n) => product * n, 1), 0);
 
   test('janus-nano has the published size and starts from the codebook', async () => {
     const backbone = await build(janus, 'janus-nano', {});
@@ -162,18 +212,24 @@ describe('components', () => {
 
   test('unified-nano shares one table and one head', async () => {
     const backbone = await build(unified, 'unified-nano', {});
-    const rows = (name: string): number | undefined => backbone.parameters.find((parameter) => parameter.name === name)?.shape[0];
+    const rows = (name: string): number | undefined =>
+      backbone.parameters.find((parameter) => parameter.name === name)?.shape[0];
     expect(rows('model.embed_tokens.weight')).toBe(68 + 256);
     expect(rows('lm_head.weight')).toBe(68 + 256);
   });
 
   test('sizes come from the options, heads that cannot be are refused', async () => {
     const options = { hidden: 64, layers: 3, heads: 4, keyValueHeads: 2, mlp: 96 };
-    for (const [plugin, name] of [[janus, 'janus'], [unified, 'unified']] as const) {
+    for (const [plugin, name] of [
+      [janus, 'janus'],
+      [unified, 'unified'],
+    ] as const) {
       const backbone = await build(plugin, name, options);
       expect([backbone.layers, backbone.headDimension, backbone.keyValueHeads]).toEqual([3, 16, 2]);
       await expect(build(plugin, name, { ...options, keyValueHeads: 3 })).rejects.toThrow(/does not divide/);
-      await expect(build(plugin, name, { ...options, heads: 64, keyValueHeads: 16 })).rejects.toThrow(/hidden \/ heads is 1; it must be (an even number|a multiple of 8)/);
+      await expect(build(plugin, name, { ...options, heads: 64, keyValueHeads: 16 })).rejects.toThrow(
+        /hidden \/ heads is 1; it must be (an even number|a multiple of 8)/,
+      );
       await expect(build(plugin, name, { ...options, width: 3 })).rejects.toThrow(/width/);
     }
   });

@@ -30,9 +30,16 @@ describe('training', () => {
   });
 
   test('merges the most frequent pair first, ties in code-unit order, overlaps from the left', () => {
-    const { model } = trainByteBpe(['ab ab ab', 'aaa', 'cd dc'], { specialTokens: ['<s>'], vocabularySize: 1 + 256 + 3 });
+    const { model } = trainByteBpe(['ab ab ab', 'aaa', 'cd dc'], {
+      specialTokens: ['<s>'],
+      vocabularySize: 1 + 256 + 3,
+    });
     // "ab" and " ab" ×2: ab 3; then "Ġab" 2; then aa, aa of "aaa" count 2 and come before others with one.
-    expect(model.merges).toEqual([['a', 'b'], ['a', 'a'], ['Ġ', 'ab']]);
+    expect(model.merges).toEqual([
+      ['a', 'b'],
+      ['a', 'a'],
+      ['Ġ', 'ab'],
+    ]);
     expect(model.vocab['<s>']).toBe(0);
     expect(Object.keys(model.vocab)).toHaveLength(260);
   });
@@ -42,10 +49,18 @@ describe('training', () => {
     expect(() => trainByteBpe(['ab'], { specialTokens: ['<s>'], vocabularySize: 256 })).toThrow(/257 base tokens/);
   });
 
-  test("spells bytes as GPT-2 does", () => {
+  test('spells bytes as GPT-2 does', () => {
     const characters = byteCharacters();
     expect(new Set(characters).size).toBe(256);
-    expect([0x20, 0x0a, 0x41, 0x00, 0x7f, 0xad, 0xff].map((byte) => characters[byte])).toEqual(['Ġ', 'Ċ', 'A', 'Ā', 'ġ', 'Ń', 'ÿ']);
+    expect([0x20, 0x0a, 0x41, 0x00, 0x7f, 0xad, 0xff].map((byte) => characters[byte])).toEqual([
+      'Ġ',
+      'Ċ',
+      'A',
+      'Ā',
+      'ġ',
+      'Ń',
+      'ÿ',
+    ]);
   });
 });
 
@@ -82,7 +97,9 @@ describe('the tokenizer of the nano world', () => {
   });
 
   test('decodes without special tokens and refuses ids it does not have', () => {
-    expect(nano.decode([...nano.prompt('a photo of a cat', 'rationale'), nano.special.eos, nano.special.pad])).toBe('a photo of a cat');
+    expect(nano.decode([...nano.prompt('a photo of a cat', 'rationale'), nano.special.eos, nano.special.pad])).toBe(
+      'a photo of a cat',
+    );
     expect(nano.decode([])).toBe('');
     expect(nano.decode([nano.special.pad])).toBe('');
     expect(() => nano.decode([nano.vocabularySize])).toThrow(/417/);
@@ -99,8 +116,26 @@ describe('the tokenizer of the nano world', () => {
 
 describe('round trip', () => {
   test.each([
-    '', ' ', '  ', '\n', ' a', 'a ', ' a  photo ', "don't , stop .", 'naïve café', 'ﬁ ½ ①', '漢字かな', '👍🏽👩‍👩‍👧', '\u0000\u007f\u00ad', '\t\r\n', '\u2028\ufeff',
-    'e\u0301', '½1٣', 'plan : a cat at top left .', '<pad><bos>', 'Ġa Ċ',
+    '',
+    ' ',
+    '  ',
+    '\n',
+    ' a',
+    'a ',
+    ' a  photo ',
+    "don't , stop .",
+    'naïve café',
+    'ﬁ ½ ①',
+    '漢字かな',
+    '👍🏽👩‍👩‍👧',
+    '\u0000\u007f\u00ad',
+    '\t\r\n',
+    '\u2028\ufeff',
+    'e\u0301',
+    '½1٣',
+    'plan : a cat at top left .',
+    '<pad><bos>',
+    'Ġa Ċ',
   ])('gives %j back', (text) => {
     expect(nano.decode(nano.encode(text))).toBe(text);
   });
@@ -118,7 +153,10 @@ describe('round trip', () => {
     const anyText = fc.string({ unit: 'binary', maxLength: 30 });
     fc.assert(
       fc.property(fc.array(anyText, { maxLength: 8 }), fc.nat(40), anyText, (corpus, extra, text) => {
-        const file = trainByteBpe(corpus, { specialTokens: specialTokensOf(layouts.nano), vocabularySize: 261 + extra });
+        const file = trainByteBpe(corpus, {
+          specialTokens: specialTokensOf(layouts.nano),
+          vocabularySize: 261 + extra,
+        });
         const tokenizer = loaded('any.json', JSON.stringify(file));
         const ids = tokenizer.encode(text);
         expect(tokenizer.decode(ids)).toBe(text);
@@ -142,7 +180,10 @@ describe('bad files', () => {
     expect(failure('a.json', '{')).toMatchObject({ code: 'BAD_TOKENIZER_FILE', place: join(folder, 'a.json') });
     expect(failure('b.json', '{"model":{"vocab":[]}}')).toMatchObject({ code: 'BAD_TOKENIZER_FILE' });
     const other = trainByteBpe(['a'], { specialTokens: ['<s>', '</s>'] });
-    expect(failure('c.json', JSON.stringify(other))).toMatchObject({ code: 'TOKENIZER_LACKS_TOKEN', message: expect.stringContaining('<bos>') });
+    expect(failure('c.json', JSON.stringify(other))).toMatchObject({
+      code: 'TOKENIZER_LACKS_TOKEN',
+      message: expect.stringContaining('<bos>'),
+    });
   });
 
   test('the hash follows the content', () => {

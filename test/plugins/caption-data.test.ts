@@ -25,10 +25,18 @@ afterAll(async () => {
   rmSync(folder, { recursive: true });
 });
 
-async function open(path: string, more: object = {}, part: 'training' | 'heldout' = 'training'): Promise<ExampleSource> {
+async function open(
+  path: string,
+  more: object = {},
+  part: 'training' | 'heldout' = 'training',
+): Promise<ExampleSource> {
   const [component] = captionData.provides;
   if (component === undefined) throw new Error('no component');
-  const scope = { get: () => Promise.resolve({ imageSize: { width: 8, height: 8 } }), log: { info: () => undefined }, onDispose: (close: () => void) => void closing.push(close) } as unknown as Scope;
+  const scope = {
+    get: () => Promise.resolve({ imageSize: { width: 8, height: 8 } }),
+    log: { info: () => undefined },
+    onDispose: (close: () => void) => void closing.push(close),
+  } as unknown as Scope;
   const dataset = (await component.create(component.options.parse({ path, ...more }), scope)) as StoredDataset;
   const source = await dataset.open(part);
   if (source === undefined) throw new Error('nothing is held out');
@@ -43,23 +51,30 @@ async function texts(source: ExampleSource, count: number, seed = 1): Promise<st
 }
 
 describe('formats', () => {
-  test.each(['rows.parquet', 'rows.tar', 'rows.jsonl'])('%s: every row, in order where none is shuffled', async (name) => {
-    const source = await open(join(folder, name), { shuffleWindow: 0, crop: 'centre' });
-    expect(source.rows).toBe(300);
-    const wanted = rows.map(({ brief_caption: prompt, detailed_caption: rationale }) => `${prompt.slice(0, -1)} | ${rationale}`);
-    expect(await texts(source, 300)).toEqual(wanted);
-    const example = await source.at(2, 1);
-    if (!isExample(example)) throw new Error(example.why);
-    const image = await example.picture();
-    expect([image.width, image.height]).toEqual([8, 8]);
-    expect([...image.data.subarray(0, 3)]).toEqual([40, 70, 210]);
-  });
+  test.each(['rows.parquet', 'rows.tar', 'rows.jsonl'])(
+    '%s: every row, in order where none is shuffled',
+    async (name) => {
+      const source = await open(join(folder, name), { shuffleWindow: 0, crop: 'centre' });
+      expect(source.rows).toBe(300);
+      const wanted = rows.map(
+        ({ brief_caption: prompt, detailed_caption: rationale }) => `${prompt.slice(0, -1)} | ${rationale}`,
+      );
+      expect(await texts(source, 300)).toEqual(wanted);
+      const example = await source.at(2, 1);
+      if (!isExample(example)) throw new Error(example.why);
+      const image = await example.picture();
+      expect([image.width, image.height]).toEqual([8, 8]);
+      expect([...image.data.subarray(0, 3)]).toEqual([40, 70, 210]);
+    },
+  );
 
   test('the same picture has the same hash in every format', async () => {
-    const hashes = await Promise.all(['rows.parquet', 'rows.tar', 'rows.jsonl'].map(async (name) => {
-      const example = await (await open(join(folder, name), { shuffleWindow: 0, crop: 'centre' })).at(5, 1);
-      return isExample(example) ? example.pictureHash : example.why;
-    }));
+    const hashes = await Promise.all(
+      ['rows.parquet', 'rows.tar', 'rows.jsonl'].map(async (name) => {
+        const example = await (await open(join(folder, name), { shuffleWindow: 0, crop: 'centre' })).at(5, 1);
+        return isExample(example) ? example.pictureHash : example.why;
+      }),
+    );
     expect(new Set(hashes).size).toBe(1);
     expect(hashes[0]).toMatch(/^[0-9a-f]{64}$/);
   });
@@ -74,7 +89,8 @@ describe('formats', () => {
 describe('order', () => {
   test('every epoch visits each row once, and no two in the same order', () => {
     const order = new RowOrder([[64, 64, 64, 8], [100]], 120);
-    const epoch = (number: number): string[] => Array.from({ length: order.rows }, (_, within) => JSON.stringify(order.at(number * order.rows + within, 3)));
+    const epoch = (number: number): string[] =>
+      Array.from({ length: order.rows }, (_, within) => JSON.stringify(order.at(number * order.rows + within, 3)));
     const [first, second] = [epoch(0), epoch(1)];
     expect(new Set(first).size).toBe(300);
     expect(second).not.toEqual(first);
@@ -92,12 +108,14 @@ describe('order', () => {
   });
 
   test('ranks share the rows: together all, none twice', async () => {
-    const shares = await Promise.all([0, 1, 2].map(async (index) => {
-      const source = await open(join(folder, 'rows.parquet'), { shard: { index, count: 3 } });
-      expect(source.rows).toBe(100);
-      const found = await Promise.all(Array.from({ length: 100 }, (_, position) => source.at(position, 4)));
-      return found.map((each) => each.place);
-    }));
+    const shares = await Promise.all(
+      [0, 1, 2].map(async (index) => {
+        const source = await open(join(folder, 'rows.parquet'), { shard: { index, count: 3 } });
+        expect(source.rows).toBe(100);
+        const found = await Promise.all(Array.from({ length: 100 }, (_, position) => source.at(position, 4)));
+        return found.map((each) => each.place);
+      }),
+    );
     expect(new Set(shares.flat()).size).toBe(300);
   });
 });
@@ -105,7 +123,10 @@ describe('order', () => {
 test('rows that are held out are the same whatever the seed, and never among the others', async () => {
   const options = { heldOut: 0.2 };
   const file = join(folder, 'rows.parquet');
-  const placesOf = async (source: ExampleSource, seed: number): Promise<string[]> => (await Promise.all(Array.from({ length: source.rows }, (_, position) => source.at(position, seed)))).map(({ place }) => place);
+  const placesOf = async (source: ExampleSource, seed: number): Promise<string[]> =>
+    (await Promise.all(Array.from({ length: source.rows }, (_, position) => source.at(position, seed)))).map(
+      ({ place }) => place,
+    );
   const [training, heldOut] = [await open(file, options), await open(file, options, 'heldout')];
   expect(training.rows + heldOut.rows).toBe(300);
   expect(heldOut.rows).toBeGreaterThan(40);
@@ -118,7 +139,11 @@ test('rows that are held out are the same whatever the seed, and never among the
 
 describe('texts', () => {
   test('prompts are drawn from every field, anew at every position', async () => {
-    const source = await open(join(folder, 'rows.parquet'), { prompts: ['short_caption', 'paraphrases', 'varied_captions', 'tags', 'object_prompts'], rationales: ['step_by_step', 'object_centric'], rationaleShare: 0.5 });
+    const source = await open(join(folder, 'rows.parquet'), {
+      prompts: ['short_caption', 'paraphrases', 'varied_captions', 'tags', 'object_prompts'],
+      rationales: ['step_by_step', 'object_centric'],
+      rationaleShare: 0.5,
+    });
     const found = await texts(source, 300);
     const kinds = [/^\w+ it is \|/, /^(one in|all) \w+ \|/, /^\w+, picture \|/, /^paint, \w+ and it \|/];
     for (const kind of kinds) expect(found.filter((text) => kind.test(text)).length).toBeGreaterThan(40);
@@ -135,7 +160,9 @@ describe('texts', () => {
     await writeJsonLines(join(folder, 'wide'), [{ ...(rows[0] as CaptionRow), image: wide }]);
     const hashes = async (crop: string): Promise<string[]> => {
       const source = await open(file, { crop });
-      return Promise.all([0, 1, 2, 0].map(async (position) => ((await source.at(position, 1)) as StoredExample).pictureHash));
+      return Promise.all(
+        [0, 1, 2, 0].map(async (position) => ((await source.at(position, 1)) as StoredExample).pictureHash),
+      );
     };
     const [random, centre] = [await hashes('random'), await hashes('centre')];
     expect(new Set(random).size).toBe(3);
@@ -182,12 +209,30 @@ describe('what is wrong with a row is said, with its place', () => {
     const tar = join(folder, 'cut.tar');
     writeFileSync(tar, readFileSync(join(folder, 'rows.tar')).subarray(0, 10_500));
     await expect(open(tar)).rejects.toMatchObject({ code: 'BAD_TAR', place: tar });
-    await expect(open(join(folder, 'rows.parquet'), { columns: { image: 'picture', prompt: 'short', rationale: 'long', augmentedPrompts: 'x', augmentedRationales: 'y' } })).rejects.toMatchObject({ code: 'NO_COLUMNS', message: expect.stringMatching(/the columns are image, brief_caption, detailed_caption/) as string });
+    await expect(
+      open(join(folder, 'rows.parquet'), {
+        columns: {
+          image: 'picture',
+          prompt: 'short',
+          rationale: 'long',
+          augmentedPrompts: 'x',
+          augmentedRationales: 'y',
+        },
+      }),
+    ).rejects.toMatchObject({
+      code: 'NO_COLUMNS',
+      message: expect.stringMatching(/the columns are image, brief_caption, detailed_caption/) as string,
+    });
     await expect(open(join(folder, 'nowhere'))).rejects.toMatchObject({ code: 'FILE_NOT_FOUND' });
     for (const file of [cut, tar]) rmSync(file);
   });
 
   test('a data set that was never fetched from a hub', () => {
-    expect(() => findHubDataset('Someone/Pictures', { HF_HUB_CACHE: folder })).toThrow(expect.objectContaining({ code: 'NOT_IN_CACHE', cure: expect.stringContaining('hf download Someone/Pictures --repo-type dataset') as string }) as Error);
+    expect(() => findHubDataset('Someone/Pictures', { HF_HUB_CACHE: folder })).toThrow(
+      expect.objectContaining({
+        code: 'NOT_IN_CACHE',
+        cure: expect.stringContaining('hf download Someone/Pictures --repo-type dataset') as string,
+      }) as Error,
+    );
   });
 });

@@ -22,14 +22,22 @@ describe('what counts of an answer', () => {
 
 interface Question {
   readonly model: string;
-  readonly messages: readonly { readonly content: readonly [{ readonly image_url: { readonly url: string } }, { readonly text: string }] }[];
+  readonly messages: readonly {
+    readonly content: readonly [{ readonly image_url: { readonly url: string } }, { readonly text: string }];
+  }[];
 }
 
 const servers: Server[] = [];
 afterEach(() => servers.splice(0).forEach((server) => server.close()));
 
 /** An endpoint that answers each question by `answer`; returns its address. */
-async function endpoint(answer: (question: Question, count: number, request: IncomingMessage) => { text?: string; cut?: boolean; status?: number }): Promise<string> {
+async function endpoint(
+  answer: (
+    question: Question,
+    count: number,
+    request: IncomingMessage,
+  ) => { text?: string; cut?: boolean; status?: number },
+): Promise<string> {
   let count = 0;
   const server = createServer((request: IncomingMessage, response: ServerResponse) => {
     let body = '';
@@ -37,7 +45,11 @@ async function endpoint(answer: (question: Question, count: number, request: Inc
     request.on('end', () => {
       const { text = '', cut = false, status = 200 } = answer(JSON.parse(body) as Question, ++count, request);
       response.writeHead(status, { 'content-type': 'application/json' });
-      response.end(status === 200 ? JSON.stringify({ choices: [{ finish_reason: cut ? 'length' : 'stop', message: { content: text } }] }) : '{"error":"busy"}');
+      response.end(
+        status === 200
+          ? JSON.stringify({ choices: [{ finish_reason: cut ? 'length' : 'stop', message: { content: text } }] })
+          : '{"error":"busy"}',
+      );
     });
   });
   servers.push(server);
@@ -53,7 +65,16 @@ function open(options: Record<string, unknown>): Reward {
 
 function sample(index: number): Sample {
   const image = { width: 2, height: 1, data: Uint8Array.from([index, 2, 3, 4, 5, 6]) };
-  return { id: `s${index}`, prompt: `prompt ${index}`, task: 't', specification: {}, rationale: '', rationaleEnded: true, image, codes: [] };
+  return {
+    id: `s${index}`,
+    prompt: `prompt ${index}`,
+    task: 't',
+    specification: {},
+    rationale: '',
+    rationaleEnded: true,
+    image,
+    codes: [],
+  };
 }
 
 const samples = Array.from({ length: 9 }, (_, index) => sample(index));
@@ -70,7 +91,9 @@ test('every picture is shown with its prompt, a few at a time, and the verdicts 
     return { text: `I thought about ${index}. \\boxed{${Number(index) % 2}}` };
   });
   const scores = await open({ url, model: 'seer', atOnce: 3 }).score(samples, signal);
-  expect(scores).toEqual(samples.map((_, index) => ({ value: index % 2, why: `I thought about ${index}. \\boxed{${index % 2}}` })));
+  expect(scores).toEqual(
+    samples.map((_, index) => ({ value: index % 2, why: `I thought about ${index}. \\boxed{${index % 2}}` })),
+  );
   expect(underWay).toBe(9);
 });
 
@@ -86,17 +109,28 @@ test('the picture arrives pixel by pixel', async () => {
 });
 
 test('an answer without a verdict, or one that was cut off, is said to be none', async () => {
-  const url = await endpoint((_, count) => (count === 1 ? { text: 'a fine picture' } : { text: '\\boxed{1} but', cut: true }));
+  const url = await endpoint((_, count) =>
+    count === 1 ? { text: 'a fine picture' } : { text: '\\boxed{1} but', cut: true },
+  );
   const scores = await open({ url, model: 'seer', atOnce: 1 }).score(samples.slice(0, 2), signal);
-  expect(scores).toMatchObject([{ value: 0, unparsed: true, why: expect.stringContaining('a fine picture') }, { value: 0, unparsed: true, why: expect.stringContaining('cut off') }]);
+  expect(scores).toMatchObject([
+    { value: 0, unparsed: true, why: expect.stringContaining('a fine picture') },
+    { value: 0, unparsed: true, why: expect.stringContaining('cut off') },
+  ]);
 });
 
 test('an endpoint that is busy is asked again; one that stays so ends the run and is named', async () => {
   const url = await endpoint((_, count) => (count < 3 ? { status: 503 } : { text: '\\boxed{1}' }));
   expect(await open({ url, model: 'seer' }).score([sample(0)], signal)).toMatchObject([{ value: 1 }]);
   const busy = await endpoint(() => ({ status: 503 }));
-  await expect(open({ url: busy, model: 'seer', attempts: 2 }).score(samples, signal)).rejects.toMatchObject({ code: 'JUDGE_UNREACHABLE', place: busy, message: expect.stringMatching(/2 attempts: it answered 503/) });
-  await expect(open({ url: 'http://127.0.0.1:9/v1', model: 'seer', attempts: 1 }).score([sample(0)], signal)).rejects.toMatchObject({ code: 'JUDGE_UNREACHABLE' });
+  await expect(open({ url: busy, model: 'seer', attempts: 2 }).score(samples, signal)).rejects.toMatchObject({
+    code: 'JUDGE_UNREACHABLE',
+    place: busy,
+    message: expect.stringMatching(/2 attempts: it answered 503/),
+  });
+  await expect(
+    open({ url: 'http://127.0.0.1:9/v1', model: 'seer', attempts: 1 }).score([sample(0)], signal),
+  ).rejects.toMatchObject({ code: 'JUDGE_UNREACHABLE' });
 });
 
 test('a run that is given up asks no further', async () => {

@@ -36,7 +36,11 @@ writeFileSync(path, JSON.stringify(json));
 const tokenizer = janusTokenizer(path, publishedQuestions);
 const other = fromPreTrained({
   tokenizerJSON: { ...json, post_processor: null } as never,
-  tokenizerConfig: { tokenizer_class: 'PreTrainedTokenizerFast', clean_up_tokenization_spaces: false, model_max_length: 1e6 } as never,
+  tokenizerConfig: {
+    tokenizer_class: 'PreTrainedTokenizerFast',
+    clean_up_tokenization_spaces: false,
+    model_max_length: 1e6,
+  } as never,
 });
 /** The other implementation, which takes special tokens from the string. */
 const whole = (text: string): number[] => other.encode(text, { add_special_tokens: false });
@@ -49,8 +53,25 @@ describe('ids', () => {
   ])('%j', (text, ids) => expect(tokenizer.encode(text)).toEqual(ids));
 
   const difficult = [
-    'naïve café', 'e\u0301', '漢字かな交じり文', '안녕하세요', 'Привет, мир', '👩‍🚀🚀👍🏽', '12345 3.14 ½ ①', "don't  stop", ' a', 'a ', '  ', '\t x\r\n\n y', '\u0000\u007f\u00ad',
-    'a\u2028b\ufeff', 'ǅ𐐀ᎠҐ', 'x=[1,2];', 'مرحبا', '\u{10ffff}', 'ﬁ',
+    'naïve café',
+    'e\u0301',
+    '漢字かな交じり文',
+    '안녕하세요',
+    'Привет, мир',
+    '👩‍🚀🚀👍🏽',
+    '12345 3.14 ½ ①',
+    "don't  stop",
+    ' a',
+    'a ',
+    '  ',
+    '\t x\r\n\n y',
+    '\u0000\u007f\u00ad',
+    'a\u2028b\ufeff',
+    'ǅ𐐀ᎠҐ',
+    'x=[1,2];',
+    'مرحبا',
+    '\u{10ffff}',
+    'ﬁ',
   ];
   test.each(difficult)('%j is cut as the other implementation cuts it, and comes back', (text) => {
     expect(tokenizer.encode(text)).toEqual(whole(text));
@@ -69,7 +90,8 @@ describe('ids', () => {
   });
 
   test('special tokens are known by their strings', () => {
-    const idOf = (content: string): number | undefined => json.added_tokens.find((token) => token.content === content)?.id;
+    const idOf = (content: string): number | undefined =>
+      json.added_tokens.find((token) => token.content === content)?.id;
     expect(tokenizer.special).toEqual({
       bos: 0,
       eos: 1,
@@ -91,13 +113,18 @@ describe('ids', () => {
 
   test('commands, and ids beyond the file, are not decoded', () => {
     const { eos, imageStart } = tokenizer.special;
-    expect(tokenizer.decode([0, ...tokenizer.encode('a cat'), imageStart, eos, tokenizer.vocabularySize + 5])).toBe('a cat');
+    expect(tokenizer.decode([0, ...tokenizer.encode('a cat'), imageStart, eos, tokenizer.vocabularySize + 5])).toBe(
+      'a cat',
+    );
     expect(tokenizer.decode([eos])).toBe('');
   });
 });
 
 test('the tokenizer of bytes takes any text and gives it back', () => {
-  const bytes = janusTokenizer(fileURLToPath(new URL('../../plugins/huggingface-tokenizer/bytes/tokenizer.json', import.meta.url)), publishedQuestions);
+  const bytes = janusTokenizer(
+    fileURLToPath(new URL('../../plugins/huggingface-tokenizer/bytes/tokenizer.json', import.meta.url)),
+    publishedQuestions,
+  );
   expect(bytes.vocabularySize).toBe(8 + 256);
   fc.assert(
     fc.property(fc.string({ unit: 'binary', maxLength: 40 }), (text) => {
@@ -112,14 +139,18 @@ describe('layouts', () => {
   const bos = tokens.bos;
 
   test('drawing at once: the exact string of the published code', () => {
-    expect(tokenizer.prompt('a red cat.', 'direct')).toEqual(whole(`${bos}<|User|>: a red cat.\n\n<|Assistant|>:<begin_of_image>`));
+    expect(tokenizer.prompt('a red cat.', 'direct')).toEqual(
+      whole(`${bos}<|User|>: a red cat.\n\n<|Assistant|>:<begin_of_image>`),
+    );
   });
 
   test('writing a rationale first: ReasonGen-R1, without a second full stop', () => {
     const expected = whole(`${bos}<|User|>: A photo of a red cat. Output a richly detailed prompt:\n\n<|Assistant|>:`);
     expect(tokenizer.prompt('a red cat', 'rationale')).toEqual(expected);
     expect(tokenizer.prompt(' a red cat. ', 'rationale')).toEqual(expected);
-    expect(tokenizer.prompt('a $& cat', 'rationale')).toEqual(whole(`${bos}<|User|>: A photo of a $& cat. Output a richly detailed prompt:\n\n<|Assistant|>:`));
+    expect(tokenizer.prompt('a $& cat', 'rationale')).toEqual(
+      whole(`${bos}<|User|>: A photo of a $& cat. Output a richly detailed prompt:\n\n<|Assistant|>:`),
+    );
   });
 
   test('the unconditional stream is as long, and all between its first and last token is padding', () => {
@@ -130,23 +161,45 @@ describe('layouts', () => {
 
   test('asking about pictures: system text, vectors between start and end, a newline, the question', () => {
     const picture = `<begin_of_image>${'<image_placeholder>'.repeat(3)}<end_of_image>`;
-    expect(tokenizer.conversation?.([{ question: ' What is it? ', pictures: 1 }], 3)).toEqual(whole(`${bos}${systemPrompt}\n\n<|User|>: ${picture}\nWhat is it?\n\n<|Assistant|>:`));
-    expect(tokenizer.conversation?.([{ question: 'Compare.', pictures: 2, answer: 'Two cats. ' }, { question: 'Why?', pictures: 0 }], 3)).toEqual(
-      whole(`${bos}${systemPrompt}\n\n<|User|>: ${picture}\n${picture}\nCompare.\n\n<|Assistant|>: Two cats.${tokens.eos}<|User|>: Why?\n\n<|Assistant|>:`),
+    expect(tokenizer.conversation?.([{ question: ' What is it? ', pictures: 1 }], 3)).toEqual(
+      whole(`${bos}${systemPrompt}\n\n<|User|>: ${picture}\nWhat is it?\n\n<|Assistant|>:`),
+    );
+    expect(
+      tokenizer.conversation?.(
+        [
+          { question: 'Compare.', pictures: 2, answer: 'Two cats. ' },
+          { question: 'Why?', pictures: 0 },
+        ],
+        3,
+      ),
+    ).toEqual(
+      whole(
+        `${bos}${systemPrompt}\n\n<|User|>: ${picture}\n${picture}\nCompare.\n\n<|Assistant|>: Two cats.${tokens.eos}<|User|>: Why?\n\n<|Assistant|>:`,
+      ),
     );
   });
 
   test('a role without a token of its own is text, cut together with what follows', () => {
     const without = janusFile();
-    without.added_tokens = without.added_tokens.filter(({ content }) => content !== tokens.user && content !== tokens.assistant);
+    without.added_tokens = without.added_tokens.filter(
+      ({ content }) => content !== tokens.user && content !== tokens.assistant,
+    );
     const file = join(folder, 'no-roles.json');
     writeFileSync(file, JSON.stringify(without));
     const plain = janusTokenizer(file, publishedQuestions);
-    expect(plain.prompt('a cat', 'direct')).toEqual([0, ...plain.encode('<|User|>: a cat\n\n<|Assistant|>:'), plain.special.imageStart]);
+    expect(plain.prompt('a cat', 'direct')).toEqual([
+      0,
+      ...plain.encode('<|User|>: a cat\n\n<|Assistant|>:'),
+      plain.special.imageStart,
+    ]);
   });
 
   test('a tokenizer without the tokens of Janus, or a question without its prompt, is refused', () => {
-    expect(() => janusTokenizer(published, publishedQuestions)).toThrow(expect.objectContaining({ code: 'TOKENIZER_LACKS_TOKEN', message: expect.stringContaining('<begin_of_image>') }));
-    expect(() => janusTokenizer(path, { ...publishedQuestions, directQuestion: 'a cat' })).toThrow(expect.objectContaining({ code: 'BAD_QUESTION' }));
+    expect(() => janusTokenizer(published, publishedQuestions)).toThrow(
+      expect.objectContaining({ code: 'TOKENIZER_LACKS_TOKEN', message: expect.stringContaining('<begin_of_image>') }),
+    );
+    expect(() => janusTokenizer(path, { ...publishedQuestions, directQuestion: 'a cat' })).toThrow(
+      expect.objectContaining({ code: 'BAD_QUESTION' }),
+    );
   });
 });

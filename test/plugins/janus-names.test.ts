@@ -16,7 +16,13 @@ const fixture = (file: string): string => fileURLToPath(new URL(`../golden/janus
 
 async function all(source: WeightSource, name: string): Promise<Buffer> {
   const { shape = [] } = source.entries.get(name) ?? {};
-  return Buffer.from(await source.read(name, 0, shape.reduce((product, n) => product * n, 1)));
+  return Buffer.from(
+    await source.read(
+      name,
+      0,
+      shape.reduce((product, n) => product * n, 1),
+    ),
+  );
 }
 
 async function expectSame(found: WeightSource, expected: WeightSource): Promise<void> {
@@ -28,8 +34,12 @@ async function expectSame(found: WeightSource, expected: WeightSource): Promise<
 }
 
 /** A source in memory; every element is its place in the file of bytes. */
-function made(tensors: Readonly<Record<string, { readonly shape: readonly number[]; readonly type?: StoredType }>>): WeightSource {
-  const entries = new Map(Object.entries(tensors).map(([name, { shape, type = 'U8' as const }]) => [name, { shape, type }]));
+function made(
+  tensors: Readonly<Record<string, { readonly shape: readonly number[]; readonly type?: StoredType }>>,
+): WeightSource {
+  const entries = new Map(
+    Object.entries(tensors).map(([name, { shape, type = 'U8' as const }]) => [name, { shape, type }]),
+  );
   return {
     origin: 'memory',
     entries,
@@ -57,12 +67,27 @@ describe('the original file and the port', () => {
     const stored = [...(await readSafetensors(fixture('model-original.safetensors')))];
     const folder = mkdtempSync(join(tmpdir(), 'original-'));
     const half = Math.floor(stored.length / 2);
-    const shards = { 'pytorch_model-00001-of-00002.bin': stored.slice(0, half), 'pytorch_model-00002-of-00002.bin': stored.slice(half) };
+    const shards = {
+      'pytorch_model-00001-of-00002.bin': stored.slice(0, half),
+      'pytorch_model-00002-of-00002.bin': stored.slice(half),
+    };
     for (const [file, tensors] of Object.entries(shards)) {
-      writeFileSync(join(folder, file), zipFile(torchEntries(Object.fromEntries(tensors.map(([name, { shape, data }]) => [name, floatTensor(shape, [...(data as Float32Array)])])))));
+      writeFileSync(
+        join(folder, file),
+        zipFile(
+          torchEntries(
+            Object.fromEntries(
+              tensors.map(([name, { shape, data }]) => [name, floatTensor(shape, [...(data as Float32Array)])]),
+            ),
+          ),
+        ),
+      );
     }
     const map = Object.entries(shards).flatMap(([file, tensors]) => tensors.map(([name]) => [name, file]));
-    writeFileSync(join(folder, 'pytorch_model.bin.index.json'), JSON.stringify({ weight_map: Object.fromEntries(map) }));
+    writeFileSync(
+      join(folder, 'pytorch_model.bin.index.json'),
+      JSON.stringify({ weight_map: Object.fromEntries(map) }),
+    );
     const source = renamed(await openWeightSource(folder), janusNames, 'port');
     const wanted = await openWeightSource(fixture('model.safetensors'));
     await expectSame(source, wanted);
@@ -91,7 +116,11 @@ describe('pieces', () => {
   });
 
   test('across the borders of what is fused', async () => {
-    const source = renamed(made({ [part('q')]: { shape: [2, 2] }, [part('k')]: { shape: [2, 2] }, [part('v')]: { shape: [2, 2] } }), janusNames, 'original');
+    const source = renamed(
+      made({ [part('q')]: { shape: [2, 2] }, [part('k')]: { shape: [2, 2] }, [part('v')]: { shape: [2, 2] } }),
+      janusNames,
+      'original',
+    );
     expect(source.entries.get(qkv)).toEqual({ shape: [6, 2], type: 'U8' });
     expect([...(await source.read(qkv, 3, 6))]).toEqual([3, 0, 1, 2, 3, 0]);
   });
@@ -105,17 +134,39 @@ describe('pieces', () => {
 
 test('what does not fit the table is said with the tensor', () => {
   const qkv = 'vision_model.vision_tower.blocks.0.attn.qkv.bias';
-  expect(() => renamed(made({ [qkv]: { shape: [7] } }), janusNames, 'port')).toThrow(/qkv\.bias" \[7\] holds 3 tensors/);
-  expect(() => renamed(made({ 'vision_model.vision_tower.pos_embed': { shape: [2, 4, 4] } }), janusNames, 'port')).toThrow(/pos_embed" \[2,4,4\] should begin with an axis of length 1/);
-  expect(() => renamed(made({ 'language_model.lm_head.weight': { shape: [1] }, 'lm_head.weight': { shape: [1] } }), janusNames, 'port')).toThrow(/both "lm_head\.weight"/);
+  expect(() => renamed(made({ [qkv]: { shape: [7] } }), janusNames, 'port')).toThrow(
+    /qkv\.bias" \[7\] holds 3 tensors/,
+  );
+  expect(() =>
+    renamed(made({ 'vision_model.vision_tower.pos_embed': { shape: [2, 4, 4] } }), janusNames, 'port'),
+  ).toThrow(/pos_embed" \[2,4,4\] should begin with an axis of length 1/);
+  expect(() =>
+    renamed(
+      made({ 'language_model.lm_head.weight': { shape: [1] }, 'lm_head.weight': { shape: [1] } }),
+      janusNames,
+      'port',
+    ),
+  ).toThrow(/both "lm_head\.weight"/);
   const q = 'model.vision_model.encoder.layers.0.self_attn.q_proj.bias';
-  expect(() => renamed(made({ [q]: { shape: [1] } }), janusNames, 'original')).toThrow(/made of 3 tensors, of which there are only/);
-  expect(() => renamed(made({ [q]: { shape: [1] }, [q.replace('q_', 'k_')]: { shape: [2] }, [q.replace('q_', 'v_')]: { shape: [1] } }), janusNames, 'original')).toThrow(/differ in shape/);
+  expect(() => renamed(made({ [q]: { shape: [1] } }), janusNames, 'original')).toThrow(
+    /made of 3 tensors, of which there are only/,
+  );
+  expect(() =>
+    renamed(
+      made({ [q]: { shape: [1] }, [q.replace('q_', 'k_')]: { shape: [2] }, [q.replace('q_', 'v_')]: { shape: [1] } }),
+      janusNames,
+      'original',
+    ),
+  ).toThrow(/differ in shape/);
 });
 
 test('what the port drops vanishes, what nobody knows stays and can be reported', () => {
   const source = renamed(
-    made({ 'gen_vision_model.quantize.codebook_used': { shape: [4] }, 'vision_model.vision_tower.attn_pool.q.weight': { shape: [4] }, 'strange.weight': { shape: [1] } }),
+    made({
+      'gen_vision_model.quantize.codebook_used': { shape: [4] },
+      'vision_model.vision_tower.attn_pool.q.weight': { shape: [4] },
+      'strange.weight': { shape: [1] },
+    }),
     janusNames,
     'port',
   );

@@ -8,7 +8,8 @@ test('the committed atlas shows the emoji it says it shows', async () => {
   const drawn = await drawTiles();
   for (const [index, tile] of drawn.entries()) {
     expect(tile).toHaveLength(tileSize * tileSize * 4);
-    const difference = tile.reduce((sum, value, at) => sum + Math.abs(value - (committed[index]?.[at] ?? 0)), 0) / tile.length;
+    const difference =
+      tile.reduce((sum, value, at) => sum + Math.abs(value - (committed[index]?.[at] ?? 0)), 0) / tile.length;
     // Other versions of the rasterizer move edges a little; another emoji differs by 20 and more.
     expect(difference).toBeLessThan(1);
   }
@@ -24,7 +25,8 @@ test('sprites have the size asked for, keep their alpha in every look and are pr
         const { pixels } = sheet(classIndex, look, size);
         for (let at = 0; at < pixels.length; at += 4) {
           expect(pixels[at + 3]).toBe(natural.pixels[at + 3]);
-          if (Math.max(pixels[at]!, pixels[at + 1]!, pixels[at + 2]!) > pixels[at + 3]! + 1e-6) throw new Error('not premultiplied');
+          if (Math.max(pixels[at]!, pixels[at + 1]!, pixels[at + 2]!) > pixels[at + 3]! + 1e-6)
+            throw new Error('not premultiplied');
         }
       }
     }

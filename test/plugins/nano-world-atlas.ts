@@ -28,7 +28,9 @@ const emojiNames: Record<ClassName, string> = {
 };
 
 interface IconSet {
-  readonly icons: Readonly<Record<string, { readonly body: string; readonly width?: number; readonly height?: number }>>;
+  readonly icons: Readonly<
+    Record<string, { readonly body: string; readonly width?: number; readonly height?: number }>
+  >;
   readonly width: number;
   readonly height: number;
 }

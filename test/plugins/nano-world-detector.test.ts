@@ -51,7 +51,8 @@ describe('ground truth', () => {
       const inspection = detect(render(objects, sheet));
       expect(judge(specification, inspection)).toMatchObject({ geneval: true, strict: true, clean: 1 });
       expect(inspection.occupiedCells).toEqual(objects.map((one) => one.cell).sort((a, b) => a - b));
-      const found = (list: readonly (Detection | PlacedObject)[]) => list.map((one) => [one.cell, one.classIndex, one.look].join()).sort();
+      const found = (list: readonly (Detection | PlacedObject)[]) =>
+        list.map((one) => [one.cell, one.classIndex, one.look].join()).sort();
       expect(found(inspection.detections)).toEqual(found(objects));
       for (const object of objects) {
         const detection = inspection.detections.find((one) => one.cell === object.cell);
@@ -86,7 +87,10 @@ describe('damaged scenes', () => {
       const [first, ...rest] = objects;
       if (!specification.wanted[0]?.colour) continue;
       for (const look of [0, 1, 2, 3, 4, 5, 6].filter((one) => one !== first!.look)) {
-        expect(judgeScene(specification, [{ ...first!, look }, ...rest])).toMatchObject({ geneval: false, coloured: expect.arrayContaining([0]) });
+        expect(judgeScene(specification, [{ ...first!, look }, ...rest])).toMatchObject({
+          geneval: false,
+          coloured: expect.arrayContaining([0]),
+        });
       }
     }
   });
@@ -102,9 +106,14 @@ describe('damaged scenes', () => {
   });
 
   test('one object too many of the counted class fails both verdicts', () => {
-    const { objects, specification } = sceneOf([...Array(200).keys()].find((index) => sceneOf(index).specification.task === 'counting')!);
+    const { objects, specification } = sceneOf(
+      [...Array(200).keys()].find((index) => sceneOf(index).specification.task === 'counting')!,
+    );
     const cell = [0, 1, 2, 3, 4, 5, 6, 7, 8].find((one) => objects.every((object) => object.cell !== one))!;
-    expect(judgeScene(specification, [...objects, { ...objects[0]!, cell }])).toMatchObject({ geneval: false, strict: false });
+    expect(judgeScene(specification, [...objects, { ...objects[0]!, cell }])).toMatchObject({
+      geneval: false,
+      strict: false,
+    });
   });
 
   test('swapped positions fail', () => {
@@ -114,7 +123,10 @@ describe('damaged scenes', () => {
       const [a, b] = objects;
       if (!specification.relation || !a || !b) continue;
       tested++;
-      const swapped = [{ ...a, cell: b.cell, dx: b.dx, dy: b.dy }, { ...b, cell: a.cell, dx: a.dx, dy: a.dy }];
+      const swapped = [
+        { ...a, cell: b.cell, dx: b.dx, dy: b.dy },
+        { ...b, cell: a.cell, dx: a.dx, dy: a.dy },
+      ];
       expect(judgeScene(specification, swapped)).toMatchObject({ geneval: false, relation: 0, present: [1, 1] });
     }
     expect(tested).toBeGreaterThan(30);
@@ -125,7 +137,12 @@ describe('damaged scenes', () => {
     const car = { classIndex: 5, look: 1, cell: 0, size: 14, dx: 0, dy: 0 } as const;
     const cat = { classIndex: 7, look: 4, cell: 8, size: 14, dx: 0, dy: 0 } as const;
     expect(judgeScene(specification, [car, cat]).strict).toBe(true);
-    expect(judgeScene(specification, [{ ...car, look: 4 }, { ...cat, look: 1 }])).toMatchObject({ geneval: false, present: [1, 1], coloured: [0, 0] });
+    expect(
+      judgeScene(specification, [
+        { ...car, look: 4 },
+        { ...cat, look: 1 },
+      ]),
+    ).toMatchObject({ geneval: false, present: [1, 1], coloured: [0, 0] });
   });
 });
 
@@ -155,7 +172,11 @@ describe('stress', () => {
     for (let index = 0; index < 40; index++) {
       const random = randomStream(32, 1, index);
       const inspection = detect(
-        painted((x, y) => (x >= 16 && x < 32 && y >= 16 && y < 32 ? [random.below(256), random.below(256), random.below(256)] : undefined)),
+        painted((x, y) =>
+          x >= 16 && x < 32 && y >= 16 && y < 32
+            ? [random.below(256), random.below(256), random.below(256)]
+            : undefined,
+        ),
       );
       expect(inspection.unexplainedPixels).toBeGreaterThan(blobPixels);
     }
@@ -183,13 +204,19 @@ describe('search', () => {
   /** R² of every class, look, size and offset at a cell, straight from the formula. */
   function exhaustiveBest(pixels: Uint8Array, cell: number): number {
     const value = (x: number, y: number, channel: number) =>
-      x < 0 || y < 0 || x >= 48 || y >= 48 ? 0 : (pixels[(y * 48 + x) * 3 + channel]! - background[channel as 0 | 1 | 2]) / 255;
+      x < 0 || y < 0 || x >= 48 || y >= 48
+        ? 0
+        : (pixels[(y * 48 + x) * 3 + channel]! - background[channel as 0 | 1 | 2]) / 255;
     let best = Number.NEGATIVE_INFINITY;
     for (let classIndex = 0; classIndex < 12; classIndex++) {
       for (const size of [13, 14, 15] as const) {
         const natural = sheet(classIndex, 0, size);
         const solid = (x: number, y: number) =>
-          x >= 0 && y >= 0 && x < natural.width && y < natural.height && natural.pixels[(y * natural.width + x) * 4 + 3]! > 0.3;
+          x >= 0 &&
+          y >= 0 &&
+          x < natural.width &&
+          y < natural.height &&
+          natural.pixels[(y * natural.width + x) * 4 + 3]! > 0.3;
         const support: [number, number][] = [];
         for (let y = -1; y <= natural.height; y++) {
           for (let x = -1; x <= natural.width; x++) {
@@ -206,7 +233,9 @@ describe('search', () => {
               const inside = x >= 0 && y >= 0 && x < width && y < height;
               for (let channel = 0; channel < 3; channel++) {
                 const from = (y * width + x) * 4;
-                const t = inside ? sprite[from + channel]! - (sprite[from + 3]! * background[channel as 0 | 1 | 2]) / 255 : 0;
+                const t = inside
+                  ? sprite[from + channel]! - (sprite[from + 3]! * background[channel as 0 | 1 | 2]) / 255
+                  : 0;
                 error += (value(left + x + (shift % 5) - 2, top + y + Math.floor(shift / 5) - 2, channel) - t) ** 2;
                 energy += t * t;
               }

@@ -3,7 +3,12 @@ import { createNanoDataset } from '../../plugins/nano-world/dataset.ts';
 import { philox, randomStream } from '../../plugins/nano-world/random.ts';
 import { parseRationale, planNames, rationaleOf } from '../../plugins/nano-world/rationale.ts';
 import { boxOf, drawScene, relationsOf } from '../../plugins/nano-world/scene.ts';
-import { drawSpecification, promptOf, specificationSpace, trainingMix } from '../../plugins/nano-world/specification.ts';
+import {
+  drawSpecification,
+  promptOf,
+  specificationSpace,
+  trainingMix,
+} from '../../plugins/nano-world/specification.ts';
 import type { Specification } from '../../plugins/nano-world/specification.ts';
 import { createSpriteSheet } from '../../plugins/nano-world/sprites.ts';
 import { classNames, colourNames, plural, relations, tasks, withArticle } from '../../plugins/nano-world/vocabulary.ts';
@@ -23,7 +28,14 @@ describe('random numbers', () => {
   });
 
   test('streams differ by seed, purpose, index and visit, also where only high bits of the seed differ', () => {
-    const firsts = [randomStream(1, 1, 1), randomStream(2, 1, 1), randomStream(1, 2, 1), randomStream(1, 1, 2), randomStream(1, 1, 1, 1), randomStream(1 + 2 ** 32, 1, 1)];
+    const firsts = [
+      randomStream(1, 1, 1),
+      randomStream(2, 1, 1),
+      randomStream(1, 2, 1),
+      randomStream(1, 1, 2),
+      randomStream(1, 1, 1, 1),
+      randomStream(1 + 2 ** 32, 1, 1),
+    ];
     expect(new Set(firsts.map((stream) => stream.uniform())).size).toBe(6);
   });
 
@@ -40,7 +52,14 @@ describe('random numbers', () => {
 describe('specifications', () => {
   test('number as in the study and have distinct prompts', () => {
     const sizes = Object.fromEntries(tasks.map((task) => [task, all.filter((one) => one.task === task).length]));
-    expect(sizes).toEqual({ single_object: 12, two_object: 132, counting: 36, colors: 72, position: 528, color_attr: 3960 });
+    expect(sizes).toEqual({
+      single_object: 12,
+      two_object: 132,
+      counting: 36,
+      colors: 72,
+      position: 528,
+      color_attr: 3960,
+    });
     expect(new Set(all.map(promptOf)).size).toBe(4740);
     for (const one of all) expect(space.ofPrompt(promptOf(one))).toBe(one);
     expect(space.ofPrompt('a photo of a apple')).toBeUndefined();
@@ -54,7 +73,8 @@ describe('specifications', () => {
       counting: ({ wanted, count }) => (c(wanted[0]!.name) + count!) % 6 === 0,
       colors: ({ wanted }) => (c(wanted[0]!.name) + 5 * k(wanted[0]!.colour)) % 6 === 0,
       two_object: ({ wanted }) => (7 * c(wanted[0]!.name) + 3 * c(wanted[1]!.name)) % 8 === 0,
-      position: ({ wanted, relation }) => (7 * c(wanted[0]!.name) + 3 * c(wanted[1]!.name) + 5 * relations.indexOf(relation!)) % 8 === 0,
+      position: ({ wanted, relation }) =>
+        (7 * c(wanted[0]!.name) + 3 * c(wanted[1]!.name) + 5 * relations.indexOf(relation!)) % 8 === 0,
       color_attr: ({ wanted }) =>
         (7 * c(wanted[0]!.name) + 3 * c(wanted[1]!.name) + 5 * k(wanted[0]!.colour) + k(wanted[1]!.colour)) % 8 === 0,
     };
@@ -83,22 +103,31 @@ describe('specifications', () => {
   test('are worded as GenEval words them', () => {
     const word = (specification: Specification) => promptOf(specification);
     expect(word({ task: 'single_object', wanted: [{ name: 'umbrella' }] })).toBe('a photo of an umbrella');
-    expect(word({ task: 'two_object', wanted: [{ name: 'bird' }, { name: 'umbrella' }] })).toBe('a photo of a bird and an umbrella');
+    expect(word({ task: 'two_object', wanted: [{ name: 'bird' }, { name: 'umbrella' }] })).toBe(
+      'a photo of a bird and an umbrella',
+    );
     expect(word({ task: 'counting', wanted: [{ name: 'teddy bear' }], count: 4 })).toBe('a photo of four teddy bears');
     expect(word({ task: 'colors', wanted: [{ name: 'apple', colour: 'red' }] })).toBe('a photo of a red apple');
     expect(word({ task: 'position', wanted: [{ name: 'giraffe' }, { name: 'airplane' }], relation: 'right of' })).toBe(
       'a photo of a giraffe right of an airplane',
     );
-    expect(word({ task: 'color_attr', wanted: [{ name: 'car', colour: 'green' }, { name: 'giraffe', colour: 'purple' }] })).toBe(
-      'a photo of a green car and a purple giraffe',
-    );
+    expect(
+      word({
+        task: 'color_attr',
+        wanted: [
+          { name: 'car', colour: 'green' },
+          { name: 'giraffe', colour: 'purple' },
+        ],
+      }),
+    ).toBe('a photo of a green car and a purple giraffe');
     expect(plural('bus')).toBe('buses');
     expect(withArticle('orange cat')).toBe('an orange cat');
   });
 
   test('are drawn in the shares of the training mix', () => {
     const counts = Object.fromEntries(tasks.map((task) => [task, 0])) as Record<string, number>;
-    for (let index = 0; index < 8000; index++) counts[drawSpecification(space, 'seen', randomStream(5, 1, index)).task]!++;
+    for (let index = 0; index < 8000; index++)
+      counts[drawSpecification(space, 'seen', randomStream(5, 1, index)).task]!++;
     for (const task of tasks) expect(counts[task]! / 8000).toBeCloseTo(trainingMix[task], 1.5);
   });
 });
@@ -107,7 +136,11 @@ describe('scenes', () => {
   test.each([
     [[0, 0, 100, 100], [200, 0, 300, 100], ['left of']],
     [[0, 0, 100, 100], [0, 200, 100, 300], ['above']],
-    [[0, 0, 100, 100], [120, 120, 220, 220], ['left of', 'above']],
+    [
+      [0, 0, 100, 100],
+      [120, 120, 220, 220],
+      ['left of', 'above'],
+    ],
     [[0, 0, 100, 100], [40, 0, 140, 100], []],
     [[0, 0, 100, 100], [41, 0, 141, 100], ['left of']],
     [[0, 0, 200, 100], [150, 60, 350, 160], ['left of']],
@@ -137,15 +170,21 @@ describe('rationales', () => {
 
   test('are worded as in the study', () => {
     const counting: Specification = { task: 'counting', wanted: [cat], count: 2 };
-    expect(rationaleOf(counting, [0, 8], 0)).toBe('plan : two cats ; first cat at top left ; second cat at bottom right .');
-    expect(rationaleOf(counting, [0, 8], 1)).toBe('draw two cats : first cat in top left ; second cat in bottom right .');
+    expect(rationaleOf(counting, [0, 8], 0)).toBe(
+      'plan : two cats ; first cat at top left ; second cat at bottom right .',
+    );
+    expect(rationaleOf(counting, [0, 8], 1)).toBe(
+      'draw two cats : first cat in top left ; second cat in bottom right .',
+    );
     expect(rationaleOf(counting, [1, 4], 2)).toBe(
       'the scene has two cats ; first cat at the top center ; second cat at the middle center .',
     );
     const pair: Specification = { task: 'two_object', wanted: [redCar, { name: 'apple' }] };
     expect(rationaleOf(pair, [3, 5], 0)).toBe('plan : a red car at middle left ; an apple at middle right .');
     expect(rationaleOf(pair, [3, 5], 1)).toBe('draw a red car in middle left and an apple in middle right .');
-    expect(rationaleOf(pair, [3, 5], 2)).toBe('the scene has a red car at the middle left , an apple at the middle right .');
+    expect(rationaleOf(pair, [3, 5], 2)).toBe(
+      'the scene has a red car at the middle left , an apple at the middle right .',
+    );
   });
 
   test('are read back: every specification, every template', () => {
@@ -205,7 +244,9 @@ describe('dataset', () => {
   });
 
   test('keeps held-out combinations out of every training prompt', () => {
-    const heldout = new Set(tasks.flatMap((task) => (task === 'single_object' ? [] : space.pools[task].heldout.map(promptOf))));
+    const heldout = new Set(
+      tasks.flatMap((task) => (task === 'single_object' ? [] : space.pools[task].heldout.map(promptOf))),
+    );
     for (let index = 0; index < 3000; index++) {
       expect(heldout.has(dataset.prompt(index, 1, 'seen').prompt)).toBe(false);
       const { task, prompt } = dataset.prompt(index, 1, 'heldout');
@@ -227,7 +268,9 @@ describe('dataset', () => {
     const paint = (data: Uint8Array) => data.filter((value, at) => at % 3 === 0 && value !== 214).length;
     const total = (make: (index: number) => Uint8Array) =>
       Array.from({ length: 60 }, (_, index) => paint(make(index))).reduce((a, b) => a + b, 0);
-    expect(total((index) => dataset.codecImage(index, 1).data)).toBeGreaterThan(2 * total((index) => dataset.example(index, 1).image.data));
+    expect(total((index) => dataset.codecImage(index, 1).data)).toBeGreaterThan(
+      2 * total((index) => dataset.example(index, 1).image.data),
+    );
   });
 
   test('the corpus has every word the world can write', () => {

@@ -19,7 +19,9 @@ export function adamwRule(rate: number, decay: number, b1: number, b2: number, e
       const v = b2 * at(second, index) + (1 - b2) * g * g;
       first[index] = m;
       second[index] = v;
-      weights[index] = at(weights, index) * (shape.length > 1 ? 1 - rate * decay : 1) - (rate * (m / (1 - b1 ** step))) / (Math.sqrt(v / (1 - b2 ** step)) + epsilon);
+      weights[index] =
+        at(weights, index) * (shape.length > 1 ? 1 - rate * decay : 1) -
+        (rate * (m / (1 - b1 ** step))) / (Math.sqrt(v / (1 - b2 ** step)) + epsilon);
     });
   };
 }
@@ -28,7 +30,8 @@ export function lionRule(rate: number, decay: number, b1: number, b2: number): R
   return ({ shape, weights, first }, gradient) => {
     gradient.forEach((g, index) => {
       const m = at(first, index);
-      weights[index] = at(weights, index) * (shape.length > 1 ? 1 - rate * decay : 1) - rate * Math.sign(b1 * m + (1 - b1) * g);
+      weights[index] =
+        at(weights, index) * (shape.length > 1 ? 1 - rate * decay : 1) - rate * Math.sign(b1 * m + (1 - b1) * g);
       first[index] = b2 * m + (1 - b2) * g;
     });
   };
@@ -87,14 +90,22 @@ function product(a: Float64Array, b: Float64Array, rows: number, inner: number, 
 }
 
 function transposed(a: Float64Array, rows: number, columns: number): Float64Array {
-  return Float64Array.from({ length: rows * columns }, (_, index) => at(a, (index % rows) * columns + Math.floor(index / rows)));
+  return Float64Array.from({ length: rows * columns }, (_, index) =>
+    at(a, (index % rows) * columns + Math.floor(index / rows)),
+  );
 }
 
 /**
  * AdamW whose moments live in bytes between steps, rounded by the words the kernel draws: a word depends on the element's place in the
  * arena, where every tensor begins at a multiple of 64 in the order of `layout`, and on the step.
  */
-export function codedAdamwRule(rate: number, decay: number, b1: number, b2: number, layout: readonly { readonly name: string; readonly shape: readonly number[] }[]): Rule {
+export function codedAdamwRule(
+  rate: number,
+  decay: number,
+  b1: number,
+  b2: number,
+  layout: readonly { readonly name: string; readonly shape: readonly number[] }[],
+): Rule {
   const places = new Map<string, number>();
   let end = 0;
   for (const { name, shape } of layout) {

@@ -20,7 +20,7 @@ function records(file: Uint8Array): Uint8Array[] {
     return ((rotated >>> 17) | (rotated << 15)) >>> 0;
   };
   const found: Uint8Array[] = [];
-  for (let offset = 0; offset < file.length; ) {
+  for (let offset = 0; offset < file.length;) {
     const length = Number(view.getBigUint64(offset, true));
     expect(unmask(view.getUint32(offset + 8, true))).toBe(crc32c(file.subarray(offset, offset + 8)));
     const data = file.subarray(offset + 12, offset + 12 + length);
@@ -33,7 +33,9 @@ function records(file: Uint8Array): Uint8Array[] {
 
 test('a scalar event is the protobuf message TensorBoard expects, byte for byte', () => {
   // wall_time 1 (field 1, double), step 300 (field 2, varint), summary (field 5) { value { tag "a", simple_value 0.5 } }.
-  const expected = [0x09, 0, 0, 0, 0, 0, 0, 0xf0, 0x3f, 0x10, 0xac, 0x02, 0x2a, 0x0a, 0x0a, 0x08, 0x0a, 0x01, 0x61, 0x15, 0, 0, 0, 0x3f];
+  const expected = [
+    0x09, 0, 0, 0, 0, 0, 0, 0xf0, 0x3f, 0x10, 0xac, 0x02, 0x2a, 0x0a, 0x0a, 0x08, 0x0a, 0x01, 0x61, 0x15, 0, 0, 0, 0x3f,
+  ];
   expect([...scalarsEvent(1, 300, { a: 0.5 })]).toEqual(expected);
   expect(records(frame(Uint8Array.of(1, 2, 3)))).toEqual([Uint8Array.of(1, 2, 3)]);
 });
@@ -48,7 +50,14 @@ test('a run writes a file with a version, a record per step and one per benchmar
     await hooks.start({ preset: 'p', directory, resume: false });
     await hooks.step({ step: 1, metrics: { loss: 2 } });
     await hooks.step({ step: 2, metrics: { loss: 1.5 } });
-    await hooks.grades({ step: 2, benchmark: 'b', split: 'heldout', samples: [], verdicts: [], metrics: { pass: 0.25 } });
+    await hooks.grades({
+      step: 2,
+      benchmark: 'b',
+      split: 'heldout',
+      samples: [],
+      verdicts: [],
+      metrics: { pass: 0.25 },
+    });
     const [name = ''] = readdirSync(join(directory, 'tensorboard'));
     expect(name).toMatch(/^events\.out\.tfevents\.\d+\.reasongen$/);
     const found = records(readFileSync(join(directory, 'tensorboard', name)));

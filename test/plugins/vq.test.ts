@@ -25,7 +25,11 @@ const codec = vqCodec({
   codes: 32,
 });
 
-const picture = (seed: number): { width: number; height: number; data: Uint8Array } => ({ width: 8, height: 8, data: Uint8Array.from(randomWords(192, seed, 256)) });
+const picture = (seed: number): { width: number; height: number; data: Uint8Array } => ({
+  width: 8,
+  height: 8,
+  data: Uint8Array.from(randomWords(192, seed, 256)),
+});
 
 const tinyA = new URL('../golden/janus/tiny-a/', import.meta.url);
 
@@ -54,17 +58,27 @@ describe('the codec of a published model', () => {
     const tokenizer = vqTokenizer(await codecFromCheckpoint(fileURLToPath(tinyA)), () => Promise.resolve(device));
     const [picture] = await tokenizer.decode([codes]);
     await tokenizer.close();
-    const expected = Array.from({ length: 8 * 8 * 3 }, (_, index) => ((pixels[(index % 3) * 64 + Math.floor(index / 3)] ?? NaN) + 1) * 127.5);
+    const expected = Array.from(
+      { length: 8 * 8 * 3 },
+      (_, index) => ((pixels[(index % 3) * 64 + Math.floor(index / 3)] ?? NaN) + 1) * 127.5,
+    );
     // Where the exact value is this close to a whole number, the last bits of f32 decide.
     const clear = expected.flatMap((value, index) => (Math.abs(value - Math.round(value)) > 0.02 ? [index] : []));
     expect(clear.length).toBeGreaterThan(100);
-    for (const index of clear) expect(picture?.data[index]).toBe(Math.trunc(Math.min(255, Math.max(0, expected[index] ?? NaN))));
+    for (const index of clear)
+      expect(picture?.data[index]).toBe(Math.trunc(Math.min(255, Math.max(0, expected[index] ?? NaN))));
   });
 
   test('drawing loads the decoder alone', async () => {
     const source = await codecFromCheckpoint(fileURLToPath(tinyA));
     const opened: string[][] = [];
-    const watched = { ...source, open: (on: Device, specs: Parameters<typeof source.open>[1]) => (opened.push(specs.map(({ name }) => name)), source.open(on, specs)) };
+    const watched = {
+      ...source,
+      open: (on: Device, specs: Parameters<typeof source.open>[1]) => (
+        opened.push(specs.map(({ name }) => name)),
+        source.open(on, specs)
+      ),
+    };
     const tokenizer = vqTokenizer(watched, () => Promise.resolve(device));
     const [picture] = await tokenizer.decode([Array.from(randomWords(16, 1, 64))]);
     expect(picture).toMatchObject({ width: 8, height: 8 });
@@ -145,7 +159,9 @@ describe('vq', () => {
 
   test('codes that are none are refused, by picture', async () => {
     const tokenizer = vqTokenizer(await codecFromFile(path), () => Promise.resolve(device));
-    expect(() => tokenizer.decode([new Array<number>(16).fill(0), new Array<number>(16).fill(32)])).toThrow('picture 1 has the code 32, not one of 0 … 31');
+    expect(() => tokenizer.decode([new Array<number>(16).fill(0), new Array<number>(16).fill(32)])).toThrow(
+      'picture 1 has the code 32, not one of 0 … 31',
+    );
     expect(() => tokenizer.decode([[1, 2]])).toThrow('picture 0 has 2 codes instead of 16');
   });
 

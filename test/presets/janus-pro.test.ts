@@ -11,7 +11,11 @@ import { makeHubShells } from '../support/hub-shells.ts';
 import { root } from '../support/runs.ts';
 
 const folder = join(root, 'presets');
-const files = ['1b', '7b'].flatMap((size) => readdirSync(join(folder, `janus-pro-${size}`)).filter((name) => /^(sft|grpo)/.test(name)).map((name) => `janus-pro-${size}/${name}`));
+const files = ['1b', '7b'].flatMap((size) =>
+  readdirSync(join(folder, `janus-pro-${size}`))
+    .filter((name) => /^(sft|grpo)/.test(name))
+    .map((name) => `janus-pro-${size}/${name}`),
+);
 const before = process.env['HF_HUB_CACHE'];
 let cache: string;
 beforeAll(() => {
@@ -27,17 +31,41 @@ afterAll(() => {
 
 /** A large GPU as browsers and Dawn see one: buffers of 4 GiB, half precision. */
 const gpu: PlanTarget = {
-  limits: { maxBufferSize: 2 ** 32, maxStorageBufferBindingSize: 2 ** 32 - 4, maxStorageBuffersPerShaderStage: 8, maxComputeInvocationsPerWorkgroup: 256, maxComputeWorkgroupStorageSize: 16384, maxComputeWorkgroupSizeX: 256 } as unknown as GPUSupportedLimits,
-  report: { vendor: '', architecture: '', device: '', description: 'a large GPU', isSoftware: false, subgroupMinSize: 32, subgroupMaxSize: 32, features: ['shader-f16', 'subgroups'] },
+  limits: {
+    maxBufferSize: 2 ** 32,
+    maxStorageBufferBindingSize: 2 ** 32 - 4,
+    maxStorageBuffersPerShaderStage: 8,
+    maxComputeInvocationsPerWorkgroup: 256,
+    maxComputeWorkgroupStorageSize: 16384,
+    maxComputeWorkgroupSizeX: 256,
+  } as unknown as GPUSupportedLimits,
+  report: {
+    vendor: '',
+    architecture: '',
+    device: '',
+    description: 'a large GPU',
+    isSoftware: false,
+    subgroupMinSize: 32,
+    subgroupMaxSize: 32,
+    features: ['shader-f16', 'subgroups'],
+  },
 };
 
 /** The codec has weights of its own, and a data set is not there: random ones and an empty folder stand for them. */
 function shellSettings(name: string): string[] {
-  return ['imageTokenizer.checkpoint=null', 'imageTokenizer.weights=random', ...(name.includes('sft') ? [`dataset.path=${cache}`] : [])];
+  return [
+    'imageTokenizer.checkpoint=null',
+    'imageTokenizer.weights=random',
+    ...(name.includes('sft') ? [`dataset.path=${cache}`] : []),
+  ];
 }
 
 test('both models have all four presets of training', () => {
-  expect(files.sort()).toEqual(['1b', '7b'].flatMap((size) => ['grpo-lora', 'grpo', 'sft-lora', 'sft'].map((stage) => `janus-pro-${size}/${stage}.yaml`)).sort());
+  expect(files.sort()).toEqual(
+    ['1b', '7b']
+      .flatMap((size) => ['grpo-lora', 'grpo', 'sft-lora', 'sft'].map((stage) => `janus-pro-${size}/${stage}.yaml`))
+      .sort(),
+  );
 });
 
 test.each(files)('%s starts with the schema line, says what it does and how to run it', (name) => {
@@ -48,23 +76,57 @@ test.each(files)('%s starts with the schema line, says what it does and how to r
 });
 
 describe('published values', () => {
-  const recipeOf = async (name: string): Promise<{ recipe: Readonly<Record<string, unknown>>; optimizer: Readonly<Record<string, unknown>> }> => {
+  const recipeOf = async (
+    name: string,
+  ): Promise<{ recipe: Readonly<Record<string, unknown>>; optimizer: Readonly<Record<string, unknown>> }> => {
     const { stages } = await loadPreset(join(folder, name), { settings: shellSettings(name) });
     const components = stages[0]?.preset.components;
-    return { recipe: components?.['recipe']?.[0]?.options ?? {}, optimizer: components?.['optimizer']?.[0]?.options ?? {} };
+    return {
+      recipe: components?.['recipe']?.[0]?.options ?? {},
+      optimizer: components?.['optimizer']?.[0]?.options ?? {},
+    };
   };
 
   test.each(['1b', '7b'])('SFT of the %s', async (size) => {
     const { recipe, optimizer } = await recipeOf(`janus-pro-${size}/sft.yaml`);
     expect(optimizer).toMatchObject({ learningRate: 1e-5, betas: [0.9, 0.95], weightDecay: 0.01, maxNorm: 1 });
-    expect(recipe).toMatchObject({ batch: 128, microBatch: 4, promptDropout: 0.1, textWeight: 2, imageWeight: 1, schedule: 'cosine', warmup: 0.05, saveEvery: 500 });
+    expect(recipe).toMatchObject({
+      batch: 128,
+      microBatch: 4,
+      promptDropout: 0.1,
+      textWeight: 2,
+      imageWeight: 1,
+      schedule: 'cosine',
+      warmup: 0.05,
+      saveEvery: 500,
+    });
   });
 
   test.each(['1b', '7b'])('GRPO of the %s', async (size) => {
     const { recipe, optimizer } = await recipeOf(`janus-pro-${size}/grpo.yaml`);
     expect(optimizer).toMatchObject({ learningRate: 5e-6, betas: [0.9, 0.999], weightDecay: 0.01, maxNorm: 1 });
-    const published = { steps: 400, prompts: 32, samples: 8, updates: 2, epochs: 1, clipLow: 0.2, clipHigh: 0.2, rationaleTokens: 448, promptTokens: 157, guidance: 1, logitClamp: 30, refillRounds: 7, schedule: 'constant', warmup: 0, saveEvery: 100 };
-    expect(recipe).toMatchObject({ ...published, textEntropy: { target: 2, bound: 5e-3 }, imageEntropy: { target: 7, bound: 5e-3 } });
+    const published = {
+      steps: 400,
+      prompts: 32,
+      samples: 8,
+      updates: 2,
+      epochs: 1,
+      clipLow: 0.2,
+      clipHigh: 0.2,
+      rationaleTokens: 448,
+      promptTokens: 157,
+      guidance: 1,
+      logitClamp: 30,
+      refillRounds: 7,
+      schedule: 'constant',
+      warmup: 0,
+      saveEvery: 100,
+    };
+    expect(recipe).toMatchObject({
+      ...published,
+      textEntropy: { target: 2, bound: 5e-3 },
+      imageEntropy: { target: 7, bound: 5e-3 },
+    });
   });
 });
 

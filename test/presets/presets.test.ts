@@ -16,7 +16,16 @@ const files = readdirSync(root, { recursive: true, withFileTypes: true })
   .filter((name) => !/^janus-pro.*\/(sft|grpo)/.test(name));
 
 test('there are presets', () => {
-  expect(files).toEqual(expect.arrayContaining(['quickstart.yaml', 'nano/vq.yaml', 'nano/sft.yaml', 'nano/grpo.yaml', 'nano/evaluate.yaml', 'nano/full.yaml']));
+  expect(files).toEqual(
+    expect.arrayContaining([
+      'quickstart.yaml',
+      'nano/vq.yaml',
+      'nano/sft.yaml',
+      'nano/grpo.yaml',
+      'nano/evaluate.yaml',
+      'nano/full.yaml',
+    ]),
+  );
 });
 
 describe.each(files)('%s', (name) => {
@@ -45,7 +54,9 @@ describe.each(files)('%s', (name) => {
 
   test('resolves to what was reviewed', async () => {
     const loaded = await loadPreset(path);
-    const shown = loaded.stages.map((stage) => showPreset(stage, loaded.catalog, { directory: root, origins: false })).join('---\n');
+    const shown = loaded.stages
+      .map((stage) => showPreset(stage, loaded.catalog, { directory: root, origins: false }))
+      .join('---\n');
     await expect(shown).toMatchFileSnapshot(`resolved/${name}`);
   });
 });

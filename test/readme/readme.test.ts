@@ -4,7 +4,16 @@
  * one on this machine, whose model is a small one of the published class.
  */
 import { execFile } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -18,8 +27,13 @@ import { janusFolder } from '../support/janus-folder.ts';
 import { metricsOf, root } from '../support/runs.ts';
 
 const readme = readFileSync(join(root, 'README.md'), 'utf8');
-const blocks = [...readme.matchAll(/^```(\w+)\n([^]*?)^```$/gm)].map(([, language = '', text = '']) => ({ language, text }));
-const commands = blocks.filter(({ language }) => language === 'sh').flatMap(({ text }) => text.split('\n').filter((line) => line.startsWith('npx reasongen ')));
+const blocks = [...readme.matchAll(/^```(\w+)\n([^]*?)^```$/gm)].map(([, language = '', text = '']) => ({
+  language,
+  text,
+}));
+const commands = blocks
+  .filter(({ language }) => language === 'sh')
+  .flatMap(({ text }) => text.split('\n').filter((line) => line.startsWith('npx reasongen ')));
 /** Blocks that begin with the name of their file. */
 const files = blocks.flatMap(({ text }) => {
   const [, name] = /^(?:\/\/|#) (\S+\/\S+\.\w+)\n/.exec(text) ?? [];
@@ -52,13 +66,17 @@ let clone = '';
 let hub: FakeHub;
 beforeAll(async () => {
   clone = mkdtempSync(join(tmpdir(), 'reasongen-readme-'));
-  for (const name of ['core', 'kernels', 'plugins', 'presets', 'node_modules', 'package.json', 'tsconfig.json']) symlinkSync(join(root, name), join(clone, name));
+  for (const name of ['core', 'kernels', 'plugins', 'presets', 'node_modules', 'package.json', 'tsconfig.json'])
+    symlinkSync(join(root, name), join(clone, name));
   for (const { name, text } of files) {
     mkdirSync(dirname(join(clone, name)), { recursive: true });
     writeFileSync(join(clone, name), text);
   }
   const model = janusFolder(join(clone, 'small'), 'tiny-a');
-  hub = new FakeHub(Object.fromEntries(readdirSync(model).map((name) => [name, readFileSync(join(model, name))])), published);
+  hub = new FakeHub(
+    Object.fromEntries(readdirSync(model).map((name) => [name, readFileSync(join(model, name))])),
+    published,
+  );
   await hub.open();
   await writeData();
 });
@@ -86,8 +104,11 @@ async function run(line: string): Promise<{ status: number | null; output: strin
   const more = Object.entries(settings).flatMap(([path, value]) => ['--set', `${path}=${value}`]);
   const env = { ...process.env, REASONGEN_QUIET: '1', HF_ENDPOINT: hub.url, HF_HUB_CACHE: join(clone, 'hub') };
   return new Promise((resolve) => {
-    const child = execFile(process.execPath, ['core/bin.mjs', ...words, ...more], { cwd: clone, encoding: 'utf8', env, maxBuffer: 2 ** 26 }, (_error, output, errors) =>
-      resolve({ status: child.exitCode, output, errors }),
+    const child = execFile(
+      process.execPath,
+      ['core/bin.mjs', ...words, ...more],
+      { cwd: clone, encoding: 'utf8', env, maxBuffer: 2 ** 26 },
+      (_error, output, errors) => resolve({ status: child.exitCode, output, errors }),
     );
   });
 }
@@ -101,27 +122,36 @@ const exits: Readonly<Record<string, number>> = { 'npx reasongen resume runs/min
 const outcomes: Readonly<Record<string, (result: Awaited<ReturnType<typeof run>>) => void | Promise<void>>> = {
   'run presets/nano/sft.yaml': () => expect(metricsOf(join(clone, 'runs/mine'))).toHaveLength(50),
   'resume runs/mine': ({ errors }) => expect(errors).toContain('is done already'),
-  'check presets/nano/grpo.yaml': ({ output }) => expect(output).toMatch(/16 prompts x 8 samples = 128 drawings[^]*memory: /),
+  'check presets/nano/grpo.yaml': ({ output }) =>
+    expect(output).toMatch(/16 prompts x 8 samples = 128 drawings[^]*memory: /),
   'show presets/nano/grpo.yaml': ({ output }) => expect(output).toMatch(/prompts: 8 +# --set prompts=8/),
   'describe reward nano-verdict': ({ output }) => expect(output).toContain('strict'),
   'generate --preset presets/nano/generate.yaml': () => expect(pictures('out/cakes')).toHaveLength(4),
   'generate --preset runs/mine': () => expect(pictures('out/bird')).toHaveLength(1),
   'evaluate runs/mine': ({ errors }) => expect(errors).toMatch(/heldout: \d of 6 right/),
   'checkpoint verify runs/mine': ({ output }) => expect(output).toContain('as saved'),
-  'report runs/mine': ({ output }) => expect(readFileSync(join(clone, output.trim()), 'utf8')).toContain('50 training steps'),
+  'report runs/mine': ({ output }) =>
+    expect(readFileSync(join(clone, output.trim()), 'utf8')).toContain('50 training steps'),
   doctor: ({ output }) => expect(output).toContain('This machine can run'),
   'verify-device --only linear': ({ output }) => expect(output).toContain('all right'),
   'check mine/judged.yaml': ({ output }) => expect(output).toContain('every option is valid'),
   'run mine/captions.yaml': () => expect(metricsOf(join(clone, 'runs/captions'))).toHaveLength(2),
   'run mine/lora.yaml': () => {
     expect(metricsOf(join(clone, 'runs/lora'))).toHaveLength(2);
-    expect(readdirSync(join(clone, 'runs/lora/checkpoints/step-000002'))).toEqual(expect.arrayContaining(['adapter_model.safetensors', 'adapter_config.json']));
+    expect(readdirSync(join(clone, 'runs/lora/checkpoints/step-000002'))).toEqual(
+      expect.arrayContaining(['adapter_model.safetensors', 'adapter_config.json']),
+    );
   },
-  'pull ': ({ output }) => expect(readdirSync(output.trim())).toEqual(expect.arrayContaining(['config.json', 'model.safetensors', 'tokenizer.json'])),
+  'pull ': ({ output }) =>
+    expect(readdirSync(output.trim())).toEqual(
+      expect.arrayContaining(['config.json', 'model.safetensors', 'tokenizer.json']),
+    ),
   'generate --model': () => expect(pictures('out/janus')).toHaveLength(2),
   // Random weights may end at once.
-  'ask ': () => expect(readFileSync(join(clone, 'runs/published/answers.jsonl'), 'utf8')).toContain('What is in this picture?'),
-  'run presets/janus-pro-1b/sft-lora.yaml': () => expect(metricsOf(join(clone, 'runs/janus-pro-1b-sft-lora'))).toHaveLength(2),
+  'ask ': () =>
+    expect(readFileSync(join(clone, 'runs/published/answers.jsonl'), 'utf8')).toContain('What is in this picture?'),
+  'run presets/janus-pro-1b/sft-lora.yaml': () =>
+    expect(metricsOf(join(clone, 'runs/janus-pro-1b-sft-lora'))).toHaveLength(2),
   'export ': async () => {
     const { source } = await openModelSource(join(clone, 'models/janus-mine'), janusNames);
     expect(source.entries.get('lm_head.weight')).toMatchObject({ type: 'BF16', shape: [128, 32] });
@@ -130,7 +160,10 @@ const outcomes: Readonly<Record<string, (result: Awaited<ReturnType<typeof run>>
   'run mine/brief.yaml': () => {
     const [first] = metricsOf(join(clone, 'runs/brief'));
     expect(first).toMatchObject({ 'reward/brevity': expect.any(Number), 'reward/nano-verdict': expect.any(Number) });
-    expect(Number(first?.['reward'])).toBeCloseTo(Number(first?.['reward/nano-verdict']) + 0.2 * Number(first?.['reward/brevity']), 6);
+    expect(Number(first?.['reward'])).toBeCloseTo(
+      Number(first?.['reward/nano-verdict']) + 0.2 * Number(first?.['reward/brevity']),
+      6,
+    );
   },
   'run mine/unified.yaml': () => {
     expect(metricsOf(join(clone, 'runs/unified'))).toHaveLength(2);
@@ -140,35 +173,64 @@ const outcomes: Readonly<Record<string, (result: Awaited<ReturnType<typeof run>>
 };
 
 // The whole chain comes last: it is the longest.
-const order = commands.filter((line) => !line.includes('full.yaml')).concat(commands.filter((line) => line.includes('full.yaml')));
+const order = commands
+  .filter((line) => !line.includes('full.yaml'))
+  .concat(commands.filter((line) => line.includes('full.yaml')));
 
 describe('commands', () => {
-  test.each(order)('%s', async (line) => {
-    const [, check] = Object.entries(outcomes).find(([start]) => line.startsWith(`npx reasongen ${start}`)) ?? [];
-    const result = await run(line);
-    expect(result.status, result.errors).toBe(exits[line] ?? 0);
-    if (check === undefined) throw new Error('say in `outcomes` what this command must give');
-    await check(result);
-  }, 300_000);
+  test.each(order)(
+    '%s',
+    async (line) => {
+      const [, check] = Object.entries(outcomes).find(([start]) => line.startsWith(`npx reasongen ${start}`)) ?? [];
+      const result = await run(line);
+      expect(result.status, result.errors).toBe(exits[line] ?? 0);
+      if (check === undefined) throw new Error('say in `outcomes` what this command must give');
+      await check(result);
+    },
+    300_000,
+  );
 
   test('the numbers they wrote are all explained', () => {
-    const cells = [...readme.matchAll(/^\| (`[^|]+) \| \w+ \|/gm)].flatMap(([, cell = '']) => [...cell.matchAll(/`([^`]+)`/g)].map(([, name = '']) => name));
-    const explained = (name: string): boolean => cells.some((cell) => name === cell || (cell.startsWith('…') && name.endsWith(cell.slice(1))) || (cell.endsWith('/NAME') && name.startsWith(cell.slice(0, -4))));
-    const written = ['mine', 'brief', 'captions', 'janus-pro-1b-sft-lora', 'nano-full/vq'].flatMap((name) => metricsOf(join(clone, 'runs', name)).flatMap((line) => Object.keys(line)));
+    const cells = [...readme.matchAll(/^\| (`[^|]+) \| \w+ \|/gm)].flatMap(([, cell = '']) =>
+      [...cell.matchAll(/`([^`]+)`/g)].map(([, name = '']) => name),
+    );
+    const explained = (name: string): boolean =>
+      cells.some(
+        (cell) =>
+          name === cell ||
+          (cell.startsWith('…') && name.endsWith(cell.slice(1))) ||
+          (cell.endsWith('/NAME') && name.startsWith(cell.slice(0, -4))),
+      );
+    const written = ['mine', 'brief', 'captions', 'janus-pro-1b-sft-lora', 'nano-full/vq'].flatMap((name) =>
+      metricsOf(join(clone, 'runs', name)).flatMap((line) => Object.keys(line)),
+    );
     expect(written).toContain('image/crossEntropy');
     expect([...new Set(written)].filter((name) => !explained(name))).toEqual([]);
   });
 
   test('each has an example', async () => {
     let help = '';
-    await main(['--help'], { output: { write: (text) => void (help += text) }, errors: { write: () => true }, environment: {} });
-    const names = [...(help.split('Commands:')[1] ?? '').matchAll(/^ {2}([\w-]+)/gm)].map(([, name]) => name).filter((name) => name !== 'help');
+    await main(['--help'], {
+      output: { write: (text) => void (help += text) },
+      errors: { write: () => true },
+      environment: {},
+    });
+    const names = [...(help.split('Commands:')[1] ?? '').matchAll(/^ {2}([\w-]+)/gm)]
+      .map(([, name]) => name)
+      .filter((name) => name !== 'help');
     expect(names.length).toBeGreaterThan(6);
-    expect(names.filter((name) => !commands.some((line) => line.startsWith(`npx reasongen ${name} `) || line === `npx reasongen ${name}`))).toEqual([]);
+    expect(
+      names.filter(
+        (name) =>
+          !commands.some((line) => line.startsWith(`npx reasongen ${name} `) || line === `npx reasongen ${name}`),
+      ),
+    ).toEqual([]);
   });
 
   test('npm scripts it names exist', () => {
-    const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { scripts: Record<string, string> };
+    const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
+      scripts: Record<string, string>;
+    };
     const named = [...readme.matchAll(/npm (?:run ([\w:]+)|(test))/g)].map(([, script, test]) => script ?? test ?? '');
     expect(named).toContain('quickstart');
     expect(named.filter((name) => scripts[name] === undefined)).toEqual([]);
@@ -188,7 +250,9 @@ describe('facts', () => {
   });
 
   test('environment variables are read somewhere', () => {
-    const sources = readdirSync(join(root, 'core'), { recursive: true, encoding: 'utf8' }).filter((name) => /\.(ts|mjs)$/.test(name));
+    const sources = readdirSync(join(root, 'core'), { recursive: true, encoding: 'utf8' }).filter((name) =>
+      /\.(ts|mjs)$/.test(name),
+    );
     const text = sources.map((name) => readFileSync(join(root, 'core', name), 'utf8')).join('\n');
     const named = [...readme.matchAll(/`(REASONGEN_\w+)`/g)].map(([, name = '']) => name);
     expect(named.length).toBeGreaterThan(3);
@@ -196,7 +260,9 @@ describe('facts', () => {
   });
 
   test('links lead somewhere', () => {
-    const links = [...readme.matchAll(/\]\(([^)#]+)\)/g)].map(([, link = '']) => link).filter((link) => !link.startsWith('http'));
+    const links = [...readme.matchAll(/\]\(([^)#]+)\)/g)]
+      .map(([, link = '']) => link)
+      .filter((link) => !link.startsWith('http'));
     expect(links.length).toBeGreaterThan(0);
     expect(links.filter((link) => !existsSync(join(root, link)))).toEqual([]);
   });

@@ -24,24 +24,52 @@ interface AnswerRecord {
   readonly ended: boolean;
 }
 
-const answersOf = (directory: string): AnswerRecord[] => readFileSync(join(directory, 'answers.jsonl'), 'utf8').trim().split('\n').map((line) => JSON.parse(line) as AnswerRecord);
+const answersOf = (directory: string): AnswerRecord[] =>
+  readFileSync(join(directory, 'answers.jsonl'), 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as AnswerRecord);
 
 async function photo(name: string, seed: number, width: number, height: number): Promise<string> {
-  return place.write(name, await encodePng({ width, height, data: Uint8Array.from(randomWords(width * height * 3, seed, 256)) }));
+  return place.write(
+    name,
+    await encodePng({ width, height, data: Uint8Array.from(randomWords(width * height * 3, seed, 256)) }),
+  );
 }
 
 /** The likeliest answer by the float64 model, token by token, and how sure it is of the least sure one. */
-async function expectedAnswer(folder: string, paths: readonly string[], question: string, count: number): Promise<{ text: string; margin: number }> {
+async function expectedAnswer(
+  folder: string,
+  paths: readonly string[],
+  question: string,
+  count: number,
+): Promise<{ text: string; margin: number }> {
   const sizes = sizesOf(readJanusConfig(join(folder, 'config.json')));
   const stored = await readSafetensors(join(folder, 'model.safetensors'));
-  const oracle = new JanusOracle(sizes, new Map([...stored].map(([name, { shape, data }]) => [name, { shape, data: Float32Array.from(data as Float32Array) }])));
+  const oracle = new JanusOracle(
+    sizes,
+    new Map(
+      [...stored].map(([name, { shape, data }]) => [name, { shape, data: Float32Array.from(data as Float32Array) }]),
+    ),
+  );
   const { vision } = janusBackbone('test', sizes);
   const tokenizer = janusTokenizer(join(folder, 'tokenizer.json'), publishedQuestions);
   if (vision === undefined) throw new Error('no vision');
-  const pixels = patchesOf(vision, await Promise.all(paths.map(async (path) => fitSquare(await decodePng(readFileSync(path)), vision.imageSize, [127, 127, 127]))));
+  const pixels = patchesOf(
+    vision,
+    await Promise.all(
+      paths.map(async (path) => fitSquare(await decodePng(readFileSync(path)), vision.imageSize, [127, 127, 127])),
+    ),
+  );
   const width = 3 * vision.patchSize ** 2;
   const vectors = paths.flatMap((_, picture) =>
-    oracle.features(Array.from({ length: vision.tokens }, (_each, patch) => Array.from(pixels.subarray((picture * vision.tokens + patch) * width, (picture * vision.tokens + patch + 1) * width)))),
+    oracle.features(
+      Array.from({ length: vision.tokens }, (_each, patch) =>
+        Array.from(
+          pixels.subarray((picture * vision.tokens + patch) * width, (picture * vision.tokens + patch + 1) * width),
+        ),
+      ),
+    ),
   );
   let next = 0;
   const sequence = (tokenizer.conversation?.([{ question, pictures: paths.length }], vision.tokens) ?? []).map(
@@ -66,11 +94,26 @@ describe('ask', () => {
     for (const original of [false, true]) {
       const folder = janusFolder(place.path(`model-${original}`), 'tiny-a', original);
       const out = place.free('asked');
-      const { code, output, errors } = await place.command('ask', '--model', folder, ...pictures.flatMap((path) => ['--image', path]), 'What is it?', '--out', out, '--set', 'recipe.answerTokens=12');
+      const { code, output, errors } = await place.command(
+        'ask',
+        '--model',
+        folder,
+        ...pictures.flatMap((path) => ['--image', path]),
+        'What is it?',
+        '--out',
+        out,
+        '--set',
+        'recipe.answerTokens=12',
+      );
       expect({ code, errors: code === 0 ? '' : errors }).toEqual({ code: 0, errors: '' });
       const [answer] = answersOf(out);
       expect(answer).toMatchObject({ question: 'What is it?', pictures });
-      const expected = await expectedAnswer(janusFolder(place.path('model-port'), 'tiny-a'), pictures, 'What is it?', answer?.ended === true ? 12 : 11);
+      const expected = await expectedAnswer(
+        janusFolder(place.path('model-port'), 'tiny-a'),
+        pictures,
+        'What is it?',
+        answer?.ended === true ? 12 : 11,
+      );
       expect(expected.margin).toBeGreaterThan(1e-3);
       expect(output).toBe(`${expected.text}\n`);
       expect(answer?.answer).toBe(expected.text.trim());
@@ -82,14 +125,39 @@ describe('ask', () => {
     const [out, alone] = [place.free('asked'), place.free('asked')];
     const image = await photo('c.png', 3, 20, 20);
     const short = ['--set', 'recipe.answerTokens=8'];
-    const asked = await place.command('ask', '--model', folder, '--image', image, 'What?', '--turn', 'Why?', '--out', out, ...short);
+    const asked = await place.command(
+      'ask',
+      '--model',
+      folder,
+      '--image',
+      image,
+      'What?',
+      '--turn',
+      'Why?',
+      '--out',
+      out,
+      ...short,
+    );
     expect(asked.code).toBe(0);
     const [first, second] = answersOf(out);
     expect(asked.output.split('\n').length).toBeGreaterThanOrEqual(3);
     expect(second).toMatchObject({ question: 'Why?', pictures: [] });
     // The same conversation with its first answer given.
-    const turns = JSON.stringify([{ question: 'What?', pictures: [image], answer: first?.answer }, { question: 'Why?' }]);
-    const given = await place.command('ask', '--model', folder, 'unused', '--out', alone, '--set', `recipe.turns=${turns}`, ...short);
+    const turns = JSON.stringify([
+      { question: 'What?', pictures: [image], answer: first?.answer },
+      { question: 'Why?' },
+    ]);
+    const given = await place.command(
+      'ask',
+      '--model',
+      folder,
+      'unused',
+      '--out',
+      alone,
+      '--set',
+      `recipe.turns=${turns}`,
+      ...short,
+    );
     expect(given.code).toBe(0);
     expect(answersOf(alone)[1]?.answer).toBe(second?.answer);
   });
@@ -98,7 +166,24 @@ describe('ask', () => {
     const folder = janusFolder(place.path('text'), 'tiny-a');
     const answer = async (seed: string): Promise<string> => {
       const out = place.free('asked');
-      expect((await place.command('ask', '--model', folder, 'Hello', '--seed', seed, '--out', out, '--set', 'recipe.answerTokens=24', '--set', 'recipe.temperature=1')).code).toBe(0);
+      expect(
+        (
+          await place.command(
+            'ask',
+            '--model',
+            folder,
+            'Hello',
+            '--seed',
+            seed,
+            '--out',
+            out,
+            '--set',
+            'recipe.answerTokens=24',
+            '--set',
+            'recipe.temperature=1',
+          )
+        ).code,
+      ).toBe(0);
       return answersOf(out)[0]?.answer ?? '';
     };
     const [one, again, other] = [await answer('1'), await answer('1'), await answer('2')];
@@ -114,25 +199,55 @@ describe('ask', () => {
       return errors;
     };
     expect(await fail('What?', '--model', folder, '--image', place.path('absent.png'))).toContain('MISSING_FILE');
-    expect(await fail('What?', '--model', folder, '--image', place.write('text.png', 'no picture'))).toContain('BAD_PICTURE');
-    expect(await fail('What?', '--preset', 'presets/nano/generate.yaml', '--weights', 'plugins/janus/nano/model.safetensors', '--image', await photo('d.png', 4, 8, 8))).toContain('CANNOT_LOOK');
+    expect(await fail('What?', '--model', folder, '--image', place.write('text.png', 'no picture'))).toContain(
+      'BAD_PICTURE',
+    );
+    expect(
+      await fail(
+        'What?',
+        '--preset',
+        'presets/nano/generate.yaml',
+        '--weights',
+        'plugins/janus/nano/model.safetensors',
+        '--image',
+        await photo('d.png', 4, 8, 8),
+      ),
+    ).toContain('CANNOT_LOOK');
     expect(await fail('What?')).toContain('WHICH_MODEL');
     expect(await fail('What?', '--model', place.folder)).toContain('BAD_TOKENIZER_FILE');
   });
 });
 
 describe('generate --model', () => {
-  test.each([false, true])('draws with guidance, by the tokenizer, codec and sizes of the folder (original names: %s)', async (original) => {
-    const folder = janusFolder(place.path(`draw-${original}`), 'tiny-a', original);
-    const out = place.free('drawn');
-    const { code, errors } = await place.command('generate', '--model', folder, '--prompt', 'a cat', '--count', '2', '--no-rationale', '--seed', '5', '--out', out, '--set', 'recipe.imageTemperature=0');
-    expect({ code, errors: code === 0 ? '' : errors }).toEqual({ code: 0, errors: '' });
-    const png = readFileSync(join(out, '00000.png'));
-    expect(await decodePng(png)).toMatchObject({ width: 8, height: 8 });
-    expect(readPngText(png)).toMatchObject({ prompt: 'a cat', guidance: '5' });
-    drawn.push(png.toString('base64').slice(-100));
-    expect(new Set(drawn).size).toBe(1);
-  });
+  test.each([false, true])(
+    'draws with guidance, by the tokenizer, codec and sizes of the folder (original names: %s)',
+    async (original) => {
+      const folder = janusFolder(place.path(`draw-${original}`), 'tiny-a', original);
+      const out = place.free('drawn');
+      const { code, errors } = await place.command(
+        'generate',
+        '--model',
+        folder,
+        '--prompt',
+        'a cat',
+        '--count',
+        '2',
+        '--no-rationale',
+        '--seed',
+        '5',
+        '--out',
+        out,
+        '--set',
+        'recipe.imageTemperature=0',
+      );
+      expect({ code, errors: code === 0 ? '' : errors }).toEqual({ code: 0, errors: '' });
+      const png = readFileSync(join(out, '00000.png'));
+      expect(await decodePng(png)).toMatchObject({ width: 8, height: 8 });
+      expect(readPngText(png)).toMatchObject({ prompt: 'a cat', guidance: '5' });
+      drawn.push(png.toString('base64').slice(-100));
+      expect(new Set(drawn).size).toBe(1);
+    },
+  );
 });
 
 /** The ends of the pictures drawn under both namings. */

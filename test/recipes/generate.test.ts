@@ -20,16 +20,27 @@ interface Record {
 
 async function generate(recipe: string, settings: readonly string[] = []): Promise<Ended> {
   const { directory } = await place.halfTaught();
-  return place.run(place.preset('generate', `recipe: { use: generate, weights: ${directory}, imageTemperature: 1, rationaleTokens: 12, ${recipe} }\n`), { settings });
+  return place.run(
+    place.preset(
+      'generate',
+      `recipe: { use: generate, weights: ${directory}, imageTemperature: 1, rationaleTokens: 12, ${recipe} }\n`,
+    ),
+    { settings },
+  );
 }
 
 function records(directory: string): Record[] {
-  return readFileSync(join(directory, 'drawings.jsonl'), 'utf8').trim().split('\n').map((line) => JSON.parse(line) as Record);
+  return readFileSync(join(directory, 'drawings.jsonl'), 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Record);
 }
 
 /** What the model drew, by prompt. */
 function drawn(directory: string, prompt: string): string[] {
-  return records(directory).filter((each) => each.prompt === prompt).map(({ rationale, codes }) => `${rationale} | ${codes.join(' ')}`);
+  return records(directory)
+    .filter((each) => each.prompt === prompt)
+    .map(({ rationale, codes }) => `${rationale} | ${codes.join(' ')}`);
 }
 
 const prompts = 'prompts: [a red picture, a blue picture, a white picture]';
@@ -76,22 +87,34 @@ describe('the same seed gives the same drawings', () => {
   });
 
   test('another seed gives others', async () => {
-    const [one, other] = [await generate(`${prompts}, samples: 4`), await generate(`${prompts}, samples: 4`, ['seed=8'])];
-    expect(records(other.directory).map(({ codes }) => codes)).not.toEqual(records(one.directory).map(({ codes }) => codes));
+    const [one, other] = [
+      await generate(`${prompts}, samples: 4`),
+      await generate(`${prompts}, samples: 4`, ['seed=8']),
+    ];
+    expect(records(other.directory).map(({ codes }) => codes)).not.toEqual(
+      records(one.directory).map(({ codes }) => codes),
+    );
   });
 });
 
 test('guidance changes the drawings and nothing else', async () => {
-  const [plain, guided] = [await generate(`${prompts}, samples: 4`), await generate(`${prompts}, samples: 4, guidance: 3`)];
+  const [plain, guided] = [
+    await generate(`${prompts}, samples: 4`),
+    await generate(`${prompts}, samples: 4, guidance: 3`),
+  ];
   const [a, b] = [records(plain.directory), records(guided.directory)];
   expect(b.map(({ rationale }) => rationale)).toEqual(a.map(({ rationale }) => rationale));
   expect(b.map(({ codes }) => codes)).not.toEqual(a.map(({ codes }) => codes));
 });
 
 test('weights stored as f16 draw by the same rules', async () => {
-  const [first, again] = [await generate(`${prompts}, samples: 4, storage: f16`), await generate(`${prompts}, samples: 4, batch: 4, storage: f16`)];
+  const [first, again] = [
+    await generate(`${prompts}, samples: 4, storage: f16`),
+    await generate(`${prompts}, samples: 4, batch: 4, storage: f16`),
+  ];
   expect(first.code).toBe(0);
-  for (const prompt of ['a red picture', 'a blue picture', 'a white picture']) expect(drawn(again.directory, prompt)).toEqual(drawn(first.directory, prompt));
+  for (const prompt of ['a red picture', 'a blue picture', 'a white picture'])
+    expect(drawn(again.directory, prompt)).toEqual(drawn(first.directory, prompt));
   expect(records(first.directory)).toHaveLength(12);
   expect(records(first.directory).some(({ rationale }) => rationale.startsWith('paint it'))).toBe(true);
 });
@@ -99,12 +122,19 @@ test('weights stored as f16 draw by the same rules', async () => {
 test('prompts come from a file as well', async () => {
   const promptFile = place.write('prompts.txt', 'a green picture\n\n  a black picture  \r\n');
   const { directory } = await generate(`prompts: [a red picture], promptFile: ${promptFile}, rationale: false`);
-  expect(records(directory).map(({ prompt, rationale }) => [prompt, rationale])).toEqual([['a red picture', ''], ['a green picture', ''], ['a black picture', '']]);
+  expect(records(directory).map(({ prompt, rationale }) => [prompt, rationale])).toEqual([
+    ['a red picture', ''],
+    ['a green picture', ''],
+    ['a black picture', ''],
+  ]);
 });
 
 test('stopped between drawings and resumed, makes the same ones', async () => {
   const { directory } = await place.halfTaught();
-  const file = place.preset('stopped', `recipe: { use: generate, weights: ${directory}, imageTemperature: 1, rationaleTokens: 12, batch: 1, ${prompts} }\n`);
+  const file = place.preset(
+    'stopped',
+    `recipe: { use: generate, weights: ${directory}, imageTemperature: 1, rationaleTokens: 12, batch: 1, ${prompts} }\n`,
+  );
   const whole = await place.run(file);
   const stopped = await place.run(file, { stopAtLine: /^00001\.png/ });
   expect(stopped.code).toBe(130);
@@ -116,7 +146,9 @@ test('stopped between drawings and resumed, makes the same ones', async () => {
 describe('rationales', () => {
   test('are taken as given, per prompt, from the preset or behind a tab in the file', async () => {
     const promptFile = place.write('prompts.txt', 'a green picture\tpaint\na black picture\n');
-    const { directory, code } = await generate(`prompts: [a red picture, { prompt: a blue picture, rationale: it }], promptFile: ${promptFile}, samples: 2`);
+    const { directory, code } = await generate(
+      `prompts: [a red picture, { prompt: a blue picture, rationale: it }], promptFile: ${promptFile}, samples: 2`,
+    );
     expect(code).toBe(0);
     const given = records(directory).filter(({ rationaleGiven }) => rationaleGiven);
     expect(given.map(({ prompt, rationale }) => `${prompt}: ${rationale}`)).toEqual([
@@ -129,9 +161,25 @@ describe('rationales', () => {
   });
 
   test('left out and given at once is a mistake', async () => {
-    await expect(generate('prompts: [{ prompt: a blue picture, rationale: paint it white }], rationale: false')).rejects.toThrow(/"a blue picture" comes with a rationale/);
+    await expect(
+      generate('prompts: [{ prompt: a blue picture, rationale: paint it white }], rationale: false'),
+    ).rejects.toThrow(/"a blue picture" comes with a rationale/);
     const { directory } = await place.halfTaught();
-    const end = await place.command('generate', '--preset', directory, '--prompt', 'a', '--prompt', 'b', '--prompt', 'c', '--rationale', 'd', '--rationale', 'e');
+    const end = await place.command(
+      'generate',
+      '--preset',
+      directory,
+      '--prompt',
+      'a',
+      '--prompt',
+      'b',
+      '--prompt',
+      'c',
+      '--rationale',
+      'd',
+      '--rationale',
+      'e',
+    );
     expect([end.code, end.errors]).toEqual([2, expect.stringContaining('2 rationales are given for 3 prompt(s)')]);
   });
 });
@@ -139,14 +187,35 @@ describe('rationales', () => {
 describe('a folder that holds drawings already', () => {
   async function into(out: string, ...more: readonly string[]): Promise<CommandEnd> {
     const { directory } = await place.halfTaught();
-    return place.command('generate', '--preset', directory, '--prompt', 'a red picture', '--prompt', 'a blue picture', '--count', '2', '--seed', '7', ...more, '--out', out);
+    return place.command(
+      'generate',
+      '--preset',
+      directory,
+      '--prompt',
+      'a red picture',
+      '--prompt',
+      'a blue picture',
+      '--count',
+      '2',
+      '--seed',
+      '7',
+      ...more,
+      '--out',
+      out,
+    );
   }
 
   /** A run that is killed cannot note how it ended. */
   function forgetEnd(directory: string): void {
     const file = join(directory, 'run.json');
     const record = JSON.parse(readFileSync(file, 'utf8')) as { sessions: { command: string[]; startedAt: string }[] };
-    writeFileSync(file, JSON.stringify({ ...record, sessions: record.sessions.map(({ command, startedAt }) => ({ command, startedAt })) }));
+    writeFileSync(
+      file,
+      JSON.stringify({
+        ...record,
+        sessions: record.sessions.map(({ command, startedAt }) => ({ command, startedAt })),
+      }),
+    );
   }
 
   test('is gone on with where it was killed: only what is missing is drawn, and the end is the same', async () => {
@@ -164,7 +233,8 @@ describe('a folder that holds drawings already', () => {
     expect(again.errors).toContain('1 of 4 drawings are there already');
     expect(records(killed)).toEqual(records(whole));
     expect(statSync(join(killed, '00000.png')).mtimeMs).toBe(untouched);
-    for (const { file } of records(whole)) expect(readFileSync(join(killed, file))).toEqual(readFileSync(join(whole, file)));
+    for (const { file } of records(whole))
+      expect(readFileSync(join(killed, file))).toEqual(readFileSync(join(whole, file)));
     expect((await into(killed)).errors).toContain('is done already');
   });
 
@@ -189,7 +259,10 @@ test('the command line draws with a run, or with the components of a preset and 
   const common = ['--prompt', 'a red picture', '--count', '2', '--seed', '7', '--set', 'recipe.imageTemperature=1'];
   expect(await place.command('generate', '--preset', directory, ...common, '--out', first)).toMatchObject({ code: 0 });
   expect(readdirSync(first).filter((name) => name.endsWith('.png'))).toEqual(['00000.png', '00001.png']);
-  expect(records(first).map(({ prompt, settings }) => [prompt, settings['seed']])).toEqual([['a red picture', 7], ['a red picture', 7]]);
+  expect(records(first).map(({ prompt, settings }) => [prompt, settings['seed']])).toEqual([
+    ['a red picture', 7],
+    ['a red picture', 7],
+  ]);
   const second = place.free();
   const preset = place.preset('other', 'optimizer: { use: adamw, learningRate: 1 }\nrecipe: { use: sft, steps: 1 }\n');
   await place.command('generate', '--preset', preset, '--weights', directory, ...common, '--out', second);

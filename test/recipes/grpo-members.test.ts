@@ -2,14 +2,36 @@
 import { describe, expect, test } from 'vitest';
 import type { Tokenizer } from '../../core/contracts/tokenizer.ts';
 import { groupFromJson, groupToJson } from '../../core/recipes/grpo-carry.ts';
-import { byMember, chosenTokens, countChosen, denominators, eachTarget, largestDifference, packMembers, sequenceRanges, targetTables, type Member } from '../../core/recipes/grpo-members.ts';
+import {
+  byMember,
+  chosenTokens,
+  countChosen,
+  denominators,
+  eachTarget,
+  largestDifference,
+  packMembers,
+  sequenceRanges,
+  targetTables,
+  type Member,
+} from '../../core/recipes/grpo-members.ts';
 import { divergence } from '../../core/recipes/grpo-penalty.ts';
 import { at } from '../../core/testing.ts';
 
 const imageStart = 90;
-const tokenizer = { special: { imageStart }, unconditional: (ids: readonly number[]) => ids.map((id, index) => (index === 0 || index === ids.length - 1 ? id : 2)) } as unknown as Tokenizer;
+const tokenizer = {
+  special: { imageStart },
+  unconditional: (ids: readonly number[]) => ids.map((id, index) => (index === 0 || index === ids.length - 1 ? id : 2)),
+} as unknown as Tokenizer;
 
-const choice = { rationale: true, guidance: 1, textTemperature: 1, imageTemperature: 0.7, textWeight: 1, imageWeight: 1, rationaleTokens: 6 };
+const choice = {
+  rationale: true,
+  guidance: 1,
+  textTemperature: 1,
+  imageTemperature: 0.7,
+  textWeight: 1,
+  imageWeight: 1,
+  rationaleTokens: 6,
+};
 
 function member(rationale: number, forced: boolean, advantage: number, codes = 3): Member {
   const count = rationale + 1 + codes;
@@ -30,13 +52,25 @@ const members = [member(2, false, 0.5), member(5, true, -1.5), member(0, false, 
 const known = { old: members.map(({ sequence }) => sequence.logProbability), reference: undefined };
 
 /** The policy shares of both kinds of all members, by token after the prompt. */
-function shares(aggregation: 'token-mean' | 'sequence-mean' | 'fixed-length', more: Partial<typeof choice> = {}, whose: readonly Member[] = members): number[][] {
+function shares(
+  aggregation: 'token-mean' | 'sequence-mean' | 'fixed-length',
+  more: Partial<typeof choice> = {},
+  whose: readonly Member[] = members,
+): number[][] {
   const chosen = { ...choice, ...more };
   const batch = packMembers(whose, tokenizer, chosen);
   const by = denominators(whose, chosen);
   const result = whose.map(({ sequence }) => Array.from(sequence.logProbability, () => 0));
   for (const kind of ['text', 'image'] as const) {
-    const { weights } = targetTables(batch, kind, whose, { old: whose.map(({ sequence }) => sequence.logProbability), reference: undefined }, by, aggregation, chosen);
+    const { weights } = targetTables(
+      batch,
+      kind,
+      whose,
+      { old: whose.map(({ sequence }) => sequence.logProbability), reference: undefined },
+      by,
+      aggregation,
+      chosen,
+    );
     eachTarget(batch, kind, whose, (target, owner, token) => {
       (result[owner] as number[])[token] = at(weights, target * 4);
     });
@@ -50,19 +84,30 @@ const total = (values: readonly (readonly number[])[]): number => values.flat().
 describe('shares of tokens in the policy term', () => {
   test('token mean: every token the policy chose counts alike, whatever sequence it is in', () => {
     const counts = members.map((each) => countChosen(each, choice));
-    expect(counts).toEqual([{ text: 3, image: 3 }, { text: 5, image: 3 }, { text: 1, image: 3 }]);
+    expect(counts).toEqual([
+      { text: 3, image: 3 },
+      { text: 5, image: 3 },
+      { text: 1, image: 3 },
+    ]);
     const values = shares('token-mean');
     expect(total(values)).toBeCloseTo(1, 6);
     // The image start that was put there is the sixth token of the second drawing.
-    expect(values[1]).toEqual([...Array.from({ length: 5 }, () => Math.fround(1 / 18)), 0, ...Array.from({ length: 3 }, () => Math.fround(1 / 18))]);
+    expect(values[1]).toEqual([
+      ...Array.from({ length: 5 }, () => Math.fround(1 / 18)),
+      0,
+      ...Array.from({ length: 3 }, () => Math.fround(1 / 18)),
+    ]);
   });
 
   test('sequence mean: every drawing counts alike', () => {
-    for (const [index, value] of shares('sequence-mean').entries()) expect(total([value]), `drawing ${index}`).toBeCloseTo(1 / 3, 6);
+    for (const [index, value] of shares('sequence-mean').entries())
+      expect(total([value]), `drawing ${index}`).toBeCloseTo(1 / 3, 6);
   });
 
   test('fixed length: a token counts the same in a short and in a long drawing', () => {
-    const values = shares('fixed-length').flat().filter((value) => value > 0);
+    const values = shares('fixed-length')
+      .flat()
+      .filter((value) => value > 0);
     expect(new Set(values)).toEqual(new Set([Math.fround(1 / (3 * (6 + 3)))]));
   });
 
@@ -71,16 +116,22 @@ describe('shares of tokens in the policy term', () => {
     const weighted = shares('token-mean', { textWeight: 0.5, imageWeight: 2 });
     plain.forEach((values, owner) => {
       const imageFrom = values.length - 3;
-      values.forEach((value, token) => expect(weighted[owner]?.[token]).toBeCloseTo(value * (token < imageFrom ? 0.5 : 2), 7));
+      values.forEach((value, token) =>
+        expect(weighted[owner]?.[token]).toBeCloseTo(value * (token < imageFrom ? 0.5 : 2), 7),
+      );
     });
     const critical = [{ ...memberAt(0), tokenWeights: [0, 1, 3, 1, 1, 0.5] }, ...members.slice(1)];
-    expect(shares('token-mean', {}, critical)[0]).toEqual([0, 1, 3, 1, 1, 0.5].map((weight) => Math.fround(weight / 18)));
+    expect(shares('token-mean', {}, critical)[0]).toEqual(
+      [0, 1, 3, 1, 1, 0.5].map((weight) => Math.fround(weight / 18)),
+    );
     expect(shares('token-mean', {}, critical).slice(1)).toEqual(plain.slice(1));
   });
 
   test('what a greedy sampler took carries no loss', () => {
     expect(countChosen(memberAt(0), { ...choice, textTemperature: 0 })).toEqual({ text: 0, image: 3 });
-    expect(shares('token-mean', { imageTemperature: 0 })[0]).toEqual([1, 1, 1, 0, 0, 0].map((value) => Math.fround(value / 9)));
+    expect(shares('token-mean', { imageTemperature: 0 })[0]).toEqual(
+      [1, 1, 1, 0, 0, 0].map((value) => Math.fround(value / 9)),
+    );
   });
 
   test('cut into micro-batches the shares stay those of the whole', () => {
@@ -90,7 +141,15 @@ describe('shares of tokens in the policy term', () => {
       const batch = packMembers([one], tokenizer, choice);
       const values = Array.from(one.sequence.logProbability, () => 0);
       for (const kind of ['text', 'image'] as const) {
-        const { weights } = targetTables(batch, kind, [one], { old: [one.sequence.logProbability], reference: undefined }, by, 'sequence-mean', choice);
+        const { weights } = targetTables(
+          batch,
+          kind,
+          [one],
+          { old: [one.sequence.logProbability], reference: undefined },
+          by,
+          'sequence-mean',
+          choice,
+        );
         eachTarget(batch, kind, [one], (target, _, token) => void (values[token] = at(weights, target * 4)));
       }
       return [values];
@@ -102,7 +161,15 @@ describe('shares of tokens in the policy term', () => {
 test('terms: old log-probability, advantage, reference and the number of the drawing', () => {
   const batch = packMembers(members, tokenizer, choice);
   const reference = members.map(({ sequence }) => sequence.logProbability.map((value) => value - 1));
-  const { terms } = targetTables(batch, 'image', members, { ...known, reference }, denominators(members, choice), 'token-mean', choice);
+  const { terms } = targetTables(
+    batch,
+    'image',
+    members,
+    { ...known, reference },
+    denominators(members, choice),
+    'token-mean',
+    choice,
+  );
   eachTarget(batch, 'image', members, (target, owner, token) => {
     const old = at(known.old[owner] ?? [], token);
     expect([...terms.slice(target * 4, target * 4 + 4)]).toEqual([old, memberAt(owner).advantage, old - 1, owner]);
@@ -114,7 +181,10 @@ test('ranges of a sequence hold its targets of both kinds, and scores find their
   const ranges = sequenceRanges(batch, 3, 5);
   expect(ranges).toHaveLength(20);
   members.forEach((_, owner) => {
-    for (const [offset, kind] of [[0, 'text'], [2, 'image']] as const) {
+    for (const [offset, kind] of [
+      [0, 'text'],
+      [2, 'image'],
+    ] as const) {
       const [from, to] = [at(ranges, owner * 4 + offset), at(ranges, owner * 4 + offset + 1)];
       expect([...batch[kind].owner.slice(from, to)].every((each) => each === owner)).toBe(true);
       expect(batch[kind].owner.filter((each) => each === owner)).toHaveLength(to - from);
@@ -124,7 +194,12 @@ test('ranges of a sequence hold its targets of both kinds, and scores find their
   expect(() => sequenceRanges(batch, 3, 2)).toThrow(/planned/);
   const scored = (kind: 'text' | 'image'): Float32Array => {
     const values = new Float32Array(batch[kind].count * 2);
-    eachTarget(batch, kind, members, (target, owner, token) => void (values[target * 2] = at(known.old[owner] ?? [], token)));
+    eachTarget(
+      batch,
+      kind,
+      members,
+      (target, owner, token) => void (values[target * 2] = at(known.old[owner] ?? [], token)),
+    );
     return values;
   };
   expect(byMember(batch, members, { text: scored('text'), image: scored('image') })).toEqual(known.old);
@@ -162,11 +237,16 @@ test('a carried group is the same after a checkpoint, bit for bit', () => {
   const group = { members: [{ ...memberAt(0), tokenWeights: [1, 0, 2, 1, 1, 1] }, memberAt(1)] };
   const odd = Float32Array.of(-0.1, -1e-30, -Math.PI, -7.77, -1 / 3, 0);
   const strange = { members: [{ ...memberAt(0), sequence: { ...memberAt(0).sequence, logProbability: odd } }] };
-  for (const each of [group, strange]) expect(groupFromJson(JSON.parse(JSON.stringify(groupToJson(each))))).toEqual(each);
+  for (const each of [group, strange])
+    expect(groupFromJson(JSON.parse(JSON.stringify(groupToJson(each))))).toEqual(each);
 });
 
 test('divergences on the host are those of the kernel', () => {
-  for (const [logProbability, reference] of [[-1, -1.5], [-2, -0.5], [-0.3, -0.3]] as const) {
+  for (const [logProbability, reference] of [
+    [-1, -1.5],
+    [-2, -0.5],
+    [-0.3, -0.3],
+  ] as const) {
     const d = reference - logProbability;
     expect(divergence('k1', logProbability, reference)).toBeCloseTo(-d, 12);
     expect(divergence('k2', logProbability, reference)).toBeCloseTo((d * d) / 2, 12);

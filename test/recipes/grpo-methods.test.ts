@@ -9,7 +9,10 @@ const place = new Workplace();
 async function grpo(recipe: string, { steps = 1, rewards = '[is-colour]', more = '' } = {}): Promise<string> {
   const { directory } = await place.halfTaught();
   const text = `rewards: ${rewards}\noptimizer: { use: adamw, learningRate: 2e-3 }\n${more}`;
-  const preset = place.preset('grpo', `${text}\nrecipe: { use: grpo, weights: ${directory}, steps: ${steps}, prompts: 4, samples: 6, refillRounds: 0, rationaleTokens: 12, imageTemperature: 1, samplesEvery: 0, ${recipe} }\n`);
+  const preset = place.preset(
+    'grpo',
+    `${text}\nrecipe: { use: grpo, weights: ${directory}, steps: ${steps}, prompts: 4, samples: 6, refillRounds: 0, rationaleTokens: 12, imageTemperature: 1, samplesEvery: 0, ${recipe} }\n`,
+  );
   return (await place.run(preset)).directory;
 }
 
@@ -28,13 +31,16 @@ test('how many prompts are drawn at a time changes memory and nothing else', asy
   expect(metricsOf(await grpo('updates: 1, promptsAtOnce: 3'))).toEqual(metricsOf(await grpo('updates: 1')));
 });
 
-test.each(['clip', 'sequence', 'cispo'])('the method %s starts at ratio 1, and passes over a rollout leave it', async (method) => {
-  const directory = await grpo(`method: ${method}, updates: 1, epochs: 3`);
-  expect(first(directory, 'ratioDifference')).toBeLessThan(1e-5);
-  // The measure is of the last pass but of all passes' tokens.
-  expect(Math.abs(first(directory, 'kl'))).toBeGreaterThan(1e-6);
-  expect(first(directory, 'gradientNorm')).toBeGreaterThan(0);
-});
+test.each(['clip', 'sequence', 'cispo'])(
+  'the method %s starts at ratio 1, and passes over a rollout leave it',
+  async (method) => {
+    const directory = await grpo(`method: ${method}, updates: 1, epochs: 3`);
+    expect(first(directory, 'ratioDifference')).toBeLessThan(1e-5);
+    // The measure is of the last pass but of all passes' tokens.
+    expect(Math.abs(first(directory, 'kl'))).toBeGreaterThan(1e-6);
+    expect(first(directory, 'gradientNorm')).toBeGreaterThan(0);
+  },
+);
 
 test('a dual bound and a wide upper one', async () => {
   const directory = await grpo('clipLow: 1e-4, clipHigh: 0.3, dualClip: 1.0001, updates: 1, epochs: 2');
@@ -51,7 +57,10 @@ describe('estimators', () => {
 
   test('rewards normalised by themselves: a reward a hundred times as small counts as much', async () => {
     const rewards = '[is-colour, { use: faulty, name: other, fault: half-blind, weight: 0.01 }]';
-    const [sum, apart] = [await grpo('updates: 1', { rewards }), await grpo('updates: 1, decoupled: true', { rewards })];
+    const [sum, apart] = [
+      await grpo('updates: 1', { rewards }),
+      await grpo('updates: 1, decoupled: true', { rewards }),
+    ];
     expect(first(sum, 'reward')).toBe(first(apart, 'reward'));
     expect(first(sum, 'gradientNorm')).not.toBe(first(apart, 'gradientNorm'));
   });
@@ -88,7 +97,9 @@ describe('a reference', () => {
   });
 
   test('in the reward: every drawing pays for its distance; the coefficient holds a target', async () => {
-    const directory = await grpo('kl: { coefficient: 0.5, place: reward, estimator: k1, target: 1e-3, horizon: 24 }', { steps: 2 });
+    const directory = await grpo('kl: { coefficient: 0.5, place: reward, estimator: k1, target: 1e-3, horizon: 24 }', {
+      steps: 2,
+    });
     const coefficients = curve(directory, 'klCoefficient');
     expect(Math.abs(first(directory, 'referenceKl'))).toBeLessThan(1e-5);
     // At no distance the error is -0.2 over 24 drawings of a horizon of 24.
@@ -104,7 +115,9 @@ describe('a reference', () => {
 
 test('a fixed coefficient pays for entropy or charges for it', async () => {
   const entropy = async (coefficient: number): Promise<number> => {
-    const directory = await grpo(`textEntropyCoefficient: ${coefficient}, imageEntropyCoefficient: ${coefficient}`, { steps: 5 });
+    const directory = await grpo(`textEntropyCoefficient: ${coefficient}, imageEntropyCoefficient: ${coefficient}`, {
+      steps: 5,
+    });
     return curve(directory, 'image/entropy').at(-1) ?? NaN;
   };
   expect(await entropy(-0.3)).toBeGreaterThan((await entropy(0.3)) * 1.2);
@@ -122,12 +135,15 @@ describe('weights of single tokens, by an extension', () => {
   });
 
   test('are refused where they do not fit the tokens', async () => {
-    await expect(grpo('updates: 1', weigher('short'))).rejects.toMatchObject({ code: 'BAD_TOKEN_WEIGHTS', message: expect.stringMatching(/gave \d+ token weights for drawing 0, which has \d+ tokens/) });
+    await expect(grpo('updates: 1', weigher('short'))).rejects.toMatchObject({
+      code: 'BAD_TOKEN_WEIGHTS',
+      message: expect.stringMatching(/gave \d+ token weights for drawing 0, which has \d+ tokens/),
+    });
   });
 });
 
 test('adapters: the model without them is the reference, at no cost', async () => {
-  const directory = await grpo("updates: 1, lora: { rank: 4, alpha: 8 }, kl: { coefficient: 0.01 }", { steps: 3 });
+  const directory = await grpo('updates: 1, lora: { rank: 4, alpha: 8 }, kl: { coefficient: 0.01 }', { steps: 3 });
   expect(Math.max(...curve(directory, 'ratioDifference').filter(Number.isFinite))).toBeLessThan(1e-5);
   const [start = NaN, , end = NaN] = curve(directory, 'referenceKl');
   expect(Math.abs(start)).toBeLessThan(1e-9);
@@ -135,9 +151,19 @@ test('adapters: the model without them is the reference, at no cost', async () =
 });
 
 test('prompts of files, by weight and over-long ones counted; held-out files are judged by the rewards', async () => {
-  const prompts = place.write('swatches.jsonl', ['red', 'green', 'blue', 'yellow'].map((colour) => JSON.stringify({ prompt: `a ${colour} picture`, task: 'colour', colour })).join('\n'));
+  const prompts = place.write(
+    'swatches.jsonl',
+    ['red', 'green', 'blue', 'yellow']
+      .map((colour) => JSON.stringify({ prompt: `a ${colour} picture`, task: 'colour', colour }))
+      .join('\n'),
+  );
   const wordy = place.write('wordy.txt', `a ${'very '.repeat(60)}red picture\na white picture\n`);
-  const held = place.write('held.jsonl', ['one picture in black', 'a red picture'].map((prompt) => JSON.stringify({ prompt, colour: prompt.split(' ').at(-1) })).join('\n'));
+  const held = place.write(
+    'held.jsonl',
+    ['one picture in black', 'a red picture']
+      .map((prompt) => JSON.stringify({ prompt, colour: prompt.split(' ').at(-1) }))
+      .join('\n'),
+  );
   const { directory, lines } = await place.run(
     place.preset(
       'files',
@@ -148,5 +174,8 @@ test('prompts of files, by weight and over-long ones counted; held-out files are
   expect(curve(directory, 'promptsTooLong').reduce((sum, count) => sum + count, 0)).toBeGreaterThan(0);
   expect(lines.filter((line) => line.includes('heldout'))).toHaveLength(2);
   // The last checkpoint was saved again with its pass rate, and is the best there is.
-  expect(JSON.parse(readFileSync(join(directory, 'checkpoints/best.json'), 'utf8'))).toMatchObject({ checkpoint: 'step-000002', score: expect.any(Number) });
+  expect(JSON.parse(readFileSync(join(directory, 'checkpoints/best.json'), 'utf8'))).toMatchObject({
+    checkpoint: 'step-000002',
+    score: expect.any(Number),
+  });
 });

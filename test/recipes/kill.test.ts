@@ -30,7 +30,11 @@ test.each(cases)('$name', async ({ preset: text, kills }) => {
   const directory = place.free();
   for (const [index, kill] of kills.entries()) {
     const start = index === 0 ? ['run', preset, '--run-dir', directory] : ['resume', directory];
-    const { code } = await place.program([...start, '--set', `extensions=[{ use: interrupter, signal: SIGKILL, ${kill} }]`]);
+    const { code } = await place.program([
+      ...start,
+      '--set',
+      `extensions=[{ use: interrupter, signal: SIGKILL, ${kill} }]`,
+    ]);
     expect(code, kill).toBe(null);
   }
   const end = await place.command('resume', directory, '--set', 'extensions=[]');

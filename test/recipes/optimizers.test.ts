@@ -6,7 +6,10 @@ const place = new Workplace();
 const steps = 4;
 
 test.each(['adamw-8bit', 'muon'])('%s: stopped after two steps and resumed', async (use) => {
-  const preset = place.preset(use, `optimizer: { use: ${use}, learningRate: 1e-3 }\nrecipe: { use: sft, steps: ${steps}, batch: 6, examples: 12, saveEvery: 100 }\n`);
+  const preset = place.preset(
+    use,
+    `optimizer: { use: ${use}, learningRate: 1e-3 }\nrecipe: { use: sft, steps: ${steps}, batch: 6, examples: 12, saveEvery: 100 }\n`,
+  );
   const whole = await place.run(preset);
   expect(whole.code).toBe(0);
   const stopped = await place.run(preset, { stopAfter: 2 });

@@ -22,8 +22,14 @@ describe('reading', () => {
   test('a prompt a line; empty lines and repetitions are left out, in a file and between files', async () => {
     const first = file('geneval_train.txt', 'a frog\n\n  a red bench \na frog\n');
     const second = file('t2i_train.txt', 'a frog\na cat\r\n');
-    const [one, two] = await readPromptFiles([{ file: first, weight: 1 }, { file: second, weight: 2, task: 'other' }]);
-    expect(one?.items).toEqual([{ prompt: 'a frog', task: 'geneval_train', specification: {} }, { prompt: 'a red bench', task: 'geneval_train', specification: {} }]);
+    const [one, two] = await readPromptFiles([
+      { file: first, weight: 1 },
+      { file: second, weight: 2, task: 'other' },
+    ]);
+    expect(one?.items).toEqual([
+      { prompt: 'a frog', task: 'geneval_train', specification: {} },
+      { prompt: 'a red bench', task: 'geneval_train', specification: {} },
+    ]);
     expect(one?.repeated).toBe(1);
     expect(two).toMatchObject({ items: [{ prompt: 'a cat', task: 'other' }], repeated: 1, weight: 2 });
   });
@@ -35,7 +41,10 @@ describe('reading', () => {
   });
 
   test('JSON Lines keep what a judge needs; a task may be called tag', async () => {
-    const path = file('metadata.jsonl', '{"prompt":"two dogs","tag":"counting","include":[{"class":"dog","count":2}]}\n{"prompt":"a cat","task":"single"}\n{"prompt":"a hat"}\n');
+    const path = file(
+      'metadata.jsonl',
+      '{"prompt":"two dogs","tag":"counting","include":[{"class":"dog","count":2}]}\n{"prompt":"a cat","task":"single"}\n{"prompt":"a hat"}\n',
+    );
     const [list] = await readPromptFiles([{ file: path, weight: 1 }]);
     expect(list?.items.map(({ task }) => task)).toEqual(['counting', 'single', 'metadata']);
     expect(list?.items[0]?.specification).toMatchObject({ include: [{ class: 'dog', count: 2 }] });
@@ -48,12 +57,22 @@ describe('reading', () => {
   ])('%s is refused with its place', async (name, text, code, message) => {
     const path = file(name, text);
     const place = name === 'broken.jsonl' ? `${path}:2` : name === 'nameless.jsonl' ? `${path}:1` : path;
-    await expect(readPromptFiles([{ file: path, weight: 1 }])).rejects.toMatchObject({ code, place, message: expect.stringMatching(message), exitCode: 2 });
+    await expect(readPromptFiles([{ file: path, weight: 1 }])).rejects.toMatchObject({
+      code,
+      place,
+      message: expect.stringMatching(message),
+      exitCode: 2,
+    });
   });
 });
 
 function list(task: string, count: number, weight: number): PromptList {
-  return { file: task, weight, repeated: 0, items: Array.from({ length: count }, (_, index) => ({ prompt: `${task} ${index}`, task, specification: {} })) };
+  return {
+    file: task,
+    weight,
+    repeated: 0,
+    items: Array.from({ length: count }, (_, index) => ({ prompt: `${task} ${index}`, task, specification: {} })),
+  };
 }
 
 describe('mixing', () => {
@@ -62,8 +81,14 @@ describe('mixing', () => {
     const taken = Array.from({ length: 24 }, (_, index) => mix.at(index));
     expect(taken.filter(({ task }) => task === 'a')).toHaveLength(18);
     // Evenly: no four in a row without a `b`.
-    for (let start = 0; start < 24; start += 4) expect(taken.slice(start, start + 4).filter(({ task }) => task === 'b')).toHaveLength(1);
-    const passes = [0, 6, 12].map((start) => taken.filter(({ task }) => task === 'a').slice(start, start + 6).map(({ prompt }) => prompt));
+    for (let start = 0; start < 24; start += 4)
+      expect(taken.slice(start, start + 4).filter(({ task }) => task === 'b')).toHaveLength(1);
+    const passes = [0, 6, 12].map((start) =>
+      taken
+        .filter(({ task }) => task === 'a')
+        .slice(start, start + 6)
+        .map(({ prompt }) => prompt),
+    );
     for (const pass of passes) expect(new Set(pass).size).toBe(6);
     expect(new Set(passes.map((pass) => pass.join())).size).toBe(3);
   });
@@ -82,7 +107,10 @@ describe('mixing', () => {
 
 describe('a source', () => {
   const tasks = ['easy', 'hard'];
-  const stream: PromptStream = { tasks, prompt: (index) => ({ prompt: `prompt ${index}`, task: tasks[index % 2] ?? '', specification: {} }) };
+  const stream: PromptStream = {
+    tasks,
+    prompt: (index) => ({ prompt: `prompt ${index}`, task: tasks[index % 2] ?? '', specification: {} }),
+  };
 
   test('passes over what is too long, and counts it', () => {
     const source = new PromptSource(stream, { pool: 0, fits: ({ prompt }) => !prompt.endsWith('3') });
@@ -93,8 +121,19 @@ describe('a source', () => {
   });
 
   test('a curriculum changes the tasks at its steps', () => {
-    const source = new PromptSource(stream, { pool: 0, curriculum: [{ from: 1, tasks: ['easy'] }, { from: 3, tasks: ['hard', 'easy'] }] });
-    expect([1, 2].flatMap((step) => source.next(2, step)).map(({ task }) => task)).toEqual(['easy', 'easy', 'easy', 'easy']);
+    const source = new PromptSource(stream, {
+      pool: 0,
+      curriculum: [
+        { from: 1, tasks: ['easy'] },
+        { from: 3, tasks: ['hard', 'easy'] },
+      ],
+    });
+    expect([1, 2].flatMap((step) => source.next(2, step)).map(({ task }) => task)).toEqual([
+      'easy',
+      'easy',
+      'easy',
+      'easy',
+    ]);
     expect(source.next(3, 3).map(({ task }) => task)).toEqual(['hard', 'easy', 'hard']);
   });
 

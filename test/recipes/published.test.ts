@@ -20,7 +20,8 @@ function preset(name: string, folder: string, rest: string): string {
 }
 
 describe('a published model', () => {
-  const sft = (folder: string): string => `optimizer: { use: adamw, learningRate: 2e-3 }\nrecipe: { use: sft, weights: ${folder}, steps: 12, batch: 8, examples: 8 }`;
+  const sft = (folder: string): string =>
+    `optimizer: { use: adamw, learningRate: 2e-3 }\nrecipe: { use: sft, weights: ${folder}, steps: 12, batch: 8, examples: 8 }`;
 
   test('learns from its own weights on, alike under both namings, and its run draws', async () => {
     const runs = [];
@@ -37,17 +38,45 @@ describe('a published model', () => {
     const stored = await readSafetensors(join(directory, 'checkpoints/step-000012/weights.safetensors'));
     expect([...stored.keys()].filter((name) => /vision_model|vqmodel/.test(name))).toEqual([]);
     expect(stored.get('lm_head.weight')?.shape).toEqual([128, 32]);
-    const image = place.write('photo.png', await encodePng({ width: 9, height: 7, data: Uint8Array.from(randomWords(189, 1, 256)) }));
-    const asked = await place.command('ask', '--preset', directory, '--image', image, 'What?', '--out', place.free('asked'), '--set', 'recipe.answerTokens=4');
+    const image = place.write(
+      'photo.png',
+      await encodePng({ width: 9, height: 7, data: Uint8Array.from(randomWords(189, 1, 256)) }),
+    );
+    const asked = await place.command(
+      'ask',
+      '--preset',
+      directory,
+      '--image',
+      image,
+      'What?',
+      '--out',
+      place.free('asked'),
+      '--set',
+      'recipe.answerTokens=4',
+    );
     expect({ code: asked.code, errors: asked.code === 0 ? '' : asked.errors }).toEqual({ code: 0, errors: '' });
-    const drawn = await place.command('generate', '--preset', directory, '--prompt', 'a red picture', '--out', place.free('drawn'), '--set', 'recipe.rationaleTokens=8');
+    const drawn = await place.command(
+      'generate',
+      '--preset',
+      directory,
+      '--prompt',
+      'a red picture',
+      '--out',
+      place.free('drawn'),
+      '--set',
+      'recipe.rationaleTokens=8',
+    );
     expect({ code: drawn.code, errors: drawn.code === 0 ? '' : drawn.errors }).toEqual({ code: 0, errors: '' });
   });
 
   test('goes on with GRPO', async () => {
     const folder = janusFolder(place.path('grpo'), 'tiny-b');
     const { code, directory } = await place.run(
-      preset('grpo', folder, `rewards: [is-colour]\noptimizer: { use: adamw, learningRate: 1e-3 }\nrecipe: { use: grpo, weights: ${folder}, steps: 2, prompts: 2, samples: 4, rationaleTokens: 8, promptTokens: 64, evaluations: 0 }`),
+      preset(
+        'grpo',
+        folder,
+        `rewards: [is-colour]\noptimizer: { use: adamw, learningRate: 1e-3 }\nrecipe: { use: grpo, weights: ${folder}, steps: 2, prompts: 2, samples: 4, rationaleTokens: 8, promptTokens: 64, evaluations: 0 }`,
+      ),
     );
     expect(code).toBe(0);
     // Sampler and scorer describe one distribution.

@@ -14,18 +14,28 @@ const steps = 7;
 /** Presets that use everything a resume must restore: schedules, data positions, pools, controllers, references, carried groups, counts of updates. */
 const presets: Readonly<Record<string, () => Promise<string>>> = {
   sft: async () =>
-    place.preset('sft', `${adamw}\nrecipe: { use: sft, steps: ${steps}, batch: 12, microBatch: 5, examples: 20, schedule: cosine, warmup: 3, saveEvery: 100 }\n`),
+    place.preset(
+      'sft',
+      `${adamw}\nrecipe: { use: sft, steps: ${steps}, batch: 12, microBatch: 5, examples: 20, schedule: cosine, warmup: 3, saveEvery: 100 }\n`,
+    ),
   grpo: async () => {
     const { directory } = await place.halfTaught();
     const recipe = `prompts: 6, samples: 4, pool: 7, rationaleTokens: 12, imageTemperature: 1, textEntropy: ${controller}, imageEntropy: ${controller}`;
     const kl = 'microBatch: 8, kl: { coefficient: 0.02, target: 0.01, resetEvery: 2, horizon: 100 }';
     // A model this small and this fast may leave its reference far behind; what counts here is that it does so alike.
     const records = 'evaluations: 8, evaluateEvery: 3, schedule: linear, saveEvery: 100, guards: { drift: off }';
-    return place.preset('grpo', `${adamw}\nrewards: [is-colour]\nrecipe: { use: grpo, weights: ${directory}, steps: ${steps}, ${recipe}, ${kl}, ${records} }\n`);
+    return place.preset(
+      'grpo',
+      `${adamw}\nrewards: [is-colour]\nrecipe: { use: grpo, weights: ${directory}, steps: ${steps}, ${recipe}, ${kl}, ${records} }\n`,
+    );
   },
   'train-codec': async () => {
-    const codec = 'codec: { imageSize: 8, baseChannels: 8, multipliers: [1, 2], encoderBlocks: [1, 1], decoderBlocks: [1, 1], groups: 4, latentChannels: 8, embeddingDimension: 4, codes: 16 }';
-    return place.preset('codec', `${adamw}\nrecipe: { use: train-codec, steps: ${steps}, batch: 4, ${codec}, startCodesAt: 2, restartEvery: 2, warmup: 2, saveEvery: 100 }\n`);
+    const codec =
+      'codec: { imageSize: 8, baseChannels: 8, multipliers: [1, 2], encoderBlocks: [1, 1], decoderBlocks: [1, 1], groups: 4, latentChannels: 8, embeddingDimension: 4, codes: 16 }';
+    return place.preset(
+      'codec',
+      `${adamw}\nrecipe: { use: train-codec, steps: ${steps}, batch: 4, ${codec}, startCodesAt: 2, restartEvery: 2, warmup: 2, saveEvery: 100 }\n`,
+    );
   },
 };
 
@@ -47,7 +57,9 @@ describe.each(Object.keys(presets))('%s', (name) => {
     whole = await place.run(await preset());
     await expectSame(whole, await place.run(await preset()));
     // The tests below stop where a group waits to be carried over: the next step takes it from the checkpoint.
-    if (name === 'grpo') for (const step of [2, 4, 7]) expect(Number(metricsOf(whole.directory)[step - 1]?.['carriedGroups'])).toBeGreaterThan(0);
+    if (name === 'grpo')
+      for (const step of [2, 4, 7])
+        expect(Number(metricsOf(whole.directory)[step - 1]?.['carriedGroups'])).toBeGreaterThan(0);
   });
 
   test('with another seed: other ones', async () => {
@@ -65,7 +77,9 @@ describe.each(Object.keys(presets))('%s', (name) => {
     if (!existsSync(`${whole.directory}/evaluations`)) return;
     for (const label of ['before', 'step-000003', 'step-000006', 'after']) {
       for (const split of ['heldout', 'pool']) {
-        expect(evaluationOf(resumed.directory, `swatches.${split}.${label}`)).toEqual(evaluationOf(whole.directory, `swatches.${split}.${label}`));
+        expect(evaluationOf(resumed.directory, `swatches.${split}.${label}`)).toEqual(
+          evaluationOf(whole.directory, `swatches.${split}.${label}`),
+        );
       }
     }
   });
@@ -75,7 +89,12 @@ test('a run that ended is left alone when it is resumed, and that is no success'
   const run = await place.run(await (presets['sft'] as () => Promise<string>)(), { settings: ['recipe.steps=1'] });
   const before = await readFile(`${run.directory}/run.json`);
   const end = await place.command('resume', run.directory);
-  expectMessage(end, { exit: 7, code: 'NOTHING_TO_TRAIN', place: run.directory, says: [/this run is done: resuming it would train zero steps/, /start a new run with recipe\.weights/] });
+  expectMessage(end, {
+    exit: 7,
+    code: 'NOTHING_TO_TRAIN',
+    place: run.directory,
+    says: [/this run is done: resuming it would train zero steps/, /start a new run with recipe\.weights/],
+  });
   expect(end.errors).toMatch(/sft is done already/);
   expect(await readFile(`${run.directory}/run.json`)).toEqual(before);
 });

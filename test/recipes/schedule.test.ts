@@ -2,7 +2,8 @@ import { describe, expect, test } from 'vitest';
 import { rateFactor } from '../../core/recipes/schedule.ts';
 
 const base = { schedule: 'constant', warmup: 0, minimumRate: 0, constantShare: 0 } as const;
-const over = (steps: number, options: Parameters<typeof rateFactor>[2]): number[] => Array.from({ length: steps }, (_, index) => rateFactor(index + 1, steps, options));
+const over = (steps: number, options: Parameters<typeof rateFactor>[2]): number[] =>
+  Array.from({ length: steps }, (_, index) => rateFactor(index + 1, steps, options));
 
 describe('learning rates', () => {
   test('constant: the first step has the whole rate', () => {
@@ -17,7 +18,9 @@ describe('learning rates', () => {
 
   test('linear and cosine fall to their end, which may be above zero', () => {
     expect(over(5, { ...base, schedule: 'linear' })).toEqual([1, 0.75, 0.5, 0.25, 0]);
-    expect(over(5, { ...base, schedule: 'linear', minimumRate: 0.2 }).map((rate) => Number(rate.toFixed(9)))).toEqual([1, 0.8, 0.6, 0.4, 0.2]);
+    expect(over(5, { ...base, schedule: 'linear', minimumRate: 0.2 }).map((rate) => Number(rate.toFixed(9)))).toEqual([
+      1, 0.8, 0.6, 0.4, 0.2,
+    ]);
     const cosine = over(100, { ...base, schedule: 'cosine', warmup: 10, minimumRate: 0.1 });
     expect(cosine[9]).toBe(1);
     expect(cosine[54]).toBeCloseTo(0.55, 9);

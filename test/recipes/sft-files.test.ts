@@ -23,12 +23,18 @@ async function data(name: string, rows?: readonly CaptionRow[]): Promise<string>
 }
 
 function preset(name: string, path: string, recipe: string, dataset = ''): string {
-  return place.preset(name, `dataset: { use: caption-data, path: ${path}, shuffleWindow: 20${dataset} }\noptimizer: { use: adamw, learningRate: 1e-2 }\nrecipe: { use: sft, batch: 12, ${recipe} }\n`);
+  return place.preset(
+    name,
+    `dataset: { use: caption-data, path: ${path}, shuffleWindow: 20${dataset} }\noptimizer: { use: adamw, learningRate: 1e-2 }\nrecipe: { use: sft, batch: 12, ${recipe} }\n`,
+  );
 }
 
 describe('captions in parquet', () => {
   test('are learned; stopped within an epoch and across one, the resumed run is the same to the bit; codes are kept on disk', async () => {
-    const text = (): Promise<string> => data('good').then((path) => preset('files', path, 'steps: 24, saveEvery: 50', ', prompts: [short_caption, paraphrases, tags]'));
+    const text = (): Promise<string> =>
+      data('good').then((path) =>
+        preset('files', path, 'steps: 24, saveEvery: 50', ', prompts: [short_caption, paraphrases, tags]'),
+      );
     const whole = await place.run(await text());
     const loss = curve(whole.directory, 'loss');
     expect(loss.at(-1)).toBeLessThan((loss[0] ?? 0) / 3);
@@ -39,7 +45,10 @@ describe('captions in parquet', () => {
     expect(bytes.length).toBeGreaterThan(0);
 
     // A record that was cut off, and one that is damaged, do not count; the run is the same without them.
-    writeFileSync(place.path('cache', 'codes', codes ?? ''), Buffer.concat([bytes.subarray(0, 20), bytes.subarray(44, 88), Buffer.alloc(44, 7)]));
+    writeFileSync(
+      place.path('cache', 'codes', codes ?? ''),
+      Buffer.concat([bytes.subarray(0, 20), bytes.subarray(44, 88), Buffer.alloc(44, 7)]),
+    );
     for (const stopAfter of [2, 5]) {
       const stopped = await place.run(await text(), { stopAfter });
       const resumed = await place.run('', { resume: stopped });
@@ -56,10 +65,17 @@ describe('captions in parquet', () => {
 
   test('some of them are held out and measured, where the dataset keeps any back', async () => {
     const path = await data('held');
-    const run = await place.run(preset('held', path, 'steps: 2, validation: { every: 1, examples: 9 }', ', heldOut: 0.3'));
+    const run = await place.run(
+      preset('held', path, 'steps: 2, validation: { every: 1, examples: 9 }', ', heldOut: 0.3'),
+    );
     expect(curve(run.directory, 'validation/loss').every(Number.isFinite)).toBe(true);
     expect(run.lines.join()).toMatch(/\d+ held-out rows in 1 file/);
-    const end = await place.command('run', preset('none-held', path, 'steps: 2, validation: {}'), '--run-dir', place.free());
+    const end = await place.command(
+      'run',
+      preset('none-held', path, 'steps: 2, validation: {}'),
+      '--run-dir',
+      place.free(),
+    );
     expectMessage(end, { exit: 2, code: 'NO_HELD_OUT', says: [/keeps none back/, /set dataset\.heldOut/i] });
   });
 
@@ -98,13 +114,28 @@ describe('rows that cannot be used', () => {
   });
 
   test('beyond the limit they end the run', async () => {
-    const end = await place.command('run', preset('limit', await spoilt(), 'steps: 20, badRows: 1'), '--run-dir', place.free());
-    expectMessage(end, { exit: 7, code: 'BAD_ROWS', place: /spoilt\.parquet, row (8|21)$/, says: [/2 rows could not be used, the last because/, /raise recipe\.badRows/] });
+    const end = await place.command(
+      'run',
+      preset('limit', await spoilt(), 'steps: 20, badRows: 1'),
+      '--run-dir',
+      place.free(),
+    );
+    expectMessage(end, {
+      exit: 7,
+      code: 'BAD_ROWS',
+      place: /spoilt\.parquet, row (8|21)$/,
+      says: [/2 rows could not be used, the last because/, /raise recipe\.badRows/],
+    });
   });
 
   test('a file with nothing but such rows', async () => {
     const rows = (await captionRows(8)).map((row) => ({ ...row, detailed_caption: 'paint '.repeat(60) }));
-    const end = await place.command('run', preset('nothing', await data('nothing', rows), 'steps: 1, longest: 40, promptDropout: 0'), '--run-dir', place.free());
+    const end = await place.command(
+      'run',
+      preset('nothing', await data('nothing', rows), 'steps: 1, longest: 40, promptDropout: 0'),
+      '--run-dir',
+      place.free(),
+    );
     expectMessage(end, { exit: 2, code: 'NO_EXAMPLES', says: [/were too long/, /recipe\.longest/] });
   });
 });
@@ -114,7 +145,10 @@ test('check says what is known without reading the files; GRPO wants prompts', a
   const end = await place.command('check', preset('checked', path, 'steps: 4'));
   expect(end.code, end.errors).toBe(0);
   expect(end.output).toMatch(/4 steps x 12 sequences = 48 sequences, of the rows in files/);
-  const grpo = place.preset('grpo', `dataset: { use: caption-data, path: ${path} }\nrewards: [is-colour]\noptimizer: { use: adamw, learningRate: 1e-3 }\nrecipe: { use: grpo, steps: 1, prompts: 2, samples: 2, rationaleTokens: 4 }\n`);
+  const grpo = place.preset(
+    'grpo',
+    `dataset: { use: caption-data, path: ${path} }\nrewards: [is-colour]\noptimizer: { use: adamw, learningRate: 1e-3 }\nrecipe: { use: grpo, steps: 1, prompts: 2, samples: 2, rationaleTokens: 4 }\n`,
+  );
   const refused = await place.command('run', grpo, '--run-dir', place.free());
   expect(refused.code).not.toBe(0);
   expect(refused.errors).toMatch(/DATASET_OF_FILES/);

@@ -17,10 +17,16 @@ const first = (directory: string, name: string): number => curve(directory, name
 describe('classes of target', () => {
   test('the loss is the weighted sum of all cross-entropies over the number of targets', async () => {
     const alone = async (name: string): Promise<string> => {
-      const weights = ['textWeight', 'imageWeight', 'imageStartWeight'].map((each) => `${each}: ${each === name ? 1 : 0}`).join(', ');
+      const weights = ['textWeight', 'imageWeight', 'imageStartWeight']
+        .map((each) => `${each}: ${each === name ? 1 : 0}`)
+        .join(', ');
       return run(`steps: 1, ${weights}`);
     };
-    const [text, image, start] = [await alone('textWeight'), await alone('imageWeight'), await alone('imageStartWeight')];
+    const [text, image, start] = [
+      await alone('textWeight'),
+      await alone('imageWeight'),
+      await alone('imageStartWeight'),
+    ];
     const all = await run('steps: 1, textWeight: 2, imageWeight: 0.5, imageStartWeight: 3');
     const expected = 2 * first(text, 'loss') + 0.5 * first(image, 'loss') + 3 * first(start, 'loss');
     expect(first(all, 'loss')).toBeCloseTo(expected, 5);
@@ -39,12 +45,17 @@ describe('classes of target', () => {
 });
 
 describe('weights that grow', () => {
-  const at = (step: number, ramp: object): number => classWeights(sftOptions.parse({ steps: 100, textWeight: 2, imageWeight: 4, ramp }), step).image;
+  const at = (step: number, ramp: object): number =>
+    classWeights(sftOptions.parse({ steps: 100, textWeight: 2, imageWeight: 4, ramp }), step).image;
 
   test('from nothing to full over a share of the steps', () => {
     const ramp = { classes: ['image'], from: 0.2, to: 0.6 };
     expect([1, 21, 41, 61, 100].map((step) => at(step, ramp))).toEqual([0, 0, expect.closeTo(2, 9), 4, 4]);
-    expect(classWeights(sftOptions.parse({ steps: 100, textWeight: 2, ramp }), 1)).toMatchObject({ text: 2, imageStart: 2, image: 0 });
+    expect(classWeights(sftOptions.parse({ steps: 100, textWeight: 2, ramp }), 1)).toMatchObject({
+      text: 2,
+      imageStart: 2,
+      image: 0,
+    });
     expect(at(1, { classes: ['text'] })).toBe(4);
   });
 
@@ -66,7 +77,10 @@ test('divergence from the model the run began with: zero at first, held down by 
   expect(first(free, 'kl')).toBeLessThan(1e-6);
   expect(curve(free, 'kl').at(-1)).toBeGreaterThan(0.005);
   expect(curve(held, 'kl').at(-1)).toBeLessThan((curve(free, 'kl').at(-1) ?? 0) / 2);
-  const preset = place.preset('kl-stopped', `optimizer: { ${plain} }\nrecipe: { use: sft, batch: 8, examples: 8, promptDropout: 0, ${recipe(10)} }\n`);
+  const preset = place.preset(
+    'kl-stopped',
+    `optimizer: { ${plain} }\nrecipe: { use: sft, batch: 8, examples: 8, promptDropout: 0, ${recipe(10)} }\n`,
+  );
   const stopped = await place.run(preset, { stopAfter: 5 });
   await place.run('', { resume: stopped });
   expect(metricsOf(stopped.directory)).toEqual(metricsOf(held));
@@ -77,8 +91,13 @@ test('divergence from the model the run began with: zero at first, held down by 
 
 test('held-out examples are measured and change nothing; the best checkpoint by them is kept', async () => {
   const steps = 'steps: 5, saveEvery: 1, keep: 1, ema: { decay: 0.5 }';
-  const [plain, measured] = [await run(steps), await run(`${steps}, validation: { every: 2, examples: 12 }, keepBest: { metric: validation/loss, mode: min }`)];
-  const without = metricsOf(measured).map((metrics) => Object.fromEntries(Object.entries(metrics).filter(([name]) => !name.startsWith('validation/'))));
+  const [plain, measured] = [
+    await run(steps),
+    await run(`${steps}, validation: { every: 2, examples: 12 }, keepBest: { metric: validation/loss, mode: min }`),
+  ];
+  const without = metricsOf(measured).map((metrics) =>
+    Object.fromEntries(Object.entries(metrics).filter(([name]) => !name.startsWith('validation/'))),
+  );
   expect(without).toEqual(metricsOf(plain));
   const losses = metricsOf(measured).map((metrics) => metrics['validation/loss']);
   expect(losses.map((loss) => typeof loss)).toEqual(['undefined', 'number', 'undefined', 'number', 'number']);
@@ -89,15 +108,31 @@ test('held-out examples are measured and change nothing; the best checkpoint by 
 
 describe('what is dropped', () => {
   const special = { bos: 1, eos: 2, pad: 0, imageStart: 3 };
-  const base = { vocabularySize: 100, special, hash: '', decode: () => '', encode: (text: string) => Array.from({ length: text.length }, (_, index) => text.charCodeAt(index)) };
+  const base = {
+    vocabularySize: 100,
+    special,
+    hash: '',
+    decode: () => '',
+    encode: (text: string) => Array.from({ length: text.length }, (_, index) => text.charCodeAt(index)),
+  };
   const prompt = (text: string, mode: string): number[] => [1, ...base.encode(text), mode === 'direct' ? 3 : 9];
   /** As the published model: padding stands where something was. */
-  const padding: Tokenizer = { ...base, prompt, unconditional: (ids) => ids.map((id, index) => (index === 0 || index === ids.length - 1 ? id : 0)) };
+  const padding: Tokenizer = {
+    ...base,
+    prompt,
+    unconditional: (ids) => ids.map((id, index) => (index === 0 || index === ids.length - 1 ? id : 0)),
+  };
   const closing: Tokenizer = { ...base, prompt, unconditional: () => [1, 3] };
-  const lay = (tokenizer: Tokenizer, dropped: 'nothing' | 'prompt' | 'rationale' | 'both', rationale = true) => sequenceOf(tokenizer, { prompt: 'p', rationale: 'rr' }, [7, 8], { rationale, dropped });
+  const lay = (tokenizer: Tokenizer, dropped: 'nothing' | 'prompt' | 'rationale' | 'both', rationale = true) =>
+    sequenceOf(tokenizer, { prompt: 'p', rationale: 'rr' }, [7, 8], { rationale, dropped });
 
   test('nothing: everything behind the prompt is a target', () => {
-    expect(lay(padding, 'nothing')).toEqual({ text: [1, 112, 9, 114, 114, 3], firstTarget: 3, codes: [7, 8], trailing: [2] });
+    expect(lay(padding, 'nothing')).toEqual({
+      text: [1, 112, 9, 114, 114, 3],
+      firstTarget: 3,
+      codes: [7, 8],
+      trailing: [2],
+    });
     expect(lay(padding, 'nothing', false)).toEqual({ text: [1, 112, 3], firstTarget: 3, codes: [7, 8], trailing: [2] });
   });
 

@@ -5,12 +5,18 @@ import { checkpoints, curve, evaluationOf, metricsOf, Workplace, type Ended } fr
 const place = new Workplace();
 
 function preset(name: string, recipe: string, more = 'optimizer: { use: adamw, learningRate: 1e-2 }'): string {
-  return place.preset(name, `${more}\nrecipe: { use: sft, steps: 60, batch: 16, examples: 32, saveEvery: 20, ${recipe} }\n`);
+  return place.preset(
+    name,
+    `${more}\nrecipe: { use: sft, steps: 60, batch: 16, examples: 32, saveEvery: 20, ${recipe} }\n`,
+  );
 }
 
 /** Passes of the likeliest drawings of all eight seen prompts. */
 async function passes({ directory }: Ended, recipe = '', more = ''): Promise<number> {
-  const file = place.preset('judge', `${more}\nrecipe: { use: evaluate, weights: ${directory}, splits: [seen], count: 8, batch: 8, textTemperature: 0, imageTemperature: 0, ${recipe} }\n`);
+  const file = place.preset(
+    'judge',
+    `${more}\nrecipe: { use: evaluate, weights: ${directory}, splits: [seen], count: 8, batch: 8, textTemperature: 0, imageTemperature: 0, ${recipe} }\n`,
+  );
   const { directory: judged } = await place.run(file);
   const { overall } = evaluationOf(judged, 'swatches.seen.evaluation');
   expect(overall.total).toBe(8);
@@ -45,7 +51,9 @@ test('learns with another optimizer', async () => {
 
 test('another backbone by one line: one vocabulary for text and codes', async () => {
   const unified = 'backbone: { use: unified, hidden: 32, layers: 1, heads: 2, mlp: 64 }';
-  const run = await place.run(preset('unified', '', `optimizer: { use: adamw, learningRate: 1e-2 }\n${unified}`), { settings: ['recipe.steps=160'] });
+  const run = await place.run(preset('unified', '', `optimizer: { use: adamw, learningRate: 1e-2 }\n${unified}`), {
+    settings: ['recipe.steps=160'],
+  });
   expect(curve(run.directory, 'loss').at(-1)).toBeLessThan(0.2);
   expect(await passes(run, '', unified)).toBe(8);
 });

@@ -33,8 +33,14 @@ function random(): number {
 }
 
 /** Runs the program; kills it after so many milliseconds. Resolves with the exit code, or null when it was killed. */
-function reasongen(args: readonly string[], killAfter = Number.POSITIVE_INFINITY): Promise<{ code: number | null; said: string }> {
-  const child = spawn(process.execPath, ['--import', 'tsx', join(root, 'core/cli.ts'), ...args], { cwd: root, stdio: ['ignore', 'ignore', 'pipe'] });
+function reasongen(
+  args: readonly string[],
+  killAfter = Number.POSITIVE_INFINITY,
+): Promise<{ code: number | null; said: string }> {
+  const child = spawn(process.execPath, ['--import', 'tsx', join(root, 'core/cli.ts'), ...args], {
+    cwd: root,
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
   let said = '';
   child.stderr.on('data', (chunk) => (said += String(chunk)));
   const timer = Number.isFinite(killAfter) ? setTimeout(() => child.kill('SIGKILL'), killAfter) : undefined;
@@ -49,13 +55,28 @@ function fail(message: string): never {
 /** Metrics without what a clock decides, and every file of the newest checkpoint. */
 function outcome(directory: string): Map<string, string> {
   const lines = readFileSync(join(directory, 'metrics.ndjson'), 'utf8').trim().split('\n');
-  const metrics = lines.map((line) => JSON.stringify(Object.entries(JSON.parse(line) as object).filter(([name]) => !/second/i.test(name))));
-  const newest = readdirSync(join(directory, 'checkpoints')).filter((name) => name.startsWith('step-')).sort().at(-1) ?? '';
+  const metrics = lines.map((line) =>
+    JSON.stringify(Object.entries(JSON.parse(line) as object).filter(([name]) => !/second/i.test(name))),
+  );
+  const newest =
+    readdirSync(join(directory, 'checkpoints'))
+      .filter((name) => name.startsWith('step-'))
+      .sort()
+      .at(-1) ?? '';
   const checkpoint = join(directory, 'checkpoints', newest);
-  const { metrics: _position, ...kept } = JSON.parse(readFileSync(join(checkpoint, 'state.json'), 'utf8')) as Record<string, unknown>;
-  const { files } = JSON.parse(readFileSync(join(checkpoint, 'manifest.json'), 'utf8')) as { files: Record<string, { sha256: string }> };
+  const { metrics: _position, ...kept } = JSON.parse(readFileSync(join(checkpoint, 'state.json'), 'utf8')) as Record<
+    string,
+    unknown
+  >;
+  const { files } = JSON.parse(readFileSync(join(checkpoint, 'manifest.json'), 'utf8')) as {
+    files: Record<string, { sha256: string }>;
+  };
   const tensors = Object.entries(files).filter(([name]) => name.endsWith('.safetensors'));
-  return new Map([['metrics', metrics.join('\n')], ['state', JSON.stringify(kept)], ...tensors.map(([name, { sha256 }]) => [name, sha256] as const)]);
+  return new Map([
+    ['metrics', metrics.join('\n')],
+    ['state', JSON.stringify(kept)],
+    ...tensors.map(([name, { sha256 }]) => [name, sha256] as const),
+  ]);
 }
 
 let done = 0;
@@ -82,9 +103,14 @@ for (let round = 0; done < kills; round++) {
   const directory = join(folder, `${name}-${round}`);
   mkdirSync(directory);
   let killed = 0;
-  for (let isDone = false; !isDone; ) {
-    const args = existsSync(join(directory, 'preset.yaml')) ? ['resume', directory] : ['run', join(folder, `${name}.yaml`), '--run-dir', directory];
-    const { code, said } = await reasongen(args, done < kills && killed < killsPerRun ? random() * early * reference.duration : undefined);
+  for (let isDone = false; !isDone;) {
+    const args = existsSync(join(directory, 'preset.yaml'))
+      ? ['resume', directory]
+      : ['run', join(folder, `${name}.yaml`), '--run-dir', directory];
+    const { code, said } = await reasongen(
+      args,
+      done < kills && killed < killsPerRun ? random() * early * reference.duration : undefined,
+    );
     if (code === null) {
       done += 1;
       killed += 1;
@@ -94,10 +120,14 @@ for (let round = 0; done < kills; round++) {
     else fail(`${name} ended with ${code} after ${killed} kills:\n${said}`);
   }
   const mine = outcome(directory);
-  for (const [what, expected] of reference.outcome) if (mine.get(what) !== expected) fail(`${directory}: after ${killed} kills ${what} differs from the undisturbed run`);
+  for (const [what, expected] of reference.outcome)
+    if (mine.get(what) !== expected)
+      fail(`${directory}: after ${killed} kills ${what} differs from the undisturbed run`);
   counts[name] = (counts[name] ?? 0) + killed;
   process.stdout.write(`${name}: ${killed} kills, the same to the bit (${done} of ${kills})\n`);
   rmSync(directory, { recursive: true });
 }
-process.stdout.write(`${JSON.stringify({ kills: done, seed, byRecipe: counts, seconds: Math.round((performance.now() - started) / 1000) })}\n`);
+process.stdout.write(
+  `${JSON.stringify({ kills: done, seed, byRecipe: counts, seconds: Math.round((performance.now() - started) / 1000) })}\n`,
+);
 rmSync(folder, { recursive: true });

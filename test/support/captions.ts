@@ -30,8 +30,19 @@ export async function captionRows(count: number): Promise<CaptionRow[]> {
         image: `data:image/png;base64,${Buffer.from(png).toString('base64')}`,
         brief_caption: `a ${colour} picture.`,
         detailed_caption: `paint it ${colour} .`,
-        augmented_prompts: { short_caption: `${colour} it is`, paraphrases: [`one in ${colour}`, `all ${colour}`], varied_captions: [], tags: [colour, 'picture'], object_prompts: ['paint', colour, 'it'] },
-        augmented_cots: { step_by_step: `a picture paint it ${colour} .`, object_centric: [`it ${colour}`], region_descriptions: [], tags: [colour] },
+        augmented_prompts: {
+          short_caption: `${colour} it is`,
+          paraphrases: [`one in ${colour}`, `all ${colour}`],
+          varied_captions: [],
+          tags: [colour, 'picture'],
+          object_prompts: ['paint', colour, 'it'],
+        },
+        augmented_cots: {
+          step_by_step: `a picture paint it ${colour} .`,
+          object_centric: [`it ${colour}`],
+          region_descriptions: [],
+          tags: [colour],
+        },
       };
     }),
   );

@@ -21,7 +21,9 @@ export const side = 8;
 
 /** Index of the colour nearest to an RGB triple, in the order of `colourNames`. */
 export function nearestColour(rgb: readonly number[]): number {
-  const distances = colourNames.map((name) => palette[name].reduce((sum, value, channel) => sum + (value - (rgb[channel] ?? 0)) ** 2, 0));
+  const distances = colourNames.map((name) =>
+    palette[name].reduce((sum, value, channel) => sum + (value - (rgb[channel] ?? 0)) ** 2, 0),
+  );
   return distances.indexOf(Math.min(...distances));
 }
 
@@ -45,7 +47,8 @@ export function fields({ data }: Image, cells: number): number[] {
     for (let y = 0; y < side; y++) {
       for (let x = 0; x < side; x++) {
         if (Math.floor((y * cells) / side) * cells + Math.floor((x * cells) / side) !== cell) continue;
-        for (let channel = 0; channel < 3; channel++) sums[channel] = (sums[channel] ?? 0) + (data[(y * side + x) * 3 + channel] ?? 0);
+        for (let channel = 0; channel < 3; channel++)
+          sums[channel] = (sums[channel] ?? 0) + (data[(y * side + x) * 3 + channel] ?? 0);
         count++;
       }
     }

@@ -7,8 +7,20 @@ const commit = 'a'.repeat(40);
 
 /** What the published configurations say. */
 const models = {
-  'Janus-Pro-1B': { hidden_size: 2048, intermediate_size: 5632, num_hidden_layers: 24, num_attention_heads: 16, num_key_value_heads: 16 },
-  'Janus-Pro-7B': { hidden_size: 4096, intermediate_size: 11008, num_hidden_layers: 30, num_attention_heads: 32, num_key_value_heads: 32 },
+  'Janus-Pro-1B': {
+    hidden_size: 2048,
+    intermediate_size: 5632,
+    num_hidden_layers: 24,
+    num_attention_heads: 16,
+    num_key_value_heads: 16,
+  },
+  'Janus-Pro-7B': {
+    hidden_size: 4096,
+    intermediate_size: 11008,
+    num_hidden_layers: 30,
+    num_attention_heads: 32,
+    num_key_value_heads: 32,
+  },
 };
 
 /** Fills the folder that HF_HUB_CACHE is to name. The tokenizer takes every byte for a token. */

@@ -13,7 +13,12 @@ export interface Misbehaviour {
 }
 
 /** `cut`: the connection ends after so many bytes. `status`: an error. `whole`: the range is not honoured. `as`: other content. */
-export type Answer = { readonly cut: number } | { readonly status: number } | { readonly whole: true } | { readonly as: Buffer } | { readonly wrongRange: true };
+export type Answer =
+  | { readonly cut: number }
+  | { readonly status: number }
+  | { readonly whole: true }
+  | { readonly as: Buffer }
+  | { readonly wrongRange: true };
 
 export interface Listing {
   sha: string;
@@ -38,7 +43,9 @@ export class FakeHub {
   /** Files by name; names with a leading `*` are large ones, which live elsewhere and are redirected to. `model`: the one it has. */
   constructor(files: Readonly<Record<string, Buffer>>, model = 'owner/name') {
     this.model = model;
-    this.content = new Map(Object.entries(files).map(([name, bytes]) => [name.replace('*', ''), { bytes, large: name.startsWith('*') }]));
+    this.content = new Map(
+      Object.entries(files).map(([name, bytes]) => [name.replace('*', ''), { bytes, large: name.startsWith('*') }]),
+    );
   }
 
   async open(): Promise<void> {
@@ -47,7 +54,11 @@ export class FakeHub {
       this.storageTokens.push(request.headers.authorization);
       this.send(decodeURIComponent((request.url ?? '').slice(1)), request, response);
     });
-    await Promise.all([this.server, this.storage].map((server) => new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))));
+    await Promise.all(
+      [this.server, this.storage].map(
+        (server) => new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve)),
+      ),
+    );
   }
 
   async close(): Promise<void> {
@@ -85,7 +96,8 @@ export class FakeHub {
     this.requests.push([path, request.headers.range].filter(Boolean).join(' '));
     this.tokens.push(request.headers.authorization);
     const { token, status, listing = (json) => json } = this.misbehaviour;
-    if (status !== undefined && (token === undefined || request.headers.authorization !== `Bearer ${token}`)) return void response.writeHead(status).end('no');
+    if (status !== undefined && (token === undefined || request.headers.authorization !== `Bearer ${token}`))
+      return void response.writeHead(status).end('no');
     if (path.startsWith(`/api/models/${this.model}/revision/`)) {
       const json = listing(this.listing());
       return void response.writeHead(200).end(typeof json === 'string' ? json : JSON.stringify(json));
@@ -93,7 +105,8 @@ export class FakeHub {
     const file = new RegExp(`^/${this.model}/resolve/${commit}/(.+)$`).exec(path)?.[1];
     const found = file === undefined ? undefined : this.content.get(file);
     if (file === undefined || found === undefined) return void response.writeHead(404).end('not here');
-    if (found.large) return void response.writeHead(302, { location: `${addressOf(this.storage)}/${encodeURIComponent(file)}` }).end();
+    if (found.large)
+      return void response.writeHead(302, { location: `${addressOf(this.storage)}/${encodeURIComponent(file)}` }).end();
     this.send(file, request, response);
   }
 
@@ -105,7 +118,9 @@ export class FakeHub {
     if ('status' in answer) return void response.writeHead(answer.status, { 'retry-after': '0.01' }).end();
     const begin = 'whole' in answer ? 0 : Number(/^bytes=(\d+)-$/.exec(headers.range ?? '')?.[1] ?? 0);
     const body = ('as' in answer ? answer.as : bytes).subarray(begin);
-    const range = { 'content-range': `bytes ${'wrongRange' in answer ? begin + 1 : begin}-${bytes.length - 1}/${bytes.length}` };
+    const range = {
+      'content-range': `bytes ${'wrongRange' in answer ? begin + 1 : begin}-${bytes.length - 1}/${bytes.length}`,
+    };
     response.writeHead(begin > 0 ? 206 : 200, { 'content-length': body.length, ...(begin > 0 && range) });
     if (!('cut' in answer)) return void response.end(body);
     response.write(body.subarray(0, answer.cut), () => setTimeout(() => response.destroy(), 20));

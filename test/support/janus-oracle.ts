@@ -1,9 +1,15 @@
 /** A Janus model in float64 and plain loops, for one sequence: what the kernels must agree with at sizes no fixture has. */
 import type { JanusSizes } from '../../plugins/janus/backbone.ts';
 
-export type OracleWeights = ReadonlyMap<string, { readonly shape: readonly number[]; readonly data: ArrayLike<number> }>;
+export type OracleWeights = ReadonlyMap<
+  string,
+  { readonly shape: readonly number[]; readonly data: ArrayLike<number> }
+>;
 /** What enters the decoder at one position. */
-export type OracleToken = { readonly text: number } | { readonly code: number } | { readonly vector: readonly number[] };
+export type OracleToken =
+  | { readonly text: number }
+  | { readonly code: number }
+  | { readonly vector: readonly number[] };
 
 type Row = readonly number[];
 
@@ -26,12 +32,19 @@ export class JanusOracle {
       const before = x.map((row) => this.rmsNorm(row, `${at}input_layernorm`));
       const project = (name: string): Row[] => before.map((row) => this.linear(row, `${at}self_attn.${name}_proj`));
       const turn = (rows: Row[]): Row[] => rows.map((row, position) => this.rotate(row, position, headDimension));
-      const mixed = attend(turn(project('q')), turn(project('k')), project('v'), { heads, keyValueHeads, headDimension, causal: true });
+      const mixed = attend(turn(project('q')), turn(project('k')), project('v'), {
+        heads,
+        keyValueHeads,
+        headDimension,
+        causal: true,
+      });
       const middle = x.map((row, i) => sum(row, this.linear(mixed[i] ?? [], `${at}self_attn.o_proj`)));
       x = middle.map((row) => {
         const normed = this.rmsNorm(row, `${at}post_attention_layernorm`);
         const up = this.linear(normed, `${at}mlp.up_proj`);
-        const gated = this.linear(normed, `${at}mlp.gate_proj`).map((value, i) => (value / (1 + Math.exp(-value))) * (up[i] ?? 0));
+        const gated = this.linear(normed, `${at}mlp.gate_proj`).map(
+          (value, i) => (value / (1 + Math.exp(-value))) * (up[i] ?? 0),
+        );
         return sum(row, this.linear(gated, `${at}mlp.down_proj`));
       });
     }
@@ -43,7 +56,10 @@ export class JanusOracle {
   }
 
   imageLogits(state: Row): Row {
-    return this.affine(this.affine(state, 'model.generation_head.proj_out').map(gelu), 'model.generation_head.vision_head');
+    return this.affine(
+      this.affine(state, 'model.generation_head.proj_out').map(gelu),
+      'model.generation_head.vision_head',
+    );
   }
 
   /** Vectors of one picture, from its patches. */
@@ -58,23 +74,40 @@ export class JanusOracle {
       const at = `${tower}encoder.layers.${layer}.`;
       const before = x.map((row) => this.layerNorm(row, `${at}layer_norm1`, normEpsilon));
       const project = (name: string): Row[] => before.map((row) => this.affine(row, `${at}self_attn.${name}_proj`));
-      const mixed = attend(project('q'), project('k'), project('v'), { heads, keyValueHeads: heads, headDimension: width / heads, causal: false });
+      const mixed = attend(project('q'), project('k'), project('v'), {
+        heads,
+        keyValueHeads: heads,
+        headDimension: width / heads,
+        causal: false,
+      });
       const middle = x.map((row, i) => sum(row, this.affine(mixed[i] ?? [], `${at}self_attn.projection_layer`)));
-      x = middle.map((row) => sum(row, this.affine(this.affine(this.layerNorm(row, `${at}layer_norm2`, normEpsilon), `${at}mlp.fc1`).map(gelu), `${at}mlp.fc2`)));
+      x = middle.map((row) =>
+        sum(
+          row,
+          this.affine(
+            this.affine(this.layerNorm(row, `${at}layer_norm2`, normEpsilon), `${at}mlp.fc1`).map(gelu),
+            `${at}mlp.fc2`,
+          ),
+        ),
+      );
     }
-    return x.map((row) => this.aligner(this.layerNorm(row, `${tower}post_layernorm`, normEpsilon), 'model.aligner', vision.alignerDepth));
+    return x.map((row) =>
+      this.aligner(this.layerNorm(row, `${tower}post_layernorm`, normEpsilon), 'model.aligner', vision.alignerDepth),
+    );
   }
 
   private embed(token: OracleToken): Row {
     if ('vector' in token) return token.vector;
-    if ('text' in token) return this.rows('model.language_model.embed_tokens.weight', this.sizes.hidden)[token.text] ?? [];
+    if ('text' in token)
+      return this.rows('model.language_model.embed_tokens.weight', this.sizes.hidden)[token.text] ?? [];
     const code = this.rows('model.generation_embeddings.weight', this.sizes.codeDimension)[token.code] ?? [];
     return this.aligner(code, 'model.generation_aligner', this.sizes.codeAlignerLayers ?? 2);
   }
 
   private aligner(x: Row, name: string, depth: number): Row {
     let value = this.affine(x, `${name}.fc1`);
-    for (let layer = 0; layer < depth - 1; layer++) value = this.affine(value.map(gelu), `${name}.hidden_layers.${layer}`);
+    for (let layer = 0; layer < depth - 1; layer++)
+      value = this.affine(value.map(gelu), `${name}.hidden_layers.${layer}`);
     return value;
   }
 
@@ -90,7 +123,8 @@ export class JanusOracle {
 
   private rmsNorm(row: Row, name: string): Row {
     const gain = this.get(`${name}.weight`);
-    const scale = 1 / Math.sqrt(row.reduce((total, value) => total + value * value, 0) / row.length + this.sizes.normEpsilon);
+    const scale =
+      1 / Math.sqrt(row.reduce((total, value) => total + value * value, 0) / row.length + this.sizes.normEpsilon);
     return row.map((value, i) => value * scale * (gain[i] ?? 0));
   }
 
@@ -107,12 +141,16 @@ export class JanusOracle {
 
   private linear(x: Row, name: string): Row {
     const weight = this.get(`${name}.weight`);
-    return Array.from({ length: weight.length / x.length }, (_, row) => x.reduce((total, value, i) => total + value * (weight[row * x.length + i] ?? 0), 0));
+    return Array.from({ length: weight.length / x.length }, (_, row) =>
+      x.reduce((total, value, i) => total + value * (weight[row * x.length + i] ?? 0), 0),
+    );
   }
 
   private rows(name: string, width: number): Row[] {
     const values = this.get(name);
-    return Array.from({ length: values.length / width }, (_, row) => Array.from({ length: width }, (_each, i) => values[row * width + i] ?? 0));
+    return Array.from({ length: values.length / width }, (_, row) =>
+      Array.from({ length: width }, (_each, i) => values[row * width + i] ?? 0),
+    );
   }
 
   private get(name: string): ArrayLike<number> {
@@ -129,18 +167,29 @@ interface Heads {
   readonly causal: boolean;
 }
 
-function attend(q: readonly Row[], k: readonly Row[], v: readonly Row[], { heads, keyValueHeads, headDimension, causal }: Heads): Row[] {
-  const part = (row: Row | undefined, head: number): Row => (row ?? []).slice(head * headDimension, (head + 1) * headDimension);
+function attend(
+  q: readonly Row[],
+  k: readonly Row[],
+  v: readonly Row[],
+  { heads, keyValueHeads, headDimension, causal }: Heads,
+): Row[] {
+  const part = (row: Row | undefined, head: number): Row =>
+    (row ?? []).slice(head * headDimension, (head + 1) * headDimension);
   return q.map((row, position) =>
     Array.from({ length: heads }, (_, head) => {
       const shared = Math.floor(head / (heads / keyValueHeads));
       const seen = causal ? k.slice(0, position + 1) : k;
       const query = part(row, head);
-      const scores = seen.map((key) => part(key, shared).reduce((total, value, i) => total + value * (query[i] ?? 0), 0) / Math.sqrt(headDimension));
+      const scores = seen.map(
+        (key) =>
+          part(key, shared).reduce((total, value, i) => total + value * (query[i] ?? 0), 0) / Math.sqrt(headDimension),
+      );
       const largest = Math.max(...scores);
       const shares = scores.map((score) => Math.exp(score - largest));
       const total = shares.reduce((a, b) => a + b, 0);
-      return Array.from({ length: headDimension }, (_each, i) => shares.reduce((mixed, share, key) => mixed + (share / total) * (part(v[key], shared)[i] ?? 0), 0));
+      return Array.from({ length: headDimension }, (_each, i) =>
+        shares.reduce((mixed, share, key) => mixed + (share / total) * (part(v[key], shared)[i] ?? 0), 0),
+      );
     }).flat(),
   );
 }

@@ -12,7 +12,14 @@ import { renamed } from '../../core/io/weight-files/renamed.ts';
 import { janusNames, janusOtherParts } from '../../plugins/janus/names.ts';
 
 const limits = { maxStorageBufferBindingSize: 2 ** 31, maxBufferSize: 2 ** 31 } as GPUSupportedLimits;
-const device = new PlanningDevice(limits, { vendor: '', architecture: '', device: '', description: 'counts only', isSoftware: false, features: [] } as never);
+const device = new PlanningDevice(limits, {
+  vendor: '',
+  architecture: '',
+  device: '',
+  description: 'counts only',
+  isSoftware: false,
+  features: [],
+} as never);
 
 const read = new Map<string, number>();
 const file = await openWeightSource(process.argv[2] ?? '');

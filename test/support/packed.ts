@@ -23,21 +23,58 @@ export function packTokens(device: Device, sequences: readonly (readonly Token[]
   const all = sequences.flatMap((sequence) => {
     const start = (starts.at(-1) ?? 0) + (sequences[starts.length - 1]?.length ?? 0);
     starts.push(start);
-    return sequence.map((token, index) => ({ ...token, row: start + index, index, start, end: start + sequence.length }));
+    return sequence.map((token, index) => ({
+      ...token,
+      row: start + index,
+      index,
+      start,
+      end: start + sequence.length,
+    }));
   });
-  const words = (name: string, values: readonly number[]): Tensor => device.tensor(name, [values.length], 'u32', Uint32Array.from(values));
+  const words = (name: string, values: readonly number[]): Tensor =>
+    device.tensor(name, [values.length], 'u32', Uint32Array.from(values));
   const feature = all.filter(({ isFeature }) => isFeature === true);
   const image = all.filter(({ isImage }) => isImage);
   const text = all.filter(({ isImage, isFeature }) => !isImage && isFeature !== true);
   const tokens: PackedTokens = {
     count: all.length,
-    textIds: words('text ids', text.map(({ id }) => id)),
-    textRows: words('text rows', text.map(({ row }) => row)),
-    ...(image.length > 0 && { imageCodes: words('codes', image.map(({ id }) => id)), imageRows: words('image rows', image.map(({ row }) => row)) }),
-    ...(features !== undefined && { features, featureRows: words('feature rows', feature.map(({ row }) => row)) }),
-    positions: words('positions', all.map(({ index }) => index)),
-    segmentStart: words('starts', all.map(({ start }) => start)),
-    segmentEnd: words('ends', all.map(({ end }) => end)),
+    textIds: words(
+      'text ids',
+      text.map(({ id }) => id),
+    ),
+    textRows: words(
+      'text rows',
+      text.map(({ row }) => row),
+    ),
+    ...(image.length > 0 && {
+      imageCodes: words(
+        'codes',
+        image.map(({ id }) => id),
+      ),
+      imageRows: words(
+        'image rows',
+        image.map(({ row }) => row),
+      ),
+    }),
+    ...(features !== undefined && {
+      features,
+      featureRows: words(
+        'feature rows',
+        feature.map(({ row }) => row),
+      ),
+    }),
+    positions: words(
+      'positions',
+      all.map(({ index }) => index),
+    ),
+    segmentStart: words(
+      'starts',
+      all.map(({ start }) => start),
+    ),
+    segmentEnd: words(
+      'ends',
+      all.map(({ end }) => end),
+    ),
   };
   return { tokens, row: (sequence, index) => at(starts, sequence) + index };
 }

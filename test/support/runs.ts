@@ -70,7 +70,12 @@ export class Workplace {
 
   /** A model that has begun to learn and is not sure of itself: where GRPO starts. */
   halfTaught(): Promise<Ended> {
-    this.half ??= this.run(this.preset('half-taught', 'optimizer: { use: adamw, learningRate: 1e-2 }\nrecipe: { use: sft, steps: 28, batch: 16, examples: 16 }\n'));
+    this.half ??= this.run(
+      this.preset(
+        'half-taught',
+        'optimizer: { use: adamw, learningRate: 1e-2 }\nrecipe: { use: sft, steps: 28, batch: 16, examples: 16 }\n',
+      ),
+    );
     return this.half;
   }
 
@@ -152,16 +157,28 @@ export function curve(directory: string, name: string): number[] {
 }
 
 export function checkpoints(directory: string): string[] {
-  return readdirSync(join(directory, 'checkpoints')).filter((name) => name.startsWith('step-')).sort();
+  return readdirSync(join(directory, 'checkpoints'))
+    .filter((name) => name.startsWith('step-'))
+    .sort();
 }
 
 /** Everything a checkpoint holds; the position in the metrics depends on how long the timings are written out, the program on what was committed meanwhile. */
-export function checkpointOf(directory: string, step: number): { weights: Buffer; optimizer: Buffer; state: Record<string, unknown> } {
+export function checkpointOf(
+  directory: string,
+  step: number,
+): { weights: Buffer; optimizer: Buffer; state: Record<string, unknown> } {
   const folder = join(directory, 'checkpoints', `step-${String(step).padStart(6, '0')}`);
-  const { metrics, program, ...state } = JSON.parse(readFileSync(join(folder, 'state.json'), 'utf8')) as Record<string, unknown>;
+  const { metrics, program, ...state } = JSON.parse(readFileSync(join(folder, 'state.json'), 'utf8')) as Record<
+    string,
+    unknown
+  >;
   if (typeof program !== 'string') throw new TypeError(`${folder}: the state does not name its program`);
   if (typeof metrics !== 'number') throw new TypeError(`${folder}: the state has no position in the metrics`);
-  return { weights: readFileSync(join(folder, 'weights.safetensors')), optimizer: readFileSync(join(folder, 'optimizer.safetensors')), state };
+  return {
+    weights: readFileSync(join(folder, 'weights.safetensors')),
+    optimizer: readFileSync(join(folder, 'optimizer.safetensors')),
+    state,
+  };
 }
 
 export function evaluationOf(directory: string, name: string): Evaluation {

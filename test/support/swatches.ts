@@ -31,19 +31,29 @@ const paletteTokenizer = defineImageTokenizer({
     hash: 'palette',
     encode: (images) => Promise.resolve(images.map((image) => fields(image, cells))),
     decode: (codes) => Promise.resolve(codes.map((each) => paint(each, cells))),
-    codebook: () => Float32Array.from({ length: colourNames.length ** 2 }, (_, index) => (index % (colourNames.length + 1) === 0 ? 1 : 0)),
+    codebook: () =>
+      Float32Array.from({ length: colourNames.length ** 2 }, (_, index) =>
+        index % (colourNames.length + 1) === 0 ? 1 : 0,
+      ),
   }),
 });
 
 /** Prompt `index` of a split: colours in turn, shifted by the seed. */
 function item(index: number, seed: number, split: Split): PromptItem {
   const colour = colourNames[(index + seed) % colourNames.length] ?? 'red';
-  return { prompt: split === 'seen' ? `a ${colour} picture` : `one picture in ${colour}`, task: 'colour', specification: colour };
+  return {
+    prompt: split === 'seen' ? `a ${colour} picture` : `one picture in ${colour}`,
+    task: 'colour',
+    specification: colour,
+  };
 }
 
 /** The dataset says it plainly, a line of a file as its field `colour`. */
 function wanted({ specification }: Pick<Sample, 'specification'>): number {
-  const named: unknown = typeof specification === 'object' && specification !== null && 'colour' in specification ? specification.colour : specification;
+  const named: unknown =
+    typeof specification === 'object' && specification !== null && 'colour' in specification
+      ? specification.colour
+      : specification;
   return colourNames.findIndex((name) => name === named);
 }
 
@@ -58,7 +68,11 @@ const dataset = defineDataset({
       tasks: ['colour'],
       example: (index, seed): Example => {
         const base = item(index, seed, 'seen');
-        return { ...base, rationale: rationale(base), image: paint(Array<number>(cells ** 2).fill(wanted(base)), cells) };
+        return {
+          ...base,
+          rationale: rationale(base),
+          image: paint(Array<number>(cells ** 2).fill(wanted(base)), cells),
+        };
       },
       rationale: (index, seed) => rationale(item(index, seed, 'seen')),
       codecImage: (index) => paint([index % 8, (index + 3) % 8, (index + 5) % 8, (index + 6) % 8], cells),
@@ -95,7 +109,10 @@ const faults: Readonly<Record<(typeof faultNames)[number], (samples: readonly Sa
   'by-prompt': (samples) => samples.map((sample) => wanted(sample) / 8),
   constant: (samples) => samples.map(() => 0.5),
   'half-blind': (samples) => samples.map((sample) => (wanted(sample) < 4 ? share(sample) : 0.5)),
-  mumbles: (samples) => samples.map((sample, index) => (index % 2 === 0 ? share(sample) : { value: 0, why: 'I see a picture', unparsed: true })),
+  mumbles: (samples) =>
+    samples.map((sample, index) =>
+      index % 2 === 0 ? share(sample) : { value: 0, why: 'I see a picture', unparsed: true },
+    ),
   'not-a-number': (samples) => samples.map((_, index) => (index === 1 ? Number.NaN : share(samples[index] as Sample))),
   'one-short': (samples) => samples.slice(1).map(share),
   throws: () => {
@@ -131,7 +148,12 @@ const benchmark = defineBenchmark({
       benchmarkAsked.publish(undefined);
       return Array.from({ length: count }, (_, index) => item(index, seed, split));
     },
-    judge: (samples) => samples.map((sample) => ({ pass: share(sample) === 1, why: `${share(sample)} of the picture`, parts: { share: share(sample) } })),
+    judge: (samples) =>
+      samples.map((sample) => ({
+        pass: share(sample) === 1,
+        why: `${share(sample)} of the picture`,
+        parts: { share: share(sample) },
+      })),
   }),
 });
 
@@ -145,4 +167,7 @@ const hungry = defineRecipe({
   }),
 });
 
-export default definePlugin({ name: 'swatches', provides: [paletteTokenizer, dataset, isColour, faulty, benchmark, hungry, saboteur, interrupter, weigher] });
+export default definePlugin({
+  name: 'swatches',
+  provides: [paletteTokenizer, dataset, isColour, faulty, benchmark, hungry, saboteur, interrupter, weigher],
+});

@@ -37,20 +37,41 @@ export const dict = (items: readonly (readonly [string, Buffer])[]): Buffer =>
   Buffer.concat([text('}('), ...items.flatMap(([key, value]) => [unicode(key), value]), text('u')]);
 
 export function storage(kind: string, key: string, elements: number): Buffer {
-  return Buffer.concat([tuple(unicode('storage'), global('torch', kind), unicode(key), unicode('cpu'), integer(elements)), text('Q')]);
+  return Buffer.concat([
+    tuple(unicode('storage'), global('torch', kind), unicode(key), unicode('cpu'), integer(elements)),
+    text('Q'),
+  ]);
 }
 
-export function tensor({ shape, kind, elements, strides, offset = 0, key = '0' }: Omit<TorchTensorToStore, 'bytes'>): Buffer {
+export function tensor({
+  shape,
+  kind,
+  elements,
+  strides,
+  offset = 0,
+  key = '0',
+}: Omit<TorchTensorToStore, 'bytes'>): Buffer {
   const steps = strides ?? shape.map((_, axis) => shape.slice(axis + 1).reduce((product, n) => product * n, 1));
   const hooks = reduce(global('collections', 'OrderedDict'), text(')'));
-  const args = tuple(storage(kind, key, elements), integer(offset), tuple(...shape.map(integer)), tuple(...steps.map(integer)), Buffer.of(0x89), hooks);
+  const args = tuple(
+    storage(kind, key, elements),
+    integer(offset),
+    tuple(...shape.map(integer)),
+    tuple(...steps.map(integer)),
+    Buffer.of(0x89),
+    hooks,
+  );
   return reduce(global('torch._utils', '_rebuild_tensor_v2'), args);
 }
 
 /** The entries of a whole file. */
 export function torchEntries(tensors: Readonly<Record<string, TorchTensorToStore>>): Map<string, Uint8Array> {
   const entries = new Map<string, Uint8Array>();
-  const keyed = Object.entries(tensors).map(([name, each], index) => ({ name, ...each, key: each.key ?? String(index) }));
+  const keyed = Object.entries(tensors).map(([name, each], index) => ({
+    name,
+    ...each,
+    key: each.key ?? String(index),
+  }));
   entries.set('archive/data.pkl', pickle(dict(keyed.map(({ name, ...each }) => [name, tensor(each)]))));
   entries.set('archive/byteorder', text('little'));
   for (const { key, bytes } of keyed) entries.set(`archive/data/${key}`, bytes);
@@ -139,6 +160,16 @@ export function zipFile(entries: ReadonlyMap<string, Uint8Array>, options: ZipOp
 }
 
 /** A float32 tensor of a file. */
-export function floatTensor(shape: readonly number[], values: readonly number[], rest: Partial<TorchTensorToStore> = {}): TorchTensorToStore {
-  return { shape, kind: 'FloatStorage', bytes: new Uint8Array(Float32Array.from(values).buffer), elements: values.length, ...rest };
+export function floatTensor(
+  shape: readonly number[],
+  values: readonly number[],
+  rest: Partial<TorchTensorToStore> = {},
+): TorchTensorToStore {
+  return {
+    shape,
+    kind: 'FloatStorage',
+    bytes: new Uint8Array(Float32Array.from(values).buffer),
+    elements: values.length,
+    ...rest,
+  };
 }

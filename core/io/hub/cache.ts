@@ -35,7 +35,11 @@ export function parseHubModel(text: string, revision = 'main'): HubModel {
 
 /** Branches may have slashes; nothing may climb out of `refs/`. */
 function isRevision(text: string): boolean {
-  return /^[A-Za-z0-9_][A-Za-z0-9._/-]*$/.test(text) && !text.split('/').some((part) => part === '' || part.startsWith('.')) && !text.includes('..');
+  return (
+    /^[A-Za-z0-9_][A-Za-z0-9._/-]*$/.test(text) &&
+    !text.split('/').some((part) => part === '' || part.startsWith('.')) &&
+    !text.includes('..')
+  );
 }
 
 export function isCommit(text: string): boolean {
@@ -46,7 +50,8 @@ export function isCommit(text: string): boolean {
 export function hubCacheFolder(environment: Environment): string {
   const own = environment['HF_HUB_CACHE'] || environment['HUGGINGFACE_HUB_CACHE'];
   if (own) return own;
-  const home = environment['HF_HOME'] || join(environment['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'huggingface');
+  const home =
+    environment['HF_HOME'] || join(environment['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'huggingface');
   return join(home, 'hub');
 }
 

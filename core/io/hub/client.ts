@@ -33,7 +33,12 @@ export class HubClient {
 
   constructor(options: HubOptions) {
     if (!/^https?:\/\/[^/\s]+/.test(options.url)) {
-      throw new ReasongenError({ code: 'BAD_HUB', message: `"${options.url}" is not the address of a hub`, cure: 'write https://…', exitCode: exitCodes.badPreset });
+      throw new ReasongenError({
+        code: 'BAD_HUB',
+        message: `"${options.url}" is not the address of a hub`,
+        cure: 'write https://…',
+        exitCode: exitCodes.badPreset,
+      });
     }
     this.options = { ...options, url: options.url.replace(/\/+$/, '') };
   }
@@ -42,7 +47,14 @@ export class HubClient {
   async list({ id, revision }: HubModel): Promise<HubListing> {
     const url = `${this.options.url}/api/models/${id}/revision/${encodeURIComponent(revision)}?blobs=true`;
     const response = await this.request(url, {}, `${id}@${revision}`);
-    const bad = (what: string): ReasongenError => new ReasongenError({ code: 'BAD_HUB', message: `the hub's list of files ${what}`, place: url, cure: 'check --hub-url; the hub must speak the Hugging Face API', exitCode: exitCodes.disk });
+    const bad = (what: string): ReasongenError =>
+      new ReasongenError({
+        code: 'BAD_HUB',
+        message: `the hub's list of files ${what}`,
+        place: url,
+        cure: 'check --hub-url; the hub must speak the Hugging Face API',
+        exitCode: exitCodes.disk,
+      });
     const text = await response.text();
     if (text.length > longestListing) throw bad(`has ${text.length} characters`);
     let json: { readonly sha?: unknown; readonly siblings?: unknown };
@@ -61,13 +73,26 @@ export class HubClient {
   }
 
   /** The content of a file from byte `begin`. `from` of the answer is where it really begins: 0 when the server cannot resume. */
-  async open({ id }: HubModel, commit: string, file: HubFile, begin: number): Promise<{ readonly from: number; readonly body: AsyncIterable<Uint8Array> }> {
+  async open(
+    { id }: HubModel,
+    commit: string,
+    file: HubFile,
+    begin: number,
+  ): Promise<{ readonly from: number; readonly body: AsyncIterable<Uint8Array> }> {
     const path = file.path.split('/').map(encodeURIComponent).join('/');
     const url = `${this.options.url}/${id}/resolve/${commit}/${path}`;
     // Without `identity` a proxy may compress, and bytes would no longer be those of the file.
-    const response = await this.request(url, { 'accept-encoding': 'identity', ...(begin > 0 && { range: `bytes=${begin}-` }) }, file.path);
-    const from = response.status === 206 ? Number(/^bytes (\d+)-/.exec(response.headers.get('content-range') ?? '')?.[1] ?? Number.NaN) : 0;
-    if (from !== 0 && from !== begin) throw new BrokenTransfer(`asked for ${file.path} from byte ${begin}, the server began at ${from}`);
+    const response = await this.request(
+      url,
+      { 'accept-encoding': 'identity', ...(begin > 0 && { range: `bytes=${begin}-` }) },
+      file.path,
+    );
+    const from =
+      response.status === 206
+        ? Number(/^bytes (\d+)-/.exec(response.headers.get('content-range') ?? '')?.[1] ?? Number.NaN)
+        : 0;
+    if (from !== 0 && from !== begin)
+      throw new BrokenTransfer(`asked for ${file.path} from byte ${begin}, the server began at ${from}`);
     if (response.body === null) throw new BrokenTransfer(`${file.path} came without content`);
     return { from, body: patiently(response.body) };
   }
@@ -78,7 +103,11 @@ export class HubClient {
     try {
       // A redirect to another host loses the token: fetch drops it.
       response = await fetch(url, {
-        headers: { 'user-agent': 'reasongen', ...(token !== undefined && token !== '' && { authorization: `Bearer ${token}` }), ...headers },
+        headers: {
+          'user-agent': 'reasongen',
+          ...(token !== undefined && token !== '' && { authorization: `Bearer ${token}` }),
+          ...headers,
+        },
       });
     } catch (cause) {
       throw new BrokenTransfer(`the hub cannot be reached: ${reasonOf(cause)}`, { cause });
@@ -93,13 +122,24 @@ function refusal(response: Response, what: string, url: string, hasToken: boolea
   const { status } = response;
   if (status === 429 || status === 408 || status >= 500) {
     const wait = Number(response.headers.get('retry-after'));
-    return new BrokenTransfer(`the hub answered ${status} for ${what}`, { seconds: wait > 0 && wait <= 600 ? wait : undefined });
+    return new BrokenTransfer(`the hub answered ${status} for ${what}`, {
+      seconds: wait > 0 && wait <= 600 ? wait : undefined,
+    });
   }
-  const told = (code: string, message: string, cure: string): ReasongenError => new ReasongenError({ code, message, place: url, cure, exitCode: exitCodes.disk });
+  const told = (code: string, message: string, cure: string): ReasongenError =>
+    new ReasongenError({ code, message, place: url, cure, exitCode: exitCodes.disk });
   if (status === 401 || status === 403) {
     return hasToken
-      ? told('HUB_FORBIDDEN', `the hub does not give ${what} to the owner of HF_TOKEN (${status})`, "accept the model's terms on its page, or use a token that may read it")
-      : told('HUB_FORBIDDEN', `the hub gives ${what} to those it knows only (${status})`, 'put an access token in the environment variable HF_TOKEN; the name may also be misspelt');
+      ? told(
+          'HUB_FORBIDDEN',
+          `the hub does not give ${what} to the owner of HF_TOKEN (${status})`,
+          "accept the model's terms on its page, or use a token that may read it",
+        )
+      : told(
+          'HUB_FORBIDDEN',
+          `the hub gives ${what} to those it knows only (${status})`,
+          'put an access token in the environment variable HF_TOKEN; the name may also be misspelt',
+        );
   }
   if (status === 404) return told('HUB_NOT_FOUND', `the hub has no ${what}`, 'check owner, name and --revision');
   return told('HUB_REFUSED', `the hub answered ${status} for ${what}`, 'check --hub-url and the name');
@@ -119,7 +159,9 @@ async function* patiently(body: ReadableStream<Uint8Array>): AsyncIterable<Uint8
       yield next.value;
     }
   } catch (cause) {
-    throw cause instanceof BrokenTransfer ? cause : new BrokenTransfer(`the connection broke: ${reasonOf(cause)}`, { cause });
+    throw cause instanceof BrokenTransfer
+      ? cause
+      : new BrokenTransfer(`the connection broke: ${reasonOf(cause)}`, { cause });
   } finally {
     await reader.cancel().catch(() => undefined);
   }
@@ -131,18 +173,31 @@ function reasonOf(error: unknown): string {
 }
 
 function parseFile(entry: unknown, bad: (what: string) => ReasongenError): HubFile {
-  const { rfilename: path, size, blobId, lfs } = (typeof entry === 'object' && entry !== null ? entry : {}) as Readonly<Record<string, unknown>>;
-  if (typeof path !== 'string' || !isInside(path)) throw bad(`names the file ${JSON.stringify(path)}, which would lie outside of the model's folder`);
+  const {
+    rfilename: path,
+    size,
+    blobId,
+    lfs,
+  } = (typeof entry === 'object' && entry !== null ? entry : {}) as Readonly<Record<string, unknown>>;
+  if (typeof path !== 'string' || !isInside(path))
+    throw bad(`names the file ${JSON.stringify(path)}, which would lie outside of the model's folder`);
   const large = (typeof lfs === 'object' && lfs !== null ? lfs : {}) as Readonly<Record<string, unknown>>;
   const bytes = large['size'] ?? size;
   if (!Number.isSafeInteger(bytes) || (bytes as number) < 0) throw bad(`gives no size of "${path}"`);
   const sha256 = large['sha256'] ?? large['oid'];
-  if (typeof sha256 === 'string' && /^[0-9a-f]{64}$/.test(sha256)) return { path, size: bytes as number, hash: { kind: 'sha256', hex: sha256 } };
-  if (typeof blobId === 'string' && isCommit(blobId)) return { path, size: bytes as number, hash: { kind: 'git', hex: blobId } };
+  if (typeof sha256 === 'string' && /^[0-9a-f]{64}$/.test(sha256))
+    return { path, size: bytes as number, hash: { kind: 'sha256', hex: sha256 } };
+  if (typeof blobId === 'string' && isCommit(blobId))
+    return { path, size: bytes as number, hash: { kind: 'git', hex: blobId } };
   throw bad(`gives no hash of "${path}", so that its content could not be checked`);
 }
 
 /** A relative path of plain parts. */
 function isInside(path: string): boolean {
-  return path !== '' && path.length < 1024 && !/[\\:\p{Cc}]/u.test(path) && path.split('/').every((part) => part !== '' && part !== '.' && part !== '..' && part.length < 256);
+  return (
+    path !== '' &&
+    path.length < 1024 &&
+    !/[\\:\p{Cc}]/u.test(path) &&
+    path.split('/').every((part) => part !== '' && part !== '.' && part !== '..' && part.length < 256)
+  );
 }

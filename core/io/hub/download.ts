@@ -30,7 +30,8 @@ export async function download(file: HubFile, path: string, options: DownloadOpt
       } catch (error) {
         const now = await sizeOf(part);
         progress(-now);
-        if (error instanceof BrokenTransfer && now > before) throw new BrokenTransfer(error.message, { isProgress: true, cause: error });
+        if (error instanceof BrokenTransfer && now > before)
+          throw new BrokenTransfer(error.message, { isProgress: true, cause: error });
         throw error;
       }
     },
@@ -42,7 +43,11 @@ export async function download(file: HubFile, path: string, options: DownloadOpt
 }
 
 /** Appends what is missing. Returns when size and hash are right; a file whose content is wrong is deleted. */
-async function fetchRest(file: HubFile, part: string, { client, model, commit, progress }: DownloadOptions): Promise<void> {
+async function fetchRest(
+  file: HubFile,
+  part: string,
+  { client, model, commit, progress }: DownloadOptions,
+): Promise<void> {
   let done = await sizeOf(part);
   if (done > file.size) {
     await rm(part);
@@ -63,7 +68,8 @@ async function fetchRest(file: HubFile, part: string, { client, model, commit, p
     });
     try {
       for await (const chunk of body) {
-        if (done + chunk.length > file.size) throw wrong(file, `has more than the ${file.size} bytes that the hub's list promises`);
+        if (done + chunk.length > file.size)
+          throw wrong(file, `has more than the ${file.size} bytes that the hub's list promises`);
         await writeAll(handle, chunk, part, file);
         hash.update(chunk);
         done += chunk.length;
@@ -78,12 +84,20 @@ async function fetchRest(file: HubFile, part: string, { client, model, commit, p
   const found = hash.digest('hex');
   if (found === file.hash.hex) return;
   await rm(part, { force: true });
-  throw wrong(file, `has the ${file.hash.kind === 'git' ? 'git hash' : 'sha256'} ${found}, not ${file.hash.hex} as the hub's list promises`);
+  throw wrong(
+    file,
+    `has the ${file.hash.kind === 'git' ? 'git hash' : 'sha256'} ${found}, not ${file.hash.hex} as the hub's list promises`,
+  );
 }
 
-async function writeAll(handle: Awaited<ReturnType<typeof open>>, chunk: Uint8Array, part: string, file: HubFile): Promise<void> {
+async function writeAll(
+  handle: Awaited<ReturnType<typeof open>>,
+  chunk: Uint8Array,
+  part: string,
+  file: HubFile,
+): Promise<void> {
   try {
-    for (let at = 0; at < chunk.length; ) at += (await handle.write(chunk, at)).bytesWritten;
+    for (let at = 0; at < chunk.length;) at += (await handle.write(chunk, at)).bytesWritten;
   } catch (cause) {
     throw diskError(cause, `writing ${file.path}`, part, 'and pull again: it goes on where it stopped');
   }
@@ -98,7 +112,8 @@ async function hashOf(part: string, file: HubFile, bytes: number): Promise<Hash>
   const hash = newHash(file);
   if (bytes === 0) return hash;
   try {
-    for await (const piece of createReadStream(part, { highWaterMark: 4 * 2 ** 20, end: bytes - 1 })) hash.update(piece as Buffer);
+    for await (const piece of createReadStream(part, { highWaterMark: 4 * 2 ** 20, end: bytes - 1 }))
+      hash.update(piece as Buffer);
   } catch (cause) {
     throw diskError(cause, `reading what is there of ${file.path}`, part);
   }
@@ -115,5 +130,10 @@ async function sizeOf(path: string): Promise<number> {
 }
 
 function wrong(file: HubFile, what: string): ReasongenError {
-  return new ReasongenError({ code: 'HUB_CONTENT', message: `${file.path} ${what}: it was changed on the way or on the hub`, cure: 'pull again; if it stays so, do not trust this hub', exitCode: exitCodes.disk });
+  return new ReasongenError({
+    code: 'HUB_CONTENT',
+    message: `${file.path} ${what}: it was changed on the way or on the hub`,
+    cure: 'pull again; if it stays so, do not trust this hub',
+    exitCode: exitCodes.disk,
+  });
 }

@@ -9,7 +9,10 @@ export class BrokenTransfer extends Error {
   /** Whether something arrived before it broke. */
   readonly isProgress: boolean;
 
-  constructor(message: string, options: { readonly seconds?: number | undefined; readonly isProgress?: boolean; readonly cause?: unknown } = {}) {
+  constructor(
+    message: string,
+    options: { readonly seconds?: number | undefined; readonly isProgress?: boolean; readonly cause?: unknown } = {},
+  ) {
     super(message, { cause: options.cause });
     this.name = 'BrokenTransfer';
     this.seconds = options.seconds;
@@ -27,8 +30,12 @@ export interface Persistence {
 const fruitlessTries = 6;
 
 /** Does `work` until it succeeds, fails for good, or has brought nothing several times in a row: then throws HUB_UNREACHABLE. */
-export async function persistently<Result>(what: string, work: () => Promise<Result>, { warn, pause = 1 }: Persistence): Promise<Result> {
-  for (let tries = 0; ; ) {
+export async function persistently<Result>(
+  what: string,
+  work: () => Promise<Result>,
+  { warn, pause = 1 }: Persistence,
+): Promise<Result> {
+  for (let tries = 0; ;) {
     try {
       return await work();
     } catch (error) {

@@ -24,10 +24,22 @@ export async function pullModel(model: HubModel, options: PullOptions): Promise<
   const { cache, include, log } = options;
   const client = new HubClient(options);
   const persistence: Persistence = { warn: (message) => log.warn(message), pause: options.pause };
-  const { commit, files } = await persistently(`the list of files of ${model.id}`, () => client.list(model), persistence);
+  const { commit, files } = await persistently(
+    `the list of files of ${model.id}`,
+    () => client.list(model),
+    persistence,
+  );
   const chosen = chooseFiles(files, include);
   if (chosen.length === 0) {
-    throw new ReasongenError({ code: 'HUB_NO_FILES', message: `${model.id} has no file that ${include.length === 0 ? 'a model is made of' : `fits ${include.join(', ')}`}`, cure: `its files are: ${files.map(({ path }) => path).slice(0, 30).join(', ')}`, exitCode: exitCodes.disk });
+    throw new ReasongenError({
+      code: 'HUB_NO_FILES',
+      message: `${model.id} has no file that ${include.length === 0 ? 'a model is made of' : `fits ${include.join(', ')}`}`,
+      cure: `its files are: ${files
+        .map(({ path }) => path)
+        .slice(0, 30)
+        .join(', ')}`,
+      exitCode: exitCodes.disk,
+    });
   }
   const folder = modelFolder(cache, model);
   const blobs = join(folder, 'blobs');
@@ -78,14 +90,26 @@ function chooseFiles(files: readonly HubFile[], include: readonly string[]): rea
 }
 
 function globExpression(glob: string): RegExp {
-  const source = glob.replace(/[.+^$()[\]{}|\\]/g, String.raw`\$&`).replaceAll('*', '.*').replaceAll('?', '.');
+  const source = glob
+    .replace(/[.+^$()[\]{}|\\]/g, String.raw`\$&`)
+    .replaceAll('*', '.*')
+    .replaceAll('?', '.');
   return new RegExp(`^${source}$`);
 }
 
 async function refuseFullDisk(files: readonly HubFile[], blobs: string): Promise<void> {
   let missing = 0;
   for (const { hash, size } of files) {
-    const there = Math.max(...(await Promise.all(['', '.incomplete'].map((end) => lstat(join(blobs, `${hash.hex}${end}`)).then(({ size: bytes }) => bytes, () => 0)))));
+    const there = Math.max(
+      ...(await Promise.all(
+        ['', '.incomplete'].map((end) =>
+          lstat(join(blobs, `${hash.hex}${end}`)).then(
+            ({ size: bytes }) => bytes,
+            () => 0,
+          ),
+        ),
+      )),
+    );
     missing += Math.max(0, size - there);
   }
   const { bavail, bsize } = await statfs(blobs);

@@ -17,7 +17,9 @@ export function castSource(source: WeightSource, typeOf: (name: string) => Float
   }
   return {
     origin: source.origin,
-    entries: new Map([...source.entries].map(([name, entry]) => [name, { ...entry, type: wanted.get(name) ?? entry.type }])),
+    entries: new Map(
+      [...source.entries].map(([name, entry]) => [name, { ...entry, type: wanted.get(name) ?? entry.type }]),
+    ),
     metadata: source.metadata,
     async read(name, first, count) {
       const to = wanted.get(name);
@@ -55,7 +57,9 @@ function refuseLost(values: Float32Array, type: FloatType, name: string, first: 
     const isNumber = Number.isFinite(value);
     throw new ReasongenError({
       code: isNumber ? 'VALUE_TOO_LARGE' : 'WEIGHT_NOT_FINITE',
-      message: isNumber ? `tensor "${name}" holds ${value} at element ${first + index}, which f16 cannot hold` : `tensor "${name}" holds ${value} at element ${first + index}`,
+      message: isNumber
+        ? `tensor "${name}" holds ${value} at element ${first + index}, which f16 cannot hold`
+        : `tensor "${name}" holds ${value} at element ${first + index}`,
       place,
       cure: isNumber ? 'export as bf16 or f32' : 'the training diverged: use an earlier checkpoint',
       exitCode: exitCodes.disk,

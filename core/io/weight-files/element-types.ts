@@ -1,7 +1,19 @@
 import type { SourceEntry, StoredType } from '../../contracts/weight-source.ts';
 
 /** Bytes of one element as stored. */
-export const storedBytes: Readonly<Record<StoredType, number>> = { F64: 8, F32: 4, F16: 2, BF16: 2, I64: 8, I32: 4, I16: 2, I8: 1, U8: 1, U32: 4, BOOL: 1 };
+export const storedBytes: Readonly<Record<StoredType, number>> = {
+  F64: 8,
+  F32: 4,
+  F16: 2,
+  BF16: 2,
+  I64: 8,
+  I32: 4,
+  I16: 2,
+  I8: 1,
+  U8: 1,
+  U32: 4,
+  BOOL: 1,
+};
 
 export function elementsOf({ shape }: Pick<SourceEntry, 'shape'>): number {
   return shape.reduce((product, n) => product * n, 1);

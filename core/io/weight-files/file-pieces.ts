@@ -22,7 +22,8 @@ export class FilePieces {
     try {
       handle = await open(path, 'r');
       const status = await handle.stat();
-      if (!status.isFile()) throw badWeights(path, 'this is not a file', 'point to a file of weights, or to the folder of a model');
+      if (!status.isFile())
+        throw badWeights(path, 'this is not a file', 'point to a file of weights, or to the folder of a model');
       return new FilePieces(path, status.size, handle);
     } catch (cause) {
       await handle?.close();
@@ -34,7 +35,7 @@ export class FilePieces {
   async read(begin: number, length: number): Promise<Uint8Array> {
     const bytes = new Uint8Array(length);
     try {
-      for (let done = 0; done < length; ) {
+      for (let done = 0; done < length;) {
         const { bytesRead } = await this.handle.read(bytes, done, Math.min(length - done, 2 ** 30), begin + done);
         if (bytesRead === 0) throw badWeights(this.path, 'the file became shorter while it was read');
         done += bytesRead;

@@ -6,7 +6,10 @@ import { badWeights } from './errors.ts';
 import { largestRead } from './file-pieces.ts';
 
 /** The tensors of a source whose names `keep` accepts. Nothing else is read. */
-export async function readFloatTensors(source: WeightSource, keep: (name: string) => boolean): Promise<Map<string, { readonly shape: readonly number[]; readonly data: Float32Array }>> {
+export async function readFloatTensors(
+  source: WeightSource,
+  keep: (name: string) => boolean,
+): Promise<Map<string, { readonly shape: readonly number[]; readonly data: Float32Array }>> {
   const result = new Map<string, { readonly shape: readonly number[]; readonly data: Float32Array }>();
   for (const [name, entry] of source.entries) {
     if (!keep(name)) continue;
@@ -14,7 +17,12 @@ export async function readFloatTensors(source: WeightSource, keep: (name: string
     const step = Math.floor(largestRead / storedBytes[entry.type]);
     for (let first = 0; first < data.length; first += step) {
       const values = floatsOf(await source.read(name, first, Math.min(step, data.length - first)), entry.type);
-      if (values === undefined) throw badWeights(source.origin, `tensor "${name}" holds ${entry.type}, not weights`, 'use a checkpoint whose weights are floating-point numbers');
+      if (values === undefined)
+        throw badWeights(
+          source.origin,
+          `tensor "${name}" holds ${entry.type}, not weights`,
+          'use a checkpoint whose weights are floating-point numbers',
+        );
       data.set(values, first);
     }
     result.set(name, { shape: entry.shape, data });

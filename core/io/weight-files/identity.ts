@@ -9,7 +9,8 @@ import { readIndex } from './shards.ts';
 export async function contentHash(file: string): Promise<string> {
   if (!file.endsWith('.index.json')) return fileHash(file);
   const hash = createHash('sha256');
-  for (const name of [...new Set((await readIndex(file)).values())].sort()) hash.update(`${name} ${await fileHash(join(dirname(file), name))}\n`);
+  for (const name of [...new Set((await readIndex(file)).values())].sort())
+    hash.update(`${name} ${await fileHash(join(dirname(file), name))}\n`);
   return hash.digest('hex');
 }
 

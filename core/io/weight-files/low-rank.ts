@@ -24,7 +24,10 @@ export interface LowRankConfig {
 }
 
 /** The text of adapter_config.json. `modules`: names of the adapted weights without `.weight`. */
-export function adapterConfigText({ rank, alpha, dropout, base, baseHash }: LowRankConfig, modules: readonly string[]): string {
+export function adapterConfigText(
+  { rank, alpha, dropout, base, baseHash }: LowRankConfig,
+  modules: readonly string[],
+): string {
   const config = {
     peft_type: 'LORA',
     base_model_name_or_path: base,
@@ -81,16 +84,33 @@ export function mergedSource(base: WeightSource, { config, source }: StoredAdapt
   const adapted = new Map<string, { readonly stem: string; readonly entry: SourceEntry }>();
   for (const name of source.entries.keys()) {
     const stem = /^(.*)\.lora_[AB]\.weight$/.exec(name)?.[1];
-    if (stem === undefined) throw badWeights(source.origin, `"${name}" is no part of a low-rank adapter`, 'use adapters without further trained modules');
+    if (stem === undefined)
+      throw badWeights(
+        source.origin,
+        `"${name}" is no part of a low-rank adapter`,
+        'use adapters without further trained modules',
+      );
     const entry = base.entries.get(`${stem}.weight`);
     const [down, up] = [source.entries.get(`${stem}.lora_A.weight`), source.entries.get(`${stem}.lora_B.weight`)];
-    const fits = entry?.shape.length === 2 && down?.shape.join() === `${config.rank},${entry.shape[1]}` && up?.shape.join() === `${entry.shape[0]},${config.rank}`;
-    if (!fits) throw badWeights(source.origin, `the adapter "${stem}" fits no weight of ${base.origin}`, 'use the weights these adapters were trained on');
+    const fits =
+      entry?.shape.length === 2 &&
+      down?.shape.join() === `${config.rank},${entry.shape[1]}` &&
+      up?.shape.join() === `${entry.shape[0]},${config.rank}`;
+    if (!fits)
+      throw badWeights(
+        source.origin,
+        `the adapter "${stem}" fits no weight of ${base.origin}`,
+        'use the weights these adapters were trained on',
+      );
     adapted.set(`${stem}.weight`, { stem, entry: { shape: entry.shape, type: 'F32' } });
   }
   const factors = new Map<string, Promise<{ readonly down: Float32Array; readonly up: Float32Array }>>();
   const factorsOf = (stem: string): Promise<{ readonly down: Float32Array; readonly up: Float32Array }> => {
-    const pending = factors.get(stem) ?? Promise.all([readFloats(source, `${stem}.lora_A.weight`), readFloats(source, `${stem}.lora_B.weight`)]).then(([down, up]) => ({ down, up }));
+    const pending =
+      factors.get(stem) ??
+      Promise.all([readFloats(source, `${stem}.lora_A.weight`), readFloats(source, `${stem}.lora_B.weight`)]).then(
+        ([down, up]) => ({ down, up }),
+      );
     factors.clear();
     factors.set(stem, pending);
     return pending;
@@ -118,8 +138,15 @@ export function mergedSource(base: WeightSource, { config, source }: StoredAdapt
 }
 
 /** values[i] += scale · (up · down) at flat element first + i of a matrix of `inner` columns; sums in f64. */
-function addProduct(values: Float32Array, first: number, inner: number, { down, up }: { readonly down: Float32Array; readonly up: Float32Array }, rank: number, scale: number): void {
-  for (let start = 0; start < values.length; ) {
+function addProduct(
+  values: Float32Array,
+  first: number,
+  inner: number,
+  { down, up }: { readonly down: Float32Array; readonly up: Float32Array },
+  rank: number,
+  scale: number,
+): void {
+  for (let start = 0; start < values.length;) {
     const row = Math.floor((first + start) / inner);
     const column = (first + start) % inner;
     const length = Math.min(inner - column, values.length - start);
@@ -148,12 +175,34 @@ function parseConfig(text: string, place: string): LowRankConfig {
   } catch (cause) {
     throw badWeights(place, 'it is not JSON', 'copy the folder of the adapters again', cause);
   }
-  const { r, lora_alpha: alpha, lora_dropout: dropout, base_model_name_or_path: base, base_model_sha256: baseHash } = config;
-  if (config['peft_type'] !== 'LORA' || !Number.isSafeInteger(r) || typeof alpha !== 'number' || typeof base !== 'string') {
-    throw badWeights(place, 'it describes no low-rank adapters (peft_type LORA with r, lora_alpha and base_model_name_or_path)', 'use adapters that PEFT or this program has saved');
+  const {
+    r,
+    lora_alpha: alpha,
+    lora_dropout: dropout,
+    base_model_name_or_path: base,
+    base_model_sha256: baseHash,
+  } = config;
+  if (
+    config['peft_type'] !== 'LORA' ||
+    !Number.isSafeInteger(r) ||
+    typeof alpha !== 'number' ||
+    typeof base !== 'string'
+  ) {
+    throw badWeights(
+      place,
+      'it describes no low-rank adapters (peft_type LORA with r, lora_alpha and base_model_name_or_path)',
+      'use adapters that PEFT or this program has saved',
+    );
   }
   for (const unread of ['use_dora', 'use_rslora', 'fan_in_fan_out']) {
-    if (config[unread] === true) throw badWeights(place, `${unread} is not understood here`, 'merge these adapters with PEFT first');
+    if (config[unread] === true)
+      throw badWeights(place, `${unread} is not understood here`, 'merge these adapters with PEFT first');
   }
-  return { rank: Number(r), alpha, dropout: typeof dropout === 'number' ? dropout : 0, base, ...(typeof baseHash === 'string' && { baseHash }) };
+  return {
+    rank: Number(r),
+    alpha,
+    dropout: typeof dropout === 'number' ? dropout : 0,
+    base,
+    ...(typeof baseHash === 'string' && { baseHash }),
+  };
 }

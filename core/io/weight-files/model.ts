@@ -32,7 +32,12 @@ export async function openModelSource(path: string, names: readonly NameRule[] =
     }
   }
   const adapter = await openAdapter(place.path);
-  if (adapter === undefined) throw badWeights(place.path, 'there are neither weights nor adapters here', 'point to a run, a checkpoint, or a file of weights');
+  if (adapter === undefined)
+    throw badWeights(
+      place.path,
+      'there are neither weights nor adapters here',
+      'point to a run, a checkpoint, or a file of weights',
+    );
   return withBase(place.path, adapter, names);
 }
 
@@ -51,7 +56,10 @@ async function withBase(path: string, adapter: StoredAdapter, names: readonly Na
       });
     }
     const own = await contentHash(join(path, 'adapter_model.safetensors'));
-    return { source: mergedSource(base.source, adapter), hash: createHash('sha256').update(`${base.hash} ${own}`).digest('hex') };
+    return {
+      source: mergedSource(base.source, adapter),
+      hash: createHash('sha256').update(`${base.hash} ${own}`).digest('hex'),
+    };
   } catch (error) {
     await adapter.source.close();
     throw error;

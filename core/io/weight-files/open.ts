@@ -10,7 +10,12 @@ import { openShards } from './shards.ts';
 import { openTorch } from './torch-source.ts';
 
 /** In this order of preference: a format that cannot hold code comes first. */
-const fileNames = ['model.safetensors.index.json', 'model.safetensors', 'pytorch_model.bin.index.json', 'pytorch_model.bin'];
+const fileNames = [
+  'model.safetensors.index.json',
+  'model.safetensors',
+  'pytorch_model.bin.index.json',
+  'pytorch_model.bin',
+];
 
 /** Where the weights that a path stands for lie. */
 export interface WeightPlace {
@@ -27,7 +32,12 @@ export interface WeightPlace {
  */
 export async function openWeightSource(path: string): Promise<WeightSource> {
   const { path: file, isAdapter } = await findWeights(path);
-  if (isAdapter) throw badWeights(file, 'these are low-rank adapters, not the weights of a model', 'name the weights they were trained on, or export both together');
+  if (isAdapter)
+    throw badWeights(
+      file,
+      'these are low-rank adapters, not the weights of a model',
+      'name the weights they were trained on, or export both together',
+    );
   return openFile(file);
 }
 
@@ -53,7 +63,9 @@ export async function findWeights(path: string): Promise<WeightPlace> {
 async function inCheckpoint(path: string): Promise<WeightPlace> {
   const { files } = await verifyCheckpoint(path);
   const weights = files['weights.safetensors'];
-  return weights === undefined ? { path, isAdapter: true } : { path: join(path, 'weights.safetensors'), isAdapter: false, hash: weights.sha256 };
+  return weights === undefined
+    ? { path, isAdapter: true }
+    : { path: join(path, 'weights.safetensors'), isAdapter: false, hash: weights.sha256 };
 }
 
 function usualFile(folder: string, names: readonly string[]): string {
@@ -62,8 +74,15 @@ function usualFile(folder: string, names: readonly string[]): string {
   const others = names.filter((name) => /\.(safetensors|bin|pt|pth|ckpt)$/.test(name));
   const [only] = others;
   if (only !== undefined && others.length === 1) return only;
-  const cure = 'point to one of the files, or to a folder with model.safetensors or pytorch_model.bin or an index of several';
-  throw badWeights(folder, only === undefined ? 'there are no weights in this folder' : `it is not clear which file holds the model: ${others.toSorted().join(', ')}`, cure);
+  const cure =
+    'point to one of the files, or to a folder with model.safetensors or pytorch_model.bin or an index of several';
+  throw badWeights(
+    folder,
+    only === undefined
+      ? 'there are no weights in this folder'
+      : `it is not clear which file holds the model: ${others.toSorted().join(', ')}`,
+    cure,
+  );
 }
 
 /** The first bytes decide, not the name. */
@@ -72,7 +91,11 @@ async function openOneFile(path: string): Promise<WeightSource> {
   if (start.startsWith('504b0304') || start.startsWith('504b0506')) return openTorch(path);
   // A pickle of a long number that PyTorch began its files with before version 1.6.
   if (start.startsWith('80028a0a6cfc9c46f9206aa8')) {
-    throw badWeights(path, 'this is a PyTorch file in the format from before version 1.6', 'load and save it once with a newer PyTorch, or use the safetensors file of the model');
+    throw badWeights(
+      path,
+      'this is a PyTorch file in the format from before version 1.6',
+      'load and save it once with a newer PyTorch, or use the safetensors file of the model',
+    );
   }
   return openSafetensors(path);
 }

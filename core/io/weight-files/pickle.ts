@@ -218,20 +218,25 @@ class Unpickler {
   /** Attributes of an OrderedDict (`_metadata` of a state_dict) are passed over; nothing else has any here. */
   private build(): void {
     const state = this.pop();
-    if (!(this.top() instanceof Map && state instanceof Map)) throw this.refuse('it sets attributes of something other than a dict');
+    if (!(this.top() instanceof Map && state instanceof Map))
+      throw this.refuse('it sets attributes of something other than a dict');
   }
 
   private pushStackGlobal(): void {
     const name = this.pop();
     const module = this.pop();
-    if (typeof name !== 'string' || typeof module !== 'string') throw this.refuse('it names a class by something other than strings');
+    if (typeof name !== 'string' || typeof module !== 'string')
+      throw this.refuse('it names a class by something other than strings');
     this.push(this.global(module, name));
   }
 
   private global(module: string, name: string): PickleGlobal {
     const full = `${module}.${name}`;
     const found = this.options.globals.get(full);
-    if (found === undefined) throw this.refuse(`it asks for "${full.slice(0, 200)}": only tensors are read, and no code of a file is ever run`);
+    if (found === undefined)
+      throw this.refuse(
+        `it asks for "${full.slice(0, 200)}": only tensors are read, and no code of a file is ever run`,
+      );
     return found;
   }
 
@@ -243,8 +248,10 @@ class Unpickler {
 
   private setItems(items: readonly Pickled[]): void {
     const dict = this.top();
-    if (!(dict instanceof Map) || items.length % 2 !== 0) throw this.refuse('it sets items of something that is no dict');
-    for (let i = 0; i < items.length; i += 2) (dict as Map<Pickled, Pickled>).set(items[i] ?? null, items[i + 1] ?? null);
+    if (!(dict instanceof Map) || items.length % 2 !== 0)
+      throw this.refuse('it sets items of something that is no dict');
+    for (let i = 0; i < items.length; i += 2)
+      (dict as Map<Pickled, Pickled>).set(items[i] ?? null, items[i + 1] ?? null);
   }
 
   private remembered(key: number): Pickled {
@@ -263,7 +270,8 @@ class Unpickler {
 
   private top(): Pickled {
     const value = this.stack.at(-1);
-    if (value === undefined || this.stack.length <= (this.marks.at(-1) ?? 0)) throw this.refuse('its stack is empty where a value is needed');
+    if (value === undefined || this.stack.length <= (this.marks.at(-1) ?? 0))
+      throw this.refuse('its stack is empty where a value is needed');
     return value;
   }
 
@@ -281,7 +289,11 @@ class Unpickler {
 
   private unknown(opcode: number): ReasongenError {
     const name = refusedOpcodes[opcode];
-    return this.refuse(name === undefined ? `opcode 0x${opcode.toString(16)} builds nothing that a file of tensors needs` : `opcode ${name} builds objects of any class, which is never done`);
+    return this.refuse(
+      name === undefined
+        ? `opcode 0x${opcode.toString(16)} builds nothing that a file of tensors needs`
+        : `opcode ${name} builds objects of any class, which is never done`,
+    );
   }
 
   private refuse(what: string): ReasongenError {
@@ -290,5 +302,11 @@ class Unpickler {
 }
 
 function isGlobal(value: Pickled): value is PickleGlobal {
-  return typeof value === 'object' && value !== null && 'name' in value && typeof value.name === 'string' && !(value instanceof Map);
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    'name' in value &&
+    typeof value.name === 'string' &&
+    !(value instanceof Map)
+  );
 }

@@ -18,7 +18,12 @@ export interface Assembled {
 }
 
 /** `close` is what closing it does. */
-export function assembledSource(origin: string, tensors: ReadonlyMap<string, Assembled>, metadata: WeightSource['metadata'], close: () => Promise<void>): WeightSource {
+export function assembledSource(
+  origin: string,
+  tensors: ReadonlyMap<string, Assembled>,
+  metadata: WeightSource['metadata'],
+  close: () => Promise<void>,
+): WeightSource {
   const entries = new Map([...tensors].map(([name, { entry }]) => [name, entry]));
   return {
     origin,
@@ -35,7 +40,8 @@ export function assembledSource(origin: string, tensors: ReadonlyMap<string, Ass
         start += piece.count;
       }
       const [only] = parts;
-      if (only !== undefined && parts.length === 1) return only.piece.source.read(only.piece.name, only.piece.first + only.from, only.to - only.from);
+      if (only !== undefined && parts.length === 1)
+        return only.piece.source.read(only.piece.name, only.piece.first + only.from, only.to - only.from);
       const result = new Uint8Array(count * storedBytes[type]);
       let at = 0;
       for (const { piece, from, to } of parts) {
@@ -51,7 +57,12 @@ export function assembledSource(origin: string, tensors: ReadonlyMap<string, Ass
 
 /** The tensors of a source that `keep` accepts. */
 export function filtered(source: WeightSource, keep: (name: string) => boolean): WeightSource {
-  return { ...source, entries: new Map([...source.entries].filter(([name]) => keep(name))), read: (name, first, count) => source.read(name, first, count), close: () => source.close() };
+  return {
+    ...source,
+    entries: new Map([...source.entries].filter(([name]) => keep(name))),
+    read: (name, first, count) => source.read(name, first, count),
+    close: () => source.close(),
+  };
 }
 
 /** The tensors of all sources; where two have one of the same name, that of the earlier source counts. Closes all of them. */
@@ -62,7 +73,10 @@ export function layered(...sources: readonly WeightSource[]): WeightSource {
       if (!tensors.has(name)) tensors.set(name, whole(source, name, entry));
     }
   }
-  const metadata = Object.assign({}, ...sources.toReversed().map((source) => source.metadata)) as Record<string, string>;
+  const metadata = Object.assign({}, ...sources.toReversed().map((source) => source.metadata)) as Record<
+    string,
+    string
+  >;
   return assembledSource(sources[0]?.origin ?? 'nothing', tensors, metadata, async () => {
     for (const source of sources) await source.close();
   });

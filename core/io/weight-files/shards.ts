@@ -9,7 +9,10 @@ import { badWeights } from './errors.ts';
 const longestIndex = 64 * 2 ** 20;
 
 /** Opens `….index.json` and every file it names, all in its own folder. Throws BAD_WEIGHTS, naming file and tensor. */
-export async function openShards(index: string, openFile: (path: string) => Promise<WeightSource>): Promise<WeightSource> {
+export async function openShards(
+  index: string,
+  openFile: (path: string) => Promise<WeightSource>,
+): Promise<WeightSource> {
   const placement = await readIndex(index);
   const names = [...new Set(placement.values())].sort();
   const shards = new Map<string, WeightSource>();
@@ -36,13 +39,22 @@ export async function openShards(index: string, openFile: (path: string) => Prom
   }
 }
 
-async function openShard(index: string, name: string, openFile: (path: string) => Promise<WeightSource>): Promise<WeightSource> {
+async function openShard(
+  index: string,
+  name: string,
+  openFile: (path: string) => Promise<WeightSource>,
+): Promise<WeightSource> {
   const path = join(dirname(index), name);
   const isThere = await stat(path).then(
     () => true,
     () => false,
   );
-  if (!isThere) throw badWeights(index, `the index names ${name}, which is not there`, 'download the missing file (`reasongen pull` goes on where it stopped)');
+  if (!isThere)
+    throw badWeights(
+      index,
+      `the index names ${name}, which is not there`,
+      'download the missing file (`reasongen pull` goes on where it stopped)',
+    );
   return openFile(path);
 }
 
@@ -53,15 +65,30 @@ function unite(index: string, placement: ReadonlyMap<string, string>, shards: Re
   for (const [file, shard] of shards) {
     for (const [name, entry] of shard.entries) {
       const other = owners.get(name);
-      if (other !== undefined) throw badWeights(shard.origin, `tensor "${name}" is also in ${other.origin}`, 'download both files again; they do not belong together');
+      if (other !== undefined)
+        throw badWeights(
+          shard.origin,
+          `tensor "${name}" is also in ${other.origin}`,
+          'download both files again; they do not belong together',
+        );
       const expected = placement.get(name);
-      if (expected !== undefined && expected !== file) throw badWeights(index, `the index says that tensor "${name}" is in ${expected}, but it is in ${file}`, 'download the index and the files again');
+      if (expected !== undefined && expected !== file)
+        throw badWeights(
+          index,
+          `the index says that tensor "${name}" is in ${expected}, but it is in ${file}`,
+          'download the index and the files again',
+        );
       entries.set(name, entry);
       owners.set(name, shard);
     }
   }
   for (const [name, file] of placement) {
-    if (!owners.has(name)) throw badWeights(index, `the index says that tensor "${name}" is in ${file}, but it is not there`, 'download the index and the files again');
+    if (!owners.has(name))
+      throw badWeights(
+        index,
+        `the index says that tensor "${name}" is in ${file}, but it is not there`,
+        'download the index and the files again',
+      );
   }
   return { entries, owners };
 }
@@ -71,18 +98,24 @@ export async function readIndex(index: string): Promise<Map<string, string>> {
   const cure = 'download the index again';
   let json: unknown;
   try {
-    if ((await stat(index)).size > longestIndex) throw badWeights(index, `the index has more than ${longestIndex} bytes`, cure);
+    if ((await stat(index)).size > longestIndex)
+      throw badWeights(index, `the index has more than ${longestIndex} bytes`, cure);
     json = JSON.parse(await readFile(index, 'utf8'));
   } catch (cause) {
     if (cause instanceof SyntaxError) throw badWeights(index, 'the index is not JSON', cure, cause);
     throw diskError(cause, 'reading the index of a model', index);
   }
   const map = typeof json === 'object' && json !== null && 'weight_map' in json ? json.weight_map : undefined;
-  if (typeof map !== 'object' || map === null || Array.isArray(map)) throw badWeights(index, 'the index has no weight_map', cure);
+  if (typeof map !== 'object' || map === null || Array.isArray(map))
+    throw badWeights(index, 'the index has no weight_map', cure);
   const placement = new Map<string, string>();
   for (const [name, file] of Object.entries(map) as [string, unknown][]) {
     if (typeof file !== 'string' || !/^[^/\\:\0]+$/.test(file) || file === '.' || file === '..') {
-      throw badWeights(index, `the index puts tensor "${name}" into ${JSON.stringify(file)}, which is not the name of a file beside it`, cure);
+      throw badWeights(
+        index,
+        `the index puts tensor "${name}" into ${JSON.stringify(file)}, which is not the name of a file beside it`,
+        cure,
+      );
     }
     placement.set(name, file);
   }

@@ -36,7 +36,14 @@ export class StridedReader {
   }
 
   /** Bytes of elements [first, first + count) of a tensor whose span lies at [begin, begin + length) of the file. */
-  async read(tensor: Strided, begin: number, length: number, width: number, first: number, count: number): Promise<Uint8Array> {
+  async read(
+    tensor: Strided,
+    begin: number,
+    length: number,
+    width: number,
+    first: number,
+    count: number,
+  ): Promise<Uint8Array> {
     if (this.kept?.tensor !== tensor) {
       // Given up first: two large tensors at once would break the bound on host memory.
       this.kept = undefined;
@@ -50,7 +57,13 @@ export class StridedReader {
   }
 }
 
-function gather(bytes: Uint8Array, { shape, strides }: Strided, width: number, first: number, count: number): Uint8Array {
+function gather(
+  bytes: Uint8Array,
+  { shape, strides }: Strided,
+  width: number,
+  first: number,
+  count: number,
+): Uint8Array {
   const result = new Uint8Array(count * width);
   const index = shape.map(() => 0);
   let rest = first;

@@ -45,26 +45,44 @@ const storageTypes: Readonly<Record<string, StoredType>> = {
 };
 
 /** Tensors by name from the `data.pkl` of a file. `sizeOf`: bytes of a storage's entry, undefined when there is none. */
-export function torchTensors(pickle: Uint8Array, file: string, sizeOf: (key: string) => number | undefined): Map<string, TorchTensor> {
+export function torchTensors(
+  pickle: Uint8Array,
+  file: string,
+  sizeOf: (key: string) => number | undefined,
+): Map<string, TorchTensor> {
   const refuse = (message: string): Error => refusedPickle(file, message);
   const persistent = (id: Pickled): TorchStorage => {
     const [tag, kind, key, , elements] = Array.isArray(id) && id.length === 5 ? (id as Pickled[]) : [];
     const name = typeof kind === 'object' && kind !== null && 'name' in kind ? String(kind.name) : '';
     const type = storageTypes[name];
-    if (tag !== 'storage' || type === undefined || typeof key !== 'string' || !isCount(elements)) throw refuse('a storage is not described as PyTorch does');
+    if (tag !== 'storage' || type === undefined || typeof key !== 'string' || !isCount(elements))
+      throw refuse('a storage is not described as PyTorch does');
     const bytes = sizeOf(key);
     if (bytes !== elements * storedBytes[type]) {
-      throw refuse(bytes === undefined ? `storage "${key}" is not in the file` : `storage "${key}" should hold ${elements} elements of ${type}, but has ${bytes} bytes`);
+      throw refuse(
+        bytes === undefined
+          ? `storage "${key}" is not in the file`
+          : `storage "${key}" should hold ${elements} elements of ${type}, but has ${bytes} bytes`,
+      );
     }
     return new TorchStorage(key, type, elements);
   };
   const rebuildTensor = (args: readonly Pickled[]): TorchTensor => {
     const [storage, offset, shape, strides] = args;
-    if (!(storage instanceof TorchStorage) || !isCount(offset) || !isCounts(shape) || !isCounts(strides) || shape.length !== strides.length) {
+    if (
+      !(storage instanceof TorchStorage) ||
+      !isCount(offset) ||
+      !isCounts(shape) ||
+      !isCounts(strides) ||
+      shape.length !== strides.length
+    ) {
       throw refuse('a tensor is not described as PyTorch does');
     }
     const last = shape.includes(0) ? -1 : shape.reduce((sum, n, axis) => sum + (n - 1) * (strides[axis] ?? 0), offset);
-    if (last >= storage.elements) throw refuse(`a tensor [${shape}] with strides [${strides}] reaches element ${last} of storage "${storage.key}", which has ${storage.elements}`);
+    if (last >= storage.elements)
+      throw refuse(
+        `a tensor [${shape}] with strides [${strides}] reaches element ${last} of storage "${storage.key}", which has ${storage.elements}`,
+      );
     return new TorchTensor(storage, offset, shape, strides);
   };
   const globals: PickleGlobal[] = [
@@ -100,7 +118,9 @@ function namedTensors(value: Pickled, refuse: (message: string) => Error): Map<s
   if (!(value instanceof Map)) throw refuse('it holds no dict of tensors');
   const own = tensorsOf(value, refuse);
   if (own.size > 0) return own;
-  const inner = [...value].flatMap(([key, child]) => (child instanceof Map && hasTensors(child) ? [{ key: String(key), child }] : []));
+  const inner = [...value].flatMap(([key, child]) =>
+    child instanceof Map && hasTensors(child) ? [{ key: String(key), child }] : [],
+  );
   const [only] = inner;
   if (only === undefined) throw refuse('it holds no tensors');
   if (inner.length > 1) throw refuse(`it holds several models: ${inner.map(({ key }) => key).join(', ')}`);

@@ -21,7 +21,17 @@ export async function openTorch(path: string): Promise<WeightSource> {
     await refuseBigEndian(file, zip.get(`${folder}byteorder`));
     const storage = (key: string): ZipEntry | undefined => zip.get(`${folder}data/${key}`);
     const tensors = torchTensors(pickle, path, (key) => storage(key)?.size);
-    const entries = new Map([...tensors].map(([name, { shape, storage: { type } }]) => [name, { shape, type }]));
+    const entries = new Map(
+      [...tensors].map(
+        ([
+          name,
+          {
+            shape,
+            storage: { type },
+          },
+        ]) => [name, { shape, type }],
+      ),
+    );
     const strided = new StridedReader(file);
     return {
       origin: path,
@@ -48,13 +58,27 @@ export async function openTorch(path: string): Promise<WeightSource> {
   }
 }
 
-async function readPickle(file: FilePieces, zip: ReadonlyMap<string, ZipEntry>): Promise<{ folder: string; pickle: Uint8Array }> {
+async function readPickle(
+  file: FilePieces,
+  zip: ReadonlyMap<string, ZipEntry>,
+): Promise<{ folder: string; pickle: Uint8Array }> {
   const found = [...zip.values()].filter(({ name }) => /^([^/]+\/)?data\.pkl$/.test(name));
   const [entry] = found;
-  if (entry === undefined || found.length > 1) throw badWeights(file.path, 'the zip file has no single data.pkl, so it is none of torch.save', 'point to a file of weights');
+  if (entry === undefined || found.length > 1)
+    throw badWeights(
+      file.path,
+      'the zip file has no single data.pkl, so it is none of torch.save',
+      'point to a file of weights',
+    );
   const folder = entry.name.slice(0, -'data.pkl'.length);
-  if (zip.has(`${folder}constants.pkl`)) throw badWeights(file.path, 'this is a TorchScript program, not a file of tensors', 'save its state_dict with torch.save');
-  if (entry.size > longestPickle) throw badWeights(file.path, `its data.pkl has ${entry.size} bytes, more than the ${longestPickle} allowed`);
+  if (zip.has(`${folder}constants.pkl`))
+    throw badWeights(
+      file.path,
+      'this is a TorchScript program, not a file of tensors',
+      'save its state_dict with torch.save',
+    );
+  if (entry.size > longestPickle)
+    throw badWeights(file.path, `its data.pkl has ${entry.size} bytes, more than the ${longestPickle} allowed`);
   const pickle = await file.read(entry.begin, entry.size);
   if (crc32(pickle) !== entry.crc32) throw badWeights(file.path, 'the checksum of its data.pkl is wrong');
   return { folder, pickle };
@@ -63,5 +87,10 @@ async function readPickle(file: FilePieces, zip: ReadonlyMap<string, ZipEntry>):
 async function refuseBigEndian(file: FilePieces, entry: ZipEntry | undefined): Promise<void> {
   if (entry === undefined) return;
   const order = new TextDecoder().decode(await file.read(entry.begin, Math.min(entry.size, 16)));
-  if (order !== 'little') throw badWeights(file.path, `its numbers are stored in byte order "${order}"`, 'save it again on a little-endian machine');
+  if (order !== 'little')
+    throw badWeights(
+      file.path,
+      `its numbers are stored in byte order "${order}"`,
+      'save it again on a little-endian machine',
+    );
 }

@@ -8,7 +8,10 @@ import type { Case, Unit } from '../measure.ts';
 
 /** The same GPU device taken for one without subgroups: ops then record their portable kernels. Tensors serve both. */
 export function withoutSubgroups(device: Device): Device {
-  return new Device(device.gpu, { ...device.adapter, features: device.adapter.features.filter((name) => name !== 'subgroups') });
+  return new Device(device.gpu, {
+    ...device.adapter,
+    features: device.adapter.features.filter((name) => name !== 'subgroups'),
+  });
 }
 
 export function randomTensor(device: Device, name: string, shape: readonly number[], seed: number): Tensor {
@@ -38,7 +41,9 @@ export function recordOp(workspace: Workspace, watched: readonly Tensor[], op: (
   const forward = [...tape.recorded];
   tape.seed(out, randomTensor(device, 'd out', out.shape, 99));
   tape.backward();
-  const backward = tape.recorded.slice(forward.length).filter((step) => 'copy' in step || step.kernel !== 'pointwise/accumulate');
+  const backward = tape.recorded
+    .slice(forward.length)
+    .filter((step) => 'copy' in step || step.kernel !== 'pointwise/accumulate');
   return { forward, backward };
 }
 
@@ -53,7 +58,11 @@ export interface StepsCase {
  * A case that replays launches. Values that come from launches outside the list are whatever the memory holds: no kernel's
  * time depends on them.
  */
-export async function caseOf(workspace: Workspace, { group, name, amount, unit }: StepsCase, steps: readonly Step[]): Promise<Case> {
+export async function caseOf(
+  workspace: Workspace,
+  { group, name, amount, unit }: StepsCase,
+  steps: readonly Step[],
+): Promise<Case> {
   const program = await Program.create(name, workspace, steps);
   return { group, name, work: { amount, unit }, run: replay(program) };
 }

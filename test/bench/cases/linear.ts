@@ -45,7 +45,9 @@ const study: Readonly<Record<Kind, readonly string[]>> = {
 export async function linearCases(device: Device): Promise<Case[]> {
   const sized: readonly (readonly [Kind, Size, string | undefined])[] = [
     ...nano.map(([kind, size]) => [kind, size, undefined] as const),
-    ...(['NT', 'NN', 'TN'] as const).flatMap((kind) => studySizes.map((size, index) => [kind, size, study[kind][index]] as const)),
+    ...(['NT', 'NN', 'TN'] as const).flatMap((kind) =>
+      studySizes.map((size, index) => [kind, size, study[kind][index]] as const),
+    ),
   ];
   const portable = withoutSubgroups(device);
   const cases: Case[] = [];
@@ -56,7 +58,10 @@ export async function linearCases(device: Device): Promise<Case[]> {
     if (!device.hasBroadcastTiles) cases.push({ ...fast, ...(figure === undefined ? {} : { study: figure }) });
     else {
       const slow = await linearCase(portable, `${name} portable`, kind, size, operands);
-      cases.push({ ...fast, reference: slow.name, ...(figure === undefined ? {} : { study: figure }) }, { ...slow, isHidden: true });
+      cases.push(
+        { ...fast, reference: slow.name, ...(figure === undefined ? {} : { study: figure }) },
+        { ...slow, isHidden: true },
+      );
     }
   }
   return cases;
@@ -115,12 +120,27 @@ function recordProduct(workspace: Workspace, kind: Kind, { x, weight, dOut }: Op
 }
 
 /** Some elements against float64. */
-async function compare(device: Device, name: string, kind: Kind, [rows, columns, inner]: Size, operands: Operands, out: Tensor): Promise<void> {
-  const [x, weight, dOut, product] = (await device.read([operands.x, operands.weight, operands.dOut, out])) as Float32Array[];
-  if (x === undefined || weight === undefined || dOut === undefined || product === undefined) throw new RangeError('unreachable: four tensors were read');
+async function compare(
+  device: Device,
+  name: string,
+  kind: Kind,
+  [rows, columns, inner]: Size,
+  operands: Operands,
+  out: Tensor,
+): Promise<void> {
+  const [x, weight, dOut, product] = (await device.read([
+    operands.x,
+    operands.weight,
+    operands.dOut,
+    out,
+  ])) as Float32Array[];
+  if (x === undefined || weight === undefined || dOut === undefined || product === undefined)
+    throw new RangeError('unreachable: four tensors were read');
   const term = (row: number, column: number, k: number): number => {
     if (kind === 'NT') return at(x, row * inner + k) * at(weight, column * inner + k);
-    return kind === 'NN' ? at(dOut, row * inner + k) * at(weight, k * columns + column) : at(dOut, k * rows + row) * at(x, k * columns + column);
+    return kind === 'NN'
+      ? at(dOut, row * inner + k) * at(weight, k * columns + column)
+      : at(dOut, k * rows + row) * at(x, k * columns + column);
   };
   for (let probe = 0; probe < 32; probe++) {
     const row = (probe * 7919) % rows;
@@ -129,6 +149,7 @@ async function compare(device: Device, name: string, kind: Kind, [rows, columns,
     for (let k = 0; k < inner; k++) expected += term(row, column, k);
     const found = at(product, row * columns + column);
     // Sums of `inner` terms within ±1 in f32, rounded at every step.
-    if (!(Math.abs(found - expected) <= 2e-7 * inner + 1e-6)) throw new RangeError(`${name}: element ${row},${column} is ${found}, not ${expected}`);
+    if (!(Math.abs(found - expected) <= 2e-7 * inner + 1e-6))
+      throw new RangeError(`${name}: element ${row},${column} is ${found}, not ${expected}`);
   }
 }

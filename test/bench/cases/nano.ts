@@ -74,10 +74,16 @@ export async function sftStep(device: Device): Promise<WholeStep> {
     for (const kind of ['text', 'image'] as const) {
       const dOut = prepared.objective[kind]?.dOut;
       if (dOut === undefined) throw new RangeError(`no ${kind} targets`);
-      device.write(dOut, Float32Array.from({ length: batch[kind].count * 2 }, (_, index) => (index % 2 === 0 && index < 2 * batch[kind].used ? -weight : 0)));
+      device.write(
+        dOut,
+        Float32Array.from({ length: batch[kind].count * 2 }, (_, index) =>
+          index % 2 === 0 && index < 2 * batch[kind].used ? -weight : 0,
+        ),
+      );
     }
     prepared.program.run();
-    for (const scored of [prepared.scored.text, prepared.scored.image]) if (scored !== undefined) await device.readFloats(scored);
+    for (const scored of [prepared.scored.text, prepared.scored.image])
+      if (scored !== undefined) await device.readFloats(scored);
     steps += 1;
     optimizer.prepare(steps, 1e-3);
     update.run();
@@ -85,7 +91,12 @@ export async function sftStep(device: Device): Promise<WholeStep> {
     if (wasApplied !== 1 || !(norm > 0)) throw new RangeError(`step ${steps} learned nothing: gradient norm ${norm}`);
   };
   const name = 'SFT step, 32 sequences';
-  return { name, tokens, operations: 6 * parameters.elements * tokens, case: { group: 'step', name, work: { amount: tokens, unit: 'tokens' }, run: repeated(step) } };
+  return {
+    name,
+    tokens,
+    operations: 6 * parameters.elements * tokens,
+    case: { group: 'step', name, work: { amount: tokens, unit: 'tokens' }, run: repeated(step) },
+  };
 }
 
 /** 128 rows: 16 prompts of 10 tokens, a rationale of at most 17 tokens, 36 codes; all of it as GRPO draws. */
@@ -122,7 +133,12 @@ export async function samplingSteps(device: Device): Promise<WholeStep[]> {
     const tokens = (await draw()).reduce((sum, sequence) => sum + sequence.steps, 0);
     const name = `sampling 128 rows${guidance === undefined ? '' : ', guidance'}`;
     const run = repeated(async () => void (await draw()));
-    steps.push({ name, tokens, operations: 2 * weights.elements * tokens, case: { group: 'sampling', name, work: { amount: tokens, unit: 'tokens' }, run } });
+    steps.push({
+      name,
+      tokens,
+      operations: 2 * weights.elements * tokens,
+      case: { group: 'sampling', name, work: { amount: tokens, unit: 'tokens' }, run },
+    });
   }
   return steps;
 }
@@ -137,7 +153,8 @@ function adamw(): Optimizer {
 /** Token ids that mean nothing; 27 text tokens of which the first 10 are prompt. */
 function randomSequences(count: number): Sequence[] {
   const random = randomStream(7);
-  const words = (length: number, limit: number): number[] => [...randomWords(length, Math.floor(random() * 2 ** 31), limit - 8)].map((word) => word + 8);
+  const words = (length: number, limit: number): number[] =>
+    [...randomWords(length, Math.floor(random() * 2 ** 31), limit - 8)].map((word) => word + 8);
   return Array.from({ length: count }, () => ({
     text: [...words(26, textVocabulary), imageStart],
     firstTarget: 10,

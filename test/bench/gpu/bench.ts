@@ -12,7 +12,17 @@ import { openDevice, type Device } from '../../../core/gpu/device.ts';
 import { describeEnvironment } from '../machine.ts';
 import { summarise, timed } from '../measure.ts';
 import { table } from '../report.ts';
-import { attentionCase, gemvCase, imageCase, memoryCases, productCase, publishedShapes, smallShapes, trainingCase, type GpuCase } from './cases.ts';
+import {
+  attentionCase,
+  gemvCase,
+  imageCase,
+  memoryCases,
+  productCase,
+  publishedShapes,
+  smallShapes,
+  trainingCase,
+  type GpuCase,
+} from './cases.ts';
 
 interface Row {
   readonly name: string;
@@ -52,7 +62,9 @@ async function main(): Promise<void> {
   const shapes = options.small ? smallShapes : publishedShapes;
   const device = await openDevice();
   if (device.adapter.isSoftware && !options.small) {
-    process.stderr.write('this adapter is a processor: published shapes would take hours. `npm run bench:gpu -- --small` shows that everything runs.\n');
+    process.stderr.write(
+      'this adapter is a processor: published shapes would take hours. `npm run bench:gpu -- --small` shows that everything runs.\n',
+    );
     device.close();
     process.exitCode = 2;
     return;
@@ -72,7 +84,7 @@ async function main(): Promise<void> {
       made = await make();
       rows.push(await measured(made, ceiling));
     } catch (error) {
-      rows.push({ name, error: error instanceof Error ? error.message.split('\n')[0] ?? '' : String(error) });
+      rows.push({ name, error: error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error) });
     } finally {
       made?.close();
       await device.settle();
@@ -87,25 +99,38 @@ async function main(): Promise<void> {
   }
   copy?.close();
   sum?.close();
-  for (const n of shapes.products) for (const storage of ['f32', 'f16', 'bf16'] as const) await one(`product ${n}^3, weights ${storage}`, () => productCase(device, n, storage));
-  for (const storage of ['f32', 'bf16'] as const) await one(`one row x matrix, weights ${storage}`, () => gemvCase(device, shapes.gemv, storage));
-  for (const backward of [false, true]) await one(`attention${backward ? ', with backward' : ''}`, () => attentionCase(device, shapes.attention, backward));
+  for (const n of shapes.products)
+    for (const storage of ['f32', 'f16', 'bf16'] as const)
+      await one(`product ${n}^3, weights ${storage}`, () => productCase(device, n, storage));
+  for (const storage of ['f32', 'bf16'] as const)
+    await one(`one row x matrix, weights ${storage}`, () => gemvCase(device, shapes.gemv, storage));
+  for (const backward of [false, true])
+    await one(`attention${backward ? ', with backward' : ''}`, () => attentionCase(device, shapes.attention, backward));
   for (const [model, sizes] of Object.entries(shapes.models))
-    for (const pictures of shapes.images.batches) await one(`${model}, ${pictures} pictures`, () => imageCase(device, model, sizes, pictures, shapes.images));
+    for (const pictures of shapes.images.batches)
+      await one(`${model}, ${pictures} pictures`, () => imageCase(device, model, sizes, pictures, shapes.images));
   const { model, sequences, tokens } = shapes.training;
   const sizes = shapes.models[model];
-  if (sizes !== undefined) await one(`${model} training step`, () => trainingCase(device, model, sizes, sequences, tokens));
+  if (sizes !== undefined)
+    await one(`${model} training step`, () => trainingCase(device, model, sizes, sequences, tokens));
   const environment = describeEnvironment(device);
   device.close();
   const torch = options.small ? undefined : runTorch();
   const compared = rows.map((row): Row => {
     const theirs = torch?.rows[row.name];
-    return theirs === undefined || row.milliseconds === undefined ? row : { ...row, overTorch: theirs / row.milliseconds };
+    return theirs === undefined || row.milliseconds === undefined
+      ? row
+      : { ...row, overTorch: theirs / row.milliseconds };
   });
   const seconds = (performance.now() - started) / 1000;
   mkdirSync(dirname(options.json), { recursive: true });
-  writeFileSync(options.json, `${JSON.stringify({ environment, limits: limitsOf(device), shapes: options.small ? 'small' : 'published', ceiling, torch, rows: compared, seconds }, undefined, 1)}\n`);
-  process.stdout.write(`${toTable(compared)}\n\nadapter ${environment.adapter}; commit ${environment.commit ?? 'unknown'}; ${environment.date}; ${seconds.toFixed(0)} s\nPyTorch: ${torch?.description ?? 'not asked'}\nfigures: ${options.json}\n`);
+  writeFileSync(
+    options.json,
+    `${JSON.stringify({ environment, limits: limitsOf(device), shapes: options.small ? 'small' : 'published', ceiling, torch, rows: compared, seconds }, undefined, 1)}\n`,
+  );
+  process.stdout.write(
+    `${toTable(compared)}\n\nadapter ${environment.adapter}; commit ${environment.commit ?? 'unknown'}; ${environment.date}; ${seconds.toFixed(0)} s\nPyTorch: ${torch?.description ?? 'not asked'}\nfigures: ${options.json}\n`,
+  );
 }
 
 /** At least three repetitions, at most as many as fit into two seconds. */
@@ -132,8 +157,18 @@ async function measured(of: GpuCase, ceiling: number): Promise<Row> {
 }
 
 function limitsOf(device: Device): Record<string, number> {
-  const { maxBufferSize, maxStorageBufferBindingSize, maxComputeWorkgroupStorageSize, maxComputeInvocationsPerWorkgroup } = device.limits;
-  return { maxBufferSize, maxStorageBufferBindingSize, maxComputeWorkgroupStorageSize, maxComputeInvocationsPerWorkgroup };
+  const {
+    maxBufferSize,
+    maxStorageBufferBindingSize,
+    maxComputeWorkgroupStorageSize,
+    maxComputeInvocationsPerWorkgroup,
+  } = device.limits;
+  return {
+    maxBufferSize,
+    maxStorageBufferBindingSize,
+    maxComputeWorkgroupStorageSize,
+    maxComputeInvocationsPerWorkgroup,
+  };
 }
 
 interface Torch {
@@ -146,21 +181,35 @@ interface Torch {
 function runTorch(): Torch {
   const script = join(dirname(fileURLToPath(import.meta.url)), 'torch_eager.py');
   try {
-    return JSON.parse(execFileSync('python3', [script], { encoding: 'utf8', timeout: 180_000, stdio: ['ignore', 'pipe', 'ignore'] })) as Torch;
+    return JSON.parse(
+      execFileSync('python3', [script], { encoding: 'utf8', timeout: 180_000, stdio: ['ignore', 'pipe', 'ignore'] }),
+    ) as Torch;
   } catch (error) {
-    return { description: `none here (${error instanceof Error ? error.message.split('\n')[0] : String(error)})`, rows: {} };
+    return {
+      description: `none here (${error instanceof Error ? error.message.split('\n')[0] : String(error)})`,
+      rows: {},
+    };
   }
 }
 
 function toTable(rows: readonly Row[]): string {
-  const digits = (value: number): string => (value >= 100 ? value.toFixed(0) : value >= 1 ? value.toFixed(2) : value.toPrecision(3));
+  const digits = (value: number): string =>
+    value >= 100 ? value.toFixed(0) : value >= 1 ? value.toFixed(2) : value.toPrecision(3);
   const percent = (value: number | undefined): string => (value === undefined ? '' : `${(100 * value).toFixed(0)} %`);
   return table(
     ['case', 'ms', '±', 'rate', 'of memory', 'GB', 'PyTorch/ours'],
     rows.map(({ name, milliseconds, spread, rate, unit, memoryShare, gigabytes, overTorch, error }) =>
       milliseconds === undefined || rate === undefined
         ? [name, error ?? '', '', '', '', '', '']
-        : [name, digits(milliseconds), percent(spread), `${digits(rate)} ${unit ?? ''}`, percent(memoryShare), gigabytes === undefined ? '' : gigabytes.toFixed(1), overTorch === undefined ? '' : overTorch.toFixed(2)],
+        : [
+            name,
+            digits(milliseconds),
+            percent(spread),
+            `${digits(rate)} ${unit ?? ''}`,
+            percent(memoryShare),
+            gigabytes === undefined ? '' : gigabytes.toFixed(1),
+            overTorch === undefined ? '' : overTorch.toFixed(2),
+          ],
     ),
     ['case'],
   );

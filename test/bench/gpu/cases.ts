@@ -26,7 +26,13 @@ export interface Shapes {
   readonly training: { readonly model: string; readonly sequences: number; readonly tokens: number };
 }
 
-const published = { textVocabulary: 102400, imageVocabulary: 16384, codeDimension: 8, ropeTheta: 10000, normEpsilon: 1e-6 };
+const published = {
+  textVocabulary: 102400,
+  imageVocabulary: 16384,
+  codeDimension: 8,
+  ropeTheta: 10000,
+  normEpsilon: 1e-6,
+};
 
 /** Janus-Pro as published (janus-pro config.json); the training step holds f32 weights, gradients and two moments of the 1B decoder. */
 export const publishedShapes: Shapes = {
@@ -48,7 +54,18 @@ export const smallShapes: Shapes = {
   copyMebibytes: 1,
   gemv: { rows: 512, columns: 256 },
   attention: { tokens: 64, heads: 2, headDimension: 32 },
-  models: { small: { ...published, textVocabulary: 512, imageVocabulary: 256, hidden: 64, layers: 2, heads: 2, keyValueHeads: 2, mlp: 128 } },
+  models: {
+    small: {
+      ...published,
+      textVocabulary: 512,
+      imageVocabulary: 256,
+      hidden: 64,
+      layers: 2,
+      heads: 2,
+      keyValueHeads: 2,
+      mlp: 128,
+    },
+  },
   images: { batches: [1, 2], codes: 8, promptTokens: 8 },
   training: { model: 'small', sequences: 2, tokens: 32 },
 };
@@ -66,7 +83,15 @@ export interface GpuCase {
   close(): void;
 }
 
-function repeatedProgram(device: Device, name: string, work: GpuCase['work'], program: Program, workspace: Workspace, tensors: readonly Tensor[], readsBytes?: number): GpuCase {
+function repeatedProgram(
+  device: Device,
+  name: string,
+  work: GpuCase['work'],
+  program: Program,
+  workspace: Workspace,
+  tensors: readonly Tensor[],
+  readsBytes?: number,
+): GpuCase {
   return {
     name,
     work,
@@ -86,23 +111,50 @@ function repeatedProgram(device: Device, name: string, work: GpuCase['work'], pr
 /** x [n, n] · wᵀ with w stored as told. */
 export async function productCase(device: Device, n: number, storage: WeightStorage): Promise<GpuCase> {
   const workspace = new Workspace(device);
-  const weights = await ParameterSet.open(device, [{ name: 'w', shape: [n, n], init: { normal: 1 } }], { seed: 1, storage, initialise: 'device' });
+  const weights = await ParameterSet.open(device, [{ name: 'w', shape: [n, n], init: { normal: 1 } }], {
+    seed: 1,
+    storage,
+    initialise: 'device',
+  });
   const x = device.tensor('x', [n, n], 'f32', randomFloats(n * n, 2));
   const tape = new Tape(workspace);
   const out = tape.output(linear(tape, x, weights.get('w')));
-  const made = repeatedProgram(device, `product ${n}^3, weights ${storage}`, { amount: (2 * n ** 3) / 1e12, unit: 'TFLOP' }, await tape.finish('product'), workspace, [x, out]);
+  const made = repeatedProgram(
+    device,
+    `product ${n}^3, weights ${storage}`,
+    { amount: (2 * n ** 3) / 1e12, unit: 'TFLOP' },
+    await tape.finish('product'),
+    workspace,
+    [x, out],
+  );
   return { ...made, close: () => (made.close(), weights.close()) };
 }
 
 /** One row times a matrix: nothing but reading the matrix. */
-export async function gemvCase(device: Device, { rows, columns }: Shapes['gemv'], storage: WeightStorage): Promise<GpuCase> {
+export async function gemvCase(
+  device: Device,
+  { rows, columns }: Shapes['gemv'],
+  storage: WeightStorage,
+): Promise<GpuCase> {
   const workspace = new Workspace(device);
-  const weights = await ParameterSet.open(device, [{ name: 'w', shape: [rows, columns], init: { normal: 1 } }], { seed: 1, storage, initialise: 'device' });
+  const weights = await ParameterSet.open(device, [{ name: 'w', shape: [rows, columns], init: { normal: 1 } }], {
+    seed: 1,
+    storage,
+    initialise: 'device',
+  });
   const x = device.tensor('x', [1, columns], 'f32', randomFloats(columns, 2));
   const tape = new Tape(workspace);
   const out = tape.output(linear(tape, x, weights.get('w')));
   const bytes = rows * columns * (storage === 'f32' ? 4 : 2);
-  const made = repeatedProgram(device, `one row x ${rows}x${columns}, weights ${storage}`, { amount: bytes / 1e9, unit: 'GB' }, await tape.finish('gemv'), workspace, [x, out], bytes);
+  const made = repeatedProgram(
+    device,
+    `one row x ${rows}x${columns}, weights ${storage}`,
+    { amount: bytes / 1e9, unit: 'GB' },
+    await tape.finish('gemv'),
+    workspace,
+    [x, out],
+    bytes,
+  );
   return { ...made, close: () => (made.close(), weights.close()) };
 }
 
@@ -116,25 +168,49 @@ export async function memoryCases(device: Device, mebibytes: number): Promise<Gp
   const addTape = new Tape(workspace);
   const sum = addTape.output(add(addTape, a, b));
   return [
-    repeatedProgram(device, `copy of ${mebibytes} MiB, read and written`, { amount: (8 * elements) / 1e9, unit: 'GB' }, await copyTape.finish('copy'), workspace, []),
-    repeatedProgram(device, `sum of two arrays of ${mebibytes} MiB`, { amount: (12 * elements) / 1e9, unit: 'GB' }, await addTape.finish('sum'), workspace, [a, b, to, sum]),
+    repeatedProgram(
+      device,
+      `copy of ${mebibytes} MiB, read and written`,
+      { amount: (8 * elements) / 1e9, unit: 'GB' },
+      await copyTape.finish('copy'),
+      workspace,
+      [],
+    ),
+    repeatedProgram(
+      device,
+      `sum of two arrays of ${mebibytes} MiB`,
+      { amount: (12 * elements) / 1e9, unit: 'GB' },
+      await addTape.finish('sum'),
+      workspace,
+      [a, b, to, sum],
+    ),
   ];
 }
 
 /** Causal attention of one sequence; backward included when asked. */
-export async function attentionCase(device: Device, { tokens, heads, headDimension }: Shapes['attention'], backward: boolean): Promise<GpuCase> {
+export async function attentionCase(
+  device: Device,
+  { tokens, heads, headDimension }: Shapes['attention'],
+  backward: boolean,
+): Promise<GpuCase> {
   const workspace = new Workspace(device);
   const width = heads * headDimension;
   const specs = ['q', 'k', 'v'].map((name) => ({ name, shape: [tokens, width], init: { normal: 1 } }));
   const values = await ParameterSet.open(device, specs, { seed: 1, initialise: 'device', trainable: () => backward });
-  const words = (name: string, value: number): Tensor => device.tensor(name, [tokens], 'u32', new Uint32Array(tokens).fill(value));
+  const words = (name: string, value: number): Tensor =>
+    device.tensor(name, [tokens], 'u32', new Uint32Array(tokens).fill(value));
   const segments = { segmentStart: words('segment start', 0), segmentEnd: words('segment end', tokens) };
   const tape = new Tape(workspace);
   if (backward) values.watch(tape);
   // A copy of the tape's own: attention takes values, and weights only accumulate through them.
   const zero = device.tensor('zero', [tokens, width]);
   const value = (name: string): Tensor => add(tape, values.get(name), zero);
-  const out = attention(tape, value('q'), value('k'), value('v'), segments, { heads, keyValueHeads: heads, headDimension, causal: true });
+  const out = attention(tape, value('q'), value('k'), value('v'), segments, {
+    heads,
+    keyValueHeads: heads,
+    headDimension,
+    causal: true,
+  });
   const kept = tape.output(out);
   if (backward) {
     tape.seed(out, kept);
@@ -143,18 +219,53 @@ export async function attentionCase(device: Device, { tokens, heads, headDimensi
   // Causal pairs; two products forward, five more backward.
   const pairs = (tokens * (tokens + 1)) / 2;
   const work = { amount: (2 * (backward ? 7 : 2) * pairs * width) / 1e12, unit: 'TFLOP' } as const;
-  const made = repeatedProgram(device, `attention ${tokens} x ${heads} x ${headDimension}${backward ? ', with backward' : ''}`, work, await tape.finish('attention'), workspace, [kept, zero, segments.segmentStart, segments.segmentEnd]);
+  const made = repeatedProgram(
+    device,
+    `attention ${tokens} x ${heads} x ${headDimension}${backward ? ', with backward' : ''}`,
+    work,
+    await tape.finish('attention'),
+    workspace,
+    [kept, zero, segments.segmentStart, segments.segmentEnd],
+  );
   return { ...made, close: () => (made.close(), values.close()) };
 }
 
 /** Pictures from random weights in bf16: a prompt of `promptTokens`, then all codes, guidance 5 (two rows a picture). */
-export async function imageCase(device: Device, model: string, sizes: JanusSizes, pictures: number, { codes, promptTokens }: Shapes['images']): Promise<GpuCase> {
+export async function imageCase(
+  device: Device,
+  model: string,
+  sizes: JanusSizes,
+  pictures: number,
+  { codes, promptTokens }: Shapes['images'],
+): Promise<GpuCase> {
   const backbone = janusBackbone(model, sizes);
   const workspace = new Workspace(device);
-  const weights = await ParameterSet.open(device, backbone.parameters, { seed: 1, storage: 'bf16', initialise: 'device' });
-  const sampler = await createSampler({ device, workspace, backbone, weights, rows: pictures, promptBudget: promptTokens, textBudget: 0, imageCount: codes, guidance: true, special: { imageStart: 1 } });
+  const weights = await ParameterSet.open(device, backbone.parameters, {
+    seed: 1,
+    storage: 'bf16',
+    initialise: 'device',
+  });
+  const sampler = await createSampler({
+    device,
+    workspace,
+    backbone,
+    weights,
+    rows: pictures,
+    promptBudget: promptTokens,
+    textBudget: 0,
+    imageCount: codes,
+    guidance: true,
+    special: { imageStart: 1 },
+  });
   const prompt = [...Array.from({ length: promptTokens - 1 }, (_, i) => 2 + i), 1];
-  const reads = backbone.parameters.reduce((sum, { name, shape }) => sum + (name.includes('.layers.') || name.includes('generation_head') ? shape.reduce((product, n) => product * n, 2) : 0), 0);
+  const reads = backbone.parameters.reduce(
+    (sum, { name, shape }) =>
+      sum +
+      (name.includes('.layers.') || name.includes('generation_head')
+        ? shape.reduce((product, n) => product * n, 2)
+        : 0),
+    0,
+  );
   return {
     name: `${model}, ${pictures} picture${pictures === 1 ? '' : 's'} of ${codes} codes, guidance`,
     work: { amount: pictures, unit: 'images' },
@@ -182,16 +293,32 @@ export async function imageCase(device: Device, model: string, sizes: JanusSizes
 }
 
 /** Forward, backward and AdamW of the decoder on text, every weight trained in f32. */
-export async function trainingCase(device: Device, model: string, sizes: JanusSizes, sequences: number, length: number): Promise<GpuCase> {
+export async function trainingCase(
+  device: Device,
+  model: string,
+  sizes: JanusSizes,
+  sequences: number,
+  length: number,
+): Promise<GpuCase> {
   const backbone = janusBackbone(model, sizes);
   const workspace = new Workspace(device);
-  const specs = backbone.parameters.filter(({ name }) => name.startsWith('model.language_model.') || name === 'lm_head.weight');
+  const specs = backbone.parameters.filter(
+    ({ name }) => name.startsWith('model.language_model.') || name === 'lm_head.weight',
+  );
   const parameters = await ParameterSet.open(device, specs, { seed: 1, initialise: 'device', trainable: () => true });
   const component = optimizers.provides.find(({ name }) => name === 'adamw');
   if (component === undefined) throw new RangeError('there is no optimizer adamw');
-  const optimizer = (component.create(component.options.parse({ learningRate: 1e-5 }), {} as never) as Optimizer).open(parameters);
+  const optimizer = (component.create(component.options.parse({ learningRate: 1e-5 }), {} as never) as Optimizer).open(
+    parameters,
+  );
   const count = sequences * length;
-  const words = (name: string, of: (index: number) => number): Tensor => device.tensor(name, [count], 'u32', Uint32Array.from({ length: count }, (_, i) => of(i)));
+  const words = (name: string, of: (index: number) => number): Tensor =>
+    device.tensor(
+      name,
+      [count],
+      'u32',
+      Uint32Array.from({ length: count }, (_, i) => of(i)),
+    );
   const ids = words('ids', (i) => (i * 7919) % sizes.textVocabulary);
   const targets = words('targets', (i) => ((i + 1) * 7919) % sizes.textVocabulary);
   const packed = {
@@ -204,9 +331,20 @@ export async function trainingCase(device: Device, model: string, sizes: JanusSi
   };
   const tape = new Tape(workspace, { recompute: true });
   parameters.watch(tape);
-  const hidden = decoderHidden(tape, parameters, janusDecoder(sizes), embedding(tape, parameters.get('model.language_model.embed_tokens.weight'), ids), packed);
+  const hidden = decoderHidden(
+    tape,
+    parameters,
+    janusDecoder(sizes),
+    embedding(tape, parameters.get('model.language_model.embed_tokens.weight'), ids),
+    packed,
+  );
   const scored = languageHead(tape, hidden, parameters.get('lm_head.weight'), undefined, targets, { temperature: 1 });
-  const seeds = device.tensor('seeds', [count, 2], 'f32', Float32Array.from({ length: 2 * count }, (_, i) => (i % 2 === 0 ? -1 / count : 0)));
+  const seeds = device.tensor(
+    'seeds',
+    [count, 2],
+    'f32',
+    Float32Array.from({ length: 2 * count }, (_, i) => (i % 2 === 0 ? -1 / count : 0)),
+  );
   tape.seed(scored, seeds);
   tape.backward();
   optimizer.record(tape);
@@ -228,7 +366,8 @@ export async function trainingCase(device: Device, model: string, sizes: JanusSi
       program.dispose();
       workspace.close();
       parameters.close();
-      for (const tensor of [...Object.values(packed), targets, seeds, ...optimizer.state.values()]) if (typeof tensor !== 'number') device.destroyTensor(tensor);
+      for (const tensor of [...Object.values(packed), targets, seeds, ...optimizer.state.values()])
+        if (typeof tensor !== 'number') device.destroyTensor(tensor);
     },
   };
 }

@@ -45,7 +45,8 @@ const { values: options } = parseArgs({
 });
 
 if (options.help) {
-  process.stdout.write(`usage: npm run bench:peers -- [--only WORD[,WORD]] [--stacks WORD[,WORD]] [--rounds 5] [--milliseconds 150] [--json FILE]
+  process.stdout
+    .write(`usage: npm run bench:peers -- [--only WORD[,WORD]] [--stacks WORD[,WORD]] [--rounds 5] [--milliseconds 150] [--json FILE]
   --only          workloads whose name contains one of the words: ${workloads.map(({ name }) => name).join('; ')}
   --stacks        stacks whose title contains one of the words (reasongen always runs)
   --rounds        samples of each stack
@@ -59,7 +60,8 @@ async function main() {
   const say = (/** @type {string} */ line) => void process.stderr.write(`${line}\n`);
   const driver = await prepareDriver({ report: say });
   const env = { ...process.env, ...driverEnvironment(driver, process.env) };
-  const has = (/** @type {string} */ text, /** @type {string | undefined} */ words) => words === undefined || words.split(',').some((word) => text.includes(word));
+  const has = (/** @type {string} */ text, /** @type {string | undefined} */ words) =>
+    words === undefined || words.split(',').some((word) => text.includes(word));
   const wantedStacks = stacks.filter(({ title }) => title === 'reasongen' || has(title, options.stacks));
   const rows = [];
   for (const [index, work] of workloads.entries()) {
@@ -70,9 +72,19 @@ async function main() {
       const worker = startWorker(stack, env);
       const state = await worker.ask({ prepare: index });
       if (state.error !== undefined || state.unsupported) {
-        rows.push({ work: work.name, stack: stack.title, ...(state.unsupported ? { unsupported: true } : { error: state.error }) });
+        rows.push({
+          work: work.name,
+          stack: stack.title,
+          ...(state.unsupported ? { unsupported: true } : { error: state.error }),
+        });
         await worker.close();
-      } else running.push({ stack, worker, times: 1, samples: /** @type {{ milliseconds: number, cpuMilliseconds: number, others: number }[]} */ ([]) });
+      } else
+        running.push({
+          stack,
+          worker,
+          times: 1,
+          samples: /** @type {{ milliseconds: number, cpuMilliseconds: number, others: number }[]} */ ([]),
+        });
     }
     // The first run warms up, the second says how many repetitions make a sample.
     for (const each of running) {
@@ -88,31 +100,69 @@ async function main() {
         if (error !== undefined) throw new Error(`${each.stack.title}, ${work.name}: ${error}`);
         const seconds = (performance.now() - started) / 1000;
         const others = Math.max(0, busySeconds() - before - cpuMilliseconds / 1000) / (seconds * cpus().length);
-        each.samples.push({ milliseconds: milliseconds / each.times, cpuMilliseconds: cpuMilliseconds / each.times, others });
+        each.samples.push({
+          milliseconds: milliseconds / each.times,
+          cpuMilliseconds: cpuMilliseconds / each.times,
+          others,
+        });
       }
     for (const { stack, worker, samples } of running) {
-      rows.push({ work: work.name, stack: stack.title, isWebGpu: stack.isWebGpu, ...summary(samples), amount: workOf(work) });
+      rows.push({
+        work: work.name,
+        stack: stack.title,
+        isWebGpu: stack.isWebGpu,
+        ...summary(samples),
+        amount: workOf(work),
+      });
       await worker.close();
     }
     say(tableOf(rows.filter((row) => row.work === work.name)));
   }
-  const report = { date: new Date().toISOString(), commit: commit(), adapter: driver.description, processor: cpus()[0]?.model, cores: cpus().length, node: process.version, versions: versions(), rounds: Number(options.rounds), milliseconds: Number(options.milliseconds), rows };
+  const report = {
+    date: new Date().toISOString(),
+    commit: commit(),
+    adapter: driver.description,
+    processor: cpus()[0]?.model,
+    cores: cpus().length,
+    node: process.version,
+    versions: versions(),
+    rounds: Number(options.rounds),
+    milliseconds: Number(options.milliseconds),
+    rows,
+  };
   const path = options.json ?? join(root, 'runs', 'bench', 'peers.json');
   mkdirSync(dirname(path), { recursive: true });
   writeFileSync(path, `${JSON.stringify(report, undefined, 1)}\n`);
-  const head = `${report.date}, commit ${report.commit}, ${report.adapter}, ${report.cores} x ${report.processor}, Node ${report.node}\n${Object.entries(report.versions).map(([name, version]) => `${name} ${version}`).join(', ')}`;
-  process.stdout.write(`${head}\n\n${workloads.filter(({ name }) => rows.some((row) => row.work === name)).map(({ name }) => tableOf(rows.filter((row) => row.work === name))).join('\n\n')}\n\nMedians of ${report.rounds} interleaved samples of at least ${report.milliseconds} ms; ± is half the distance of the quartiles; "x ours" above 1 is slower than reasongen.\n! = other processes used more than 10 % of the cores during most samples.\nfigures: ${path}\n`);
+  const head = `${report.date}, commit ${report.commit}, ${report.adapter}, ${report.cores} x ${report.processor}, Node ${report.node}\n${Object.entries(
+    report.versions,
+  )
+    .map(([name, version]) => `${name} ${version}`)
+    .join(', ')}`;
+  process.stdout.write(
+    `${head}\n\n${workloads
+      .filter(({ name }) => rows.some((row) => row.work === name))
+      .map(({ name }) => tableOf(rows.filter((row) => row.work === name)))
+      .join(
+        '\n\n',
+      )}\n\nMedians of ${report.rounds} interleaved samples of at least ${report.milliseconds} ms; ± is half the distance of the quartiles; "x ours" above 1 is slower than reasongen.\n! = other processes used more than 10 % of the cores during most samples.\nfigures: ${path}\n`,
+  );
 }
 
 /** @param {{ file: string, variant: string, title: string }} stack @param {NodeJS.ProcessEnv} env */
 function startWorker({ file, variant, title }, env) {
-  const child = spawn(process.execPath, ['--import', 'tsx', join(here, 'worker.mjs'), file, variant], { cwd: root, env, stdio: ['pipe', 'ignore', process.env['PEERS_DEBUG'] === '1' ? 'inherit' : 'ignore', 'pipe'] });
+  const child = spawn(process.execPath, ['--import', 'tsx', join(here, 'worker.mjs'), file, variant], {
+    cwd: root,
+    env,
+    stdio: ['pipe', 'ignore', process.env['PEERS_DEBUG'] === '1' ? 'inherit' : 'ignore', 'pipe'],
+  });
   const pipe = child.stdio[3];
   if (!pipe || !('on' in pipe) || child.stdin === null) throw new Error(`no channel to ${title}`);
   const { stdin } = child;
   /** @type {((answer: any) => void)[]} */ const waiting = [];
   let ended = '';
-  createInterface({ input: /** @type {import('node:stream').Readable} */ (pipe) }).on('line', (line) => waiting.shift()?.(JSON.parse(line)));
+  createInterface({ input: /** @type {import('node:stream').Readable} */ (pipe) }).on('line', (line) =>
+    waiting.shift()?.(JSON.parse(line)),
+  );
   child.on('close', (code, signal) => {
     ended = `the process ended with ${signal ?? `code ${code}`}`;
     for (const answer of waiting.splice(0)) answer({ error: ended });
@@ -148,7 +198,14 @@ function tableOf(rows) {
       if (row.error !== undefined) return [row.stack, `failed: ${row.error}`, '', '', '', ''];
       const rate = (row.amount.amount / row.median) * 1000;
       const unit = row.amount.unit === 'tokens' ? 'tokens/s' : 'GFLOP/s';
-      return [row.stack, digits(row.median), `${((100 * row.spread) / row.median).toFixed(0)} %`, `${digits(rate)} ${unit}`, ours === undefined ? '' : `${(row.median / ours).toFixed(2)}x`, `${(100 * row.others).toFixed(0)} %${row.isDisturbed ? ' !' : ''}`];
+      return [
+        row.stack,
+        digits(row.median),
+        `${((100 * row.spread) / row.median).toFixed(0)} %`,
+        `${digits(rate)} ${unit}`,
+        ours === undefined ? '' : `${(row.median / ours).toFixed(2)}x`,
+        `${(100 * row.others).toFixed(0)} %${row.isDisturbed ? ' !' : ''}`,
+      ];
     });
   const head = [rows[0]?.work ?? '', 'ms', '±', 'rate', 'x ours', 'other load'];
   const all = [head, head.map((_, i) => (i === 0 ? '---' : '---:')), ...lines];
@@ -157,13 +214,17 @@ function tableOf(rows) {
 
 /** @param {readonly { milliseconds: number, cpuMilliseconds: number, others: number }[]} samples */
 function summary(samples) {
-  const quartile = (/** @type {number[]} */ values, /** @type {number} */ share) => [...values].sort((a, b) => a - b)[Math.round(share * (values.length - 1))] ?? Number.NaN;
+  const quartile = (/** @type {number[]} */ values, /** @type {number} */ share) =>
+    [...values].sort((a, b) => a - b)[Math.round(share * (values.length - 1))] ?? Number.NaN;
   const times = samples.map(({ milliseconds }) => milliseconds);
   const others = samples.map((sample) => sample.others);
   return {
     median: quartile(times, 0.5),
     spread: (quartile(times, 0.75) - quartile(times, 0.25)) / 2,
-    cpu: quartile(samples.map(({ cpuMilliseconds }) => cpuMilliseconds), 0.5),
+    cpu: quartile(
+      samples.map(({ cpuMilliseconds }) => cpuMilliseconds),
+      0.5,
+    ),
     others: quartile(others, 0.5),
     isDisturbed: others.filter((share) => share > 0.1).length > samples.length / 2,
     samples,
@@ -172,34 +233,59 @@ function summary(samples) {
 
 /** @param {number} value */
 function digits(value) {
-  return value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value >= 1 ? value.toFixed(2) : value.toFixed(3);
+  return value >= 100
+    ? value.toFixed(0)
+    : value >= 10
+      ? value.toFixed(1)
+      : value >= 1
+        ? value.toFixed(2)
+        : value.toFixed(3);
 }
 
 /** CPU seconds that all processes have used since boot (Linux). */
 function busySeconds() {
   if (!existsSync('/proc/stat')) return 0;
-  const [user = 0, nice = 0, system = 0, , , irq = 0, softirq = 0, steal = 0] = /^cpu\s+(.*)$/m.exec(readFileSync('/proc/stat', 'utf8'))?.[1]?.split(/\s+/).map(Number) ?? [];
+  const [user = 0, nice = 0, system = 0, , , irq = 0, softirq = 0, steal = 0] =
+    /^cpu\s+(.*)$/m.exec(readFileSync('/proc/stat', 'utf8'))?.[1]?.split(/\s+/).map(Number) ?? [];
   return (user + nice + system + irq + softirq + steal) / 100;
 }
 
 function installPackages() {
   const lock = join(here, 'package-lock.json');
   const installed = join(here, 'node_modules', '.package-lock.json');
-  if (existsSync(installed) && JSON.parse(readFileSync(installed, 'utf8')).version === JSON.parse(readFileSync(lock, 'utf8')).version) return;
+  if (
+    existsSync(installed) &&
+    JSON.parse(readFileSync(installed, 'utf8')).version === JSON.parse(readFileSync(lock, 'utf8')).version
+  )
+    return;
   process.stderr.write('installing the peers (about 600 MB, in test/bench/peers/node_modules)\n');
   // Its install script would fetch CUDA libraries; the CPU and WebGPU providers are in the package.
-  execFileSync('npm', ['install', '--no-save', '--no-audit', '--no-fund', '--ignore-scripts'], { cwd: here, stdio: ['ignore', 'ignore', 'inherit'], env: { ...process.env, ONNXRUNTIME_NODE_INSTALL: 'skip' } });
+  execFileSync('npm', ['install', '--no-save', '--no-audit', '--no-fund', '--ignore-scripts'], {
+    cwd: here,
+    stdio: ['ignore', 'ignore', 'inherit'],
+    env: { ...process.env, ONNXRUNTIME_NODE_INSTALL: 'skip' },
+  });
 }
 
 function versions() {
-  const of = (/** @type {string} */ name) => JSON.parse(readFileSync(join(here, 'node_modules', name, 'package.json'), 'utf8')).version;
-  return Object.fromEntries(['onnxruntime-node', 'onnxruntime-web', '@tensorflow/tfjs', '@jax-js/jax'].map((name) => [name, of(name)]));
+  const of = (/** @type {string} */ name) =>
+    JSON.parse(readFileSync(join(here, 'node_modules', name, 'package.json'), 'utf8')).version;
+  return Object.fromEntries(
+    ['onnxruntime-node', 'onnxruntime-web', '@tensorflow/tfjs', '@jax-js/jax'].map((name) => [name, of(name)]),
+  );
 }
 
 function commit() {
   try {
-    const hash = execFileSync('git', ['rev-parse', '--short', 'HEAD'], { cwd: root, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim();
-    const changes = execFileSync('git', ['status', '--porcelain', '--untracked-files=no'], { cwd: root, encoding: 'utf8' }).trim();
+    const hash = execFileSync('git', ['rev-parse', '--short', 'HEAD'], {
+      cwd: root,
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore'],
+    }).trim();
+    const changes = execFileSync('git', ['status', '--porcelain', '--untracked-files=no'], {
+      cwd: root,
+      encoding: 'utf8',
+    }).trim();
     return changes === '' ? hash : `${hash}+changes`;
   } catch {
     return 'unknown';

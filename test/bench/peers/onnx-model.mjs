@@ -31,8 +31,17 @@ export class OnnxGraph {
   /** @param {string} name @param {readonly number[]} shape @param {Float32Array | readonly number[]} data whole numbers become int64 */
   weight(name, shape, data) {
     const isFloat = data instanceof Float32Array;
-    const bytes = isFloat ? new Uint8Array(data.buffer, data.byteOffset, data.byteLength) : new Uint8Array(BigInt64Array.from(data, (value) => BigInt(value)).buffer);
-    this.initializers.push(message([...shape.map((n) => whole(1, n)), whole(2, isFloat ? float : int64), text(8, name), bytesField(9, bytes)]));
+    const bytes = isFloat
+      ? new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
+      : new Uint8Array(BigInt64Array.from(data, (value) => BigInt(value)).buffer);
+    this.initializers.push(
+      message([
+        ...shape.map((n) => whole(1, n)),
+        whole(2, isFloat ? float : int64),
+        text(8, name),
+        bytesField(9, bytes),
+      ]),
+    );
     return name;
   }
 
@@ -77,13 +86,20 @@ function nodeMessage(operator, inputs, outputs, attributes) {
 
 /** Whole numbers and lists of them. @param {string} name @param {number | readonly number[]} value */
 function attribute(name, value) {
-  return typeof value === 'number' ? message([text(1, name), whole(3, value), whole(20, 2)]) : message([text(1, name), ...value.map((each) => whole(8, each)), whole(20, 7)]);
+  return typeof value === 'number'
+    ? message([text(1, name), whole(3, value), whole(20, 2)])
+    : message([text(1, name), ...value.map((each) => whole(8, each)), whole(20, 7)]);
 }
 
 /** @param {string} name @param {(number | string)[]} shape @param {number} type */
 function valueInfo(name, shape, type) {
-  const dimensions = message(shape.map((size) => bytesField(1, message([typeof size === 'number' ? whole(1, size) : text(2, size)]))));
-  return message([text(1, name), bytesField(2, message([bytesField(1, message([whole(1, type), bytesField(2, dimensions)]))]))]);
+  const dimensions = message(
+    shape.map((size) => bytesField(1, message([typeof size === 'number' ? whole(1, size) : text(2, size)]))),
+  );
+  return message([
+    text(1, name),
+    bytesField(2, message([bytesField(1, message([whole(1, type), bytesField(2, dimensions)]))])),
+  ]);
 }
 
 /** @param {readonly Uint8Array[]} parts */

@@ -1,5 +1,15 @@
 /** The right results in float64, plain loops: what every stack is checked against before it is timed. */
-import { checkedSteps, convInputs, decodeStart, decoderTokens, decoderWeights, matmulInputs, mlpInputs, normEpsilon, rotaryTables } from './workloads.mjs';
+import {
+  checkedSteps,
+  convInputs,
+  decodeStart,
+  decoderTokens,
+  decoderWeights,
+  matmulInputs,
+  mlpInputs,
+  normEpsilon,
+  rotaryTables,
+} from './workloads.mjs';
 
 /**
  * What a stack must return for a workload, and how far it may be off. `indices` picks from a large result.
@@ -30,8 +40,16 @@ function matmulReference(work) {
 /** The losses of the first steps: SiLU between layers, mean cross-entropy, Adam (.9, .999, 1e-8). @param {import('./workloads.mjs').Mlp} work */
 function mlpLosses({ batch, sizes, learningRate, ...rest }) {
   const { layers, x, labels } = mlpInputs({ batch, sizes, learningRate, ...rest });
-  const trained = layers.map(({ inputs, out, weight, bias }) => ({ inputs, out, weight: Float64Array.from(weight), bias: Float64Array.from(bias) }));
-  const moments = trained.map(({ weight, bias }) => ({ weight: [new Float64Array(weight.length), new Float64Array(weight.length)], bias: [new Float64Array(bias.length), new Float64Array(bias.length)] }));
+  const trained = layers.map(({ inputs, out, weight, bias }) => ({
+    inputs,
+    out,
+    weight: Float64Array.from(weight),
+    bias: Float64Array.from(bias),
+  }));
+  const moments = trained.map(({ weight, bias }) => ({
+    weight: [new Float64Array(weight.length), new Float64Array(weight.length)],
+    bias: [new Float64Array(bias.length), new Float64Array(bias.length)],
+  }));
   const losses = [];
   for (let step = 1; step <= checkedSteps; step++) {
     /** @type {Float64Array[]} */ const inputs = [Float64Array.from(x)];
@@ -51,7 +69,9 @@ function mlpLosses({ batch, sizes, learningRate, ...rest }) {
       const largest = Math.max(...part);
       const total = part.reduce((sum, value) => sum + Math.exp(value - largest), 0);
       loss += (largest + Math.log(total) - at(part, at(labels, row))) / batch;
-      for (let c = 0; c < classes; c++) gradient[row * classes + c] = (Math.exp(at(part, c) - largest) / total - (c === at(labels, row) ? 1 : 0)) / batch;
+      for (let c = 0; c < classes; c++)
+        gradient[row * classes + c] =
+          (Math.exp(at(part, c) - largest) / total - (c === at(labels, row) ? 1 : 0)) / batch;
     }
     losses.push(loss);
     for (let index = trained.length - 1; index >= 0; index--) {
@@ -66,7 +86,8 @@ function mlpLosses({ batch, sizes, learningRate, ...rest }) {
           dBias[o] = at(dBias, o) + g;
           for (let i = 0; i < layer.inputs; i++) {
             dWeight[o * layer.inputs + i] = at(dWeight, o * layer.inputs + i) + g * at(input, row * layer.inputs + i);
-            dInput[row * layer.inputs + i] = at(dInput, row * layer.inputs + i) + g * at(layer.weight, o * layer.inputs + i);
+            dInput[row * layer.inputs + i] =
+              at(dInput, row * layer.inputs + i) + g * at(layer.weight, o * layer.inputs + i);
           }
         }
       const { weight, bias } = at2(moments, index);
@@ -90,7 +111,9 @@ function adam(values, gradient, moments, step, rate) {
   for (let i = 0; i < values.length; i++) {
     first[i] = 0.9 * at(first, i) + 0.1 * at(gradient, i);
     second[i] = 0.999 * at(second, i) + 0.001 * at(gradient, i) ** 2;
-    values[i] = at(values, i) - (rate * (at(first, i) / (1 - 0.9 ** step))) / (Math.sqrt(at(second, i) / (1 - 0.999 ** step)) + 1e-8);
+    values[i] =
+      at(values, i) -
+      (rate * (at(first, i) / (1 - 0.9 ** step))) / (Math.sqrt(at(second, i) / (1 - 0.999 ** step)) + 1e-8);
   }
 }
 
@@ -110,7 +133,8 @@ function convReference(work) {
             for (let dx = 0; dx < 3; dx++) {
               const [row, column] = [y + dy - 1, z + dx - 1];
               if (row < 0 || column < 0 || row >= side || column >= side) continue;
-              for (let i = 0; i < inputs; i++) sum += at(value, (row * side + column) * inputs + i) * at(weight, ((o * 3 + dy) * 3 + dx) * inputs + i);
+              for (let i = 0; i < inputs; i++)
+                sum += at(value, (row * side + column) * inputs + i) * at(weight, ((o * 3 + dy) * 3 + dx) * inputs + i);
             }
           next[(y * side + z) * out + o] = index < layers.length - 1 ? sum / (1 + Math.exp(-sum)) : sum;
         }
@@ -130,7 +154,8 @@ function logitsOf({ layers, width, heads, mlp, vocabulary }, weights, ids) {
   const headWidth = width / heads;
   const { cos, sin } = rotaryTables(length, headWidth);
   let x = new Float64Array(length * width);
-  for (let t = 0; t < length; t++) for (let i = 0; i < width; i++) x[t * width + i] = at(get('table'), at(ids, t) * width + i);
+  for (let t = 0; t < length; t++)
+    for (let i = 0; i < width; i++) x[t * width + i] = at(get('table'), at(ids, t) * width + i);
   const norm = (/** @type {Float64Array} */ values, /** @type {Float32Array} */ gain) => {
     const result = new Float64Array(values.length);
     for (let t = 0; t < length; t++) {
@@ -164,14 +189,17 @@ function logitsOf({ layers, width, heads, mlp, vocabulary }, weights, ids) {
       for (let t = 0; t < length; t++) {
         const scores = Array.from({ length: t + 1 }, (_, s) => {
           let sum = 0;
-          for (let i = 0; i < headWidth; i++) sum += at(q, t * width + h * headWidth + i) * at(k, s * width + h * headWidth + i);
+          for (let i = 0; i < headWidth; i++)
+            sum += at(q, t * width + h * headWidth + i) * at(k, s * width + h * headWidth + i);
           return sum / Math.sqrt(headWidth);
         });
         const largest = Math.max(...scores);
         const total = scores.reduce((sum, value) => sum + Math.exp(value - largest), 0);
         scores.forEach((score, s) => {
           const share = Math.exp(score - largest) / total;
-          for (let i = 0; i < headWidth; i++) attended[t * width + h * headWidth + i] = at(attended, t * width + h * headWidth + i) + share * at(v, s * width + h * headWidth + i);
+          for (let i = 0; i < headWidth; i++)
+            attended[t * width + h * headWidth + i] =
+              at(attended, t * width + h * headWidth + i) + share * at(v, s * width + h * headWidth + i);
         });
       }
     const projected = product(attended, name('o'), length, width, width);
@@ -197,7 +225,8 @@ function decoderLoss(work) {
     for (let t = 0; t < work.length; t++) {
       const row = logits.subarray(t * work.vocabulary, (t + 1) * work.vocabulary);
       const largest = Math.max(...row);
-      loss += largest + Math.log(row.reduce((sum, value) => sum + Math.exp(value - largest), 0)) - at(row, at(ids, t + 1));
+      loss +=
+        largest + Math.log(row.reduce((sum, value) => sum + Math.exp(value - largest), 0)) - at(row, at(ids, t + 1));
     }
   }
   return loss / (work.sequences * work.length);

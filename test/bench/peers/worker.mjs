@@ -57,7 +57,13 @@ async function prepare(index) {
     const difference = Math.abs(Number(result[indices?.[i] ?? i]) - Number(expected[i]));
     if (!(difference <= worst)) worst = difference;
   }
-  return { error: worst <= tolerance ? undefined : `differs from the reference by ${worst.toExponential(2)}, allowed ${tolerance.toExponential(1)}`, worst };
+  return {
+    error:
+      worst <= tolerance
+        ? undefined
+        : `differs from the reference by ${worst.toExponential(2)}, allowed ${tolerance.toExponential(1)}`,
+    worst,
+  };
 }
 
 /** A `navigator.gpu` for libraries made for browsers; with back-off, polls later than a millisecond into a wait go through a timer. @param {boolean} backOff */
@@ -70,12 +76,20 @@ async function provideWebGpu(backOff) {
   // Dawn's bindings refuse views of shared memory, which a browser takes; a copy is what a browser makes as well.
   const queue = /** @type {any} */ (GPUQueue.prototype);
   const writeBuffer = queue.writeBuffer;
-  queue.writeBuffer = function write(/** @type {unknown} */ buffer, /** @type {number} */ offset, /** @type {any} */ data, /** @type {unknown[]} */ ...rest) {
+  queue.writeBuffer = function write(
+    /** @type {unknown} */ buffer,
+    /** @type {number} */ offset,
+    /** @type {any} */ data,
+    /** @type {unknown[]} */ ...rest
+  ) {
     const memory = data.buffer ?? data;
     return writeBuffer.call(this, buffer, offset, memory instanceof SharedArrayBuffer ? data.slice() : data, ...rest);
   };
   if (!backOff) return;
-  for (const [prototype, method] of [[GPUBuffer.prototype, 'mapAsync'], [GPUQueue.prototype, 'onSubmittedWorkDone']]) {
+  for (const [prototype, method] of [
+    [GPUBuffer.prototype, 'mapAsync'],
+    [GPUQueue.prototype, 'onSubmittedWorkDone'],
+  ]) {
     const original = /** @type {any} */ (prototype)[method];
     /** @type {any} */ (prototype)[method] = function wait(/** @type {unknown[]} */ ...inputs) {
       beginWait();

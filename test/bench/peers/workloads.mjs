@@ -16,8 +16,30 @@ export const workloads = [
   { name: 'matmul 4096x512x128', kind: 'matmul', m: 4096, n: 512, k: 128 },
   { name: 'matmul 128x512x512', kind: 'matmul', m: 128, n: 512, k: 512 },
   { name: 'MLP training step', kind: 'mlp', batch: 128, sizes: [784, 256, 256, 10], learningRate: 1e-3 },
-  { name: 'decoder training step', kind: 'decoder', layers: 2, width: 128, heads: 4, mlp: 336, vocabulary: 512, sequences: 16, length: 64, learningRate: 1e-3, weightDecay: 0.01 },
-  { name: 'decoding, nano size', kind: 'decode', layers: 6, width: 128, heads: 4, mlp: 336, vocabulary: 256, rows: 128, length: 36 },
+  {
+    name: 'decoder training step',
+    kind: 'decoder',
+    layers: 2,
+    width: 128,
+    heads: 4,
+    mlp: 336,
+    vocabulary: 512,
+    sequences: 16,
+    length: 64,
+    learningRate: 1e-3,
+    weightDecay: 0.01,
+  },
+  {
+    name: 'decoding, nano size',
+    kind: 'decode',
+    layers: 6,
+    width: 128,
+    heads: 4,
+    mlp: 336,
+    vocabulary: 256,
+    rows: 128,
+    length: 36,
+  },
   { name: 'conv stack', kind: 'conv', images: 16, side: 32, channels: [16, 32, 64, 64] },
 ];
 
@@ -60,7 +82,12 @@ export function matmulInputs({ m, n, k }) {
 export function mlpInputs({ batch, sizes }) {
   const layers = sizes.slice(1).map((out, index) => {
     const inputs = sizes[index] ?? 0;
-    return { inputs, out, weight: floats(out * inputs, 10 + index, Math.sqrt(3 / inputs)), bias: new Float32Array(out) };
+    return {
+      inputs,
+      out,
+      weight: floats(out * inputs, 10 + index, Math.sqrt(3 / inputs)),
+      bias: new Float32Array(out),
+    };
   });
   return { layers, x: floats(batch * (sizes[0] ?? 0), 3, 1), labels: words(batch, 4, sizes.at(-1) ?? 1) };
 }
@@ -71,7 +98,8 @@ export function decoderWeights({ layers, width, mlp, vocabulary }) {
   const tensors = new Map();
   const matrix = (/** @type {string} */ name, /** @type {number} */ out, /** @type {number} */ inputs) =>
     tensors.set(name, { shape: [out, inputs], data: floats(out * inputs, 100 + tensors.size, Math.sqrt(1 / inputs)) });
-  const gain = (/** @type {string} */ name) => tensors.set(name, { shape: [width], data: new Float32Array(width).fill(1) });
+  const gain = (/** @type {string} */ name) =>
+    tensors.set(name, { shape: [width], data: new Float32Array(width).fill(1) });
   tensors.set('table', { shape: [vocabulary, width], data: floats(vocabulary * width, 99, 1) });
   for (let layer = 0; layer < layers; layer++) {
     const at = `layers.${layer}.`;
@@ -114,7 +142,12 @@ export function rotaryTables(length, headWidth) {
 export function convInputs({ images, side, channels }) {
   const layers = channels.slice(1).map((out, index) => {
     const inputs = channels[index] ?? 0;
-    return { inputs, out, weight: floats(out * 9 * inputs, 20 + index, Math.sqrt(1 / (3 * inputs))), bias: floats(out, 30 + index, 0.1) };
+    return {
+      inputs,
+      out,
+      weight: floats(out * 9 * inputs, 20 + index, Math.sqrt(1 / (3 * inputs))),
+      bias: floats(out, 30 + index, 0.1),
+    };
   });
   return { layers, x: floats(images * side * side * (channels[0] ?? 0), 7, 1) };
 }
@@ -125,7 +158,8 @@ export function filterAs(data, out, inputs, order) {
   let from = 0;
   for (let o = 0; o < out; o++)
     for (let yx = 0; yx < 9; yx++)
-      for (let i = 0; i < inputs; i++) result[order === 'oiyx' ? (o * inputs + i) * 9 + yx : (yx * inputs + i) * out + o] = data[from++] ?? 0;
+      for (let i = 0; i < inputs; i++)
+        result[order === 'oiyx' ? (o * inputs + i) * 9 + yx : (yx * inputs + i) * out + o] = data[from++] ?? 0;
   return result;
 }
 
@@ -134,15 +168,33 @@ export function transposed(data, images, rows, columns) {
   const result = new Float32Array(data.length);
   let from = 0;
   for (let image = 0; image < images; image++)
-    for (let row = 0; row < rows; row++) for (let column = 0; column < columns; column++) result[(image * columns + column) * rows + row] = data[from++] ?? 0;
+    for (let row = 0; row < rows; row++)
+      for (let column = 0; column < columns; column++)
+        result[(image * columns + column) * rows + row] = data[from++] ?? 0;
   return result;
 }
 
 /** Useful work of one repetition: floating-point operations, or tokens. @param {Workload} work @returns {{ amount: number, unit: 'GFLOP' | 'tokens' }} */
 export function workOf(work) {
   if (work.kind === 'matmul') return { amount: (2 * work.m * work.n * work.k) / 1e9, unit: 'GFLOP' };
-  if (work.kind === 'mlp') return { amount: (6 * work.batch * work.sizes.slice(1).reduce((sum, out, index) => sum + out * (work.sizes[index] ?? 0), 0)) / 1e9, unit: 'GFLOP' };
-  if (work.kind === 'conv') return { amount: (2 * 9 * work.images * work.side ** 2 * work.channels.slice(1).reduce((sum, out, index) => sum + out * (work.channels[index] ?? 0), 0)) / 1e9, unit: 'GFLOP' };
+  if (work.kind === 'mlp')
+    return {
+      amount:
+        (6 * work.batch * work.sizes.slice(1).reduce((sum, out, index) => sum + out * (work.sizes[index] ?? 0), 0)) /
+        1e9,
+      unit: 'GFLOP',
+    };
+  if (work.kind === 'conv')
+    return {
+      amount:
+        (2 *
+          9 *
+          work.images *
+          work.side ** 2 *
+          work.channels.slice(1).reduce((sum, out, index) => sum + out * (work.channels[index] ?? 0), 0)) /
+        1e9,
+      unit: 'GFLOP',
+    };
   if (work.kind === 'decode') return { amount: work.rows * work.length, unit: 'tokens' };
   return { amount: work.sequences * work.length, unit: 'tokens' };
 }

@@ -1,5 +1,12 @@
 import { z } from '../../../core/plugin.ts';
 
-const component = { slot: 'rewrad', name: 'x', summary: '', options: z.strictObject({}), needs: [], create: () => ({}) };
+const component = {
+  slot: 'rewrad',
+  name: 'x',
+  summary: '',
+  options: z.strictObject({}),
+  needs: [],
+  create: () => ({}),
+};
 
 export default { name: 'strange-slot', provides: [component] };

@@ -6,7 +6,13 @@ import { MissingValue } from '../fixture.ts';
 export async function adaptiveEntropy({ fixture }: Bench): Promise<Comparison[]> {
   const trace = fixture.golden.adaptive_entropy;
   if (trace === undefined) throw new MissingValue('golden.json has no adaptive_entropy');
-  const controller = new EntropyController({ target: trace.target, learningRate: trace.lr, minimum: trace.bounds[0], maximum: trace.bounds[1], initial: trace.init });
+  const controller = new EntropyController({
+    target: trace.target,
+    learningRate: trace.lr,
+    minimum: trace.bounds[0],
+    maximum: trace.bounds[1],
+    initial: trace.init,
+  });
   const coefficients = [controller.coefficient];
   for (const entropy of trace.entropies) {
     controller.update(entropy);

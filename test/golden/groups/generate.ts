@@ -35,7 +35,11 @@ export async function generate(bench: Bench): Promise<Comparison[]> {
   });
   sampler.close();
   weights.close();
-  const wrong = samples.reduce((sum, { codes }, index) => sum + codes.filter((code, place) => code !== expected[Math.floor(index / 2)]?.[place]).length, 0);
+  const wrong = samples.reduce(
+    (sum, { codes }, index) =>
+      sum + codes.filter((code, place) => code !== expected[Math.floor(index / 2)]?.[place]).length,
+    0,
+  );
   const short = samples.filter(({ codes }, index) => codes.length !== expected[Math.floor(index / 2)]?.length).length;
   const pixels = await decodePixels(bench, expected.flat());
   return [

@@ -11,7 +11,10 @@ export async function text(bench: Bench): Promise<Comparison[]> {
   const { hiddenSize, textVocabulary } = fixture.backbone;
   const [, length = 0] = fixture.shape('text.input_ids');
   const sequences = sequencesOf(fixture, 'text', 'input_ids');
-  const packed = packTokens(device, sequences.map(({ tokens }) => tokens));
+  const packed = packTokens(
+    device,
+    sequences.map(({ tokens }) => tokens),
+  );
   const weights = await fixture.weights(device, false);
   const [hidden = new Float32Array(), logits = new Float32Array()] = await compute(bench, (tape) => {
     const states = fixture.backbone.hidden(tape, weights, packed.tokens);
@@ -45,7 +48,9 @@ export async function hiddenStates(bench: Bench): Promise<Comparison[]> {
     return seen;
   });
   weights.close();
-  return stream.map((values, index) => farthest(`text.hidden_states.${index}`, values, fixture.floats(`text.hidden_states.${index}`), bounds.hidden));
+  return stream.map((values, index) =>
+    farthest(`text.hidden_states.${index}`, values, fixture.floats(`text.hidden_states.${index}`), bounds.hidden),
+  );
 }
 
 /** Logits of the image head: with the prompt, without it, and guided. */
@@ -57,7 +62,9 @@ export async function image(bench: Bench): Promise<Comparison[]> {
   const logits = async (heads: readonly (readonly number[])[]): Promise<Float32Array> => {
     const sequences = heads.map((head, row) => [...textTokens(head), ...imageTokens(codes[row] ?? [])]);
     const packed = packTokens(device, sequences);
-    const rows = heads.flatMap((head, row) => (codes[row] ?? []).map((_, index) => packed.row(row, head.length - 1 + index)));
+    const rows = heads.flatMap((head, row) =>
+      (codes[row] ?? []).map((_, index) => packed.row(row, head.length - 1 + index)),
+    );
     const [values = new Float32Array()] = await compute(bench, (tape) => {
       const states = fixture.backbone.hidden(tape, weights, packed.tokens);
       const chosen = gatherRows(tape, states, device.tensor('rows', [rows.length], 'u32', Uint32Array.from(rows)));

@@ -10,7 +10,9 @@ export async function understand(bench: Bench): Promise<Comparison[]> {
   const [pictures = 0] = fixture.shape('understand.pixel_values');
   const inputs = createPictureInputs(device, vision, pictures);
   device.write(inputs.patches, patchesOfChannels(vision, fixture.floats('understand.pixel_values')));
-  const sequences = rowsOf(fixture, 'understand.input_ids').map((ids) => ids.map((id) => ({ id, isImage: false, isFeature: id === special.image_placeholder })));
+  const sequences = rowsOf(fixture, 'understand.input_ids').map((ids) =>
+    ids.map((id) => ({ id, isImage: false, isFeature: id === special.image_placeholder })),
+  );
   const weights = await fixture.seeingWeights(device);
   const [features = new Float32Array(), logits = new Float32Array()] = await compute(bench, (tape) => {
     const seen = vision.features(tape, weights, inputs);

@@ -17,11 +17,19 @@ export async function vq(bench: Bench): Promise<Comparison[]> {
   const size = codec.config.imageSize;
   const dimension = codec.config.embeddingDimension;
   const weights = await fixture.codecWeights(device);
-  const pictures = device.tensor('pictures', [images, size, size, 4], 'f32', toPictures(fixture.floats('vq.encode_pixels_nchw'), expected));
+  const pictures = device.tensor(
+    'pictures',
+    [images, size, size, 4],
+    'f32',
+    toPictures(fixture.floats('vq.encode_pixels_nchw'), expected),
+  );
   const segments = codec.segments(device, images);
   const [latent = new Float32Array(), codes = new Float32Array()] = await compute(bench, (tape) => {
     const encoded = codec.encode(tape, weights, pictures, segments);
-    return [encoded, assignCodes(tape, normaliseRows(tape, encoded).normal, normaliseRows(tape, weights.get(codebookName)).normal)];
+    return [
+      encoded,
+      assignCodes(tape, normaliseRows(tape, encoded).normal, normaliseRows(tape, weights.get(codebookName)).normal),
+    ];
   });
   weights.close();
   const margins = fixture.floats('vq.encode_margin');
@@ -30,8 +38,17 @@ export async function vq(bench: Bench): Promise<Comparison[]> {
   const wrong = clear.filter(({ code, index }) => codes[index] !== code).length;
   return [
     farthest('vq.decode_pixels_nchw', pixels, fixture.floats('vq.decode_pixels_nchw'), bounds.pixels),
-    farthest('vq.encode_latent_nchw', channelsFirst(latent, images, codec.gridSize ** 2, dimension, dimension), fixture.floats('vq.encode_latent_nchw'), bounds.latents),
-    compare(`vq.encode_codes (wrong of ${clear.length} clear ones)`, clear.length === 0 ? Number.NaN : wrong, bounds.exact),
+    farthest(
+      'vq.encode_latent_nchw',
+      channelsFirst(latent, images, codec.gridSize ** 2, dimension, dimension),
+      fixture.floats('vq.encode_latent_nchw'),
+      bounds.latents,
+    ),
+    compare(
+      `vq.encode_codes (wrong of ${clear.length} clear ones)`,
+      clear.length === 0 ? Number.NaN : wrong,
+      bounds.exact,
+    ),
   ];
 }
 
@@ -45,7 +62,12 @@ export async function decodePixels(bench: Bench, ids: readonly number[]): Promis
   const words: Tensor = device.tensor('codes', [ids.length], 'u32', Uint32Array.from(ids));
   const [pictures = new Float32Array()] = await compute(bench, (tape) => {
     const { normal } = normaliseRows(tape, weights.get(codebookName));
-    const vectors = reshape(lookUpCodes(tape, words, normal), [images, codec.gridSize, codec.gridSize, codec.config.embeddingDimension]);
+    const vectors = reshape(lookUpCodes(tape, words, normal), [
+      images,
+      codec.gridSize,
+      codec.gridSize,
+      codec.config.embeddingDimension,
+    ]);
     return [codec.decode(tape, weights, vectors, segments)];
   });
   weights.close();
@@ -59,12 +81,19 @@ function toPictures(values: Float32Array, shape: readonly number[]): Float32Arra
   const result = new Float32Array(images * pixels * 4);
   for (let image = 0; image < images; image++)
     for (let c = 0; c < channels; c++)
-      for (let p = 0; p < pixels; p++) result[(image * pixels + p) * 4 + c] = at(values, (image * channels + c) * pixels + p);
+      for (let p = 0; p < pixels; p++)
+        result[(image * pixels + p) * 4 + c] = at(values, (image * channels + c) * pixels + p);
   return result;
 }
 
 /** [B, H · W, stride] → the first `channels` as [B, channels, H · W]. */
-function channelsFirst(values: Float32Array, images: number, pixels: number, stride: number, channels: number): Float32Array {
+function channelsFirst(
+  values: Float32Array,
+  images: number,
+  pixels: number,
+  stride: number,
+  channels: number,
+): Float32Array {
   return Float32Array.from({ length: images * channels * pixels }, (_, index) => {
     const p = index % pixels;
     const c = Math.floor(index / pixels) % channels;

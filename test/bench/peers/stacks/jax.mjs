@@ -1,5 +1,17 @@
 /** jax-js: compiled functions on wasm and on WebGPU. An array is used up by what it is given to; `.ref` keeps it for another use. */
-import { checkedSteps, convInputs, decodeStart, decoderTokens, decoderWeights, filterAs, matmulInputs, mlpInputs, normEpsilon, rotaryTables, transposed } from '../workloads.mjs';
+import {
+  checkedSteps,
+  convInputs,
+  decodeStart,
+  decoderTokens,
+  decoderWeights,
+  filterAs,
+  matmulInputs,
+  mlpInputs,
+  normEpsilon,
+  rotaryTables,
+  transposed,
+} from '../workloads.mjs';
 
 /** @param {'wasm' | 'webgpu'} variant */
 export async function open(variant) {
@@ -13,7 +25,8 @@ export async function open(variant) {
       if (work.kind === 'matmul') return matmul(jax, work);
       if (work.kind === 'conv') return conv(jax, work);
       if (work.kind === 'mlp') return training(jax, mlp(jax, work), { rate: work.learningRate, decay: 0 });
-      if (work.kind === 'decoder') return training(jax, decoder(jax, work), { rate: work.learningRate, decay: work.weightDecay });
+      if (work.kind === 'decoder')
+        return training(jax, decoder(jax, work), { rate: work.learningRate, decay: work.weightDecay });
       return decode(jax, work);
     },
   };
@@ -50,8 +63,11 @@ function matmul(jax, work) {
 function conv(jax, work) {
   const { layers, x } = convInputs(work);
   const { images, side, channels } = work;
-  const inputs = [array(jax, transposed(x, images, side * side, channels[0] ?? 0), [images, channels[0] ?? 0, side, side])];
-  for (const { inputs: from, out, weight, bias } of layers) inputs.push(array(jax, filterAs(weight, out, from, 'oiyx'), [out, from, 3, 3]), array(jax, bias, [1, out, 1, 1]));
+  const inputs = [
+    array(jax, transposed(x, images, side * side, channels[0] ?? 0), [images, channels[0] ?? 0, side, side]),
+  ];
+  for (const { inputs: from, out, weight, bias } of layers)
+    inputs.push(array(jax, filterAs(weight, out, from, 'oiyx'), [out, from, 3, 3]), array(jax, bias, [1, out, 1, 1]));
   const compute = (/** @type {any} */ pictures, /** @type {any[]} */ ...filters) => {
     let value = pictures;
     for (let index = 0; index < filters.length; index += 2) {
@@ -88,7 +104,11 @@ function training(jax, { start, loss }, { rate, decay }) {
     });
     return [...results, ...moments, ...squares];
   });
-  let state = [...start, ...start.map((weight) => np.zerosLike(weight.ref)), ...start.map((weight) => np.zerosLike(weight.ref))];
+  let state = [
+    ...start,
+    ...start.map((weight) => np.zerosLike(weight.ref)),
+    ...start.map((weight) => np.zerosLike(weight.ref)),
+  ];
   let steps = 0;
   const once = () => {
     steps += 1;
@@ -117,7 +137,10 @@ function training(jax, { start, loss }, { rate, decay }) {
 function mlp(jax, work) {
   const np = jax.numpy;
   const { layers, x, labels } = mlpInputs(work);
-  const start = layers.flatMap(({ inputs, out, weight, bias }) => [array(jax, weight, [out, inputs]), array(jax, bias, [out])]);
+  const start = layers.flatMap(({ inputs, out, weight, bias }) => [
+    array(jax, weight, [out, inputs]),
+    array(jax, bias, [out]),
+  ]);
   const pictures = array(jax, x, [work.batch, work.sizes[0] ?? 0]);
   const targets = jax.nn.oneHot(array(jax, labels, [work.batch]), work.sizes.at(-1));
   const loss = (/** @type {any[]} */ ...weights) => {
@@ -135,12 +158,18 @@ function mlp(jax, work) {
 function logitsOf(jax, layers, embedded, get, attend) {
   const np = jax.numpy;
   const project = (/** @type {any} */ x, /** @type {string} */ name) => np.matmul(x, np.matrixTranspose(get(name)));
-  const norm = (/** @type {any} */ x, /** @type {string} */ gain) => x.ref.div(np.sqrt(np.mean(np.square(x), -1, { keepdims: true }).add(normEpsilon))).mul(get(gain));
+  const norm = (/** @type {any} */ x, /** @type {string} */ gain) =>
+    x.ref.div(np.sqrt(np.mean(np.square(x), -1, { keepdims: true }).add(normEpsilon))).mul(get(gain));
   let x = embedded;
   for (let layer = 0; layer < layers; layer++) {
     const at = `layers.${layer}.`;
     const before = norm(x.ref, `${at}norm1`);
-    const attended = attend(layer, project(before.ref, `${at}q`), project(before.ref, `${at}k`), project(before, `${at}v`));
+    const attended = attend(
+      layer,
+      project(before.ref, `${at}q`),
+      project(before.ref, `${at}k`),
+      project(before, `${at}v`),
+    );
     x = x.add(project(attended, `${at}o`));
     const normed = norm(x.ref, `${at}norm2`);
     x = x.add(project(jax.nn.silu(project(normed.ref, `${at}gate`)).mul(project(normed, `${at}up`)), `${at}down`));
@@ -165,20 +194,33 @@ function decoder(jax, work) {
   const start = [...tensors.values()].map(({ shape, data }) => array(jax, data, shape));
   const tokens = decoderTokens(work);
   const part = (/** @type {number} */ from) =>
-    Int32Array.from({ length: sequences * length }, (_, i) => tokens[Math.floor(i / length) * (length + 1) + (i % length) + from] ?? 0);
-  const oneHot = (/** @type {number} */ from) => jax.nn.oneHot(array(jax, part(from), [sequences * length]), vocabulary);
+    Int32Array.from(
+      { length: sequences * length },
+      (_, i) => tokens[Math.floor(i / length) * (length + 1) + (i % length) + from] ?? 0,
+    );
+  const oneHot = (/** @type {number} */ from) =>
+    jax.nn.oneHot(array(jax, part(from), [sequences * length]), vocabulary);
   const [inputs, targets] = [oneHot(0), oneHot(1)];
   const tables = rotaryTables(length, headWidth);
   const cos = array(jax, tables.cos, [1, 1, length, headWidth]);
   const sin = array(jax, tables.sin, [1, 1, length, headWidth]);
-  const mask = array(jax, Float32Array.from({ length: length * length }, (_, i) => (i % length > Math.floor(i / length) ? -1e9 : 0)), [1, 1, length, length]);
+  const mask = array(
+    jax,
+    Float32Array.from({ length: length * length }, (_, i) => (i % length > Math.floor(i / length) ? -1e9 : 0)),
+    [1, 1, length, length],
+  );
   const split = (/** @type {any} */ x) => np.transpose(x.reshape([sequences, length, heads, headWidth]), [0, 2, 1, 3]);
   const turn = (/** @type {any} */ x) => rotate(jax, x, cos.ref, sin.ref);
   const loss = (/** @type {any[]} */ ...weights) => {
     const get = (/** @type {string} */ name) => weights[names.indexOf(name)];
     const logits = logitsOf(jax, layers, np.matmul(inputs.ref, get('table')), get, (_layer, q, k, v) => {
-      const scores = np.matmul(turn(split(q)), np.matrixTranspose(turn(split(k)))).mul(1 / Math.sqrt(headWidth)).add(mask.ref);
-      return np.transpose(np.matmul(jax.nn.softmax(scores, -1), split(v)), [0, 2, 1, 3]).reshape([sequences * length, width]);
+      const scores = np
+        .matmul(turn(split(q)), np.matrixTranspose(turn(split(k))))
+        .mul(1 / Math.sqrt(headWidth))
+        .add(mask.ref);
+      return np
+        .transpose(np.matmul(jax.nn.softmax(scores, -1), split(v)), [0, 2, 1, 3])
+        .reshape([sequences * length, width]);
     });
     return crossEntropy(jax, logits, targets.ref);
   };
@@ -195,26 +237,47 @@ function decode(jax, work) {
   const weights = [...tensors.values()].map(({ shape, data }) => array(jax, data, shape));
   const tables = rotaryTables(length, headWidth);
   const split = (/** @type {any} */ x) => x.reshape([rows, heads, 1, headWidth]);
-  const step = jax.jit((/** @type {any} */ ids, /** @type {any} */ cos, /** @type {any} */ sin, /** @type {any} */ here, /** @type {any} */ mask, /** @type {any[]} */ ...rest) => {
-    const used = rest.slice(0, names.length);
-    const cache = rest.slice(names.length);
-    /** @type {any[]} */ const next = [];
-    const get = (/** @type {string} */ name) => used[names.indexOf(name)];
-    const embedded = np.matmul(jax.nn.oneHot(ids, vocabulary), get('table'));
-    const logits = logitsOf(jax, layers, embedded, get, (layer, q, k, v) => {
-      const write = (/** @type {any} */ old, /** @type {any} */ value) => old.add(value.mul(here.ref));
-      const keys = write(cache[2 * layer], rotate(jax, split(k), cos.ref, sin.ref));
-      const values = write(cache[2 * layer + 1], split(v));
-      next.push(keys.ref, values.ref);
-      const scores = np.matmul(rotate(jax, split(q), cos.ref, sin.ref), np.matrixTranspose(keys)).mul(1 / Math.sqrt(headWidth)).add(mask.ref);
-      return np.matmul(jax.nn.softmax(scores, -1), values).reshape([rows, width]);
-    });
-    return [np.argmax(logits, -1), ...next];
-  });
+  const step = jax.jit(
+    (
+      /** @type {any} */ ids,
+      /** @type {any} */ cos,
+      /** @type {any} */ sin,
+      /** @type {any} */ here,
+      /** @type {any} */ mask,
+      /** @type {any[]} */ ...rest
+    ) => {
+      const used = rest.slice(0, names.length);
+      const cache = rest.slice(names.length);
+      /** @type {any[]} */ const next = [];
+      const get = (/** @type {string} */ name) => used[names.indexOf(name)];
+      const embedded = np.matmul(jax.nn.oneHot(ids, vocabulary), get('table'));
+      const logits = logitsOf(jax, layers, embedded, get, (layer, q, k, v) => {
+        const write = (/** @type {any} */ old, /** @type {any} */ value) => old.add(value.mul(here.ref));
+        const keys = write(cache[2 * layer], rotate(jax, split(k), cos.ref, sin.ref));
+        const values = write(cache[2 * layer + 1], split(v));
+        next.push(keys.ref, values.ref);
+        const scores = np
+          .matmul(rotate(jax, split(q), cos.ref, sin.ref), np.matrixTranspose(keys))
+          .mul(1 / Math.sqrt(headWidth))
+          .add(mask.ref);
+        return np.matmul(jax.nn.softmax(scores, -1), values).reshape([rows, width]);
+      });
+      return [np.argmax(logits, -1), ...next];
+    },
+  );
   const positions = Array.from({ length }, (_, position) => {
-    const row = (/** @type {Float32Array} */ table) => array(jax, table.slice(position * headWidth, (position + 1) * headWidth), [headWidth]);
-    const here = array(jax, Float32Array.from({ length }, (_each, i) => (i === position ? 1 : 0)), [1, 1, length, 1]);
-    const mask = array(jax, Float32Array.from({ length }, (_each, i) => (i > position ? -1e9 : 0)), [1, 1, 1, length]);
+    const row = (/** @type {Float32Array} */ table) =>
+      array(jax, table.slice(position * headWidth, (position + 1) * headWidth), [headWidth]);
+    const here = array(
+      jax,
+      Float32Array.from({ length }, (_each, i) => (i === position ? 1 : 0)),
+      [1, 1, length, 1],
+    );
+    const mask = array(
+      jax,
+      Float32Array.from({ length }, (_each, i) => (i > position ? -1e9 : 0)),
+      [1, 1, 1, length],
+    );
     return [row(tables.cos), row(tables.sin), here, mask];
   });
   const first = array(jax, decodeStart(work), [rows]);
@@ -223,7 +286,12 @@ function decode(jax, work) {
     let cache = Array.from({ length: 2 * layers }, () => np.zeros([rows, heads, length, headWidth]));
     const tokens = [];
     for (const inputs of positions) {
-      const [next, ...grown] = step(ids, ...inputs.map((input) => input.ref), ...weights.map((weight) => weight.ref), ...cache);
+      const [next, ...grown] = step(
+        ids,
+        ...inputs.map((input) => input.ref),
+        ...weights.map((weight) => weight.ref),
+        ...cache,
+      );
       tokens.push(next.ref);
       ids = next;
       cache = grown;

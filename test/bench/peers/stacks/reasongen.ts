@@ -15,7 +15,17 @@ import { silu } from '../../../../core/ops/silu.ts';
 import type { Tensor } from '../../../../core/tensor/tensor.ts';
 import optimizers from '../../../../plugins/optimizers/index.ts';
 import type { Workload } from '../workloads.mjs';
-import { checkedSteps, convInputs, decodeStart, decoderTokens, decoderWeights, matmulInputs, mlpInputs, normEpsilon, ropeBase } from '../workloads.mjs';
+import {
+  checkedSteps,
+  convInputs,
+  decodeStart,
+  decoderTokens,
+  decoderWeights,
+  matmulInputs,
+  mlpInputs,
+  normEpsilon,
+  ropeBase,
+} from '../workloads.mjs';
 
 type Of<Kind extends Workload['kind']> = Extract<Workload, { kind: Kind }>;
 
@@ -50,7 +60,12 @@ async function conv(device: Device, work: Of<'conv'>): Promise<Task> {
   const tape = new Tape(new Workspace(device));
   let value: Tensor = device.tensor('pictures', [work.images, work.side, work.side, work.channels[0] ?? 0], 'f32', x);
   layers.forEach(({ inputs, out, weight, bias }, index) => {
-    const result = conv2d(tape, value, device.tensor(`filters ${index}`, [out, 3, 3, inputs], 'f32', weight), device.tensor(`bias ${index}`, [out], 'f32', bias));
+    const result = conv2d(
+      tape,
+      value,
+      device.tensor(`filters ${index}`, [out, 3, 3, inputs], 'f32', weight),
+      device.tensor(`bias ${index}`, [out], 'f32', bias),
+    );
     value = index < layers.length - 1 ? silu(tape, result) : result;
   });
   const out = tape.output(value);
@@ -92,8 +107,18 @@ async function decoder(device: Device, work: Of<'decoder'>): Promise<Task> {
   const tokens = decoderTokens(work);
   const { sequences, length } = work;
   const count = sequences * length;
-  const pick = (from: number): Uint32Array => Uint32Array.from({ length: count }, (_, i) => tokens[Math.floor(i / length) * (length + 1) + (i % length) + from] ?? 0);
-  const words = (name: string, of: (index: number) => number): Tensor => device.tensor(name, [count], 'u32', Uint32Array.from({ length: count }, (_, i) => of(i)));
+  const pick = (from: number): Uint32Array =>
+    Uint32Array.from(
+      { length: count },
+      (_, i) => tokens[Math.floor(i / length) * (length + 1) + (i % length) + from] ?? 0,
+    );
+  const words = (name: string, of: (index: number) => number): Tensor =>
+    device.tensor(
+      name,
+      [count],
+      'u32',
+      Uint32Array.from({ length: count }, (_, i) => of(i)),
+    );
   const ids = device.tensor('ids', [count], 'u32', pick(0));
   const targets = device.tensor('targets', [count], 'u32', pick(1));
   const packed: PackedTokens = {
@@ -104,14 +129,24 @@ async function decoder(device: Device, work: Of<'decoder'>): Promise<Task> {
     segmentStart: words('segment start', (i) => i - (i % length)),
     segmentEnd: words('segment end', (i) => i - (i % length) + length),
   };
-  return training(device, specsOf(work), { learningRate: work.learningRate, weightDecay: work.weightDecay, maxNorm: 0 }, (tape, weights) => {
-    const hidden = decoderHidden(tape, weights, shapeOf(work), embedding(tape, weights.get('table'), ids), packed);
-    return tokenLogProbability(tape, linear(tape, hidden, weights.get('head')), targets, { temperature: 1 });
-  });
+  return training(
+    device,
+    specsOf(work),
+    { learningRate: work.learningRate, weightDecay: work.weightDecay, maxNorm: 0 },
+    (tape, weights) => {
+      const hidden = decoderHidden(tape, weights, shapeOf(work), embedding(tape, weights.get('table'), ids), packed);
+      return tokenLogProbability(tape, linear(tape, hidden, weights.get('head')), targets, { temperature: 1 });
+    },
+  );
 }
 
 /** `score` gives (log-probability, entropy) per target; the loss is the mean of the negative log-probabilities. */
-async function training(device: Device, specs: readonly ParameterSpec[], options: Readonly<Record<string, number>>, score: (tape: Tape, weights: ParameterSet) => Tensor): Promise<Task> {
+async function training(
+  device: Device,
+  specs: readonly ParameterSpec[],
+  options: Readonly<Record<string, number>>,
+  score: (tape: Tape, weights: ParameterSet) => Tensor,
+): Promise<Task> {
   const parameters = new ParameterSet(device, specs, { seed: 0, trainable: () => true });
   const component = optimizers.provides.find(({ name }) => name === 'adamw');
   if (component === undefined) throw new RangeError('there is no optimizer adamw');
@@ -121,7 +156,15 @@ async function training(device: Device, specs: readonly ParameterSpec[], options
   const scored = score(tape, parameters);
   const count = scored.shape[0] ?? 0;
   const kept = tape.output(scored);
-  tape.seed(scored, device.tensor('seeds', [count, 2], 'f32', Float32Array.from({ length: 2 * count }, (_, i) => (i % 2 === 0 ? -1 / count : 0))));
+  tape.seed(
+    scored,
+    device.tensor(
+      'seeds',
+      [count, 2],
+      'f32',
+      Float32Array.from({ length: 2 * count }, (_, i) => (i % 2 === 0 ? -1 / count : 0)),
+    ),
+  );
   tape.backward();
   optimizer.record(tape);
   const program = await tape.finish('training step');
@@ -131,7 +174,8 @@ async function training(device: Device, specs: readonly ParameterSpec[], options
     optimizer.prepare(steps, options['learningRate'] ?? 0);
     program.run();
   };
-  const loss = async (): Promise<number> => (await device.readFloats(kept)).reduce((sum, value, index) => sum - (index % 2 === 0 ? value / count : 0), 0);
+  const loss = async (): Promise<number> =>
+    (await device.readFloats(kept)).reduce((sum, value, index) => sum - (index % 2 === 0 ? value / count : 0), 0);
   return {
     async run(times) {
       for (let i = 0; i < times; i++) step();
@@ -153,7 +197,12 @@ async function decode(device: Device, work: Of<'decode'>): Promise<Task> {
   const weights = new ParameterSet(device, specsOf(work), { seed: 0 });
   // The first token is given, so the last one drawn stands behind `length` others.
   const capacity = length + 1;
-  const slots = device.tensor('slots', [rows], 'u32', Uint32Array.from({ length: rows }, (_, row) => row));
+  const slots = device.tensor(
+    'slots',
+    [rows],
+    'u32',
+    Uint32Array.from({ length: rows }, (_, row) => row),
+  );
   const cache: KeyValueCache = {
     rows,
     capacity,
@@ -171,12 +220,26 @@ async function decode(device: Device, work: Of<'decode'>): Promise<Task> {
   const settings = createSamplingSettings(device, 'greedy');
   settings.set(0, { temperature: 0, topK: 0, topP: 1 });
   const tape = new Tape(new Workspace(device));
-  const hidden = decoderStep(tape, weights, shapeOf(work), embedding(tape, weights.get('table'), state.current), state.positions, cache);
-  sample(tape, linear(tape, hidden, weights.get('head')), state, settings, { phase: 'image', guided: false, imageStart: work.vocabulary });
+  const hidden = decoderStep(
+    tape,
+    weights,
+    shapeOf(work),
+    embedding(tape, weights.get('table'), state.current),
+    state.positions,
+    cache,
+  );
+  sample(tape, linear(tape, hidden, weights.get('head')), state, settings, {
+    phase: 'image',
+    guided: false,
+    imageStart: work.vocabulary,
+  });
   const program = await tape.finish('decode step');
   const start = Uint32Array.from(decodeStart(work));
   const sequence = async (): Promise<Uint32Array> => {
-    device.write(state.rows, Uint32Array.from({ length: rows * 4 }, (_, i) => (i % 4 === 1 ? 1 : 0)));
+    device.write(
+      state.rows,
+      Uint32Array.from({ length: rows * 4 }, (_, i) => (i % 4 === 1 ? 1 : 0)),
+    );
     device.write(state.positions, new Uint32Array(rows));
     device.write(state.current, start);
     for (let i = 0; i < length; i++) program.run();
@@ -190,7 +253,10 @@ async function decode(device: Device, work: Of<'decode'>): Promise<Task> {
     },
     async check() {
       const trace = await sequence();
-      return Uint32Array.from({ length: rows * length }, (_, i) => trace[4 * (Math.floor(i / length) * capacity + 1 + (i % length))] ?? 0);
+      return Uint32Array.from(
+        { length: rows * length },
+        (_, i) => trace[4 * (Math.floor(i / length) * capacity + 1 + (i % length))] ?? 0,
+      );
     },
   };
 }
@@ -206,11 +272,23 @@ const names: Readonly<Record<string, string>> = {
 function specsOf(work: Of<'decoder'> | Of<'decode'>): ParameterSpec[] {
   return [...decoderWeights(work)].map(([name, { shape, data }]): ParameterSpec => {
     const [, layer, part = ''] = /^layers\.(\d+)\.(\w+)$/.exec(name) ?? [];
-    const full = layer === undefined ? (name === 'norm' ? 'norm.weight' : name) : `layers.${layer}.${names[part]}.weight`;
+    const full =
+      layer === undefined ? (name === 'norm' ? 'norm.weight' : name) : `layers.${layer}.${names[part]}.weight`;
     return { name: full, shape, init: { values: data } };
   });
 }
 
 function shapeOf({ width, layers, heads, mlp: inner }: Of<'decoder'> | Of<'decode'>): DecoderShape {
-  return { prefix: '', hidden: width, layers, heads, keyValueHeads: heads, headDimension: width / heads, mlp: inner, ropeTheta: ropeBase, normEpsilon, queryKeyNorm: false };
+  return {
+    prefix: '',
+    hidden: width,
+    layers,
+    heads,
+    keyValueHeads: heads,
+    headDimension: width / heads,
+    mlp: inner,
+    ropeTheta: ropeBase,
+    normEpsilon,
+    queryKeyNorm: false,
+  };
 }

@@ -1,7 +1,18 @@
 /** TensorFlow.js: eager ops, on wasm and on WebGPU. */
 import { createRequire } from 'node:module';
 import { join, dirname } from 'node:path';
-import { checkedSteps, convInputs, decodeStart, decoderTokens, decoderWeights, filterAs, matmulInputs, mlpInputs, normEpsilon, rotaryTables } from '../workloads.mjs';
+import {
+  checkedSteps,
+  convInputs,
+  decodeStart,
+  decoderTokens,
+  decoderWeights,
+  filterAs,
+  matmulInputs,
+  mlpInputs,
+  normEpsilon,
+  rotaryTables,
+} from '../workloads.mjs';
 
 const require = createRequire(import.meta.url);
 
@@ -13,7 +24,8 @@ export async function open(variant) {
     const wasm = require('@tensorflow/tfjs-backend-wasm');
     wasm.setWasmPaths(`${dirname(require.resolve('@tensorflow/tfjs-backend-wasm'))}/`);
   } else require('@tensorflow/tfjs-backend-webgpu');
-  if (!(await tf.setBackend(variant))) throw new Error(`tfjs: no backend ${variant} (looked in ${join('node_modules', '@tensorflow')})`);
+  if (!(await tf.setBackend(variant)))
+    throw new Error(`tfjs: no backend ${variant} (looked in ${join('node_modules', '@tensorflow')})`);
   await tf.ready();
   return {
     /** @param {import('../workloads.mjs').Workload} work */
@@ -76,7 +88,10 @@ function matmul(tf, work) {
 function conv(tf, work) {
   const { layers, x } = convInputs(work);
   const pictures = tf.tensor4d(x, [work.images, work.side, work.side, work.channels[0]]);
-  const filters = layers.map(({ inputs, out, weight, bias }) => ({ weight: tf.tensor4d(filterAs(weight, out, inputs, 'yxio'), [3, 3, inputs, out]), bias: tf.tensor1d(bias) }));
+  const filters = layers.map(({ inputs, out, weight, bias }) => ({
+    weight: tf.tensor4d(filterAs(weight, out, inputs, 'yxio'), [3, 3, inputs, out]),
+    bias: tf.tensor1d(bias),
+  }));
   return forward(tf, () =>
     filters.reduce((value, { weight, bias }, index) => {
       const out = tf.add(tf.conv2d(value, weight, 1, 'same'), bias);
@@ -88,7 +103,10 @@ function conv(tf, work) {
 /** @param {any} tf @param {import('../workloads.mjs').Mlp} work */
 function mlp(tf, work) {
   const { layers, x, labels } = mlpInputs(work);
-  const variables = layers.map(({ inputs, out, weight, bias }) => ({ weight: tf.variable(tf.tensor2d(weight, [out, inputs])), bias: tf.variable(tf.tensor1d(bias)) }));
+  const variables = layers.map(({ inputs, out, weight, bias }) => ({
+    weight: tf.variable(tf.tensor2d(weight, [out, inputs])),
+    bias: tf.variable(tf.tensor1d(bias)),
+  }));
   const pictures = tf.tensor2d(x, [work.batch, work.sizes[0]]);
   const targets = tf.cast(tf.oneHot(tf.tensor1d(labels, 'int32'), work.sizes.at(-1)), 'float32');
   const optimizer = tf.train.adam(work.learningRate, 0.9, 0.999, 1e-8);
@@ -117,7 +135,8 @@ function rotate(tf, x, cos, sin) {
 /** A LLaMA decoder over x [sequences · length, width]. @param {any} tf @param {any} work @param {(name: string) => any} get */
 function model(tf, work, get) {
   const { layers } = work;
-  const norm = (/** @type {any} */ x, /** @type {string} */ gain) => tf.mul(tf.mul(x, tf.rsqrt(tf.add(tf.mean(tf.square(x), -1, true), normEpsilon))), get(gain));
+  const norm = (/** @type {any} */ x, /** @type {string} */ gain) =>
+    tf.mul(tf.mul(x, tf.rsqrt(tf.add(tf.mean(tf.square(x), -1, true), normEpsilon))), get(gain));
   const project = (/** @type {any} */ x, /** @type {string} */ name) => tf.matMul(x, get(name), false, true);
   /** `attend(layer, q, k, v)` gets [rows, heads · headWidth] and returns the same. */
   return (/** @type {any} */ embedded, /** @type {(layer: number, q: any, k: any, v: any) => any} */ attend) => {
@@ -125,7 +144,13 @@ function model(tf, work, get) {
     for (let layer = 0; layer < layers; layer++) {
       const at = `layers.${layer}.`;
       const before = norm(x, `${at}norm1`);
-      x = tf.add(x, project(attend(layer, project(before, `${at}q`), project(before, `${at}k`), project(before, `${at}v`)), `${at}o`));
+      x = tf.add(
+        x,
+        project(
+          attend(layer, project(before, `${at}q`), project(before, `${at}k`), project(before, `${at}v`)),
+          `${at}o`,
+        ),
+      );
       const normed = norm(x, `${at}norm2`);
       const gate = project(normed, `${at}gate`);
       x = tf.add(x, project(tf.mul(tf.mul(gate, tf.sigmoid(gate)), project(normed, `${at}up`)), `${at}down`));
@@ -138,22 +163,35 @@ function model(tf, work, get) {
 function decoder(tf, work) {
   const { sequences, length, heads, width, vocabulary, learningRate, weightDecay } = work;
   const headWidth = width / heads;
-  const variables = new Map([...decoderWeights(work)].map(([name, { shape, data }]) => [name, tf.variable(tf.tensor(data, shape))]));
+  const variables = new Map(
+    [...decoderWeights(work)].map(([name, { shape, data }]) => [name, tf.variable(tf.tensor(data, shape))]),
+  );
   const get = (/** @type {string} */ name) => variables.get(name);
   const ids = tf.tensor2d(decoderTokens(work), [sequences, length + 1], 'int32');
-  const oneHot = (/** @type {number} */ from) => tf.cast(tf.oneHot(tf.reshape(tf.slice(ids, [0, from], [sequences, length]), [-1]), vocabulary), 'float32');
+  const oneHot = (/** @type {number} */ from) =>
+    tf.cast(tf.oneHot(tf.reshape(tf.slice(ids, [0, from], [sequences, length]), [-1]), vocabulary), 'float32');
   const [inputs, targets] = [oneHot(0), oneHot(1)];
   const tables = rotaryTables(length, headWidth);
   const [cos, sin] = [tables.cos, tables.sin].map((table) => tf.tensor(table, [1, 1, length, headWidth]));
-  const mask = tf.tensor2d(Float32Array.from({ length: length * length }, (_, i) => (i % length > Math.floor(i / length) ? -1e9 : 0)), [length, length]);
-  const split = (/** @type {any} */ x) => tf.transpose(tf.reshape(x, [sequences, length, heads, headWidth]), [0, 2, 1, 3]);
+  const mask = tf.tensor2d(
+    Float32Array.from({ length: length * length }, (_, i) => (i % length > Math.floor(i / length) ? -1e9 : 0)),
+    [length, length],
+  );
+  const split = (/** @type {any} */ x) =>
+    tf.transpose(tf.reshape(x, [sequences, length, heads, headWidth]), [0, 2, 1, 3]);
   const run = model(tf, work, get);
   const turn = (/** @type {any} */ x) => rotate(tf, x, cos, sin);
   const loss = () => {
     // The gradient of a gather is not there on every backend; a one-hot product is.
     const logits = run(tf.matMul(inputs, get('table')), (_layer, q, k, v) => {
-      const scores = tf.add(tf.mul(tf.matMul(turn(split(q)), turn(split(k)), false, true), 1 / Math.sqrt(headWidth)), mask);
-      return tf.reshape(tf.transpose(tf.matMul(tf.softmax(scores), split(v)), [0, 2, 1, 3]), [sequences * length, width]);
+      const scores = tf.add(
+        tf.mul(tf.matMul(turn(split(q)), turn(split(k)), false, true), 1 / Math.sqrt(headWidth)),
+        mask,
+      );
+      return tf.reshape(tf.transpose(tf.matMul(tf.softmax(scores), split(v)), [0, 2, 1, 3]), [
+        sequences * length,
+        width,
+      ]);
     });
     return crossEntropy(tf, logits, targets);
   };
@@ -181,9 +219,13 @@ function decode(tf, work) {
   const start = tf.tensor1d(decodeStart(work), 'int32');
   const run = model(tf, work, (name) => weights.get(name));
   const split = (/** @type {any} */ x) => tf.reshape(x, [rows, heads, 1, headWidth]);
-  const turn = (/** @type {any} */ x, /** @type {number} */ position) => rotate(tf, x, positions[position]?.[0], positions[position]?.[1]);
+  const turn = (/** @type {any} */ x, /** @type {number} */ position) =>
+    rotate(tf, x, positions[position]?.[0], positions[position]?.[1]);
   const once = () => {
-    /** @type {{ k: any, v: any }[]} */ const cache = Array.from({ length: layers }, () => ({ k: undefined, v: undefined }));
+    /** @type {{ k: any, v: any }[]} */ const cache = Array.from({ length: layers }, () => ({
+      k: undefined,
+      v: undefined,
+    }));
     let ids = start;
     const tokens = [];
     for (let position = 0; position < length; position++) {
