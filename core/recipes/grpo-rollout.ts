@@ -64,14 +64,12 @@ export async function collectRollout(
     rollout.offer(
       items.map((_, index): Group => {
         const [start, end] = [index * choice.samples, (index + 1) * choice.samples];
-        const members = drawings
-          .slice(start, end)
-          .map(({ sequence }, sample): Member => ({
-            sequence,
-            advantage: advantages[start + sample] ?? 0,
-            tokenWeights: tokenWeights?.[start + sample],
-            step,
-          }));
+        const members = drawings.slice(start, end).map(({ sequence }, sample): Member => ({
+          sequence,
+          advantage: advantages[start + sample] ?? 0,
+          tokenWeights: tokenWeights?.[start + sample],
+          step,
+        }));
         return { members, drawings: drawings.slice(start, end), judgements: judgements.slice(start, end) };
       }),
     );

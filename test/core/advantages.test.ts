@@ -88,14 +88,12 @@ test('no variance, or nobody to compare with, is no advantage', () => {
 });
 
 const values = fc.integer({ min: -8, max: 8 }).map((value) => value / 4);
-const batches = fc
-  .integer({ min: 2, max: 6 })
-  .chain((size) =>
-    fc.record({
-      size: fc.constant(size),
-      groups: fc.array(fc.array(values, { minLength: size, maxLength: size }), { minLength: 1, maxLength: 4 }),
-    }),
-  );
+const batches = fc.integer({ min: 2, max: 6 }).chain((size) =>
+  fc.record({
+    size: fc.constant(size),
+    groups: fc.array(fc.array(values, { minLength: size, maxLength: size }), { minLength: 1, maxLength: 4 }),
+  }),
+);
 
 test.each(estimators.flatMap((estimator) => scales.map((scale) => ({ estimator, scale }))))(
   '$estimator over $scale is what its paper says',
