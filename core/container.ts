@@ -126,7 +126,7 @@ export function missingComponent(slot: string, who: string): ReasongenError {
   return new ReasongenError({
     code: 'MISSING_COMPONENT',
     message: `${who} needs a component in the slot "${slot}", and the preset names none`,
-    cure: `add it to the preset; \`reasongen describe ${slot}\` lists what there is`,
+    hint: `add it to the preset; \`reasongen describe ${slot}\` lists what there is`,
   });
 }
 
@@ -140,7 +140,7 @@ class Waits {
       throw new ReasongenError({
         code: 'COMPONENTS_IN_A_CIRCLE',
         message: `components need each other: ${circle.join(' → ')}`,
-        cure: 'one of them must do without the other while it is created',
+        hint: 'one of them must do without the other while it is created',
       });
     }
     const edges = this.#edges.get(from) ?? new Set();

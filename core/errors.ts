@@ -6,7 +6,7 @@ export interface ErrorFields {
   /** `file:line:column`, a component, a kernel line, a path. */
   readonly place?: string | undefined;
   /** The next thing to try. */
-  readonly cure?: string | undefined;
+  readonly hint?: string | undefined;
   /** One of `exitCodes`; 1 unless told. */
   readonly exitCode?: number;
   readonly cause?: unknown;
@@ -29,7 +29,7 @@ export class ReasongenError extends Error {
   readonly code: string;
   readonly exitCode: number;
   readonly place?: string;
-  readonly cure?: string;
+  readonly hint?: string;
 
   constructor(fields: ErrorFields) {
     super(fields.message, fields.cause === undefined ? undefined : { cause: fields.cause });
@@ -37,7 +37,7 @@ export class ReasongenError extends Error {
     this.code = fields.code;
     this.exitCode = fields.exitCode ?? exitCodes.failure;
     if (fields.place !== undefined) this.place = fields.place;
-    if (fields.cure !== undefined) this.cure = fields.cure;
+    if (fields.hint !== undefined) this.hint = fields.hint;
   }
 }
 
@@ -60,7 +60,7 @@ export class ProblemsError extends ReasongenError {
 export function formatError(error: ReasongenError): string {
   if (error instanceof ProblemsError) return error.problems.map(formatError).join('\n');
   const head = error.place === undefined ? error.code : `${error.code}  ${error.place}`;
-  const body = [sentence(error.message), error.cure === undefined ? '' : sentence(capital(error.cure))];
+  const body = [sentence(error.message), error.hint === undefined ? '' : sentence(capital(error.hint))];
   return `${head}\n  ${body.filter(Boolean).join(' ').replaceAll('\n', '\n  ')}`;
 }
 

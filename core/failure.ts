@@ -11,7 +11,7 @@ export function explainError(error: unknown): ReasongenError {
     return new ReasongenError({
       code: 'OUT_OF_MEMORY',
       message: `the machine has not enough memory: ${error.message}`,
-      cure: 'use a smaller batch or a smaller model; `reasongen check` predicts what a preset needs',
+      hint: 'use a smaller batch or a smaller model; `reasongen check` predicts what a preset needs',
       exitCode: exitCodes.outOfMemory,
       cause: error,
     });
@@ -19,7 +19,7 @@ export function explainError(error: unknown): ReasongenError {
   return new ReasongenError({
     code: 'UNEXPECTED',
     message: error instanceof Error ? error.message || error.name : String(error),
-    cure: 'this looks like a defect: run it again with --debug and report what it prints',
+    hint: 'this looks like a defect: run it again with --debug and report what it prints',
     cause: error,
   });
 }
@@ -36,7 +36,7 @@ export function joinErrors(errors: readonly unknown[]): unknown {
       ...rest.map((error) => `then, while ending the run: ${explainError(error).message}`),
     ].join('\n'),
     place: reason.place,
-    cure: reason.cure,
+    hint: reason.hint,
     exitCode: reason.exitCode,
     cause: new AggregateError(errors),
   });

@@ -112,7 +112,7 @@ function blame(
       message: cause instanceof Error ? cause.message : String(cause),
       place,
       // A guard that stops a run says so with its own exit code.
-      ...(cause instanceof ReasongenError && { exitCode: cause.exitCode, cure: cause.cure }),
+      ...(cause instanceof ReasongenError && { exitCode: cause.exitCode, hint: cause.hint }),
       cause,
     });
   return (event) => {
@@ -149,7 +149,7 @@ function refuseUnknownHooks(name: string, extension: Extension): void {
       code: 'UNKNOWN_HOOK',
       message: `there is no hook "${hook}"`,
       place: `extension "${name}"`,
-      cure: `tap one of: ${Object.keys(hookList).join(', ')}`,
+      hint: `tap one of: ${Object.keys(hookList).join(', ')}`,
     });
   }
 }

@@ -42,7 +42,7 @@ export async function refuseWhatCannotFit(
   throw new ReasongenError({
     code: 'DOES_NOT_FIT',
     message,
-    cure:
+    hint:
       smaller === undefined
         ? 'use smaller batches or a smaller model; `reasongen check` prints what a preset needs'
         : `the smallest change that fits is ${smaller.change}, which needs ${formatBytes(totalBytes(smaller.plan))}`,

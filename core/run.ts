@@ -30,7 +30,7 @@ export function refuseExistingRun(directory: string): void {
     code: 'RUN_EXISTS',
     message: 'this directory holds a run already',
     place: directory,
-    cure: `go on with it: npx reasongen resume ${directory}; or choose another --run-dir`,
+    hint: `go on with it: npx reasongen resume ${directory}; or choose another --run-dir`,
     exitCode: exitCodes.badPreset,
   });
 }
@@ -43,7 +43,7 @@ export function presetOfRun(directory: string): string {
     code: 'NOT_A_RUN',
     message: `this is not the directory of a run: it has no ${presetFile}`,
     place: directory,
-    cure: 'name a directory that `reasongen run` has made, such as runs/NAME',
+    hint: 'name a directory that `reasongen run` has made, such as runs/NAME',
     exitCode: exitCodes.badPreset,
   });
 }

@@ -73,7 +73,7 @@ function nothingLeft(loaded: LoadedPreset, runDirectory: string): ReasongenError
     code: 'NOTHING_TO_TRAIN',
     message: `${loaded.isChain ? 'every stage of this run' : 'this run'} is done: resuming it would train zero steps`,
     place: runDirectory,
-    cure: 'to train further, start a new run with recipe.weights set to this directory',
+    hint: 'to train further, start a new run with recipe.weights set to this directory',
     exitCode: exitCodes.guard,
   });
 }

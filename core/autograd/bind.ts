@@ -163,6 +163,6 @@ function refuseUnreadable(tensor: Tensor, declared: string, label: string): void
   throw new ReasongenError({
     code: 'KERNEL_TYPE',
     message: `${label}: "${tensor.name}" [${tensor.shape}] is stored as ${tensor.type}, the kernel reads ${declared}`,
-    cure: 'store the weights as f32: only `linear` and `embedding` read less',
+    hint: 'store the weights as f32: only `linear` and `embedding` read less',
   });
 }

@@ -111,7 +111,7 @@ function rowRanges(spec: ParameterSpec, type: WeightStorage, limit: number): { f
     throw new ReasongenError({
       code: 'BINDING_TOO_LARGE',
       message: `weight ${spec.name} [${spec.shape}] has ${bytes} bytes; this adapter binds at most ${limit}`,
-      cure: 'use an adapter with a larger maxStorageBufferBindingSize, or a smaller model',
+      hint: 'use an adapter with a larger maxStorageBufferBindingSize, or a smaller model',
       exitCode: exitCodes.outOfMemory,
     });
   }

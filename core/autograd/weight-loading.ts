@@ -153,7 +153,7 @@ export function refuseMisfits(problems: readonly string[], origin: string): void
   throw new ReasongenError({
     code: 'CHECKPOINT_SHAPE',
     message: `${origin} does not fit this model:\n  ${shown.join('\n  ')}`,
-    cure: 'use the backbone and sizes the checkpoint was made with (see its preset), or another checkpoint',
+    hint: 'use the backbone and sizes the checkpoint was made with (see its preset), or another checkpoint',
     exitCode: exitCodes.badPreset,
   });
 }
@@ -172,7 +172,7 @@ export function judge(
       code: 'WEIGHT_NOT_FINITE',
       message: `weight "${name}" holds ${lost.firstNotFinite.value} at element ${first + lost.firstNotFinite.index}`,
       place: origin,
-      cure: 'the file is damaged or its training diverged: use another checkpoint',
+      hint: 'the file is damaged or its training diverged: use another checkpoint',
       exitCode: exitCodes.badPreset,
     });
   }
@@ -181,7 +181,7 @@ export function judge(
       code: 'VALUE_TOO_LARGE',
       message: `weight "${name}" holds ${lost.firstClamped.value} at element ${first + lost.firstClamped.index}; ${type} stores values up to ±${largestStored(type)}`,
       place: origin,
-      cure: type === 'f16' ? 'store weights as bf16 or f32' : 'use another checkpoint',
+      hint: type === 'f16' ? 'store weights as bf16 or f32' : 'use another checkpoint',
       exitCode: exitCodes.badPreset,
     });
   }

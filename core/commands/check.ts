@@ -57,6 +57,6 @@ function unfinishedStage(preset: Preset): string | undefined {
 }
 
 function inStage(stage: Stage, error: ReasongenError): ReasongenError {
-  const { code, message, cure, exitCode, cause } = error;
-  return new ReasongenError({ code, message, cure, exitCode, cause, place: error.place ?? `preset ${stage.name}` });
+  const { code, message, hint, exitCode, cause } = error;
+  return new ReasongenError({ code, message, hint, exitCode, cause, place: error.place ?? `preset ${stage.name}` });
 }

@@ -25,7 +25,7 @@ export async function verifyCheckpoints(path: string, { write }: CommandContext)
         ? 'there is no checkpoint'
         : damaged.map((each) => `${basename(each.path)}: ${each.damage}`).join('; '),
     place: path,
-    cure: checkpoints.length === 1 ? 'use another checkpoint or copy this one again' : resumes,
+    hint: checkpoints.length === 1 ? 'use another checkpoint or copy this one again' : resumes,
     exitCode: exitCodes.disk,
   });
 }

@@ -7,12 +7,12 @@ import { formatBytes } from '../plan.ts';
 import { type AdapterFacts, readAdapter } from './adapter.ts';
 import type { CommandContext } from './context.ts';
 
-/** One thing the program needs or likes to have; `cure` is the exact remedy where it is missing. */
+/** One thing the program needs or likes to have; `hint` is the exact remedy where it is missing. */
 interface Fact {
   readonly name: string;
   readonly ok: boolean;
   readonly found: string;
-  readonly cure?: string | undefined;
+  readonly hint?: string | undefined;
 }
 
 /** `doctor`: adapter, driver, features, limits, versions, and the remedy for each thing missing. */
@@ -26,11 +26,11 @@ export async function doctor({ write, environment }: CommandContext): Promise<nu
     ...(await setupFacts(environment)),
   ];
   const width = Math.max(...facts.map((fact) => fact.name.length));
-  for (const { name, ok, found, cure } of facts) {
+  for (const { name, ok, found, hint } of facts) {
     // With an adapter at work, what is not there is an alternative.
     const state = ok ? 'ok' : adapter === undefined ? 'missing' : 'absent';
     write(`${state.padEnd(7)} ${name.padEnd(width)}  ${found}\n`);
-    if (!ok && cure !== undefined) write(`${' '.repeat(9 + width)} → ${cure}\n`);
+    if (!ok && hint !== undefined) write(`${' '.repeat(9 + width)} → ${hint}\n`);
   }
   write(
     adapter === undefined
@@ -44,7 +44,7 @@ const noAdapter: Fact = {
   name: 'adapter',
   ok: false,
   found: 'WebGPU finds none',
-  cure: 'npm run setup',
+  hint: 'npm run setup',
 };
 
 function versions(): Fact[] {
@@ -63,13 +63,13 @@ function machine(): Fact[] {
       name: 'memory',
       ok: available > 2 ** 30,
       found: `${formatBytes(available)} of ${formatBytes(totalmem())} available`,
-      cure: 'end other programs: the nano presets need about 1 GiB on a software adapter',
+      hint: 'end other programs: the nano presets need about 1 GiB on a software adapter',
     },
     {
       name: 'disk',
       ok: free > 2 ** 28,
       found: `${formatBytes(free)} free here`,
-      cure: 'free some space, or choose another --run-dir',
+      hint: 'free some space, or choose another --run-dir',
     },
   ];
 }
@@ -89,8 +89,8 @@ function driver(environment: CommandContext['environment']): Fact {
   }
   const failed = environment['REASONGEN_DRIVER_ERROR'];
   if (!failed) return { name, ok: true, found: 'whatever the system offers: started without the set-up' };
-  const { message, cure } = JSON.parse(failed) as { readonly message: string; readonly cure: string };
-  return { name, ok: false, found: message, cure };
+  const { message, hint } = JSON.parse(failed) as { readonly message: string; readonly hint: string };
+  return { name, ok: false, found: message, hint };
 }
 
 function describe({ description, isSoftware, features, limits }: AdapterFacts): Fact[] {
@@ -102,19 +102,19 @@ function describe({ description, isSoftware, features, limits }: AdapterFacts): 
       name: 'shader-f16',
       ok: has('shader-f16'),
       found: has('shader-f16') ? 'yes' : 'no: everything is computed in f32',
-      cure: newMesa,
+      hint: newMesa,
     },
     {
       name: 'subgroups',
       ok: has('subgroups'),
       found: has('subgroups') ? 'yes' : 'no: slower kernels are used',
-      cure: newMesa,
+      hint: newMesa,
     },
     {
       name: 'timestamp-query',
       ok: has('timestamp-query'),
       found: has('timestamp-query') ? 'yes' : 'no: `npm run bench` cannot time kernels',
-      cure: newMesa,
+      hint: newMesa,
     },
     {
       name: 'other features',

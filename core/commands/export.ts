@@ -114,7 +114,7 @@ function refuseMisfits(trained: WeightSource, base: WeightSource): void {
   throw new ReasongenError({
     code: 'OTHER_BASE',
     message: `${trained.origin} does not belong to the model in ${base.origin}:\n  ${problems.slice(0, 20).join('\n  ')}`,
-    cure: 'name with --base the published model that the training began with',
+    hint: 'name with --base the published model that the training began with',
     exitCode: exitCodes.badPreset,
   });
 }
@@ -161,7 +161,7 @@ async function findBase(from: string, log: Log): Promise<string> {
       code: 'NO_BASE',
       message,
       place: from,
-      cure: 'name with --base the folder of the published model that the training began with',
+      hint: 'name with --base the folder of the published model that the training began with',
       exitCode: exitCodes.badPreset,
     });
   if (preset === undefined) throw missing('this is no run, no checkpoint of a run, and no folder with a config.json');
@@ -201,7 +201,7 @@ async function recognise(
     code: 'UNKNOWN_MODEL',
     message: 'no plugin knows models of this class',
     place: join(base, 'config.json'),
-    cure: 'name the plugin that does with --plugin',
+    hint: 'name the plugin that does with --plugin',
     exitCode: exitCodes.badPreset,
   });
 }
@@ -215,7 +215,7 @@ async function readConfig(base: string): Promise<unknown> {
       code: 'BAD_CONFIG',
       message: 'this is not the folder of a published model: its config.json cannot be read',
       place: file,
-      cure: 'check the path, or --base',
+      hint: 'check the path, or --base',
       exitCode: exitCodes.badPreset,
       cause,
     });

@@ -56,7 +56,7 @@ function withRationales(
     throw new ReasongenError({
       code: 'RATIONALES_DO_NOT_FIT',
       message: `${given.length} rationales are given for ${prompts.length} prompt(s)`,
-      cure: 'give --rationale once for all prompts, or once for every --prompt',
+      hint: 'give --rationale once for all prompts, or once for every --prompt',
       exitCode: exitCodes.badPreset,
     });
   }
@@ -84,7 +84,7 @@ async function refuseOtherSettings(file: string, settings: readonly string[], di
     code: 'OTHER_SETTINGS',
     message: `this directory holds a run with other settings. There: ${some(onlyThere)}. Now: ${some(onlyNow)}`,
     place: directory,
-    cure: `choose another --out; or go on with what is there: npx reasongen resume ${directory}`,
+    hint: `choose another --out; or go on with what is there: npx reasongen resume ${directory}`,
     exitCode: exitCodes.badPreset,
   });
 }

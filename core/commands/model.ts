@@ -32,7 +32,7 @@ export function locateModel(
     throw new ReasongenError({
       code: 'WHICH_MODEL',
       message: preset === undefined ? 'no model is named' : 'a preset and a model are named',
-      cure: 'give either --model FOLDER (or hub:OWNER/NAME) of a published model, or --preset FILE or RUN',
+      hint: 'give either --model FOLDER (or hub:OWNER/NAME) of a published model, or --preset FILE or RUN',
       exitCode: exitCodes.badPreset,
     });
   }

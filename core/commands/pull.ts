@@ -26,7 +26,7 @@ export async function pull(
         code: 'NOT_PULLED',
         message: `${model.id} at ${model.revision} is not in the cache, and the network is not to be used`,
         place: hubCacheFolder(environment),
-        cure: 'pull it without --offline, and without HF_HUB_OFFLINE',
+        hint: 'pull it without --offline, and without HF_HUB_OFFLINE',
         exitCode: exitCodes.disk,
       });
     }

@@ -20,7 +20,7 @@ export async function verifyDevice(
     throw new ReasongenError({
       code: 'UNKNOWN_OP',
       message: `no op is named "${only}"`,
-      cure: `ops are: ${[...new Set(suite.map(({ op }) => op))].join('; ')}`,
+      hint: `ops are: ${[...new Set(suite.map(({ op }) => op))].join('; ')}`,
       exitCode: exitCodes.badPreset,
     });
   }

@@ -56,7 +56,7 @@ export async function openDevice(options: DeviceOptions = {}): Promise<Device> {
     throw new ReasongenError({
       code: 'NO_ADAPTER',
       message: 'no WebGPU adapter: Dawn found no Vulkan driver it accepts',
-      cure: 'run `npx reasongen doctor`; it names what is missing and the command that installs it',
+      hint: 'run `npx reasongen doctor`; it names what is missing and the command that installs it',
       exitCode: exitCodes.noAdapter,
     });
   }
@@ -105,7 +105,7 @@ export class Device {
     this.failure = new ReasongenError({
       code: 'DEVICE_LOST',
       message: `the device was lost: ${info.message || info.reason}`,
-      cure: 'nothing saved is lost: `reasongen resume <run directory>` goes on from the last checkpoint',
+      hint: 'nothing saved is lost: `reasongen resume <run directory>` goes on from the last checkpoint',
       exitCode: exitCodes.deviceLost,
     });
   }
@@ -305,7 +305,7 @@ export class Device {
     throw new ReasongenError({
       code: 'BINDING_TOO_LARGE',
       message: `${what} has ${bytes} bytes; this adapter binds at most ${limit}`,
-      cure: 'use a smaller micro-batch',
+      hint: 'use a smaller micro-batch',
       exitCode: exitCodes.outOfMemory,
     });
   }
@@ -315,7 +315,7 @@ export class Device {
       throw new ReasongenError({
         code: 'BUFFER_TOO_LARGE',
         message: `"${label}" needs a buffer of ${bytes} bytes; this adapter allows ${this.limits.maxBufferSize}`,
-        cure: 'use a smaller batch or a smaller model',
+        hint: 'use a smaller batch or a smaller model',
         exitCode: exitCodes.outOfMemory,
       });
     }
@@ -329,7 +329,7 @@ export class Device {
       throw new ReasongenError({
         code: 'OUT_OF_MEMORY',
         message: `"${label}" needs ${(bytes / 2 ** 20).toFixed(0)} MiB; the machine has ${(left / 2 ** 20).toFixed(0)} MiB left`,
-        cure: 'use a smaller batch or a smaller model; `reasongen check` predicts what a preset needs',
+        hint: 'use a smaller batch or a smaller model; `reasongen check` predicts what a preset needs',
         exitCode: exitCodes.outOfMemory,
       });
     }
@@ -341,7 +341,7 @@ function describeDeviceError(error: GPUError): ReasongenError {
   return new ReasongenError({
     code: isMemory ? 'OUT_OF_MEMORY' : 'DEVICE_ERROR',
     message: `the device reported: ${error.message}`,
-    cure: isMemory
+    hint: isMemory
       ? 'use a smaller batch or a smaller model; `reasongen check` predicts what a preset needs'
       : undefined,
     exitCode: isMemory ? exitCodes.outOfMemory : exitCodes.failure,

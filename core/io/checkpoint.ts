@@ -206,7 +206,7 @@ export async function newestGood(runDirectory: string): Promise<{ path: string; 
     code: 'NO_CHECKPOINT',
     message: skipped.length === 0 ? 'there is no checkpoint' : `no checkpoint is whole (${damage})`,
     place: join(runDirectory, 'checkpoints'),
-    cure: 'start the run anew',
+    hint: 'start the run anew',
     exitCode: exitCodes.disk,
   });
 }
@@ -311,7 +311,7 @@ function damaged(path: string, message: string, cause?: unknown): ReasongenError
     code: 'BAD_CHECKPOINT',
     message,
     place: path,
-    cure: 'use an earlier checkpoint or copy this one again',
+    hint: 'use an earlier checkpoint or copy this one again',
     exitCode: exitCodes.disk,
     cause,
   });

@@ -19,7 +19,7 @@ export class ConfigReader {
       code: 'BAD_CONFIG',
       message: `${name} ${what}`,
       place: this.place,
-      cure: 'use the config.json that came with the checkpoint',
+      hint: 'use the config.json that came with the checkpoint',
       exitCode: 2,
     });
   }

@@ -92,48 +92,48 @@ export function hasCode(error: unknown, ...codes: string[]): boolean {
 /** `cause` in words for a person, exit code 6. An error that already is one of ours passes unchanged. */
 export function diskError(cause: unknown, doing: string, place: string, advice?: string): ReasongenError {
   if (cause instanceof ReasongenError) return cause;
-  const { code, what, cure } = explain(cause);
+  const { code, what, hint } = explain(cause);
   return new ReasongenError({
     code,
     message: `${what} while ${doing}`,
     place,
-    cure: advice === undefined ? cure : `${cure}; ${advice}`,
+    hint: advice === undefined ? hint : `${hint}; ${advice}`,
     exitCode: exitCodes.disk,
     cause,
   });
 }
 
-function explain(cause: unknown): { code: string; what: string; cure: string } {
+function explain(cause: unknown): { code: string; what: string; hint: string } {
   if (hasCode(cause, 'ENOSPC', 'EDQUOT')) {
-    return { code: 'DISK_FULL', what: 'there is no space left on the disk', cure: 'free some space' };
+    return { code: 'DISK_FULL', what: 'there is no space left on the disk', hint: 'free some space' };
   }
   if (hasCode(cause, 'EROFS')) {
     return {
       code: 'DISK_READ_ONLY',
       what: 'the file system is read-only',
-      cure: 'choose a directory that can be written',
+      hint: 'choose a directory that can be written',
     };
   }
   if (hasCode(cause, 'EACCES', 'EPERM')) {
-    return { code: 'DISK_FORBIDDEN', what: 'permission was denied', cure: 'give this user the right to write there' };
+    return { code: 'DISK_FORBIDDEN', what: 'permission was denied', hint: 'give this user the right to write there' };
   }
   if (hasCode(cause, 'ENOENT')) {
-    return { code: 'FILE_NOT_FOUND', what: 'a file or directory does not exist', cure: 'check the path' };
+    return { code: 'FILE_NOT_FOUND', what: 'a file or directory does not exist', hint: 'check the path' };
   }
   if (hasCode(cause, 'EEXIST')) {
     return {
       code: 'FILE_EXISTS',
       what: 'the name is already taken',
-      cure: 'choose another name; nothing is overwritten',
+      hint: 'choose another name; nothing is overwritten',
     };
   }
   if (hasCode(cause, 'ENOTDIR', 'EISDIR')) {
     return {
       code: 'WRONG_FILE_KIND',
       what: 'a file stands where a directory should, or the reverse',
-      cure: 'check the path',
+      hint: 'check the path',
     };
   }
   const text = cause instanceof Error ? cause.message : String(cause);
-  return { code: 'DISK_FAILURE', what: `the disk failed (${text})`, cure: 'check the disk' };
+  return { code: 'DISK_FAILURE', what: `the disk failed (${text})`, hint: 'check the disk' };
 }

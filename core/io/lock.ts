@@ -119,7 +119,7 @@ function locked(path: string, holder: Holder | undefined): ReasongenError {
     code: 'RUN_LOCKED',
     message: `${who} is writing this run`,
     place: path,
-    cure: `wait for it or end it; if it is certainly gone, delete ${path}`,
+    hint: `wait for it or end it; if it is certainly gone, delete ${path}`,
     exitCode: exitCodes.disk,
   });
 }

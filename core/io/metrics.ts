@@ -49,7 +49,7 @@ export class MetricsFile {
         code: 'METRICS_LOST',
         message: `the metrics end at byte ${size}, but the checkpoint was saved at byte ${position}`,
         place: this.path,
-        cure: 'put the file back as it was when the checkpoint was saved, or start a new run from the checkpoint',
+        hint: 'put the file back as it was when the checkpoint was saved, or start a new run from the checkpoint',
         exitCode: exitCodes.disk,
       });
     }
@@ -85,7 +85,7 @@ function parseLine(line: string, place: string): Metrics {
     code: 'BAD_METRICS',
     message: 'this line is not a JSON object',
     place,
-    cure: 'remove the line',
+    hint: 'remove the line',
     exitCode: exitCodes.disk,
   });
 }

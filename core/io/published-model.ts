@@ -56,7 +56,7 @@ async function refuseTaken(folder: string): Promise<void> {
     code: 'FILE_EXISTS',
     message: 'this folder is not empty',
     place: folder,
-    cure: 'choose another --out; nothing is overwritten',
+    hint: 'choose another --out; nothing is overwritten',
     exitCode: exitCodes.disk,
   });
 }
@@ -69,7 +69,7 @@ async function refuseFullDisk(weights: WeightSource, folder: string): Promise<vo
     code: 'DISK_FULL',
     message: `the weights take ${(needed / 1e9).toFixed(2)} GB, and the disk has ${((bavail * bsize) / 1e9).toFixed(2)} GB left`,
     place: folder,
-    cure: 'free some space, or choose another --out',
+    hint: 'free some space, or choose another --out',
     exitCode: exitCodes.disk,
   });
 }
@@ -146,7 +146,7 @@ export async function addedTokens(folder: string): Promise<(token: string) => nu
       code: 'BAD_TOKENIZER',
       message: 'the file is not JSON',
       place: file,
-      cure: 'copy or download it again',
+      hint: 'copy or download it again',
       exitCode: exitCodes.disk,
       cause,
     });

@@ -99,7 +99,7 @@ export async function readRunRecord(directory: string): Promise<RunRecord> {
       code: 'NOT_A_RUN',
       message: 'this is not the directory of a run: it has no run.json',
       place: directory,
-      cure: 'give a directory that "reasongen run" made',
+      hint: 'give a directory that "reasongen run" made',
       exitCode: exitCodes.disk,
     });
   }
@@ -166,7 +166,7 @@ function badRecord(place: string, message: string): ReasongenError {
     code: 'BAD_RECORD',
     message,
     place,
-    cure: 'remove or repair the file',
+    hint: 'remove or repair the file',
     exitCode: exitCodes.disk,
   });
 }

@@ -229,7 +229,7 @@ async function requireEmpty(path: string): Promise<void> {
     code: isRun ? 'RUN_EXISTS' : 'DIRECTORY_NOT_EMPTY',
     message: isRun ? 'this directory already holds a run' : 'this directory is not empty and not a run',
     place: path,
-    cure: isRun
+    hint: isRun
       ? `go on with it by: npx reasongen resume ${path}; or choose another directory`
       : 'choose another directory; nothing is overwritten',
     exitCode: exitCodes.disk,

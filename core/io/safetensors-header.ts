@@ -23,8 +23,8 @@ export interface Header {
 
 /** `dataBytes`: what follows the header in the file. Throws BAD_SAFETENSORS with the name of the tensor at fault. */
 export function parseHeader(header: Uint8Array, dataBytes: number, file: string): Header {
-  const fail = (message: string, cure = 'copy or download the file again'): never => {
-    throw new ReasongenError({ code: 'BAD_SAFETENSORS', message, place: file, cure, exitCode: exitCodes.disk });
+  const fail = (message: string, hint = 'copy or download the file again'): never => {
+    throw new ReasongenError({ code: 'BAD_SAFETENSORS', message, place: file, hint, exitCode: exitCodes.disk });
   };
   const json = parseJson(header);
   if (!isRecord(json)) return fail('the header is not a JSON object');
@@ -48,7 +48,7 @@ export function parseHeader(header: Uint8Array, dataBytes: number, file: string)
   return { entries, metadata: metadata as Record<string, string> };
 }
 
-function parseEntry(name: string, value: unknown, fail: (message: string, cure?: string) => never): TensorEntry {
+function parseEntry(name: string, value: unknown, fail: (message: string, hint?: string) => never): TensorEntry {
   if (!isRecord(value)) return fail(`tensor "${name}" is not described by an object`);
   const { dtype, shape, data_offsets: offsets } = value;
   if (typeof dtype !== 'string') return fail(`tensor "${name}" has no dtype`);

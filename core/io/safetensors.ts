@@ -34,7 +34,7 @@ export interface ParsedSafetensors {
   readonly metadata: Metadata;
 }
 
-/** The tensors of a file, by name. Throws BAD_SAFETENSORS, naming file, tensor and cure. */
+/** The tensors of a file, by name. Throws BAD_SAFETENSORS, naming file, tensor and hint. */
 export async function readSafetensors(path: string): Promise<Map<string, StoredTensor>> {
   return (await readSafetensorsFile(path)).tensors;
 }
@@ -160,7 +160,7 @@ function encode(name: string, tensor: TensorToStore, file: string): Uint8Array {
       code: 'VALUE_TOO_LARGE',
       message: `tensor "${name}" holds ${tooLarge}, which half precision cannot hold`,
       place: file,
-      cure: 'store this tensor as F32',
+      hint: 'store this tensor as F32',
     });
   }
   return new Uint8Array(toHalves(data).buffer);
@@ -213,12 +213,12 @@ export function headerLength(prefix: Uint8Array, fileBytes: number, file: string
   return Number(length);
 }
 
-function damaged(file: string, message: string, cure = 'copy or download the file again'): ReasongenError {
+function damaged(file: string, message: string, hint = 'copy or download the file again'): ReasongenError {
   return new ReasongenError({
     code: 'BAD_SAFETENSORS',
     message,
     place: file,
-    cure,
+    hint,
     exitCode: exitCodes.disk,
   });
 }

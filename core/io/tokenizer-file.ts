@@ -55,7 +55,7 @@ export function readTokenizerFile(path: string, commands: readonly string[]): To
         code: 'TOKENIZER_LACKS_TOKEN',
         message: `the tokenizer has no special token "${token}", which the layout needs`,
         place: path,
-        cure: 'use the tokenizer.json that came with the model, or the layout this tokenizer was made for',
+        hint: 'use the tokenizer.json that came with the model, or the layout this tokenizer was made for',
         exitCode: 2,
       });
     },
@@ -75,7 +75,7 @@ function readBytes(path: string): Buffer {
       code: 'BAD_TOKENIZER_FILE',
       message: 'there is no tokenizer file here, or it cannot be read',
       place: path,
-      cure: 'give the tokenizer.json that came with the model',
+      hint: 'give the tokenizer.json that came with the model',
       exitCode: 2,
       cause,
     });
@@ -96,7 +96,7 @@ function parse(
       code: 'BAD_TOKENIZER_FILE',
       message,
       place: path,
-      cure: 'give a tokenizer.json of the Hugging Face layout',
+      hint: 'give a tokenizer.json of the Hugging Face layout',
       exitCode: 2,
       cause,
     });

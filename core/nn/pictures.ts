@@ -11,7 +11,7 @@ export function packPictures(pictures: readonly Image[], size: number, images: n
       throw new ReasongenError({
         code: 'PICTURE_SIZE',
         message: `a picture has ${width} x ${height} pixels and ${data.length} bytes; the codec takes ${size} x ${size} RGB`,
-        cure: 'use a dataset and an image tokenizer of the same size',
+        hint: 'use a dataset and an image tokenizer of the same size',
       });
     }
     let to = image * pixels * 4;

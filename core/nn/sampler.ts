@@ -405,7 +405,7 @@ function halfCacheUnsupported(adapter: string): ReasongenError {
   return new ReasongenError({
     code: 'NO_HALF_CACHE',
     message: `keys and values cannot be kept as f16: the adapter "${adapter}" does not offer shader-f16`,
-    cure: 'set cache to f32',
+    hint: 'set cache to f32',
     exitCode: exitCodes.badPreset,
   });
 }

@@ -146,7 +146,7 @@ export function planEntries(
       throw new ReasongenError({
         code: 'PROMPT_TOO_LONG',
         message: `prompt ${index + 1} has ${promptIds.length} tokens; this sampler takes ${promptBudget}`,
-        cure: 'shorten the prompt, or raise promptTokens in the recipe',
+        hint: 'shorten the prompt, or raise promptTokens in the recipe',
       });
     }
     const given = typeof rationale === 'string' ? rationale : (rationale[index] ?? 'write');
@@ -156,7 +156,7 @@ export function planEntries(
       throw new ReasongenError({
         code: 'RATIONALE_TOO_LONG',
         message: `the rationale given for prompt ${index + 1} has ${given.length} tokens; this sampler takes ${Math.max(0, textBudget - 1)}`,
-        cure: 'shorten the rationale, or raise rationaleTokens in the recipe',
+        hint: 'shorten the rationale, or raise rationaleTokens in the recipe',
       });
     }
     if (given === 'skip' && promptIds.at(-1) !== special.imageStart)
@@ -245,7 +245,7 @@ function refuseNotFinite(tokens: readonly DrawnToken[]): void {
   throw new ReasongenError({
     code: 'SAMPLE_NOT_FINITE',
     message: 'the model gave logits that are not finite numbers while sampling',
-    cure: 'its weights have diverged: go back to an earlier checkpoint and lower the learning rate',
+    hint: 'its weights have diverged: go back to an earlier checkpoint and lower the learning rate',
     exitCode: exitCodes.guard,
   });
 }

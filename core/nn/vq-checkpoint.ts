@@ -65,7 +65,7 @@ export function fromVqCheckpoint(
     throw new ReasongenError({
       code: 'CHECKPOINT_SHAPE',
       message: `the file holds no codec: no tensor is named ${prefix}… or ${originalPrefix}…`,
-      cure: 'point to the checkpoint of a codec, or of a model that contains one',
+      hint: 'point to the checkpoint of a codec, or of a model that contains one',
     });
   }
   return result;

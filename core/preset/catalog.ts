@@ -55,7 +55,7 @@ export function createCatalog(loaded: readonly LoadedPlugin[], problems: Reasong
           code: 'DUPLICATE_PLUGIN',
           message: `two plugins are called "${plugin.name}": ${other} and ${source}`,
           place,
-          cure: 'rename one of them, or name only one in `plugins`',
+          hint: 'rename one of them, or name only one in `plugins`',
         }),
       );
       continue;
@@ -92,7 +92,7 @@ export function createCatalog(loaded: readonly LoadedPlugin[], problems: Reasong
             code: 'UNKNOWN_SLOT',
             message: `plugin "${plugin.name}" provides "${component.name}" for a slot "${component.slot}" that does not exist`,
             place,
-            cure: suggest(component.slot, [...slots.keys()]),
+            hint: suggest(component.slot, [...slots.keys()]),
           }),
         );
       } else if (other !== undefined) {
@@ -101,7 +101,7 @@ export function createCatalog(loaded: readonly LoadedPlugin[], problems: Reasong
             code: 'DUPLICATE_COMPONENT',
             message: `plugins "${owners.get(other)}" and "${plugin.name}" both provide ${component.slot} "${component.name}"`,
             place,
-            cure: 'rename one of them',
+            hint: 'rename one of them',
           }),
         );
       } else {

@@ -84,7 +84,7 @@ function checkSlot(
           code: 'DUPLICATE_NAME',
           message: `two ${slot.key} are called "${choice.name}"`,
           place: place(item.origin),
-          cure: 'give one of them another `name`',
+          hint: 'give one of them another `name`',
         }),
       );
     }
@@ -110,7 +110,7 @@ function checkComponent(
         code: 'MISSING_USE',
         message: `${path} does not say which component to \`use\``,
         place: place((use ?? node).origin),
-        cure: `write \`use: NAME\`; there is: ${known.join(', ') || 'none'}`,
+        hint: `write \`use: NAME\`; there is: ${known.join(', ') || 'none'}`,
       }),
     );
     return undefined;
@@ -122,7 +122,7 @@ function checkComponent(
         code: 'UNKNOWN_COMPONENT',
         message: `${path}: there is no ${slot.slot} "${use.value}"`,
         place: place(use.origin),
-        cure: suggest(use.value, known),
+        hint: suggest(use.value, known),
       }),
     );
     return undefined;
@@ -186,7 +186,7 @@ function checkNeeds(
           code: 'MISSING_COMPONENT',
           message: `\`${key}\` is missing: ${choice.slot} "${choice.use}" needs it`,
           place: place(tree.origin),
-          cure: `add \`${key}:\` with one of: ${
+          hint: `add \`${key}:\` with one of: ${
             catalog
               .components(need)
               .map((component) => component.name)
@@ -202,7 +202,7 @@ function checkNeeds(
       code: 'MISSING_COMPONENT',
       message: '`recipe` is missing: a preset needs a program to run',
       place: place(tree.origin),
-      cure: `add \`recipe:\` with one of: ${
+      hint: `add \`recipe:\` with one of: ${
         catalog
           .components('recipe')
           .map((component) => component.name)

@@ -111,7 +111,7 @@ function unknown(what: string, name: string, known: readonly string[]): Reasonge
   return new ReasongenError({
     code: 'UNKNOWN_NAME',
     message: `there is no ${what} "${name}"`,
-    cure: suggest(name, known),
+    hint: suggest(name, known),
     exitCode: exitCodes.badPreset,
   });
 }

@@ -46,7 +46,7 @@ function readMap(file: string, at: string | undefined, problems: ReasongenError[
         code: 'PRESET_NOT_FOUND',
         message: `no preset can be read at ${relative(process.cwd(), file) || file}`,
         place: at,
-        cure: suggestFile(file),
+        hint: suggestFile(file),
         cause,
       }),
     );

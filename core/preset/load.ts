@@ -195,14 +195,14 @@ function draftStages(
         code: 'DUPLICATE_NAME',
         message,
         place: place(list.items[index]?.origin ?? list.origin),
-        cure: 'give one of them a `name`',
+        hint: 'give one of them a `name`',
       }),
     );
   }
   for (const { path, text } of settings) {
     const [first = ''] = path;
     if (names.includes(first) || first === 'seed') continue;
-    const cure =
+    const hint =
       path.length > 1 || names.length === 0
         ? suggest(first, [...names, 'seed'])
         : `write ${names[0]}.${path.join('.')}=…`;
@@ -211,7 +211,7 @@ function draftStages(
         code: 'BAD_SETTING',
         message: `"${first}" is not a stage of this chain`,
         place: text,
-        cure,
+        hint,
       }),
     );
   }

@@ -24,7 +24,7 @@ export function parseSetting(text: string, problems: ReasongenError[]): Setting 
   const source = `--set ${text}`;
   const refuse = (message: string): undefined => {
     problems.push(
-      new ReasongenError({ code: 'BAD_SETTING', message, place: source, cure: 'write `--set recipe.steps=50`' }),
+      new ReasongenError({ code: 'BAD_SETTING', message, place: source, hint: 'write `--set recipe.steps=50`' }),
     );
     return undefined;
   };
@@ -176,6 +176,6 @@ export function unknownKey(entry: LocatedEntry, what: string, key: string, known
     code: 'UNKNOWN_OPTION',
     message: what,
     place: place(entry.key),
-    cure: suggest(key, known),
+    hint: suggest(key, known),
   });
 }

@@ -66,7 +66,7 @@ function resolveInput(text: string, node: Located, stages: Stages, problems: Rea
             ? `"${text}" names an earlier stage of a chain, and there is none`
             : `"${name}" is not an earlier stage of this chain`,
         place: place(node.origin),
-        cure:
+        hint:
           stages.size === 0
             ? 'name a file, or run the preset that lists the stages'
             : suggest(name, [...stages.keys()]),
@@ -82,7 +82,7 @@ function resolveInput(text: string, node: Located, stages: Stages, problems: Rea
         code: 'MISSING_FILE',
         message: `nothing is at "${text}" (${path})`,
         place: place(node.origin),
-        cure: 'a path is relative to the file in which it is written',
+        hint: 'a path is relative to the file in which it is written',
       }),
     );
   }
@@ -101,13 +101,13 @@ function resolveHub(text: string, node: Located, problems: ReasongenError[]): st
         code: 'NOT_PULLED',
         message: `the model ${name} is not in the cache`,
         place: place(node.origin),
-        cure: `run \`npx reasongen pull ${name.replace('@', ' --revision ')}\` first`,
+        hint: `run \`npx reasongen pull ${name.replace('@', ' --revision ')}\` first`,
       }),
     );
   } catch (error) {
     if (!(error instanceof ReasongenError)) throw error;
     problems.push(
-      new ReasongenError({ code: error.code, message: error.message, place: place(node.origin), cure: error.cure }),
+      new ReasongenError({ code: error.code, message: error.message, place: place(node.origin), hint: error.hint }),
     );
   }
   return text;
@@ -132,7 +132,7 @@ function explain(issue: z.core.$ZodIssue, component: Component, map: LocatedMap,
         code: 'UNKNOWN_OPTION',
         message: `${called}.${key} is not an option of ${owner}`,
         place: place(entry?.key ?? node.origin),
-        cure: suggest(key, known),
+        hint: suggest(key, known),
       });
     });
   }
@@ -146,7 +146,7 @@ function explain(issue: z.core.$ZodIssue, component: Component, map: LocatedMap,
         code: 'MISSING_OPTION',
         message: `${called} is missing: ${owner} needs it`,
         place: place(node.origin),
-        cure: `see \`reasongen describe ${component.slot} ${component.name}\``,
+        hint: `see \`reasongen describe ${component.slot} ${component.name}\``,
       }),
     ];
   }
@@ -160,7 +160,7 @@ function explain(issue: z.core.$ZodIssue, component: Component, map: LocatedMap,
           ? `${owner}: ${issue.message}`
           : `${called}: ${describeIssue(issue, value)}`,
       place: place(node.origin),
-      cure: isChoice ? suggest(value, issue.values.map(String)) : undefined,
+      hint: isChoice ? suggest(value, issue.values.map(String)) : undefined,
     }),
   ];
 }

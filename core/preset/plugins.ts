@@ -45,7 +45,7 @@ export async function loadNamedPlugin(
         ? `there is no file for plugin "${reference.specifier}"`
         : `no package "${reference.specifier}" is installed`,
       place: place(reference.origin),
-      cure: isPath
+      hint: isPath
         ? 'a path is relative to the file that names it; name the file with its ending, or a folder with an index.ts'
         : `run \`npm install ${reference.specifier}\`; a path starts with ./`,
       exitCode: exitCodes.badPreset,
@@ -65,8 +65,8 @@ async function loadPlugin(
   position: string | undefined,
   problems: ReasongenError[],
 ): Promise<LoadedPlugin | undefined> {
-  const refuse = (code: string, message: string, cure: string, cause?: unknown): undefined => {
-    problems.push(new ReasongenError({ code, message, place: position ?? name, cure, cause }));
+  const refuse = (code: string, message: string, hint: string, cause?: unknown): undefined => {
+    problems.push(new ReasongenError({ code, message, place: position ?? name, hint, cause }));
     return undefined;
   };
   let module: { readonly default?: unknown };

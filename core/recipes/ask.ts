@@ -55,7 +55,7 @@ export const ask = defineRecipe({
         code: 'NO_QUESTION',
         message: 'there is nothing to answer: no question was given',
         place: 'recipe.turns',
-        cure: 'reasongen ask --image photo.png "What is this?", or recipe.turns: [{ question: ..., pictures: [...] }]',
+        hint: 'reasongen ask --image photo.png "What is this?", or recipe.turns: [{ question: ..., pictures: [...] }]',
         exitCode: exitCodes.badPreset,
       });
     }
@@ -252,7 +252,7 @@ function conversationOf(tokenizer: Tokenizer): NonNullable<Tokenizer['conversati
   throw new ReasongenError({
     code: 'CANNOT_CONVERSE',
     message: 'the layout of this tokenizer has no conversations',
-    cure: "use the model's own tokenizer: tokenizer: { use: huggingface, file: FOLDER }",
+    hint: "use the model's own tokenizer: tokenizer: { use: huggingface, file: FOLDER }",
     exitCode: exitCodes.badPreset,
   });
 }

@@ -121,7 +121,7 @@ function refuseOthers(
     code: 'OTHER_DRAWINGS',
     message: `this folder holds drawings that were made differently: ${differences.join('; ')}`,
     place,
-    cure: 'draw into another folder, or with the settings of these drawings',
+    hint: 'draw into another folder, or with the settings of these drawings',
     exitCode: exitCodes.badPreset,
   });
 }

@@ -218,7 +218,7 @@ function promptTooLong(prompt: string, length: number, limit: number): Reasongen
   return new ReasongenError({
     code: 'PROMPT_TOO_LONG',
     message: `the prompt "${prompt.length > 80 ? `${prompt.slice(0, 77)}...` : prompt}" has ${length} tokens with its frame; this run takes ${limit}`,
-    cure: 'shorten the prompt, or raise promptTokens in the recipe',
+    hint: 'shorten the prompt, or raise promptTokens in the recipe',
     exitCode: exitCodes.badPreset,
   });
 }

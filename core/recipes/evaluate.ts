@@ -50,7 +50,7 @@ export async function evaluateItems(
     throw new ReasongenError({
       code: 'NO_PROMPTS',
       message: `benchmark "${name}" has no prompts for split "${plan.split}"`,
-      cure: 'choose another split or a larger count',
+      hint: 'choose another split or a larger count',
       exitCode: exitCodes.badPreset,
     });
   }

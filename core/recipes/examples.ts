@@ -94,7 +94,7 @@ export class ExampleStream {
     throw new ReasongenError({
       code: 'NO_HELD_OUT',
       message: 'recipe.validation wants rows that training never sees, and the dataset keeps none back',
-      cure: 'set dataset.heldOut, to 0.05 for instance',
+      hint: 'set dataset.heldOut, to 0.05 for instance',
       exitCode: exitCodes.badPreset,
     });
   }
@@ -130,7 +130,7 @@ export class ExampleStream {
       throw new ReasongenError({
         code: 'OTHER_DATA',
         message: 'the files of the dataset are not those this run was started with',
-        cure: 'put them back, or start a new run from the weights of this one',
+        hint: 'put them back, or start a new run from the weights of this one',
         exitCode: exitCodes.badPreset,
       });
     }
@@ -284,7 +284,7 @@ export class ExampleStream {
       code: 'BAD_ROWS',
       message: `${this.badRows} rows could not be used, the last because ${why}`,
       place,
-      cure: `repair the data, or raise recipe.badRows (${this.options.badRows})`,
+      hint: `repair the data, or raise recipe.badRows (${this.options.badRows})`,
       exitCode: exitCodes.guard,
     });
   }
@@ -301,7 +301,7 @@ function nothingUsable(looked: number, bad: readonly BadRow[], tooLong: number):
   return new ReasongenError({
     code: 'NO_EXAMPLES',
     message: `of ${looked} examples in a row ${bad.length} could not be read${first === undefined ? '' : ` (${first.place}: ${first.why})`} and ${tooLong} were too long`,
-    cure: 'check dataset.columns, and recipe.longest',
+    hint: 'check dataset.columns, and recipe.longest',
     exitCode: exitCodes.badPreset,
   });
 }

@@ -68,12 +68,12 @@ function allPrompts({ prompts, promptFile, rationale }: Options): Wanted[] {
     .filter((line) => line !== '')
     .map(fromLine);
   const all = [...prompts.map((each): Wanted => (typeof each === 'string' ? { prompt: each } : each)), ...fromFile];
-  const refuse = (message: string, cure: string, code = 'NO_PROMPTS'): never => {
+  const refuse = (message: string, hint: string, code = 'NO_PROMPTS'): never => {
     throw new ReasongenError({
       code,
       message,
       place: promptFile ?? 'recipe.prompts',
-      cure,
+      hint,
       exitCode: exitCodes.badPreset,
     });
   };

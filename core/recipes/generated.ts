@@ -7,7 +7,7 @@ export function requireGenerated(dataset: Dataset, purpose: string): GeneratedDa
   throw new ReasongenError({
     code: 'DATASET_OF_FILES',
     message: `this dataset holds captioned pictures in files; ${purpose} needs one that makes prompts or pictures`,
-    cure: 'choose another dataset (`reasongen describe dataset`); prompts for GRPO may also come from files',
+    hint: 'choose another dataset (`reasongen describe dataset`); prompts for GRPO may also come from files',
     exitCode: exitCodes.badPreset,
   });
 }

@@ -149,7 +149,7 @@ function refuseBadWeights({ tokenWeights, drawn }: AdvantagesEvent): void {
       code: 'BAD_TOKEN_WEIGHTS',
       message: `an extension gave ${weights?.length ?? 'no'} token weights for drawing ${index}, which has ${logProbability.length} tokens, or one that is negative or not finite`,
       place: 'hook "advantages"',
-      cure: 'give one weight of zero or more for every log-probability of every drawing, or none at all',
+      hint: 'give one weight of zero or more for every log-probability of every drawing, or none at all',
     });
   });
 }

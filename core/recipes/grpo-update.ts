@@ -263,11 +263,11 @@ export function samplerDisagrees(
   difference: number,
   tolerance: number,
   step: number,
-): { code: string; message: string; cure: string } {
+): { code: string; message: string; hint: string } {
   return {
     code: 'SAMPLER_DISAGREES',
     message: `step ${step}: sampler and scorer log-probabilities of one token differ by ${difference.toExponential(2)} before any update (tolerance ${tolerance})`,
-    cure: 'they must describe one distribution: look at logitClamp and at what the backbone does while it draws, or raise ratioTolerance knowingly',
+    hint: 'they must describe one distribution: look at logitClamp and at what the backbone does while it draws, or raise ratioTolerance knowingly',
   };
 }
 

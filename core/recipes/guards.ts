@@ -32,11 +32,11 @@ export type GuardLevels = z.output<typeof guardSchema>;
 /** The option `guards` of a recipe. */
 export const guardOptions = guardSchema.prefault({}).describe('what each guard does: stop the run, warn, or nothing');
 
-/** What a guard says: cause and cure. */
+/** What a guard says: cause and hint. */
 export interface Finding {
   readonly code: string;
   readonly message: string;
-  readonly cure: string;
+  readonly hint: string;
   readonly place?: string;
 }
 
@@ -52,11 +52,11 @@ export class Guards {
   /** Ends the run with the exit code of guards, warns, or does nothing, as the preset says. */
   trip(name: GuardName, finding: Finding): void {
     const chosen = this.levels[name] ?? 'stop';
-    if (chosen === 'warn') this.log.warn(`${finding.message} (guard ${name}); ${finding.cure}`);
+    if (chosen === 'warn') this.log.warn(`${finding.message} (guard ${name}); ${finding.hint}`);
     if (chosen !== 'stop') return;
     throw new ReasongenError({
       ...finding,
-      cure: `${finding.cure}; recipe.guards.${name}: warn goes on regardless`,
+      hint: `${finding.hint}; recipe.guards.${name}: warn goes on regardless`,
       exitCode: exitCodes.guard,
     });
   }
@@ -93,13 +93,13 @@ export function checkRewards(
     guards.trip('constantReward', {
       code: 'CONSTANT_REWARD',
       message: `for ${after.constant} steps every drawing got the reward ${first}: nothing can be learnt`,
-      cure: 'look at the saved samples: the reward may be broken, or the task out of reach; use graded rewards or easier prompts',
+      hint: 'look at the saved samples: the reward may be broken, or the task out of reach; use graded rewards or easier prompts',
     });
   } else if (after.withoutSignal >= window) {
     guards.trip('allFiltered', {
       code: 'ALL_FILTERED',
       message: `for ${after.withoutSignal} steps no group has had variance in its rewards (the last drawing got ${totals.at(-1)}): nothing can be learnt`,
-      cure: 'use graded rewards, prompts that succeed sometimes, a higher temperature or a larger group',
+      hint: 'use graded rewards, prompts that succeed sometimes, a higher temperature or a larger group',
     });
   }
   return after;
@@ -120,7 +120,7 @@ export function checkJudges(
     guards.trip('unparsed', {
       code: 'JUDGE_UNPARSED',
       message: `step ${step}: no usable answer for ${unparsed.length} of ${judgements.length} drawings${why === undefined ? '' : `, e.g. "${why}"`}`,
-      cure: 'mend its instruction or its answer format, or give it more tokens to answer with',
+      hint: 'mend its instruction or its answer format, or give it more tokens to answer with',
       place: `reward "${name}"`,
     });
   }
@@ -147,7 +147,7 @@ export function checkPolicy(
     guards.trip('entropy', {
       code: 'ENTROPY_COLLAPSED',
       message: `step ${step}: the mean entropy of ${kind} tokens is ${entropy.toExponential(2)} nats (recipe.entropyFloor ${limits.entropyFloor}): every drawing of a prompt is the same`,
-      cure: `go back to an earlier checkpoint, lower the learning rate, or hold the entropy with recipe.${kind}Entropy`,
+      hint: `go back to an earlier checkpoint, lower the learning rate, or hold the entropy with recipe.${kind}Entropy`,
     });
   }
   const { fromSampler, fromReference = 0 } = numbers;
@@ -156,6 +156,6 @@ export function checkPolicy(
   guards.trip('drift', {
     code: 'POLICY_DRIFT',
     message: `step ${step}: the policy is ${(isFromReference ? fromReference : fromSampler).toExponential(2)} nats per token away from ${isFromReference ? 'the reference' : 'the one that drew'} (recipe.driftLimit ${limits.driftLimit})`,
-    cure: 'lower the learning rate or the number of updates per rollout, or raise the KL coefficient',
+    hint: 'lower the learning rate or the number of updates per rollout, or raise the KL coefficient',
   });
 }

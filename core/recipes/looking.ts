@@ -19,7 +19,7 @@ export function visionOf(backbone: Backbone): Vision {
   throw new ReasongenError({
     code: 'CANNOT_LOOK',
     message: `${backbone.name} has no part that looks at pictures`,
-    cure: 'use a model that was trained to: backbone: { use: janus-checkpoint, checkpoint: FOLDER }',
+    hint: 'use a model that was trained to: backbone: { use: janus-checkpoint, checkpoint: FOLDER }',
     exitCode: exitCodes.badPreset,
   });
 }
@@ -33,7 +33,7 @@ export async function readPicture(path: string, vision: Vision): Promise<Image> 
       code: 'BAD_PICTURE',
       message: `the picture cannot be read: ${cause instanceof Error ? cause.message : String(cause)}`,
       place: path,
-      cure: 'give a PNG, JPEG or WebP file',
+      hint: 'give a PNG, JPEG or WebP file',
       exitCode: exitCodes.badPreset,
       cause,
     });

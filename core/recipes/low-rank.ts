@@ -65,8 +65,8 @@ export function refuseUnfit(
   specs: readonly ParameterSpec[],
 ): void {
   const { weights, train = ['*'], freeze = [] } = options;
-  const wrong = (message: string, cure: string): ReasongenError =>
-    new ReasongenError({ code: 'LORA_OPTIONS', message, cure, exitCode: exitCodes.badPreset });
+  const wrong = (message: string, hint: string): ReasongenError =>
+    new ReasongenError({ code: 'LORA_OPTIONS', message, hint, exitCode: exitCodes.badPreset });
   if (weights === undefined)
     throw wrong(
       'recipe.lora trains adapters to weights, and recipe.weights names none',

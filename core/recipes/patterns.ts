@@ -21,7 +21,7 @@ export function chooseTrained(
   throw new ReasongenError({
     code: 'NOTHING_TRAINED',
     message: 'recipe.train and recipe.freeze together leave no parameter to train',
-    cure: 'take a pattern out of recipe.freeze, or widen recipe.train',
+    hint: 'take a pattern out of recipe.freeze, or widen recipe.train',
     exitCode: exitCodes.badPreset,
   });
 }
@@ -34,7 +34,7 @@ export function refuseIdle(option: string, patterns: readonly string[], names: r
     throw new ReasongenError({
       code: 'NO_SUCH_PARAMETER',
       message: `${option}: no parameter matches "${pattern}"`,
-      cure: `write * for any characters. ${suggest(pattern, [...new Set(names.map(groupOf))])}`,
+      hint: `write * for any characters. ${suggest(pattern, [...new Set(names.map(groupOf))])}`,
       exitCode: exitCodes.badPreset,
     });
   }

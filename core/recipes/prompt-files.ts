@@ -49,7 +49,7 @@ export async function readPromptFiles(
         code: 'NO_PROMPTS',
         message,
         place: file,
-        cure: 'write one prompt a line, or leave the file out',
+        hint: 'write one prompt a line, or leave the file out',
         exitCode: exitCodes.badPreset,
       });
     }
@@ -70,7 +70,7 @@ function fromJson(line: string, task: string, place: string): PromptItem {
       code: 'BAD_PROMPT_LINE',
       message,
       place,
-      cure: 'every line of a .jsonl file is an object with a text "prompt"',
+      hint: 'every line of a .jsonl file is an object with a text "prompt"',
       exitCode: exitCodes.badPreset,
     });
   let value: unknown;

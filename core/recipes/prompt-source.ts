@@ -98,7 +98,7 @@ export class PromptSource {
       throw new ReasongenError({
         code: 'NO_PROMPTS',
         message: `${tooLong} prompts in a row are too long for this run`,
-        cure: 'raise recipe.promptTokens',
+        hint: 'raise recipe.promptTokens',
         exitCode: exitCodes.badPreset,
       });
     }
@@ -109,7 +109,7 @@ export class PromptSource {
     return new ReasongenError({
       code: 'NO_PROMPTS',
       message: `none of ${among} belongs to the tasks ${tasks?.join(', ')}`,
-      cure: `there are: ${this.stream.tasks.join(', ')}`,
+      hint: `there are: ${this.stream.tasks.join(', ')}`,
       exitCode: exitCodes.badPreset,
     });
   }
@@ -119,7 +119,7 @@ function poolTooLarge(wanted: number, found: number, looked: number): ReasongenE
   return new ReasongenError({
     code: 'NO_PROMPTS',
     message: `a pool of ${wanted} different prompts is wanted; among ${looked} of the dataset there are ${found}`,
-    cure: `set recipe.pool to ${found} at most, or to 0 for fresh prompts at every step`,
+    hint: `set recipe.pool to ${found} at most, or to 0 for fresh prompts at every step`,
     exitCode: exitCodes.badPreset,
   });
 }

@@ -281,7 +281,7 @@ function refuseOtherSize(dataset: Dataset, codec: VqCodec): void {
   throw new ReasongenError({
     code: 'PICTURE_SIZE',
     message: `the dataset draws ${width} x ${height} pixels; recipe.codec.imageSize is ${imageSize}`,
-    cure: `set recipe.codec.imageSize to ${height}`,
+    hint: `set recipe.codec.imageSize to ${height}`,
     exitCode: 2,
   });
 }

@@ -57,7 +57,7 @@ export class CheckpointReader {
     return new ReasongenError({
       code: stem === 'optimizer' ? 'CHECKPOINT_OPTIMIZER' : 'CHECKPOINT_STATE',
       message: `${this.path} has no state "${name}" that fits this ${stem}`,
-      cure: 'resume with the preset the run was started with, or start a new run from these weights',
+      hint: 'resume with the preset the run was started with, or start a new run from these weights',
       exitCode: exitCodes.badPreset,
     });
   }
@@ -86,7 +86,7 @@ export function refuseNoSteps(done: number, wanted: number, path: string): void 
     code: 'NOTHING_TO_TRAIN',
     message: `${done} steps are done and recipe.steps is ${wanted}: resuming would train nothing`,
     place: path,
-    cure: `set recipe.steps above ${done}, or start a new run`,
+    hint: `set recipe.steps above ${done}, or start a new run`,
     exitCode: exitCodes.guard,
   });
 }
@@ -98,7 +98,7 @@ export function refuseOtherBase({ state, path }: CheckpointReader, hash: string)
     code: 'OTHER_BASE',
     message: `its adapters were trained on other weights (${String(state['base']).slice(0, 12)}…) than recipe.weights names now (${hash.slice(0, 12)}…)`,
     place: path,
-    cure: 'put the former weights back',
+    hint: 'put the former weights back',
     exitCode: exitCodes.badPreset,
   });
 }

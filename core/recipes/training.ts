@@ -200,7 +200,7 @@ export class Training {
       this.guards.trip('nonFinite', {
         code: 'NOT_FINITE',
         message: `step ${step}: the gradient norm is not finite; the update was skipped and the weights are unchanged${origin === undefined ? '' : ` (the first such number: ${origin})`}`,
-        cure: 'lower optimizer.learningRate, raise recipe.warmup, and resume from the last checkpoint',
+        hint: 'lower optimizer.learningRate, raise recipe.warmup, and resume from the last checkpoint',
       });
       return;
     }
@@ -208,7 +208,7 @@ export class Training {
       this.guards.trip('zeroGradient', {
         code: 'ZERO_GRADIENT',
         message: `step ${step}: every gradient is exactly zero, so this run would learn nothing`,
-        cure: 'check that something is trained and that the loss weights are not all zero',
+        hint: 'check that something is trained and that the loss weights are not all zero',
       });
     }
     const { gradientNorms, unmoved, unmovedShare, growth } = await this.watch.read();
@@ -218,7 +218,7 @@ export class Training {
       this.guards.trip('diverged', {
         code: 'DIVERGED',
         message: `step ${step}: one update made the trained weights ${growth.toPrecision(3)} times as large; nothing of it is saved`,
-        cure: 'lower optimizer.learningRate, raise recipe.warmup, and resume from the last checkpoint',
+        hint: 'lower optimizer.learningRate, raise recipe.warmup, and resume from the last checkpoint',
       });
     }
     // A schedule may end at a rate of zero; a rate of zero at any other step is a mistake.
@@ -227,7 +227,7 @@ export class Training {
       this.guards.trip('unmoved', {
         code: 'NOT_MOVED',
         message: `step ${step}: the gradient has norm ${norm.toPrecision(3)}, but at a learning rate of ${this.learningRate(step).toPrecision(3)} the update changed no bit of ${(100 * unmovedShare).toFixed(0)} % of the trained weights, ${unmoved[0]} among them`,
-        cure: 'raise optimizer.learningRate: its steps vanish in the rounding of f32; look at the schedule when the rate is 0',
+        hint: 'raise optimizer.learningRate: its steps vanish in the rounding of f32; look at the schedule when the rate is 0',
       });
     }
     await this.prune();

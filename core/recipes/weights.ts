@@ -141,7 +141,7 @@ function refuseOtherVocabulary(context: RunContext, { metadata, origin }: Weight
       code: 'OTHER_VOCABULARY',
       message: `these weights were trained with another ${what} (${found.slice(0, 12)}…) than the preset names (${expected.slice(0, 12)}…)`,
       place: origin,
-      cure: `name the ${what} of the run that made the weights`,
+      hint: `name the ${what} of the run that made the weights`,
       exitCode: exitCodes.badPreset,
     });
   }

@@ -54,7 +54,7 @@ async function askReward(
       code: 'REWARD_FAILED',
       message,
       place,
-      cure: 'mend the reward and resume the run; --debug shows where it failed',
+      hint: 'mend the reward and resume the run; --debug shows where it failed',
       cause,
     });
   }
@@ -63,7 +63,7 @@ async function askReward(
       code: 'BAD_SCORES',
       message,
       place,
-      cure: 'a reward returns one finite score per sample, in the order of the samples',
+      hint: 'a reward returns one finite score per sample, in the order of the samples',
     });
   if (!Array.isArray(answers)) throw bad('it did not return a list of scores');
   if (answers.length !== samples.length)

@@ -22,7 +22,7 @@ import { prepareSwiftshader } from './swiftshader.mjs';
 /** The drivers of this machine's GPU. @param {Context} context @returns {Promise<Candidate>} */
 export async function hardware(context) {
   const found = findHardware(context);
-  if ('reason' in found) throw new SetupError({ code: found.code, message: found.reason, cure: found.cure });
+  if ('reason' in found) throw new SetupError({ code: found.code, message: found.reason, hint: found.hint });
   return {
     kind: 'gpu',
     version: '',
@@ -68,7 +68,7 @@ function unpackedLavapipe(folder, version) {
     throw new SetupError({
       code: 'LAVAPIPE_UNAVAILABLE',
       message: `${folder} holds no lavapipe`,
-      cure: `rm -r ${folder}`,
+      hint: `rm -r ${folder}`,
     });
   const description = JSON.parse(readFileSync(source, 'utf8'));
   const file = join(folder, 'lavapipe.json');
@@ -111,7 +111,7 @@ export function cachedFolder(cache, prefix) {
 /** @param {Context} context @param {string} what @throws {SetupError} */
 function forbidDownload({ download }, what) {
   if (!download)
-    throw new SetupError({ code: 'NOT_PREPARED', message: `${what} has not been fetched yet`, cure: 'npm run setup' });
+    throw new SetupError({ code: 'NOT_PREPARED', message: `${what} has not been fetched yet`, hint: 'npm run setup' });
 }
 
 /** The version of the system's Mesa: by its package, else by the name of the library file; '' when it does not tell. */

@@ -6,7 +6,7 @@ import { findHardware } from './hardware.mjs';
 import { findLavapipe, oldestMesa, systemCodename } from './lavapipe.mjs';
 import { findLibrary } from './libraries.mjs';
 
-/** @typedef {{ name: string, ok: boolean, found: string, cure?: string }} AdapterFact one thing an adapter needs; `cure` is the exact remedy where it is missing */
+/** @typedef {{ name: string, ok: boolean, found: string, hint?: string }} AdapterFact one thing an adapter needs; `hint` is the exact remedy where it is missing */
 
 /**
  * What this machine has for WebGPU and what it lacks, each with its remedy. Looks only: nothing is fetched, started or written.
@@ -27,7 +27,7 @@ export function describeAdapter({ root = '/', env = process.env } = {}) {
 /** @param {string} root @param {string} cache @param {NodeJS.ProcessEnv} env @returns {AdapterFact} */
 function gpu(root, cache, env) {
   const found = findHardware({ root, cache, env });
-  if ('reason' in found) return { name: 'GPU and its Vulkan driver', ok: false, found: found.reason, cure: found.cure };
+  if ('reason' in found) return { name: 'GPU and its Vulkan driver', ok: false, found: found.reason, hint: found.hint };
   return { name: 'GPU and its Vulkan driver', ok: true, found: found.files.join(', ') };
 }
 
@@ -41,7 +41,7 @@ function loader(root, cache, env) {
     cachedFolder(cache, cachePrefix('loader')) ??
     cachedFolder(cache, 'swiftshader-');
   if (own) return { name, ok: true, found: `in ${own}` };
-  return { name, ok: false, found: 'no libvulkan.so.1', cure: `npm run setup (or ${installCommand('libvulkan1')})` };
+  return { name, ok: false, found: 'no libvulkan.so.1', hint: `npm run setup (or ${installCommand('libvulkan1')})` };
 }
 
 /** @param {string} root @returns {AdapterFact} */
@@ -53,7 +53,7 @@ function systemLavapipe(root) {
       name,
       ok: false,
       found: 'not installed',
-      cure: `npm run setup puts one into the cache (or ${installCommand('mesa-vulkan-drivers')})`,
+      hint: `npm run setup puts one into the cache (or ${installCommand('mesa-vulkan-drivers')})`,
     };
   const version = installedMesa();
   if (majorVersion(version) >= oldestMesa) return { name, ok: true, found: `${file}, Mesa ${version}` };
@@ -61,7 +61,7 @@ function systemLavapipe(root) {
     name,
     ok: false,
     found: `${file}, Mesa ${version || 'of unknown version'}: too old, WebGPU needs ${oldestMesa}`,
-    cure: 'npm run setup puts a newer one into the cache and leaves the system alone',
+    hint: 'npm run setup puts a newer one into the cache and leaves the system alone',
   };
 }
 
@@ -69,7 +69,7 @@ function systemLavapipe(root) {
 function ownLavapipe(cache) {
   const folder = cachedFolder(cache, cachePrefix('lavapipe'));
   if (folder) return { name: 'lavapipe in the cache', ok: true, found: folder };
-  return { name: 'lavapipe in the cache', ok: false, found: `none in ${cache}`, cure: 'npm run setup' };
+  return { name: 'lavapipe in the cache', ok: false, found: `none in ${cache}`, hint: 'npm run setup' };
 }
 
 /** @param {string} cache @returns {AdapterFact} */
@@ -80,7 +80,7 @@ function swiftshader(cache) {
     name: 'SwiftShader in the cache',
     ok: false,
     found: 'not needed while another adapter works',
-    cure: 'REASONGEN_ADAPTER=swiftshader npm run setup',
+    hint: 'REASONGEN_ADAPTER=swiftshader npm run setup',
   };
 }
 

@@ -1,17 +1,17 @@
 import { realpathSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
-/** The exit code of every failed set-up: nothing was computed, and the cure is outside the program. */
+/** The exit code of every failed set-up: nothing was computed, and what helps is outside the program. */
 export const setupExitCode = 3;
 
 /** A set-up step that cannot be done: what is wrong (with its cause) and what the user can do. */
 export class SetupError extends Error {
-  /** @param {{ code: string, message: string, cure: string, cause?: unknown }} failure `code` is stable, in capitals */
-  constructor({ code, message, cure, cause }) {
+  /** @param {{ code: string, message: string, hint: string, cause?: unknown }} failure `code` is stable, in capitals */
+  constructor({ code, message, hint, cause }) {
     super(message, cause === undefined ? undefined : { cause });
     this.name = 'SetupError';
     this.code = code;
-    this.cure = cure;
+    this.hint = hint;
     this.exitCode = setupExitCode;
   }
 }
@@ -25,7 +25,7 @@ export async function exitWith(body) {
     process.exitCode = await body();
   } catch (error) {
     if (!(error instanceof SetupError)) throw error;
-    process.stderr.write(`error ${error.code}: ${error.message}\n  cure: ${error.cure}\n`);
+    process.stderr.write(`error ${error.code}: ${error.message}\n  hint: ${error.hint}\n`);
     process.exitCode = error.exitCode;
   }
 }

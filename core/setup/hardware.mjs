@@ -40,7 +40,7 @@ export function hardwareDriverFiles(root = '/') {
 /**
  * The hardware drivers to try here, or why there is none.
  * @param {{ root?: string, cache: string, env?: NodeJS.ProcessEnv }} place a description of NVIDIA's driver is written to `cache` where the container lacks one
- * @returns {{ files: string[], folders: string[] } | { code: 'NO_GPU' | 'NO_GPU_PERMISSION' | 'NO_GPU_DRIVER', reason: string, cure: string }}
+ * @returns {{ files: string[], folders: string[] } | { code: 'NO_GPU' | 'NO_GPU_PERMISSION' | 'NO_GPU_DRIVER', reason: string, hint: string }}
  */
 export function findHardware({ root = '/', cache, env = process.env }) {
   const devices = gpuDevices(root);
@@ -48,14 +48,14 @@ export function findHardware({ root = '/', cache, env = process.env }) {
     return {
       code: 'NO_GPU',
       reason: 'this machine shows no GPU (no /dev/nvidia*, no /dev/dri/render*)',
-      cure: 'run on a machine with a GPU; in a container start it with --gpus all (NVIDIA) or --device /dev/dri (AMD, Intel)',
+      hint: 'run on a machine with a GPU; in a container start it with --gpus all (NVIDIA) or --device /dev/dri (AMD, Intel)',
     };
   const usable = devices.filter((device) => device.allowed);
   if (usable.length === 0)
     return {
       code: 'NO_GPU_PERMISSION',
       reason: `this user may not open ${devices.map((device) => device.path).join(', ')}`,
-      cure: 'sudo usermod -aG render,video $USER, then log in again',
+      hint: 'sudo usermod -aG render,video $USER, then log in again',
     };
   const files = hardwareDriverFiles(root);
   const nvidia = usable.some((device) => device.nvidia);
@@ -70,14 +70,14 @@ export function findHardware({ root = '/', cache, env = process.env }) {
     return {
       code: 'NO_GPU_DRIVER',
       reason: `${usable.map((device) => device.path).join(', ')} is there, but NVIDIA's Vulkan driver is not (no nvidia_icd.json, no libGLX_nvidia.so.0)`,
-      cure: 'in a container set NVIDIA_DRIVER_CAPABILITIES=all (compute alone leaves Vulkan out); on a server install libnvidia-gl of the same version as the kernel driver',
+      hint: 'in a container set NVIDIA_DRIVER_CAPABILITIES=all (compute alone leaves Vulkan out); on a server install libnvidia-gl of the same version as the kernel driver',
     };
   }
   if (files.length > 0) return { files, folders: [] };
   return {
     code: 'NO_GPU_DRIVER',
     reason: `${usable.map((device) => device.path).join(', ')} is there, but no Vulkan driver for it is installed`,
-    cure: 'sudo apt-get install mesa-vulkan-drivers libvulkan1',
+    hint: 'sudo apt-get install mesa-vulkan-drivers libvulkan1',
   };
 }
 

@@ -50,7 +50,7 @@ export function launch(command, args, { env = process.env, cwd = process.cwd(), 
         new SetupError({
           code: 'CANNOT_START',
           message: `${command} cannot be started: ${error.message}`,
-          cure: 'check that the program exists and may be executed',
+          hint: 'check that the program exists and may be executed',
           cause: error,
         }),
       );
@@ -91,7 +91,7 @@ function hasTerminal() {
 function crashMessage(signal) {
   return (
     `error DRIVER_CRASH: the process died by ${signal} inside native code. A software adapter does this when memory runs out.\n` +
-    '  cure: the last checkpoint is whole; go on with `reasongen resume <run directory>`, with more free memory or smaller batches (`reasongen check` prints what a preset needs)\n'
+    '  hint: the last checkpoint is whole; go on with `reasongen resume <run directory>`, with more free memory or smaller batches (`reasongen check` prints what a preset needs)\n'
   );
 }
 
@@ -102,7 +102,7 @@ if (isMain(import.meta.url)) {
       throw new SetupError({
         code: 'USAGE',
         message: 'no command given',
-        cure: 'node core/setup/launch.mjs <command> [arguments]',
+        hint: 'node core/setup/launch.mjs <command> [arguments]',
       });
     return launchWithDriver(command === 'node' ? process.execPath : command, args, {
       quiet: process.env.REASONGEN_QUIET === '1',

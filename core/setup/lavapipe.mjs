@@ -224,7 +224,7 @@ function aptFailure(why, cause) {
   return new SetupError({
     code: 'LAVAPIPE_UNAVAILABLE',
     message: `Mesa's software Vulkan driver could not be fetched: ${why}`,
-    cure: `install Mesa ${oldestMesa} or newer (Debian, Ubuntu: package mesa-vulkan-drivers; Fedora: mesa-vulkan-drivers; Arch: vulkan-swrast)`,
+    hint: `install Mesa ${oldestMesa} or newer (Debian, Ubuntu: package mesa-vulkan-drivers; Fedora: mesa-vulkan-drivers; Arch: vulkan-swrast)`,
     cause,
   });
 }

@@ -46,7 +46,7 @@ export async function environmentFor(args, env, quiet) {
       return driverEnvironment(await prepareDriver({ env, download: false }), env);
     } catch (error) {
       if (!(error instanceof SetupError)) throw error;
-      return { REASONGEN_DRIVER_ERROR: JSON.stringify({ code: error.code, message: error.message, cure: error.cure }) };
+      return { REASONGEN_DRIVER_ERROR: JSON.stringify({ code: error.code, message: error.message, hint: error.hint }) };
     }
   }
   const driver = await prepareDriver({ env, report: say });

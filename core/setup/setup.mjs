@@ -39,7 +39,7 @@ export function checkNode(version) {
   throw new SetupError({
     code: 'OLD_NODE',
     message: `Node ${version} is too old, ${oldestNode.join('.')} or newer is needed`,
-    cure: 'install a newer Node: https://nodejs.org/en/download, or `nvm install 22`',
+    hint: 'install a newer Node: https://nodejs.org/en/download, or `nvm install 22`',
   });
 }
 
@@ -58,7 +58,7 @@ export function outdatedPackages(root) {
     throw new SetupError({
       code: 'BAD_LOCK_FILE',
       message: `${lockFile} is not a lock file of npm`,
-      cure: 'git checkout package-lock.json',
+      hint: 'git checkout package-lock.json',
     });
   for (const [path, entry] of Object.entries(wanted)) {
     const present = installed[path];
@@ -84,7 +84,7 @@ async function installPackages(env) {
   throw new SetupError({
     code: 'PACKAGES_FAILED',
     message: `npm install failed with exit code ${code}`,
-    cure: 'see the lines above; check the network and `npm config get registry`, then run it again',
+    hint: 'see the lines above; check the network and `npm config get registry`, then run it again',
   });
 }
 

@@ -55,7 +55,7 @@ function failure(why, cause) {
   return new SetupError({
     code: 'SWIFTSHADER_UNAVAILABLE',
     message: `the software Vulkan driver SwiftShader could not be prepared: ${why}`,
-    cure: 'check that npm can reach its registry (npm ping), or install Mesa 24 or newer with its Vulkan drivers',
+    hint: 'check that npm can reach its registry (npm ping), or install Mesa 24 or newer with its Vulkan drivers',
     cause,
   });
 }

@@ -112,14 +112,14 @@ async function choose(order, forced, context) {
         ...candidate,
         description,
         why,
-        faster: failures.at(-1)?.cure ?? 'unset REASONGEN_ADAPTER, and the best one is taken',
+        faster: failures.at(-1)?.hint ?? 'unset REASONGEN_ADAPTER, and the best one is taken',
       };
     } catch (error) {
       if (!(error instanceof SetupError)) throw error;
       if (forced)
         throw new SetupError({
           code: error.code,
-          cure: error.cure,
+          hint: error.hint,
           message: `REASONGEN_ADAPTER=${kind} is impossible here: ${error.message}`,
           cause: error,
         });
@@ -129,7 +129,7 @@ async function choose(order, forced, context) {
   throw new SetupError({
     code: 'NO_ADAPTER',
     message: `no Vulkan driver works on this machine: ${failures.map((failure) => failure.message).join('; ')}`,
-    cure: [...new Set(failures.map((failure) => failure.cure))].join('; or '),
+    hint: [...new Set(failures.map((failure) => failure.hint))].join('; or '),
   });
 }
 
@@ -156,7 +156,7 @@ async function accepted(candidate, env) {
   throw new SetupError({
     code: 'DRIVER_REFUSED',
     message: `the ${candidate.kind} driver (${candidate.files.map((file) => basename(file)).join(', ')}) does not work: ${why}`,
-    cure:
+    hint:
       candidate.kind === 'gpu'
         ? 'update the GPU driver (NVIDIA 535 or newer, Mesa 24 or newer)'
         : `delete ${cacheDirectory(env)} and run npm run setup again`,
@@ -168,7 +168,7 @@ export function packagesMissing() {
   return new SetupError({
     code: 'PACKAGES_MISSING',
     message: 'the npm packages of reasongen are not installed',
-    cure: 'npm install',
+    hint: 'npm install',
   });
 }
 
@@ -181,7 +181,7 @@ function forcedKind(env) {
   throw new SetupError({
     code: 'UNKNOWN_ADAPTER',
     message: `REASONGEN_ADAPTER=${wish} names no adapter`,
-    cure: `set it to ${kinds.join(', ')}, or unset it`,
+    hint: `set it to ${kinds.join(', ')}, or unset it`,
   });
 }
 

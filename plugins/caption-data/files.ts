@@ -31,7 +31,7 @@ export async function openFiles(path: string, include: string | undefined, colum
       code: 'NO_DATA',
       message: `there is no file ending in .${Object.keys(openers).join(', .')}${include === undefined ? '' : ` with "${include}" in its path`}`,
       place: path,
-      cure: 'name a file of rows, or a folder with such files',
+      hint: 'name a file of rows, or a folder with such files',
       exitCode: 2,
     });
   }
@@ -58,7 +58,7 @@ async function find(path: string): Promise<string[]> {
       code: 'FILE_NOT_FOUND',
       message: 'the data set is not there',
       place: path,
-      cure: 'check dataset.path',
+      hint: 'check dataset.path',
       exitCode: 2,
       cause,
     });

@@ -92,7 +92,7 @@ const captionData = defineDataset({
           code: 'NO_DATA',
           message: 'the files hold no rows',
           place: path,
-          cure: 'check dataset.path and dataset.shard',
+          hint: 'check dataset.path and dataset.shard',
           exitCode: 2,
         });
       scope.log.info(`${source.rows} ${isHeldOut ? 'held-out ' : ''}rows in ${files.length} file(s) of ${path}`);

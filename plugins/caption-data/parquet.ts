@@ -28,7 +28,7 @@ export async function openParquet(path: string, columns: readonly string[]): Pro
         code: 'BAD_PARQUET',
         message: `this is no whole parquet file (${explain(cause)})`,
         place: path,
-        cure: 'copy or download the file again',
+        hint: 'copy or download the file again',
         exitCode: 6,
         cause,
       });
@@ -41,7 +41,7 @@ export async function openParquet(path: string, columns: readonly string[]): Pro
         code: 'NO_COLUMNS',
         message: `the columns are ${names.join(', ')}; wanted are ${columns.join(', ')}`,
         place: path,
-        cure: 'name the columns in dataset.columns',
+        hint: 'name the columns in dataset.columns',
         exitCode: 2,
       });
     }

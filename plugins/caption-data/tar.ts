@@ -45,7 +45,7 @@ async function list(handle: FileHandle, path: string): Promise<Member[]> {
       code: 'BAD_TAR',
       message: `${what} at byte ${offset}: this is no whole tar archive`,
       place: path,
-      cure: 'copy or download the file again',
+      hint: 'copy or download the file again',
       exitCode: 6,
     });
   const members: Member[] = [];

@@ -110,7 +110,7 @@ async function ask(
     code: 'JUDGE_UNREACHABLE',
     message: `the judge could not be asked in ${attempts} attempts: ${failure}`,
     place: url,
-    cure: 'start the endpoint, check url, model and key, and resume the run',
+    hint: 'start the endpoint, check url, model and key, and resume the run',
   });
 }
 

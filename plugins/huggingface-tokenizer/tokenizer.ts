@@ -26,7 +26,7 @@ export function janusTokenizer(path: string, options: JanusTokenizerOptions): To
       throw new ReasongenError({
         code: 'BAD_QUESTION',
         message: `${name} "${question}" does not contain {prompt}`,
-        cure: 'write {prompt} where the prompt goes',
+        hint: 'write {prompt} where the prompt goes',
         exitCode: 2,
       });
   }

@@ -20,8 +20,8 @@ export function sizesOf({ decoder, image, vision }: JanusConfig): JanusSizes {
 export async function openCheckpoint(folder: string, scope: Scope): Promise<Backbone> {
   const place = join(folder, 'config.json');
   const config = readJanusConfig(place);
-  const refuse = (message: string, cure: string): never => {
-    throw new ReasongenError({ code: 'OTHER_SIZES', message, place, cure, exitCode: 2 });
+  const refuse = (message: string, hint: string): never => {
+    throw new ReasongenError({ code: 'OTHER_SIZES', message, place, hint, exitCode: 2 });
   };
   const tokenizer = await scope.get('tokenizer');
   if (tokenizer.vocabularySize > config.decoder.textVocabulary) {

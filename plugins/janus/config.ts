@@ -66,7 +66,7 @@ export function readJanusConfig(path: string): JanusConfig {
       code: 'BAD_CONFIG',
       message: `the file ${why}`,
       place: path,
-      cure: 'point to the config.json of a Janus model',
+      hint: 'point to the config.json of a Janus model',
       exitCode: 2,
       cause,
     });

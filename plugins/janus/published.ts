@@ -46,7 +46,7 @@ function specialIds({ tokenId, place }: WantedConfig): SpecialIds {
       code: 'BAD_CONFIG',
       message: `the Hugging Face layout needs the id of ${token}, and no tokenizer.json beside config.json has this token`,
       place,
-      cure: 'put the tokenizer.json of the model beside its config.json',
+      hint: 'put the tokenizer.json of the model beside its config.json',
       exitCode: 2,
     });
   };

@@ -21,7 +21,7 @@ export function createReader(): (sample: Sample) => Specification {
     throw new ReasongenError({
       code: 'NANO_UNKNOWN_PROMPT',
       message: `"${prompt}" is not a prompt of the nano world, so it cannot be judged`,
-      cure: 'ask for its objects in its words, for example "a photo of two cakes" or "a photo of a red car and a blue bird"',
+      hint: 'ask for its objects in its words, for example "a photo of two cakes" or "a photo of a red car and a blue bird"',
     });
   };
 }
@@ -34,7 +34,7 @@ export function createInspector(): (sample: Sample) => Inspection {
     throw new ReasongenError({
       code: 'NANO_IMAGE_SIZE',
       message: `sample ${id} is ${image.width}x${image.height} pixels; the nano world's pictures are ${canvasSize}x${canvasSize}`,
-      cure: 'use an image tokenizer whose pictures have that size',
+      hint: 'use an image tokenizer whose pictures have that size',
     });
   };
 }

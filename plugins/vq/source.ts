@@ -57,7 +57,7 @@ export async function codecFromCheckpoint(folder: string): Promise<VqSource> {
       code: 'CODEC_SIZES',
       message: 'there is no config.json in this folder',
       place: folder,
-      cure: 'point to the folder of a published model',
+      hint: 'point to the folder of a published model',
       exitCode: 2,
     });
   const codec = vqCodec(await publishedSizes(config));
@@ -141,7 +141,7 @@ function ownSizes(text: string | undefined, path: string): VqCodecConfig {
       code: 'CODEC_SIZES',
       message: 'the file does not say the sizes of its codec',
       place: path,
-      cure: 'give imageTokenizer.checkpoint, the folder of the published model, or use the codec.safetensors of a train-codec run',
+      hint: 'give imageTokenizer.checkpoint, the folder of the published model, or use the codec.safetensors of a train-codec run',
       exitCode: 2,
     });
   }
@@ -157,7 +157,7 @@ async function publishedSizes(path: string): Promise<VqCodecConfig> {
       code: 'CODEC_SIZES',
       message: 'the file is not JSON, or cannot be read',
       place: path,
-      cure: 'name the config.json of the published model',
+      hint: 'name the config.json of the published model',
       exitCode: 2,
       cause,
     });
@@ -168,7 +168,7 @@ async function publishedSizes(path: string): Promise<VqCodecConfig> {
     code: 'CODEC_SIZES',
     message: 'there is no vq_config and no gen_vision_config in this file',
     place: path,
-    cure: 'name the config.json of the published model',
+    hint: 'name the config.json of the published model',
     exitCode: 2,
   });
 }

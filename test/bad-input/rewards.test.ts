@@ -1,5 +1,5 @@
 /**
- * Bad input, one message each: code, place, cure, exit code, no stack, and the last good checkpoint is kept. Where each is provoked:
+ * Bad input, one message each: code, place, hint, exit code, no stack, and the last good checkpoint is kept. Where each is provoked:
  *
  * | input                                   | test                                                            |
  * |-----------------------------------------|-----------------------------------------------------------------|

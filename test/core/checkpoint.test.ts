@@ -216,12 +216,12 @@ describe('failure while saving', { timeout: 120_000 }, () => {
         files: failing(at, 'ENOSPC', false).files,
       }).catch((caught: unknown) => caught);
       expect(error, `call ${at}`).toBeInstanceOf(ReasongenError);
-      const { code, exitCode, message, cure } = error as ReasongenError;
+      const { code, exitCode, message, hint } = error as ReasongenError;
       expect({ code, exitCode }).toEqual({ code: 'DISK_FULL', exitCode: 6 });
       const { step } = await newestGood(run);
       if (message.includes('which itself is safe')) expect(step).toBe(20);
       else
-        expect(cure).toMatch(
+        expect(hint).toMatch(
           /^free some space; the last good checkpoint is .*step-0000[12]0; then go on with: npx reasongen resume /,
         );
       expect(
@@ -266,7 +266,7 @@ describe('failure while saving', { timeout: 120_000 }, () => {
       code,
       exitCode: 6,
       message: expect.stringContaining('while saving step-000001') as string,
-      cure: expect.stringContaining('no checkpoint had been saved before') as string,
+      hint: expect.stringContaining('no checkpoint had been saved before') as string,
     });
   });
 
@@ -274,7 +274,7 @@ describe('failure while saving', { timeout: 120_000 }, () => {
     await expect(saveCheckpoint(run, 1, content(1), { files: failing(4, 'ENOSPC', true).files })).rejects.toMatchObject(
       {
         code: 'DISK_FULL',
-        cure: expect.stringMatching(/\.tmp-step-000001-\d+ could not be removed/) as string,
+        hint: expect.stringMatching(/\.tmp-step-000001-\d+ could not be removed/) as string,
       },
     );
   });

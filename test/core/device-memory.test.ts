@@ -121,13 +121,13 @@ describe('a plan', () => {
       code: 'DOES_NOT_FIT',
       exitCode: 4,
       message: 'the run needs 4.0 GiB on the device, and 2.0 GiB are left',
-      cure: 'the smallest change that fits is recipe.microBatch: 4, which needs 512 MiB',
+      hint: 'the smallest change that fits is recipe.microBatch: 4, which needs 512 MiB',
     });
     await expect(
       refuseWhatCannotFit({ ...plan, largestBinding: 2 ** 28 }, { limits }, () => Promise.resolve(undefined)),
     ).rejects.toMatchObject({
       message: 'the largest buffer needs 256 MiB, and this adapter binds at most 128 MiB',
-      cure: expect.stringContaining('smaller batches'),
+      hint: expect.stringContaining('smaller batches'),
     });
   });
 });

@@ -83,13 +83,13 @@ describe('errors', () => {
   });
 
   test('a guard keeps its exit code', async () => {
-    const guard = new ReasongenError({ code: 'GUARD', message: 'too long', exitCode: 7, cure: 'shorten it' });
+    const guard = new ReasongenError({ code: 'GUARD', message: 'too long', exitCode: 7, hint: 'shorten it' });
     const failing = one({
       step: () => {
         throw guard;
       },
     }).step(step);
-    await expect(failing).rejects.toMatchObject({ exitCode: 7, cure: 'shorten it' });
+    await expect(failing).rejects.toMatchObject({ exitCode: 7, hint: 'shorten it' });
   });
 
   test('a hook that does not exist is refused by name', () => {

@@ -61,7 +61,7 @@ async function refusal(work: Promise<unknown>): Promise<string> {
     () => undefined,
     (cause: unknown) => cause,
   );
-  if (error instanceof Error && 'code' in error && 'cure' in error) return `${String(error.code)} ${error.message}`;
+  if (error instanceof Error && 'code' in error && 'hint' in error) return `${String(error.code)} ${error.message}`;
   throw error instanceof Error ? error : new Error('nothing was refused');
 }
 

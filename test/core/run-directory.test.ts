@@ -45,7 +45,7 @@ describe('creating', () => {
     await expect(start(directory)).rejects.toMatchObject({
       code: 'RUN_EXISTS',
       exitCode: 6,
-      cure: expect.stringContaining('resume') as string,
+      hint: expect.stringContaining('resume') as string,
     });
     const full = join(root, 'full');
     await mkdir(full);

@@ -212,7 +212,7 @@ describe('damaged files', { timeout: 30_000 }, () => {
     expect(error).toBeInstanceOf(ReasongenError);
     expect(error).toMatchObject({ code: 'BAD_SAFETENSORS', place: path, exitCode: 6 });
     expect((error as ReasongenError).message).toMatch(message);
-    expect((error as ReasongenError).cure).toBeTruthy();
+    expect((error as ReasongenError).hint).toBeTruthy();
   });
 
   test('a missing file is named', async () => {

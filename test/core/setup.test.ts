@@ -144,7 +144,7 @@ describe('finding hardware', () => {
 
   it('says that there is no GPU, also where software drivers are installed', () => {
     put('usr/share/vulkan/icd.d/lvp_icd.x86_64.json');
-    expect(look()).toMatchObject({ code: 'NO_GPU', cure: expect.stringContaining('--gpus all') });
+    expect(look()).toMatchObject({ code: 'NO_GPU', hint: expect.stringContaining('--gpus all') });
   });
 
   it('takes the drivers of a render node and leaves software and 32-bit ones out', () => {
@@ -171,18 +171,18 @@ describe('finding hardware', () => {
     expect(JSON.parse(readFileSync(file, 'utf8')).ICD.library_path).toBe(library);
   });
 
-  it('names the cure where a container shows the device without its Vulkan driver', () => {
+  it('names the hint where a container shows the device without its Vulkan driver', () => {
     put('dev/nvidia0');
     expect(look()).toMatchObject({
       code: 'NO_GPU_DRIVER',
-      cure: expect.stringContaining('NVIDIA_DRIVER_CAPABILITIES=all'),
+      hint: expect.stringContaining('NVIDIA_DRIVER_CAPABILITIES=all'),
     });
   });
 
   it('tells the doctor the remedy for each missing thing', () => {
     const facts = describeAdapter({ root, env: freshEnvironment() });
     expect(facts.map(({ ok }) => ok)).toEqual(facts.map(() => false));
-    for (const { name, cure } of facts) expect(`${name}: ${cure}`).toMatch(/npm run setup|--gpus all/);
+    for (const { name, hint } of facts) expect(`${name}: ${hint}`).toMatch(/npm run setup|--gpus all/);
   });
 
   it('prefers the lavapipe of this architecture', () => {
@@ -200,7 +200,7 @@ describe('choosing a driver', () => {
     );
     expect(result.code).toBe(3);
     expect(result.stderr).toBe(
-      'error UNKNOWN_ADAPTER: REASONGEN_ADAPTER=voodoo names no adapter\n  cure: set it to gpu, lavapipe, swiftshader, or unset it\n',
+      'error UNKNOWN_ADAPTER: REASONGEN_ADAPTER=voodoo names no adapter\n  hint: set it to gpu, lavapipe, swiftshader, or unset it\n',
     );
   });
 
@@ -208,7 +208,7 @@ describe('choosing a driver', () => {
     const env = freshEnvironment({ REASONGEN_ADAPTER: 'swiftshader' });
     await expect(prepareDriver({ env, download: false })).rejects.toMatchObject({
       code: 'NOT_PREPARED',
-      cure: 'npm run setup',
+      hint: 'npm run setup',
       exitCode: 3,
     });
     expect(existsSync(join(root, 'cache'))).toBe(false);
@@ -259,7 +259,7 @@ describe('choosing a driver', () => {
       freshEnvironment({ REASONGEN_ADAPTER: 'swiftshader' }),
       true,
     );
-    expect(JSON.parse(REASONGEN_DRIVER_ERROR)).toMatchObject({ code: 'NOT_PREPARED', cure: 'npm run setup' });
+    expect(JSON.parse(REASONGEN_DRIVER_ERROR)).toMatchObject({ code: 'NOT_PREPARED', hint: 'npm run setup' });
   });
 });
 

@@ -39,7 +39,7 @@ async function refusal(path: string): Promise<string> {
     (cause: unknown) => cause,
   );
   if (!(error instanceof ReasongenError)) throw new Error(`no refusal but ${String(error)}`);
-  expect(error.cure).toBeTruthy();
+  expect(error.hint).toBeTruthy();
   expect(error.place).toContain(root);
   return `${error.code} ${error.message}`;
 }

@@ -216,7 +216,7 @@ describe('loading from a source', () => {
         expect.objectContaining({
           code: 'VALUE_TOO_LARGE',
           message: 'weight "w" holds 65536 at element 17000; f16 stores values up to ±65504',
-          cure: 'store weights as bf16 or f32',
+          hint: 'store weights as bf16 or f32',
         }),
       );
       const warnings: string[] = [];

@@ -168,7 +168,7 @@ describe('round trip', () => {
 });
 
 describe('bad files', () => {
-  test('are refused with the file and a cure', () => {
+  test('are refused with the file and a hint', () => {
     const failure = (name: string, content: string) => {
       try {
         loaded(name, content);

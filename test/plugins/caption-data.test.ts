@@ -231,7 +231,7 @@ describe('what is wrong with a row is said, with its place', () => {
     expect(() => findHubDataset('Someone/Pictures', { HF_HUB_CACHE: folder })).toThrow(
       expect.objectContaining({
         code: 'NOT_IN_CACHE',
-        cure: expect.stringContaining('hf download Someone/Pictures --repo-type dataset') as string,
+        hint: expect.stringContaining('hf download Someone/Pictures --repo-type dataset') as string,
       }) as Error,
     );
   });

@@ -99,7 +99,7 @@ test('a pool larger than the dataset is refused', async () => {
   await expect(place.run(await grpo('steps: 1, pool: 9'))).rejects.toMatchObject({
     code: 'NO_PROMPTS',
     exitCode: 2,
-    cure: expect.stringContaining('recipe.pool to 8'),
+    hint: expect.stringContaining('recipe.pool to 8'),
   });
 });
 

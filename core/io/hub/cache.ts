@@ -26,7 +26,7 @@ export function parseHubModel(text: string, revision = 'main'): HubModel {
     throw new ReasongenError({
       code: 'BAD_MODEL_NAME',
       message: `"${text}${own === undefined && revision !== 'main' ? `@${revision}` : ''}" is not the name of a model on a hub`,
-      cure: 'write OWNER/NAME, or OWNER/NAME@REVISION with a branch, tag or commit',
+      hint: 'write OWNER/NAME, or OWNER/NAME@REVISION with a branch, tag or commit',
       exitCode: exitCodes.badPreset,
     });
   }

@@ -36,7 +36,7 @@ export class HubClient {
       throw new ReasongenError({
         code: 'BAD_HUB',
         message: `"${options.url}" is not the address of a hub`,
-        cure: 'write https://…',
+        hint: 'write https://…',
         exitCode: exitCodes.badPreset,
       });
     }
@@ -52,7 +52,7 @@ export class HubClient {
         code: 'BAD_HUB',
         message: `the hub's list of files ${what}`,
         place: url,
-        cure: 'check --hub-url; the hub must speak the Hugging Face API',
+        hint: 'check --hub-url; the hub must speak the Hugging Face API',
         exitCode: exitCodes.disk,
       });
     const text = await response.text();
@@ -126,8 +126,8 @@ function refusal(response: Response, what: string, url: string, hasToken: boolea
       seconds: wait > 0 && wait <= 600 ? wait : undefined,
     });
   }
-  const told = (code: string, message: string, cure: string): ReasongenError =>
-    new ReasongenError({ code, message, place: url, cure, exitCode: exitCodes.disk });
+  const told = (code: string, message: string, hint: string): ReasongenError =>
+    new ReasongenError({ code, message, place: url, hint, exitCode: exitCodes.disk });
   if (status === 401 || status === 403) {
     return hasToken
       ? told(

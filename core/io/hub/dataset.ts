@@ -16,7 +16,7 @@ export function findHubDataset(text: string, environment: Readonly<Record<string
     code: 'NOT_IN_CACHE',
     message: `the data set ${id}${revision === 'main' ? '' : ` at ${revision}`} is not in the cache`,
     place: folder,
-    cure: `fetch it with: hf download ${id} --repo-type dataset; or name its files by their path`,
+    hint: `fetch it with: hf download ${id} --repo-type dataset; or name its files by their path`,
     exitCode: exitCodes.badPreset,
   });
 }

@@ -133,7 +133,7 @@ function wrong(file: HubFile, what: string): ReasongenError {
   return new ReasongenError({
     code: 'HUB_CONTENT',
     message: `${file.path} ${what}: it was changed on the way or on the hub`,
-    cure: 'pull again; if it stays so, do not trust this hub',
+    hint: 'pull again; if it stays so, do not trust this hub',
     exitCode: exitCodes.disk,
   });
 }

@@ -45,7 +45,7 @@ export async function persistently<Result>(
         throw new ReasongenError({
           code: 'HUB_UNREACHABLE',
           message: `${error.message}; ${tries} tries in a row brought nothing of ${what}`,
-          cure: 'check the connection and --hub-url, and pull again: it goes on where it stopped',
+          hint: 'check the connection and --hub-url, and pull again: it goes on where it stopped',
           exitCode: exitCodes.disk,
           cause: error,
         });

@@ -34,7 +34,7 @@ export async function pullModel(model: HubModel, options: PullOptions): Promise<
     throw new ReasongenError({
       code: 'HUB_NO_FILES',
       message: `${model.id} has no file that ${include.length === 0 ? 'a model is made of' : `fits ${include.join(', ')}`}`,
-      cure: `its files are: ${files
+      hint: `its files are: ${files
         .map(({ path }) => path)
         .slice(0, 30)
         .join(', ')}`,
@@ -119,7 +119,7 @@ async function refuseFullDisk(files: readonly HubFile[], blobs: string): Promise
     code: 'DISK_FULL',
     message: `${(missing / 1e9).toFixed(2)} GB are to be fetched, and the disk has ${(free / 1e9).toFixed(2)} GB left`,
     place: blobs,
-    cure: 'free some space, or put the cache elsewhere with HF_HOME',
+    hint: 'free some space, or put the cache elsewhere with HF_HOME',
     exitCode: exitCodes.disk,
   });
 }

@@ -61,7 +61,7 @@ function refuseLost(values: Float32Array, type: FloatType, name: string, first: 
         ? `tensor "${name}" holds ${value} at element ${first + index}, which f16 cannot hold`
         : `tensor "${name}" holds ${value} at element ${first + index}`,
       place,
-      cure: isNumber ? 'export as bf16 or f32' : 'the training diverged: use an earlier checkpoint',
+      hint: isNumber ? 'export as bf16 or f32' : 'the training diverged: use an earlier checkpoint',
       exitCode: exitCodes.disk,
     });
   }

@@ -4,8 +4,8 @@ import { exitCodes, ReasongenError } from '../../errors.ts';
 export function badWeights(
   file: string,
   message: string,
-  cure = 'copy or download the file again',
+  hint = 'copy or download the file again',
   cause?: unknown,
 ): ReasongenError {
-  return new ReasongenError({ code: 'BAD_WEIGHTS', message, place: file, cure, exitCode: exitCodes.disk, cause });
+  return new ReasongenError({ code: 'BAD_WEIGHTS', message, place: file, hint, exitCode: exitCodes.disk, cause });
 }

@@ -51,7 +51,7 @@ async function withBase(path: string, adapter: StoredAdapter, names: readonly Na
         code: 'OTHER_BASE',
         message: `the adapters were trained on other weights (${baseHash.slice(0, 12)}…) than ${adapter.config.base} holds now (${base.hash.slice(0, 12)}…)`,
         place: path,
-        cure: 'put the former weights back',
+        hint: 'put the former weights back',
         exitCode: exitCodes.badPreset,
       });
     }

@@ -74,14 +74,14 @@ function usualFile(folder: string, names: readonly string[]): string {
   const others = names.filter((name) => /\.(safetensors|bin|pt|pth|ckpt)$/.test(name));
   const [only] = others;
   if (only !== undefined && others.length === 1) return only;
-  const cure =
+  const hint =
     'point to one of the files, or to a folder with model.safetensors or pytorch_model.bin or an index of several';
   throw badWeights(
     folder,
     only === undefined
       ? 'there are no weights in this folder'
       : `it is not clear which file holds the model: ${others.toSorted().join(', ')}`,
-    cure,
+    hint,
   );
 }
 

@@ -34,7 +34,7 @@ export function refusedPickle(file: string, message: string, cause?: unknown): R
     code: 'REFUSED_PICKLE',
     message,
     place: file,
-    cure: 'use the safetensors file of this model, or one that holds tensors only (torch.save of a state_dict)',
+    hint: 'use the safetensors file of this model, or one that holds tensors only (torch.save of a state_dict)',
     exitCode: exitCodes.disk,
     cause,
   });

@@ -95,30 +95,30 @@ function unite(index: string, placement: ReadonlyMap<string, string>, shards: Re
 
 /** Tensor → file name. A name is that of a file beside the index, never a path. */
 export async function readIndex(index: string): Promise<Map<string, string>> {
-  const cure = 'download the index again';
+  const hint = 'download the index again';
   let json: unknown;
   try {
     if ((await stat(index)).size > longestIndex)
-      throw badWeights(index, `the index has more than ${longestIndex} bytes`, cure);
+      throw badWeights(index, `the index has more than ${longestIndex} bytes`, hint);
     json = JSON.parse(await readFile(index, 'utf8'));
   } catch (cause) {
-    if (cause instanceof SyntaxError) throw badWeights(index, 'the index is not JSON', cure, cause);
+    if (cause instanceof SyntaxError) throw badWeights(index, 'the index is not JSON', hint, cause);
     throw diskError(cause, 'reading the index of a model', index);
   }
   const map = typeof json === 'object' && json !== null && 'weight_map' in json ? json.weight_map : undefined;
   if (typeof map !== 'object' || map === null || Array.isArray(map))
-    throw badWeights(index, 'the index has no weight_map', cure);
+    throw badWeights(index, 'the index has no weight_map', hint);
   const placement = new Map<string, string>();
   for (const [name, file] of Object.entries(map) as [string, unknown][]) {
     if (typeof file !== 'string' || !/^[^/\\:\0]+$/.test(file) || file === '.' || file === '..') {
       throw badWeights(
         index,
         `the index puts tensor "${name}" into ${JSON.stringify(file)}, which is not the name of a file beside it`,
-        cure,
+        hint,
       );
     }
     placement.set(name, file);
   }
-  if (placement.size === 0) throw badWeights(index, 'the index names no tensor', cure);
+  if (placement.size === 0) throw badWeights(index, 'the index names no tensor', hint);
   return placement;
 }
