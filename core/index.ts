@@ -3,9 +3,12 @@ export { exitCodes, formatError, ProblemsError, ReasongenError } from './errors.
 export { explainError } from './failure.ts';
 export { createLog, silentLog } from './log.ts';
 export { loadPreset } from './preset/load.ts';
-export { createStop, planStage, runPreset } from './runtime.ts';
+export { planStage } from './plan-stage.ts';
+export { runPreset } from './runtime.ts';
+export { createStop } from './stop.ts';
 export type { Preset } from './contracts/preset.ts';
 export type { Plan } from './contracts/recipe.ts';
 export type { Log, Progress } from './log.ts';
 export type { LoadedPreset, LoadOptions, Stage } from './preset/load.ts';
-export type { RuntimeOptions, RunStop } from './runtime.ts';
+export type { RuntimeOptions } from './runtime.ts';
+export type { RunStop } from './stop.ts';

@@ -7,7 +7,7 @@ import { buildComponents, withFields } from './components.ts';
 import { type ComponentContainer, createContainer, type RunContainer } from './container.ts';
 import type { Outcome } from './contracts/hooks.ts';
 import type { Preset } from './contracts/preset.ts';
-import type { Plan, StopRequest } from './contracts/recipe.ts';
+import type { Plan } from './contracts/recipe.ts';
 import { exitCodes, ReasongenError } from './errors.ts';
 import { explainError, joinErrors } from './failure.ts';
 import type { Device } from './gpu/device.ts';
@@ -22,6 +22,7 @@ import { findSmaller, planStage } from './plan-stage.ts';
 import { hasResults, writeReport } from './report/report.ts';
 import type { LoadedPreset, Stage } from './preset/load.ts';
 import { createRunDirectory, isDone, isStarted, openRunDirectory, stageDirectory, writeChain } from './run.ts';
+import type { RunStop } from './stop.ts';
 
 export interface RuntimeOptions {
   readonly runDirectory: string;
@@ -173,29 +174,4 @@ async function hasCheckpoint(directory: RunDirectory, log: Log): Promise<boolean
 /** Paths of a preset are relative to its file. */
 function pathOf(preset: Preset): (relative: string) => string {
   return (relative) => resolve(dirname(preset.file), relative);
-}
-
-export { planStage };
-
-/** A stop request that remembers the exit code it was made with. */
-export interface RunStop extends StopRequest {
-  readonly exitCode: number;
-}
-
-export function createStop(): RunStop {
-  let made: { readonly reason: string; readonly exitCode: number } | undefined;
-  return {
-    get requested() {
-      return made !== undefined;
-    },
-    get reason() {
-      return made?.reason ?? '';
-    },
-    get exitCode() {
-      return made?.exitCode ?? exitCodes.done;
-    },
-    request(reason, exitCode) {
-      made ??= { reason, exitCode };
-    },
-  };
 }

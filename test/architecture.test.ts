@@ -45,7 +45,7 @@ describe('each third-party package has one importer, so that an upgrade touches 
     zod: (path) => path.startsWith('core/preset/'),
     webgpu: (path) => path.startsWith('core/gpu/'),
     sharp: (path) => path === 'core/io/image.ts',
-    commander: (path) => path === 'core/cli.ts',
+    commander: (path) => path === 'core/cli.ts' || path.startsWith('core/cli/'),
     'cli-progress': (path) => path === 'core/log.ts' || path.startsWith('core/log/'),
     hyparquet: (path) => path === 'plugins/caption-data/parquet.ts',
     'hyparquet-compressors': (path) => path === 'plugins/caption-data/parquet.ts',

@@ -1,6 +1,6 @@
 import type { Hooks } from '../hooks.ts';
 import type { Log } from '../log.ts';
-import type { RunStop } from '../runtime.ts';
+import type { RunStop } from '../stop.ts';
 
 /** What every command gets from the command line. */
 export interface CommandContext {

@@ -9,9 +9,14 @@ const forms: readonly { readonly name: string; readonly without: readonly GPUFea
   { name: 'without subgroups', without: ['subgroups' as GPUFeatureName] },
 ];
 
-/** `verify-device`: every op of the program on this adapter against float64, with a verdict for each. `only`: ops whose name contains it. */
+export interface VerifyOptions {
+  /** Ops whose name contains this. */
+  readonly only?: string;
+}
+
+/** `verify-device`: every op of the program on this adapter against float64, with a verdict for each. */
 export async function verifyDevice(
-  { only = '' }: { readonly only?: string },
+  { only = '' }: VerifyOptions,
   { write }: CommandContext,
   suite: readonly DeviceCase[] = deviceSuite,
 ): Promise<number> {

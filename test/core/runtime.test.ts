@@ -8,7 +8,9 @@ import { openDevice } from '../../core/gpu/device.ts';
 import { readRunRecord } from '../../core/io/records.ts';
 import { type Log, silentLog } from '../../core/log.ts';
 import { type LoadedPreset, loadPreset } from '../../core/preset/load.ts';
-import { createStop, planStage, type RunStop, runPreset } from '../../core/runtime.ts';
+import { planStage } from '../../core/plan-stage.ts';
+import { runPreset } from '../../core/runtime.ts';
+import { createStop, type RunStop } from '../../core/stop.ts';
 import components from '../cases/components.ts';
 
 let folder: string;

@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest';
 import { silentLog } from '../../core/log.ts';
 import { loadPreset } from '../../core/preset/load.ts';
 import { showPreset } from '../../core/preset/show.ts';
-import { planStage } from '../../core/runtime.ts';
+import { planStage } from '../../core/plan-stage.ts';
 
 const root = fileURLToPath(new URL('../../presets/', import.meta.url));
 const files = readdirSync(root, { recursive: true, withFileTypes: true })

@@ -10,7 +10,8 @@ import type { Evaluation } from '../../core/contracts/evaluation.ts';
 import type { Metrics } from '../../core/io/metrics.ts';
 import { type Log, silentLog } from '../../core/log.ts';
 import { loadPreset } from '../../core/preset/load.ts';
-import { createStop, runPreset } from '../../core/runtime.ts';
+import { runPreset } from '../../core/runtime.ts';
+import { createStop } from '../../core/stop.ts';
 
 export const root = fileURLToPath(new URL('../../', import.meta.url));
 const tiny = join(root, 'test/support/tiny.yaml');

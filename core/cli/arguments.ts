@@ -1,0 +1,20 @@
+/** How the texts of a command line become values. What they throw is shown by commander beside the option's name. */
+import { InvalidArgumentError } from 'commander';
+
+/** Of an option that may be repeated: all its values. */
+export function collect(value: string, before: readonly string[] = []): string[] {
+  return [...before, value];
+}
+
+export function wholeNumber(text: string): number {
+  if (!/^\d+$/.test(text)) throw new InvalidArgumentError('It must be a whole number.');
+  return Number(text);
+}
+
+/** `5GB` → 5e9 */
+export function byteCount(text: string): number {
+  const [, digits, unit = ''] = /^(\d+(?:\.\d+)?)(KB|MB|GB)?$/i.exec(text) ?? [];
+  const bytes = Number(digits) * ({ '': 1, KB: 1e3, MB: 1e6, GB: 1e9 }[unit.toUpperCase()] ?? Number.NaN);
+  if (!(bytes >= 1)) throw new InvalidArgumentError('It must be a size such as 5GB.');
+  return Math.floor(bytes);
+}

@@ -1,0 +1,20 @@
+import type { Command } from 'commander';
+import type { VerifyOptions } from '../commands/verify-device.ts';
+import type { Act } from './program.ts';
+
+/** Commands about this machine. */
+export function addMachineCommands(program: Command, act: Act): void {
+  program
+    .command('doctor')
+    .description('tell what this machine has for computing, and how to get what is missing')
+    .action((_options, command: Command) =>
+      act(command, async (context) => (await import('../commands/doctor.ts')).doctor(context)),
+    );
+  program
+    .command('verify-device')
+    .description('check every op on this adapter against float64, with a verdict for each')
+    .option('--only <op>', 'ops whose name contains this')
+    .action((options: VerifyOptions, command: Command) =>
+      act(command, async (context) => (await import('../commands/verify-device.ts')).verifyDevice(options, context)),
+    );
+}

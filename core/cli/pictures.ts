@@ -1,0 +1,51 @@
+import { type Command, Option } from 'commander';
+import type { AskOptions } from '../commands/ask.ts';
+import type { GenerateOptions } from '../commands/generate.ts';
+import { collect, wholeNumber } from './arguments.ts';
+import type { Act } from './program.ts';
+
+/** Commands that use a model: draw, and answer questions about pictures. */
+export function addPictureCommands(program: Command, act: Act): void {
+  program
+    .command('generate')
+    .description('draw pictures for prompts')
+    .option('--preset <file>', 'a preset, or a run directory, whose newest weights are used')
+    .option('--model <folder>', 'instead of a preset: the folder of a published model, or hub:OWNER/NAME')
+    .option('--prompt <text>', 'what to draw (repeatable)', collect, [])
+    .option(
+      '--rationale <text>',
+      'the rationale to draw by, instead of one the model writes (once, or once for each --prompt)',
+      collect,
+    )
+    .option('--no-rationale', 'draw without any rationale')
+    .option('--count <count>', 'drawings for each prompt', wholeNumber)
+    .addOption(new Option('--n <count>', 'another name of --count').argParser(wholeNumber).hideHelp())
+    .option('--seed <number>', 'decides every random number', wholeNumber)
+    .option(
+      '--out <directory>',
+      'where pictures and rationales go; goes on with what is missing when it holds the same run already',
+    )
+    .option('--weights <path>', 'a checkpoint, a run directory or a .safetensors file')
+    .action(({ n, ...options }: GenerateOptions & { readonly n?: number }, command: Command) =>
+      act(command, async (context) =>
+        (await import('../commands/generate.ts')).generate(
+          n === undefined ? options : { count: n, ...options },
+          context,
+        ),
+      ),
+    );
+  program
+    .command('ask <question>')
+    .description('ask a model about pictures')
+    .option('--image <file>', 'a picture the question is about (repeatable)', collect, [])
+    .option('--turn <question>', 'a further question, asked when the one before is answered (repeatable)', collect, [])
+    .option('--turns <file>', 'a text file with further questions, one a line')
+    .option('--preset <file>', 'a preset, or a run directory, whose newest weights are used')
+    .option('--model <folder>', 'instead of a preset: the folder of a published model, or hub:OWNER/NAME')
+    .option('--seed <number>', 'decides every random number', wholeNumber)
+    .option('--out <directory>', 'where the record of the answers goes')
+    .option('--weights <path>', 'a checkpoint, a run directory or a .safetensors file')
+    .action((question: string, options: AskOptions, command: Command) =>
+      act(command, async (context) => (await import('../commands/ask.ts')).ask(question, options, context)),
+    );
+}

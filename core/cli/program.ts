@@ -1,0 +1,56 @@
+/**
+ * The commands and their options. What a command does is imported when it is chosen, so that help and version load none of it: an action
+ * hands `act` the work, and the work begins with `import()`.
+ */
+import { readFileSync } from 'node:fs';
+import { Command } from 'commander';
+import type { CommandContext } from '../commands/context.ts';
+import { collect } from './arguments.ts';
+import { addMachineCommands } from './machine.ts';
+import { addModelCommands } from './models.ts';
+import { addPictureCommands } from './pictures.ts';
+import { addPresetCommands } from './presets.ts';
+import { addRunCommands } from './runs.ts';
+
+/** Does the work of a command that was chosen; `work` returns the exit code. */
+export type Act = (command: Command, work: (context: CommandContext) => Promise<number>) => Promise<void>;
+
+/** Options that every command takes. */
+export interface GlobalOptions {
+  readonly set: string[];
+  readonly runDir?: string;
+}
+
+export interface ProgramStreams {
+  readonly output: { write(text: string): unknown };
+  readonly errors: { write(text: string): unknown };
+}
+
+export function createProgram(act: Act, streams: ProgramStreams): Command {
+  const program = new Command('reasongen')
+    .description('Teaches image generators to think before they draw.')
+    .version(version())
+    .option('--set <path=value>', 'change a value of the preset (repeatable): --set recipe.steps=50', collect, [])
+    .option('--run-dir <directory>', 'directory of the run; runs/NAME unless given')
+    .option('--debug', 'show debug messages, and stacks with errors')
+    .showHelpAfterError('(`reasongen help` lists the commands)')
+    // Thrown instead of ending the process. Commands inherit this and the streams when they are made.
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => void streams.output.write(text),
+      writeErr: (text) => void streams.errors.write(text),
+    });
+  addRunCommands(program, act);
+  addPresetCommands(program, act);
+  addPictureCommands(program, act);
+  addModelCommands(program, act);
+  addMachineCommands(program, act);
+  return program;
+}
+
+function version(): string {
+  const manifest = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+    readonly version: string;
+  };
+  return manifest.version;
+}

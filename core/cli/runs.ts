@@ -1,0 +1,39 @@
+import type { Command } from 'commander';
+import type { Act } from './program.ts';
+
+/** Commands on a run: start it, go on with it, look at it. */
+export function addRunCommands(program: Command, act: Act): void {
+  program
+    .command('run <preset>')
+    .description('run a preset')
+    .action((preset: string, _options, command: Command) =>
+      act(command, async (context) => (await import('../commands/run.ts')).run(preset, context)),
+    );
+  program
+    .command('resume <directory>')
+    .description('go on with a run where it stopped')
+    .action((directory: string, _options, command: Command) =>
+      act(command, async (context) => (await import('../commands/run.ts')).resume(directory, context)),
+    );
+  program
+    .command('evaluate <preset>')
+    .description('run the benchmarks of a preset or of a run directory')
+    .option('--weights <path>', 'a checkpoint, a run directory or a .safetensors file')
+    .action((preset: string, { weights }: { readonly weights?: string }, command: Command) =>
+      act(command, async (context) => (await import('../commands/generate.ts')).evaluate(preset, weights, context)),
+    );
+  program
+    .command('report <directory>')
+    .description('make report.html of a run again, also while it runs')
+    .action((directory: string, _options, command: Command) =>
+      act(command, async (context) => (await import('../commands/report.ts')).makeReport(directory, context)),
+    );
+  program
+    .command('checkpoint')
+    .description('look at checkpoints')
+    .command('verify <path>')
+    .description('compare every file of a checkpoint, or of all checkpoints of a run, with its checksum')
+    .action((path: string, _options, command: Command) =>
+      act(command, async (context) => (await import('../commands/checkpoint.ts')).verifyCheckpoints(path, context)),
+    );
+}
