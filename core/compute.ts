@@ -8,7 +8,7 @@ export {
   type ParameterOptions,
   type StorageChoice,
   type WeightStorage,
-} from './autograd/parameters.ts';
+} from './weights/parameters.ts';
 export {
   AdaptedWeights,
   adapterNames,
@@ -16,7 +16,7 @@ export {
   isAdapterName,
   type AdapterOptions,
   type AdapterUse,
-} from './autograd/adapters.ts';
+} from './weights/adapters.ts';
 export { Program, Workspace, grid, runAll, type Launch } from './autograd/program.ts';
 export { Tape } from './autograd/tape.ts';
 export type {

@@ -13,7 +13,7 @@ import { explainError, joinErrors } from './failure.ts';
 import type { Device } from './gpu/device.ts';
 import { availableMemory } from './gpu/host-memory.ts';
 import { createHooks, type Hooks } from './hooks.ts';
-import { openTunedDevice, recordedTuning, tuningRecord } from './ops/tune.ts';
+import { openTunedDevice, recordedTuning, tuningRecord } from './tune.ts';
 import { listCheckpoints } from './io/checkpoint.ts';
 import type { RunDirectory } from './io/run-directory.ts';
 import type { Log } from './log.ts';

@@ -1,6 +1,6 @@
 import type { Tensor } from '../tensor/tensor.ts';
 import type { Tape } from '../autograd/tape.ts';
-import type { ParameterSet } from '../autograd/parameters.ts';
+import type { ParameterSet } from '../weights/parameters.ts';
 
 /** An optimizer opened for one set of parameters. */
 export interface OpenOptimizer {

@@ -1,5 +1,5 @@
 /** The global norm of all trained gradients, left on the device for the optimizer kernels: no read-back. */
-import type { ParameterSet } from '../autograd/parameters.ts';
+import type { ParameterSet } from '../weights/parameters.ts';
 import type { Tape } from '../autograd/tape.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 

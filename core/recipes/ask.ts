@@ -10,11 +10,11 @@ import { disk, diskError } from '../io/disk.ts';
 import { createSampler } from '../nn/sampler.ts';
 import { defineRecipe, inputFile, z } from '../plugin.ts';
 import { dimension, type Tensor } from '../tensor/tensor.ts';
-import { Ledger, planningRun } from './ledger.ts';
-import { lookAt, readPicture, visionOf } from './looking.ts';
-import { openModel, type Uses } from './open-model.ts';
-import { describeModel } from './plan-drawing.ts';
-import { storageOption, weightsInput } from './weights.ts';
+import { Ledger, planningRun } from '../models/memory-accounting.ts';
+import { lookAt, readPicture, visionOf } from '../models/vision-input.ts';
+import { openModel, type Uses } from '../models/open-model.ts';
+import { describeModel } from '../drawing/plan.ts';
+import { storageOption, weightsInput } from '../models/weights.ts';
 
 const turn = z.strictObject({
   question: z.string().trim().min(1).describe('what is asked'),

@@ -10,10 +10,17 @@ import { encodePng } from '../io/image.ts';
 import { defineRecipe, z } from '../plugin.ts';
 import { scoreSamples } from '../rl/score.ts';
 import type { Evaluation, EvaluationSample } from '../contracts/evaluation.ts';
-import { Drawer, samplingOf, samplingOptions, type DrawerOptions, type Drawing, type Sampling } from './drawing.ts';
-import { openModel } from './open-model.ts';
-import { planDrawing, smallerDrawing } from './plan-drawing.ts';
-import { storageOption, weightsInput } from './weights.ts';
+import {
+  Drawer,
+  samplingOf,
+  samplingOptions,
+  type DrawerOptions,
+  type Drawing,
+  type Sampling,
+} from '../drawing/drawer.ts';
+import { openModel } from '../models/open-model.ts';
+import { planDrawing, smallerDrawing } from '../drawing/plan.ts';
+import { storageOption, weightsInput } from '../models/weights.ts';
 
 export interface EvaluationPlan {
   /** `before`, `after`, `step-000100`: names the record, unique within a run for a benchmark and a split. */

@@ -1,17 +1,24 @@
 /**
  * Draws prompts of the user's: a PNG per drawing with everything that made it in its text chunks, and one JSONL record each.
- * A run that was stopped or killed goes on with what is missing; see drawing-records.ts.
+ * A run that was stopped or killed goes on with what is missing; see drawing/records.ts.
  */
 import { readFileSync } from 'node:fs';
 import type { Plan, PlanContext, Recipe, RunContext } from '../contracts/recipe.ts';
 import { ReasongenError, exitCodes } from '../errors.ts';
 import { encodePng, upscale } from '../io/image.ts';
 import { defineRecipe, inputFile, z } from '../plugin.ts';
-import { DrawingRecords, drawingFile, type DrawingSettings } from './drawing-records.ts';
-import { Drawer, samplingOf, samplingOptions, type DrawItem, type DrawerOptions, type Drawing } from './drawing.ts';
-import { openModel } from './open-model.ts';
-import { planDrawing, smallerDrawing } from './plan-drawing.ts';
-import { storageOption, weightsInput } from './weights.ts';
+import { DrawingRecords, drawingFile, type DrawingSettings } from '../drawing/records.ts';
+import {
+  Drawer,
+  samplingOf,
+  samplingOptions,
+  type DrawItem,
+  type DrawerOptions,
+  type Drawing,
+} from '../drawing/drawer.ts';
+import { openModel } from '../models/open-model.ts';
+import { planDrawing, smallerDrawing } from '../drawing/plan.ts';
+import { storageOption, weightsInput } from '../models/weights.ts';
 
 const text = z.string().trim().min(1);
 const wanted = z.union([text, z.strictObject({ prompt: text, rationale: text })]);

@@ -3,10 +3,10 @@ import { definePlugin } from '../plugin.ts';
 import { ask } from './ask.ts';
 import { evaluateRecipe } from './evaluate.ts';
 import { generate } from './generate.ts';
-import { grpo } from './grpo.ts';
-import { reconstruct } from './reconstruct.ts';
-import { sft } from './sft.ts';
-import { trainCodec } from './train-codec.ts';
+import { grpo } from './grpo/grpo.ts';
+import { reconstruct } from './codec/reconstruct.ts';
+import { sft } from './sft/sft.ts';
+import { trainCodec } from './codec/train-codec.ts';
 
 export default definePlugin({
   name: 'recipes',

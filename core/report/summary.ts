@@ -1,6 +1,6 @@
 /** What the evaluations of a run say, in numbers and in one sentence. Everything here is arithmetic on records. */
 import type { Evaluation, EvaluationSample, PassCount } from '../contracts/evaluation.ts';
-import { wilson, type Interval } from '../rl/intervals.ts';
+import { wilson, type Interval } from './intervals.ts';
 
 export interface Rate extends Interval, PassCount {}
 

@@ -2,8 +2,8 @@
  * Every op on an adapter against float64: values, gradients by differences, odd sizes, weights in every storage, whole decoding steps.
  * `reasongen verify-device` runs it where the program will run; a driver that computes wrongly is found before a run is trained on it.
  */
-import { AdaptedWeights, adapterSpecs } from '../autograd/adapters.ts';
-import { ParameterSet, type WeightStorage } from '../autograd/parameters.ts';
+import { AdaptedWeights, adapterSpecs } from '../weights/adapters.ts';
+import { ParameterSet, type WeightStorage } from '../weights/parameters.ts';
 import { Workspace } from '../autograd/program.ts';
 import { Tape } from '../autograd/tape.ts';
 import type { ParameterSpec } from '../contracts/backbone.ts';

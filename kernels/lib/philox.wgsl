@@ -1,6 +1,6 @@
 // Philox4x32-10 (Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2, 3", 2011): four random words
 // from a counter and a key. Any word of any stream can be had without the ones before it, so a value depends on what it
-// is for and never on who computes it. `core/rl/philox.ts` is the same function on the host, bit for bit.
+// is for and never on who computes it. `core/tensor/philox.ts` is the same function on the host, bit for bit.
 
 // (high, low) words of a · b.
 fn philox_wide_product(a: u32, b: u32) -> vec2u {

@@ -1,13 +1,13 @@
 /** The guided scorer through the fused head against guidance on whole logits: one meaning, values and gradients. */
 import { expect, test } from 'vitest';
-import { ParameterSet } from '../../core/autograd/parameters.ts';
+import { ParameterSet } from '../../core/weights/parameters.ts';
 import { Workspace } from '../../core/autograd/program.ts';
 import type { Tape } from '../../core/autograd/tape.ts';
 import type { Backbone, Head, Weights } from '../../core/contracts/backbone.ts';
 import type { Tokenizer } from '../../core/contracts/tokenizer.ts';
 import { TokenPrograms } from '../../core/nn/token-program.ts';
 import { linear } from '../../core/ops/linear.ts';
-import { packMembers } from '../../core/recipes/grpo-members.ts';
+import { packMembers } from '../../core/recipes/grpo/members.ts';
 import type { Tensor } from '../../core/tensor/tensor.ts';
 import { relativeError } from '../../core/testing.ts';
 import { testDevice } from '../ops/device.ts';

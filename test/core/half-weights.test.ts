@@ -1,7 +1,7 @@
 /** Weights stored as f16: layout, rounding, what is refused, the memory they need, and what a whole model loses. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { ParameterSet, type WeightStorage } from '../../core/autograd/parameters.ts';
+import { ParameterSet, type WeightStorage } from '../../core/weights/parameters.ts';
 import { Workspace } from '../../core/autograd/program.ts';
 import { Tape } from '../../core/autograd/tape.ts';
 import type { Backbone } from '../../core/contracts/backbone.ts';

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, describe, expect, test } from 'vitest';
-import { ParameterSet } from '../../core/autograd/parameters.ts';
+import { ParameterSet } from '../../core/weights/parameters.ts';
 import { Workspace, type Program } from '../../core/autograd/program.ts';
 import { Tape } from '../../core/autograd/tape.ts';
 import { openDevice } from '../../core/gpu/device.ts';

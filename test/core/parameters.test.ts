@@ -1,6 +1,6 @@
 /** Weights as arenas: layout, loading, and what a misfit says. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { ParameterSet } from '../../core/autograd/parameters.ts';
+import { ParameterSet } from '../../core/weights/parameters.ts';
 import { openDevice, type Device } from '../../core/gpu/device.ts';
 
 let device: Device;

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { philox } from '../../core/rl/philox.ts';
+import { philox } from '../../core/tensor/philox.ts';
 
 /** The known answers that the authors of the generator publish (Random123, kat_vectors). */
 describe('Philox4x32-10 gives the published answers', () => {

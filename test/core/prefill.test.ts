@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { ParameterSet } from '../../core/autograd/parameters.ts';
+import { ParameterSet } from '../../core/weights/parameters.ts';
 import { Workspace } from '../../core/autograd/program.ts';
 import type { Tape } from '../../core/autograd/tape.ts';
 import type { PackedTokens, PrefillTarget, Weights } from '../../core/contracts/backbone.ts';

@@ -1,6 +1,6 @@
 /** Blocks computed again on the way back: the same bits in less memory. */
 import { afterAll, expect, test } from 'vitest';
-import { ParameterSet } from '../../core/autograd/parameters.ts';
+import { ParameterSet } from '../../core/weights/parameters.ts';
 import { Workspace, type Program } from '../../core/autograd/program.ts';
 import { Tape } from '../../core/autograd/tape.ts';
 import type { Backbone } from '../../core/contracts/backbone.ts';

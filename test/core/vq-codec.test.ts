@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { ParameterSet } from '../../core/autograd/parameters.ts';
+import { ParameterSet } from '../../core/weights/parameters.ts';
 import { Workspace } from '../../core/autograd/program.ts';
 import { Tape } from '../../core/autograd/tape.ts';
 import { openDevice, type Device } from '../../core/gpu/device.ts';
@@ -9,7 +9,7 @@ import { fromVqCheckpoint, toVqCheckpoint } from '../../core/nn/vq-checkpoint.ts
 import { codebookName, nanoCodec, vqCodec, type VqCodecConfig } from '../../core/nn/vq-codec.ts';
 import { quantise } from '../../core/ops/codebook.ts';
 import { reconstructionLoss } from '../../core/ops/reconstruction-loss.ts';
-import { CodeKeeper } from '../../core/recipes/code-keeper.ts';
+import { CodeKeeper } from '../../core/recipes/codec/codebook-restarts.ts';
 import { at, maximumError, randomFloats } from '../../core/testing.ts';
 
 const tiny: VqCodecConfig = {

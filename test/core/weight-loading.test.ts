@@ -1,6 +1,6 @@
 /** Weights from a source, piece by piece, into every storage; and back out of the device as a source. */
 import { describe, expect, test } from 'vitest';
-import { ParameterSet, type LoadOptions, type WeightStorage } from '../../core/autograd/parameters.ts';
+import { ParameterSet, type LoadOptions, type WeightStorage } from '../../core/weights/parameters.ts';
 import type { StoredType, WeightSource } from '../../core/contracts/weight-source.ts';
 import { fromBrainFloats, toBrainFloats } from '../../core/tensor/float16.ts';
 import { dequantise, quantise } from '../../core/tensor/quantised.ts';

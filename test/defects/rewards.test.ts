@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { Sample } from '../../core/contracts/reward.ts';
 import { decodePng } from '../../core/io/image.ts';
-import { grpoOptions } from '../../core/recipes/grpo-options.ts';
+import { grpoOptions } from '../../core/recipes/grpo/options.ts';
 import { scoreSamples } from '../../core/rl/score.ts';
 import { curve, evaluationOf, metricsOf, root, Workplace, type Ended } from '../support/runs.ts';
 

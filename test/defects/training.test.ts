@@ -1,17 +1,17 @@
 /** Defects of the published code that concern updates, controllers and checkpoints; the numbers are those of the study's list. */
 import { copyFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { ParameterSet } from '../../core/autograd/parameters.ts';
+import { ParameterSet } from '../../core/weights/parameters.ts';
 import { Workspace } from '../../core/autograd/program.ts';
 import { loadCheckpoint } from '../../core/io/checkpoint.ts';
 import type { RunContext } from '../../core/contracts/recipe.ts';
 import { openDevice, type Device } from '../../core/gpu/device.ts';
 import { packSequences, type Sequence } from '../../core/nn/packing.ts';
 import { TokenPrograms, eachKind } from '../../core/nn/token-program.ts';
-import { grpoOptions } from '../../core/recipes/grpo-options.ts';
-import { Reference } from '../../core/recipes/grpo-reference.ts';
-import { rateFactor } from '../../core/recipes/schedule.ts';
-import type { Training } from '../../core/recipes/training.ts';
+import { grpoOptions } from '../../core/recipes/grpo/options.ts';
+import { Reference } from '../../core/recipes/grpo/reference.ts';
+import { rateFactor } from '../../core/training/schedule.ts';
+import type { Training } from '../../core/training/training.ts';
 import { janusBackbone } from '../../plugins/janus/backbone.ts';
 import { checkpointOf, checkpoints, curve, Workplace } from '../support/runs.ts';
 

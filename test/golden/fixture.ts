@@ -1,7 +1,7 @@
 /** A golden fixture: a reduced random Janus model and what PyTorch computes for it. Every size is read from its config.json. */
 import { existsSync, readFileSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
-import { ParameterSet, type WeightStorage } from '../../core/autograd/parameters.ts';
+import { ParameterSet, type WeightStorage } from '../../core/weights/parameters.ts';
 import type { Backbone, Vision } from '../../core/contracts/backbone.ts';
 import type { Device } from '../../core/gpu/device.ts';
 import { readSafetensors, type StoredTensor } from '../../core/io/safetensors.ts';

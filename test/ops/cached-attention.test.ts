@@ -5,7 +5,7 @@ import type { KeyValueCache } from '../../core/contracts/backbone.ts';
 import { openDevice, type Device } from '../../core/gpu/device.ts';
 import { appendToCache, cachedAttention, prefillCache, turnIntoCache } from '../../core/ops/cached-attention.ts';
 import { rotary } from '../../core/ops/rotary.ts';
-import { philox } from '../../core/rl/philox.ts';
+import { philox } from '../../core/tensor/philox.ts';
 import type { Tensor } from '../../core/tensor/tensor.ts';
 
 let device: Device;

@@ -2,7 +2,7 @@
  * Every op once in each of its forms, recorded for no adapter in particular: what `kernels.test.ts` compiles for every feature set. A new
  * kernel belongs in here; the test names kernels that nothing here launches.
  */
-import { ParameterSet } from '../../core/autograd/parameters.ts';
+import { ParameterSet } from '../../core/weights/parameters.ts';
 import type { Tape } from '../../core/autograd/tape.ts';
 import type { KeyValueCache } from '../../core/contracts/backbone.ts';
 import type { Optimizer } from '../../core/contracts/optimizer.ts';
@@ -37,8 +37,8 @@ import { softmax } from '../../core/ops/softmax.ts';
 import { swigluRows } from '../../core/ops/swiglu-rows.ts';
 import { swiglu } from '../../core/ops/swiglu.ts';
 import { upsample, upsampleConv2d } from '../../core/ops/upsample.ts';
-import { WeightAverage } from '../../core/recipes/average.ts';
-import { UpdateWatch } from '../../core/recipes/update-watch.ts';
+import { WeightAverage } from '../../core/training/average.ts';
+import { UpdateWatch } from '../../core/training/update-watch.ts';
 import { quantisedGroup } from '../../core/tensor/quantised.ts';
 import type { ElementType, Tensor } from '../../core/tensor/tensor.ts';
 import optimizers from '../../plugins/optimizers/index.ts';

@@ -1,7 +1,7 @@
 /** Low-rank adapters: against the merged weight in float64, over weights of every storage, and what dropout leaves out. */
 import { describe, expect, test } from 'vitest';
-import { AdaptedWeights, adapterSpecs, isAdapterName } from '../../core/autograd/adapters.ts';
-import { ParameterSet, type WeightStorage } from '../../core/autograd/parameters.ts';
+import { AdaptedWeights, adapterSpecs, isAdapterName } from '../../core/weights/adapters.ts';
+import { ParameterSet, type WeightStorage } from '../../core/weights/parameters.ts';
 import { Workspace, type Launch } from '../../core/autograd/program.ts';
 import { Tape } from '../../core/autograd/tape.ts';
 import type { Device } from '../../core/gpu/device.ts';

@@ -1,6 +1,6 @@
 /** Weights larger than a binding: the same results as in one piece, trained or frozen, and a clear error where parts are not known. */
 import { afterAll, describe, expect, test } from 'vitest';
-import { ParameterSet, type WeightStorage } from '../../core/autograd/parameters.ts';
+import { ParameterSet, type WeightStorage } from '../../core/weights/parameters.ts';
 import { Workspace } from '../../core/autograd/program.ts';
 import { Tape } from '../../core/autograd/tape.ts';
 import type { Device } from '../../core/gpu/device.ts';

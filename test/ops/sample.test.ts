@@ -9,7 +9,7 @@ import {
   type SampleOptions,
   type SamplingRule,
 } from '../../core/ops/sample.ts';
-import { philox } from '../../core/rl/philox.ts';
+import { philox } from '../../core/tensor/philox.ts';
 
 const imageStart = 3;
 const end = 1;

@@ -1,5 +1,5 @@
 /** A weight as a set of parameters keeps it, for tests of the ops that read every storage. */
-import { ParameterSet, type WeightStorage } from '../../core/autograd/parameters.ts';
+import { ParameterSet, type WeightStorage } from '../../core/weights/parameters.ts';
 import type { Device } from '../../core/gpu/device.ts';
 import type { Tensor } from '../../core/tensor/tensor.ts';
 

@@ -8,7 +8,7 @@ import { Tape } from '../../core/autograd/tape.ts';
 import { openDevice } from '../../core/gpu/device.ts';
 import { defaultTuning } from '../../core/gpu/tuning.ts';
 import { linear } from '../../core/ops/linear.ts';
-import { firstLastingWin, recordedTuning, tuningFor, tuningRecord } from '../../core/ops/tune.ts';
+import { firstLastingWin, recordedTuning, tuningFor, tuningRecord } from '../../core/tune.ts';
 import { randomFloats } from '../../core/testing.ts';
 
 const cache = mkdtempSync(join(tmpdir(), 'tuning-'));

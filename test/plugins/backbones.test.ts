@@ -1,6 +1,6 @@
 /** Both families of backbones: cached steps equal the full forward, gradients follow the loss, components build from a scope. */
 import { describe, expect, test } from 'vitest';
-import { ParameterSet } from '../../core/autograd/parameters.ts';
+import { ParameterSet } from '../../core/weights/parameters.ts';
 import { Workspace } from '../../core/autograd/program.ts';
 import { Tape } from '../../core/autograd/tape.ts';
 import type { Backbone, KeyValueCache } from '../../core/contracts/backbone.ts';

@@ -1,6 +1,6 @@
 /** Sizes no published model has: heads of any even width, grouped heads, widths that are no multiple of four, odd vocabularies and depths. */
 import { afterAll, describe, expect, test } from 'vitest';
-import { ParameterSet } from '../../core/autograd/parameters.ts';
+import { ParameterSet } from '../../core/weights/parameters.ts';
 import { Workspace } from '../../core/autograd/program.ts';
 import { Tape } from '../../core/autograd/tape.ts';
 import { openDevice } from '../../core/gpu/device.ts';

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { ParameterSet } from '../../core/autograd/parameters.ts';
+import { ParameterSet } from '../../core/weights/parameters.ts';
 import { Workspace } from '../../core/autograd/program.ts';
 import { Tape } from '../../core/autograd/tape.ts';
 import type { OpenOptimizer, Optimizer } from '../../core/contracts/optimizer.ts';

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { ParameterSet } from '../../core/autograd/parameters.ts';
+import { ParameterSet } from '../../core/weights/parameters.ts';
 import { openDevice, type Device } from '../../core/gpu/device.ts';
 import { readSafetensors, writeSafetensors } from '../../core/io/safetensors.ts';
 import { toVqCheckpoint } from '../../core/nn/vq-checkpoint.ts';

@@ -1,7 +1,7 @@
 /** Drawings as scorer and objective see them: shares, masks, ranges; what is carried over survives a checkpoint bit for bit. */
 import { describe, expect, test } from 'vitest';
 import type { Tokenizer } from '../../core/contracts/tokenizer.ts';
-import { groupFromJson, groupToJson } from '../../core/recipes/grpo-carry.ts';
+import { groupFromJson, groupToJson } from '../../core/recipes/grpo/carry.ts';
 import {
   byMember,
   chosenTokens,
@@ -13,8 +13,8 @@ import {
   sequenceRanges,
   targetTables,
   type Member,
-} from '../../core/recipes/grpo-members.ts';
-import { divergence } from '../../core/recipes/grpo-penalty.ts';
+} from '../../core/recipes/grpo/members.ts';
+import { divergence } from '../../core/recipes/grpo/penalty.ts';
 import { at } from '../../core/testing.ts';
 
 const imageStart = 90;

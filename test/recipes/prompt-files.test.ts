@@ -3,8 +3,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { PromptMix, readPromptFiles, type PromptList } from '../../core/recipes/prompt-files.ts';
-import { PromptSource, type PromptStream } from '../../core/recipes/prompt-source.ts';
+import { PromptMix, readPromptFiles, type PromptList } from '../../core/recipes/grpo/prompt-files.ts';
+import { PromptSource, type PromptStream } from '../../core/recipes/grpo/prompt-source.ts';
 
 let folder: string;
 beforeAll(() => {

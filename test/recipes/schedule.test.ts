@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { rateFactor } from '../../core/recipes/schedule.ts';
+import { rateFactor } from '../../core/training/schedule.ts';
 
 const base = { schedule: 'constant', warmup: 0, minimumRate: 0, constantShare: 0 } as const;
 const over = (steps: number, options: Parameters<typeof rateFactor>[2]): number[] =>

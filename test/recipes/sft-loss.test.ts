@@ -1,8 +1,8 @@
 /** The loss of SFT: classes of target, weights that grow, divergence from the first model, what is dropped. */
 import { describe, expect, test } from 'vitest';
 import type { Tokenizer } from '../../core/contracts/tokenizer.ts';
-import { sequenceOf } from '../../core/recipes/sequences.ts';
-import { classWeights, sftOptions } from '../../core/recipes/sft-options.ts';
+import { sequenceOf } from '../../core/recipes/sft/sequences.ts';
+import { classWeights, sftOptions } from '../../core/recipes/sft/options.ts';
 import { checkpoints, curve, metricsOf, Workplace } from '../support/runs.ts';
 
 const place = new Workplace();

@@ -2,7 +2,7 @@
  * Loads a sparse original checkpoint of several gigabytes, as a run does, onto a device that only counts, and prints what it took of
  * host memory. A program of its own, so that nothing else is in its peak. Argument: the folder of the checkpoint.
  */
-import { ParameterSet } from '../../core/autograd/parameters.ts';
+import { ParameterSet } from '../../core/weights/parameters.ts';
 import type { ParameterSpec } from '../../core/contracts/backbone.ts';
 import type { WeightSource } from '../../core/contracts/weight-source.ts';
 import { PlanningDevice } from '../../core/gpu/planning-device.ts';

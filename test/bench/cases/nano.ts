@@ -1,5 +1,5 @@
-/** Whole steps of the nano model: supervised training as `core/recipes/sft.ts` does it, and sampling. */
-import { ParameterSet } from '../../../core/autograd/parameters.ts';
+/** Whole steps of the nano model: supervised training as `core/recipes/sft/sft.ts` does it, and sampling. */
+import { ParameterSet } from '../../../core/weights/parameters.ts';
 import { Workspace } from '../../../core/autograd/program.ts';
 import { Tape } from '../../../core/autograd/tape.ts';
 import type { Optimizer } from '../../../core/contracts/optimizer.ts';

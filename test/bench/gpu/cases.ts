@@ -1,5 +1,5 @@
 /** What `npm run bench:gpu` times: products, memory, attention, and whole steps at the shapes of published models. */
-import { ParameterSet, type WeightStorage } from '../../../core/autograd/parameters.ts';
+import { ParameterSet, type WeightStorage } from '../../../core/weights/parameters.ts';
 import { Workspace, type Program } from '../../../core/autograd/program.ts';
 import { Tape } from '../../../core/autograd/tape.ts';
 import type { Device } from '../../../core/gpu/device.ts';

@@ -2,7 +2,7 @@
 import { Tape } from '../../../core/autograd/tape.ts';
 import type { Optimizer } from '../../../core/contracts/optimizer.ts';
 import type { Scope } from '../../../core/contracts/slots.ts';
-import type { ParameterSet } from '../../../core/autograd/parameters.ts';
+import type { ParameterSet } from '../../../core/weights/parameters.ts';
 import { at } from '../../../core/testing.ts';
 import optimizers from '../../../plugins/optimizers/index.ts';
 import { apart, bounds, compare, ratio, type Bench, type Comparison } from '../comparison.ts';

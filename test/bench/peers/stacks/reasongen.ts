@@ -1,5 +1,5 @@
 /** This program, through the API that plugins use: recorded once, replayed. */
-import { ParameterSet } from '../../../../core/autograd/parameters.ts';
+import { ParameterSet } from '../../../../core/weights/parameters.ts';
 import { Workspace } from '../../../../core/autograd/program.ts';
 import { Tape } from '../../../../core/autograd/tape.ts';
 import type { KeyValueCache, PackedTokens, ParameterSpec } from '../../../../core/contracts/backbone.ts';

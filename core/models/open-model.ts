@@ -1,0 +1,48 @@
+/** A model opened to be used, not trained: how every recipe that draws or answers begins. */
+import type { ParameterSet, WeightStorage } from '../weights/parameters.ts';
+import { Workspace } from '../autograd/program.ts';
+import type { Backbone, ParameterSpec } from '../contracts/backbone.ts';
+import type { RunContext } from '../contracts/recipe.ts';
+import { visionOf } from './vision-input.ts';
+import { openParameters } from './weights.ts';
+
+export interface OpenModel {
+  readonly workspace: Workspace;
+  readonly parameters: ParameterSet;
+  /** Content hash of the weights. */
+  readonly hash: string;
+  close(): void;
+}
+
+/** What a run will do with a model; what only the rest of it needs is not loaded. */
+export interface Uses {
+  readonly text: boolean;
+  readonly image: boolean;
+  readonly looks?: boolean;
+}
+
+export async function openModel(
+  context: RunContext,
+  options: { readonly weights: string; readonly storage: WeightStorage },
+  uses: Uses,
+): Promise<OpenModel> {
+  const workspace = new Workspace(context.device);
+  const { weights, storage } = options;
+  const { parameters, hash } = await openParameters(context, parametersFor(context.backbone, uses), {
+    weights,
+    storage,
+  });
+  const close = (): void => {
+    parameters.close();
+    workspace.close();
+  };
+  return { workspace, parameters, hash, close };
+}
+
+function parametersFor(backbone: Backbone, { text, image, looks = false }: Uses): ParameterSpec[] {
+  const unread = new Set([...(text ? [] : (backbone.textOnly ?? [])), ...(image ? [] : (backbone.imageOnly ?? []))]);
+  return [
+    ...backbone.parameters.filter(({ name }) => !unread.has(name)),
+    ...(looks ? visionOf(backbone).parameters : []),
+  ];
+}

@@ -1,0 +1,156 @@
+/** Weights into a model, refused when they were trained with another tokenizer or codec: the ids would mean other things. */
+import { ParameterSet, type ParameterOptions, type WeightStorage } from '../weights/parameters.ts';
+import type { Backbone, ParameterSpec } from '../contracts/backbone.ts';
+import type { RunContext } from '../contracts/recipe.ts';
+import type { WeightSource } from '../contracts/weight-source.ts';
+import { ReasongenError, exitCodes } from '../errors.ts';
+import { openModelSource } from '../io/weight-files/model.ts';
+import { filtered, layered } from '../io/weight-files/pieces.ts';
+import { inputFile, z } from '../plugin.ts';
+
+const storages = ['f32', 'f16', 'bf16', 'int8', 'int4'] as const satisfies readonly WeightStorage[];
+
+/** For recipes that only read weights. */
+export const storageOption = {
+  storage: z
+    .enum(storages)
+    .default('f32')
+    .describe(
+      'how matrices are kept on the device: f32, or f16, bf16, int8, int4 to save memory at a loss of precision; all is computed in f32',
+    ),
+};
+
+/** Instead of a path: seeded random weights made on the device, to measure memory and speed of a model without its files. */
+export const randomWeights = 'random';
+
+/** A path to weights, or `random`. */
+export function weightsInput() {
+  return inputFile([randomWeights]);
+}
+
+/** Weights of a model that is used as it is, made and filled; `weights` is a path or `random`. */
+export async function openParameters(
+  context: RunContext,
+  specs: readonly ParameterSpec[],
+  { weights, ...options }: { readonly weights: string } & Omit<ParameterOptions, 'seed'>,
+): Promise<{ readonly parameters: ParameterSet; readonly hash: string }> {
+  const { device, seed, log } = context;
+  // A plan needs the sizes only.
+  if (device.isPlanning) return { parameters: new ParameterSet(device, specs, { ...options, seed }), hash: '' };
+  if (weights === randomWeights) {
+    const parameters = await ParameterSet.open(device, specs, { ...options, seed, initialise: 'device' });
+    log.warn(`the weights are random (seed ${seed}): what the model writes and draws means nothing`);
+    const hash = `${randomWeights}:${seed}`;
+    await context.directory.describe({ hashes: { weights: hash } });
+    return { parameters, hash };
+  }
+  const parameters = new ParameterSet(device, specs, { ...options, seed, initialise: 'none' });
+  try {
+    return { parameters, hash: await openWeights(context, parameters, weights) };
+  } catch (error) {
+    parameters.close();
+    throw error;
+  }
+}
+
+/** Loads a checkpoint, a run's newest, a published model or a bare file of weights, and notes its hash in the record of the run. Returns the hash. */
+export async function openWeights(context: RunContext, parameters: ParameterSet, from: string): Promise<string> {
+  if (context.device.isPlanning) return '';
+  const { published } = context.backbone;
+  const { source: own, hash } = await openModelSource(from, published?.format.names);
+  const source = await withTower(own, parameters.names, context.backbone);
+  try {
+    refuseOtherVocabulary(context, source);
+    await load(context, parameters, withoutOtherParts(source, parameters.names, context.backbone));
+  } finally {
+    await source.close();
+  }
+  await context.directory.describe({ hashes: { weights: hash } });
+  return hash;
+}
+
+/** A run trains no tower: where one is wanted and the weights have none, it is that of the published model the backbone was made from. */
+async function withTower(
+  source: WeightSource,
+  wanted: readonly string[],
+  { vision, published }: Backbone,
+): Promise<WeightSource> {
+  const tower = new Set(vision?.parameters.map(({ name }) => name));
+  const isMissing = wanted.some((name) => tower.has(name) && !source.entries.has(name));
+  if (published?.folder === undefined || !isMissing) return source;
+  try {
+    const base = await openModelSource(published.folder, published.format.names);
+    return layered(
+      source,
+      filtered(base.source, (name) => tower.has(name)),
+    );
+  } catch (error) {
+    await source.close();
+    throw error;
+  }
+}
+
+/** Parts of a published model that this run does without are not read, and not missed. */
+function withoutOtherParts(
+  source: WeightSource,
+  names: readonly string[],
+  { published, parameters }: Backbone,
+): WeightSource {
+  const wanted = new Set(names);
+  const known = new Set(parameters.map(({ name }) => name));
+  const others = published?.format.otherParts ?? [];
+  return filtered(
+    source,
+    (name) => wanted.has(name) || !(known.has(name) || others.some((prefix) => name.startsWith(prefix))),
+  );
+}
+
+/** Bytes from which on loading is worth a progress bar and a line. */
+const longLoad = 50e6;
+
+async function load(context: RunContext, parameters: ParameterSet, source: WeightSource): Promise<void> {
+  const { log } = context;
+  const started = performance.now();
+  let shown: ReturnType<typeof log.progress> | undefined;
+  let before = 0;
+  const progress = (done: number, total: number): void => {
+    if (total < longLoad) return;
+    shown ??= log.progress('weights', Math.ceil(total / 1e6), { unit: 'megabyte' });
+    const now = Math.ceil(done / 1e6);
+    shown.advance(now - before);
+    before = now;
+  };
+  try {
+    const { bytes, tensors } = await parameters.loadFrom(source, { progress, warn: (message) => log.warn(message) });
+    shown?.end();
+    const seconds = (performance.now() - started) / 1000;
+    if (bytes >= longLoad)
+      log.info(
+        `${tensors} weights, ${(bytes / 1e9).toFixed(2)} GB, in ${seconds.toFixed(1)} s (${(bytes / 1e6 / seconds).toFixed(0)} MB/s)`,
+      );
+  } finally {
+    shown?.end();
+  }
+}
+
+function refuseOtherVocabulary(context: RunContext, { metadata, origin }: WeightSource): void {
+  for (const [what, expected] of Object.entries(trainedWith(context))) {
+    const found = metadata[what];
+    if (found === undefined || found === expected) continue;
+    throw new ReasongenError({
+      code: 'OTHER_VOCABULARY',
+      message: `these weights were trained with another ${what} (${found.slice(0, 12)}…) than the preset names (${expected.slice(0, 12)}…)`,
+      place: origin,
+      hint: `name the ${what} of the run that made the weights`,
+      exitCode: exitCodes.badPreset,
+    });
+  }
+}
+
+/** Hashes of what gives token ids their meaning; stored with every checkpoint. */
+export function trainedWith(context: RunContext): Record<string, string> {
+  return {
+    ...(context.has('tokenizer') && { tokenizer: context.tokenizer.hash }),
+    ...(context.has('imageTokenizer') && { imageTokenizer: context.imageTokenizer.hash }),
+  };
+}

@@ -1,0 +1,121 @@
+/** How a policy does before, while and after it is trained: benchmarks, files of held-out prompts, and the pool itself. */
+import type { Benchmark } from '../../contracts/benchmark.ts';
+import type { Evaluation } from '../../contracts/evaluation.ts';
+import type { NamedBenchmark, NamedReward, RunContext } from '../../contracts/recipe.ts';
+import { scoreSamples } from '../../rl/score.ts';
+import { Drawer, type Sampling } from '../../drawing/drawer.ts';
+import { evaluate, evaluateItems, summarise } from '../evaluate.ts';
+import type { GrpoOptions } from './options.ts';
+import { promptsAtOnce } from './parts.ts';
+import { PromptMix, type PromptList } from './prompt-files.ts';
+import type { PromptSource } from './prompt-source.ts';
+import type { Training } from '../../training/training.ts';
+
+export interface EvaluationTools {
+  readonly training: Training;
+  readonly source: PromptSource;
+  /** Of `evaluationFiles`. */
+  readonly heldOut: readonly PromptList[];
+}
+
+/**
+ * Draws and judges everything that is to be evaluated. Returns its pass rates as `pass/BENCHMARK/SPLIT`, for `keepBest`; those that
+ * a requested stop cut off are missing. A pool is evaluated besides held-out prompts: learning a pool says nothing about others.
+ */
+export async function evaluatePolicy(
+  context: RunContext,
+  choice: GrpoOptions,
+  { training, source, heldOut }: EvaluationTools,
+  label: string,
+  step: number,
+): Promise<Record<string, number>> {
+  const files: NamedBenchmark[] =
+    heldOut.length === 0 ? [] : [{ name: 'evaluation-files', benchmark: fileBenchmark(heldOut, context.rewards) }];
+  const passes: Record<string, number> = {};
+  if (choice.evaluations === 0 || context.benchmarks.length + files.length === 0) return passes;
+  const sampling = evaluationSampling(choice);
+  const drawer = await openDrawer(context, choice, training);
+  const plan = { label, step, seed: choice.evaluationSeed, pictures: choice.evaluationPictures };
+  const note = (record: Evaluation | undefined): void => {
+    if (record === undefined) return;
+    context.log.info(summarise(record));
+    passes[`pass/${record.benchmark}/${record.split}`] = record.overall.passes / record.overall.total;
+  };
+  for (const named of context.benchmarks) {
+    if (source.pool.length > 0) {
+      const items = Array.from(
+        { length: choice.evaluations },
+        (_, index) => source.pool[index % source.pool.length],
+      ).filter((item) => item !== undefined);
+      note(await evaluateItems(context, drawer, named, sampling, { ...plan, split: 'pool' }, items));
+    }
+    note(await evaluate(context, drawer, named, sampling, { ...plan, split: 'heldout', count: choice.evaluations }));
+  }
+  // Its verdict is the rewards': they need not judge everything twice.
+  const unjudged = withoutRewards(context);
+  for (const named of files)
+    note(await evaluate(unjudged, drawer, named, sampling, { ...plan, split: 'heldout', count: choice.evaluations }));
+  drawer.close();
+  return passes;
+}
+
+function openDrawer(context: RunContext, choice: GrpoOptions, training: Training): Promise<Drawer> {
+  const prompts = evaluatedAtOnce(choice);
+  return Drawer.open(context, training.evaluated, training.workspace, {
+    sampling: evaluationSampling(choice),
+    prompts,
+    samplesPerPrompt: 1,
+    promptTokens: choice.promptTokens,
+  });
+}
+
+/** For a plan: makes what an evaluation takes, and gives it back. */
+export async function planEvaluation(context: RunContext, choice: GrpoOptions, training: Training): Promise<void> {
+  if (choice.evaluations === 0 || context.benchmarks.length + choice.evaluationFiles.length === 0) return;
+  (await openDrawer(context, choice, training)).close();
+}
+
+/** A spread would call the getters of components, which throw for what the preset does not name. */
+function withoutRewards(context: RunContext): RunContext {
+  return Object.defineProperties(
+    {},
+    { ...Object.getOwnPropertyDescriptors(context), rewards: { value: [], enumerable: true } },
+  ) as RunContext;
+}
+
+/** As many as need the memory that drawing for training needs: guidance doubles it. */
+function evaluatedAtOnce(choice: GrpoOptions): number {
+  const branches = (guidance: number): number => (guidance === 1 ? 1 : 2);
+  const rows =
+    (promptsAtOnce(choice) * choice.samples * branches(choice.guidance)) /
+    branches(evaluationSampling(choice).guidance);
+  return Math.max(1, Math.min(choice.evaluations, Math.floor(rows)));
+}
+
+/** As training draws, but for what the preset says. */
+export function evaluationSampling(choice: GrpoOptions): Sampling {
+  const own = Object.entries(choice.evaluationSampling).filter(([, value]) => value !== undefined);
+  return { ...choice, ...(Object.fromEntries(own) as Partial<Sampling>) };
+}
+
+/** Prompts of files, judged by the rewards: one passes when every reward is at its best, 1. */
+export function fileBenchmark(lists: readonly PromptList[], rewards: readonly NamedReward[]): Benchmark {
+  const best = rewards.reduce((sum, { weight }) => sum + Math.max(0, weight), 0);
+  return {
+    tasks: [...new Set(lists.flatMap(({ items }) => items.map(({ task }) => task)))],
+    prompts: (_split, count, seed) => {
+      const mix = new PromptMix(lists, seed);
+      return Array.from({ length: count }, (_, index) => mix.at(index));
+    },
+    async judge(samples, signal) {
+      const judgements = await scoreSamples(rewards, samples, signal);
+      return judgements.map(({ total, scores }) => ({
+        pass: total >= best - 1e-9,
+        why: Object.entries(scores)
+          .map(([name, { value, why }]) => `${name} ${value}${why === undefined ? '' : `: ${why}`}`)
+          .join('; '),
+        parts: { reward: total },
+      }));
+    },
+  };
+}

@@ -1,0 +1,65 @@
+/** A divergence from the reference as part of the reward: β times its sum over the tokens of a drawing. */
+import type { DivergenceEstimator } from '../../ops/policy-objective.ts';
+import type { KlController } from '../../rl/kl-controller.ts';
+import { chosenTokens, type Member } from './members.ts';
+import type { GrpoOptions } from './options.ts';
+import type { Reference } from './reference.ts';
+
+export class Penalty {
+  readonly isUsed: boolean;
+  private readonly choice: GrpoOptions;
+  private readonly kl: KlController | undefined;
+  private readonly reference: Reference | undefined;
+  private tokens = 0;
+  private sum = 0;
+  private drawings = 0;
+
+  constructor(choice: GrpoOptions, kl: KlController | undefined, reference: Reference | undefined) {
+    this.choice = choice;
+    this.kl = kl;
+    this.reference = reference;
+    this.isUsed = choice.kl?.place === 'reward' && reference !== undefined;
+  }
+
+  /** What to subtract from the reward of each drawing. */
+  readonly of = async (members: readonly Member[]): Promise<number[]> => {
+    const { kl, reference, choice } = this;
+    if (kl === undefined || reference === undefined) throw new RangeError('there is no reference');
+    const scored = await reference.score(members);
+    return members.map((member, index) => {
+      const tokens = chosenTokens(member, choice);
+      const sum = tokens.reduce(
+        (total, token) =>
+          total +
+          divergence(
+            choice.kl?.estimator ?? 'k3',
+            member.sequence.logProbability[token] ?? NaN,
+            scored[index]?.[token] ?? NaN,
+          ),
+        0,
+      );
+      this.sum += sum;
+      this.tokens += tokens.length;
+      this.drawings += 1;
+      return kl.coefficient * sum;
+    });
+  };
+
+  /** Of the drawings since the last call, which the controller now learns of. */
+  metrics(): Record<string, number> {
+    if (!this.isUsed || this.kl === undefined) return {};
+    const mean = this.sum / Math.max(1, this.tokens);
+    this.kl.update(mean, this.drawings);
+    [this.sum, this.tokens, this.drawings] = [0, 0, 0];
+    return { referenceKl: mean, klCoefficient: this.kl.coefficient };
+  }
+}
+
+/** As `kernels/policy-objective`: k3 goes on as a straight line where its exponential would leave all else behind. */
+export function divergence(estimator: DivergenceEstimator, logProbability: number, reference: number): number {
+  const d = reference - logProbability;
+  if (estimator === 'k1') return -d;
+  if (estimator === 'k2') return (d * d) / 2;
+  const reached = Math.min(d, 10);
+  return Math.expm1(reached) - d + Math.exp(reached) * Math.max(d - 10, 0);
+}

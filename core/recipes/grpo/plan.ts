@@ -1,0 +1,85 @@
+/** What a GRPO run will do and need, in words and bytes. */
+import type { Plan, PlanContext, Smaller } from '../../contracts/recipe.ts';
+import { planEvaluation } from './evaluation.ts';
+import type { GrpoOptions } from './options.ts';
+import { openParts, promptsAtOnce } from './parts.ts';
+import { drawingsAtOnce } from './update.ts';
+import { changesOf, Ledger, planningRun, smallerValues } from '../../models/memory-accounting.ts';
+import { describeModel, planDecoding } from '../../drawing/plan.ts';
+import { adapterChange } from '../../training/options.ts';
+import { Training } from '../../training/training.ts';
+
+export async function planGrpo(context: PlanContext, choice: GrpoOptions): Promise<Plan> {
+  const ledger = new Ledger(context);
+  const run = planningRun(context);
+  const training = await Training.build(run, context.backbone.parameters, choice);
+  ledger.note('weights, gradients, optimizer');
+  await openParts(run, choice, training);
+  ledger.note('programs and sampler');
+  await planEvaluation(run, choice, training);
+  await planDecoding(run, { prompts: promptsAtOnce(choice), samplesPerPrompt: choice.samples });
+  ledger.note('image tokenizer');
+  const codes = context.imageTokenizer.grid.rows * context.imageTokenizer.grid.columns;
+  const capacity = choice.promptTokens + (choice.rationale ? choice.rationaleTokens : 1) + codes;
+  return ledger.plan([describeModel(context.backbone), ...planLines(choice, codes, capacity)]);
+}
+
+/** Smaller micro-batches first, then computing again, then keys and values in 16 bits: what costs least comes first. */
+export function smallerGrpo(choice: GrpoOptions): Smaller[] {
+  const sizes = smallerValues(drawingsAtOnce(choice));
+  const micro = (values: readonly number[], more: Partial<GrpoOptions> = {}): GrpoOptions[] =>
+    values.map((microBatch) => ({ ...choice, microBatch, ...more }));
+  const again = { recompute: true };
+  const all = [
+    ...micro(sizes.slice(0, 2)),
+    { ...choice, ...again },
+    ...micro(sizes, again),
+    ...micro(sizes.slice(-1), { ...again, cache: 'f16' }),
+  ];
+  const fewer = smallerValues(promptsAtOnce(choice)).map((value) => ({ ...choice, promptsAtOnce: value }));
+  all.push(
+    ...fewer,
+    ...fewer.map((each): GrpoOptions => ({
+      ...each,
+      ...again,
+      cache: 'f16',
+      microBatch: sizes.at(-1) ?? drawingsAtOnce(choice),
+    })),
+  );
+  const adapters = adapterChange(choice);
+  const drastic: GrpoOptions[] =
+    adapters === undefined
+      ? []
+      : [
+          { ...choice, ...adapters },
+          { ...(all.at(-1) ?? choice), ...adapters },
+        ];
+  return [...all, ...drastic].map((smaller, index) => ({
+    change: changesOf(choice, smaller, ['lora', 'storage', 'recompute', 'microBatch', 'cache', 'promptsAtOnce']),
+    isDrastic: index >= all.length,
+    plan: (context) => planGrpo(context, smaller),
+  }));
+}
+
+/** The arithmetic of batches, one fact a line. */
+export function planLines(choice: GrpoOptions, codes: number, capacity: number): string[] {
+  const { prompts, samples, updates, epochs, steps, refillRounds, guidance, pool, promptFiles, curriculum, kl } =
+    choice;
+  const rows = prompts * samples;
+  const perUpdate = Math.ceil(prompts / updates) * samples;
+  const atOnce = drawingsAtOnce(choice);
+  const passes = Math.ceil(perUpdate / atOnce);
+  const files = promptFiles.length === 1 ? 'one file' : `${promptFiles.length} files`;
+  return [
+    `${prompts} prompts x ${samples} samples = ${rows} drawings a step${refillRounds === 0 ? '' : `, up to ${refillRounds + 1} times where groups are dropped`}, ${steps} steps`,
+    `${updates} updates x ${epochs} pass${epochs === 1 ? '' : 'es'} per rollout = ${updates * epochs} updates a step, ${updates * epochs * steps} in all; each on at most ${Math.ceil(prompts / updates)} groups = ${perUpdate} drawings`,
+    `${passes} micro-batch${passes === 1 ? '' : 'es'} of at most ${atOnce} drawings per update, each of at most ${capacity} tokens (${codes} of them image codes)${guidance === 1 ? '' : ', and as many again for the unconditional branch'}`,
+    promptFiles.length > 0
+      ? `prompts from ${files}`
+      : pool > 0
+        ? `a pool of ${pool} fixed prompts`
+        : 'fresh prompts at every step',
+    ...curriculum.map(({ from, tasks }) => `from step ${from}: ${tasks.join(', ')}`),
+    ...(kl === undefined || kl.coefficient === 0 ? [] : ['a reference policy beside the one that is trained']),
+  ];
+}

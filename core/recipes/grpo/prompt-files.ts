@@ -1,0 +1,165 @@
+/**
+ * Prompts from files: text with a prompt a line, or JSON Lines. Lines that occur twice, in one file or in several, count once.
+ * The files are mixed by their weights in a fixed pattern, each in an order of its own that the seed decides, shuffled anew for
+ * every pass. What comes next follows from one number, so a resume is exact.
+ */
+import { readFile } from 'node:fs/promises';
+import { basename, extname } from 'node:path';
+import type { PromptItem } from '../../contracts/dataset.ts';
+import { ReasongenError, exitCodes } from '../../errors.ts';
+import { diskError } from '../../io/disk.ts';
+import { philox } from '../../tensor/philox.ts';
+import type { PromptFile } from './options.ts';
+
+export interface PromptList {
+  readonly file: string;
+  readonly weight: number;
+  readonly items: readonly PromptItem[];
+  /** Lines left out because they had occurred before. */
+  readonly repeated: number;
+}
+
+/** Reads the files. Throws NO_PROMPTS for one without a prompt, BAD_PROMPT_LINE for a line that is not what it should be. */
+export async function readPromptFiles(
+  files: readonly PromptFile[],
+  leaveOut: ReadonlySet<string> = new Set(),
+): Promise<PromptList[]> {
+  const known = new Set(leaveOut);
+  const lists: PromptList[] = [];
+  for (const { file, weight, task } of files) {
+    const text = await readFile(file, 'utf8').catch((cause: unknown) => {
+      throw diskError(cause, 'reading prompts', file);
+    });
+    const lines = text.split('\n');
+    const own = task ?? basename(file, extname(file));
+    const all = lines.flatMap((line, index) =>
+      line.trim() === ''
+        ? []
+        : [
+            extname(file) === '.jsonl'
+              ? fromJson(line, own, `${file}:${index + 1}`)
+              : { prompt: bare(line), task: own, specification: {} },
+          ],
+    );
+    const items = all.filter(({ prompt }) => !known.has(prompt) && known.add(prompt));
+    if (items.length === 0) {
+      const message =
+        all.length === 0 ? 'this file has no prompt in it' : 'every prompt of this file occurs in a file before it';
+      throw new ReasongenError({
+        code: 'NO_PROMPTS',
+        message,
+        place: file,
+        hint: 'write one prompt a line, or leave the file out',
+        exitCode: exitCodes.badPreset,
+      });
+    }
+    lists.push({ file, weight, items, repeated: all.length - items.length });
+  }
+  return lists;
+}
+
+/** Without its final full stop: layouts add one of their own, and supervised examples lose theirs likewise. */
+function bare(prompt: string): string {
+  return prompt.trim().replace(/\.$/, '').trim();
+}
+
+/** A line of GenEval's metadata says "tag" where others say "task"; everything else it holds is what a judge may check. */
+function fromJson(line: string, task: string, place: string): PromptItem {
+  const bad = (message: string): ReasongenError =>
+    new ReasongenError({
+      code: 'BAD_PROMPT_LINE',
+      message,
+      place,
+      hint: 'every line of a .jsonl file is an object with a text "prompt"',
+      exitCode: exitCodes.badPreset,
+    });
+  let value: unknown;
+  try {
+    value = JSON.parse(line);
+  } catch {
+    throw bad('this line is not JSON');
+  }
+  if (
+    typeof value !== 'object' ||
+    value === null ||
+    !('prompt' in value) ||
+    typeof value.prompt !== 'string' ||
+    bare(value.prompt) === ''
+  )
+    throw bad('this line has no prompt');
+  const named = 'task' in value ? value.task : 'tag' in value ? value.tag : undefined;
+  return { prompt: bare(value.prompt), task: typeof named === 'string' ? named : task, specification: value };
+}
+
+export class PromptMix {
+  private readonly lists: readonly PromptList[];
+  private readonly seed: number;
+  /** Which list each prompt so far came from, and how many each has given. */
+  private readonly given: number[];
+  private readonly debt: number[];
+  private position = 0;
+  private readonly orders = new Map<string, Uint32Array>();
+
+  constructor(lists: readonly PromptList[], seed: number) {
+    this.lists = lists;
+    this.seed = seed;
+    this.given = lists.map(() => 0);
+    this.debt = lists.map(() => 0);
+  }
+
+  /** The prompt at `position`. Positions are asked for in rising order as a rule; going back starts over. */
+  at(position: number): PromptItem {
+    if (position < this.position) {
+      this.position = 0;
+      this.given.fill(0);
+      this.debt.fill(0);
+    }
+    let list = 0;
+    let index = 0;
+    while (this.position <= position) {
+      list = this.turn();
+      index = this.given[list] ?? 0;
+      this.given[list] = index + 1;
+      this.position += 1;
+    }
+    const from = this.lists[list];
+    const item = from?.items[this.order(list, Math.floor(index / from.items.length))[index % from.items.length] ?? -1];
+    if (item === undefined) throw new RangeError(`no prompt ${position}`);
+    return item;
+  }
+
+  /** Smooth weighted turns: every list gains its weight, the one that is owed most gives and pays the sum. */
+  private turn(): number {
+    let most = 0;
+    let sum = 0;
+    this.lists.forEach(({ weight }, list) => {
+      this.debt[list] = (this.debt[list] ?? 0) + weight;
+      sum += weight;
+      if ((this.debt[list] ?? 0) > (this.debt[most] ?? 0)) most = list;
+    });
+    this.debt[most] = (this.debt[most] ?? 0) - sum;
+    return most;
+  }
+
+  /** A permutation of a list's prompts for a pass over it. */
+  private order(list: number, pass: number): Uint32Array {
+    const key = `${list} ${pass}`;
+    let order = this.orders.get(key);
+    if (order === undefined) {
+      order = shuffled(this.lists[list]?.items.length ?? 0, [this.seed, list * 65536 + pass]);
+      this.orders.set(key, order);
+    }
+    return order;
+  }
+}
+
+/** Fisher and Yates with counter-based random words. */
+function shuffled(count: number, seed: readonly [number, number]): Uint32Array {
+  const order = Uint32Array.from({ length: count }, (_, index) => index);
+  for (let last = count - 1; last > 0; last--) {
+    const [word] = philox([last, 0, 0, 0x70726f6d], seed);
+    const other = Math.floor((word / 2 ** 32) * (last + 1));
+    [order[last], order[other]] = [order[other] ?? 0, order[last] ?? 0];
+  }
+  return order;
+}

@@ -1,0 +1,331 @@
+/**
+ * The updates of GRPO on one rollout: passes over its groups, each cut into shares (one optimizer update each), each cut into
+ * micro-batches (one forward and backward pass each). Means are taken over a whole share, however it is cut.
+ */
+import type { RunContext } from '../../contracts/recipe.ts';
+import { tokenKinds, TokenPrograms, type TokenKind, type TokenProgram } from '../../nn/token-program.ts';
+import type { PackedShape } from '../../nn/packed-shape.ts';
+import type { PackedBatch } from '../../nn/packing.ts';
+import { EntropyController, type EntropyControllerState } from '../../rl/entropy-controller.ts';
+import type { KlController } from '../../rl/kl-controller.ts';
+import type { Tensor } from '../../tensor/tensor.ts';
+import {
+  denominators,
+  packMembers,
+  scaledEntropyCoefficient,
+  sequenceRanges,
+  targetTables,
+  type Denominators,
+  type KnownProbabilities,
+  type Member,
+} from './members.ts';
+import { aggregationOf, grpoObjective, writeSettings } from './objective.ts';
+import type { GrpoOptions } from './options.ts';
+import { scoringOptions } from './scorer.ts';
+import type { Guards } from '../../training/guards.ts';
+import type { Training } from '../../training/training.ts';
+
+/** Drawings of a step with what is known of them. */
+export interface Batch extends KnownProbabilities {
+  /** Group by group. */
+  readonly groups: readonly (readonly Member[])[];
+}
+
+/** Sums over all counted tokens of a step. */
+interface Totals {
+  readonly entropy: Record<TokenKind, number>;
+  readonly count: Record<TokenKind, number>;
+  clipped: number;
+  difference: number;
+  divergence: number;
+  /** Largest difference of sampler and scorer before the first update. */
+  largestDifference: number;
+  norm: number;
+}
+
+interface MicroBatch {
+  readonly members: readonly Member[];
+  readonly known: KnownProbabilities;
+}
+
+export class GrpoUpdate {
+  private readonly context: RunContext;
+  private readonly choice: GrpoOptions;
+  private readonly training: Training;
+  private readonly guards: Guards;
+  private readonly kl: KlController | undefined;
+  private readonly programs: TokenPrograms;
+  private readonly settings: Readonly<Record<TokenKind, Tensor>>;
+  private readonly controllers: Partial<Record<TokenKind, EntropyController>>;
+
+  /** `kl`: the controller of a divergence in the loss. */
+  constructor(
+    context: RunContext,
+    choice: GrpoOptions,
+    training: Training,
+    guards: Guards,
+    kl: KlController | undefined,
+  ) {
+    const { device } = context;
+    this.context = context;
+    this.choice = choice;
+    this.training = training;
+    this.guards = guards;
+    this.kl = kl;
+    this.controllers = createControllers(choice);
+    this.settings = {
+      text: device.tensor('text policy settings', [8]),
+      image: device.tensor('image policy settings', [8]),
+    };
+    const objective = grpoObjective(device, choice, this.settings, drawingsAtOnce(choice));
+    this.programs = new TokenPrograms({
+      name: 'grpo',
+      workspace: training.workspace,
+      parameters: training.weights,
+      ...scoringOptions(context, choice),
+      objective,
+      recompute: choice.recompute,
+    });
+  }
+
+  /** Takes the updates of a step and returns its metrics. */
+  async apply(batch: Batch, step: number): Promise<Record<string, number>> {
+    const totals: Totals = {
+      entropy: { text: 0, image: 0 },
+      count: { text: 0, image: 0 },
+      clipped: 0,
+      difference: 0,
+      divergence: 0,
+      largestDifference: 0,
+      norm: 0,
+    };
+    for (let epoch = 0; epoch < this.choice.epochs; epoch++) {
+      for (const [index, share] of shares(batch, this.choice.updates).entries())
+        await this.applyOne(share, step, totals, epoch === 0 && index === 0);
+    }
+    const counted = Math.max(1, totals.count.text + totals.count.image);
+    const drawings = batch.groups.reduce((sum, group) => sum + group.length, 0);
+    this.kl?.update(totals.divergence / counted, drawings);
+    return this.metrics(totals, counted);
+  }
+
+  /** Makes the program of a shape now. */
+  reserve(shape: PackedShape): Promise<void> {
+    return this.programs.reserve(shape);
+  }
+
+  get state(): Record<string, EntropyControllerState> {
+    return Object.fromEntries(Object.entries(this.controllers).map(([kind, controller]) => [kind, controller.state()]));
+  }
+
+  restore(state: Readonly<Record<string, EntropyControllerState>>): void {
+    for (const [kind, controller] of Object.entries(this.controllers)) {
+      const saved = state[kind];
+      if (saved !== undefined) controller.restore(saved);
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.programs.close();
+    for (const tensor of Object.values(this.settings)) this.context.device.destroyTensor(tensor);
+  }
+
+  private async applyOne(share: MicroBatch, step: number, totals: Totals, isFirst: boolean): Promise<void> {
+    const by = denominators(share.members, this.choice);
+    for (const kind of tokenKinds) this.writeSettings(kind, by);
+    const entropy = { text: 0, image: 0 };
+    const parts = slices(share, drawingsAtOnce(this.choice));
+    for (const part of parts) await this.accumulate(part, by, totals, entropy, isFirst ? step : undefined);
+    if (isFirst) this.compareWithSampler(totals.largestDifference, step);
+    this.training.applyUpdate(step);
+    const [norm = 0, wasApplied = 0] = await this.context.device.readFloats(this.training.report);
+    await this.training.checkUpdate(step, norm, wasApplied, () => this.findNonFinite(parts, by));
+    totals.norm = Math.max(totals.norm, norm);
+    for (const kind of tokenKinds) {
+      const count = by.counted[kind];
+      totals.entropy[kind] += entropy[kind];
+      totals.count[kind] += count;
+      // Once per update with the mean of all its micro-batches: the published controllers move at every micro-batch of every rank.
+      if (count > 0) this.controllers[kind]?.update(entropy[kind] / count);
+    }
+  }
+
+  /** Adds the gradients of one micro-batch and its numbers. `freshStep`: before the first update, the step whose drawings the policy has just made. */
+  private async accumulate(
+    part: MicroBatch,
+    by: Denominators,
+    totals: Totals,
+    entropy: Record<TokenKind, number>,
+    freshStep: number | undefined,
+  ): Promise<void> {
+    const { program, batch } = await this.fill(part, by);
+    program.program.run();
+    for (const kind of tokenKinds) {
+      const values = program.scored[kind];
+      const stats = program.objective[kind]?.outputs['stats'];
+      if (values === undefined || stats === undefined) continue;
+      const [scored, perToken] = (await this.context.device.read([values, stats])) as [Float32Array, Float32Array];
+      const { terms, weights } = this.tables(batch, kind, part, by);
+      for (let i = 0; i < batch[kind].used; i++) {
+        if (weights[4 * i + 3] === 0) continue;
+        const difference = (scored[2 * i] ?? 0) - (terms[4 * i] ?? 0);
+        entropy[kind] += scored[2 * i + 1] ?? 0;
+        totals.difference += difference;
+        totals.clipped += perToken[4 * i + 1] ?? 0;
+        totals.divergence += perToken[4 * i + 3] ?? 0;
+        // What an earlier step drew was drawn by another policy.
+        const isFresh = part.members[batch[kind].owner[i] ?? -1]?.step === freshStep;
+        if (isFresh) totals.largestDifference = Math.max(totals.largestDifference, Math.abs(difference));
+      }
+    }
+  }
+
+  private async fill(
+    part: MicroBatch,
+    by: Denominators,
+  ): Promise<{ readonly program: TokenProgram; readonly batch: PackedBatch }> {
+    const { device, tokenizer } = this.context;
+    const batch = packMembers(part.members, tokenizer, this.choice);
+    const program = await this.programs.prepare(batch);
+    for (const kind of tokenKinds) {
+      const inputs = program.objective[kind]?.inputs;
+      if (inputs === undefined) continue;
+      const { terms, weights } = this.tables(batch, kind, part, by);
+      write(device, inputs['terms'], terms);
+      write(device, inputs['weights'], weights);
+      if (inputs['ranges'] !== undefined)
+        device.write(inputs['ranges'], sequenceRanges(batch, part.members.length, drawingsAtOnce(this.choice)));
+    }
+    return { program, batch };
+  }
+
+  private tables(
+    batch: PackedBatch,
+    kind: TokenKind,
+    part: MicroBatch,
+    by: Denominators,
+  ): ReturnType<typeof targetTables> {
+    return targetTables(batch, kind, part.members, part.known, by, aggregationOf(this.choice), this.choice);
+  }
+
+  private writeSettings(kind: TokenKind, by: Denominators): void {
+    const { clipLow, clipHigh, dualClip = 0, textEntropyCoefficient, imageEntropyCoefficient } = this.choice;
+    const fixed = kind === 'text' ? textEntropyCoefficient : imageEntropyCoefficient;
+    const entropyCoefficient = scaledEntropyCoefficient(this.controllers[kind]?.coefficient ?? fixed, kind, by);
+    writeSettings(this.context.device, this.settings[kind], {
+      clipLow,
+      clipHigh,
+      dualClip,
+      entropyCoefficient,
+      klCoefficient: this.kl?.coefficient ?? 0,
+    });
+  }
+
+  private metrics(
+    { entropy, count, clipped, difference, divergence, largestDifference, norm }: Totals,
+    counted: number,
+  ): Record<string, number> {
+    const metrics: Record<string, number> = {
+      gradientNorm: norm,
+      clipFraction: clipped / counted,
+      kl: -difference / counted,
+      ratioDifference: largestDifference,
+    };
+    for (const kind of tokenKinds) {
+      if (count[kind] > 0) metrics[`${kind}/entropy`] = entropy[kind] / count[kind];
+      const controller = this.controllers[kind];
+      if (controller !== undefined) metrics[`${kind}/entropyCoefficient`] = controller.coefficient;
+    }
+    if (this.kl !== undefined)
+      Object.assign(metrics, { referenceKl: divergence / counted, klCoefficient: this.kl.coefficient });
+    return metrics;
+  }
+
+  /** The kernel that made the first number that is none, in words; looks at the micro-batches of an update again, one after the other. */
+  private async findNonFinite(parts: readonly MicroBatch[], by: Denominators): Promise<string | undefined> {
+    for (const part of parts) {
+      const { program } = await this.fill(part, by);
+      const found = await program.program.findNonFinite();
+      if (found !== undefined) return `${found.kernel ?? 'an input'}, ${found.tensor}`;
+    }
+    return undefined;
+  }
+
+  private compareWithSampler(difference: number, step: number): void {
+    const { ratioTolerance } = this.choice;
+    if (difference <= ratioTolerance) return;
+    this.guards.trip('ratio', samplerDisagrees(difference, ratioTolerance, step));
+  }
+}
+
+/** What to say when sampler and scorer describe different distributions. */
+export function samplerDisagrees(
+  difference: number,
+  tolerance: number,
+  step: number,
+): { code: string; message: string; hint: string } {
+  return {
+    code: 'SAMPLER_DISAGREES',
+    message: `step ${step}: sampler and scorer log-probabilities of one token differ by ${difference.toExponential(2)} before any update (tolerance ${tolerance})`,
+    hint: 'they must describe one distribution: look at logitClamp and at what the backbone does while it draws, or raise ratioTolerance knowingly',
+  };
+}
+
+/** Drawings of one forward and backward pass. */
+export function drawingsAtOnce({
+  prompts,
+  samples,
+  updates,
+  microBatch,
+}: Pick<GrpoOptions, 'prompts' | 'samples' | 'updates' | 'microBatch'>): number {
+  const perUpdate = Math.ceil(prompts / updates) * samples;
+  return Math.min(microBatch ?? perUpdate, perUpdate);
+}
+
+/** The groups cut into as many shares as there are updates, the last ones smaller or missing when there are few. */
+function shares({ groups, old, reference }: Batch, updates: number): MicroBatch[] {
+  const size = Math.ceil(groups.length / updates);
+  const result: MicroBatch[] = [];
+  let first = 0;
+  for (let start = 0; start < groups.length; start += size) {
+    const members = groups.slice(start, start + size).flat();
+    result.push({
+      members,
+      known: {
+        old: old.slice(first, first + members.length),
+        reference: reference?.slice(first, first + members.length),
+      },
+    });
+    first += members.length;
+  }
+  return result;
+}
+
+function slices({ members, known: { old, reference } }: MicroBatch, size: number): MicroBatch[] {
+  return Array.from({ length: Math.ceil(members.length / size) }, (_, index): MicroBatch => {
+    const [start, end] = [index * size, (index + 1) * size];
+    return {
+      members: members.slice(start, end),
+      known: { old: old.slice(start, end), reference: reference?.slice(start, end) },
+    };
+  });
+}
+
+function createControllers({ textEntropy, imageEntropy }: GrpoOptions): Partial<Record<TokenKind, EntropyController>> {
+  const create = (options: GrpoOptions['textEntropy']): EntropyController | undefined =>
+    options &&
+    new EntropyController({
+      target: options.target,
+      learningRate: options.rate,
+      minimum: -options.bound,
+      maximum: options.bound,
+      initial: options.initial,
+    });
+  const [text, image] = [create(textEntropy), create(imageEntropy)];
+  return { ...(text && { text }), ...(image && { image }) };
+}
+
+function write(device: RunContext['device'], tensor: Tensor | undefined, values: Float32Array): void {
+  if (tensor === undefined) throw new RangeError('the objective has no such input');
+  device.write(tensor, values);
+}

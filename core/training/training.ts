@@ -1,0 +1,357 @@
+/**
+ * What every training recipe shares: trained weights with their optimizer and average, one recorded update that is looked at
+ * before it counts, and checkpoints that hold all of it, so that a resumed run goes on bit for bit.
+ */
+import type { ParameterSpec, Weights } from '../contracts/backbone.ts';
+import type { OpenOptimizer } from '../contracts/optimizer.ts';
+import type { RunContext } from '../contracts/recipe.ts';
+import type { WeightSource } from '../contracts/weight-source.ts';
+import { ParameterSet } from '../weights/parameters.ts';
+import { Workspace, type Program } from '../autograd/program.ts';
+import { Tape } from '../autograd/tape.ts';
+import { saveCheckpoint, pruneCheckpoints, type Json } from '../io/checkpoint.ts';
+import { deviceSource } from '../io/safetensors-stream.ts';
+import { peftNames } from '../io/weight-files/low-rank.ts';
+import type { Tensor } from '../tensor/tensor.ts';
+import { WeightAverage } from './average.ts';
+import { Guards, type GuardLevels } from './guards.ts';
+import { LowRank, refuseUnfit } from './low-rank.ts';
+import { chooseTrained } from './name-patterns.ts';
+import { rateFactor } from './schedule.ts';
+import type { TrainingChoice } from './options.ts';
+import {
+  CheckpointReader,
+  provenance,
+  refuseNoSteps,
+  refuseOtherBase,
+  scoreOf,
+  warnOtherProgram,
+} from './checkpoint-state.ts';
+import { UpdateWatch } from './update-watch.ts';
+import { openWeights, randomWeights, trainedWith } from '../models/weights.ts';
+
+export type TrainingOptions = Pick<
+  TrainingChoice,
+  'schedule' | 'warmup' | 'minimumRate' | 'constantShare' | 'keep' | 'weights'
+> &
+  Partial<TrainingChoice> & { readonly steps: number; readonly guards?: Partial<GuardLevels> };
+
+/** JSON that a recipe keeps beside the weights; `step` counts finished steps. */
+export interface TrainingState {
+  readonly step: number;
+  readonly [name: string]: Json;
+}
+
+/** Weights a tape can ask gradients for. */
+export interface TrainedWeights extends Weights {
+  watch(tape: Tape): void;
+}
+
+/** An update that multiplies the weights by more has thrown the model away, whatever the gradient says. */
+const largestGrowth = 10;
+
+export class Training {
+  /** Everything the backbone reads, adapters attached: what is drawn from and scored. */
+  readonly weights: TrainedWeights;
+  /** The same with the adapters' dropout, for a pass that learns. */
+  readonly learning: TrainedWeights;
+  /** The model's own weights, without adapters. */
+  readonly parameters: ParameterSet;
+  readonly workspace: Workspace;
+  private readonly context: RunContext;
+  private readonly options: TrainingOptions;
+  private readonly guards: Guards;
+  private readonly optimizer: OpenOptimizer;
+  private readonly lowRank: LowRank | undefined;
+  private readonly average: WeightAverage | undefined;
+  private readonly watch: UpdateWatch;
+  private readonly update: Program;
+  /** Further device tensors of checkpoints, by file. */
+  private readonly attached = new Map<string, ReadonlyMap<string, Tensor>>();
+  private restored: CheckpointReader | undefined;
+  /** Finished optimizer updates: the bias correction counts them. */
+  private updates = 0;
+  /** Content hash of the weights the run began with; empty when they were fresh. */
+  private baseHash = '';
+  /** Whether a step has succeeded since the last save. */
+  private isProven = true;
+  /** Whether a checkpoint had the number of `keepBest`. */
+  private isScored = false;
+  /** Norms of the last update that was looked at, by part of the model. */
+  gradientNorms: ReadonlyMap<string, number> = new Map();
+
+  private constructor(context: RunContext, options: TrainingOptions, parts: Parts, update: Program) {
+    this.context = context;
+    this.options = options;
+    this.guards = new Guards(context.log, options.guards ?? {});
+    this.workspace = parts.workspace;
+    this.parameters = parts.parameters;
+    this.lowRank = parts.lowRank;
+    const trained = parts.lowRank?.adapters ?? parts.parameters;
+    const watched = (weights: Weights): TrainedWeights => ({
+      get: (name) => weights.get(name),
+      watch: (tape) => trained.watch(tape),
+    });
+    this.weights = watched(parts.lowRank?.weights() ?? parts.parameters);
+    this.learning = watched(parts.lowRank?.weights(undefined, true) ?? parts.parameters);
+    this.optimizer = parts.optimizer;
+    this.average = parts.average;
+    this.watch = parts.watch;
+    this.update = update;
+  }
+
+  /** Builds weights and optimizer, and restores the newest good checkpoint when the run is resumed. */
+  static async open(
+    context: RunContext,
+    specs: readonly ParameterSpec[],
+    options: TrainingOptions,
+  ): Promise<{ training: Training; state: TrainingState | undefined }> {
+    const training = await Training.build(context, specs, options);
+    if (context.resume) return { training, state: await training.restore() };
+    await training.openBase();
+    await training.average?.begin();
+    return { training, state: undefined };
+  }
+
+  /** Everything on the device, weights fresh. Reads no file: a plan may call it. */
+  static async build(
+    context: RunContext,
+    specs: readonly ParameterSpec[],
+    options: TrainingOptions,
+  ): Promise<Training> {
+    const { device, seed } = context;
+    const { lora, ema, storage = 'f32', train = ['*'], freeze = [] } = options;
+    if (lora !== undefined) refuseUnfit(options, specs);
+    const trainable =
+      lora === undefined
+        ? chooseTrained(
+            specs.map(({ name }) => name),
+            train,
+            freeze,
+          )
+        : () => false;
+    const workspace = new Workspace(device);
+    const { weights } = options;
+    const initialise = weights === randomWeights ? 'device' : weights === undefined ? 'host' : 'none';
+    const parameters = await ParameterSet.open(device, specs, { seed, trainable, storage, initialise });
+    const lowRank = lora === undefined ? undefined : new LowRank(device, specs, parameters, lora, seed);
+    const trained = lowRank?.adapters ?? parameters;
+    const optimizer = context.optimizer.open(trained);
+    // Checkpoints are read back in pieces of this size: made now, so that a save needs no memory that nobody counted on.
+    device.reserveReadBack(Math.max(...trained.arenas.map(({ elements }) => elements * 4)));
+    const average = ema === undefined ? undefined : new WeightAverage(trained, ema);
+    const watch = new UpdateWatch(trained);
+    const tape = new Tape(workspace);
+    watch.record(tape, 'before');
+    optimizer.record(tape);
+    watch.record(tape, 'after');
+    average?.record(tape);
+    return new Training(
+      context,
+      options,
+      { workspace, parameters, lowRank, optimizer, average, watch },
+      await tape.finish('optimizer update'),
+    );
+  }
+
+  /** What evaluations draw from: the average, where there is one and the preset does not say otherwise. */
+  get evaluated(): Weights {
+    if (this.average === undefined || this.options.ema?.evaluate === false) return this.weights;
+    return this.lowRank?.weights(this.average) ?? this.average;
+  }
+
+  /** True when the weights themselves stay as they are: `parameters` is then the model the run began with. */
+  get hasAdapters(): boolean {
+    return this.lowRank !== undefined;
+  }
+
+  /** Says, before each pass that learns, what the adapters' dropout is drawn from: the pass's number in the run. */
+  prepareDropout(pass: number): void {
+    this.lowRank?.prepare((Math.imul(this.context.seed, 0x9e3779b1) + pass) >>> 0);
+  }
+
+  /** Learning rate of a step (from 1), for the metrics and the update. */
+  learningRate(step: number): number {
+    return this.context.optimizer.learningRate * rateFactor(step, this.options.steps, this.options);
+  }
+
+  /** Submits the update for the gradients accumulated so far. Does not wait. */
+  applyUpdate(step: number): void {
+    this.updates += 1;
+    this.optimizer.prepare(this.updates, this.learningRate(step));
+    this.average?.prepare(this.updates);
+    this.update.run();
+  }
+
+  /** The tensor to read after an update: (gradient norm, applied). */
+  get report(): OpenOptimizer['report'] {
+    return this.optimizer.report;
+  }
+
+  /** Stops the run when an update could not have taught anything or has destroyed the weights, naming the cause; before it is saved. `findOrigin` tells which kernel made the first number that is none. */
+  async checkUpdate(
+    step: number,
+    norm: number,
+    wasApplied: number,
+    findOrigin?: () => Promise<string | undefined>,
+  ): Promise<void> {
+    if (wasApplied === 0) {
+      const origin = await findOrigin?.();
+      this.guards.trip('nonFinite', {
+        code: 'NOT_FINITE',
+        message: `step ${step}: the gradient norm is not finite; the update was skipped and the weights are unchanged${origin === undefined ? '' : ` (the first such number: ${origin})`}`,
+        hint: 'lower optimizer.learningRate, raise recipe.warmup, and resume from the last checkpoint',
+      });
+      return;
+    }
+    if (norm === 0) {
+      this.guards.trip('zeroGradient', {
+        code: 'ZERO_GRADIENT',
+        message: `step ${step}: every gradient is exactly zero, so this run would learn nothing`,
+        hint: 'check that something is trained and that the loss weights are not all zero',
+      });
+    }
+    const { gradientNorms, unmoved, unmovedShare, growth } = await this.watch.read();
+    if (this.gradientNorms.size === 0) this.warnUntouched(gradientNorms);
+    this.gradientNorms = gradientNorms;
+    if (!(growth <= largestGrowth)) {
+      this.guards.trip('diverged', {
+        code: 'DIVERGED',
+        message: `step ${step}: one update made the trained weights ${growth.toPrecision(3)} times as large; nothing of it is saved`,
+        hint: 'lower optimizer.learningRate, raise recipe.warmup, and resume from the last checkpoint',
+      });
+    }
+    // A schedule may end at a rate of zero; a rate of zero at any other step is a mistake.
+    const isOver = this.learningRate(step) === 0 && step === this.options.steps && step > 1;
+    if (unmovedShare > 0.5 && !isOver) {
+      this.guards.trip('unmoved', {
+        code: 'NOT_MOVED',
+        message: `step ${step}: the gradient has norm ${norm.toPrecision(3)}, but at a learning rate of ${this.learningRate(step).toPrecision(3)} the update changed no bit of ${(100 * unmovedShare).toFixed(0)} % of the trained weights, ${unmoved[0]} among them`,
+        hint: 'raise optimizer.learningRate: its steps vanish in the rounding of f32; look at the schedule when the rate is 0',
+      });
+    }
+    await this.prune();
+  }
+
+  /**
+   * Further tensors for checkpoints, as `NAME.safetensors`: a reference that changes, for instance. Resolves true when the run is
+   * resumed and they have been loaded.
+   */
+  async attach(name: string, tensors: ReadonlyMap<string, Tensor>): Promise<boolean> {
+    this.attached.set(name, tensors);
+    if (this.restored === undefined) return false;
+    await this.restored.load(name, tensors);
+    return true;
+  }
+
+  /** Writes a checkpoint. `metrics`: the step's numbers, among which `keepBest` finds its own. */
+  async save(state: TrainingState, metrics: Readonly<Record<string, number>> = {}): Promise<void> {
+    const { context, options } = this;
+    const { lowRank, average } = this;
+    const sources = new Map<string, WeightSource>();
+    const texts = new Map<string, string>();
+    const store = (folder: string, stem: string, source: WeightSource): void => {
+      if (lowRank === undefined) return void sources.set(stem, source);
+      sources.set(`${folder}adapter_model`, peftNames(source, 'save'));
+      texts.set(`${folder}adapter_config.json`, lowRank.configText(options.weights ?? '', this.baseHash));
+    };
+    store('', 'weights', (lowRank?.adapters ?? this.parameters).asSource());
+    if (average !== undefined) store('average/', 'average', average.asSource());
+    for (const [stem, tensors] of [['optimizer', this.optimizer.state] as const, ...this.attached])
+      sources.set(stem, deviceSource(context.device, tensors, stem));
+    const more = {
+      updates: this.updates,
+      metrics: context.directory.metrics.position(),
+      base: this.baseHash,
+      ...provenance(context),
+    };
+    const score = scoreOf(options.keepBest, metrics);
+    this.isScored ||= score !== undefined;
+    const content = { sources, texts, metadata: trainedWith(context), state: { ...state, ...more } };
+    await saveCheckpoint(context.directory.path, state.step, content, {
+      prune: false,
+      ...(score === undefined ? {} : { score }),
+    });
+    this.isProven = false;
+  }
+
+  async close(): Promise<void> {
+    const { keepBest } = this.options;
+    await this.context.device.settle();
+    await this.prune();
+    if (keepBest !== undefined && !this.isScored)
+      this.context.log.warn(
+        `recipe.keepBest: no step that was saved had a number "${keepBest.metric}", so no best checkpoint is known`,
+      );
+    this.update.dispose();
+    this.watch.close();
+    this.average?.close();
+    this.lowRank?.close();
+    this.workspace.close();
+    this.parameters.close();
+  }
+
+  /** Said once: what is trained and gets nothing to learn from costs memory, and weight decay wears it away. */
+  private warnUntouched(norms: ReadonlyMap<string, number>): void {
+    const untouched = [...norms].filter(([, norm]) => norm === 0).map(([group]) => group);
+    if (untouched.length === 0 || untouched.length === norms.size) return;
+    this.context.log.warn(
+      `no gradient reaches ${untouched.join(', ')}: freeze it with recipe.freeze, or give what it predicts a weight in the loss`,
+    );
+  }
+
+  /** Older checkpoints go when the weights of the newest have proven themselves in a further step, or the run has ended well. */
+  private async prune(): Promise<void> {
+    if (this.isProven) return;
+    const { keep, keepEvery } = this.options;
+    await pruneCheckpoints(this.context.directory.path, { keep, keepEvery });
+    this.isProven = true;
+  }
+
+  private async openBase(): Promise<void> {
+    const { weights } = this.options;
+    const { seed, log } = this.context;
+    if (weights === randomWeights) {
+      log.warn(
+        `the weights are random (seed ${seed}), made on the device: good for measuring speed and memory, not for training a model`,
+      );
+      this.baseHash = `${randomWeights}:${seed}`;
+    } else if (weights !== undefined) this.baseHash = await openWeights(this.context, this.parameters, weights);
+  }
+
+  private async restore(): Promise<TrainingState> {
+    const { context, options } = this;
+    const reader = await CheckpointReader.newest(context);
+    warnOtherProgram(context, reader);
+    refuseNoSteps(reader.step, options.steps, reader.path);
+    if (reader.step === options.steps)
+      context.log.info(`all ${reader.step} steps were trained before; what is left is to finish the run`);
+    const { lowRank, average } = this;
+    if (lowRank !== undefined) {
+      await this.openBase();
+      refuseOtherBase(reader, this.baseHash);
+    }
+    const load = (folder: string, stem: string, into: (source: WeightSource) => Promise<unknown>): Promise<void> =>
+      lowRank === undefined
+        ? reader.use(stem, into)
+        : reader.use(`${folder}adapter_model`, (source) => into(peftNames(source, 'load')));
+    await load('', 'weights', (source) => (lowRank?.adapters ?? this.parameters).loadFrom(source));
+    if (average !== undefined) await load('average/', 'average', (source) => average.restore(source));
+    await reader.load('optimizer', this.optimizer.state);
+    this.restored = reader;
+    const { updates, metrics, base, preset: _preset, program: _program, ...rest } = reader.state;
+    this.updates = Number(updates);
+    this.baseHash = String(base ?? '');
+    context.directory.metrics.truncate(Number(metrics));
+    return { ...rest, step: reader.step };
+  }
+}
+
+interface Parts {
+  readonly workspace: Workspace;
+  readonly parameters: ParameterSet;
+  readonly lowRank: LowRank | undefined;
+  readonly optimizer: OpenOptimizer;
+  readonly average: WeightAverage | undefined;
+  readonly watch: UpdateWatch;
+}

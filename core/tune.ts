@@ -1,0 +1,181 @@
+/**
+ * Chooses between kernels that give the same bits by timing them on the adapter: a second once per adapter, driver and version, kept in
+ * the cache. REASONGEN_TUNING=off keeps the defaults, REASONGEN_TUNING=again measures anew.
+ */
+import { createHash } from 'node:crypto';
+import { join } from 'node:path';
+import { Workspace, type Program } from './autograd/program.ts';
+import { Tape } from './autograd/tape.ts';
+import { openDevice, type Device } from './gpu/device.ts';
+import { defaultTuning, type KernelTuning } from './gpu/tuning.ts';
+import { cacheDirectory, readJson, writeJson } from './setup/cache.mjs';
+import { linear } from './ops/linear.ts';
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** Raised when kernels change so that old measurements no longer tell anything. */
+const version = 1;
+
+/** The best adapter of the machine, its kernels chosen by measurement. */
+export async function openTunedDevice(environment: Environment = process.env): Promise<Device> {
+  const device = await openDevice();
+  device.tuning = await tuningFor(device, environment);
+  return device;
+}
+
+export async function tuningFor(device: Device, environment: Environment): Promise<KernelTuning> {
+  const mode = environment['REASONGEN_TUNING'];
+  if (mode === 'off') return defaultTuning;
+  const file = tuningFile(device, environment);
+  const kept = mode === 'again' ? undefined : readTuning(file);
+  if (kept !== undefined) return { ...kept, source: 'cache' };
+  const measured = await measureTuning(device);
+  keepTuning(file, measured);
+  return measured;
+}
+
+/** Times both sizes of tiles for products of growing size; the large ones are taken from where they win and go on winning. */
+export async function measureTuning(device: Device): Promise<KernelTuning> {
+  const before = device.tuning;
+  try {
+    if (device.hasBroadcastTiles) {
+      const rows = [32, 64, 128, 256];
+      const wins = await compare(
+        device,
+        rows.map((count) => ({ rows: count, columns: 128, inner: 128 })),
+        'tallTilesFrom',
+      );
+      return { ...defaultTuning, tallTilesFrom: firstLastingWin(rows, wins), source: 'measured' };
+    }
+    if (!device.adapter.isSoftware) {
+      const sides = [512, 1024, 1536, 2048];
+      const wins = await compare(
+        device,
+        sides.map((side) => ({ rows: side, columns: side, inner: 1024 })),
+        'largeTilesFrom',
+      );
+      return {
+        ...defaultTuning,
+        largeTilesFrom: firstLastingWin(
+          sides.map((side) => (side / 128) ** 2),
+          wins,
+        ),
+        source: 'measured',
+      };
+    }
+    return { ...defaultTuning, source: 'measured' };
+  } finally {
+    device.tuning = before;
+  }
+}
+
+/** As it stands in run.json, among what is known of the adapter. */
+export function tuningRecord({ tallTilesFrom, largeTilesFrom, source }: KernelTuning): Record<string, string> {
+  return { tallTilesFrom: String(tallTilesFrom), largeTilesFrom: String(largeTilesFrom), tuning: source };
+}
+
+/** What a run began with; undefined when it does not say. */
+export function recordedTuning(record: Readonly<Record<string, string>>): KernelTuning | undefined {
+  const [tallTilesFrom, largeTilesFrom] = [Number(record['tallTilesFrom']), Number(record['largeTilesFrom'])];
+  return Number.isFinite(tallTilesFrom) && Number.isFinite(largeTilesFrom)
+    ? { tallTilesFrom, largeTilesFrom, source: 'recorded' }
+    : undefined;
+}
+
+/** The smallest size from which on the large tiles won every time; past all sizes when they never did. */
+export function firstLastingWin(sizes: readonly number[], wins: readonly boolean[]): number {
+  const lastLoss = wins.lastIndexOf(false);
+  return sizes[lastLoss + 1] ?? 2 * (sizes.at(-1) ?? 1);
+}
+
+interface Size {
+  readonly rows: number;
+  readonly columns: number;
+  readonly inner: number;
+}
+
+/** Whether the large tiles were faster, for each size. */
+async function compare(
+  device: Device,
+  sizes: readonly Size[],
+  threshold: 'tallTilesFrom' | 'largeTilesFrom',
+): Promise<boolean[]> {
+  const wins: boolean[] = [];
+  for (const { rows, columns, inner } of sizes) {
+    const workspace = new Workspace(device);
+    const [x, weight] = [device.tensor('x', [rows, inner]), device.tensor('weight', [columns, inner])];
+    const record = async (from: number): Promise<Program> => {
+      device.tuning = { ...defaultTuning, [threshold]: from };
+      const tape = new Tape(workspace);
+      linear(tape, x, weight);
+      return tape.finish('tuning');
+    };
+    const [small, large] = [await record(Number.MAX_SAFE_INTEGER), await record(0)];
+    const [smallTime, largeTime] = await fastest(device, [small, large]);
+    wins.push((largeTime ?? 0) < (smallTime ?? 0));
+    for (const program of [small, large]) program.dispose();
+    workspace.close();
+    for (const tensor of [x, weight]) device.destroyTensor(tensor);
+  }
+  return wins;
+}
+
+const samples = 7;
+const sampleMilliseconds = 8;
+
+/** The least time of each, samples taken in turns: other load only ever adds. */
+async function fastest(device: Device, programs: readonly Program[]): Promise<number[]> {
+  const timed = async (program: Program, times: number): Promise<number> => {
+    const started = performance.now();
+    for (let i = 0; i < times; i++) program.run();
+    await device.settle();
+    return (performance.now() - started) / times;
+  };
+  const once: number[] = [];
+  for (const program of programs) {
+    await timed(program, 1);
+    once.push(await timed(program, 3));
+  }
+  const repetitions = Math.max(1, Math.ceil(sampleMilliseconds / Math.max(0.05, Math.min(...once))));
+  const best = programs.map(() => Number.POSITIVE_INFINITY);
+  for (let i = 0; i < samples; i++)
+    for (const [index, program] of programs.entries())
+      best[index] = Math.min(best[index] ?? Number.POSITIVE_INFINITY, await timed(program, repetitions));
+  return best;
+}
+
+/** By adapter, driver and features: another driver is measured again. */
+function tuningFile({ adapter }: Device, environment: Environment): string {
+  const { vendor, architecture, device, description, subgroupMinSize, subgroupMaxSize, features } = adapter;
+  const identity = JSON.stringify([
+    version,
+    vendor,
+    architecture,
+    device,
+    description,
+    subgroupMinSize,
+    subgroupMaxSize,
+    features,
+  ]);
+  return join(
+    cacheDirectory({ ...environment }),
+    'tuning',
+    `${createHash('sha256').update(identity).digest('hex').slice(0, 24)}.json`,
+  );
+}
+
+/** What was measured before; undefined when there is nothing that can be used: it is measured again. */
+function readTuning(file: string): Omit<KernelTuning, 'source'> | undefined {
+  const { tallTilesFrom, largeTilesFrom } = (readJson(file) ?? {}) as Partial<Record<string, unknown>>;
+  return Number.isFinite(tallTilesFrom) && Number.isFinite(largeTilesFrom)
+    ? { tallTilesFrom: Number(tallTilesFrom), largeTilesFrom: Number(largeTilesFrom) }
+    : undefined;
+}
+
+function keepTuning(file: string, { tallTilesFrom, largeTilesFrom }: KernelTuning): void {
+  try {
+    writeJson(file, { tallTilesFrom, largeTilesFrom });
+  } catch {
+    // A cache that cannot be written costs a second at the next start and nothing else.
+  }
+}
