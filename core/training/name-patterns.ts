@@ -42,10 +42,10 @@ export function refuseIdle(option: string, patterns: readonly string[], names: r
 
 /** The part of a model a parameter belongs to, for people: its name up to the first number, without the last word. */
 export function groupOf(name: string): string {
-  const words = name.split('../recipes');
+  const words = name.split('.');
   const numbered = words.findIndex((word) => /^\d+$/.test(word));
   const kept = numbered > 0 ? words.slice(0, numbered) : words.slice(0, -1);
-  return kept.length === 0 ? name : kept.join('../recipes');
+  return kept.length === 0 ? name : kept.join('.');
 }
 
 function escape(text: string): string {

@@ -70,7 +70,7 @@ describe('more than the machine has', () => {
   });
 });
 
-/** A file system of a few hundred KiB, where this process may mount one; test/core/checkpoint.test.ts injects the same error everywhere. */
+/** A file system of a few hundred KiB, where this process may mount one; test/core/io/checkpoint.test.ts injects the same error everywhere. */
 const canMount = ((): boolean => {
   if (process.getuid?.() !== 0) return false;
   try {

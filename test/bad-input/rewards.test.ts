@@ -6,13 +6,13 @@
  * | unknown key, wrong type, unknown name   | test/cases/many-mistakes, test/core/cli.test.ts "every mistake"  |
  * | bad YAML, same key twice, missing base  | test/cases/{bad-yaml,duplicate-key,missing-base}                |
  * | missing file                            | test/cases/many-mistakes, checkpoints.test.ts, prompts.test.ts  |
- * | unknown or broken plugin, two of a name | test/cases/broken-plugins, test/core/preset-plugins.test.ts     |
+ * | unknown or broken plugin, two of a name | test/cases/broken-plugins, test/core/preset/preset-plugins.test.ts     |
  * | rewards: NaN, wrong number, thrown      | here                                                            |
  * | constant reward, NaN, ratio, no teaching| guards.test.ts                                                  |
  * | prompts: too long, none, empty file     | prompts.test.ts                                                 |
  * | checkpoints: corrupt, of another shape  | checkpoints.test.ts                                             |
  * | no adapter                              | test/core/cli.test.ts "without an adapter"                      |
- * | lost device, out of memory, full disk   | machine.test.ts; the disk also test/core/checkpoint.test.ts     |
+ * | lost device, out of memory, full disk   | machine.test.ts; the disk also test/core/io/checkpoint.test.ts     |
  * | ^C in every phase                       | interrupts.test.ts; a second one: test/core/cli.test.ts         |
  */
 import { expect, test } from 'vitest';

@@ -9,7 +9,7 @@ import { createSampler, type SampleProgress } from '../../core/nn/sampler.ts';
 import { TokenPrograms } from '../../core/nn/token-program.ts';
 import { gatherRows } from '../../core/ops/rows.ts';
 import { at } from '../../core/testing.ts';
-import { SmallBackbone } from '../core/small-backbone.ts';
+import { SmallBackbone } from '../support/small-backbone.ts';
 
 const backbone = new SmallBackbone();
 const special = { imageStart: 3, eos: 1 };

@@ -1,0 +1,299 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { appendFileSync } from 'node:fs';
+import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { hostname, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import type { Evaluation } from '../../../core/contracts/evaluation.ts';
+import { MetricsFile, readMetrics } from '../../../core/io/metrics.ts';
+import { describeProgram } from '../../../core/io/program.ts';
+import { readRunRecord, readRunRecords } from '../../../core/io/records.ts';
+import { createRun, openRun, type RunDirectory } from '../../../core/io/run-directory.ts';
+
+let root: string;
+beforeEach(async () => {
+  root = await mkdtemp(join(tmpdir(), 'reasongen-run-'));
+});
+afterEach(() => rm(root, { recursive: true, force: true }));
+
+const description = { versions: { reasongen: '1.2.3' }, adapter: {}, seeds: { sampling: 7 }, hashes: {} };
+const start = (directory = join(root, 'runs', 'quick')): Promise<RunDirectory> => {
+  return createRun({
+    directory,
+    name: 'quick',
+    preset: 'steps: 3\n',
+    description,
+    command: ['npx', 'reasongen', 'run'],
+  });
+};
+
+describe('creating', () => {
+  test('of two at the same time one wins', async () => {
+    const runs = await Promise.allSettled([start(), start()]);
+    const [winner, ...others] = runs.flatMap((run) => (run.status === 'fulfilled' ? [run.value] : []));
+    expect(others).toEqual([]);
+    expect(await readFile(join(winner?.path ?? '', 'preset.yaml'), 'utf8')).toBe('steps: 3\n');
+    await winner?.close('done');
+  });
+
+  test('takes an empty directory and no other', async () => {
+    const directory = join(root, 'mine');
+    await mkdir(directory);
+    await (await start(directory)).close('done');
+    await expect(start(directory)).rejects.toMatchObject({
+      code: 'RUN_EXISTS',
+      exitCode: 6,
+      hint: expect.stringContaining('resume') as string,
+    });
+    const full = join(root, 'full');
+    await mkdir(full);
+    await writeFile(join(full, 'thesis.txt'), 'mine');
+    await expect(start(full)).rejects.toMatchObject({ code: 'DIRECTORY_NOT_EMPTY', place: full });
+    expect(await readdir(full)).toEqual(['thesis.txt']);
+    await expect(start(join(full, 'thesis.txt'))).rejects.toMatchObject({ exitCode: 6 });
+    await expect(openRun(full, [])).rejects.toMatchObject({ code: 'NOT_A_RUN' });
+  });
+
+  test('goes on where a process was killed in the middle of it, and takes nothing of a user for that', async () => {
+    const leftovers: readonly Readonly<Record<string, string>>[] = [
+      { '.tmp-preset.yaml-77': 'ste' },
+      { 'preset.yaml': 'steps: 3\n' },
+      { 'preset.yaml': 'steps: 3\n', 'metrics.ndjson': '', '.tmp-run.json-77': '{"format' },
+    ];
+    for (const [index, files] of leftovers.entries()) {
+      const directory = join(root, `killed-${index}`);
+      await mkdir(directory);
+      for (const [name, text] of Object.entries(files)) await writeFile(join(directory, name), text);
+      await (await start(directory)).close('done');
+      expect((await readdir(directory)).sort()).toEqual(['metrics.ndjson', 'preset.yaml', 'run.json']);
+    }
+    const mine = join(root, 'presets');
+    await mkdir(mine);
+    await writeFile(join(mine, 'preset.yaml'), 'steps: 4\n');
+    await expect(start(mine)).rejects.toMatchObject({ code: 'DIRECTORY_NOT_EMPTY' });
+    expect(await readFile(join(mine, 'preset.yaml'), 'utf8')).toBe('steps: 4\n');
+  });
+
+  test('run.json tells what ran, also after a resume', async () => {
+    const run = await start();
+    await run.describe({ adapter: { description: 'llvmpipe' }, hashes: { checkpoint: 'abc' } });
+    await run.close('stopped', 'interrupted');
+    const again = await openRun(run.path, ['npx', 'reasongen', 'resume']);
+    again.log('went on');
+    await again.close('done');
+    await again.close('failed');
+    const record = await readRunRecord(run.path);
+    expect(record).toMatchObject({
+      name: 'quick',
+      versions: { reasongen: '1.2.3' },
+      seeds: { sampling: 7 },
+      adapter: { description: 'llvmpipe' },
+      hashes: { checkpoint: 'abc' },
+    });
+    expect(record.sessions.map(({ outcome, note, command }) => [outcome, note, command[2]])).toEqual([
+      ['stopped', 'interrupted', 'run'],
+      ['done', undefined, 'resume'],
+    ]);
+    expect(await readFile(join(run.path, 'log.txt'), 'utf8')).toMatch(/^\d{4}-.*Z went on\n$/);
+  });
+
+  test('the program knows its versions', () => {
+    const { versions } = describeProgram();
+    expect(versions).toMatchObject({
+      node: process.versions.node,
+      webgpu: expect.stringMatching(/^\d+\.\d+\.\d+/) as string,
+    });
+    expect(versions['reasongen']).toMatch(/^\d+\.\d+\.\d+/);
+  });
+});
+
+describe('lock', { timeout: 30_000 }, () => {
+  test('two at a time is one too many', async () => {
+    const run = await start();
+    await expect(openRun(run.path, [])).rejects.toMatchObject({
+      code: 'RUN_LOCKED',
+      exitCode: 6,
+      message: `process ${process.pid} on ${hostname()} is writing this run`,
+    });
+    await run.close('done');
+    await (await openRun(run.path, [])).close('done');
+    expect(await readdir(run.path)).not.toContain('lock');
+  });
+
+  test('of a process that is gone is taken over, of a living one or another machine not', async () => {
+    const run = await start();
+    await run.close('done');
+    const lock = join(run.path, 'lock');
+    const child = spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)']);
+    await once(child, 'spawn');
+    const stat = await readFile(`/proc/${child.pid}/stat`, 'utf8').catch(() => '');
+    const processStart = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? '';
+    const holder = { id: 'other', pid: child.pid, host: hostname(), processStart };
+    await writeFile(lock, JSON.stringify(holder));
+    await expect(openRun(run.path, [])).rejects.toMatchObject({ code: 'RUN_LOCKED' });
+    if (stat !== '') {
+      // The number is in use again, by a later process.
+      await writeFile(lock, JSON.stringify({ ...holder, processStart: '1' }));
+      await (await openRun(run.path, [])).close('done');
+    }
+    child.kill('SIGKILL');
+    await once(child, 'close');
+    await writeFile(lock, JSON.stringify(holder));
+    await (await openRun(run.path, [])).close('done');
+    await writeFile(lock, JSON.stringify({ ...holder, host: 'elsewhere' }));
+    await expect(openRun(run.path, [])).rejects.toThrow('on elsewhere is writing this run');
+    expect((await readdir(run.path)).filter((name) => name.includes('stale'))).toEqual([]);
+  });
+
+  test('of a dead process goes to exactly one of many', async () => {
+    const run = await start();
+    await run.close('done');
+    await writeFile(
+      join(run.path, 'lock'),
+      JSON.stringify({ id: 'x', pid: 2 ** 22 + 1, host: hostname(), processStart: '1' }),
+    );
+    const opened = await Promise.allSettled(Array.from({ length: 6 }, () => openRun(run.path, [])));
+    const winners = opened.filter((result) => result.status === 'fulfilled');
+    expect(winners).toHaveLength(1);
+    await winners[0]?.value.close('done');
+  });
+});
+
+describe('metrics', { timeout: 30_000 }, () => {
+  test('come back as written, NaN and infinity included', async () => {
+    const value = fc.oneof(
+      fc.double(),
+      fc.string().filter((text) => !/^(NaN|-?Infinity)$/.test(text)),
+    );
+    let index = 0;
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(
+          fc.dictionary(
+            fc.string({ minLength: 1 }).filter((key) => key !== '__proto__'),
+            value,
+          ),
+          { maxLength: 5 },
+        ),
+        async (lines) => {
+          const file = new MetricsFile(join(root, `${index++}.ndjson`));
+          for (const line of lines) file.append(line);
+          file.close();
+          // JSON writes -0 as 0.
+          const expected = lines.map((line) =>
+            Object.fromEntries(Object.entries(line).map(([key, entry]) => [key, entry === 0 ? 0 : entry])),
+          );
+          expect((await readMetrics(file.path)).map((line) => ({ ...line }))).toEqual(expected);
+        },
+      ),
+      { numRuns: 50 },
+    );
+  });
+
+  test('go back to the position of a checkpoint', async () => {
+    const run = await start();
+    run.metrics.append({ step: 1, loss: 2 });
+    const position = run.metrics.position();
+    run.metrics.append({ step: 2, loss: 1, note: 'größer' });
+    await run.close('stopped');
+    // A kill in the middle of a line.
+    appendFileSync(join(run.path, 'metrics.ndjson'), '{"step":3,"lo');
+    expect(await readMetrics(run.metrics.path)).toHaveLength(2);
+    const again = await openRun(run.path, []);
+    again.metrics.truncate(position);
+    again.metrics.append({ step: 2, loss: 1.5 });
+    expect(() => again.metrics.truncate(10_000)).toThrow(
+      /the metrics end at byte \d+, but the checkpoint was saved at byte 10000/,
+    );
+    await again.close('done');
+    expect(await readMetrics(run.metrics.path)).toEqual([
+      { step: 1, loss: 2 },
+      { step: 2, loss: 1.5 },
+    ]);
+    appendFileSync(run.metrics.path, 'broken\n{}\n');
+    await expect(readMetrics(run.metrics.path)).rejects.toMatchObject({
+      code: 'BAD_METRICS',
+      place: `${run.metrics.path}:3`,
+    });
+  });
+
+  test('a full disk is told as such', { skip: process.platform !== 'linux' }, async () => {
+    await symlink('/dev/full', join(root, 'full.ndjson'));
+    const file = new MetricsFile(join(root, 'full.ndjson'));
+    expect(() => file.append({ step: 1 })).toThrow('there is no space left on the disk while writing metrics');
+    file.close();
+  });
+});
+
+describe('samples and evaluations', () => {
+  const evaluation = (label: string, step: number): Evaluation => ({
+    label,
+    step,
+    split: 'heldout',
+    benchmark: 'nano-geneval',
+    sampling: { imageTemperature: 0.7 },
+    seed: 3,
+    count: 2,
+    overall: { passes: 1, total: 2 },
+    tasks: { counting: { passes: 1, total: 2 } },
+    extra: { distinctLayouts: 4 },
+    samples: [
+      {
+        prompt: 'two cakes',
+        task: 'counting',
+        rationale: 'plan',
+        image: 'AAAA',
+        pass: true,
+        why: 'two cakes',
+        scores: { verdict: { value: 1 } },
+      },
+    ],
+  });
+
+  test('are read back', async () => {
+    const run = await start();
+    const sample = {
+      prompt: 'a “cat”',
+      task: 'single',
+      rationale: 'draw',
+      scores: { detector: { value: 1, why: 'a cat' } },
+      total: 1,
+      advantage: 0.5,
+      seed: 9,
+    };
+    const drawn = { ...sample, png: Uint8Array.of(1, 2, 3) };
+    await run.writeSamples(10, [drawn, drawn]);
+    await run.writeSamples(20, [drawn, drawn]);
+    await run.writeSamples(20, [drawn]);
+    await run.writeEvaluation(evaluation('later', 20));
+    await run.writeEvaluation({ ...evaluation('later', 20), split: 'seen' });
+    await run.writeEvaluation(evaluation('before', 0));
+    await run.close('done');
+    const records = await readRunRecords(run.path);
+    expect(records.sampleStep).toBe(20);
+    expect(records.samples).toEqual([{ ...sample, image: join('samples', 'step-000020', '000.png') }]);
+    expect(await readFile(join(run.path, records.samples[0]?.image ?? ''))).toEqual(Buffer.of(1, 2, 3));
+    expect(await readdir(join(run.path, 'samples', 'step-000020'))).toEqual(['000.png', 'samples.jsonl']);
+    expect(records.evaluations.map(({ label, split }) => [label, split])).toEqual([
+      ['before', 'heldout'],
+      ['later', 'heldout'],
+      ['later', 'seen'],
+    ]);
+    expect(records.evaluations[0]).toEqual(evaluation('before', 0));
+  });
+
+  test('names cannot leave the directory, a broken record is named', async () => {
+    const run = await start();
+    await run.writeEvaluation({ ...evaluation('../../x', 0), overall: { passes: 3, total: 2 } });
+    const path = join(run.path, 'evaluations', 'nano-geneval.heldout.______x.json');
+    await expect(readRunRecords(run.path)).rejects.toMatchObject({ code: 'BAD_RECORD', place: path });
+    await writeFile(path, '{');
+    await expect(readRunRecords(run.path)).rejects.toMatchObject({
+      code: 'BAD_RECORD',
+      message: 'it is not a JSON object',
+    });
+    await run.close('failed');
+  });
+});

@@ -1,0 +1,181 @@
+/** Every option of GRPO once on the swatches: it runs, and the numbers it is about do what they must. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { curve, metricsOf, Workplace } from '../../../support/runs.ts';
+
+const place = new Workplace();
+
+async function grpo(recipe: string, { steps = 1, rewards = '[is-colour]', more = '' } = {}): Promise<string> {
+  const { directory } = await place.halfTaught();
+  const text = `rewards: ${rewards}\noptimizer: { use: adamw, learningRate: 2e-3 }\n${more}`;
+  const preset = place.preset(
+    'grpo',
+    `${text}\nrecipe: { use: grpo, weights: ${directory}, steps: ${steps}, prompts: 4, samples: 6, refillRounds: 0, rationaleTokens: 12, imageTemperature: 1, samplesEvery: 0, ${recipe} }\n`,
+  );
+  return (await place.run(preset)).directory;
+}
+
+const first = (directory: string, name: string): number => curve(directory, name)[0] ?? NaN;
+
+test('micro-batches add up to the whole, whatever the aggregation', async () => {
+  for (const aggregation of ['token-mean', 'sequence-mean']) {
+    const whole = await grpo(`updates: 1, aggregation: ${aggregation}`);
+    const cut = await grpo(`updates: 1, microBatch: 5, aggregation: ${aggregation}`);
+    expect(first(cut, 'gradientNorm') / first(whole, 'gradientNorm')).toBeCloseTo(1, 4);
+    expect(curve(cut, 'image/entropy')[0]).toBeCloseTo(first(whole, 'image/entropy'), 5);
+  }
+});
+
+test('how many prompts are drawn at a time changes memory and nothing else', async () => {
+  expect(metricsOf(await grpo('updates: 1, promptsAtOnce: 3'))).toEqual(metricsOf(await grpo('updates: 1')));
+});
+
+test.each(['clip', 'sequence', 'cispo'])(
+  'the method %s starts at ratio 1, and passes over a rollout leave it',
+  async (method) => {
+    const directory = await grpo(`method: ${method}, updates: 1, epochs: 3`);
+    expect(first(directory, 'ratioDifference')).toBeLessThan(1e-5);
+    // The measure is of the last pass but of all passes' tokens.
+    expect(Math.abs(first(directory, 'kl'))).toBeGreaterThan(1e-6);
+    expect(first(directory, 'gradientNorm')).toBeGreaterThan(0);
+  },
+);
+
+test('a dual bound and a wide upper one', async () => {
+  const directory = await grpo('clipLow: 1e-4, clipHigh: 0.3, dualClip: 1.0001, updates: 1, epochs: 2');
+  // The second pass finds nearly every token with a negative advantage beyond one of its bounds.
+  expect(first(directory, 'clipFraction')).toBeGreaterThan(0.1);
+});
+
+describe('estimators', () => {
+  test.each(['rloo', 'reinforce++', 'remax'])('%s', async (estimator) => {
+    const directory = await grpo(`estimator: ${estimator}`);
+    expect(first(directory, 'gradientNorm')).toBeGreaterThan(0);
+    expect(first(directory, 'ratioDifference')).toBeLessThan(1e-5);
+  });
+
+  test('rewards normalised by themselves: a reward a hundred times as small counts as much', async () => {
+    const rewards = '[is-colour, { use: faulty, name: other, fault: half-blind, weight: 0.01 }]';
+    const [sum, apart] = [
+      await grpo('updates: 1', { rewards }),
+      await grpo('updates: 1, decoupled: true', { rewards }),
+    ];
+    expect(first(sum, 'reward')).toBe(first(apart, 'reward'));
+    expect(first(sum, 'gradientNorm')).not.toBe(first(apart, 'gradientNorm'));
+  });
+});
+
+describe('guidance while drawing', () => {
+  test('means the same in the scorer, whose gradient may leave the unconditional branch alone', async () => {
+    const both = await grpo('guidance: 2.5');
+    expect(first(both, 'ratioDifference')).toBeLessThan(5e-5);
+    const detached = await grpo('guidance: 2.5, detachUnconditional: true');
+    // The same drawings, another gradient.
+    expect(first(detached, 'reward')).toBe(first(both, 'reward'));
+    expect(first(detached, 'ratioDifference')).toBe(first(both, 'ratioDifference'));
+    expect(first(detached, 'gradientNorm')).not.toBeCloseTo(first(both, 'gradientNorm'), 5);
+  });
+});
+
+test('old log-probabilities computed again instead of taken from the sampler: the same run but for rounding', async () => {
+  const [sampler, scorer] = [await grpo('updates: 1'), await grpo('updates: 1, oldLogProbability: scorer')];
+  // The very difference that the first update of the other run found.
+  expect(first(scorer, 'ratioDifference')).toBeGreaterThan(0);
+  expect(first(scorer, 'ratioDifference')).toBe(first(sampler, 'ratioDifference'));
+  expect(first(scorer, 'gradientNorm') / first(sampler, 'gradientNorm')).toBeCloseTo(1, 4);
+});
+
+describe('a reference', () => {
+  test('is the policy itself at first and is left as it learns; every reset brings it back', async () => {
+    const stays = await grpo('updates: 1, kl: { coefficient: 0.01 }', { steps: 4 });
+    const follows = await grpo('updates: 1, kl: { coefficient: 0.01, resetEvery: 1 }', { steps: 4 });
+    const [start = NaN, , , end = NaN] = curve(stays, 'referenceKl');
+    expect(Math.abs(start)).toBeLessThan(1e-9);
+    expect(end).toBeGreaterThan(1e-5);
+    expect(Math.max(...curve(follows, 'referenceKl').map(Math.abs))).toBeLessThan(1e-9);
+  });
+
+  test('in the reward: every drawing pays for its distance; the coefficient holds a target', async () => {
+    const directory = await grpo('kl: { coefficient: 0.5, place: reward, estimator: k1, target: 1e-3, horizon: 24 }', {
+      steps: 2,
+    });
+    const coefficients = curve(directory, 'klCoefficient');
+    expect(Math.abs(first(directory, 'referenceKl'))).toBeLessThan(1e-5);
+    // At no distance the error is -0.2 over 24 drawings of a horizon of 24.
+    expect(coefficients[0]).toBeCloseTo(0.5 * 0.8, 6);
+    expect(first(directory, 'gradientNorm')).toBeGreaterThan(0);
+  });
+
+  test('is not made where its coefficient is 0', async () => {
+    const [without, zero] = [await grpo('updates: 1'), await grpo('updates: 1, kl: { coefficient: 0 }')];
+    expect(metricsOf(zero)).toEqual(metricsOf(without));
+  });
+});
+
+test('a fixed coefficient pays for entropy or charges for it', async () => {
+  const entropy = async (coefficient: number): Promise<number> => {
+    const directory = await grpo(`textEntropyCoefficient: ${coefficient}, imageEntropyCoefficient: ${coefficient}`, {
+      steps: 5,
+    });
+    return curve(directory, 'image/entropy').at(-1) ?? NaN;
+  };
+  expect(await entropy(-0.3)).toBeGreaterThan((await entropy(0.3)) * 1.2);
+});
+
+describe('weights of single tokens, by an extension', () => {
+  const weigher = (rule: string): { more: string } => ({ more: `extensions: [{ use: weigher, rule: ${rule} }]\n` });
+
+  test('decide which tokens learn', async () => {
+    const [all, unsure] = [await grpo('updates: 1'), await grpo('updates: 1', weigher('unsure'))];
+    expect(first(unsure, 'reward')).toBe(first(all, 'reward'));
+    expect(first(unsure, 'gradientNorm')).toBeGreaterThan(0);
+    expect(first(unsure, 'gradientNorm')).not.toBeCloseTo(first(all, 'gradientNorm'), 4);
+    await expect(grpo('updates: 1', weigher('none'))).rejects.toMatchObject({ code: 'ZERO_GRADIENT' });
+  });
+
+  test('are refused where they do not fit the tokens', async () => {
+    await expect(grpo('updates: 1', weigher('short'))).rejects.toMatchObject({
+      code: 'BAD_TOKEN_WEIGHTS',
+      message: expect.stringMatching(/gave \d+ token weights for drawing 0, which has \d+ tokens/),
+    });
+  });
+});
+
+test('adapters: the model without them is the reference, at no cost', async () => {
+  const directory = await grpo('updates: 1, lora: { rank: 4, alpha: 8 }, kl: { coefficient: 0.01 }', { steps: 3 });
+  expect(Math.max(...curve(directory, 'ratioDifference').filter(Number.isFinite))).toBeLessThan(1e-5);
+  const [start = NaN, , end = NaN] = curve(directory, 'referenceKl');
+  expect(Math.abs(start)).toBeLessThan(1e-9);
+  expect(end).toBeGreaterThan(1e-7);
+});
+
+test('prompts of files, by weight and over-long ones counted; held-out files are judged by the rewards', async () => {
+  const prompts = place.write(
+    'swatches.jsonl',
+    ['red', 'green', 'blue', 'yellow']
+      .map((colour) => JSON.stringify({ prompt: `a ${colour} picture`, task: 'colour', colour }))
+      .join('\n'),
+  );
+  const wordy = place.write('wordy.txt', `a ${'very '.repeat(60)}red picture\na white picture\n`);
+  const held = place.write(
+    'held.jsonl',
+    ['one picture in black', 'a red picture']
+      .map((prompt) => JSON.stringify({ prompt, colour: prompt.split(' ').at(-1) }))
+      .join('\n'),
+  );
+  const { directory, lines } = await place.run(
+    place.preset(
+      'files',
+      `dataset: null\nbenchmarks: []\nrewards: [is-colour]\noptimizer: { use: adamw, learningRate: 1e-3 }\nrecipe: { use: grpo, weights: ${(await place.halfTaught()).directory}, steps: 2, prompts: 4, samples: 4, refillRounds: 0, rationaleTokens: 12, imageTemperature: 1, evaluations: 3, promptFiles: [{ file: ${prompts}, weight: 3 }, { file: ${wordy} }], evaluationFiles: [{ file: ${held} }], evaluationSampling: { textTemperature: 0, imageTemperature: 0 }, keepBest: { metric: pass/evaluation-files/heldout } }\n`,
+    ),
+  );
+  expect(lines).toContainEqual(expect.stringMatching(/held\.jsonl: 1 prompts; 1 lines left out/));
+  expect(curve(directory, 'promptsTooLong').reduce((sum, count) => sum + count, 0)).toBeGreaterThan(0);
+  expect(lines.filter((line) => line.includes('heldout'))).toHaveLength(2);
+  // The last checkpoint was saved again with its pass rate, and is the best there is.
+  expect(JSON.parse(readFileSync(join(directory, 'checkpoints/best.json'), 'utf8'))).toMatchObject({
+    checkpoint: 'step-000002',
+    score: expect.any(Number),
+  });
+});
