@@ -2,6 +2,7 @@
 import { readFileSync, readdirSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import ts from 'typescript';
 import { describe, expect, test } from 'vitest';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -122,6 +123,31 @@ test('contracts hold interfaces only', () => {
     (file) => file.path.startsWith('core/contracts/') && /^export (?:class|function|const|let)/m.test(file.text),
   );
   expect(wrong.map((file) => file.path)).toEqual([]);
+});
+
+test('replace and replaceAll take a literal or a function: in any other text, $& and its like would be patterns', () => {
+  const isPlain = (node: ts.Expression | undefined): boolean =>
+    node === undefined ||
+    ts.isStringLiteral(node) ||
+    ts.isNoSubstitutionTemplateLiteral(node) ||
+    ts.isArrowFunction(node) ||
+    (ts.isTaggedTemplateExpression(node) && ts.isNoSubstitutionTemplateLiteral(node.template));
+  const wrong: string[] = [];
+  for (const { path, text } of [...core, ...plugins]) {
+    if (!/\.replace(All)?\(/.test(text)) continue;
+    const visit = (node: ts.Node): void => {
+      if (
+        ts.isCallExpression(node) &&
+        ts.isPropertyAccessExpression(node.expression) &&
+        /^replace(All)?$/.test(node.expression.name.text) &&
+        !isPlain(node.arguments[1])
+      )
+        wrong.push(`${path}: ${node.getText()}`);
+      ts.forEachChild(node, visit);
+    };
+    visit(ts.createSourceFile(path, text, ts.ScriptTarget.Latest, true));
+  }
+  expect(wrong).toEqual([]);
 });
 
 test('no module keeps mutable state, except the pinned Dawn instance: two runtimes in one process must work', () => {

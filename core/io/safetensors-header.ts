@@ -3,8 +3,8 @@ import type { StoredType } from '../contracts/weight-source.ts';
 import { exitCodes, ReasongenError } from '../errors.ts';
 import { storedBytes } from './weight-files/element-types.ts';
 
-/** Bytes; a longer header is an attack or not a header. */
-export const longestHeader = 25_000_000;
+/** Bytes, as the reference reader has it; a longer header is an attack or not a header. */
+export const longestHeader = 100_000_000;
 
 /** Where a tensor lies: bytes [begin, end) counted from the end of the header. */
 export interface TensorEntry {
@@ -28,7 +28,9 @@ export function parseHeader(header: Uint8Array, dataBytes: number, file: string)
   };
   const json = parseJson(header);
   if (!isRecord(json)) return fail('the header is not a JSON object');
-  const { __metadata__: metadata = {}, ...tensors } = json;
+  const { __metadata__, ...tensors } = json;
+  // The reference reader takes null for none.
+  const metadata = __metadata__ ?? {};
   if (!isRecord(metadata) || !Object.values(metadata).every((value) => typeof value === 'string')) {
     return fail('"__metadata__" in the header must hold texts only');
   }

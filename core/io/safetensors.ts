@@ -185,6 +185,10 @@ function decode({ name, dtype, shape }: TensorEntry, bytes: Uint8Array, file: st
     case 'U8':
       return { shape, dtype, data: bytes };
     case 'F64':
+    case 'F8_E4M3':
+    case 'F8_E5M2':
+    case 'U64':
+    case 'U16':
     case 'I16':
     case 'I8':
     case 'BOOL':

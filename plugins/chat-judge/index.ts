@@ -71,7 +71,7 @@ async function ask(
   const picture = `data:image/png;base64,${(await encodePng(sample.image)).toString('base64')}`;
   const content = [
     { type: 'image_url', image_url: { url: picture } },
-    { type: 'text', text: instruction.replaceAll('{prompt}', sample.prompt) },
+    { type: 'text', text: instruction.replaceAll('{prompt}', () => sample.prompt) },
   ];
   const body = JSON.stringify({ model, max_tokens: maxTokens, temperature, messages: [{ role: 'user', content }] });
   const key = process.env[keyVariable];

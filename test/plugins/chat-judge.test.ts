@@ -97,6 +97,23 @@ test('every picture is shown with its prompt, a few at a time, and the verdicts 
   expect(underWay).toBe(9);
 });
 
+test.each([
+  '$&',
+  '$$5 and $1',
+  "a wall with $' and $` painted on it",
+  '$<name>',
+  '{prompt}',
+  String.raw`\boxed{1} and "quotes"`,
+])('a prompt is asked about as it is: %s', async (prompt) => {
+  const asked: (string | undefined)[] = [];
+  const url = await endpoint((question) => {
+    asked.push(question.messages[0]?.content[1].text);
+    return { text: '\\boxed{1}' };
+  });
+  await open({ url, model: 'seer', instruction: '<{prompt}>, or {prompt}?' }).score([{ ...sample(0), prompt }], signal);
+  expect(asked).toEqual([`<${prompt}>, or ${prompt}?`]);
+});
+
 test('the picture arrives pixel by pixel', async () => {
   let picture: Promise<{ data: Uint8Array }> | undefined;
   const url = await endpoint((question) => {
