@@ -75,8 +75,13 @@ export async function writeJsonLines(folder: string, rows: readonly CaptionRow[]
   return path;
 }
 
-/** A WebDataset archive: NAME.png and NAME.json for each row. */
+/** A WebDataset archive in a file: NAME.png and NAME.json for each row. */
 export async function writeTar(path: string, rows: readonly CaptionRow[]): Promise<void> {
+  writeFileSync(path, await tarOf(rows));
+}
+
+/** A WebDataset archive: NAME.png and NAME.json for each row. */
+export async function tarOf(rows: readonly CaptionRow[]): Promise<Uint8Array> {
   const archive = pack();
   const chunks: Buffer[] = [];
   archive.on('data', (chunk) => void chunks.push(chunk as Buffer));
@@ -91,7 +96,7 @@ export async function writeTar(path: string, rows: readonly CaptionRow[]): Promi
   });
   archive.finalize();
   await ended;
-  writeFileSync(path, Buffer.concat(chunks));
+  return Buffer.concat(chunks);
 }
 
 function bytesOf({ image }: CaptionRow): Uint8Array {
