@@ -1,5 +1,5 @@
 /**
- * README.md as a newcomer meets it: its files are written as shown, its commands are run as shown, in a folder that looks like a
+ * The pages as a newcomer meets them: their files are written as shown, their commands are run as shown, in a folder that looks like a
  * clone. The only liberties: `npx reasongen` is the program it starts; long runs get further `--set`s that make them short; and the hub is
  * one on this machine, whose model is a small one of the published class.
  */
@@ -15,7 +15,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { dirname, join, relative, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { main } from '../../core/cli.ts';
 import { exitCodes } from '../../core/errors.ts';
@@ -26,19 +26,48 @@ import { commit, FakeHub } from '../support/hub.ts';
 import { janusFolder } from '../support/janus-folder.ts';
 import { metricsOf, root } from '../support/runs.ts';
 
-const readme = readFileSync(join(root, 'README.md'), 'utf8');
-const blocks = [...readme.matchAll(/^```(\w+)\n([^]*?)^```$/gm)].map(([, language = '', text = '']) => ({
+/** In the order in which one reads them: a command may use what an earlier one left. */
+const pages = [
+  'README.md',
+  'presets/README.md',
+  'plugins/README.md',
+  'kernels/README.md',
+  'test/README.md',
+  'core/README.md',
+  'CONTRIBUTING.md',
+  'CHANGELOG.md',
+  'SECURITY.md',
+];
+const texts = new Map(pages.map((page) => [page, readFileSync(join(root, page), 'utf8')]));
+const everything = [...texts.values()].join('\n');
+const blocks = [...everything.matchAll(/^```(\w+)\n([^]*?)^```$/gm)].map(([, language = '', text = '']) => ({
   language,
   text,
 }));
-const commands = blocks
-  .filter(({ language }) => language === 'sh')
-  .flatMap(({ text }) => text.split('\n').filter((line) => line.startsWith('npx reasongen ')));
-/** Blocks that begin with the name of their file. */
-const files = blocks.flatMap(({ text }) => {
+const commands = [
+  ...new Set(
+    blocks
+      .filter(({ language }) => language === 'sh')
+      .flatMap(({ text }) => text.split('\n').filter((line) => line.startsWith('npx reasongen '))),
+  ),
+];
+/** Blocks that begin with the name of their file: one of the repository, quoted, or one of the reader's. */
+const named = blocks.flatMap(({ text }) => {
   const [, name] = /^(?:\/\/|#) (\S+\/\S+\.\w+)\n/.exec(text) ?? [];
   return name === undefined ? [] : [{ name, text }];
 });
+const quoted = named.filter(({ name }) => existsSync(join(root, name)));
+const files = named.filter(({ name }) => !existsSync(join(root, name)));
+
+/** The text of a page's section, up to the next heading of its level. */
+function section(page: string, heading: string): string {
+  const found = texts
+    .get(page)
+    ?.split(/^## /m)
+    .find((part) => part.startsWith(`${heading}\n`));
+  if (found === undefined) throw new Error(`${page} has no section "${heading}"`);
+  return found;
+}
 
 const few = { steps: 1, evaluations: 0 };
 /** What makes a command short, by how it begins; every other one is run exactly as shown. */
@@ -191,8 +220,8 @@ describe('commands', () => {
   );
 
   test('the numbers they wrote are all explained', () => {
-    const cells = [...readme.matchAll(/^\| (`[^|]+) \| \w+ \|/gm)].flatMap(([, cell = '']) =>
-      [...cell.matchAll(/`([^`]+)`/g)].map(([, name = '']) => name),
+    const cells = [...section('presets/README.md', 'Metrics').matchAll(/^\| (`[^|]+) \| \w+ \|/gm)].flatMap(
+      ([, cell = '']) => [...cell.matchAll(/`([^`]+)`/g)].map(([, name = '']) => name),
     );
     const explained = (name: string): boolean =>
       cells.some(
@@ -231,10 +260,22 @@ describe('commands', () => {
     const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
       scripts: Record<string, string>;
     };
-    const named = [...readme.matchAll(/npm (?:run ([\w:]+)|(test))/g)].map(([, script, test]) => script ?? test ?? '');
-    expect(named).toContain('quickstart');
-    expect(named.filter((name) => scripts[name] === undefined)).toEqual([]);
+    const mentioned = [...everything.matchAll(/npm (?:run ([\w:]+)|(test))/g)].map(
+      ([, script, test]) => script ?? test ?? '',
+    );
+    expect(mentioned).toContain('quickstart');
+    expect(mentioned.filter((name) => scripts[name] === undefined)).toEqual([]);
   });
+});
+
+test('files of the repository are quoted as they are', () => {
+  expect(quoted.map(({ name }) => name)).toContain('kernels/pointwise/scale.wgsl');
+  for (const { name, text } of quoted)
+    expect(text.slice(text.indexOf('\n') + 1), name).toBe(readFileSync(join(root, name), 'utf8'));
+});
+
+test('a file is shown once, so that no page contradicts another', () => {
+  expect(new Set(named.map(({ name }) => name)).size).toBe(named.length);
 });
 
 test('the reward is a whole file of fewer than 30 lines', () => {
@@ -244,7 +285,8 @@ test('the reward is a whole file of fewer than 30 lines', () => {
 
 describe('facts', () => {
   test('exit codes are those of the program', () => {
-    const table = [...readme.matchAll(/^\| ([\d, ]+) \| /gm)].flatMap(([, codes = '']) => codes.split(',').map(Number));
+    const rows = section('presets/README.md', 'Exit codes').matchAll(/^\| ([\d, ]+) \| /gm);
+    const table = [...rows].flatMap(([, codes = '']) => codes.split(',').map(Number));
     // 70 is the supervisor's, for a program that died.
     expect(table.filter((code) => code !== 70)).toEqual(Object.values(exitCodes));
   });
@@ -254,16 +296,34 @@ describe('facts', () => {
       /\.(ts|mjs)$/.test(name),
     );
     const text = sources.map((name) => readFileSync(join(root, 'core', name), 'utf8')).join('\n');
-    const named = [...readme.matchAll(/`(REASONGEN_\w+)`/g)].map(([, name = '']) => name);
-    expect(named.length).toBeGreaterThan(3);
-    expect(named.filter((name) => !text.includes(name))).toEqual([]);
+    const mentioned = [...everything.matchAll(/`(REASONGEN_\w+)`/g)].map(([, name = '']) => name);
+    expect(mentioned.length).toBeGreaterThan(3);
+    expect(mentioned.filter((name) => !text.includes(name))).toEqual([]);
   });
 
-  test('links lead somewhere', () => {
-    const links = [...readme.matchAll(/\]\(([^)#]+)\)/g)]
-      .map(([, link = '']) => link)
-      .filter((link) => !link.startsWith('http'));
-    expect(links.length).toBeGreaterThan(0);
-    expect(links.filter((link) => !existsSync(join(root, link)))).toEqual([]);
+  test.each(pages)('links of %s lead somewhere', (page) => {
+    const links = [...(texts.get(page) ?? '').matchAll(/\]\(([^)]+)\)/g)].map(([, link = '']) => link);
+    const broken = links.filter((link) => {
+      if (link.startsWith('http')) return false;
+      const [path = '', heading] = link.split('#');
+      const target = path === '' ? page : relative(root, resolve(root, dirname(page), path));
+      if (!existsSync(join(root, target))) return true;
+      return heading !== undefined && !anchors(readFileSync(join(root, target), 'utf8')).includes(heading);
+    });
+    expect(broken).toEqual([]);
+  });
+
+  test('the first page is one screen', () => {
+    expect(Buffer.byteLength(texts.get('README.md') ?? '')).toBeLessThan(6500);
   });
 });
+
+/** What a forge makes of a page's headings. */
+function anchors(page: string): string[] {
+  return [...page.matchAll(/^#+ (.*)$/gm)].map(([, heading = '']) =>
+    heading
+      .toLowerCase()
+      .replaceAll(/[^\p{L}\p{N}\s_-]/gu, '')
+      .replaceAll(' ', '-'),
+  );
+}
