@@ -70,10 +70,10 @@ export { codebookName, nanoCodec, vqCodec, type VqCodec, type VqCodecConfig } fr
 export {
   assignCodes,
   lookUpCodes,
-  normaliseRows,
-  quantise,
-  type QuantiseOptions,
-  type Quantised,
+  normalizeRows,
+  quantize,
+  type QuantizeOptions,
+  type Quantized,
 } from './ops/codebook.ts';
 export { conv2d, type Conv2dOptions } from './ops/conv2d.ts';
 export { groupNorm, type GroupNormOptions } from './ops/group-norm.ts';

@@ -90,7 +90,7 @@ export function suggest(name: string, known: readonly string[]): string {
   return known.length === 0 ? 'There is none' : `There is: ${known.join(', ')}`;
 }
 
-/** Edits, counting the swap of two neighbours as one (optimal string alignment). */
+/** Edits, counting the swap of two neighbors as one (optimal string alignment). */
 function editDistance(a: string, b: string): number {
   let before: number[] = [];
   let last = Array.from({ length: b.length + 1 }, (_, column) => column);

@@ -1,6 +1,6 @@
 /**
  * Places the slots of a launch list into as few bytes of whole buffers as their lifetimes allow. To do that best is hard (interval
- * colouring where a colour costs its largest member), so a few greedy orders are tried and the cheapest is taken.
+ * coloring where a color costs its largest member), so a few greedy orders are tried and the cheapest is taken.
  */
 import { byteLength, type Tensor } from '../tensor/tensor.ts';
 import type { Step } from './program.ts';

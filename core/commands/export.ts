@@ -43,7 +43,7 @@ export async function exportModel(
 ): Promise<number> {
   const base = resolve(options.base ?? (await findBase(from, log)));
   const config = await readConfig(base);
-  const { format, layout: baseLayout } = await recognise(config, base, options.plugin);
+  const { format, layout: baseLayout } = await recognize(config, base, options.plugin);
   const layout = options.layout ?? baseLayout;
   const sources = await openSources(from, base, format);
   try {
@@ -187,7 +187,7 @@ async function findBase(from: string, log: Log): Promise<string> {
   }
 }
 
-async function recognise(
+async function recognize(
   config: unknown,
   base: string,
   plugins: readonly string[],

@@ -25,7 +25,7 @@ export interface BatchEvent {
   readonly items: readonly (PromptItem | Example)[];
 }
 
-/** Drawings of one step, not yet judged; `groupSize` neighbours belong to one prompt. */
+/** Drawings of one step, not yet judged; `groupSize` neighbors belong to one prompt. */
 export interface RolloutEvent {
   readonly step: number;
   readonly groupSize: number;

@@ -11,6 +11,6 @@ export interface ImageTokenizer {
   readonly hash: string;
   encode(images: readonly Image[]): Promise<number[][]>;
   decode(codes: readonly (readonly number[])[]): Promise<Image[]>;
-  /** L2-normalised code vectors, [vocabularySize × embeddingDimension]: the start of a model's own code embedding. */
+  /** L2-normalized code vectors, [vocabularySize × embeddingDimension]: the start of a model's own code embedding. */
   codebook(): Float32Array;
 }

@@ -133,7 +133,7 @@ export class Drawer {
   }
 
   /**
-   * Draws every prompt `samplesPerPrompt` times, neighbours belonging together. Fewer prompts than planned are allowed.
+   * Draws every prompt `samplesPerPrompt` times, neighbors belonging together. Fewer prompts than planned are allowed.
    * `first` is the number of the first prompt in the caller's count: a drawing depends on the seed, that number and its place
    * among the samples of its prompt, never on how many are drawn at once. `onProgress` is told every few tokens.
    */

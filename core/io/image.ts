@@ -30,7 +30,7 @@ export async function encodePng(image: Image, text: Readonly<Record<string, stri
 export async function decodePng(bytes: Uint8Array): Promise<Image> {
   const { data, info } = await sharp(bytes)
     .flatten({ background: '#ffffff' })
-    .toColourspace('srgb')
+    .toColorspace('srgb')
     .removeAlpha()
     .raw()
     .toBuffer({ resolveWithObject: true });
@@ -45,16 +45,16 @@ export async function decodePng(bytes: Uint8Array): Promise<Image> {
 export async function decodeSquare(
   bytes: Uint8Array,
   size: number,
-  at: 'centre' | readonly [number, number],
+  at: 'center' | readonly [number, number],
 ): Promise<Image> {
   const { width, height } = await sharp(bytes).metadata();
   const side = Math.min(width, height);
-  const [across, down] = at === 'centre' ? [0.5, 0.5] : at;
+  const [across, down] = at === 'center' ? [0.5, 0.5] : at;
   const [left, top] = [Math.floor(across * (width - side)), Math.floor(down * (height - side))];
   const { data, info } = await sharp(bytes)
     .extract({ left, top, width: side, height: side })
     .flatten({ background: '#ffffff' })
-    .toColourspace('srgb')
+    .toColorspace('srgb')
     .removeAlpha()
     .resize(size, size, { kernel: 'cubic' })
     .raw()

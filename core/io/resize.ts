@@ -16,8 +16,8 @@ export function resizeBicubic(image: Image, width: number, height: number): Imag
   return height === image.height ? across : turn(resizeRows(across, height, false), width, height);
 }
 
-/** Longest side to `size`, the picture in the middle of a square of one colour: how Janus looks at a picture. */
-export function fitSquare(image: Image, size: number, colour: readonly [number, number, number]): Image {
+/** Longest side to `size`, the picture in the middle of a square of one color: how Janus looks at a picture. */
+export function fitSquare(image: Image, size: number, color: readonly [number, number, number]): Image {
   const longest = Math.max(image.width, image.height);
   const side = (length: number): number => Math.max(Math.trunc((length / longest) * size), smallestSide);
   const { width, height, data } = resizeBicubic(
@@ -26,7 +26,7 @@ export function fitSquare(image: Image, size: number, colour: readonly [number, 
     Math.min(size, side(image.height)),
   );
   const square = new Uint8Array(size * size * channels);
-  for (let at = 0; at < square.length; at += channels) square.set(colour, at);
+  for (let at = 0; at < square.length; at += channels) square.set(color, at);
   const [left, top] = [Math.floor((size - width) / 2), Math.floor((size - height) / 2)];
   for (let y = 0; y < height; y++)
     square.set(data.subarray(y * width * channels, (y + 1) * width * channels), ((top + y) * size + left) * channels);
@@ -92,10 +92,10 @@ function tapsOf(from: number, to: number): Taps {
   const most = Math.ceil(support) * 2 + 1;
   const [first, count, weights] = [new Int32Array(to), new Int32Array(to), new Int32Array(to * most)];
   for (let pixel = 0; pixel < to; pixel++) {
-    const centre = (pixel + 0.5) * ratio;
-    const begin = Math.max(0, Math.trunc(centre - support + 0.5));
-    const taps = Math.min(from, Math.trunc(centre + support + 0.5)) - begin;
-    const values = Array.from({ length: taps }, (_, tap) => cubic((begin + tap - centre + 0.5) / scale));
+    const center = (pixel + 0.5) * ratio;
+    const begin = Math.max(0, Math.trunc(center - support + 0.5));
+    const taps = Math.min(from, Math.trunc(center + support + 0.5)) - begin;
+    const values = Array.from({ length: taps }, (_, tap) => cubic((begin + tap - center + 0.5) / scale));
     const total = values.reduce((sum, value) => sum + value, 0);
     first[pixel] = begin;
     count[pixel] = taps;

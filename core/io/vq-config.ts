@@ -2,7 +2,7 @@
 import type { VqCodecConfig } from '../nn/vq-codec.ts';
 import { ConfigReader } from './config-reader.ts';
 
-/** Normalisation groups: fixed in both implementations. */
+/** Normalization groups: fixed in both implementations. */
 const groups = 32;
 
 /** The codec of a whole config.json; undefined when the file describes none. Throws BAD_CONFIG naming the key. */

@@ -11,7 +11,7 @@ import { createPictureInputs, patchesOf } from '../nn/siglip.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 
 /** What stands beside a picture that is no square: the mean of the published preprocessing, in bytes. */
-const grey = [127, 127, 127] as const;
+const gray = [127, 127, 127] as const;
 
 /** Throws when the model has no part that looks. */
 export function visionOf(backbone: Backbone): Vision {
@@ -27,7 +27,7 @@ export function visionOf(backbone: Backbone): Vision {
 /** A PNG, JPEG or WebP file, brought to the form the model looks at. */
 export async function readPicture(path: string, vision: Vision): Promise<Image> {
   try {
-    return fitSquare(await decodePng(await readFile(path)), vision.imageSize, grey);
+    return fitSquare(await decodePng(await readFile(path)), vision.imageSize, gray);
   } catch (cause) {
     throw new ReasongenError({
       code: 'BAD_PICTURE',

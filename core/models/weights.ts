@@ -38,13 +38,13 @@ export async function openParameters(
   // A plan needs the sizes only.
   if (device.isPlanning) return { parameters: new ParameterSet(device, specs, { ...options, seed }), hash: '' };
   if (weights === randomWeights) {
-    const parameters = await ParameterSet.open(device, specs, { ...options, seed, initialise: 'device' });
+    const parameters = await ParameterSet.open(device, specs, { ...options, seed, initialize: 'device' });
     log.warn(`the weights are random (seed ${seed}): what the model writes and draws means nothing`);
     const hash = `${randomWeights}:${seed}`;
     await context.directory.describe({ hashes: { weights: hash } });
     return { parameters, hash };
   }
-  const parameters = new ParameterSet(device, specs, { ...options, seed, initialise: 'none' });
+  const parameters = new ParameterSet(device, specs, { ...options, seed, initialize: 'none' });
   try {
     return { parameters, hash: await openWeights(context, parameters, weights) };
   } catch (error) {

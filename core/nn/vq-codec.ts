@@ -25,7 +25,7 @@ export interface VqCodecConfig {
   readonly decoderBlocks: readonly number[];
   /** Where pixels attend to each other: nowhere, between the two middle blocks, or there and after each block of the coarsest level. */
   readonly attention: 'none' | 'middle' | 'coarsest';
-  /** Groups of every normalisation; a divisor of all channel counts. */
+  /** Groups of every normalization; a divisor of all channel counts. */
   readonly groups: number;
   readonly latentChannels: number;
   readonly embeddingDimension: number;
@@ -61,9 +61,9 @@ export interface VqCodec {
   readonly parameters: readonly ParameterSpec[];
   /** Floating point operations of one encoding and one decoding, two per multiplication and addition, filters only. */
   readonly operations: number;
-  /** Latents f32 [B, grid, grid, embeddingDimension] of pictures [B, H, W, 4]; not normalised. */
+  /** Latents f32 [B, grid, grid, embeddingDimension] of pictures [B, H, W, 4]; not normalized. */
   encode(tape: Tape, weights: Weights, pictures: Tensor, segments: Segments | undefined): Tensor;
-  /** Pictures [B, H, W, 4], not clipped, of normalised code vectors [B, grid, grid, embeddingDimension]. */
+  /** Pictures [B, H, W, 4], not clipped, of normalized code vectors [B, grid, grid, embeddingDimension]. */
   decode(tape: Tape, weights: Weights, vectors: Tensor, segments: Segments | undefined): Tensor;
   /** What attention needs for a batch; undefined when the codec has none. Two tensors that the caller destroys. */
   segments(device: Device, images: number): Segments | undefined;

@@ -1,7 +1,7 @@
 /**
  * out = f((x - mean) / √(variance + epsilon) · weight + bias) over x[B, H, W, C], mean and variance per image and group of
- * C / groups neighbouring channels; f = SiLU when asked for, which saves two passes over the picture. C % 4 == 0.
- * Backward, with n the normalised value, v = n · weight + bias and e = dOut · f'(v):
+ * C / groups neighboring channels; f = SiLU when asked for, which saves two passes over the picture. C % 4 == 0.
+ * Backward, with n the normalized value, v = n · weight + bias and e = dOut · f'(v):
  *   dBias += Σ e, dWeight += Σ e n, dX = (weight e - mean_group(weight e) - n · mean_group(weight e n)) / deviation
  */
 import { grid } from '../autograd/program.ts';

@@ -68,10 +68,10 @@ export function languageHead(
     }
   });
   const out = tape.empty('log-probability and entropy', [rows, 2]);
-  const normaliser = tape.empty('language head normaliser', [rows, 2]);
+  const normalizer = tape.empty('language head normalizer', [rows, 2]);
   tape.launch({
     kernel: 'language-head/finish',
-    bindings: { state, out, normaliser },
+    bindings: { state, out, normalizer },
     params: { rows },
     groups: grid(Math.ceil(rows / 64)),
   });
@@ -89,7 +89,7 @@ export function languageHead(
         tape.launch({
           kernel: 'language-head/gradient',
           constants,
-          bindings: { ...read, logits: dLogits, out, normaliser, d_out: dOut },
+          bindings: { ...read, logits: dLogits, out, normalizer, d_out: dOut },
           params: { ...params, columns: count, first },
           groups: grid(rows * Math.ceil(count / 256)),
         });

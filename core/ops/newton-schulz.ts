@@ -19,7 +19,7 @@ export function newtonSchulz(tape: Tape, x: Tensor, steps = 5): Tensor {
   let value = tape.empty(`${x.name} of norm 1`, x.shape);
   const squareSum = sumAll(tape, multiply(tape, x, x));
   tape.launch({
-    kernel: 'newton-schulz/normalise',
+    kernel: 'newton-schulz/normalize',
     bindings: { x, square_sum: squareSum, out: value },
     params: { count },
     groups: grid(Math.ceil(count / 256)),

@@ -1,5 +1,5 @@
 /**
- * The objective of policy optimisation per token: PPO's clip with two bounds and an optional dual bound, GSPO's ratio of whole
+ * The objective of policy optimization per token: PPO's clip with two bounds and an optional dual bound, GSPO's ratio of whole
  * sequences, or CISPO; an entropy term; a penalty for leaving a reference policy. It ends a forward pass: its derivative seeds
  * the tape. The formulas are in `kernels/policy-objective/policy-objective.wgsl`.
  *
@@ -39,7 +39,7 @@ export interface PolicySettings {
   readonly clipHigh: number;
   /** Where the advantage is negative the objective is at most -A times this; 0 is off. */
   readonly dualClip?: number;
-  /** c in c · H: positive penalises entropy, negative rewards it. */
+  /** c in c · H: positive penalizes entropy, negative rewards it. */
   readonly entropyCoefficient?: number;
   /** β of the divergence. */
   readonly klCoefficient?: number;

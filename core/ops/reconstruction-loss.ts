@@ -1,6 +1,6 @@
 /**
  * How far a picture out[B, H, W, 4] is from goal[B, H, W, 4] (the fourth channel pads): weighted |d| + 2 d², plus the difference of
- * neighbouring errors, which keeps edges sharp. The formula stands in kernels/reconstruction-loss/rows.wgsl.
+ * neighboring errors, which keeps edges sharp. The formula stands in kernels/reconstruction-loss/rows.wgsl.
  * Starts the gradient of `out` when the tape goes back; returns f32 [B · H, 2]: each image row's share of the loss and its Σ d².
  */
 import { grid } from '../autograd/program.ts';

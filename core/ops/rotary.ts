@@ -1,7 +1,7 @@
 /**
  * Rotary positions: x [N, heads · headDimension], positions u32 [N] → the same shape. Pairs of a head turn by position ·
- * theta^(−2j/headDimension): (j, j + headDimension/2) when halves are paired, as in LLaMA; (2j, 2j + 1) when neighbours are. For pictures,
- * positions [N, 2] (row, column) turn the first half of the neighbour pairs by row and the second by column, each half with the
+ * theta^(−2j/headDimension): (j, j + headDimension/2) when halves are paired, as in LLaMA; (2j, 2j + 1) when neighbors are. For pictures,
+ * positions [N, 2] (row, column) turn the first half of the neighbor pairs by row and the second by column, each half with the
  * frequencies of a head half as wide, as in LlamaGen. Backward turns the other way. Good to 2 ulp of the angle below position 16384.
  */
 import { grid } from '../autograd/program.ts';
@@ -15,7 +15,7 @@ export interface RotaryOptions {
   /** The base, 10000 in LLaMA. */
   readonly theta: number;
   /** Which components turn together; halves unless told. */
-  readonly pairing?: 'halves' | 'neighbours';
+  readonly pairing?: 'halves' | 'neighbors';
 }
 
 export function rotary(tape: Tape, x: Tensor, positions: Tensor, options: RotaryOptions): Tensor {
@@ -34,7 +34,7 @@ export function rotary(tape: Tape, x: Tensor, positions: Tensor, options: Rotary
   }
   if (axes > 2 || (axes === 2 && pairing === 'halves'))
     throw new RangeError(`rotary: positions [${positions.shape}] with pairs of ${pairing}`);
-  const turned = pairing === 'halves' ? turnHalves : turnNeighbours;
+  const turned = pairing === 'halves' ? turnHalves : turnNeighbors;
   const out = turned(tape, x, positions, options, 1);
   tape.differentiable([x], out, (dOut) => [turned(tape, dOut, positions, options, -1)]);
   return out;
@@ -59,7 +59,7 @@ function turnHalves(
   return out;
 }
 
-function turnNeighbours(
+function turnNeighbors(
   tape: Tape,
   x: Tensor,
   positions: Tensor,

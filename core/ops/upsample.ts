@@ -1,5 +1,5 @@
 /**
- * Nearest neighbour enlargement by two: x[B, H, W, C] → out[B, 2H, 2W, C]. Backward: dX is the sum of the four copies. C % 4 == 0.
+ * Nearest neighbor enlargement by two: x[B, H, W, C] → out[B, 2H, 2W, C]. Backward: dX is the sum of the four copies. C % 4 == 0.
  *
  * `upsampleConv2d` is the enlargement with a 3 × 3 convolution behind it, never writing the large picture between them: the
  * repeated pixels make the filter one of 4 × 4 that widens by a stride of two, with 4 instead of 9 products (kernels/upsample/enlarge-weight).

@@ -1,5 +1,5 @@
 /** Ranges of rows of a weight as weights of their own, without a copy. */
-import { quantisedGroup } from '../tensor/quantised.ts';
+import { quantizedGroup } from '../tensor/quantized.ts';
 import type { Tape } from '../autograd/tape.ts';
 import { dimension, elementBytes, sizeOf, type Tensor } from '../tensor/tensor.ts';
 
@@ -73,7 +73,7 @@ export function packing(weight: Tensor): {
   readonly scales: Tensor;
 } {
   return {
-    constants: { BITS: elementBytes(weight.type) * 8, BRAIN: weight.type === 'bf16', GROUP: quantisedGroup },
+    constants: { BITS: elementBytes(weight.type) * 8, BRAIN: weight.type === 'bf16', GROUP: quantizedGroup },
     scales: weight.scales ?? weight,
   };
 }

@@ -8,7 +8,7 @@ export const builtInSlots: readonly SlotDeclaration[] = [
   { slot: 'imageTokenizer', key: 'imageTokenizer', many: false, summary: 'images to codes and back' },
   { slot: 'backbone', key: 'backbone', many: false, summary: 'the autoregressive model' },
   { slot: 'optimizer', key: 'optimizer', many: false, summary: 'turns gradients into new weights' },
-  { slot: 'reward', key: 'rewards', many: true, summary: 'judges of drawings that training maximises' },
+  { slot: 'reward', key: 'rewards', many: true, summary: 'judges of drawings that training maximizes' },
   { slot: 'benchmark', key: 'benchmarks', many: true, summary: 'fixed prompts with a pass/fail verdict' },
   { slot: 'extension', key: 'extensions', many: true, summary: 'handlers for the hooks of a run' },
   { slot: 'recipe', key: 'recipe', many: false, summary: 'the program of the run' },

@@ -236,7 +236,7 @@ async function runEvaluation(context: RunContext, choice: EvaluateOptions): Prom
         seed: choice.evaluationSeed,
         pictures: choice.pictures,
       });
-      if (record !== undefined) context.log.info(summarise(record));
+      if (record !== undefined) context.log.info(summarize(record));
     }
   }
   drawer.close();
@@ -244,7 +244,7 @@ async function runEvaluation(context: RunContext, choice: EvaluateOptions): Prom
 }
 
 /** One line a person can read: `heldout: 302 of 600 right (.503)`. */
-export function summarise(record: Evaluation): string {
+export function summarize(record: Evaluation): string {
   const { passes, total } = record.overall;
   const tasks = Object.entries(record.tasks).map(([task, count]) => `${task} ${count.passes}/${count.total}`);
   return `${record.label}, ${record.split}: ${passes} of ${total} right (${((100 * passes) / total).toFixed(1)} %): ${tasks.join(', ')}`;

@@ -1,4 +1,4 @@
-/** Line charts as inline SVG. The only file that knows vega. Colours are CSS variables, so one drawing serves light and dark. */
+/** Line charts as inline SVG. The only file that knows vega. Colors are CSS variables, so one drawing serves light and dark. */
 import { parse, View } from 'vega';
 import { compile, type TopLevelSpec } from 'vega-lite';
 import { trusted, type Markup } from './html.ts';
@@ -31,7 +31,7 @@ export interface Chart {
   readonly range?: readonly [number, number];
 }
 
-/** Series beyond these share the last colour; the legend shows colour and dash. */
+/** Series beyond these share the last color; the legend shows color and dash. */
 export const seriesStyles = [
   { color: 'var(--series-1)', dash: [] },
   { color: 'var(--series-2)', dash: [6, 3] },
@@ -96,7 +96,7 @@ export function meanWindow(count: number): number {
   return count < 30 ? 1 : Math.max(3, Math.round(count / 12) | 1);
 }
 
-/** Centred mean over `window` points, fewer at the ends. Returns its argument for a window of 1. */
+/** Centered mean over `window` points, fewer at the ends. Returns its argument for a window of 1. */
 export function runningMean(points: readonly Point[], window: number): readonly Point[] {
   if (window <= 1) return points;
   const half = window >> 1;
@@ -106,7 +106,7 @@ export function runningMean(points: readonly Point[], window: number): readonly 
   });
 }
 
-/** At most `limit` points: means of neighbours when there are more. */
+/** At most `limit` points: means of neighbors when there are more. */
 function thin(points: readonly Point[], limit: number): readonly Point[] {
   if (points.length <= limit) return points;
   const width = Math.ceil(points.length / limit);

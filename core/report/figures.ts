@@ -16,7 +16,7 @@ export async function chartsSection(
   const [figures, more] = await Promise.all([Promise.all(main.map(figure)), Promise.all(others.map(figure))]);
   return html`<section>
     <h2>Training</h2>
-    ${window > 1 && html`<p class="note">Pale: single steps. Bold: mean over ${window} neighbouring points.</p>`}
+    ${window > 1 && html`<p class="note">Pale: single steps. Bold: mean over ${window} neighboring points.</p>`}
     <div class="charts">${figures}</div>
     ${
       more.length > 0 &&

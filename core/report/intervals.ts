@@ -17,12 +17,12 @@ export function wilson(passes: number, total: number, z = 1.96): Interval {
   const rate = passes / total;
   const z2 = z * z;
   const scale = 1 / (1 + z2 / total);
-  const centre = scale * (rate + z2 / (2 * total));
+  const center = scale * (rate + z2 / (2 * total));
   const half = scale * z * Math.sqrt((rate * (1 - rate)) / total + z2 / (4 * total * total));
   return {
     rate,
     // The bounds are exact at the ends; without this, rounding leaves 1e-17 or 1 + 1e-16.
-    low: passes === 0 ? 0 : Math.max(0, centre - half),
-    high: passes === total ? 1 : Math.min(1, centre + half),
+    low: passes === 0 ? 0 : Math.max(0, center - half),
+    high: passes === total ? 1 : Math.min(1, center + half),
   };
 }

@@ -4,7 +4,7 @@
  *
  * Sources: GRPO (Shao et al. 2024), Dr. GRPO (Liu et al. 2025: no scale), RLOO (Ahmadian et al. 2024), REINFORCE++ (Hu 2025: the
  * batch is baseline and scale), ReMax (Li et al. 2023: the reward of the greedy answer), GDPO (Liu et al. 2026: every reward
- * normalised by itself).
+ * normalized by itself).
  */
 export const estimators = ['grpo', 'rloo', 'reinforce++', 'remax', 'passthrough'] as const;
 export type Estimator = (typeof estimators)[number];
@@ -52,10 +52,10 @@ export function groupAdvantages(
   refuseBadRewards(rewards, groupSize);
   const { estimator, scale = ownScale[estimator] } = options;
   const groups = inGroups(rewards, groupSize);
-  const centred = groups.flatMap((group, index) => centre(group, estimator, rewards, context.baselines?.[index]));
-  if (scale === 'none') return centred;
-  if (scale === 'batch') return divide(centred, deviation(centred));
-  return inGroups(centred, groupSize).flatMap((group) => divide(group, deviation(group)));
+  const centered = groups.flatMap((group, index) => center(group, estimator, rewards, context.baselines?.[index]));
+  if (scale === 'none') return centered;
+  if (scale === 'batch') return divide(centered, deviation(centered));
+  return inGroups(centered, groupSize).flatMap((group) => divide(group, deviation(group)));
 }
 
 /** A reward with its weight and its value for every sample. */
@@ -83,7 +83,7 @@ export function hasVariance(rewards: readonly number[]): boolean {
   return rewards.some((reward) => reward !== rewards[0]);
 }
 
-function centre(
+function center(
   group: readonly number[],
   estimator: Estimator,
   batch: readonly number[],

@@ -1,7 +1,7 @@
 /**
  * Holds the entropy of a policy near a target by adapting the coefficient α of α · H in the loss (ReasonGen-R1, adaptive
  * entropy): α = sinh ψ, and ψ follows Adam on J = -α (H - H*), so dJ/dψ = -(H - H*) cosh ψ. Entropy above the target makes
- * α grow, which penalises entropy; below it α turns negative and rewards it.
+ * α grow, which penalizes entropy; below it α turns negative and rewards it.
  */
 export interface EntropyControllerOptions {
   /** H*, nats per token. */

@@ -132,8 +132,8 @@ export class Training {
         : () => false;
     const workspace = new Workspace(device);
     const { weights } = options;
-    const initialise = weights === randomWeights ? 'device' : weights === undefined ? 'host' : 'none';
-    const parameters = await ParameterSet.open(device, specs, { seed, trainable, storage, initialise });
+    const initialize = weights === randomWeights ? 'device' : weights === undefined ? 'host' : 'none';
+    const parameters = await ParameterSet.open(device, specs, { seed, trainable, storage, initialize });
     const lowRank = lora === undefined ? undefined : new LowRank(device, specs, parameters, lora, seed);
     const trained = lowRank?.adapters ?? parameters;
     const optimizer = context.optimizer.open(trained);

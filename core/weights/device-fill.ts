@@ -1,5 +1,5 @@
 /** First values of a set of weights made on the device: models of any size without memory on the host. */
-import { quantise, quantisedGroup } from '../tensor/quantised.ts';
+import { quantize, quantizedGroup } from '../tensor/quantized.ts';
 import { elementBytes, sizeOf, type Tensor } from '../tensor/tensor.ts';
 import { nameKey } from './initial-values.ts';
 import type { ParameterSet } from './parameters.ts';
@@ -55,8 +55,8 @@ function fillLaunch(out: Tensor, first: number, { mean, spread }: Spread, seed: 
 /** Writes one scale and minimum for all groups, those of a group that reaches as far as codes shall; returns the values in units of codes. */
 function spreadOfCodes(parameters: ParameterSet, { type, name, scales }: Tensor, { mean, spread }: Spread): Spread {
   if (scales === undefined || (type !== 'int8' && type !== 'int4')) throw new RangeError(`${name} has no scales`);
-  const [word = 0] = quantise(
-    new Float32Array(quantisedGroup).fill(mean + reach * spread).fill(mean - reach * spread, 1),
+  const [word = 0] = quantize(
+    new Float32Array(quantizedGroup).fill(mean + reach * spread).fill(mean - reach * spread, 1),
     type,
   ).scales;
   parameters.device.write(scales, new Uint32Array(sizeOf(scales.shape)).fill(word));

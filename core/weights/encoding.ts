@@ -1,7 +1,7 @@
 /** Weights from the form they have in a file to the form they have on the device, and what gets lost on the way. */
 import type { StoredType } from '../contracts/weight-source.ts';
 import { brainBits, halfBits, halfValue, largestHalf } from '../tensor/float16.ts';
-import { quantise } from '../tensor/quantised.ts';
+import { quantize } from '../tensor/quantized.ts';
 import type { WeightStorage } from './layout.ts';
 
 /** Bytes of one element in a file, of the types that hold weights. */
@@ -90,7 +90,7 @@ export class WeightEncoder {
     const lost = this.clamp(values, largestStored(storage), exact);
     const kept = lost.clamped > 0 ? this.values.subarray(0, values.length) : values;
     if (storage === 'int8' || storage === 'int4') {
-      const { codes, scales } = quantise(kept, storage);
+      const { codes, scales } = quantize(kept, storage);
       return { bytes: codes, scales, lost };
     }
     if (storage === 'f32')

@@ -1,7 +1,7 @@
 /** Where the weights of a set lie: in which flat buffer, at which element, in how many parts. Shapes only; no device. */
 import type { ParameterSpec } from '../contracts/backbone.ts';
 import { ReasongenError, exitCodes } from '../errors.ts';
-import { quantisedGroup } from '../tensor/quantised.ts';
+import { quantizedGroup } from '../tensor/quantized.ts';
 import { elementBytes, sizeOf } from '../tensor/tensor.ts';
 
 /** How a weight is kept on the device; everything is computed in f32. */
@@ -49,13 +49,13 @@ export function storedType(spec: ParameterSpec, choice: StorageChoice, trained =
   const { shape } = spec;
   if (trained || spec.exact === true || shape.length !== 2) return 'f32';
   const storage = typeof choice === 'string' ? choice : choice(spec);
-  const isQuantised = storage === 'int8' || storage === 'int4';
-  return isQuantised && (shape[1] ?? 0) % quantisedGroup !== 0 ? 'bf16' : storage;
+  const isQuantized = storage === 'int8' || storage === 'int4';
+  return isQuantized && (shape[1] ?? 0) % quantizedGroup !== 0 ? 'bf16' : storage;
 }
 
 /** Bytes of a weight so stored, scales included, alignment not. */
 export function storedBytes(shape: readonly number[], type: WeightStorage): number {
-  const scales = type === 'int8' || type === 'int4' ? sizeOf(shape) / quantisedGroup : 0;
+  const scales = type === 'int8' || type === 'int4' ? sizeOf(shape) / quantizedGroup : 0;
   return sizeOf(shape) * elementBytes(type) + scales * 4;
 }
 
@@ -94,7 +94,7 @@ export function layOut(
       const elements = spec.shape.length === 2 ? rows * (spec.shape[1] ?? 1) : sizeOf(spec.shape);
       const place = take(type, trained, elements);
       if (type !== 'int8' && type !== 'int4') return { ...place, firstRow, rows };
-      return { ...place, firstRow, rows, scales: take('u32', false, elements / quantisedGroup) };
+      return { ...place, firstRow, rows, scales: take('u32', false, elements / quantizedGroup) };
     });
     places.set(spec.name, { spec, type, trained, pieces });
   }

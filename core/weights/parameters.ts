@@ -8,7 +8,7 @@ import type { ParameterSpec, Weights } from '../contracts/backbone.ts';
 import type { WeightSource } from '../contracts/weight-source.ts';
 import type { Device } from '../gpu/device.ts';
 import { elementBytes, sizeOf, type Tensor } from '../tensor/tensor.ts';
-import { quantisedGroup } from '../tensor/quantised.ts';
+import { quantizedGroup } from '../tensor/quantized.ts';
 import { fillOnDevice } from './device-fill.ts';
 import { initialValues } from './initial-values.ts';
 import { blockSize, layOut, type ArenaLayout, type Piece, type Place, type StorageChoice } from './layout.ts';
@@ -52,12 +52,12 @@ export interface ParameterOptions {
   readonly bindingLimit?: number;
 }
 
-export interface InitialiseOptions extends ParameterOptions {
+export interface InitializeOptions extends ParameterOptions {
   /**
    * Where first values come from: the host, one weight at a time (default); nowhere, all zero, for weights that are loaded next; or a
    * kernel, which needs no host memory and draws other values from the same seed (`ParameterSet.open` only).
    */
-  readonly initialise?: 'host' | 'none' | 'device';
+  readonly initialize?: 'host' | 'none' | 'device';
 }
 
 export type FloatTensor = { readonly shape: readonly number[]; readonly data: Float32Array };
@@ -73,7 +73,7 @@ export class ParameterSet implements Weights {
   constructor(
     device: Device,
     specs: readonly ParameterSpec[],
-    options: ParameterOptions & { readonly initialise?: 'host' | 'none' },
+    options: ParameterOptions & { readonly initialize?: 'host' | 'none' },
   ) {
     this.device = device;
     const limit = Math.min(
@@ -84,21 +84,21 @@ export class ParameterSet implements Weights {
     const { places, layouts } = layOut(specs, options.storage ?? 'f32', options.trainable ?? (() => false), limit);
     this.places = places;
     this.arenas = layouts.map((layout, index) => this.createArena(layout, index));
-    if (options.initialise !== 'none' && !device.isPlanning) this.initialise(options.seed);
+    if (options.initialize !== 'none' && !device.isPlanning) this.initialize(options.seed);
   }
 
   /** Also with first values made on the device. */
   static async open(
     device: Device,
     specs: readonly ParameterSpec[],
-    options: InitialiseOptions,
+    options: InitializeOptions,
   ): Promise<ParameterSet> {
-    const { initialise = 'host', ...rest } = options;
-    const set = new ParameterSet(device, specs, { ...rest, initialise: initialise === 'host' ? 'host' : 'none' });
-    if (initialise === 'device' && !device.isPlanning) {
+    const { initialize = 'host', ...rest } = options;
+    const set = new ParameterSet(device, specs, { ...rest, initialize: initialize === 'host' ? 'host' : 'none' });
+    if (initialize === 'device' && !device.isPlanning) {
       await fillOnDevice(set, options.seed);
       // Given values are few, and lie on the host already.
-      set.initialise(options.seed, ({ init }) => 'values' in init);
+      set.initialize(options.seed, ({ init }) => 'values' in init);
     }
     return set;
   }
@@ -226,7 +226,7 @@ export class ParameterSet implements Weights {
     });
   }
 
-  private initialise(seed: number, wanted: (spec: ParameterSpec) => boolean = () => true): void {
+  private initialize(seed: number, wanted: (spec: ParameterSpec) => boolean = () => true): void {
     const encoder = this.hostEncoder();
     for (const [name, place] of this.places) {
       if (!wanted(place.spec)) continue;
@@ -319,7 +319,7 @@ export class ParameterSet implements Weights {
     const tensor: Tensor = { name, shape, type: values.type, memory: at(values, offset) };
     if (scales === undefined) return tensor;
     const words = this.arena(scales.arena).values;
-    const groups = sizeOf(shape) / rows / quantisedGroup;
+    const groups = sizeOf(shape) / rows / quantizedGroup;
     return {
       ...tensor,
       scales: { name: `${name} scales`, shape: [rows, groups], type: 'u32', memory: at(words, scales.offset) },

@@ -2,7 +2,7 @@
 import type { SourceEntry, WeightSource } from '../contracts/weight-source.ts';
 import type { Device } from '../gpu/device.ts';
 import { fromBrainFloats, fromHalves } from '../tensor/float16.ts';
-import { dequantise, quantisedGroup } from '../tensor/quantised.ts';
+import { dequantize, quantizedGroup } from '../tensor/quantized.ts';
 import { byteLength, elementBytes, sizeOf, type Tensor } from '../tensor/tensor.ts';
 import type { Place } from './layout.ts';
 import type { StoredRange } from './loading.ts';
@@ -72,7 +72,7 @@ export function sourceOf(
         const end = Math.min(first + count, range.first + range.count);
         if (begin >= end) continue;
         // A copy begins at a whole word, codes at a whole group.
-        const skipped = (begin - range.first) % quantisedGroup;
+        const skipped = (begin - range.first) % quantizedGroup;
         const piece = slice(range, begin - range.first - skipped, end - begin + skipped);
         const [raw] = await readRaw(device, [piece]);
         const values = place.type === 'int8' || place.type === 'int4' ? widen(piece, raw) : raw?.values;
@@ -120,7 +120,7 @@ function widen({ values: { type }, count }: StoredRange, raw: Raw | undefined): 
   if (values instanceof Uint16Array) return type === 'bf16' ? fromBrainFloats(values) : fromHalves(values);
   if (values === undefined || raw?.scales === undefined || (type !== 'int8' && type !== 'int4'))
     throw new RangeError('unreachable: only codes come back as words');
-  return dequantise(
+  return dequantize(
     { codes: new Uint8Array(values.buffer, values.byteOffset, values.byteLength), scales: raw.scales },
     type,
   ).subarray(0, count);
@@ -149,6 +149,6 @@ function slice(range: StoredRange, start: number, count: number): StoredRange {
     first: range.first + start,
     count,
     values: moved(values, start, count),
-    scales: scales === undefined ? undefined : moved(scales, start / quantisedGroup, Math.ceil(count / quantisedGroup)),
+    scales: scales === undefined ? undefined : moved(scales, start / quantizedGroup, Math.ceil(count / quantizedGroup)),
   };
 }

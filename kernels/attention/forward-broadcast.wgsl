@@ -1,6 +1,6 @@
 // out[n, h] = Σ_j p_j · v[j], p = softmax over the row's keys of scale · q[n, h]·k[j]; log_sum[n, h] = log Σ_j exp(scale · q·k).
 // Rows are packed segments: row n sees keys start[n] … n (causal) or … end[n] − 1. Head h reads key/value head h / (heads / kv_heads).
-// A subgroup of exactly eight lanes serves eight neighbouring rows of one head, a row a lane. Keys come in tiles of eight: each lane
+// A subgroup of exactly eight lanes serves eight neighboring rows of one head, a row a lane. Keys come in tiles of eight: each lane
 // loads one key and one value and shares them by subgroupBroadcast. Online softmax, once per tile. Rows of a group may belong to
 // different segments; the tile range covers them all and each lane masks what it must not see.
 enable subgroups;

@@ -1,6 +1,6 @@
 // out[n, h] = Σ_j p_j · v[j], p = softmax over the row's keys of scale · q[n, h]·k[j]; log_sum[n, h] = log Σ_j exp(scale · q·k).
 // Rows are packed segments: row n sees keys start[n] … n (causal) or … end[n] − 1. Head h reads key/value head h / (heads / kv_heads).
-// For GPUs: a workgroup serves a head of 16 · ROWS neighbouring rows. Teams of four threads have ROWS rows, each thread every fourth vec4
+// For GPUs: a workgroup serves a head of 16 · ROWS neighboring rows. Teams of four threads have ROWS rows, each thread every fourth vec4
 // of them in registers; eight keys and values at a time are shared. Every row takes its keys one by one in rising order, so its result
 // does not depend on what it is packed with.
 const HEAD: u32 = 32u;

@@ -1,6 +1,6 @@
 // dV[j] = Σ p · dOut[n, h]; dK[j] = scale · Σ p · (dOut[n, h]·v[j] − delta) · q[n, h], over the rows n that see key j and the heads h
 // of its group, p = exp(scale · q·k[j] − log_sum): a gather, head by head, rows in rising order: deterministic without atomics.
-// A subgroup of exactly eight lanes serves eight neighbouring keys, a key a lane; rows come in tiles of eight: each lane loads one
+// A subgroup of exactly eight lanes serves eight neighboring keys, a key a lane; rows come in tiles of eight: each lane loads one
 // row's q and dOut and shares them by subgroupBroadcast.
 enable subgroups;
 

@@ -1,5 +1,5 @@
 // dQ[n, h] = scale · Σ_j p_j · (dOut[n, h]·v[j] − delta) · k[j], p_j = exp(scale · q·k[j] − log_sum): a gather over the row's keys.
-// A subgroup of exactly eight lanes serves eight neighbouring rows of one head; keys and values are shared by subgroupBroadcast
+// A subgroup of exactly eight lanes serves eight neighboring rows of one head; keys and values are shared by subgroupBroadcast
 // in tiles of eight, as in forward-broadcast.
 enable subgroups;
 

@@ -1,6 +1,6 @@
 // The same function as attend.wgsl for adapters with many threads: THREADS share one (row, head) and walk the keys in tiles of
 // THREADS. In a tile a thread first scores one key; then, with the softmax carried on over tiles, it weighs four channels of every
-// PARTS-th value, so that neighbours load neighbouring channels and no thread holds a whole head. The order of sums is fixed by the
+// PARTS-th value, so that neighbors load neighboring channels and no thread holds a whole head. The order of sums is fixed by the
 // head's width. One workgroup per (row, head).
 alias Entry = vec4<f32>;   // vec4<f16> for a cache in half precision
 const VECTORS: u32 = 8u;   // head dimension / 4, at most THREADS

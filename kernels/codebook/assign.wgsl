@@ -1,4 +1,4 @@
-// codes[r] = argmax_k z[r] · codebook[k] over normalised rows: the nearest code by cosine, the lowest index among equals.
+// codes[r] = argmax_k z[r] · codebook[k] over normalized rows: the nearest code by cosine, the lowest index among equals.
 // One thread per row; D % 4 == 0.
 struct Params {
   rows: u32,

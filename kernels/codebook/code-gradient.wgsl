@@ -1,4 +1,4 @@
-// The codebook term of the loss: with g_k = Σ_{r: codes[r] = k} 2 · weight · (e_k - z_r), e the normalised codebook,
+// The codebook term of the loss: with g_k = Σ_{r: codes[r] = k} 2 · weight · (e_k - z_r), e the normalized codebook,
 //   dCodebook[k] += (g_k - e_k (e_k · g_k)) / |codebook[k]|
 // One thread per code walks all rows in order, so that nothing is scattered: deterministic. At most 32 dimensions; D % 4 == 0.
 struct Params {

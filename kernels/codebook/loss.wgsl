@@ -1,4 +1,4 @@
-// losses[r] = |q - sg z|² + commitment · |sg q - z|² with q the normalised code of row r and z its normalised latent; sg stops the
+// losses[r] = |q - sg z|² + commitment · |sg q - z|² with q the normalized code of row r and z its normalized latent; sg stops the
 // gradient, so that the value is (1 + commitment) |q - z|². One thread per row; D % 4 == 0.
 struct Params {
   rows: u32,
@@ -7,7 +7,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<storage, read> z: array<vec4f>;
-@group(0) @binding(1) var<storage, read> quantised: array<vec4f>;
+@group(0) @binding(1) var<storage, read> quantized: array<vec4f>;
 @group(0) @binding(2) var<storage, read_write> losses: array<f32>;
 @group(0) @binding(3) var<uniform> params: Params;
 
@@ -18,7 +18,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let width = params.dimension / 4u;
   var square = 0.0;
   for (var i = 0u; i < width; i++) {
-    let d = quantised[row * width + i] - z[row * width + i];
+    let d = quantized[row * width + i] - z[row * width + i];
     square += dot(d, d);
   }
   losses[row] = (1.0 + params.commitment) * square;

@@ -1,6 +1,6 @@
 // Weight gradient of a 2D convolution, f32: partial[s, o, j] = Σ_p dOut[p, o] · x[source(p, tap), c] over the image rows of split s, with
 // j = tap · C + c flattened, so that narrow layers fill the lanes with several taps. 16 channels o × 32 values of j per subgroup of
-// exactly eight lanes; a lane owns four neighbouring c of one tap. The eight lanes load 2 pixels × 16 channels of dOut as vec4.
+// exactly eight lanes; a lane owns four neighboring c of one tap. The eight lanes load 2 pixels × 16 channels of dOut as vec4.
 // reduction/sum-splits adds the splits up in order: deterministic. Needs C % 4 == 0 and O % 4 == 0; source as in conv2d/broadcast-16x32.
 enable subgroups;
 

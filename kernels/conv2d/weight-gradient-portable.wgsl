@@ -1,6 +1,6 @@
 // Weight gradient of a 2D convolution for any sizes and any adapter: partial[s, o, j] = Σ_p dOut[p, o] · x[source(p, tap), c] over the
-// image rows of split s, with j = tap · C + c flattened. One thread owns 4 channels o of one j; neighbouring threads have
-// neighbouring j. reduction/sum-splits adds the splits up in order: deterministic. The sibling of conv2d/weight-gradient-broadcast.
+// image rows of split s, with j = tap · C + c flattened. One thread owns 4 channels o of one j; neighboring threads have
+// neighboring j. reduction/sum-splits adds the splits up in order: deterministic. The sibling of conv2d/weight-gradient-broadcast.
 struct Params {
   lines: u32,        // B · Ho
   lines_per_split: u32,

@@ -1,5 +1,5 @@
 // out = f((x - mean) · scale · weight + bias) with mean and scale of the image and group; f = SiLU or nothing.
-// One thread per image, chunk of pixels and vec4 of channels; neighbouring threads have neighbouring channels.
+// One thread per image, chunk of pixels and vec4 of channels; neighboring threads have neighboring channels.
 struct Params {
   images: u32,
   pixels: u32,

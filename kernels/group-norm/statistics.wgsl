@@ -1,5 +1,5 @@
 // Per image, chunk of pixels and channel: partial = (mean, Σ (x - mean)²) over the chunk. Two passes over a chunk that stays in
-// the cache, so that no large sums cancel. One thread per vec4 of channels; neighbouring threads have neighbouring channels.
+// the cache, so that no large sums cancel. One thread per vec4 of channels; neighboring threads have neighboring channels.
 struct Params {
   images: u32,
   pixels: u32,      // H · W

@@ -1,4 +1,4 @@
-// From state[m] = (top, Σ e, Σ e·(z − top), z of the target): out[m] = (log-probability, entropy) and normaliser[m] = (top, log Σ e),
+// From state[m] = (top, Σ e, Σ e·(z − top), z of the target): out[m] = (log-probability, entropy) and normalizer[m] = (top, log Σ e),
 // with which the backward makes probabilities again. One thread per row.
 struct Params {
   rows: u32,
@@ -6,7 +6,7 @@ struct Params {
 
 @group(0) @binding(0) var<storage, read> state: array<vec4f>;
 @group(0) @binding(1) var<storage, read_write> out: array<vec2f>;
-@group(0) @binding(2) var<storage, read_write> normaliser: array<vec2f>;
+@group(0) @binding(2) var<storage, read_write> normalizer: array<vec2f>;
 @group(0) @binding(3) var<uniform> params: Params;
 
 @compute @workgroup_size(64)
@@ -16,5 +16,5 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let value = state[row];
   let log_sum = log(value.y);
   out[row] = vec2f(value.w - value.x - log_sum, log_sum - value.z / value.y);
-  normaliser[row] = vec2f(value.x, log_sum);
+  normalizer[row] = vec2f(value.x, log_sum);
 }

@@ -16,7 +16,7 @@ struct Params {
 @group(0) @binding(1) var<storage, read> targets: array<u32>;
 @group(0) @binding(2) var<storage, read> temperature: array<f32>;
 @group(0) @binding(3) var<storage, read> out: array<vec2f>;
-@group(0) @binding(4) var<storage, read> normaliser: array<vec2f>;
+@group(0) @binding(4) var<storage, read> normalizer: array<vec2f>;
 @group(0) @binding(5) var<storage, read> d_out: array<vec2f>;
 @group(0) @binding(6) var<uniform> params: Params;
 
@@ -32,7 +32,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   if (TEMPERATURE_IN_BUFFER) { sharpness = 1.0 / temperature[0]; }
   let aim = targets[row] - params.first;  // wraps to a large number before the chunk
   let entropy = out[row].y;
-  let norm = normaliser[row];
+  let norm = normalizer[row];
   let slope = d_out[row];
   for (var j = start + lane; j < min(start + 256u, params.columns); j += 64u) {
     let raw = logits[base + j] * sharpness;

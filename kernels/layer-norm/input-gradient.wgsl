@@ -1,4 +1,4 @@
-// dX[n, :] = scale · (e − mean(e) − z · mean(e·z)) (+ addend[n, :]), e = weight · dOut[n, :], z the normalised row, f32.
+// dX[n, :] = scale · (e − mean(e) − z · mean(e·z)) (+ addend[n, :]), e = weight · dOut[n, :], z the normalized row, f32.
 // LANES threads share a row.
 //! use lib/rows/thread.wgsl as ROWS
 //! use lib/cell.wgsl

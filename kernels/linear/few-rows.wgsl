@@ -24,7 +24,7 @@ struct Params {
 // [segment][row][column]
 var<workgroup> sums: array<f32, 2048>;
 
-// Four neighbouring elements of those in 16 bytes; (scale, minimum) are those of their group.
+// Four neighboring elements of those in 16 bytes; (scale, minimum) are those of their group.
 fn quad(words: vec4u, index: u32, scale: vec2f) -> vec4f {
   if (BITS == 32u) { return bitcast<vec4f>(words); }
   if (BITS == 16u) { return vec4f(widen_pair(words[index * 2u % 4u]), widen_pair(words[(index * 2u + 1u) % 4u])); }

@@ -1,5 +1,5 @@
 // out[M,N] = a[M,K] · b[K,N] (+ addend[M,N]), f32: nn-broadcast-16 for many rows. 32 rows × 32 columns per subgroup of exactly eight
-// lanes; a lane owns four neighbouring columns. Twice the rows share what is loaded of b. Sums run in the order of nn-broadcast-16: same
+// lanes; a lane owns four neighboring columns. Twice the rows share what is loaded of b. Sums run in the order of nn-broadcast-16: same
 // bits. Needs K % 4 == 0 and N % 4 == 0.
 enable subgroups;
 

@@ -1,5 +1,5 @@
 // out[M,N] = a[M,K] · b[K,N] (+ addend[M,N]), f32: the input gradient of a linear layer (a = dOut, b = weight). 8 rows × 32 columns per
-// subgroup of exactly eight lanes; a lane owns four neighbouring columns. Needs K % 4 == 0 and N % 4 == 0.
+// subgroup of exactly eight lanes; a lane owns four neighboring columns. Needs K % 4 == 0 and N % 4 == 0.
 enable subgroups;
 
 const HAS_ADDEND: bool = false;

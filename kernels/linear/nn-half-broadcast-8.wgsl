@@ -1,6 +1,6 @@
 // out[M,N] = a[M,K] · b[K,N] (+ addend[M,N]): the input gradient of a linear layer through a frozen weight (a = dOut, b = weight).
 // a, addend and out f32, b f16 or bf16 packed in pairs, sums in f32. 8 rows × 32 columns per subgroup of exactly eight lanes; a lane owns
-// four neighbouring columns. Needs K % 4 == 0 and N % 4 == 0.
+// four neighboring columns. Needs K % 4 == 0 and N % 4 == 0.
 enable subgroups;
 //! use lib/packed.wgsl
 

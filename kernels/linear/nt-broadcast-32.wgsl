@@ -1,5 +1,5 @@
 // out[M,N] (+)= x[M,K] · weight[N,K]ᵀ (+ bias[N]), f32: nt-broadcast-16 for many rows. 32 rows × 32 columns per subgroup of exactly eight
-// lanes; a lane owns four neighbouring columns, so that it stores vec4. Twice the rows share what is loaded of the weight, which is what a
+// lanes; a lane owns four neighboring columns, so that it stores vec4. Twice the rows share what is loaded of the weight, which is what a
 // software adapter spends most on. Sums run in the order of nt-broadcast-16: same bits. Needs K % 4 == 0 and N % 4 == 0.
 enable subgroups;
 

@@ -1,12 +1,12 @@
 // out[m,n] (+)= Σ_k a[m,k] · b[n,k] (+ bias[n]) (+ addend[m,n]), a, bias, addend and out f32, b of any storage, any sizes and strides: serves
-// x·Wᵀ, dOut·W and dOutᵀ·x on a GPU. 64 × 64 outputs per workgroup, 4 × 4 per thread (16 apart, so that neighbours read neighbours);
+// x·Wᵀ, dOut·W and dOutᵀ·x on a GPU. 64 × 64 outputs per workgroup, 4 × 4 per thread (16 apart, so that neighbors read neighbors);
 // 16 steps of k at a time pass through workgroup memory. Every `segment` steps the sum so far goes to a total: this order of
 // additions is also that of few-rows.wgsl, so a row has the same bits in every batch.
 //! use lib/packed.wgsl
 const BITS: u32 = 32u;
 const BRAIN: bool = false;
 const GROUP: u32 = 64u;
-const A_ALONG: bool = true;  // neighbours along k are neighbours in memory
+const A_ALONG: bool = true;  // neighbors along k are neighbors in memory
 const B_ALONG: bool = true;
 
 struct Params {

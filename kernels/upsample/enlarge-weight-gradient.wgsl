@@ -14,7 +14,7 @@ struct Params {
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let index = (group.y * groups.x + group.x) * 64u + lane;
   if (index >= params.out_channels * params.in_channels * 9u) { return; }
-  // Neighbouring threads read neighbouring o.
+  // Neighboring threads read neighboring o.
   let row = index / params.out_channels;
   let o = index - row * params.out_channels;
   let c = row / 9u;

@@ -38,7 +38,7 @@ const options = z.strictObject({
     .default(0.5)
     .describe('share of visits whose rationale is one of `rationales`'),
   crop: z
-    .enum(['random', 'centre'])
+    .enum(['random', 'center'])
     .default('random')
     .describe('which square of a picture is cut out before it is resized'),
   shuffleWindow: whole
@@ -74,7 +74,7 @@ const captionData = defineDataset({
       const files = await openFiles(path, choice.include, choice.columns);
       const source = new CaptionSource(files, {
         size: imageSize.width,
-        crop: isHeldOut ? 'centre' : choice.crop,
+        crop: isHeldOut ? 'center' : choice.crop,
         imageColumn: choice.columns.image,
         texts: {
           columns: choice.columns,

@@ -12,7 +12,7 @@ import { BadValue } from './values.ts';
 export interface SourceOptions {
   /** Side of a picture in pixels. */
   readonly size: number;
-  readonly crop: 'random' | 'centre';
+  readonly crop: 'random' | 'center';
   readonly imageColumn: string;
   readonly texts: TextChoice;
   readonly shuffleWindow: number;
@@ -71,7 +71,7 @@ export class CaptionSource implements ExampleSource {
     try {
       const { prompt, rationale } = textsOf(row, texts, random);
       const bytes = await pictureBytes(row[imageColumn], file.path);
-      const at = crop === 'random' ? ([across, down] as const) : 'centre';
+      const at = crop === 'random' ? ([across, down] as const) : 'center';
       const pictureHash = createHash('sha256').update(bytes).update(`${size} ${at}`).digest('hex');
       return {
         prompt,

@@ -2,7 +2,7 @@
 
 /** {prompt} stands for the prompt. In our words; the published instruction asks for the same three steps and the same box. */
 export const strictInstruction = `You see a picture that was drawn for the prompt: "{prompt}".
-First describe the picture thoroughly, without being swayed by the prompt. Then list everything the prompt demands. Then check, one by one, that every thing is there and that counts, colours and positions are right. Be extremely strict: a single fault fails the picture.
+First describe the picture thoroughly, without being swayed by the prompt. Then list everything the prompt demands. Then check, one by one, that every thing is there and that counts, colors and positions are right. Be extremely strict: a single fault fails the picture.
 Reason first. Then end with your verdict as a single number in a box: \\boxed{1} for a perfect match, \\boxed{0} otherwise.`;
 
 /**

@@ -61,7 +61,7 @@ function fill(question: string, prompt: string): string {
   return question.replace('{prompt}', () => prompt.trim());
 }
 
-/** Neighbouring text is encoded in one go, as it would be in a whole string; a role the file has no token for is text as well. */
+/** Neighboring text is encoded in one go, as it would be in a whole string; a role the file has no token for is text as well. */
 function spell(file: TokenizerFile, pieces: readonly Piece[], vectorsPerPicture = 0): number[] {
   const ids: number[] = [];
   let text = '';

@@ -29,7 +29,7 @@ export interface JanusSizes extends Omit<DecoderShape, 'prefix' | 'headDimension
   readonly imageVocabulary: number;
   /** Length of a code vector. */
   readonly codeDimension: number;
-  /** L2-normalised code vectors [imageVocabulary · codeDimension] to start from; small random ones otherwise. */
+  /** L2-normalized code vectors [imageVocabulary · codeDimension] to start from; small random ones otherwise. */
   readonly codebook?: Float32Array;
   /** Linear layers between code vectors and decoder; 2 by default. */
   readonly codeAlignerLayers?: number;
@@ -37,7 +37,7 @@ export interface JanusSizes extends Omit<DecoderShape, 'prefix' | 'headDimension
   readonly vision?: Omit<SiglipSizes, 'hidden'> | undefined;
 }
 
-/** Length of a code vector at the start, from a normalised codebook: components of about unit size for 8 dimensions. */
+/** Length of a code vector at the start, from a normalized codebook: components of about unit size for 8 dimensions. */
 const codeScale = 2.8;
 
 const decoderPrefix = 'model.language_model.';

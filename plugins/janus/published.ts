@@ -1,4 +1,4 @@
-/** Janus models as they are published: recognised by config.json, written back in either layout. */
+/** Janus models as they are published: recognized by config.json, written back in either layout. */
 import { ReasongenError, type PublishedFormat, type PublishedType, type WantedConfig } from '../../core/plugin.ts';
 import { parseJanusConfig, type JanusConfig } from './config.ts';
 import { janusNames, janusOtherParts } from './names.ts';

@@ -7,7 +7,7 @@ import type { PlacedObject } from './scene.ts';
 import { drawSpecification, promptOf, specificationSpace } from './specification.ts';
 import type { Specification } from './specification.ts';
 import { createSpriteSheet } from './sprites.ts';
-import { classNames, colourNames, relations, tasks } from './vocabulary.ts';
+import { classNames, colorNames, relations, tasks } from './vocabulary.ts';
 
 /** Keeps the streams of one seed apart. */
 export const purposes = { example: 1, rationale: 2, codec: 3, prompt: 4, benchmark: 5 } as const;
@@ -55,18 +55,18 @@ export function createNanoDataset(): GeneratedDataset {
 /** Texts that together contain every word of every prompt and rationale. */
 function corpus(): string[] {
   const cells = [0, 4, 8, 2];
-  const colours = (index: number) => colourNames[index % colourNames.length] ?? 'red';
+  const colors = (index: number) => colorNames[index % colorNames.length] ?? 'red';
   const specifications = classNames.flatMap((name, index): Specification[] => {
     const other = classNames[(index + 1) % classNames.length] ?? name;
     const wanted = [{ name }, { name: other }];
-    const coloured = [
-      { name, colour: colours(index) },
-      { name: other, colour: colours(index + 1) },
+    const colored = [
+      { name, color: colors(index) },
+      { name: other, color: colors(index + 1) },
     ];
     return [
       { task: 'single_object', wanted: [{ name }] },
       { task: 'two_object', wanted },
-      { task: 'color_attr', wanted: coloured },
+      { task: 'color_attr', wanted: colored },
       ...([2, 3, 4] as const).map((count): Specification => ({ task: 'counting', wanted: [{ name }], count })),
       ...relations.map((relation): Specification => ({ task: 'position', wanted, relation })),
     ];

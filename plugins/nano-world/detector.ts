@@ -11,7 +11,7 @@ import { classNames, lookCount } from './vocabulary.ts';
 /** A sprite found in a picture. */
 export interface Detection {
   readonly classIndex: number;
-  /** 0 = natural colours, k = the k-th colour. */
+  /** 0 = natural colors, k = the k-th color. */
   readonly look: number;
   readonly size: SpriteSize;
   readonly box: Box;
@@ -129,7 +129,7 @@ function buildShape(sheet: SpriteSheet, classIndex: number, size: SpriteSize): S
   };
 }
 
-/** Pixels of the window (raster index) where alpha > 0.3, and their eight neighbours. */
+/** Pixels of the window (raster index) where alpha > 0.3, and their eight neighbors. */
 function supportOf(pixels: Float32Array, width: number, height: number, left: number, top: number): number[] {
   const mask = new Uint8Array(windowSize * windowSize);
   for (let y = 0; y < height; y++) {
@@ -242,7 +242,7 @@ function detectionOf(
   return { classIndex: shape.classIndex, look, size: shape.size, box, cell, score };
 }
 
-/** Chebyshev distance of the centres of two boxes. */
+/** Chebyshev distance of the centers of two boxes. */
 function distance(a: Box, b: Box): number {
   return Math.max(Math.abs(a[0] + a[2] - b[0] - b[2]), Math.abs(a[1] + a[3] - b[1] - b[3])) / 2;
 }

@@ -1,7 +1,7 @@
 /** The plan written before a picture: three templates over the closed vocabulary, and the way back. */
 import type { Specification, Wanted } from './specification.ts';
 import { describe } from './specification.ts';
-import { cellName, classNames, colourNames, numberWords, ordinals, plural, withArticle } from './vocabulary.ts';
+import { cellName, classNames, colorNames, numberWords, ordinals, plural, withArticle } from './vocabulary.ts';
 
 /** What a rationale says: objects in prompt order with their cells 0–8 in raster order. */
 export interface Plan {
@@ -50,7 +50,7 @@ export function parseRationale(text: string): Plan | undefined {
   return undefined;
 }
 
-/** True when a plan names exactly the objects, colours and number its specification asks for, in that order. */
+/** True when a plan names exactly the objects, colors and number its specification asks for, in that order. */
 export function planNames(plan: Plan, { wanted, count }: Specification): boolean {
   const expected =
     count === undefined ? wanted.map(describe) : Array.from({ length: count }, () => describe(wanted[0] as Wanted));
@@ -100,5 +100,5 @@ function splitPlace(item: string, preposition: string): { phrase: string; cell: 
 }
 
 function nounPhrases(): Wanted[] {
-  return classNames.flatMap((name) => [{ name }, ...colourNames.map((colour) => ({ name, colour }))]);
+  return classNames.flatMap((name) => [{ name }, ...colorNames.map((color) => ({ name, color }))]);
 }

@@ -3,16 +3,16 @@ import type { RandomStream } from './random.ts';
 import type { Specification, Wanted } from './specification.ts';
 import { spriteSizes } from './sprites.ts';
 import type { Sprite, SpriteSheet, SpriteSize } from './sprites.ts';
-import { classNames, colourNames, relations } from './vocabulary.ts';
+import { classNames, colorNames, relations } from './vocabulary.ts';
 import type { Relation } from './vocabulary.ts';
 
 /** Side of the square canvas and of one of its 3 × 3 cells, in pixels. */
 export const canvasSize = 48;
 export const cellSize = 16;
-/** Flat cool grey-blue, RGB 0–255. White sprite parts and all tints stay distinguishable on it. */
+/** Flat cool gray-blue, RGB 0–255. White sprite parts and all tints stay distinguishable on it. */
 export const background = [214, 224, 234] as const;
 
-/** A sprite in a cell (0–8, raster order), moved by (dx, dy) in {-1, 0, 1} from its centre. */
+/** A sprite in a cell (0–8, raster order), moved by (dx, dy) in {-1, 0, 1} from its center. */
 export interface PlacedObject {
   readonly classIndex: number;
   readonly look: number;
@@ -33,7 +33,7 @@ export function boxOf(object: PlacedObject, sprite: Sprite): Box {
 }
 
 /**
- * The relations of box `a` to box `b` by GenEval's rule: the offset of the centres, shrunk by 0.1 of the summed
+ * The relations of box `a` to box `b` by GenEval's rule: the offset of the centers, shrunk by 0.1 of the summed
  * sizes, over the length of the unshrunk offset, must exceed ½. Two relations may hold at once, or none.
  */
 export function relationsOf(a: Box, b: Box): Relation[] {
@@ -67,7 +67,7 @@ export function drawScene(specification: Specification, sheet: SpriteSheet, rand
   }
 }
 
-/** A busy scene for training the codec: 3–9 objects in 85 % of the scenes, else 1–3; 30 % in natural colours. */
+/** A busy scene for training the codec: 3–9 objects in 85 % of the scenes, else 1–3; 30 % in natural colors. */
 export function drawDenseScene(random: RandomStream): PlacedObject[] {
   const count = random.uniform() < 0.85 ? 3 + random.below(7) : 1 + random.below(3);
   return random
@@ -75,7 +75,7 @@ export function drawDenseScene(random: RandomStream): PlacedObject[] {
     .slice(0, count)
     .map((cell) => {
       const name = random.pick(classNames);
-      return placed(random.uniform() < 0.3 ? { name } : { name, colour: random.pick(colourNames) }, cell, random);
+      return placed(random.uniform() < 0.3 ? { name } : { name, color: random.pick(colorNames) }, cell, random);
     });
 }
 
@@ -104,10 +104,10 @@ function spriteOf(object: PlacedObject, sheet: SpriteSheet): Sprite {
   return sheet(object.classIndex, object.look, object.size);
 }
 
-function placed({ name, colour }: Wanted, cell: number, random: RandomStream): PlacedObject {
+function placed({ name, color }: Wanted, cell: number, random: RandomStream): PlacedObject {
   return {
     classIndex: classNames.indexOf(name),
-    look: colour ? colourNames.indexOf(colour) + 1 : 0,
+    look: color ? colorNames.indexOf(color) + 1 : 0,
     cell,
     size: random.pick(spriteSizes),
     dx: random.below(3) - 1,

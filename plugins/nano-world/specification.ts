@@ -1,13 +1,13 @@
 /** What a prompt demands: the closed space of specifications, its hold-out rules and GenEval's wording. */
 import type { Split } from '../../core/plugin.ts';
 import type { RandomStream } from './random.ts';
-import { classNames, colourNames, numberWords, plural, relations, tasks, withArticle } from './vocabulary.ts';
-import type { ClassName, ColourName, Relation, Task } from './vocabulary.ts';
+import { classNames, colorNames, numberWords, plural, relations, tasks, withArticle } from './vocabulary.ts';
+import type { ClassName, ColorName, Relation, Task } from './vocabulary.ts';
 
 /** One kind of object a prompt asks for. */
 export interface Wanted {
   readonly name: ClassName;
-  readonly colour?: ColourName;
+  readonly color?: ColorName;
 }
 
 /** Plain JSON. `wanted` in prompt order. */
@@ -37,7 +37,7 @@ export const trainingMix: Readonly<Record<Task, number>> = {
   color_attr: 0.25,
 };
 
-/** All 4740 specifications: 12 single, 132 two-object, 36 counting, 72 colours, 528 position, 3960 attribution. */
+/** All 4740 specifications: 12 single, 132 two-object, 36 counting, 72 colors, 528 position, 3960 attribution. */
 export function specificationSpace(): SpecificationSpace {
   const byPrompt = new Map<string, Specification>();
   const pools = Object.fromEntries(
@@ -75,9 +75,9 @@ export function demandOf({ wanted, count, relation }: Specification): string {
   return wanted.map((one) => withArticle(describe(one))).join(` ${relation ?? 'and'} `);
 }
 
-/** "red car", or "car" when no colour is named. */
-export function describe({ name, colour }: Wanted): string {
-  return colour ? `${colour} ${name}` : name;
+/** "red car", or "car" when no color is named. */
+export function describe({ name, color }: Wanted): string {
+  return color ? `${color} ${name}` : name;
 }
 
 interface Entry {
@@ -86,8 +86,8 @@ interface Entry {
 }
 
 /**
- * Enumerates the space with its hold-out rules. Each rule is a linear form of class number (0–11), colour number
- * (1–6), count (2–4) and relation number (0–3), so every class, colour and count is held out equally often.
+ * Enumerates the space with its hold-out rules. Each rule is a linear form of class number (0–11), color number
+ * (1–6), count (2–4) and relation number (0–3), so every class, color and count is held out equally often.
  */
 function* everySpecification(): Generator<Entry> {
   for (const [c, name] of classNames.entries()) {
@@ -95,8 +95,8 @@ function* everySpecification(): Generator<Entry> {
     for (const count of [2, 3, 4]) {
       yield { specification: { task: 'counting', wanted: [{ name }], count }, isHeldOut: (c + count) % 6 === 0 };
     }
-    for (const [k, colour] of colourNames.entries()) {
-      yield { specification: { task: 'colors', wanted: [{ name, colour }] }, isHeldOut: (c + 5 * (k + 1)) % 6 === 0 };
+    for (const [k, color] of colorNames.entries()) {
+      yield { specification: { task: 'colors', wanted: [{ name, color }] }, isHeldOut: (c + 5 * (k + 1)) % 6 === 0 };
     }
     for (const [other, second] of classNames.entries()) {
       if (other !== c) yield* pairSpecifications(name, second, 7 * c + 3 * other);
@@ -110,15 +110,15 @@ function* pairSpecifications(first: ClassName, second: ClassName, sum: number): 
   for (const [r, relation] of relations.entries()) {
     yield { specification: { task: 'position', wanted, relation }, isHeldOut: (sum + 5 * r) % 8 === 0 };
   }
-  for (const [i, firstColour] of colourNames.entries()) {
-    for (const [j, secondColour] of colourNames.entries()) {
+  for (const [i, firstColor] of colorNames.entries()) {
+    for (const [j, secondColor] of colorNames.entries()) {
       if (i === j) continue;
-      const coloured = [
-        { name: first, colour: firstColour },
-        { name: second, colour: secondColour },
+      const colored = [
+        { name: first, color: firstColor },
+        { name: second, color: secondColor },
       ];
       const isHeldOut = (sum + 5 * (i + 1) + (j + 1)) % 8 === 0;
-      yield { specification: { task: 'color_attr', wanted: coloured }, isHeldOut };
+      yield { specification: { task: 'color_attr', wanted: colored }, isHeldOut };
     }
   }
 }

@@ -1,21 +1,21 @@
 /** The sprites in all classes, looks and sizes, ready to be laid on the canvas. */
 import { readAtlas, tileSize } from './atlas.ts';
-import { classNames, colourNames, lookCount } from './vocabulary.ts';
-import type { ColourName } from './vocabulary.ts';
+import { classNames, colorNames, lookCount } from './vocabulary.ts';
+import type { ColorName } from './vocabulary.ts';
 
 /** Longest sides a sprite may have, in pixels. */
 export const spriteSizes = [13, 14, 15] as const;
 export type SpriteSize = (typeof spriteSizes)[number];
 
-/** A sprite in one look and size; colours in [0, 1]. */
+/** A sprite in one look and size; colors in [0, 1]. */
 export interface Sprite {
   readonly width: number;
   readonly height: number;
-  /** Premultiplied colour and alpha, [height, width, 4]. */
+  /** Premultiplied color and alpha, [height, width, 4]. */
   readonly pixels: Float32Array;
 }
 
-/** `sprite(class, look, size)`; look 0 = natural, look k = the k-th colour. */
+/** `sprite(class, look, size)`; look 0 = natural, look k = the k-th color. */
 export type SpriteSheet = (classIndex: number, look: number, size: SpriteSize) => Sprite;
 
 /** Decodes the atlas and makes every sprite once (12 classes × 7 looks × 3 sizes). */
@@ -23,8 +23,8 @@ export function createSpriteSheet(): SpriteSheet {
   const sprites = new Map<number, Sprite>();
   for (const [classIndex, tile] of readAtlas(classNames.length).entries()) {
     for (let look = 0; look < lookCount; look++) {
-      const colour = colourNames[look - 1];
-      const source = cropPremultiplied(colour ? recoloured(tile, ramps[colour]) : tile);
+      const color = colorNames[look - 1];
+      const source = cropPremultiplied(color ? recolored(tile, ramps[color]) : tile);
       for (const size of spriteSizes) sprites.set(keyOf(classIndex, look, size), shrink(source, size));
     }
   }
@@ -41,8 +41,8 @@ function keyOf(classIndex: number, look: number, size: number): number {
 
 type Rgb = readonly [number, number, number];
 
-/** Dark, mid and light tone of each colour, 0–255. */
-const ramps: Readonly<Record<ColourName, readonly [Rgb, Rgb, Rgb]>> = {
+/** Dark, mid and light tone of each color, 0–255. */
+const ramps: Readonly<Record<ColorName, readonly [Rgb, Rgb, Rgb]>> = {
   red: [
     [90, 0, 10],
     [215, 25, 35],
@@ -76,10 +76,10 @@ const ramps: Readonly<Record<ColourName, readonly [Rgb, Rgb, Rgb]>> = {
 };
 
 /**
- * Paints a tile in shades of one colour. Luma Y = .299R + .587G + .114B is stretched between its 2nd and 98th
+ * Paints a tile in shades of one color. Luma Y = .299R + .587G + .114B is stretched between its 2nd and 98th
  * percentile over alpha > ½ to t in [0, 1]; t runs from dark over mid (½) to light. Alpha stays.
  */
-function recoloured(tile: Uint8Array, [dark, mid, light]: readonly [Rgb, Rgb, Rgb]): Float32Array {
+function recolored(tile: Uint8Array, [dark, mid, light]: readonly [Rgb, Rgb, Rgb]): Float32Array {
   const result = Float32Array.from(tile);
   const lumas: number[] = [];
   for (let at = 0; at < tile.length; at += 4) if ((tile[at + 3] ?? 0) > 127.5) lumas.push(lumaAt(tile, at));
@@ -96,7 +96,7 @@ function recoloured(tile: Uint8Array, [dark, mid, light]: readonly [Rgb, Rgb, Rg
   return result;
 }
 
-/** Luma in [0, 1] of the straight colour at byte `at`. */
+/** Luma in [0, 1] of the straight color at byte `at`. */
 function lumaAt(tile: Uint8Array, at: number): number {
   return (0.299 * (tile[at] ?? 0) + 0.587 * (tile[at + 1] ?? 0) + 0.114 * (tile[at + 2] ?? 0)) / 255;
 }

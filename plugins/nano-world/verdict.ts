@@ -4,7 +4,7 @@ import type { Detection, Inspection } from './detector.ts';
 import { relationsOf } from './scene.ts';
 import { demandOf, describe } from './specification.ts';
 import type { Specification, Wanted } from './specification.ts';
-import { cellName, classNames, colourNames, plural } from './vocabulary.ts';
+import { cellName, classNames, colorNames, plural } from './vocabulary.ts';
 
 /** How one picture stands against its specification. Atoms are shares in [0, 1]. */
 export interface Judgement {
@@ -14,8 +14,8 @@ export interface Judgement {
   readonly strict: boolean;
   /** One atom for each wanted object; empty in `counting`. */
   readonly present: readonly number[];
-  /** One atom for each colour named. */
-  readonly coloured: readonly number[];
+  /** One atom for each color named. */
+  readonly colored: readonly number[];
   /** Task `position`: 1 when the relation holds. */
   readonly relation?: number;
   /** Task `counting`: 1 - |n - N| / N, at least 0. */
@@ -30,16 +30,16 @@ export interface Judgement {
 export function judge(specification: Specification, inspection: Inspection): Judgement {
   const { wanted, count, relation } = specification;
   const found = wanted.map((one) => inspection.detections.filter((each) => classNames[each.classIndex] === one.name));
-  // GenEval looks at the best-scored instance when it tests a colour or a relation.
+  // GenEval looks at the best-scored instance when it tests a color or a relation.
   const best = found.map((instances) => instances[0]);
   const present = count === undefined ? best.map((one) => Number(one !== undefined)) : [];
-  const named = wanted.flatMap((one, index) => (one.colour ? [{ one, match: best[index] }] : []));
-  const coloured = named.map(({ one, match }) => Number(match !== undefined && colourOf(match) === one.colour));
+  const named = wanted.flatMap((one, index) => (one.color ? [{ one, match: best[index] }] : []));
+  const colored = named.map(({ one, match }) => Number(match !== undefined && colorOf(match) === one.color));
   const [a, b] = best;
   const related =
     relation && Number(a !== undefined && b !== undefined && relationsOf(a.box, b.box).includes(relation));
   const counted = count && Math.max(0, 1 - Math.abs((found[0]?.length ?? 0) - count) / count);
-  const geneval = [...present, ...coloured, related ?? 1, counted ?? 1].every((atom) => atom === 1);
+  const geneval = [...present, ...colored, related ?? 1, counted ?? 1].every((atom) => atom === 1);
   const isClean =
     inspection.detections.length === (count ?? wanted.length) && inspection.unexplainedPixels <= blobPixels;
   const strict = geneval && isClean;
@@ -47,7 +47,7 @@ export function judge(specification: Specification, inspection: Inspection): Jud
     geneval,
     strict,
     present,
-    coloured,
+    colored,
     ...(related === undefined ? {} : { relation: related }),
     ...(counted === undefined ? {} : { count: counted }),
     clean: Number(isClean),
@@ -56,8 +56,8 @@ export function judge(specification: Specification, inspection: Inspection): Jud
 }
 
 /** Mean of the atoms; `clean` is one of them only where the strict verdict is asked for. */
-export function gradeOf({ present, coloured, relation, count, clean }: Judgement, isStrict: boolean): number {
-  const atoms = [...present, ...coloured, relation, count, isStrict ? clean : undefined].filter(
+export function gradeOf({ present, colored, relation, count, clean }: Judgement, isStrict: boolean): number {
+  const atoms = [...present, ...colored, relation, count, isStrict ? clean : undefined].filter(
     (atom) => atom !== undefined,
   );
   return mean(atoms);
@@ -65,12 +65,12 @@ export function gradeOf({ present, coloured, relation, count, clean }: Judgement
 
 /** The parts of a judgement by name, for metrics; a part appears only where the task has it. */
 export function partsOf(judgement: Judgement): Record<string, number> {
-  const { geneval, strict, present, coloured, relation, count, clean } = judgement;
+  const { geneval, strict, present, colored, relation, count, clean } = judgement;
   return {
     geneval: Number(geneval),
     strict: Number(strict),
     ...(present.length > 0 ? { objects: mean(present) } : {}),
-    ...(coloured.length > 0 ? { colours: mean(coloured) } : {}),
+    ...(colored.length > 0 ? { colors: mean(colored) } : {}),
     ...(relation === undefined ? {} : { relation }),
     ...(count === undefined ? {} : { count }),
     clean,
@@ -81,8 +81,8 @@ function mean(values: readonly number[]): number {
   return values.reduce((sum, value) => sum + value, 0) / values.length;
 }
 
-function colourOf(detection: Detection): string | undefined {
-  return colourNames[detection.look - 1];
+function colorOf(detection: Detection): string | undefined {
+  return colorNames[detection.look - 1];
 }
 
 function explain(
@@ -129,6 +129,6 @@ function listOf(detections: readonly Detection[]): string {
 function wantedOf(detection: Detection): Wanted {
   const name = classNames[detection.classIndex];
   if (!name) throw new RangeError(`There is no class ${detection.classIndex}.`);
-  const colour = colourNames[detection.look - 1];
-  return colour ? { name, colour } : { name };
+  const color = colorNames[detection.look - 1];
+  return color ? { name, color } : { name };
 }

@@ -17,12 +17,12 @@ export const classNames = [
 ] as const;
 export type ClassName = (typeof classNames)[number];
 
-/** Colours a prompt may name; colour number (and look) = index + 1. Look 0 = natural colours. */
-export const colourNames = ['red', 'yellow', 'green', 'blue', 'purple', 'black'] as const;
-export type ColourName = (typeof colourNames)[number];
+/** Colors a prompt may name; color number (and look) = index + 1. Look 0 = natural colors. */
+export const colorNames = ['red', 'yellow', 'green', 'blue', 'purple', 'black'] as const;
+export type ColorName = (typeof colorNames)[number];
 
-/** Looks of a sprite: natural, then one for each colour. */
-export const lookCount = colourNames.length + 1;
+/** Looks of a sprite: natural, then one for each color. */
+export const lookCount = colorNames.length + 1;
 
 /** GenEval's four relations, x right and y down. */
 export const relations = ['left of', 'right of', 'above', 'below'] as const;

@@ -1,6 +1,6 @@
 /**
  * The family of Emu3, Liquid and Chameleon: one table and one head over a vocabulary of text tokens and image codes together,
- * queries and keys normalised per head. Image code c is entry imageStart + c of both.
+ * queries and keys normalized per head. Image code c is entry imageStart + c of both.
  *
  * Text logits are the head's text rows, image logits its image rows, each a distribution over its own range: what kind of token
  * comes next is the sequence layout's business, so no probability is spent on the other kind.

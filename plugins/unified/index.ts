@@ -23,7 +23,7 @@ const sizes = z.strictObject({
   mlp: z.number().int().positive().multipleOf(4).describe('inner width of the SwiGLU'),
   ropeTheta: z.number().positive().default(10000).describe('base of the rotary positions'),
   normEpsilon: z.number().positive().default(1e-6).describe('epsilon of every RMSNorm'),
-  queryKeyNorm: z.boolean().default(true).describe('normalise every query and key head before the rotation'),
+  queryKeyNorm: z.boolean().default(true).describe('normalize every query and key head before the rotation'),
 });
 
 type Options = z.output<typeof sizes>;

@@ -26,7 +26,7 @@ export interface VqSource {
   readonly codec: VqCodec;
   /** Content hash of the codec's weights. */
   readonly hash: string;
-  /** f32 [codes · dimension], not normalised. */
+  /** f32 [codes · dimension], not normalized. */
   readonly codebook: Float32Array;
   /** How 0 … 255 becomes a byte; the nearest one unless told. */
   readonly toByte?: (value: number) => number;
@@ -83,7 +83,7 @@ export function randomCodec(config: VqCodecConfig, seed: number): VqSource {
     hash: `random:${seed}`,
     codebook,
     async open(device, specs) {
-      const parameters = await ParameterSet.open(device, specs, { seed, initialise: 'device' });
+      const parameters = await ParameterSet.open(device, specs, { seed, initialize: 'device' });
       device.write(parameters.get(codebookName), codebook);
       return parameters;
     },
@@ -104,7 +104,7 @@ async function codecOf(codec: VqCodec, path: string): Promise<Omit<VqSource, 'ha
     codebook: vectors.data,
     async open(device, specs) {
       const wanted = new Set(specs.map(({ name }) => name));
-      const parameters = new ParameterSet(device, specs, { seed: 0, initialise: 'none' });
+      const parameters = new ParameterSet(device, specs, { seed: 0, initialize: 'none' });
       if (device.isPlanning) return parameters;
       try {
         parameters.load(fromVqCheckpoint(codec, await readCodec(path, (name) => wanted.has(name))), path);

@@ -5,7 +5,7 @@ import {
   assignCodes,
   codebookName,
   lookUpCodes,
-  normaliseRows,
+  normalizeRows,
   packPictures,
   reshape,
   unpackPictures,
@@ -51,7 +51,7 @@ export function vqTokenizer(source: VqSource, openDevice: () => Promise<Device>)
       codes.forEach((picture, index) => refuseBadCodes(picture, index, positions, config.codes));
       return inTurn((open) => open.decode(codes));
     },
-    codebook: () => normalised(codebook, config.embeddingDimension),
+    codebook: () => normalized(codebook, config.embeddingDimension),
     async close() {
       const open = await opened;
       await last;
@@ -186,7 +186,7 @@ async function recordEncoder(
   const segments = codec.segments(device, size);
   const latent = codec.encode(tape, parameters, input, segments);
   const output = tape.output(
-    assignCodes(tape, normaliseRows(tape, latent).normal, normaliseRows(tape, parameters.get(codebookName)).normal),
+    assignCodes(tape, normalizeRows(tape, latent).normal, normalizeRows(tape, parameters.get(codebookName)).normal),
   );
   return {
     program: await tape.finish(`encode ${size}`),
@@ -208,7 +208,7 @@ async function recordDecoder(
   const tape = new Tape(workspace);
   const input = device.tensor('codes to decode', [size * gridSize ** 2], 'u32');
   const segments = codec.segments(device, size);
-  const vectors = lookUpCodes(tape, input, normaliseRows(tape, parameters.get(codebookName)).normal);
+  const vectors = lookUpCodes(tape, input, normalizeRows(tape, parameters.get(codebookName)).normal);
   const output = tape.output(
     codec.decode(tape, parameters, reshape(vectors, [size, gridSize, gridSize, config.embeddingDimension]), segments),
   );
@@ -230,7 +230,7 @@ function refuseBadCodes(codes: readonly number[], index: number, positions: numb
   throw new ReasongenError({ code: 'BAD_CODES', message: `picture ${index} has ${what}` });
 }
 
-function normalised(rows: Float32Array, size: number): Float32Array {
+function normalized(rows: Float32Array, size: number): Float32Array {
   const result = new Float32Array(rows.length);
   for (let start = 0; start < rows.length; start += size) {
     const row = rows.subarray(start, start + size);

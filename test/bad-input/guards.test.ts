@@ -22,7 +22,7 @@ async function run(text: string, ...settings: string[]): Promise<{ end: CommandE
 const sft =
   'optimizer: { use: adamw, learningRate: 1e-3 }\nrecipe: { use: sft, steps: 6, batch: 8, examples: 8, saveEvery: 1, keep: 10 }\n';
 const grpo =
-  'optimizer: { use: adamw, learningRate: 1e-3 }\nrewards: [is-colour]\nrecipe: { use: grpo, steps: 6, prompts: 4, samples: 4, rationaleTokens: 6, saveEvery: 1, keep: 10 }\n';
+  'optimizer: { use: adamw, learningRate: 1e-3 }\nrewards: [is-color]\nrecipe: { use: grpo, steps: 6, prompts: 4, samples: 4, rationaleTokens: 6, saveEvery: 1, keep: 10 }\n';
 
 /** Every checkpoint that is left can be loaded and holds numbers. */
 async function expectWhole(directory: string): Promise<void> {
@@ -122,7 +122,7 @@ describe('rewards', () => {
     });
     expect(curve(directory, 'reward')).toEqual([0.5, 0.5]);
     // It goes on from there with a reward that tells drawings apart.
-    const resumed = await place.command('resume', directory, '--set', 'rewards=[is-colour]', '--set', 'recipe.steps=3');
+    const resumed = await place.command('resume', directory, '--set', 'rewards=[is-color]', '--set', 'recipe.steps=3');
     expect(resumed.code, resumed.errors).toBe(0);
   });
 

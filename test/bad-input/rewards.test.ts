@@ -49,7 +49,7 @@ test.each([
     expectMessage(end, { exit: 1, code, place: 'reward "judge"', says });
     expect(checkpoints(directory)).toEqual(['step-000001', 'step-000002']);
     expect((await loadCheckpoint(`${directory}/checkpoints/step-000002`)).step).toBe(2);
-    const resumed = await place.command('resume', directory, '--set', 'rewards=[is-colour]');
+    const resumed = await place.command('resume', directory, '--set', 'rewards=[is-color]');
     expect(resumed.code, resumed.errors).toBe(0);
     expect(checkpoints(directory)).toEqual(['step-000002', 'step-000003']);
     // With --debug the cause comes with its stack.

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { byKernel } from './breakdown.ts';
 import { busySeconds, cpuClock, type CpuClock } from './machine.ts';
-import { judge, measure, summarise, type Case, type Sample } from './measure.ts';
+import { judge, measure, summarize, type Case, type Sample } from './measure.ts';
 import { rowsOf, table, toMarkdown } from './report.ts';
 
 const nothing: Case = { group: 'linear', name: 'nothing', work: { amount: 3, unit: 'GFLOP' }, run: async () => {} };
@@ -11,9 +11,9 @@ function sample(milliseconds: number, others: number | undefined): Sample {
 }
 
 test('median and quartiles interpolate; nothing measured is an error', () => {
-  expect(summarise([4, 1, 3, 2])).toEqual({ median: 2.5, low: 1.75, high: 3.25 });
-  expect(summarise([7])).toEqual({ median: 7, low: 7, high: 7 });
-  expect(() => summarise([])).toThrow('nothing was measured');
+  expect(summarize([4, 1, 3, 2])).toEqual({ median: 2.5, low: 1.75, high: 3.25 });
+  expect(summarize([7])).toEqual({ median: 7, low: 7, high: 7 });
+  expect(() => summarize([])).toThrow('nothing was measured');
 });
 
 describe('a result', () => {

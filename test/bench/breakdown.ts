@@ -12,7 +12,7 @@ import { Program, runAll, Workspace } from '../../core/autograd/program.ts';
 import type { Device } from '../../core/gpu/device.ts';
 import type { WholeStep } from './cases/nano.ts';
 import { timeKernels, type KernelTime } from './kernel-times.ts';
-import { summarise, timed } from './measure.ts';
+import { summarize, timed } from './measure.ts';
 
 export interface KernelShare {
   readonly kernel: string;
@@ -66,7 +66,7 @@ export async function breakDown(
   }
   const middle = repeated.toSorted((a, b) => a.outside - b.outside)[Math.floor(repetitions / 2)];
   if (middle === undefined) throw new RangeError('a step is broken down by at least one repetition');
-  const wall = summarise(walls).median;
+  const wall = summarize(walls).median;
   return {
     name,
     tokens,

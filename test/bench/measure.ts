@@ -61,7 +61,7 @@ export interface MeasureOptions {
 }
 
 /** `values` must not be empty. Quartiles by linear interpolation. */
-export function summarise(values: readonly number[]): Summary {
+export function summarize(values: readonly number[]): Summary {
   const sorted = [...values].sort((a, b) => a - b);
   const at = (share: number): number => {
     const position = share * (sorted.length - 1);
@@ -79,7 +79,7 @@ export function judge(of: Case, samples: readonly Sample[], rounds: number, tole
   const calm = samples.filter((sample) => isCalm(sample, tolerance));
   const isDisturbed = calm.length < rounds / 2;
   const used = isDisturbed ? samples : calm;
-  return { case: of, samples, isDisturbed, summary: summarise(used.map(({ milliseconds }) => milliseconds)) };
+  return { case: of, samples, isDisturbed, summary: summarize(used.map(({ milliseconds }) => milliseconds)) };
 }
 
 export async function measure(cases: readonly Case[], options: MeasureOptions): Promise<Result[]> {

@@ -1,7 +1,7 @@
 /** The bench's two outputs: Markdown for people, JSON for comparisons. */
 import type { Breakdown } from './breakdown.ts';
 import type { Environment } from './machine.ts';
-import { summarise, type Result, type Sample, type Summary, type Unit } from './measure.ts';
+import { summarize, type Result, type Sample, type Summary, type Unit } from './measure.ts';
 
 export interface Row {
   readonly group: string;
@@ -43,7 +43,7 @@ export function rowsOf(results: readonly Result[]): Row[] {
         unit: work.unit,
         amount: work.amount,
         milliseconds: result.summary,
-        cpuMilliseconds: summarise(result.samples.map((sample) => sample.cpuMilliseconds)).median,
+        cpuMilliseconds: summarize(result.samples.map((sample) => sample.cpuMilliseconds)).median,
         rate: (work.amount / result.summary.median) * 1000,
         ...(study === undefined ? {} : { study }),
         ...(slow === undefined ? {} : { overPortable: slow.summary.median / result.summary.median }),

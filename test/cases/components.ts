@@ -27,19 +27,19 @@ const words: Tokenizer = {
   unconditional: () => [0],
 };
 
-const colours = defineDataset({
-  name: 'colours',
-  summary: 'prompts that name a colour',
+const colors = defineDataset({
+  name: 'colors',
+  summary: 'prompts that name a color',
   options: z.strictObject({
     size: z.number().int().min(1).max(64).default(8).describe('side of the square canvas in pixels'),
   }),
   create: ({ size }) => ({
     imageSize: { width: size, height: size },
-    tasks: ['colour'],
-    example: (index) => ({ prompt: `red ${index}`, task: 'colour', specification: {}, rationale: 'red', image }),
+    tasks: ['color'],
+    example: (index) => ({ prompt: `red ${index}`, task: 'color', specification: {}, rationale: 'red', image }),
     rationale: () => 'red',
     codecImage: () => image,
-    prompt: (index) => ({ prompt: `red ${index}`, task: 'colour', specification: {} }),
+    prompt: (index) => ({ prompt: `red ${index}`, task: 'color', specification: {} }),
     corpus: () => ['red'],
   }),
 });
@@ -70,7 +70,7 @@ const warmth = defineReward({
   options: z.strictObject({
     gain: z.number().default(1).describe('factor of the score'),
     mode: z.enum(['mean', 'median']).default('mean').describe('how pixels are summed up'),
-    file: inputFile().optional().describe('a table of colours'),
+    file: inputFile().optional().describe('a table of colors'),
   }),
   create: ({ gain }) => ({ score: (samples) => samples.map((sample) => gain * (sample.image.data[0] ?? 0)) }),
 });
@@ -80,7 +80,7 @@ const quiz = defineBenchmark({
   summary: 'asks for red',
   options: z.strictObject({}),
   create: () => ({
-    tasks: ['colour'],
+    tasks: ['color'],
     prompts: () => [],
     judge: (samples) => samples.map(() => ({ pass: true, why: 'it is' })),
   }),
@@ -163,7 +163,7 @@ const practice = defineRecipe({
 
 const components: Plugin = definePlugin({
   name: 'test-components',
-  provides: [colours, tokenizer, otherTokenizer, warmth, quiz, optimizer, counter, practice, witness],
+  provides: [colors, tokenizer, otherTokenizer, warmth, quiz, optimizer, counter, practice, witness],
 });
 
 export default components;

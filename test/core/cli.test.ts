@@ -23,7 +23,7 @@ afterAll(() => {
 
 function write(name: string, text: string): string {
   const file = join(folder, name);
-  writeFileSync(file, `plugins: [${components}]\ndataset: colours\ntokenizer: words\n${text}`);
+  writeFileSync(file, `plugins: [${components}]\ndataset: colors\ntokenizer: words\n${text}`);
   return file;
 }
 
@@ -130,7 +130,7 @@ describe('show and describe', () => {
         'reward "warmth" (plugin test-components): how red a drawing is',
         '  gain  number             factor of the score (default 1)',
         '  mode  "mean" | "median"  how pixels are summed up (default "mean")',
-        '  file  string             a table of colours (optional)',
+        '  file  string             a table of colors (optional)',
         '',
       ].join('\n'),
     );

@@ -13,7 +13,7 @@ import { largestSize, packedShape, sizeOfSequence, timesSize } from '../../core/
 import { packSequences, shapeKey, type Sequence } from '../../core/nn/packing.ts';
 import { eachKind, TokenPrograms } from '../../core/nn/token-program.ts';
 import { codebookName, nanoCodec, vqCodec } from '../../core/nn/vq-codec.ts';
-import { quantise } from '../../core/ops/codebook.ts';
+import { quantize } from '../../core/ops/codebook.ts';
 import { reconstructionLoss } from '../../core/ops/reconstruction-loss.ts';
 import { janusBackbone } from '../../plugins/janus/backbone.ts';
 import { silentLog } from '../../core/log.ts';
@@ -199,7 +199,7 @@ describe('the plan of a program lies within 15 % of the least that lifetimes all
     const pictures = on.tensor('pictures', [32, 48, 48, 4]);
     const tape = new Tape(new Workspace(on));
     parameters.watch(tape);
-    const { out } = quantise(tape, codec.encode(tape, parameters, pictures, undefined), parameters.get(codebookName), {
+    const { out } = quantize(tape, codec.encode(tape, parameters, pictures, undefined), parameters.get(codebookName), {
       weight: 1,
     });
     reconstructionLoss(tape, codec.decode(tape, parameters, out, undefined), pictures, {

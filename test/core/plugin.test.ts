@@ -81,14 +81,14 @@ declare module '../../core/contracts/slots.ts' {
 test('a slot may be added by declaration merging', () => {
   const plugin = definePlugin({
     name: 'palettes',
-    slots: [{ slot: 'palette', key: 'palette', many: false, summary: 'colours' }],
+    slots: [{ slot: 'palette', key: 'palette', many: false, summary: 'colors' }],
     provides: [],
   });
   expectTypeOf<Slots['palette']>().toEqualTypeOf<readonly string[]>();
   expect(plugin.slots?.[0]?.slot).toBe('palette');
 });
 
-test('inputFile is recognised through its shells', () => {
+test('inputFile is recognized through its shells', () => {
   expect(isInputFile(inputFile())).toBe(true);
   expect(isInputFile(inputFile().optional().describe('a file'))).toBe(true);
   expect(isInputFile(inputFile().describe('a file').default('x'))).toBe(true);

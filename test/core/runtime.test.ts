@@ -21,7 +21,7 @@ afterEach(() => {
   rmSync(folder, { recursive: true });
 });
 
-const base = 'dataset: colours\ntokenizer: words\nextensions: [witness]\n';
+const base = 'dataset: colors\ntokenizer: words\nextensions: [witness]\n';
 
 function write(text: string, name = 'preset.yaml'): string {
   const file = join(folder, name);
@@ -147,11 +147,11 @@ describe('a run', () => {
 test('two runs in one process do not know of each other', async () => {
   const [one, two] = [story(), story()];
   const first = write(
-    'name: first\ndataset: colours\ntokenizer: words\nextensions: [witness]\nrecipe: { use: practice, pause: 5 }\n',
+    'name: first\ndataset: colors\ntokenizer: words\nextensions: [witness]\nrecipe: { use: practice, pause: 5 }\n',
     'first.yaml',
   );
   const second = write(
-    'name: second\nseed: 2\ndataset: colours\ntokenizer: letters\nextensions: [witness]\nrecipe: { use: practice, steps: 9, stopAt: 3 }\n',
+    'name: second\nseed: 2\ndataset: colors\ntokenizer: letters\nextensions: [witness]\nrecipe: { use: practice, steps: 9, stopAt: 3 }\n',
     'second.yaml',
   );
   const codes = await Promise.all([one.run(first, join(folder, 'one')), two.run(second, join(folder, 'two'))]);

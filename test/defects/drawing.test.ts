@@ -41,7 +41,7 @@ async function imageLogits(sequences: readonly Sequence[]): Promise<number[][]> 
   ]);
 }
 
-test('defect 1: a guided score mixes the two branches of one token, not neighbouring tokens', async () => {
+test('defect 1: a guided score mixes the two branches of one token, not neighboring tokens', async () => {
   const guidance = 3;
   const codes = [
     [4, 9, 1, 16],

@@ -10,7 +10,7 @@ import { curve, evaluationOf, metricsOf, root, Workplace, type Ended } from '../
 
 const place = new Workplace();
 
-async function grpo(recipe: string, rewards = '[is-colour]'): Promise<Ended> {
+async function grpo(recipe: string, rewards = '[is-color]'): Promise<Ended> {
   const { directory } = await place.halfTaught();
   const text = `rewards: ${rewards}\noptimizer: { use: adamw, learningRate: 2e-3 }\n`;
   return place.run(
@@ -23,7 +23,7 @@ async function grpo(recipe: string, rewards = '[is-colour]'): Promise<Ended> {
 
 describe('evaluation', () => {
   test('defects 3 and 4: it draws as it says: greedy where it is greedy, guided where it is guided, whatever training does', async () => {
-    // Eight colours: seeds eight apart ask for the same prompts, and a greedy drawing depends on nothing else.
+    // Eight colors: seeds eight apart ask for the same prompts, and a greedy drawing depends on nothing else.
     const evaluated = async (seed: number, sampling: string): Promise<string[]> => {
       const { directory } = await grpo(
         `steps: 1, prompts: 2, samples: 4, evaluations: 8, evaluationPictures: 8, evaluationSeed: ${seed}, evaluationSampling: ${sampling}`,

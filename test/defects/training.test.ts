@@ -19,7 +19,7 @@ const place = new Workplace();
 
 async function grpo(recipe: string): Promise<string> {
   const { directory } = await place.halfTaught();
-  const text = 'rewards: [is-colour]\noptimizer: { use: adamw, learningRate: 2e-3 }\n';
+  const text = 'rewards: [is-color]\noptimizer: { use: adamw, learningRate: 2e-3 }\n';
   return (
     await place.run(
       place.preset(

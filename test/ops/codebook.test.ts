@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Tape } from '../../core/autograd/tape.ts';
 import { Workspace } from '../../core/autograd/program.ts';
 import { openDevice, type Device } from '../../core/gpu/device.ts';
-import { assignCodes, normaliseRows, quantise } from '../../core/ops/codebook.ts';
+import { assignCodes, normalizeRows, quantize } from '../../core/ops/codebook.ts';
 import { at, maximumError, randomFloats, relativeError } from '../../core/testing.ts';
 
 const weight = 0.7;
@@ -25,7 +25,7 @@ function argmax(z: readonly number[], codebook: Rows): number {
 
 /**
  * What is differentiated, with the stopped gradients made explicit: with codes, q0 and z0 held at the point of departure,
- * Σ dOut · (z + q0 - z0) + weight · mean( |q - z0|² + commitment |q0 - z|² ), z and q normalised inside.
+ * Σ dOut · (z + q0 - z0) + weight · mean( |q - z0|² + commitment |q0 - z|² ), z and q normalized inside.
  */
 function surrogate(latent: Rows, codebook: Rows, held: { codes: number[]; q: Rows; z: Rows; dOut: Rows }): number {
   const z = latent.map(normal);
@@ -63,11 +63,11 @@ describe('codebook', () => {
     const dCodebook = device.tensor('d codebook', codebook.shape);
     tape.watch(z, dZ);
     tape.watch(codebook, dCodebook);
-    const quantised = quantise(tape, z, codebook, { weight, commitment });
-    const kept = [quantised.out, quantised.codes, quantised.losses].map((tensor) => tape.output(tensor));
-    tape.seed(quantised.out, device.tensor('d out', z.shape, 'f32', dOut));
+    const quantized = quantize(tape, z, codebook, { weight, commitment });
+    const kept = [quantized.out, quantized.codes, quantized.losses].map((tensor) => tape.output(tensor));
+    tape.seed(quantized.out, device.tensor('d out', z.shape, 'f32', dOut));
     tape.backward();
-    const program = await tape.finish('quantise');
+    const program = await tape.finish('quantize');
     program.run();
     const [out, chosen, losses, latentGradient, codeGradient] = await device.read([...kept, dZ, dCodebook]);
 
@@ -127,7 +127,7 @@ describe('codebook', () => {
       Float32Array.of(0, 1, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 3, 0, 0, 0),
     );
     const z = device.tensor('z', [2, 4], 'f32', Float32Array.of(0.5, 0, 0, 0, -1, 0, 0, 0));
-    const codes = tape.output(assignCodes(tape, normaliseRows(tape, z).normal, normaliseRows(tape, codebook).normal));
+    const codes = tape.output(assignCodes(tape, normalizeRows(tape, z).normal, normalizeRows(tape, codebook).normal));
     const program = await tape.finish('ties');
     program.run();
     expect([...(await device.readWords(codes))]).toEqual([1, 0]);
@@ -137,7 +137,7 @@ describe('codebook', () => {
 
   test('a latent of another size is refused', () => {
     const tape = new Tape(new Workspace(device));
-    expect(() => quantise(tape, device.tensor('z', [2, 4]), device.tensor('book', [3, 8]))).toThrow(
+    expect(() => quantize(tape, device.tensor('z', [2, 4]), device.tensor('book', [3, 8]))).toThrow(
       'z [2,4] does not fit book [3,8]',
     );
   });

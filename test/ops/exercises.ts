@@ -12,7 +12,7 @@ import { attention } from '../../core/ops/attention.ts';
 import { batchedProduct } from '../../core/ops/batched-product.ts';
 import { appendToCache, cachedAttention, prefillCache, turnIntoCache } from '../../core/ops/cached-attention.ts';
 import { cast } from '../../core/ops/cast.ts';
-import { lookUpCodes, quantise } from '../../core/ops/codebook.ts';
+import { lookUpCodes, quantize } from '../../core/ops/codebook.ts';
 import { conv2d } from '../../core/ops/conv2d.ts';
 import { embedding } from '../../core/ops/embedding.ts';
 import { gelu } from '../../core/ops/gelu.ts';
@@ -39,7 +39,7 @@ import { swiglu } from '../../core/ops/swiglu.ts';
 import { upsample, upsampleConv2d } from '../../core/ops/upsample.ts';
 import { WeightAverage } from '../../core/training/average.ts';
 import { UpdateWatch } from '../../core/training/update-watch.ts';
-import { quantisedGroup } from '../../core/tensor/quantised.ts';
+import { quantizedGroup } from '../../core/tensor/quantized.ts';
 import type { ElementType, Tensor } from '../../core/tensor/tensor.ts';
 import optimizers from '../../plugins/optimizers/index.ts';
 
@@ -68,7 +68,7 @@ export class Stage {
   frozen(type: ElementType, rows: number, columns: number): Tensor {
     const matrix = this.device.tensor(type, [rows, columns], type);
     return type === 'int8' || type === 'int4'
-      ? { ...matrix, scales: this.words(rows, columns / quantisedGroup) }
+      ? { ...matrix, scales: this.words(rows, columns / quantizedGroup) }
       : matrix;
   }
 
@@ -249,7 +249,7 @@ export const exercises: Readonly<Record<string, (stage: Stage) => void>> = {
         heads: 1,
         headDimension: 16,
         theta: 10000,
-        pairing: 'neighbours',
+        pairing: 'neighbors',
       }),
     );
   },
@@ -312,7 +312,7 @@ export const exercises: Readonly<Record<string, (stage: Stage) => void>> = {
       stage.back(
         upsampleConv2d(tape, stage.value(1, 3, 3, channels), stage.weight(8, 3, 3, channels), stage.weight(8)),
       );
-    const { out } = quantise(tape, stage.value(9, 8), stage.weight(20, 8));
+    const { out } = quantize(tape, stage.value(9, 8), stage.weight(20, 8));
     stage.back(out);
     lookUpCodes(tape, stage.words(9), stage.weight(20, 8));
     reconstructionLoss(tape, stage.value(1, 4, 4, 4), stage.weight(1, 4, 4, 4));

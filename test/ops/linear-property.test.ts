@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { Workspace } from '../../core/autograd/program.ts';
 import { Tape } from '../../core/autograd/tape.ts';
 import { linear } from '../../core/ops/linear.ts';
-import { quantisedGroup } from '../../core/tensor/quantised.ts';
+import { quantizedGroup } from '../../core/tensor/quantized.ts';
 import { at, randomFloats, relativeError } from '../../core/testing.ts';
 import { testDevices } from './device.ts';
 import { storedWeight } from './stored-weight.ts';
@@ -21,7 +21,7 @@ const layers = fc
   })
   // Rows of codes are whole groups.
   .map((layer) =>
-    layer.storage.startsWith('int') ? { ...layer, inner: (layer.inner % 3) * quantisedGroup + quantisedGroup } : layer,
+    layer.storage.startsWith('int') ? { ...layer, inner: (layer.inner % 3) * quantizedGroup + quantizedGroup } : layer,
   );
 
 describe.each(await testDevices())('any linear layer, %s', (_name, device) => {

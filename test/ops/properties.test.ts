@@ -67,7 +67,7 @@ test('turning by a position and back is nothing, and lengths stay', () =>
       fc.integer({ min: 1, max: 40 }),
       fc.integer({ min: 1, max: 5 }),
       fc.integer({ min: 1, max: 16 }),
-      fc.constantFrom('halves' as const, 'neighbours' as const),
+      fc.constantFrom('halves' as const, 'neighbors' as const),
       async (device, rows, heads, eighths, pairing) => {
         const headDimension = eighths * 8;
         const data = randomFloats(rows * heads * headDimension, 1);

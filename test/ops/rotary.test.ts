@@ -32,7 +32,7 @@ function oracle(
 }
 
 /** Pair j of a head by the axis it belongs to, with LlamaGen's frequencies. */
-function neighbours(
+function neighbors(
   x: Float64Array,
   positions: Float64Array,
   heads: number,
@@ -81,7 +81,7 @@ describe('rotary', () => {
     [13, 3, 16, 2],
     [67, 2, 40, 2],
     [5, 1, 512, 2],
-  ])('neighbours: %i rows, %i heads of %i, %i axes', async (rows, heads, headDimension, axes) => {
+  ])('neighbors: %i rows, %i heads of %i, %i axes', async (rows, heads, headDimension, axes) => {
     await checkOp({
       device,
       inputs: {
@@ -89,8 +89,8 @@ describe('rotary', () => {
         positions: { shape: axes === 1 ? [rows] : [rows, axes], data: randomWords(rows * axes, 2, 64) },
       },
       op: (tape, { x, positions }) =>
-        rotary(tape, x, positions, { heads, headDimension, theta: 10000, pairing: 'neighbours' }),
-      oracle: ({ x, positions }) => neighbours(x, positions, heads, headDimension, axes, 10000),
+        rotary(tape, x, positions, { heads, headDimension, theta: 10000, pairing: 'neighbors' }),
+      oracle: ({ x, positions }) => neighbors(x, positions, heads, headDimension, axes, 10000),
       valueTolerance: 4e-6,
       gradientTolerance: 4e-5,
     });

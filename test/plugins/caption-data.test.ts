@@ -54,7 +54,7 @@ describe('formats', () => {
   test.each(['rows.parquet', 'rows.tar', 'rows.jsonl'])(
     '%s: every row, in order where none is shuffled',
     async (name) => {
-      const source = await open(join(folder, name), { shuffleWindow: 0, crop: 'centre' });
+      const source = await open(join(folder, name), { shuffleWindow: 0, crop: 'center' });
       expect(source.rows).toBe(300);
       const wanted = rows.map(
         ({ brief_caption: prompt, detailed_caption: rationale }) => `${prompt.slice(0, -1)} | ${rationale}`,
@@ -71,7 +71,7 @@ describe('formats', () => {
   test('the same picture has the same hash in every format', async () => {
     const hashes = await Promise.all(
       ['rows.parquet', 'rows.tar', 'rows.jsonl'].map(async (name) => {
-        const example = await (await open(join(folder, name), { shuffleWindow: 0, crop: 'centre' })).at(5, 1);
+        const example = await (await open(join(folder, name), { shuffleWindow: 0, crop: 'center' })).at(5, 1);
         return isExample(example) ? example.pictureHash : example.why;
       }),
     );
@@ -164,10 +164,10 @@ describe('texts', () => {
         [0, 1, 2, 0].map(async (position) => ((await source.at(position, 1)) as StoredExample).pictureHash),
       );
     };
-    const [random, centre] = [await hashes('random'), await hashes('centre')];
+    const [random, center] = [await hashes('random'), await hashes('center')];
     expect(new Set(random).size).toBe(3);
     expect(random[3]).toBe(random[0]);
-    expect(new Set(centre).size).toBe(1);
+    expect(new Set(center).size).toBe(1);
     rmSync(join(folder, 'wide'), { recursive: true });
   });
 });

@@ -34,7 +34,7 @@ test('sprites have the size asked for, keep their alpha in every look and are pr
   expect(() => sheet(12, 0, 13)).toThrow(RangeError);
 });
 
-test('recolouring keeps to its ramp: a black cat is grey, a red one red', () => {
+test('recoloring keeps to its ramp: a black cat is gray, a red one red', () => {
   const sheet = createSpriteSheet();
   const mean = (look: number) => {
     const { pixels } = sheet(7, look, 15);

@@ -57,7 +57,7 @@ describe('ground truth', () => {
       for (const object of objects) {
         const detection = inspection.detections.find((one) => one.cell === object.cell);
         expect(detection?.box).toEqual(boxOf(object, sheet(object.classIndex, object.look, object.size)));
-        // Least for sprites that the edge cuts or a neighbour overlaps; the acceptance is 0.70.
+        // Least for sprites that the edge cuts or a neighbor overlaps; the acceptance is 0.70.
         expect(detection?.score).toBeGreaterThan(0.85);
       }
     }
@@ -81,15 +81,15 @@ describe('damaged scenes', () => {
     }
   });
 
-  test('a wrong colour fails where a colour is asked for', () => {
+  test('a wrong color fails where a color is asked for', () => {
     for (let index = 0; index < 150; index++) {
       const { specification, objects } = sceneOf(3000 + index);
       const [first, ...rest] = objects;
-      if (!specification.wanted[0]?.colour) continue;
+      if (!specification.wanted[0]?.color) continue;
       for (const look of [0, 1, 2, 3, 4, 5, 6].filter((one) => one !== first!.look)) {
         expect(judgeScene(specification, [{ ...first!, look }, ...rest])).toMatchObject({
           geneval: false,
-          coloured: expect.arrayContaining([0]),
+          colored: expect.arrayContaining([0]),
         });
       }
     }
@@ -132,7 +132,7 @@ describe('damaged scenes', () => {
     expect(tested).toBeGreaterThan(30);
   });
 
-  test('swapped colours of two objects fail', () => {
+  test('swapped colors of two objects fail', () => {
     const specification = space.ofPrompt('a photo of a red car and a blue cat')!;
     const car = { classIndex: 5, look: 1, cell: 0, size: 14, dx: 0, dy: 0 } as const;
     const cat = { classIndex: 7, look: 4, cell: 8, size: 14, dx: 0, dy: 0 } as const;
@@ -142,7 +142,7 @@ describe('damaged scenes', () => {
         { ...car, look: 4 },
         { ...cat, look: 1 },
       ]),
-    ).toMatchObject({ geneval: false, present: [1, 1], coloured: [0, 0] });
+    ).toMatchObject({ geneval: false, present: [1, 1], colored: [0, 0] });
   });
 });
 
@@ -154,12 +154,12 @@ describe('stress', () => {
   test('a smooth smear over more than a cell is never clean', () => {
     for (let index = 0; index < 60; index++) {
       const random = randomStream(31, 1, index);
-      const colour = [random.below(256), random.below(256), random.below(256)];
+      const color = [random.below(256), random.below(256), random.below(256)];
       const width = 5 + random.below(3);
       const inspection = detect(
         painted((x, y) => {
           const share = Math.exp(-((x - 23.5) ** 2 + (y - 23.5) ** 2) / (2 * width * width));
-          const mix = (channel: 0 | 1 | 2) => Math.round(share * colour[channel]! + (1 - share) * background[channel]);
+          const mix = (channel: 0 | 1 | 2) => Math.round(share * color[channel]! + (1 - share) * background[channel]);
           return [mix(0), mix(1), mix(2)];
         }),
       );

@@ -115,7 +115,7 @@ describe('nano-verdict', () => {
         [0, 1, 2, 3, 4].map((cell) => ['cat', cell] as const),
       ),
     ).toBe(0);
-    // Objects 1 and 1, colours 1 and 0, clean 1.
+    // Objects 1 and 1, colors 1 and 0, clean 1.
     expect(
       await value('a photo of a red car and a blue cat', [
         ['car', 0, 1],

@@ -11,7 +11,7 @@ import {
 } from '../../plugins/nano-world/specification.ts';
 import type { Specification } from '../../plugins/nano-world/specification.ts';
 import { createSpriteSheet } from '../../plugins/nano-world/sprites.ts';
-import { classNames, colourNames, plural, relations, tasks, withArticle } from '../../plugins/nano-world/vocabulary.ts';
+import { classNames, colorNames, plural, relations, tasks, withArticle } from '../../plugins/nano-world/vocabulary.ts';
 
 const space = specificationSpace();
 const sheet = createSpriteSheet();
@@ -67,16 +67,16 @@ describe('specifications', () => {
 
   test('hold out by the rules of the study', () => {
     const c = (name: string) => classNames.findIndex((one) => one === name);
-    const k = (colour: string | undefined) => colourNames.findIndex((one) => one === colour) + 1;
+    const k = (color: string | undefined) => colorNames.findIndex((one) => one === color) + 1;
     const rules: Record<string, (one: Specification) => boolean> = {
       single_object: () => true,
       counting: ({ wanted, count }) => (c(wanted[0]!.name) + count!) % 6 === 0,
-      colors: ({ wanted }) => (c(wanted[0]!.name) + 5 * k(wanted[0]!.colour)) % 6 === 0,
+      colors: ({ wanted }) => (c(wanted[0]!.name) + 5 * k(wanted[0]!.color)) % 6 === 0,
       two_object: ({ wanted }) => (7 * c(wanted[0]!.name) + 3 * c(wanted[1]!.name)) % 8 === 0,
       position: ({ wanted, relation }) =>
         (7 * c(wanted[0]!.name) + 3 * c(wanted[1]!.name) + 5 * relations.indexOf(relation!)) % 8 === 0,
       color_attr: ({ wanted }) =>
-        (7 * c(wanted[0]!.name) + 3 * c(wanted[1]!.name) + 5 * k(wanted[0]!.colour) + k(wanted[1]!.colour)) % 8 === 0,
+        (7 * c(wanted[0]!.name) + 3 * c(wanted[1]!.name) + 5 * k(wanted[0]!.color) + k(wanted[1]!.color)) % 8 === 0,
     };
     for (const task of tasks) {
       const { seen, heldout } = space.pools[task];
@@ -85,11 +85,11 @@ describe('specifications', () => {
     }
   });
 
-  test('hold-out is balanced: every count, colour and class keeps examples and loses some', () => {
+  test('hold-out is balanced: every count, color and class keeps examples and loses some', () => {
     const { counting, colors, color_attr: attribution } = space.pools;
     for (const count of [2, 3, 4]) expect(counting.heldout.filter((one) => one.count === count)).toHaveLength(2);
-    for (const colour of colourNames) {
-      expect(colors.heldout.filter((one) => one.wanted[0]?.colour === colour)).toHaveLength(2);
+    for (const color of colorNames) {
+      expect(colors.heldout.filter((one) => one.wanted[0]?.color === color)).toHaveLength(2);
     }
     for (const name of classNames) {
       expect(counting.seen.filter((one) => one.wanted[0]?.name === name).length).toBeGreaterThanOrEqual(2);
@@ -107,7 +107,7 @@ describe('specifications', () => {
       'a photo of a bird and an umbrella',
     );
     expect(word({ task: 'counting', wanted: [{ name: 'teddy bear' }], count: 4 })).toBe('a photo of four teddy bears');
-    expect(word({ task: 'colors', wanted: [{ name: 'apple', colour: 'red' }] })).toBe('a photo of a red apple');
+    expect(word({ task: 'colors', wanted: [{ name: 'apple', color: 'red' }] })).toBe('a photo of a red apple');
     expect(word({ task: 'position', wanted: [{ name: 'giraffe' }, { name: 'airplane' }], relation: 'right of' })).toBe(
       'a photo of a giraffe right of an airplane',
     );
@@ -115,8 +115,8 @@ describe('specifications', () => {
       word({
         task: 'color_attr',
         wanted: [
-          { name: 'car', colour: 'green' },
-          { name: 'giraffe', colour: 'purple' },
+          { name: 'car', color: 'green' },
+          { name: 'giraffe', color: 'purple' },
         ],
       }),
     ).toBe('a photo of a green car and a purple giraffe');
@@ -166,7 +166,7 @@ describe('scenes', () => {
 
 describe('rationales', () => {
   const cat = { name: 'cat' } as const;
-  const redCar = { name: 'car', colour: 'red' } as const;
+  const redCar = { name: 'car', color: 'red' } as const;
 
   test('are worded as in the study', () => {
     const counting: Specification = { task: 'counting', wanted: [cat], count: 2 };
@@ -218,9 +218,9 @@ describe('rationales', () => {
     expect(parseRationale(text)).toBeUndefined();
   });
 
-  test('a plan of other objects, colours, numbers or order does not name the prompt', () => {
+  test('a plan of other objects, colors, numbers or order does not name the prompt', () => {
     const names = (text: string, specification: Specification) => planNames(parseRationale(text)!, specification);
-    const pair: Specification = { task: 'color_attr', wanted: [redCar, { name: 'cat', colour: 'blue' }] };
+    const pair: Specification = { task: 'color_attr', wanted: [redCar, { name: 'cat', color: 'blue' }] };
     expect(names('plan : a red car at top left ; a blue cat at top right .', pair)).toBe(true);
     expect(names('plan : a blue cat at top left ; a red car at top right .', pair)).toBe(false);
     expect(names('plan : a blue car at top left ; a red cat at top right .', pair)).toBe(false);

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { parquetWriteBuffer } from 'hyparquet-writer';
 import { pack } from 'tar-stream';
 import { encodePng } from '../../core/io/image.ts';
-import { colourNames, palette, type ColourName } from './colours.ts';
+import { colorNames, palette, type ColorName } from './colors.ts';
 
 export interface CaptionRow {
   readonly image: string | Uint8Array;
@@ -14,34 +14,34 @@ export interface CaptionRow {
   readonly augmented_cots: Readonly<Record<string, unknown>>;
 }
 
-/** A picture of one colour, wider than high, as a PNG. */
-export async function picture(colour: ColourName, width = 12, height = 10): Promise<Uint8Array> {
+/** A picture of one color, wider than high, as a PNG. */
+export async function picture(color: ColorName, width = 12, height = 10): Promise<Uint8Array> {
   const data = new Uint8Array(width * height * 3);
-  for (let at = 0; at < data.length; at += 3) data.set(palette[colour], at);
+  for (let at = 0; at < data.length; at += 3) data.set(palette[color], at);
   return new Uint8Array(await encodePng({ width, height, data }));
 }
 
 export async function captionRows(count: number): Promise<CaptionRow[]> {
   return Promise.all(
     Array.from({ length: count }, async (_, index): Promise<CaptionRow> => {
-      const colour = colourNames[index % colourNames.length] ?? 'red';
-      const png = await picture(colour);
+      const color = colorNames[index % colorNames.length] ?? 'red';
+      const png = await picture(color);
       return {
         image: `data:image/png;base64,${Buffer.from(png).toString('base64')}`,
-        brief_caption: `a ${colour} picture.`,
-        detailed_caption: `paint it ${colour} .`,
+        brief_caption: `a ${color} picture.`,
+        detailed_caption: `paint it ${color} .`,
         augmented_prompts: {
-          short_caption: `${colour} it is`,
-          paraphrases: [`one in ${colour}`, `all ${colour}`],
+          short_caption: `${color} it is`,
+          paraphrases: [`one in ${color}`, `all ${color}`],
           varied_captions: [],
-          tags: [colour, 'picture'],
-          object_prompts: ['paint', colour, 'it'],
+          tags: [color, 'picture'],
+          object_prompts: ['paint', color, 'it'],
         },
         augmented_cots: {
-          step_by_step: `a picture paint it ${colour} .`,
-          object_centric: [`it ${colour}`],
+          step_by_step: `a picture paint it ${color} .`,
+          object_centric: [`it ${color}`],
           region_descriptions: [],
-          tags: [colour],
+          tags: [color],
         },
       };
     }),

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 
-export interface Misbehaviour {
+export interface Misbehavior {
   /** Answers the requests for a file, by path, in this order; afterwards properly. */
   readonly files?: Readonly<Record<string, readonly Answer[]>>;
   /** Changes the listing before it is sent. */
@@ -32,7 +32,7 @@ export class FakeHub {
   readonly requests: string[] = [];
   /** Authorization of everything asked, by host. */
   readonly tokens: (string | undefined)[] = [];
-  misbehaviour: Misbehaviour = {};
+  misbehavior: Misbehavior = {};
   private readonly content: ReadonlyMap<string, { readonly bytes: Buffer; readonly large: boolean }>;
   private server: Server | undefined;
   private storage: Server | undefined;
@@ -69,12 +69,12 @@ export class FakeHub {
   }
 
   /** Forgets what was asked and how it was to misbehave. */
-  reset(misbehaviour: Misbehaviour = {}): void {
+  reset(misbehavior: Misbehavior = {}): void {
     this.requests.length = 0;
     this.tokens.length = 0;
     this.storageTokens.length = 0;
     this.answered = new Map();
-    this.misbehaviour = misbehaviour;
+    this.misbehavior = misbehavior;
   }
 
   get url(): string {
@@ -95,7 +95,7 @@ export class FakeHub {
     const path = decodeURIComponent((request.url ?? '').split('?')[0] ?? '');
     this.requests.push([path, request.headers.range].filter(Boolean).join(' '));
     this.tokens.push(request.headers.authorization);
-    const { token, status, listing = (json) => json } = this.misbehaviour;
+    const { token, status, listing = (json) => json } = this.misbehavior;
     if (status !== undefined && (token === undefined || request.headers.authorization !== `Bearer ${token}`))
       return void response.writeHead(status).end('no');
     if (path.startsWith(`/api/models/${this.model}/revision/`)) {
@@ -114,7 +114,7 @@ export class FakeHub {
     const { bytes } = this.content.get(file) ?? { bytes: Buffer.alloc(0) };
     const count = this.answered.get(file) ?? 0;
     this.answered.set(file, count + 1);
-    const answer: Answer | Readonly<Record<string, never>> = this.misbehaviour.files?.[file]?.[count] ?? {};
+    const answer: Answer | Readonly<Record<string, never>> = this.misbehavior.files?.[file]?.[count] ?? {};
     if ('status' in answer) return void response.writeHead(answer.status, { 'retry-after': '0.01' }).end();
     const begin = 'whole' in answer ? 0 : Number(/^bytes=(\d+)-$/.exec(headers.range ?? '')?.[1] ?? 0);
     const body = ('as' in answer ? answer.as : bytes).subarray(begin);

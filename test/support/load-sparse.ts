@@ -35,7 +35,7 @@ const source = filtered(port, (name) => !janusOtherParts.some((prefix) => name.s
 const specs: ParameterSpec[] = [...source.entries].map(([name, { shape }]) => ({ name, shape, init: { constant: 0 } }));
 const before = process.memoryUsage().rss;
 const started = performance.now();
-const parameters = new ParameterSet(device, specs, { seed: 0, storage: 'bf16', initialise: 'none' });
+const parameters = new ParameterSet(device, specs, { seed: 0, storage: 'bf16', initialize: 'none' });
 let calls = 0;
 const report = await parameters.loadFrom(source, { progress: () => calls++ });
 console.log(

@@ -14,58 +14,58 @@ import {
   type Score,
   type Split,
 } from '../../core/plugin.ts';
-import { colourNames, fields, paint, side } from './colours.ts';
+import { colorNames, fields, paint, side } from './colors.ts';
 import { benchmarkAsked, interrupter, saboteur, weigher } from './extensions.ts';
 
 const cells = 2;
 
 const paletteTokenizer = defineImageTokenizer({
   name: 'palette',
-  summary: 'four fields of a picture as indices of the nearest of eight colours',
+  summary: 'four fields of a picture as indices of the nearest of eight colors',
   options: z.strictObject({}),
   create: () => ({
     grid: { rows: cells, columns: cells },
     imageSize: { width: side, height: side },
-    vocabularySize: colourNames.length,
-    embeddingDimension: colourNames.length,
+    vocabularySize: colorNames.length,
+    embeddingDimension: colorNames.length,
     hash: 'palette',
     encode: (images) => Promise.resolve(images.map((image) => fields(image, cells))),
     decode: (codes) => Promise.resolve(codes.map((each) => paint(each, cells))),
     codebook: () =>
-      Float32Array.from({ length: colourNames.length ** 2 }, (_, index) =>
-        index % (colourNames.length + 1) === 0 ? 1 : 0,
+      Float32Array.from({ length: colorNames.length ** 2 }, (_, index) =>
+        index % (colorNames.length + 1) === 0 ? 1 : 0,
       ),
   }),
 });
 
-/** Prompt `index` of a split: colours in turn, shifted by the seed. */
+/** Prompt `index` of a split: colors in turn, shifted by the seed. */
 function item(index: number, seed: number, split: Split): PromptItem {
-  const colour = colourNames[(index + seed) % colourNames.length] ?? 'red';
+  const color = colorNames[(index + seed) % colorNames.length] ?? 'red';
   return {
-    prompt: split === 'seen' ? `a ${colour} picture` : `one picture in ${colour}`,
-    task: 'colour',
-    specification: colour,
+    prompt: split === 'seen' ? `a ${color} picture` : `one picture in ${color}`,
+    task: 'color',
+    specification: color,
   };
 }
 
-/** The dataset says it plainly, a line of a file as its field `colour`. */
+/** The dataset says it plainly, a line of a file as its field `color`. */
 function wanted({ specification }: Pick<Sample, 'specification'>): number {
   const named: unknown =
-    typeof specification === 'object' && specification !== null && 'colour' in specification
-      ? specification.colour
+    typeof specification === 'object' && specification !== null && 'color' in specification
+      ? specification.color
       : specification;
-  return colourNames.findIndex((name) => name === named);
+  return colorNames.findIndex((name) => name === named);
 }
 
 const dataset = defineDataset({
   name: 'swatches',
-  summary: 'pictures of one colour',
+  summary: 'pictures of one color',
   options: z.strictObject({ wordy: z.boolean().default(false).describe('one prompt in eight is far too long') }),
   create: ({ wordy }) => {
     const rationale = ({ specification }: PromptItem): string => `paint it ${String(specification)} .`;
     return {
       imageSize: { width: side, height: side },
-      tasks: ['colour'],
+      tasks: ['color'],
       example: (index, seed): Example => {
         const base = item(index, seed, 'seen');
         return {
@@ -80,19 +80,19 @@ const dataset = defineDataset({
         const base = item(index, seed, split);
         return wordy && index % 8 === 7 ? { ...base, prompt: `${base.prompt} ${'very '.repeat(60)}bright` } : base;
       },
-      corpus: () => colourNames.map((name) => `a ${name} picture paint it ${name} .`),
+      corpus: () => colorNames.map((name) => `a ${name} picture paint it ${name} .`),
     };
   },
 });
 
-/** Share of the fields that have the colour asked for. */
+/** Share of the fields that have the color asked for. */
 function share(sample: Sample): number {
-  return fields(sample.image, cells).filter((colour) => colour === wanted(sample)).length / cells ** 2;
+  return fields(sample.image, cells).filter((color) => color === wanted(sample)).length / cells ** 2;
 }
 
-const isColour = defineReward({
-  name: 'is-colour',
-  summary: 'share of the picture that has the colour asked for',
+const isColor = defineReward({
+  name: 'is-color',
+  summary: 'share of the picture that has the color asked for',
   options: z.strictObject({ delay: z.number().nonnegative().default(0).describe('milliseconds of thought') }),
   create: ({ delay }) => ({
     score: async (samples) => {
@@ -122,7 +122,7 @@ const faults: Readonly<Record<(typeof faultNames)[number], (samples: readonly Sa
 
 const faulty = defineReward({
   name: 'faulty',
-  summary: 'as is-colour, until it fails',
+  summary: 'as is-color, until it fails',
   options: z.strictObject({
     fault: z.enum(faultNames).describe('what it does wrong'),
     from: z.number().int().positive().default(1).describe('the call from which on it does it'),
@@ -140,10 +140,10 @@ const faulty = defineReward({
 
 const benchmark = defineBenchmark({
   name: 'swatches',
-  summary: 'every colour once, then again; passes when all four fields have it',
+  summary: 'every color once, then again; passes when all four fields have it',
   options: z.strictObject({}),
   create: () => ({
-    tasks: ['colour'],
+    tasks: ['color'],
     prompts: (split, count, seed) => {
       benchmarkAsked.publish(undefined);
       return Array.from({ length: count }, (_, index) => item(index, seed, split));
@@ -169,5 +169,5 @@ const hungry = defineRecipe({
 
 export default definePlugin({
   name: 'swatches',
-  provides: [paletteTokenizer, dataset, isColour, faulty, benchmark, hungry, saboteur, interrupter, weigher],
+  provides: [paletteTokenizer, dataset, isColor, faulty, benchmark, hungry, saboteur, interrupter, weigher],
 });

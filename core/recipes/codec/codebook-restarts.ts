@@ -36,7 +36,7 @@ export class CodeKeeper {
   }
 
   /**
-   * After a step: notes which codes [N] were chosen and sets codes anew when it is time. `latent` [N, D] is normalised, `losses` [N]
+   * After a step: notes which codes [N] were chosen and sets codes anew when it is time. `latent` [N, D] is normalized, `losses` [N]
    * say how badly each is served. Returns how many codes were set. Their optimizer moments stay: they decay within a few steps.
    */
   after(step: number, codes: Uint32Array, latent: Float32Array, losses: Float32Array): number {

@@ -6,7 +6,7 @@ import type { Plan, PlanContext, Recipe, RunContext } from '../../contracts/reci
 import type { Sample } from '../../contracts/reward.ts';
 import type { Image } from '../../contracts/image.ts';
 import { defineRecipe, z } from '../../plugin.ts';
-import { recordEvaluation, summarise } from '../evaluate.ts';
+import { recordEvaluation, summarize } from '../evaluate.ts';
 import { requireGenerated } from '../generated.ts';
 import { Ledger } from '../../models/memory-accounting.ts';
 import { planDecoding, planEncoding } from '../../drawing/plan.ts';
@@ -90,7 +90,7 @@ async function runReconstruct(context: RunContext, choice: ReconstructOptions): 
       {},
       { 'peak signal-to-noise ratio (dB)': decibels, 'codes in use': new Set(codes.flat()).size },
     );
-    log.info(`${summarise(record)}; ${decibels.toFixed(1)} dB`);
+    log.info(`${summarize(record)}; ${decibels.toFixed(1)} dB`);
   }
 }
 

@@ -4,7 +4,7 @@
  *
  * On purpose different from the training of the published codec:
  * 1. No adversarial and no perceptual loss: flat pictures of 48 × 48 need neither. Instead pixels that differ from the background
- *    count four times, and neighbouring errors should be equal (core/ops/reconstruction-loss.ts).
+ *    count four times, and neighboring errors should be equal (core/ops/reconstruction-loss.ts).
  * 2. All codes start over from latents once the encoder has found its range, and codes that nothing chose for a while move to the
  *    latents that are worst served: every code ends up in use.
  */
@@ -19,7 +19,7 @@ import { writeSafetensors } from '../../io/safetensors.ts';
 import { packPictures } from '../../nn/pictures.ts';
 import { toVqCheckpoint } from '../../nn/vq-checkpoint.ts';
 import { codebookName, nanoCodec, vqCodec, type VqCodec } from '../../nn/vq-codec.ts';
-import { quantise } from '../../ops/codebook.ts';
+import { quantize } from '../../ops/codebook.ts';
 import { reconstructionLoss } from '../../ops/reconstruction-loss.ts';
 import { defineRecipe, inputFile, z } from '../../plugin.ts';
 import { sizeOf, type Tensor } from '../../tensor/tensor.ts';
@@ -55,7 +55,7 @@ const options = z.strictObject({
         .enum(['none', 'middle', 'coarsest'])
         .default(nanoCodec.attention)
         .describe('where pixels attend to each other'),
-      groups: whole.default(nanoCodec.groups).describe('groups of every normalisation'),
+      groups: whole.default(nanoCodec.groups).describe('groups of every normalization'),
       latentChannels: whole
         .default(nanoCodec.latentChannels)
         .describe('channels between the two networks and the codes'),
@@ -64,12 +64,12 @@ const options = z.strictObject({
     })
     .prefault({})
     .describe('sizes of the codec; the embedded one by default'),
-  quantisationWeight: z
+  quantizationWeight: z
     .number()
     .positive()
     .default(1)
     .describe('weight of the codebook loss; below 1 the encoder does not commit to codes'),
-  edgeWeight: z.number().nonnegative().default(0.5).describe('weight of the difference of neighbouring errors'),
+  edgeWeight: z.number().nonnegative().default(0.5).describe('weight of the difference of neighboring errors'),
   emphasis: z.number().positive().default(4).describe('weight of a pixel that differs from the background'),
   background: z
     .tuple([z.number(), z.number(), z.number()])
@@ -148,9 +148,9 @@ async function runTrainCodec(context: RunContext, choice: TrainCodecOptions): Pr
     pictures = picturesOf(step + 1);
     const result = await readPass(context, training, pass);
     await training.checkUpdate(step, result.norm, result.wasApplied);
-    const restarted = keeper.after(step, result.codes, result.latent, result.quantisation);
+    const restarted = keeper.after(step, result.codes, result.latent, result.quantization);
     const metrics = {
-      ...summarise(result, choice, codec),
+      ...summarize(result, choice, codec),
       codesUsed: new Set(result.codes).size,
       codesRestarted: restarted,
       gradientNorm: result.norm,
@@ -177,10 +177,10 @@ interface Pass {
   /** f32 [batch · size, 2] */
   readonly losses: Tensor;
   /** f32 [batch · grid²] */
-  readonly quantisation: Tensor;
+  readonly quantization: Tensor;
   /** u32 [batch · grid²] */
   readonly codes: Tensor;
-  /** f32 [batch · grid², dimension], normalised */
+  /** f32 [batch · grid², dimension], normalized */
   readonly latent: Tensor;
 }
 
@@ -194,8 +194,8 @@ async function recordPass(training: Training, codec: VqCodec, choice: TrainCodec
   const tape = new Tape(workspace);
   parameters.watch(tape);
   const encoded = codec.encode(tape, parameters, pictures, segments);
-  const quantised = quantise(tape, encoded, parameters.get(codebookName), { weight: choice.quantisationWeight });
-  const decoded = codec.decode(tape, parameters, quantised.out, segments);
+  const quantized = quantize(tape, encoded, parameters.get(codebookName), { weight: choice.quantizationWeight });
+  const decoded = codec.decode(tape, parameters, quantized.out, segments);
   const [red, green, blue] = choice.background;
   const losses = reconstructionLoss(tape, decoded, pictures, {
     edge: choice.edgeWeight,
@@ -207,16 +207,16 @@ async function recordPass(training: Training, codec: VqCodec, choice: TrainCodec
   tape.backward();
   const outputs = {
     losses: tape.output(losses),
-    quantisation: tape.output(quantised.losses),
-    codes: tape.output(quantised.codes),
-    latent: tape.output(quantised.latent),
+    quantization: tape.output(quantized.losses),
+    codes: tape.output(quantized.codes),
+    latent: tape.output(quantized.latent),
   };
   return { pictures, ...outputs, program: await tape.finish('codec') };
 }
 
 interface PassResult {
   readonly losses: Float32Array;
-  readonly quantisation: Float32Array;
+  readonly quantization: Float32Array;
   readonly codes: Uint32Array;
   readonly latent: Float32Array;
   readonly norm: number;
@@ -224,42 +224,42 @@ interface PassResult {
 }
 
 async function readPass({ device }: RunContext, training: Training, pass: Pass): Promise<PassResult> {
-  const [losses, quantisation, codes, latent, report] = await device.read([
+  const [losses, quantization, codes, latent, report] = await device.read([
     pass.losses,
-    pass.quantisation,
+    pass.quantization,
     pass.codes,
     pass.latent,
     training.report,
   ]);
   if (
     !(losses instanceof Float32Array) ||
-    !(quantisation instanceof Float32Array) ||
+    !(quantization instanceof Float32Array) ||
     !(codes instanceof Uint32Array) ||
     !(latent instanceof Float32Array)
   ) {
     throw new RangeError('unreachable: the types of the pass are fixed');
   }
-  return { losses, quantisation, codes, latent, norm: report?.[0] ?? 0, wasApplied: report?.[1] ?? 0 };
+  return { losses, quantization, codes, latent, norm: report?.[0] ?? 0, wasApplied: report?.[1] ?? 0 };
 }
 
-function summarise(
+function summarize(
   result: PassResult,
   choice: TrainCodecOptions,
   codec: VqCodec,
-): Readonly<Record<'loss' | 'reconstruction' | 'quantisation' | 'psnr', number>> {
+): Readonly<Record<'loss' | 'reconstruction' | 'quantization' | 'psnr', number>> {
   let reconstruction = 0;
   let square = 0;
   for (let i = 0; i < result.losses.length; i += 2) {
     reconstruction += result.losses[i] ?? 0;
     square += result.losses[i + 1] ?? 0;
   }
-  const quantisation = result.quantisation.reduce((sum, value) => sum + value, 0) / result.quantisation.length;
+  const quantization = result.quantization.reduce((sum, value) => sum + value, 0) / result.quantization.length;
   // Pictures span two units, so that the peak is 2.
   const meanSquare = square / (choice.batch * codec.config.imageSize ** 2 * 3);
   return {
-    loss: reconstruction + choice.quantisationWeight * quantisation,
+    loss: reconstruction + choice.quantizationWeight * quantization,
     reconstruction,
-    quantisation,
+    quantization,
     psnr: 10 * Math.log10(4 / meanSquare),
   };
 }

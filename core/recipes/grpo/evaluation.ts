@@ -4,7 +4,7 @@ import type { Evaluation } from '../../contracts/evaluation.ts';
 import type { NamedBenchmark, NamedReward, RunContext } from '../../contracts/recipe.ts';
 import { scoreSamples } from '../../rl/score.ts';
 import { Drawer, type Sampling } from '../../drawing/drawer.ts';
-import { evaluate, evaluateItems, summarise } from '../evaluate.ts';
+import { evaluate, evaluateItems, summarize } from '../evaluate.ts';
 import type { GrpoOptions } from './options.ts';
 import { promptsAtOnce } from './parts.ts';
 import { PromptMix, type PromptList } from './prompt-files.ts';
@@ -38,7 +38,7 @@ export async function evaluatePolicy(
   const plan = { label, step, seed: choice.evaluationSeed, pictures: choice.evaluationPictures };
   const note = (record: Evaluation | undefined): void => {
     if (record === undefined) return;
-    context.log.info(summarise(record));
+    context.log.info(summarize(record));
     passes[`pass/${record.benchmark}/${record.split}`] = record.overall.passes / record.overall.total;
   };
   for (const named of context.benchmarks) {

@@ -1,5 +1,5 @@
 /**
- * Group relative policy optimisation of rationale and picture together (ReasonGen-R1 §3.3; GRPO: Shao et al. 2024).
+ * Group relative policy optimization of rationale and picture together (ReasonGen-R1 §3.3; GRPO: Shao et al. 2024).
  * A step: draw every prompt group-size times, judge, keep the groups that disagree, turn rewards into advantages within
  * each group, and take a few clipped updates on what was drawn.
  *
@@ -40,7 +40,7 @@ import { Training, type TrainingState } from '../../training/training.ts';
 
 export const grpo = defineRecipe({
   name: 'grpo',
-  summary: 'group relative policy optimisation of rationale and picture with a judge as reward',
+  summary: 'group relative policy optimization of rationale and picture with a judge as reward',
   options: grpoOptions,
   needs: ['tokenizer', 'imageTokenizer', 'backbone', 'reward', 'optimizer'],
   create: (choice): Recipe => ({

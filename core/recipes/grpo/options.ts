@@ -105,13 +105,13 @@ const fields = z.strictObject({
     .enum(estimators)
     .default('grpo')
     .describe('what advantages are measured against: group, others of the group, batch, greedy answer, nothing'),
-  normalise: z
+  normalize: z
     .enum(scales)
     .optional()
     .describe(
       'whose standard deviation advantages are divided by; none with grpo is Dr. GRPO. By default as the estimator was published',
     ),
-  decoupled: z.boolean().default(false).describe('normalise every reward by itself before the weighted sum (GDPO)'),
+  decoupled: z.boolean().default(false).describe('normalize every reward by itself before the weighted sum (GDPO)'),
 
   method: z
     .enum(policyMethods)
@@ -138,7 +138,7 @@ const fields = z.strictObject({
   textEntropyCoefficient: z
     .number()
     .default(0)
-    .describe('fixed coefficient of the entropy of text tokens: positive penalises, negative rewards it'),
+    .describe('fixed coefficient of the entropy of text tokens: positive penalizes, negative rewards it'),
   imageEntropyCoefficient: z.number().default(0).describe('fixed coefficient of the entropy of image codes'),
   oldLogProbability: z
     .enum(['sampler', 'scorer'])
@@ -208,9 +208,9 @@ export const grpoOptions = fields.superRefine((choice, context) => {
   if (choice.imageEntropy !== undefined && choice.imageEntropyCoefficient !== 0)
     refuse('imageEntropyCoefficient', 'imageEntropy adapts this coefficient: give one of them');
   if (choice.decoupled && choice.estimator !== 'grpo')
-    refuse('decoupled', 'rewards are normalised within their groups: estimator grpo');
+    refuse('decoupled', 'rewards are normalized within their groups: estimator grpo');
   if (choice.decoupled && choice.kl?.place === 'reward')
-    refuse('decoupled', 'a divergence in the reward would be normalised away: use kl.place loss');
+    refuse('decoupled', 'a divergence in the reward would be normalized away: use kl.place loss');
   if (choice.lora !== undefined && (choice.kl?.resetEvery ?? 0) > 0)
     refuse('kl', 'with lora the reference is the model without its adapters, which cannot be reset');
   if (choice.pool > 0 && choice.promptFiles.length > 0)

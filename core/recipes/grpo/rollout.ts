@@ -93,7 +93,7 @@ async function computeAdvantages(
   round: Round,
 ): Promise<number[]> {
   const { drawings, judgements, items, seed, step } = round;
-  const { estimator, normalise, samples, decoupled } = choice;
+  const { estimator, normalize, samples, decoupled } = choice;
   if (decoupled) {
     const columns = context.rewards.map(({ name, weight }) => ({
       weight,
@@ -109,7 +109,7 @@ async function computeAdvantages(
   const computed = groupAdvantages(
     rewards,
     samples,
-    { estimator, scale: normalise },
+    { estimator, scale: normalize },
     baselines === undefined ? {} : { baselines },
   );
   // A divergence makes every group differ within itself: whether one is worth training on is the judges' word.

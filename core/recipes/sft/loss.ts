@@ -73,7 +73,7 @@ export class SftLoss {
     const own = new ParameterSet(device, backbone.parameters, {
       seed,
       storage: choice.storage,
-      initialise: choice.weights === undefined ? 'host' : 'none',
+      initialize: choice.weights === undefined ? 'host' : 'none',
     });
     if (choice.weights !== undefined && !device.isPlanning) await openWeights(context, own, choice.weights);
     return new SftLoss(context, choice, training, own, own);

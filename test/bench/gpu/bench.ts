@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { openDevice, type Device } from '../../../core/gpu/device.ts';
 import { describeEnvironment } from '../machine.ts';
-import { summarise, timed } from '../measure.ts';
+import { summarize, timed } from '../measure.ts';
 import { table } from '../report.ts';
 import {
   attentionCase,
@@ -141,7 +141,7 @@ async function measured(of: GpuCase, ceiling: number): Promise<Row> {
   const perSample = Math.max(1, Math.floor(200 / Math.max(once, 0.01)));
   const wanted = once > 5000 ? 1 : 5;
   for (let i = 0; i < wanted; i++) samples.push((await timed(() => of.run(perSample))) / perSample);
-  const { median, low, high } = summarise(samples);
+  const { median, low, high } = summarize(samples);
   const rate = (of.work.amount / median) * 1000;
   const gigabytesPerSecond = of.readsBytes === undefined ? undefined : (of.readsBytes / median) * 1e-6;
   return {

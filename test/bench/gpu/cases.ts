@@ -114,7 +114,7 @@ export async function productCase(device: Device, n: number, storage: WeightStor
   const weights = await ParameterSet.open(device, [{ name: 'w', shape: [n, n], init: { normal: 1 } }], {
     seed: 1,
     storage,
-    initialise: 'device',
+    initialize: 'device',
   });
   const x = device.tensor('x', [n, n], 'f32', randomFloats(n * n, 2));
   const tape = new Tape(workspace);
@@ -140,7 +140,7 @@ export async function gemvCase(
   const weights = await ParameterSet.open(device, [{ name: 'w', shape: [rows, columns], init: { normal: 1 } }], {
     seed: 1,
     storage,
-    initialise: 'device',
+    initialize: 'device',
   });
   const x = device.tensor('x', [1, columns], 'f32', randomFloats(columns, 2));
   const tape = new Tape(workspace);
@@ -196,7 +196,7 @@ export async function attentionCase(
   const workspace = new Workspace(device);
   const width = heads * headDimension;
   const specs = ['q', 'k', 'v'].map((name) => ({ name, shape: [tokens, width], init: { normal: 1 } }));
-  const values = await ParameterSet.open(device, specs, { seed: 1, initialise: 'device', trainable: () => backward });
+  const values = await ParameterSet.open(device, specs, { seed: 1, initialize: 'device', trainable: () => backward });
   const words = (name: string, value: number): Tensor =>
     device.tensor(name, [tokens], 'u32', new Uint32Array(tokens).fill(value));
   const segments = { segmentStart: words('segment start', 0), segmentEnd: words('segment end', tokens) };
@@ -243,7 +243,7 @@ export async function imageCase(
   const weights = await ParameterSet.open(device, backbone.parameters, {
     seed: 1,
     storage: 'bf16',
-    initialise: 'device',
+    initialize: 'device',
   });
   const sampler = await createSampler({
     device,
@@ -305,7 +305,7 @@ export async function trainingCase(
   const specs = backbone.parameters.filter(
     ({ name }) => name.startsWith('model.language_model.') || name === 'lm_head.weight',
   );
-  const parameters = await ParameterSet.open(device, specs, { seed: 1, initialise: 'device', trainable: () => true });
+  const parameters = await ParameterSet.open(device, specs, { seed: 1, initialize: 'device', trainable: () => true });
   const component = optimizers.provides.find(({ name }) => name === 'adamw');
   if (component === undefined) throw new RangeError('there is no optimizer adamw');
   const optimizer = (component.create(component.options.parse({ learningRate: 1e-5 }), {} as never) as Optimizer).open(

@@ -22,7 +22,7 @@ function differences(a: Image, b: Image): { mean: number; far: number } {
 }
 
 describe.each(cases)('$input', ({ input, size, understand, generate }) => {
-  test('to look at: longest side fits, padded with grey', async () => {
+  test('to look at: longest side fits, padded with gray', async () => {
     const image = await open(input);
     expect([image.width, image.height]).toEqual(size);
     const { mean, far } = differences(fitSquare(image, 384, [127, 127, 127]), await open(understand));
@@ -37,14 +37,14 @@ describe.each(cases)('$input', ({ input, size, understand, generate }) => {
   });
 });
 
-test('a picture of one colour stays so at any size, and its own size changes nothing', () => {
-  const grey: Image = { width: 7, height: 5, data: new Uint8Array(7 * 5 * 3).fill(93) };
+test('a picture of one color stays so at any size, and its own size changes nothing', () => {
+  const gray: Image = { width: 7, height: 5, data: new Uint8Array(7 * 5 * 3).fill(93) };
   for (const [width, height] of [
     [1, 1],
     [3, 11],
     [20, 2],
   ] as const)
-    expect(new Set(resizeBicubic(grey, width, height).data)).toEqual(new Set([93]));
-  expect(resizeBicubic(grey, 7, 5)).toEqual(grey);
-  expect(() => resizeBicubic(grey, 0, 5)).toThrow(RangeError);
+    expect(new Set(resizeBicubic(gray, width, height).data)).toEqual(new Set([93]));
+  expect(resizeBicubic(gray, 7, 5)).toEqual(gray);
+  expect(() => resizeBicubic(gray, 0, 5)).toThrow(RangeError);
 });

@@ -179,9 +179,9 @@ describe('half precision', { timeout: 30_000 }, () => {
         const half = halfBits(bitsOf(value));
         const error = Math.abs(halfValue(half) - value);
         const magnitude = half & 0x7fff;
-        for (const neighbour of [magnitude - 1, magnitude + 1]) {
-          if (neighbour < 0 || neighbour > 0x7bff) continue;
-          const other = Math.abs(halfValue((half & 0x8000) | neighbour) - value);
+        for (const neighbor of [magnitude - 1, magnitude + 1]) {
+          if (neighbor < 0 || neighbor > 0x7bff) continue;
+          const other = Math.abs(halfValue((half & 0x8000) | neighbor) - value);
           expect(error < other || (error === other && (half & 1) === 0)).toBe(true);
         }
       }),

@@ -7,7 +7,7 @@ import { packPictures, unpackPictures } from '../../../core/nn/pictures.ts';
 import { publishedVqConfig } from '../../../core/io/vq-config.ts';
 import { fromVqCheckpoint, toVqCheckpoint } from '../../../core/nn/vq-checkpoint.ts';
 import { codebookName, nanoCodec, vqCodec, type VqCodecConfig } from '../../../core/nn/vq-codec.ts';
-import { quantise } from '../../../core/ops/codebook.ts';
+import { quantize } from '../../../core/ops/codebook.ts';
 import { reconstructionLoss } from '../../../core/ops/reconstruction-loss.ts';
 import { CodeKeeper } from '../../../core/recipes/codec/codebook-restarts.ts';
 import { at, maximumError, randomFloats } from '../../../core/testing.ts';
@@ -197,12 +197,12 @@ describe('on a device', () => {
       const workspace = new Workspace(device);
       const tape = new Tape(workspace);
       const pictures = device.tensor('pictures', [images, 8, 8, 4], 'f32', all.slice(0, images * 256));
-      const quantised = quantise(
+      const quantized = quantize(
         tape,
         codec.encode(tape, parameters, pictures, codec.segments(device, images)),
         parameters.get(codebookName),
       );
-      const latent = tape.output(quantised.latent);
+      const latent = tape.output(quantized.latent);
       const program = await tape.finish('encode');
       program.run();
       const values = await device.readFloats(latent);

@@ -25,7 +25,7 @@ afterEach(() => {
 
 function load(text: string): Promise<LoadedPreset> {
   const file = join(folder, 'preset.yaml');
-  writeFileSync(file, `dataset: colours\ntokenizer: words\nrecipe: practice\n${text}`);
+  writeFileSync(file, `dataset: colors\ntokenizer: words\nrecipe: practice\n${text}`);
   return loadPreset(file, { builtIn: [{ plugin: testComponents, source: 'test', place: 'test' }] });
 }
 
@@ -58,7 +58,7 @@ describe('a plugin in a package', () => {
     const rewards = 'rewards: [{ use: paint-one, gain: 3 }, two, three]';
     writeFileSync(
       file,
-      `plugins: [${components}, '@paint/one', two, three]\ndataset: colours\ntokenizer: words\nrecipe: practice\n${rewards}\n`,
+      `plugins: [${components}, '@paint/one', two, three]\ndataset: colors\ntokenizer: words\nrecipe: practice\n${rewards}\n`,
     );
     const output = execFileSync(process.execPath, ['core/bin.mjs', 'show', file], { cwd: root, encoding: 'utf8' });
     expect(output).toMatch(/use: paint-one[^]*gain: 3[^]*use: two[^]*use: three/);
@@ -75,7 +75,7 @@ test('a slot of a plugin has a key in presets and is filled on demand', async ()
     join(folder, 'palettes.ts'),
     `import { defineComponent, definePlugin, z } from '${api}';
      const warm = defineComponent('palette', { name: 'warm', summary: '', options: z.strictObject({ size: z.number().default(2) }), create: ({ size }) => Array(size).fill('red') });
-     export default definePlugin({ name: 'palettes', slots: [{ slot: 'palette', key: 'palette', many: false, summary: 'colours' }], provides: [warm] });`,
+     export default definePlugin({ name: 'palettes', slots: [{ slot: 'palette', key: 'palette', many: false, summary: 'colors' }], provides: [warm] });`,
   );
   const loaded = await load('plugins: ./palettes.ts\npalette: { use: warm, size: 3 }\n');
   const preset = loaded.stages[0]?.preset;
@@ -105,7 +105,7 @@ describe('the schema for editors', () => {
           weight: expect.objectContaining({ default: 1 }),
           gain: { type: 'number', default: 1, description: 'factor of the score' },
           mode: { type: 'string', enum: ['mean', 'median'], default: 'mean', description: 'how pixels are summed up' },
-          file: { type: 'string', minLength: 1, description: 'a table of colours' },
+          file: { type: 'string', minLength: 1, description: 'a table of colors' },
         },
       }),
       expect.objectContaining({ not: { required: ['use'] } }),

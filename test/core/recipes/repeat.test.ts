@@ -26,7 +26,7 @@ const presets: Readonly<Record<string, () => Promise<string>>> = {
     const records = 'evaluations: 8, evaluateEvery: 3, schedule: linear, saveEvery: 100, guards: { drift: off }';
     return place.preset(
       'grpo',
-      `${adamw}\nrewards: [is-colour]\nrecipe: { use: grpo, weights: ${directory}, steps: ${steps}, ${recipe}, ${kl}, ${records} }\n`,
+      `${adamw}\nrewards: [is-color]\nrecipe: { use: grpo, weights: ${directory}, steps: ${steps}, ${recipe}, ${kl}, ${records} }\n`,
     );
   },
   'train-codec': async () => {

@@ -28,13 +28,13 @@ function reference(
     if (estimator === 'reinforce++') return average(rewards);
     return estimator === 'remax' ? (baselines[Math.floor(index / size)] ?? NaN) : 0;
   };
-  const centred = rewards.map((reward, index) => reward - baseline(index));
+  const centered = rewards.map((reward, index) => reward - baseline(index));
   const spread = (values: readonly number[]): number =>
     Math.sqrt(values.reduce((sum, value) => sum + (value - average(values)) ** 2, 0) / (values.length - 1)) + 1e-6;
-  return centred.map((value, index) => {
+  return centered.map((value, index) => {
     if (scale === 'none') return value;
     const start = Math.floor(index / size) * size;
-    return value / spread(scale === 'batch' ? centred : centred.slice(start, start + size));
+    return value / spread(scale === 'batch' ? centered : centered.slice(start, start + size));
   });
 }
 
@@ -135,7 +135,7 @@ test('whatever the rewards: within a group they sum to 0, keep the order of the 
   );
 });
 
-describe('rewards normalised by themselves (GDPO)', () => {
+describe('rewards normalized by themselves (GDPO)', () => {
   test('a reward of small range counts as its weight says', () => {
     const coarse = [1, 0, 1, 0];
     const fine = [0.3, 0.31, 0.31, 0.3];

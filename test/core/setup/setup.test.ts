@@ -353,7 +353,7 @@ describe('chatter filter', () => {
     return written;
   }
 
-  it('recognises chatter that comes in pieces', () => {
+  it('recognizes chatter that comes in pieces', () => {
     expect(
       filtered(['WARNING: lava', 'pipe is not a conformant vulkan implementation\nreal', ' error\n']).join(''),
     ).toBe('real error\n');

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { ParameterSet, type LoadOptions, type WeightStorage } from '../../../core/weights/parameters.ts';
 import type { StoredType, WeightSource } from '../../../core/contracts/weight-source.ts';
 import { fromBrainFloats, toBrainFloats } from '../../../core/tensor/float16.ts';
-import { dequantise, quantise } from '../../../core/tensor/quantised.ts';
+import { dequantize, quantize } from '../../../core/tensor/quantized.ts';
 import { at, fromHalves, maximumError, randomFloats, relativeError, toHalves } from '../../../core/testing.ts';
 import { testDevice } from '../../ops/device.ts';
 
@@ -61,8 +61,8 @@ const inStorage: Readonly<Record<WeightStorage, (values: Float32Array) => Float3
   f32: (values) => values,
   f16: (values) => fromHalves(toHalves(values)),
   bf16: (values) => fromBrainFloats(toBrainFloats(values)),
-  int8: (values) => dequantise(quantise(values, 'int8'), 'int8'),
-  int4: (values) => dequantise(quantise(values, 'int4'), 'int4'),
+  int8: (values) => dequantize(quantize(values, 'int8'), 'int8'),
+  int4: (values) => dequantize(quantize(values, 'int4'), 'int4'),
 };
 
 /** 130 × 192 = 24 960 elements: several of the smallest pieces, the last one not whole. */
@@ -78,7 +78,7 @@ function make(storage: WeightStorage, bindingLimit?: number): ParameterSet {
   return new ParameterSet(device, [{ name: 'w', shape, init: { constant: 7 } }], {
     seed: 1,
     storage,
-    initialise: 'none',
+    initialize: 'none',
     ...(bindingLimit !== undefined && { bindingLimit }),
   });
 }
@@ -124,7 +124,7 @@ describe('loading from a source', () => {
       const values = randomFloats(64 * 50, 9).map(
         (value, index) => value * 10 ** ((index >> 6) % 9) - ((index >> 6) % 3),
       );
-      const stored = dequantise(quantise(values, type), type);
+      const stored = dequantize(quantize(values, type), type);
       for (let group = 0; group < 50; group++) {
         const own = values.slice(group * 64, group * 64 + 64);
         // Scale and minimum are bf16, rounded outwards: steps are up to a fortieth wider than they had to be.
@@ -133,10 +133,10 @@ describe('loading from a source', () => {
         expect(maximumError(stored.slice(group * 64, group * 64 + 64), own)).toBeLessThanOrEqual(step * 0.501);
       }
     }
-    const constant = quantise(new Float32Array(64).fill(0.1), 'int4');
-    expect(maximumError(dequantise(constant, 'int4'), new Float32Array(64).fill(0.1))).toBeLessThan(1e-4);
-    expect([...dequantise(quantise(new Float32Array(64), 'int8'), 'int8')]).toEqual(new Array(64).fill(0));
-    expect(dequantise(quantise(new Float32Array(64).fill(Number.NaN, 3, 4), 'int8'), 'int8').every(Number.isNaN)).toBe(
+    const constant = quantize(new Float32Array(64).fill(0.1), 'int4');
+    expect(maximumError(dequantize(constant, 'int4'), new Float32Array(64).fill(0.1))).toBeLessThan(1e-4);
+    expect([...dequantize(quantize(new Float32Array(64), 'int8'), 'int8')]).toEqual(new Array(64).fill(0));
+    expect(dequantize(quantize(new Float32Array(64).fill(Number.NaN, 3, 4), 'int8'), 'int8').every(Number.isNaN)).toBe(
       true,
     );
   });
@@ -302,7 +302,7 @@ describe('first values made on the device', () => {
     ParameterSet.open(device, specs, {
       seed,
       storage,
-      initialise: 'device',
+      initialize: 'device',
       ...(bindingLimit !== undefined && { bindingLimit }),
     });
 
@@ -311,7 +311,7 @@ describe('first values made on the device', () => {
       { name: 'table', shape: [4, 32], init: { values: Float32Array.from({ length: 128 }, (_, index) => index / 4) } },
     ] as const;
     for (const storage of ['f32', 'bf16', 'f16'] as const) {
-      const set = await ParameterSet.open(device, given, { seed: 1, storage, initialise: 'device' });
+      const set = await ParameterSet.open(device, given, { seed: 1, storage, initialize: 'device' });
       expect(await set.readTensor('table')).toEqual(given[0].init.values);
       set.close();
     }
@@ -327,7 +327,7 @@ describe('first values made on the device', () => {
     expect(Math.abs(moment(3))).toBeLessThan(0.1);
     expect(moment(4)).toBeGreaterThan(2.8);
     expect(moment(4)).toBeLessThan(3.2);
-    // Neighbours, halves of a pair among them, do not depend on each other.
+    // Neighbors, halves of a pair among them, do not depend on each other.
     const product = w.reduce((sum, value, index) => sum + (value * (w[index + 1] ?? 0)) / 0.0004, 0) / w.length;
     expect(Math.abs(product)).toBeLessThan(0.03);
     expect([...(await set.readTensor('gain'))]).toEqual(new Array(37).fill(1.5));
@@ -355,7 +355,7 @@ describe('first values made on the device', () => {
   });
 
   test('no values at all where weights are loaded next', async () => {
-    const set = new ParameterSet(device, specs, { seed: 1, initialise: 'none' });
+    const set = new ParameterSet(device, specs, { seed: 1, initialize: 'none' });
     expect((await set.readTensor('w')).every((value) => value === 0)).toBe(true);
   });
 });

@@ -1,5 +1,5 @@
 /** The codec: codes to pixels, pixels to latents and codes. */
-import { assignCodes, lookUpCodes, normaliseRows } from '../../../core/ops/codebook.ts';
+import { assignCodes, lookUpCodes, normalizeRows } from '../../../core/ops/codebook.ts';
 import { codebookName } from '../../../core/nn/vq-codec.ts';
 import { reshape, type Tensor } from '../../../core/tensor/tensor.ts';
 import { at } from '../../../core/testing.ts';
@@ -28,7 +28,7 @@ export async function vq(bench: Bench): Promise<Comparison[]> {
     const encoded = codec.encode(tape, weights, pictures, segments);
     return [
       encoded,
-      assignCodes(tape, normaliseRows(tape, encoded).normal, normaliseRows(tape, weights.get(codebookName)).normal),
+      assignCodes(tape, normalizeRows(tape, encoded).normal, normalizeRows(tape, weights.get(codebookName)).normal),
     ];
   });
   weights.close();
@@ -61,7 +61,7 @@ export async function decodePixels(bench: Bench, ids: readonly number[]): Promis
   const segments = codec.segments(device, images);
   const words: Tensor = device.tensor('codes', [ids.length], 'u32', Uint32Array.from(ids));
   const [pictures = new Float32Array()] = await compute(bench, (tape) => {
-    const { normal } = normaliseRows(tape, weights.get(codebookName));
+    const { normal } = normalizeRows(tape, weights.get(codebookName));
     const vectors = reshape(lookUpCodes(tape, words, normal), [
       images,
       codec.gridSize,

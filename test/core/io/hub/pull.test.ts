@@ -16,7 +16,7 @@ import { findSnapshot, hubCacheFolder, parseHubModel } from '../../../../core/io
 import { pullModel } from '../../../../core/io/hub/pull.ts';
 import { silentLog } from '../../../../core/log.ts';
 import { randomWords } from '../../../../core/testing.ts';
-import { commit, FakeHub, type Misbehaviour } from '../../../support/hub.ts';
+import { commit, FakeHub, type Misbehavior } from '../../../support/hub.ts';
 
 const weights = Buffer.from(randomWords(200_000, 5, 2 ** 32).buffer);
 const config = Buffer.from('{"model_type":"janus"}');
@@ -41,10 +41,10 @@ beforeEach(() => {
 afterEach(() => rmSync(cache, { recursive: true }));
 
 function pull(
-  misbehaviour: Misbehaviour = {},
+  misbehavior: Misbehavior = {},
   options: { readonly name?: string; readonly token?: string; readonly include?: readonly string[] } = {},
 ): Promise<string> {
-  hub.reset(misbehaviour);
+  hub.reset(misbehavior);
   const { name = 'owner/name', token, include = [] } = options;
   return pullModel(parseHubModel(name), {
     url: hub.url,
@@ -195,7 +195,7 @@ describe('a hub that lies', () => {
     '',
     7,
   ])('a path like %j is refused, and nothing is fetched', async (path) => {
-    const listing: Misbehaviour['listing'] = (json) => ({
+    const listing: Misbehavior['listing'] = (json) => ({
       ...json,
       siblings: [...json.siblings, { rfilename: path, size: 1, blobId: commit }],
     });
@@ -203,7 +203,7 @@ describe('a hub that lies', () => {
     expect(hub.requests).toHaveLength(1);
   });
 
-  test.each<[string, Misbehaviour['listing'], RegExp]>([
+  test.each<[string, Misbehavior['listing'], RegExp]>([
     ['no JSON', () => '<html>', /is not JSON/],
     ['null', () => 'null', /names no commit/],
     ['a commit that is a path', (json) => ({ ...json, sha: '../../..' }), /names no commit/],

@@ -8,7 +8,7 @@ const place = new Workplace();
 
 async function grpo(
   recipe: string,
-  { rewards = '[is-colour]', more = '', start = place.halfTaught() } = {},
+  { rewards = '[is-color]', more = '', start = place.halfTaught() } = {},
 ): Promise<string> {
   const { directory } = await start;
   const text = `rewards: ${rewards}\noptimizer: { use: adamw, learningRate: 2e-3 }\n${more}`;
@@ -43,9 +43,9 @@ test('raises the reward of its drawings clear of noise, and records the way', as
   expect(samples).toHaveLength(6);
   expect(JSON.parse(samples[0] ?? '')).toMatchObject({
     image: '000.png',
-    task: 'colour',
+    task: 'color',
     rationale: expect.any(String),
-    scores: { 'is-colour': { value: expect.any(Number) } },
+    scores: { 'is-color': { value: expect.any(Number) } },
   });
 });
 

@@ -6,7 +6,7 @@ import { curve, metricsOf, Workplace } from '../../../support/runs.ts';
 
 const place = new Workplace();
 
-async function grpo(recipe: string, { steps = 1, rewards = '[is-colour]', more = '' } = {}): Promise<string> {
+async function grpo(recipe: string, { steps = 1, rewards = '[is-color]', more = '' } = {}): Promise<string> {
   const { directory } = await place.halfTaught();
   const text = `rewards: ${rewards}\noptimizer: { use: adamw, learningRate: 2e-3 }\n${more}`;
   const preset = place.preset(
@@ -55,8 +55,8 @@ describe('estimators', () => {
     expect(first(directory, 'ratioDifference')).toBeLessThan(1e-5);
   });
 
-  test('rewards normalised by themselves: a reward a hundred times as small counts as much', async () => {
-    const rewards = '[is-colour, { use: faulty, name: other, fault: half-blind, weight: 0.01 }]';
+  test('rewards normalized by themselves: a reward a hundred times as small counts as much', async () => {
+    const rewards = '[is-color, { use: faulty, name: other, fault: half-blind, weight: 0.01 }]';
     const [sum, apart] = [
       await grpo('updates: 1', { rewards }),
       await grpo('updates: 1, decoupled: true', { rewards }),
@@ -154,20 +154,20 @@ test('prompts of files, by weight and over-long ones counted; held-out files are
   const prompts = place.write(
     'swatches.jsonl',
     ['red', 'green', 'blue', 'yellow']
-      .map((colour) => JSON.stringify({ prompt: `a ${colour} picture`, task: 'colour', colour }))
+      .map((color) => JSON.stringify({ prompt: `a ${color} picture`, task: 'color', color }))
       .join('\n'),
   );
   const wordy = place.write('wordy.txt', `a ${'very '.repeat(60)}red picture\na white picture\n`);
   const held = place.write(
     'held.jsonl',
     ['one picture in black', 'a red picture']
-      .map((prompt) => JSON.stringify({ prompt, colour: prompt.split(' ').at(-1) }))
+      .map((prompt) => JSON.stringify({ prompt, color: prompt.split(' ').at(-1) }))
       .join('\n'),
   );
   const { directory, lines } = await place.run(
     place.preset(
       'files',
-      `dataset: null\nbenchmarks: []\nrewards: [is-colour]\noptimizer: { use: adamw, learningRate: 1e-3 }\nrecipe: { use: grpo, weights: ${(await place.halfTaught()).directory}, steps: 2, prompts: 4, samples: 4, refillRounds: 0, rationaleTokens: 12, imageTemperature: 1, evaluations: 3, promptFiles: [{ file: ${prompts}, weight: 3 }, { file: ${wordy} }], evaluationFiles: [{ file: ${held} }], evaluationSampling: { textTemperature: 0, imageTemperature: 0 }, keepBest: { metric: pass/evaluation-files/heldout } }\n`,
+      `dataset: null\nbenchmarks: []\nrewards: [is-color]\noptimizer: { use: adamw, learningRate: 1e-3 }\nrecipe: { use: grpo, weights: ${(await place.halfTaught()).directory}, steps: 2, prompts: 4, samples: 4, refillRounds: 0, rationaleTokens: 12, imageTemperature: 1, evaluations: 3, promptFiles: [{ file: ${prompts}, weight: 3 }, { file: ${wordy} }], evaluationFiles: [{ file: ${held} }], evaluationSampling: { textTemperature: 0, imageTemperature: 0 }, keepBest: { metric: pass/evaluation-files/heldout } }\n`,
     ),
   );
   expect(lines).toContainEqual(expect.stringMatching(/held\.jsonl: 1 prompts; 1 lines left out/));

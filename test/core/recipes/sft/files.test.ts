@@ -40,7 +40,7 @@ describe('captions in parquet', () => {
     expect(loss.at(-1)).toBeLessThan((loss[0] ?? 0) / 3);
     const [codes] = readdirSync(place.path('cache', 'codes'));
     const bytes = readFileSync(place.path('cache', 'codes', codes ?? ''));
-    // Eight colours, the same at every crop; a record is a key, four codes of 16 bits and a checksum, and one picture has one for each crop of it.
+    // Eight colors, the same at every crop; a record is a key, four codes of 16 bits and a checksum, and one picture has one for each crop of it.
     expect(bytes.length % (32 + 8 + 4)).toBe(0);
     expect(bytes.length).toBeGreaterThan(0);
 
@@ -147,7 +147,7 @@ test('check says what is known without reading the files; GRPO wants prompts', a
   expect(end.output).toMatch(/4 steps x 12 sequences = 48 sequences, of the rows in files/);
   const grpo = place.preset(
     'grpo',
-    `dataset: { use: caption-data, path: ${path} }\nrewards: [is-colour]\noptimizer: { use: adamw, learningRate: 1e-3 }\nrecipe: { use: grpo, steps: 1, prompts: 2, samples: 2, rationaleTokens: 4 }\n`,
+    `dataset: { use: caption-data, path: ${path} }\nrewards: [is-color]\noptimizer: { use: adamw, learningRate: 1e-3 }\nrecipe: { use: grpo, steps: 1, prompts: 2, samples: 2, rationaleTokens: 4 }\n`,
   );
   const refused = await place.command('run', grpo, '--run-dir', place.free());
   expect(refused.code).not.toBe(0);

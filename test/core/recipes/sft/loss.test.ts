@@ -101,7 +101,7 @@ test('held-out examples are measured and change nothing; the best checkpoint by 
   expect(without).toEqual(metricsOf(plain));
   const losses = metricsOf(measured).map((metrics) => metrics['validation/loss']);
   expect(losses.map((loss) => typeof loss)).toEqual(['undefined', 'number', 'undefined', 'number', 'number']);
-  // Twelve held-out examples know eight colours only: what is learnt helps them too.
+  // Twelve held-out examples know eight colors only: what is learnt helps them too.
   expect(Number(losses[4])).toBeLessThan(Number(losses[1]));
   expect(checkpoints(measured)).toEqual(['step-000005']);
 });

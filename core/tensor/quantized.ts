@@ -1,14 +1,14 @@
 /**
- * Group-wise integer codes of weights: every `quantisedGroup` neighbours of a row share a scale and a minimum, both bf16;
+ * Group-wise integer codes of weights: every `quantizedGroup` neighbors of a row share a scale and a minimum, both bf16;
  * value = minimum + scale · code, codes 0 … 255 (int8) or 0 … 15 (int4). Scale and minimum are rounded outwards, so every
  * value lies within half a scale of what is stored.
  */
-/** Neighbours along a row that share scale and minimum: 32 bits for 64 weights, half a bit each. */
-export const quantisedGroup = 64;
+/** Neighbors along a row that share scale and minimum: 32 bits for 64 weights, half a bit each. */
+export const quantizedGroup = 64;
 
-export type QuantisedType = 'int8' | 'int4';
+export type QuantizedType = 'int8' | 'int4';
 
-export interface Quantised {
+export interface Quantized {
   /** int8: a byte each. int4: two in a byte, the first one in the lower half. */
   readonly codes: Uint8Array;
   /** One word a group: bits of the bf16 scale below, of the bf16 minimum above. */
@@ -16,19 +16,19 @@ export interface Quantised {
 }
 
 /** Whole groups of one or more rows. A group with a value that is not finite reads back as NaN as a whole. */
-export function quantise(values: Float32Array, type: QuantisedType): Quantised {
-  if (values.length % quantisedGroup !== 0)
-    throw new RangeError(`${values.length} values are no whole groups of ${quantisedGroup}`);
+export function quantize(values: Float32Array, type: QuantizedType): Quantized {
+  if (values.length % quantizedGroup !== 0)
+    throw new RangeError(`${values.length} values are no whole groups of ${quantizedGroup}`);
   const levels = type === 'int8' ? 255 : 15;
   const codes = new Uint8Array(type === 'int8' ? values.length : values.length / 2);
-  const scales = new Uint32Array(values.length / quantisedGroup);
+  const scales = new Uint32Array(values.length / quantizedGroup);
   const scratch = new DataView(new ArrayBuffer(4));
   for (let group = 0; group < scales.length; group++) {
-    const first = group * quantisedGroup;
+    const first = group * quantizedGroup;
     let low = Number.POSITIVE_INFINITY;
     let high = Number.NEGATIVE_INFINITY;
     let sum = 0;
-    for (let i = first; i < first + quantisedGroup; i++) {
+    for (let i = first; i < first + quantizedGroup; i++) {
       const value = values[i] ?? 0;
       if (value < low) low = value;
       if (value > high) high = value;
@@ -44,7 +44,7 @@ export function quantise(values: Float32Array, type: QuantisedType): Quantised {
     const scale = brainValue(scaleBits, scratch);
     scales[group] = ((minimumBits << 16) | scaleBits) >>> 0;
     if (scale === 0) continue;
-    for (let i = first; i < first + quantisedGroup; i++) {
+    for (let i = first; i < first + quantizedGroup; i++) {
       const code = Math.min(levels, Math.round(((values[i] ?? 0) - minimum) / scale));
       if (type === 'int8') codes[i] = code;
       else codes[i >>> 1] = (codes[i >>> 1] ?? 0) | (code << ((i & 1) * 4));
@@ -54,11 +54,11 @@ export function quantise(values: Float32Array, type: QuantisedType): Quantised {
 }
 
 /** What the codes stand for. */
-export function dequantise({ codes, scales }: Quantised, type: QuantisedType): Float32Array {
-  const values = new Float32Array(scales.length * quantisedGroup);
+export function dequantize({ codes, scales }: Quantized, type: QuantizedType): Float32Array {
+  const values = new Float32Array(scales.length * quantizedGroup);
   const scratch = new DataView(new ArrayBuffer(4));
   for (let i = 0; i < values.length; i++) {
-    const word = scales[Math.floor(i / quantisedGroup)] ?? 0;
+    const word = scales[Math.floor(i / quantizedGroup)] ?? 0;
     const code = type === 'int8' ? (codes[i] ?? 0) : ((codes[i >>> 1] ?? 0) >>> ((i & 1) * 4)) & 15;
     values[i] = brainValue(word >>> 16, scratch) + brainValue(word & 0xffff, scratch) * code;
   }

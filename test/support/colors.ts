@@ -1,4 +1,4 @@
-/** The world of swatches: eight colours, pictures of one colour. Small enough that a recipe learns it in seconds. */
+/** The world of swatches: eight colors, pictures of one color. Small enough that a recipe learns it in seconds. */
 import type { Image } from '../../core/plugin.ts';
 
 export const palette = {
@@ -12,34 +12,34 @@ export const palette = {
   black: [15, 15, 15],
 } as const;
 
-export type ColourName = keyof typeof palette;
+export type ColorName = keyof typeof palette;
 
-export const colourNames = Object.keys(palette) as readonly ColourName[];
+export const colorNames = Object.keys(palette) as readonly ColorName[];
 
 /** Side of a picture in pixels. */
 export const side = 8;
 
-/** Index of the colour nearest to an RGB triple, in the order of `colourNames`. */
-export function nearestColour(rgb: readonly number[]): number {
-  const distances = colourNames.map((name) =>
+/** Index of the color nearest to an RGB triple, in the order of `colorNames`. */
+export function nearestColor(rgb: readonly number[]): number {
+  const distances = colorNames.map((name) =>
     palette[name].reduce((sum, value, channel) => sum + (value - (rgb[channel] ?? 0)) ** 2, 0),
   );
   return distances.indexOf(Math.min(...distances));
 }
 
-/** A picture of `cells` × `cells` flat fields, colour indices in raster order. */
-export function paint(colours: readonly number[], cells: number): Image {
+/** A picture of `cells` × `cells` flat fields, color indices in raster order. */
+export function paint(colors: readonly number[], cells: number): Image {
   const data = new Uint8Array(side * side * 3);
   for (let y = 0; y < side; y++) {
     for (let x = 0; x < side; x++) {
       const cell = Math.floor((y * cells) / side) * cells + Math.floor((x * cells) / side);
-      data.set(palette[colourNames[colours[cell] ?? 0] ?? 'black'], (y * side + x) * 3);
+      data.set(palette[colorNames[colors[cell] ?? 0] ?? 'black'], (y * side + x) * 3);
     }
   }
   return { width: side, height: side, data };
 }
 
-/** Colour index of each field: the nearest to the mean of its pixels. */
+/** Color index of each field: the nearest to the mean of its pixels. */
 export function fields({ data }: Image, cells: number): number[] {
   return Array.from({ length: cells * cells }, (_, cell) => {
     const sums = [0, 0, 0];
@@ -52,6 +52,6 @@ export function fields({ data }: Image, cells: number): number[] {
         count++;
       }
     }
-    return nearestColour(sums.map((sum) => sum / count));
+    return nearestColor(sums.map((sum) => sum / count));
   });
 }
