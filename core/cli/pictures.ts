@@ -9,7 +9,7 @@ export function addPictureCommands(program: Command, act: Act): void {
   program
     .command('generate')
     .description('draw pictures for prompts')
-    .option('--preset <file>', 'a preset, or a run directory, whose newest weights are used')
+    .option('--preset <preset>', 'a preset (a file or PACKAGE/NAME), or a run directory, whose newest weights are used')
     .option('--model <folder>', 'instead of a preset: the folder of a published model, or hub:OWNER/NAME')
     .option('--prompt <text>', 'what to draw (repeatable)', collect, [])
     .option(
@@ -40,7 +40,7 @@ export function addPictureCommands(program: Command, act: Act): void {
     .option('--image <file>', 'a picture the question is about (repeatable)', collect, [])
     .option('--turn <question>', 'a further question, asked when the one before is answered (repeatable)', collect, [])
     .option('--turns <file>', 'a text file with further questions, one a line')
-    .option('--preset <file>', 'a preset, or a run directory, whose newest weights are used')
+    .option('--preset <preset>', 'a preset (a file or PACKAGE/NAME), or a run directory, whose newest weights are used')
     .option('--model <folder>', 'instead of a preset: the folder of a published model, or hub:OWNER/NAME')
     .option('--seed <number>', 'decides every random number', wholeNumber)
     .option('--out <directory>', 'where the record of the answers goes')

@@ -5,7 +5,7 @@ import type { Act } from './program.ts';
 export function addRunCommands(program: Command, act: Act): void {
   program
     .command('run <preset>')
-    .description('run a preset')
+    .description('run a preset: a file, or one of a package such as reasongen/nano/grpo')
     .action((preset: string, _options, command: Command) =>
       act(command, async (context) => (await import('../commands/run.ts')).run(preset, context)),
     );

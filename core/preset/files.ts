@@ -1,11 +1,12 @@
-import { readdirSync, readFileSync } from 'node:fs';
-import { basename, dirname, relative, resolve } from 'node:path';
-import { ReasongenError, suggest } from '../errors.ts';
+import { readFileSync } from 'node:fs';
+import { basename, dirname, relative } from 'node:path';
+import { ReasongenError } from '../errors.ts';
+import { locatePreset } from './locate.ts';
 import { type Located, type LocatedMap, parseLocated, place } from './located.ts';
 
-/** The file and everything it extends, each a map, the ones to be overridden first. `named` is where the file is named. */
+/** The file (absolute) and everything it extends, each a map, the ones to be overridden first. `named` is where the file is named. */
 export function readPresetFiles(file: string, named: Located | undefined, problems: ReasongenError[]): LocatedMap[] {
-  return readChain(resolve(file), named, [], problems);
+  return readChain(file, named, [], problems);
 }
 
 function readChain(
@@ -30,7 +31,10 @@ function readChain(
   if (tree === undefined) return [];
   const bases = listOf(tree.entries.get('extends')?.value, 'extends', problems);
   return [
-    ...bases.flatMap((base) => readChain(resolve(dirname(file), base.text), base.node, [...open, file], problems)),
+    ...bases.flatMap(({ text, node }) => {
+      const base = locatePreset(text, dirname(file), place(node.origin), problems);
+      return base === undefined ? [] : readChain(base, node, [...open, file], problems);
+    }),
     tree,
   ];
 }
@@ -44,9 +48,8 @@ function readMap(file: string, at: string | undefined, problems: ReasongenError[
     problems.push(
       new ReasongenError({
         code: 'PRESET_NOT_FOUND',
-        message: `no preset can be read at ${relative(process.cwd(), file) || file}`,
+        message: `${relative(process.cwd(), file) || file} cannot be read: ${cause instanceof Error ? cause.message : String(cause)}`,
         place: at,
-        hint: suggestFile(file),
         cause,
       }),
     );
@@ -62,15 +65,6 @@ function readMap(file: string, at: string | undefined, problems: ReasongenError[
     }),
   );
   return undefined;
-}
-
-function suggestFile(file: string): string | undefined {
-  try {
-    const names = readdirSync(dirname(file)).filter((name) => /\.ya?ml$/.test(name));
-    return names.length === 0 ? undefined : suggest(basename(file), names);
-  } catch {
-    return 'the folder does not exist either';
-  }
 }
 
 /** A list of texts, each with its node; a single text counts as a list of one. */

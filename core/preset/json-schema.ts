@@ -47,7 +47,8 @@ export function presetSchema(catalog: Catalog): JsonSchema {
       },
       extends: {
         anyOf: [text, { type: 'array', items: text }],
-        description: 'Presets this one builds on, relative to this file; later ones override earlier ones.',
+        description:
+          'Presets this one builds on: files relative to this one, or PACKAGE/NAME; later ones override earlier ones.',
       },
       plugins: {
         anyOf: [text, { type: 'array', items: text }],

@@ -4,6 +4,7 @@ import { ProblemsError, ReasongenError, suggest } from '../errors.ts';
 import { builtInSlots, type Catalog, createCatalog, type LoadedPlugin } from './catalog.ts';
 import { checkPreset, plainKeys, recipeOptions, wrongType } from './check.ts';
 import { listOf, readPresetFiles } from './files.ts';
+import { locatePreset } from './locate.ts';
 import { type Located, type LocatedMap, place } from './located.ts';
 import { applySetting, mergePresets, parseSetting, type Setting, unknownKey } from './merge.ts';
 import { loadBuiltInPlugins, loadNamedPlugin, pluginIdentity, type PluginReference } from './plugins.ts';
@@ -34,19 +35,22 @@ export interface LoadOptions {
   readonly builtIn?: readonly LoadedPlugin[];
 }
 
-/** Reads, merges and checks a preset and loads its plugins. Throws one `ProblemsError` with all that is wrong. */
+/** Reads, merges and checks a preset, a file or PACKAGE/NAME, and loads its plugins. Throws one `ProblemsError` with all that is wrong. */
 export async function loadPreset(file: string, options: LoadOptions = {}): Promise<LoadedPreset> {
   const problems: ReasongenError[] = [];
-  const absolute = resolve(file);
+  const absolute = locatePreset(file, process.cwd(), undefined, problems);
+  if (absolute === undefined) throw new ProblemsError(problems);
   const settings = (options.settings ?? []).flatMap((text) => parseSetting(text, problems) ?? []);
+  const before = problems.length;
   const files = readPresetFiles(absolute, undefined, problems);
+  const isWhole = problems.length === before;
   const main = files.at(-1);
   if (main === undefined || main.origin.source !== absolute) throw new ProblemsError(problems);
 
   const isChain = main.entries.has('stages');
   const drafts = isChain
     ? draftStages(main, absolute, settings, problems)
-    : [{ name: '', file: absolute, files, settings, isWhole: problems.length === 0 }];
+    : [{ name: '', file: absolute, files, settings, isWhole }];
   const catalog = await loadCatalog(drafts, options.builtIn, problems);
   const stages = drafts.map((draft, index): Stage => {
     const own: ReasongenError[] = [];
@@ -60,16 +64,17 @@ export async function loadPreset(file: string, options: LoadOptions = {}): Promi
       earlierStages(drafts, index, options.runDirectory),
       own,
     );
-    problems.push(
-      ...own.filter(
-        ({ code }) => draft.isWhole || !['MISSING_COMPONENT', 'MISSING_OPTION', 'MISSING_USE'].includes(code),
-      ),
-    );
+    problems.push(...own.filter((problem) => draft.isWhole || !mayStandInMissingPart(problem)));
     return { name: draft.name || preset.name, preset, tree };
   });
   if (problems.length > 0) throw new ProblemsError(inOrder(unique(problems)));
   const name = isChain ? chainName(main, absolute) : (stages[0]?.name ?? '');
   return { name, file: absolute, isChain, stages, catalog };
+}
+
+/** Of a preset of which a file could not be read: what seems missing, or to be set in vain, may stand there. */
+function mayStandInMissingPart({ code, place: where }: ReasongenError): boolean {
+  return ['MISSING_COMPONENT', 'MISSING_OPTION', 'MISSING_USE'].includes(code) || where?.startsWith('--set ') === true;
 }
 
 /** The built-in plugins and those named, relative to the current directory; for `describe` without a preset. */
@@ -162,9 +167,9 @@ function draftStages(
   const drafts = list.items.flatMap((item, index): Draft[] => {
     const stage = readStage(item, `stages[${index}]`, problems);
     if (stage === undefined) return [];
-    const path = resolve(dirname(file), stage.preset);
     const before = problems.length;
-    const files = readPresetFiles(path, item, problems);
+    const path = locatePreset(stage.preset, dirname(file), place(item.origin), problems);
+    const files = path === undefined ? [] : readPresetFiles(path, item, problems);
     const nested = files.at(-1)?.entries.get('stages');
     if (nested !== undefined) {
       problems.push(
@@ -179,7 +184,7 @@ function draftStages(
     return [
       {
         name: stage.name,
-        file: path,
+        file: path ?? resolve(dirname(file), stage.preset),
         files,
         settings: [...own, ...stage.settings, ...settingsFor(stage.name, settings)],
         isWhole: problems.length === before,

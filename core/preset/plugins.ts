@@ -54,9 +54,16 @@ export async function loadNamedPlugin(
   return undefined;
 }
 
-/** The absolute path of a plugin file named by path; the package name otherwise. */
+/**
+ * What a run calls a plugin: a package by its name where that leads to it from the current directory, too; otherwise, as for a plugin
+ * named by path, the absolute path of its file. A package that only another package has is not to be found by name from a run.
+ */
 export function pluginIdentity(reference: PluginReference): string {
-  return isPathLike(reference.specifier) ? (locatePlugin(reference) ?? reference.specifier) : reference.specifier;
+  const { specifier } = reference;
+  const file = locatePlugin(reference);
+  if (file === undefined || isPathLike(specifier)) return file ?? specifier;
+  const typedHere = { kind: 'set', source: specifier, line: 0, column: 0 } as const;
+  return file === locatePlugin({ specifier, origin: typedHere }) ? specifier : file;
 }
 
 async function loadPlugin(
