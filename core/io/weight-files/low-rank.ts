@@ -3,16 +3,20 @@
  * and `adapter_config.json` (https://huggingface.co/docs/peft/developer_guides/checkpoint). And adapters added into the weights
  * they belong to, piece by piece while those are read.
  */
+import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { SourceEntry, WeightSource } from '../../contracts/weight-source.ts';
+import type { WeightSource } from '../../contracts/weight-source.ts';
 import { diskError, hasCode } from '../disk.ts';
-import { elementsOf } from './element-types.ts';
+import type { NameRule } from '../../tensor/name-rules.ts';
+import { parseAdapterConfig, type AdapterConfig } from './adapter-config.ts';
+import { placeAdapters, type Delta } from './adapter-places.ts';
 import { badWeights } from './errors.ts';
 import { floatsOf } from './floats.ts';
-import { assembledSource, whole } from './pieces.ts';
-import { openSafetensors } from './safetensors-source.ts';
+import { openFile } from './open.ts';
+import { assembledSource, layered, whole } from './pieces.ts';
 
+/** What is written about adapters of this program. */
 export interface LowRankConfig {
   readonly rank: number;
   readonly alpha: number;
@@ -52,16 +56,22 @@ const prefix = 'base_model.model.';
 
 /** The same tensors under PEFT's names (`save`) or ours (`load`). */
 export function peftNames(source: WeightSource, direction: 'save' | 'load'): WeightSource {
-  const rename = (name: string): string => (direction === 'save' ? `${prefix}${name}` : name.replace(prefix, ''));
+  const rename = (name: string): string =>
+    direction === 'save' ? `${prefix}${name}` : name.startsWith(prefix) ? name.slice(prefix.length) : name;
   const tensors = new Map([...source.entries].map(([name, entry]) => [rename(name), whole(source, name, entry)]));
   return assembledSource(source.origin, tensors, source.metadata, () => source.close());
 }
 
 export interface StoredAdapter {
-  readonly config: LowRankConfig;
-  /** Under our names. */
+  readonly config: AdapterConfig;
+  /** Under the names of its own layout, without PEFT's prefix. */
   readonly source: WeightSource;
+  /** The file of the adapters. */
+  readonly file: string;
 }
+
+/** In this order of preference: a format that cannot hold code comes first. */
+const fileNames = ['adapter_model.safetensors', 'adapter_model.bin'];
 
 /** The adapters of a folder; undefined when it has no `adapter_config.json`. */
 export async function openAdapter(folder: string): Promise<StoredAdapter | undefined> {
@@ -71,89 +81,98 @@ export async function openAdapter(folder: string): Promise<StoredAdapter | undef
     throw diskError(cause, 'reading the configuration of adapters', configFile);
   });
   if (text === undefined) return undefined;
-  const source = await openSafetensors(join(folder, 'adapter_model.safetensors'));
-  return { config: parseConfig(text, configFile), source: peftNames(source, 'load') };
+  const config = parseAdapterConfig(text, configFile);
+  const name = fileNames.find((each) => existsSync(join(folder, each)));
+  if (name === undefined)
+    throw badWeights(
+      folder,
+      `there is an adapter_config.json, but neither ${fileNames.join(' nor ')}`,
+      'copy or download the whole folder of the adapters',
+    );
+  const file = join(folder, name);
+  return { config, file, source: peftNames(await openFile(file), 'load') };
 }
 
 /**
- * The weights of `base` with adapters added: weight + alpha / rank · up · down. Adapted weights come out as F32, the others as they
- * are stored. Closing it closes both. Throws BAD_WEIGHTS when an adapter belongs to no weight of that shape.
+ * The weights of `base`, whose names are those of the port, with adapters added: weight + scale · up · down, and with what was trained
+ * and saved as a whole in place of the base's. `names`: the table by which names of another layout are read. Adapted weights come
+ * out as F32, the others as they are stored. Closing it closes both. Throws BAD_WEIGHTS for what does not belong to the base.
  */
-export function mergedSource(base: WeightSource, { config, source }: StoredAdapter): WeightSource {
-  const scale = config.alpha / config.rank;
-  const adapted = new Map<string, { readonly stem: string; readonly entry: SourceEntry }>();
-  for (const name of source.entries.keys()) {
-    const stem = /^(.*)\.lora_[AB]\.weight$/.exec(name)?.[1];
-    if (stem === undefined)
-      throw badWeights(
-        source.origin,
-        `"${name}" is no part of a low-rank adapter`,
-        'use adapters without further trained modules',
-      );
-    const entry = base.entries.get(`${stem}.weight`);
-    const [down, up] = [source.entries.get(`${stem}.lora_A.weight`), source.entries.get(`${stem}.lora_B.weight`)];
-    const fits =
-      entry?.shape.length === 2 &&
-      down?.shape.join() === `${config.rank},${entry.shape[1]}` &&
-      up?.shape.join() === `${entry.shape[0]},${config.rank}`;
-    if (!fits)
-      throw badWeights(
-        source.origin,
-        `the adapter "${stem}" fits no weight of ${base.origin}`,
-        'use the weights these adapters were trained on',
-      );
-    adapted.set(`${stem}.weight`, { stem, entry: { shape: entry.shape, type: 'F32' } });
-  }
-  const factors = new Map<string, Promise<{ readonly down: Float32Array; readonly up: Float32Array }>>();
-  const factorsOf = (stem: string): Promise<{ readonly down: Float32Array; readonly up: Float32Array }> => {
-    const pending =
-      factors.get(stem) ??
-      Promise.all([readFloats(source, `${stem}.lora_A.weight`), readFloats(source, `${stem}.lora_B.weight`)]).then(
-        ([down, up]) => ({ down, up }),
-      );
+export function mergedSource(
+  base: WeightSource,
+  adapter: StoredAdapter,
+  names: readonly NameRule[] = [],
+): WeightSource {
+  const { source } = adapter;
+  const { deltas, replaced } = placeAdapters(adapter, base, names);
+  const below = layered(replaced, base);
+  const factors = new Map<Delta, Promise<Factors>>();
+  const factorsOf = (delta: Delta): Promise<Factors> => {
+    const pending = factors.get(delta) ?? readFactors(source, delta);
+    // Tensors are read one after the other: the factors of the last one are enough.
     factors.clear();
-    factors.set(stem, pending);
+    factors.set(delta, pending);
     return pending;
   };
   return {
     origin: `${base.origin} with the adapters of ${source.origin}`,
-    entries: new Map([...base.entries].map(([name, entry]) => [name, adapted.get(name)?.entry ?? entry])),
+    entries: new Map(
+      [...below.entries].map(([name, entry]) => [name, deltas.has(name) ? { ...entry, type: 'F32' } : entry]),
+    ),
     metadata: base.metadata,
     async read(name, first, count) {
-      const bytes = await base.read(name, first, count);
-      const found = adapted.get(name);
-      const type = base.entries.get(name)?.type;
-      if (found === undefined || type === undefined) return bytes;
+      const bytes = await below.read(name, first, count);
+      const delta = deltas.get(name);
+      const type = below.entries.get(name)?.type;
+      if (delta === undefined || type === undefined) return bytes;
       const values = floatsOf(bytes, type);
       if (values === undefined) throw badWeights(base.origin, `"${name}" holds ${type}, not weights`);
       const merged = Float32Array.from(values);
-      addProduct(merged, first, found.entry.shape[1] ?? 1, await factorsOf(found.stem), config.rank, scale);
+      addProduct(merged, first, await factorsOf(delta), delta);
       return new Uint8Array(merged.buffer);
     },
-    async close() {
-      await source.close();
-      await base.close();
-    },
+    close: () => below.close(),
   };
 }
 
-/** values[i] += scale · (up · down) at flat element first + i of a matrix of `inner` columns; sums in f64. */
+/** Row-major: [rank, columns] and [rows, rank]. */
+interface Factors {
+  readonly down: Float32Array;
+  readonly up: Float32Array;
+}
+
+async function readFactors(source: WeightSource, { down, up, rank, columns }: Delta): Promise<Factors> {
+  const ups = await readFloats(source, up.name, up.first, up.count);
+  const downs = down === undefined ? Float32Array.of(1) : await readFloats(source, down.name, down.first, down.count);
+  // Embeddings are looked up, not multiplied, so PEFT keeps both factors the other way round.
+  return up.isTransposed
+    ? { down: transposed(downs, columns, rank), up: transposed(ups, rank, ups.length / rank) }
+    : { down: downs, up: ups };
+}
+
+/** Of a matrix of `rows` rows. */
+function transposed(values: Float32Array, rows: number, columns: number): Float32Array {
+  const result = new Float32Array(values.length);
+  for (let row = 0; row < rows; row++)
+    for (let column = 0; column < columns; column++) result[column * rows + row] = values[row * columns + column] ?? 0;
+  return result;
+}
+
+/** values[i] += scale · (up · down) at flat element first + i; sums in f64. */
 function addProduct(
   values: Float32Array,
   first: number,
-  inner: number,
-  { down, up }: { readonly down: Float32Array; readonly up: Float32Array },
-  rank: number,
-  scale: number,
+  { down, up }: Factors,
+  { rank, scale, columns }: Pick<Delta, 'rank' | 'scale' | 'columns'>,
 ): void {
   for (let start = 0; start < values.length;) {
-    const row = Math.floor((first + start) / inner);
-    const column = (first + start) % inner;
-    const length = Math.min(inner - column, values.length - start);
+    const row = Math.floor((first + start) / columns);
+    const column = (first + start) % columns;
+    const length = Math.min(columns - column, values.length - start);
     const sums = new Float64Array(length);
     for (let r = 0; r < rank; r++) {
       const factor = scale * (up[row * rank + r] ?? 0);
-      const offset = r * inner + column;
+      const offset = r * columns + column;
       for (let i = 0; i < length; i++) sums[i] = (sums[i] ?? 0) + factor * (down[offset + i] ?? 0);
     }
     for (let i = 0; i < length; i++) values[start + i] = (values[start + i] ?? 0) + (sums[i] ?? 0);
@@ -161,48 +180,9 @@ function addProduct(
   }
 }
 
-async function readFloats(source: WeightSource, name: string): Promise<Float32Array> {
-  const entry = source.entries.get(name);
-  const values = entry === undefined ? undefined : floatsOf(await source.read(name, 0, elementsOf(entry)), entry.type);
+async function readFloats(source: WeightSource, name: string, first: number, count: number): Promise<Float32Array> {
+  const type = source.entries.get(name)?.type;
+  const values = type === undefined ? undefined : floatsOf(await source.read(name, first, count), type);
   if (values === undefined) throw badWeights(source.origin, `"${name}" holds no weights`);
   return values;
-}
-
-function parseConfig(text: string, place: string): LowRankConfig {
-  let config: Readonly<Record<string, unknown>>;
-  try {
-    config = JSON.parse(text) as typeof config;
-  } catch (cause) {
-    throw badWeights(place, 'it is not JSON', 'copy the folder of the adapters again', cause);
-  }
-  const {
-    r,
-    lora_alpha: alpha,
-    lora_dropout: dropout,
-    base_model_name_or_path: base,
-    base_model_sha256: baseHash,
-  } = config;
-  if (
-    config['peft_type'] !== 'LORA' ||
-    !Number.isSafeInteger(r) ||
-    typeof alpha !== 'number' ||
-    typeof base !== 'string'
-  ) {
-    throw badWeights(
-      place,
-      'it describes no low-rank adapters (peft_type LORA with r, lora_alpha and base_model_name_or_path)',
-      'use adapters that PEFT or this program has saved',
-    );
-  }
-  for (const unread of ['use_dora', 'use_rslora', 'fan_in_fan_out']) {
-    if (config[unread] === true)
-      throw badWeights(place, `${unread} is not understood here`, 'merge these adapters with PEFT first');
-  }
-  return {
-    rank: Number(r),
-    alpha,
-    dropout: typeof dropout === 'number' ? dropout : 0,
-    base,
-    ...(typeof baseHash === 'string' && { baseHash }),
-  };
 }

@@ -1,7 +1,7 @@
 /** The weights of a model under the names of its parameters: published ones renamed, low-rank adapters added to what they belong to. */
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { realpath } from 'node:fs/promises';
 import type { WeightSource } from '../../contracts/weight-source.ts';
 import { exitCodes, ReasongenError } from '../../errors.ts';
 import type { NameRule } from '../../tensor/name-rules.ts';
@@ -19,18 +19,25 @@ export interface ModelSource {
 }
 
 /** `path`: whatever `openWeightSource` takes, or adapters, whose base is opened as well. `names`: the table of a published class of models. */
-export async function openModelSource(path: string, names: readonly NameRule[] = []): Promise<ModelSource> {
+export function openModelSource(path: string, names: readonly NameRule[] = []): Promise<ModelSource> {
+  return openAbove(path, names, []);
+}
+
+/** `above`: folders of adapters that belong to what is opened. */
+async function openAbove(path: string, names: readonly NameRule[], above: readonly string[]): Promise<ModelSource> {
   const place = await findWeights(path);
   if (!place.isAdapter) {
     const hash = place.hash ?? (await contentHash(place.path));
     const source = await openFile(place.path);
-    try {
-      return { source: renamed(source, names, 'port'), hash };
-    } catch (error) {
-      await source.close();
-      throw error;
-    }
+    return closedOnError(source, () => ({ source: renamed(source, names, 'port'), hash }));
   }
+  const folder = await realpath(place.path);
+  if (above.includes(folder))
+    throw badWeights(
+      place.path,
+      'these adapters name themselves as the weights they belong to (base_model_name_or_path)',
+      'name the weights they were trained on in adapter_config.json',
+    );
   const adapter = await openAdapter(place.path);
   if (adapter === undefined)
     throw badWeights(
@@ -38,15 +45,19 @@ export async function openModelSource(path: string, names: readonly NameRule[] =
       'there are neither weights nor adapters here',
       'point to a run, a checkpoint, or a file of weights',
     );
-  return withBase(place.path, adapter, names);
+  return closedOnError(adapter.source, () => withBase(place.path, adapter, names, [...above, folder]));
 }
 
-async function withBase(path: string, adapter: StoredAdapter, names: readonly NameRule[]): Promise<ModelSource> {
-  try {
-    const base = await openModelSource(locateBase(adapter.config.base), names);
+async function withBase(
+  path: string,
+  adapter: StoredAdapter,
+  names: readonly NameRule[],
+  above: readonly string[],
+): Promise<ModelSource> {
+  const base = await openAbove(locateBase(adapter), names, above);
+  return closedOnError(base.source, async () => {
     const { baseHash } = adapter.config;
-    if (baseHash !== undefined && baseHash !== base.hash) {
-      await base.source.close();
+    if (baseHash !== undefined && baseHash !== base.hash)
       throw new ReasongenError({
         code: 'OTHER_BASE',
         message: `the adapters were trained on other weights (${baseHash.slice(0, 12)}…) than ${adapter.config.base} holds now (${base.hash.slice(0, 12)}…)`,
@@ -54,20 +65,34 @@ async function withBase(path: string, adapter: StoredAdapter, names: readonly Na
         hint: 'put the former weights back',
         exitCode: exitCodes.badPreset,
       });
-    }
-    const own = await contentHash(join(path, 'adapter_model.safetensors'));
+    const own = await contentHash(adapter.file);
     return {
-      source: mergedSource(base.source, adapter),
-      hash: createHash('sha256').update(`${base.hash} ${own}`).digest('hex'),
+      source: mergedSource(base.source, adapter, names),
+      hash: createHash('sha256').update(`${base.hash} ${own} ${adapter.config.scales}`).digest('hex'),
     };
+  });
+}
+
+async function closedOnError<Result>(source: WeightSource, work: () => Result | Promise<Result>): Promise<Result> {
+  try {
+    return await work();
   } catch (error) {
-    await adapter.source.close();
+    await source.close();
     throw error;
   }
 }
 
 /** PEFT names a path, or a model on a hub. */
-function locateBase(base: string): string {
+function locateBase({ config: { base, revision, place } }: StoredAdapter): string {
   if (existsSync(base) || !/^[^/\s]+\/[^/\s]+$/.test(base)) return base;
-  return findSnapshot(parseHubModel(base), process.env) ?? base;
+  const model = parseHubModel(base, revision);
+  const found = findSnapshot(model, process.env);
+  if (found !== undefined) return found;
+  throw new ReasongenError({
+    code: 'NOT_PULLED',
+    message: `the adapters belong to ${base}${revision === undefined ? '' : ` at ${revision}`}, which is neither a folder here nor in the cache of models`,
+    place,
+    hint: `run \`npx reasongen pull ${base}${revision === undefined ? '' : ` --revision ${revision}`}\` first`,
+    exitCode: exitCodes.badPreset,
+  });
 }
