@@ -101,14 +101,15 @@ function reportHanging(hooks: Hooks | undefined, streams: CommandLineStreams): v
   process.exitCode = exitCodes.failure;
 }
 
-async function runProgram(): Promise<void> {
-  process.exitCode = await main(process.argv.slice(2), {
-    output: process.stdout,
-    errors: process.stderr,
-    environment: process.env,
-  });
+/** The command line of this process. Returns the exit code. */
+export function runProgram(args: readonly string[]): Promise<number> {
+  return main(args, { output: process.stdout, errors: process.stderr, environment: process.env });
+}
+
+async function setExitCode(): Promise<void> {
+  process.exitCode = await runProgram(process.argv.slice(2));
 }
 
 // Not awaited: when the event loop runs dry, `beforeExit` must still be heard.
 if (process.argv[1] !== undefined && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url))
-  void runProgram();
+  void setExitCode();

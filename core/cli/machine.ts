@@ -11,6 +11,12 @@ export function addMachineCommands(program: Command, act: Act): void {
       act(command, async (context) => (await import('../commands/doctor.ts')).doctor(context)),
     );
   program
+    .command('setup')
+    .description('make the best Vulkan driver of this machine ready, which other commands do when they need it')
+    .action((_options, command: Command) =>
+      act(command, async (context) => (await import('../commands/setup.ts')).setup(context)),
+    );
+  program
     .command('verify-device')
     .description('check every op on this adapter against float64, with a verdict for each')
     .option('--only <op>', 'ops whose name contains this')

@@ -3,8 +3,10 @@
  * hands `act` the work, and the work begins with `import()`.
  */
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { Command } from 'commander';
 import type { CommandContext } from '../commands/context.ts';
+import { packageRoot } from '../setup/cache.mjs';
 import { collect } from './arguments.ts';
 import { addMachineCommands } from './machine.ts';
 import { addModelCommands } from './models.ts';
@@ -49,7 +51,7 @@ export function createProgram(act: Act, streams: ProgramStreams): Command {
 }
 
 function version(): string {
-  const manifest = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+  const manifest = JSON.parse(readFileSync(join(packageRoot, 'package.json'), 'utf8')) as {
     readonly version: string;
   };
   return manifest.version;

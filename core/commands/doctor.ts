@@ -44,7 +44,7 @@ const noAdapter: Fact = {
   name: 'adapter',
   ok: false,
   found: 'WebGPU finds none',
-  hint: 'npm run setup',
+  hint: 'npx reasongen setup',
 };
 
 function versions(): Fact[] {
@@ -95,7 +95,7 @@ function driver(environment: CommandContext['environment']): Fact {
 
 function describe({ description, isSoftware, features, limits }: AdapterFacts): Fact[] {
   const has = (feature: string): boolean => features.includes(feature);
-  const newMesa = 'a driver that has it: Mesa 24 or newer (npm run setup), or a GPU';
+  const newMesa = 'a driver that has it: Mesa 24 or newer (npx reasongen setup), or a GPU';
   return [
     { name: 'adapter', ok: true, found: `${description}${isSoftware ? ' (on the processor)' : ''}` },
     {
@@ -131,11 +131,8 @@ function describe({ description, isSoftware, features, limits }: AdapterFacts): 
 
 const known = ['shader-f16', 'subgroups', 'timestamp-query'];
 
-/** Drivers, loaders and caches as the set-up sees them. The set-up is plain JavaScript, which runs before packages exist. */
+/** Drivers, loaders and caches as the set-up sees them. */
 async function setupFacts(environment: CommandContext['environment']): Promise<readonly Fact[]> {
-  const url = new URL('../setup/describe-adapter.mjs', import.meta.url).href;
-  const { describeAdapter } = (await import(url)) as {
-    readonly describeAdapter: (place: { readonly env: CommandContext['environment'] }) => readonly Fact[];
-  };
-  return describeAdapter({ env: environment });
+  const { describeAdapter } = await import('../setup/describe-adapter.mjs');
+  return describeAdapter({ env: { ...environment } });
 }

@@ -3,8 +3,8 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { arch, platform } from 'node:os';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
+import { packageRoot } from '../setup/cache.mjs';
 
 export interface ProgramDescription {
   readonly versions: Readonly<Record<string, string>>;
@@ -13,12 +13,11 @@ export interface ProgramDescription {
 }
 
 export function describeProgram(): ProgramDescription {
-  const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
   const require = createRequire(import.meta.url);
-  const commit = readCommit(root);
+  const commit = readCommit(packageRoot);
   return {
     versions: {
-      reasongen: readVersion(join(root, 'package.json')),
+      reasongen: readVersion(join(packageRoot, 'package.json')),
       node: process.versions.node,
       webgpu: readVersion(require.resolve('webgpu/package.json')),
       platform: `${platform()} ${arch()}`,

@@ -1,11 +1,12 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { dirname, isAbsolute, join, resolve } from 'node:path';
-import { fileURLToPath, pathToFileURL } from 'node:url';
+import { dirname, extname, isAbsolute, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import type { Origin } from '../contracts/preset.ts';
 import type { Component, Plugin, SlotDeclaration } from '../contracts/slots.ts';
 import { exitCodes, ReasongenError } from '../errors.ts';
 import type { LoadedPlugin } from './catalog.ts';
 import { place } from './located.ts';
+import { importPlugin } from './plugin-module.ts';
 import { z } from './zod.ts';
 
 /** One entry of `plugins:`. */
@@ -15,17 +16,19 @@ export interface PluginReference {
 }
 
 const builtInFolder = fileURLToPath(new URL('../../plugins/', import.meta.url));
-const recipesFile = fileURLToPath(new URL('../recipes/index.ts', import.meta.url));
+/** TypeScript in a clone, JavaScript in the package. */
+const indexFile = `index${extname(fileURLToPath(import.meta.url))}`;
+const recipesFile = fileURLToPath(new URL(`../recipes/${indexFile}`, import.meta.url));
 
-/** The recipes of core, and every folder of `plugins/` that has an `index.ts`. */
+/** The recipes of core, and every folder of `plugins/` that has an index file. */
 export async function loadBuiltInPlugins(problems: ReasongenError[]): Promise<LoadedPlugin[]> {
   const folders = readdirSync(builtInFolder, { withFileTypes: true })
-    .filter((entry) => entry.isDirectory() && existsSync(join(builtInFolder, entry.name, 'index.ts')))
+    .filter((entry) => entry.isDirectory() && existsSync(join(builtInFolder, entry.name, indexFile)))
     .map((entry) => entry.name)
     .sort();
   const loaded = await Promise.all([
     loadPlugin(recipesFile, 'core/recipes', undefined, problems),
-    ...folders.map((name) => loadPlugin(join(builtInFolder, name, 'index.ts'), `plugins/${name}`, undefined, problems)),
+    ...folders.map((name) => loadPlugin(join(builtInFolder, name, indexFile), `plugins/${name}`, undefined, problems)),
   ]);
   return loaded.flatMap((plugin) => plugin ?? []);
 }
@@ -76,9 +79,9 @@ async function loadPlugin(
     problems.push(new ReasongenError({ code, message, place: position ?? name, hint, cause }));
     return undefined;
   };
-  let module: { readonly default?: unknown };
+  let module: Awaited<ReturnType<typeof importPlugin>>;
   try {
-    module = (await import(pathToFileURL(file).href)) as typeof module;
+    module = await importPlugin(file);
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     return refuse(

@@ -4,8 +4,13 @@ import { homedir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-/** The root of this package: the folder that holds package.json. */
-export const packageRoot = resolve(dirname(fileURLToPath(import.meta.url)), '..', '..');
+/** The root of this package: the folder that holds package.json, above these sources or above what was built from them. */
+export const packageRoot = rootAbove(dirname(fileURLToPath(import.meta.url)));
+
+/** @param {string} folder @returns {string} */
+function rootAbove(folder) {
+  return existsSync(join(folder, 'package.json')) ? folder : rootAbove(dirname(folder));
+}
 
 /**
  * The folder for everything set-up makes outside the package: drivers, shader caches, the chosen adapter.

@@ -111,7 +111,11 @@ export function cachedFolder(cache, prefix) {
 /** @param {Context} context @param {string} what @throws {SetupError} */
 function forbidDownload({ download }, what) {
   if (!download)
-    throw new SetupError({ code: 'NOT_PREPARED', message: `${what} has not been fetched yet`, hint: 'npm run setup' });
+    throw new SetupError({
+      code: 'NOT_PREPARED',
+      message: `${what} has not been fetched yet`,
+      hint: 'npx reasongen setup',
+    });
 }
 
 /** The version of the system's Mesa: by its package, else by the name of the library file; '' when it does not tell. */

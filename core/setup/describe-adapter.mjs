@@ -41,7 +41,12 @@ function loader(root, cache, env) {
     cachedFolder(cache, cachePrefix('loader')) ??
     cachedFolder(cache, 'swiftshader-');
   if (own) return { name, ok: true, found: `in ${own}` };
-  return { name, ok: false, found: 'no libvulkan.so.1', hint: `npm run setup (or ${installCommand('libvulkan1')})` };
+  return {
+    name,
+    ok: false,
+    found: 'no libvulkan.so.1',
+    hint: `npx reasongen setup (or ${installCommand('libvulkan1')})`,
+  };
 }
 
 /** @param {string} root @returns {AdapterFact} */
@@ -53,7 +58,7 @@ function systemLavapipe(root) {
       name,
       ok: false,
       found: 'not installed',
-      hint: `npm run setup puts one into the cache (or ${installCommand('mesa-vulkan-drivers')})`,
+      hint: `npx reasongen setup puts one into the cache (or ${installCommand('mesa-vulkan-drivers')})`,
     };
   const version = installedMesa();
   if (majorVersion(version) >= oldestMesa) return { name, ok: true, found: `${file}, Mesa ${version}` };
@@ -61,7 +66,7 @@ function systemLavapipe(root) {
     name,
     ok: false,
     found: `${file}, Mesa ${version || 'of unknown version'}: too old, WebGPU needs ${oldestMesa}`,
-    hint: 'npm run setup puts a newer one into the cache and leaves the system alone',
+    hint: 'npx reasongen setup puts a newer one into the cache and leaves the system alone',
   };
 }
 
@@ -69,7 +74,7 @@ function systemLavapipe(root) {
 function ownLavapipe(cache) {
   const folder = cachedFolder(cache, cachePrefix('lavapipe'));
   if (folder) return { name: 'lavapipe in the cache', ok: true, found: folder };
-  return { name: 'lavapipe in the cache', ok: false, found: `none in ${cache}`, hint: 'npm run setup' };
+  return { name: 'lavapipe in the cache', ok: false, found: `none in ${cache}`, hint: 'npx reasongen setup' };
 }
 
 /** @param {string} cache @returns {AdapterFact} */
@@ -80,7 +85,7 @@ function swiftshader(cache) {
     name: 'SwiftShader in the cache',
     ok: false,
     found: 'not needed while another adapter works',
-    hint: 'REASONGEN_ADAPTER=swiftshader npm run setup',
+    hint: 'REASONGEN_ADAPTER=swiftshader npx reasongen setup',
   };
 }
 

@@ -16,6 +16,15 @@ export class SetupError extends Error {
   }
 }
 
+/** The failure of a checkout whose npm packages are not installed. */
+export function packagesMissing() {
+  return new SetupError({
+    code: 'PACKAGES_MISSING',
+    message: 'the npm packages of reasongen are not installed',
+    hint: 'npm install',
+  });
+}
+
 /**
  * Runs the body of a command; a SetupError becomes one message and its exit code, anything else is a defect and keeps its stack.
  * @param {() => Promise<number>} body resolves to the exit code

@@ -1,60 +1,60 @@
-import { join } from 'node:path';
-import { packageRoot } from './cache.mjs';
-import { SetupError } from './failure.mjs';
-import { launch } from './launch.mjs';
-import { describeDriver, driverEnvironment, knownDriver, packagesMissing, prepareDriver } from './vulkan.mjs';
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { packagesMissing } from './failure.mjs';
 
-/** Commands that compute nothing: they take a driver that is ready, and never prepare one. */
-const withoutDevice = ['check', 'show', 'describe', 'report', 'help'];
+/** Commands that use the device: they run in a child with the driver's environment, whose crash is explained. */
+export const deviceCommands = ['run', 'resume', 'generate', 'ask', 'evaluate', 'verify-device', 'check', 'doctor'];
+
+/** Options before a command that are followed by a value. */
+const valued = ['--set', '--run-dir'];
+
+/** Whether this is a clone, whose TypeScript needs a loader. The package holds JavaScript. */
+const isClone = existsSync(new URL('../cli.ts', import.meta.url));
+const cli = new URL(isClone ? '../cli.ts' : '../cli.js', import.meta.url);
 
 /**
- * Runs the program with the arguments of its command line, in the environment of the best Vulkan driver.
- * What is known about the driver goes along in REASONGEN_DRIVER, or in REASONGEN_DRIVER_ERROR, or REASONGEN_NO_DRIVER=1 says that none was looked for.
+ * Runs the program with the arguments of its command line: in this process, or in the environment of the best Vulkan driver.
  * @param {string[]} args @param {{ env?: NodeJS.ProcessEnv, quiet?: boolean }} options
  * @returns {Promise<number>} the exit code
- * @throws {SetupError} when packages are missing or no driver can be had
+ * @throws {import('./failure.mjs').SetupError} when packages are missing or no driver can be had
  */
 export async function reasongen(args, { env = process.env, quiet = env.REASONGEN_QUIET === '1' } = {}) {
-  const variables = await environmentFor(args, env, quiet);
-  const program = [
-    '--import',
-    loader(),
-    '--import',
-    new URL('terminal.mjs', import.meta.url).href,
-    join(packageRoot, 'core', 'cli.ts'),
-    ...args,
-  ];
-  return launch(process.execPath, program, {
-    env: { ...env, TSX_TSCONFIG_PATH: join(packageRoot, 'tsconfig.json'), ...variables },
+  const command = commandOf(args);
+  return deviceCommands.includes(command) ? supervise(command, args, env, quiet) : runHere(args);
+}
+
+/** The command of a command line; '' where there is none, or where help or the version is asked for. @param {string[]} args */
+export function commandOf(args) {
+  if (args.some((arg) => ['--help', '-h', '--version', '-V'].includes(arg))) return '';
+  return args.find((arg, index) => !arg.startsWith('-') && !valued.includes(args[index - 1] ?? '')) ?? '';
+}
+
+/** @param {string[]} args @returns {Promise<number>} */
+async function runHere(args) {
+  if (isClone) {
+    loader(); // names what is missing
+    const { register } = await import('tsx/esm/api');
+    register({ tsconfig: tsconfig() });
+  }
+  const { runProgram } = await import(cli.href);
+  return runProgram(args);
+}
+
+/** @param {string} command @param {string[]} args @param {NodeJS.ProcessEnv} env @param {boolean} quiet */
+async function supervise(command, args, env, quiet) {
+  const [{ environmentFor }, { launch }] = await Promise.all([import('./environment.mjs'), import('./launch.mjs')]);
+  const imports = [...(isClone ? [loader()] : []), new URL('terminal.mjs', import.meta.url).href];
+  const variables = await environmentFor(command, env, quiet);
+  return launch(process.execPath, [...imports.flatMap((module) => ['--import', module]), fileURLToPath(cli), ...args], {
+    env: { ...env, ...(isClone ? { TSX_TSCONFIG_PATH: tsconfig() } : {}), ...variables },
   });
 }
 
-/**
- * The variables a command needs: a driver is prepared only for a command that computes.
- * @param {string[]} args @param {NodeJS.ProcessEnv} env @param {boolean} quiet @returns {Promise<Record<string, string>>}
- */
-export async function environmentFor(args, env, quiet) {
-  const say = (/** @type {string} */ line) => void process.stderr.write(`${line}\n`);
-  const command = args.find((arg) => !arg.startsWith('-'));
-  const onlyTells = args.some((arg) => ['--help', '-h', '--version', '-V'].includes(arg));
-  if (command === undefined || onlyTells || withoutDevice.includes(command)) {
-    const known = onlyTells ? undefined : knownDriver(env);
-    return known ? driverEnvironment(known, env) : { REASONGEN_NO_DRIVER: '1' };
-  }
-  if (command === 'doctor') {
-    try {
-      return driverEnvironment(await prepareDriver({ env, download: false }), env);
-    } catch (error) {
-      if (!(error instanceof SetupError)) throw error;
-      return { REASONGEN_DRIVER_ERROR: JSON.stringify({ code: error.code, message: error.message, hint: error.hint }) };
-    }
-  }
-  const driver = await prepareDriver({ env, report: say });
-  if (!quiet) say(describeDriver(driver));
-  return driverEnvironment(driver, env);
+function tsconfig() {
+  return fileURLToPath(new URL('../../tsconfig.json', import.meta.url));
 }
 
-/** The module that lets node load TypeScript. @throws {SetupError} when packages are missing */
+/** The module that lets node load TypeScript. @throws {import('./failure.mjs').SetupError} when packages are missing */
 function loader() {
   try {
     return import.meta.resolve('tsx');

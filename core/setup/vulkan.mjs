@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { cacheDirectory, readJson, shaderCacheDirectory, writeJson } from './cache.mjs';
 import { hardware, lavapipe, swiftshader } from './candidates.mjs';
-import { SetupError } from './failure.mjs';
+import { packagesMissing, SetupError } from './failure.mjs';
 import { driverDescriptionFolders, gpuDevices } from './hardware.mjs';
 import { libraryPath } from './libraries.mjs';
 
@@ -159,16 +159,7 @@ async function accepted(candidate, env) {
     hint:
       candidate.kind === 'gpu'
         ? 'update the GPU driver (NVIDIA 535 or newer, Mesa 24 or newer)'
-        : `delete ${cacheDirectory(env)} and run npm run setup again`,
-  });
-}
-
-/** The failure of a checkout whose npm packages are not installed. */
-export function packagesMissing() {
-  return new SetupError({
-    code: 'PACKAGES_MISSING',
-    message: 'the npm packages of reasongen are not installed',
-    hint: 'npm install',
+        : `delete ${cacheDirectory(env)} and run npx reasongen setup`,
   });
 }
 

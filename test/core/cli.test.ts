@@ -217,7 +217,7 @@ describe('the program', () => {
     const doctor = await cli('doctor');
     expect(doctor).toMatchObject({
       code: 3,
-      output: expect.stringMatching(/missing +adapter[^\n]*\n[^\n]*npm run setup/),
+      output: expect.stringMatching(/missing +adapter[^\n]*\n[^\n]*npx reasongen setup/),
     });
     expect(existsSync(join(folder, 'none'))).toBe(false);
   });

@@ -10,6 +10,7 @@ import {
   parseOneLineSources,
   systemSources,
 } from '../../../core/setup/apt-sources.mjs';
+import { createProgram } from '../../../core/cli/program.ts';
 import { packageRoot, shaderCacheDirectory, withTemporaryFolder } from '../../../core/setup/cache.mjs';
 import { chatterFilter } from '../../../core/setup/chatter.mjs';
 import { compareDebianVersions, majorVersion } from '../../../core/setup/debian-version.mjs';
@@ -17,7 +18,8 @@ import { describeAdapter } from '../../../core/setup/describe-adapter.mjs';
 import { findHardware } from '../../../core/setup/hardware.mjs';
 import { launch } from '../../../core/setup/launch.mjs';
 import { findLavapipe, parseInstallPlan } from '../../../core/setup/lavapipe.mjs';
-import { environmentFor } from '../../../core/setup/reasongen.mjs';
+import { environmentFor } from '../../../core/setup/environment.mjs';
+import { commandOf, deviceCommands } from '../../../core/setup/reasongen.mjs';
 import { checkNode, outdatedPackages } from '../../../core/setup/setup.mjs';
 import { extractTar } from '../../../core/setup/tar.mjs';
 import { driverEnvironment, knownDriver, prepareDriver } from '../../../core/setup/vulkan.mjs';
@@ -182,7 +184,7 @@ describe('finding hardware', () => {
   it('tells the doctor the remedy for each missing thing', () => {
     const facts = describeAdapter({ root, env: freshEnvironment() });
     expect(facts.map(({ ok }) => ok)).toEqual(facts.map(() => false));
-    for (const { name, hint } of facts) expect(`${name}: ${hint}`).toMatch(/npm run setup|--gpus all/);
+    for (const { name, hint } of facts) expect(`${name}: ${hint}`).toMatch(/npx reasongen setup|--gpus all/);
   });
 
   it('prefers the lavapipe of this architecture', () => {
@@ -208,7 +210,7 @@ describe('choosing a driver', () => {
     const env = freshEnvironment({ REASONGEN_ADAPTER: 'swiftshader' });
     await expect(prepareDriver({ env, download: false })).rejects.toMatchObject({
       code: 'NOT_PREPARED',
-      hint: 'npm run setup',
+      hint: 'npx reasongen setup',
       exitCode: 3,
     });
     expect(existsSync(join(root, 'cache'))).toBe(false);
@@ -244,22 +246,38 @@ describe('choosing a driver', () => {
     expect(folder({ LP_NATIVE_VECTOR_WIDTH: '512' })).not.toBe(folder({}));
   });
 
-  it.each([[['check', 'x.yaml']], [['run', '--help']], [[]], [['--version']]])(
-    'prepares nothing for %j',
-    async (args) => {
-      const env = freshEnvironment({ REASONGEN_ADAPTER: 'swiftshader' });
-      expect(await environmentFor(args, env, true)).toEqual({ REASONGEN_NO_DRIVER: '1' });
-      expect(existsSync(join(root, 'cache'))).toBe(false);
-    },
-  );
+  it('prepares nothing for check', async () => {
+    const env = freshEnvironment({ REASONGEN_ADAPTER: 'swiftshader' });
+    expect(await environmentFor('check', env, true)).toEqual({ REASONGEN_NO_DRIVER: '1' });
+    expect(existsSync(join(root, 'cache'))).toBe(false);
+  });
+
+  it.each([
+    ['', []],
+    ['', ['--version']],
+    ['', ['run', '--help']],
+    ['show', ['show', 'run']],
+    ['run', ['run', 'x.yaml', '--set', 'steps=1']],
+    ['run', ['--set', 'steps=1', '--debug', '--run-dir', 'runs/check', 'run', 'x.yaml']],
+  ])('finds the command %j in %j', (command, args) => {
+    expect(commandOf(args)).toBe(command);
+  });
+
+  it('knows every command that may open a device by the name of the command line', () => {
+    const names = createProgram(() => Promise.resolve(), {
+      output: process.stdout,
+      errors: process.stderr,
+    }).commands.map((command) => command.name());
+    expect(names).toEqual(expect.arrayContaining(deviceCommands));
+  });
 
   it('lets the doctor start without a driver and tells it what is wrong', async () => {
     const { REASONGEN_DRIVER_ERROR = '{}' } = await environmentFor(
-      ['doctor'],
+      'doctor',
       freshEnvironment({ REASONGEN_ADAPTER: 'swiftshader' }),
       true,
     );
-    expect(JSON.parse(REASONGEN_DRIVER_ERROR)).toMatchObject({ code: 'NOT_PREPARED', hint: 'npm run setup' });
+    expect(JSON.parse(REASONGEN_DRIVER_ERROR)).toMatchObject({ code: 'NOT_PREPARED', hint: 'npx reasongen setup' });
   });
 });
 

@@ -1,0 +1,26 @@
+/**
+ * Types that the declarations of the package take from where they are used: those of the platform where it has them (the DOM, node's
+ * types, @webgpu/types), else a stand-in. So they compile with any of these and with none.
+ */
+type Platform<Name extends string, StandIn> = typeof globalThis extends {
+  readonly [Key in Name]: { readonly prototype: infer Type };
+}
+  ? Type
+  : StandIn;
+
+interface Labelled {
+  readonly label: string;
+}
+
+export type AbortSignal = Platform<'AbortSignal', { readonly aborted: boolean; readonly reason: unknown }>;
+export type URL = Platform<'URL', { readonly href: string }>;
+export type GPUAdapter = Platform<'GPUAdapter', object>;
+export type GPUBindGroup = Platform<'GPUBindGroup', Labelled>;
+export type GPUBindGroupLayout = Platform<'GPUBindGroupLayout', Labelled>;
+export type GPUBuffer = Platform<'GPUBuffer', Labelled & { readonly size: number }>;
+export type GPUCommandEncoder = Platform<'GPUCommandEncoder', Labelled>;
+export type GPUComputePassEncoder = Platform<'GPUComputePassEncoder', Labelled>;
+export type GPUComputePipeline = Platform<'GPUComputePipeline', Labelled>;
+export type GPUDevice = Platform<'GPUDevice', Labelled>;
+export type GPUFeatureName = string;
+export type GPUSupportedLimits = Platform<'GPUSupportedLimits', { readonly [name: string]: number }>;

@@ -1,0 +1,34 @@
+/**
+ * package.json of a clone exports the sources, that of the package what was built from them. One is made from the other while npm packs
+ * (`prepack`, `postpack`): npm has no field for it.
+ */
+
+/** @typedef {string | { types: string, default: string }} Target */
+/** @typedef {{ exports: Record<string, Target>, [field: string]: unknown }} Manifest */
+
+const source = /^\.\/(core\/.*)\.ts$/;
+const built = /^\.\/dist\/(core\/.*)\.js$/;
+
+/** @param {Manifest} manifest of a clone @returns {Manifest} of the package */
+export function publishedManifest(manifest) {
+  return withExports(manifest, (target) => {
+    const path = typeof target === 'string' ? target : target.default;
+    const [, name] = source.exec(path) ?? [];
+    if (name) return { types: `./dist/${name}.d.ts`, default: `./dist/${name}.js` };
+    return path.replace(/^\.\/presets\//, './dist/presets/');
+  });
+}
+
+/** @param {Manifest} manifest of the package @returns {Manifest} of a clone */
+export function cloneManifest(manifest) {
+  return withExports(manifest, (target) => {
+    const path = typeof target === 'string' ? target : target.default;
+    return path.replace(built, './$1.ts').replace(/^\.\/dist\/presets\//, './presets/');
+  });
+}
+
+/** @param {Manifest} manifest @param {(target: Target) => Target} convert @returns {Manifest} */
+function withExports(manifest, convert) {
+  const entries = Object.entries(manifest.exports).map(([name, target]) => [name, convert(target)]);
+  return { ...manifest, exports: Object.fromEntries(entries) };
+}
