@@ -28,8 +28,8 @@ import type { Workspace } from './workspace.ts';
 export { Workspace } from './workspace.ts';
 
 export interface Launch {
-  /** Path under `kernels/` without the extension. */
-  readonly kernel: string;
+  /** Path under `kernels/` without the ending; of a file elsewhere its URL, `new URL('./mine.wgsl', import.meta.url)`. */
+  readonly kernel: string | URL;
   readonly constants?: KernelConstants;
   /** Every `var` of the kernel file but the uniform, by name. */
   readonly bindings: Readonly<Record<string, Tensor>>;

@@ -258,10 +258,10 @@ export class Device {
   }
 
   pipeline(kernel: Kernel): Promise<Pipeline> {
-    let pending = this.pipelines.get(kernel.source);
+    let pending = this.pipelines.get(kernel.code);
     if (pending === undefined) {
       pending = compilePipeline(this.gpu, kernel);
-      this.pipelines.set(kernel.source, pending);
+      this.pipelines.set(kernel.code, pending);
     }
     return pending;
   }

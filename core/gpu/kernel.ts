@@ -1,12 +1,22 @@
 /**
- * A kernel is a `.wgsl` file under `kernels/`. What may vary between variants of one file is declared there as
- * `const NAME: u32 = 8u;` (or `alias elem = f32;`) and replaced here, so that the file is valid WGSL by itself.
+ * A kernel is a `.wgsl` file, under `kernels/` or anywhere else. What may vary between variants of one file is declared there as
+ * `const NAME: u32 = 8u;` (or `alias elem = f32;`) and replaced by the host, so that the file is valid WGSL by itself.
  * Bindings and parameters are declared in the file only: they are read from it, and ops pass both by name.
  * `//! use lib/name.wgsl` appends a shared file; lines keep their numbers. `//! use lib/name.wgsl as NAME` lets the host put another
  * file with the same functions in its place. What is used of f16 and subgroups is enabled here.
  */
-import { readFileSync } from 'node:fs';
 import { ReasongenError } from '../errors.ts';
+import {
+  kernelFile,
+  lineBreak,
+  placeInFile,
+  readKernelSource,
+  shownPath,
+  type KernelConstants,
+  type KernelSource,
+} from './kernel-source.ts';
+
+export type { KernelConstants };
 
 export interface KernelBinding {
   readonly index: number;
@@ -21,85 +31,70 @@ export interface KernelField {
   readonly type: 'u32' | 'i32' | 'f32';
 }
 
-export interface Kernel {
-  /** File and constants, e.g. `linear/nt ROWS=8`: shown in labels, profiles and errors. */
+export interface Kernel extends KernelSource {
+  /** File and constants, e.g. `linear/nt ROWS=8` or `mine/gain.wgsl`: shown in labels, profiles and errors. */
   readonly label: string;
-  readonly source: string;
   readonly bindings: readonly KernelBinding[];
   /** Fields of `struct Params`, in order; empty when the kernel takes none. */
   readonly fields: readonly KernelField[];
 }
 
-export type KernelConstants = Readonly<Record<string, number | boolean | string>>;
-
-const kernelRoot = new URL('../../kernels/', import.meta.url);
-
-export function loadKernel(path: string, constants: KernelConstants = {}, root: URL = kernelRoot): Kernel {
-  const label = [path, ...Object.entries(constants).map(([name, value]) => `${name}=${value}`)].join(' ');
-  const file = readSource(new URL(`${path}.wgsl`, root), path);
-  const replaceable = new Set<string>();
-  const libraries = [...file.matchAll(/^\/\/! use (\S+)(?: as (\w+))?$/gm)].map(([, path = '', name]) => {
-    const chosen = name === undefined ? undefined : constants[name];
-    if (name !== undefined) replaceable.add(name);
-    return readSource(new URL(typeof chosen === 'string' ? chosen : path, root), label);
-  });
-  const declared = Object.fromEntries(Object.entries(constants).filter(([name]) => !replaceable.has(name)));
-  let source = specialise([file, ...libraries].join('\n'), declared, label);
-  const code = source.replace(/\/\/.*$/gm, '');
-  if (/\bf16\b/.test(code) && !/enable f16;/.test(code)) source = `enable f16; ${source}`;
-  if (/\bsubgroup[A-Z]/.test(code) && !/enable subgroups;/.test(code)) source = `enable subgroups; ${source}`;
-  return { label, source, bindings: parseBindings(source, label), fields: parseParams(source) };
+/** Reads a kernel by its path under `kernels/` (`linear/nt`) or, elsewhere, by the URL of its file. Compiles nothing. */
+export function loadKernel(kernel: string | URL, constants: KernelConstants = {}): Kernel {
+  const name = typeof kernel === 'string' ? kernel : shownPath(kernel);
+  const label = [name, ...Object.entries(constants).map(([key, value]) => `${key}=${value}`)].join(' ');
+  const source = readKernelSource(kernelFile(kernel), constants, label);
+  const code = withoutComments(source.code);
+  return { ...source, label, bindings: parseBindings(source, code, label), fields: parseParams(source, code, label) };
 }
 
-function readSource(url: URL, path: string): string {
-  try {
-    return readFileSync(url, 'utf8');
-  } catch (cause) {
-    throw new ReasongenError({ code: 'KERNEL_MISSING', message: `kernel file of "${path}" cannot be read`, cause });
-  }
+/** Code without comments; what follows keeps its place. */
+function withoutComments(code: string): string {
+  return code.replace(/\/\/.*$|\/\*[^]*?\*\//gm, (comment) => comment.replace(/[^\n]/g, ' '));
 }
 
-function specialise(source: string, constants: KernelConstants, label: string): string {
-  let result = source;
-  for (const [name, value] of Object.entries(constants)) {
-    const constant = new RegExp(`^(const ${name}\\s*(?::\\s*(\\w+)\\s*)?=\\s*)[^;]+;`, 'm');
-    const alias = new RegExp(`^(alias ${name}\\s*=\\s*)[^;]+;`, 'm');
-    if (constant.test(result)) {
-      result = result.replace(constant, (_all, head: string, type: string | undefined) => {
-        const literal = type === 'u32' && typeof value === 'number' ? `${value}u` : String(value);
-        return `${head}${type === 'f32' ? `f32(${value})` : literal};`;
-      });
-    } else if (alias.test(result)) {
-      result = result.replace(alias, (_all, head: string) => `${head}${value};`);
-    } else {
-      throw new ReasongenError({ code: 'KERNEL_CONSTANT', message: `${label}: the file declares no constant ${name}` });
-    }
-  }
-  return result;
+function placeAt(source: KernelSource, index: number): string {
+  const lines = source.code.slice(0, index).split(lineBreak);
+  return placeInFile(source, lines.length, (lines.at(-1)?.length ?? 0) + 1);
 }
 
-function parseBindings(source: string, label: string): KernelBinding[] {
-  const pattern =
-    /@group\(0\)\s*@binding\((\d+)\)\s*var<(storage|uniform)(?:\s*,\s*(read_write|read))?>\s*(\w+)\s*:\s*([^;]+);/g;
-  const bindings = [...source.matchAll(pattern)].map((match): KernelBinding => {
-    const access = match[2] === 'uniform' ? 'uniform' : match[3] === 'read_write' ? 'read_write' : 'read';
-    return { index: Number(match[1]), name: match[4] ?? '', access, type: match[5] ?? '' };
-  });
-  bindings.forEach((binding, position) => {
-    if (binding.index !== position) {
+function parseBindings(source: KernelSource, code: string, label: string): KernelBinding[] {
+  const declared = /@group\(0\)\s*@binding\((\d+)\)\s*$/;
+  const bindings = [
+    ...code.matchAll(/var\s*<\s*(storage|uniform)(?:\s*,\s*(read_write|read))?\s*>\s*(\w+)\s*:\s*([^;]+);/g),
+  ];
+  return bindings.map((match, position): KernelBinding => {
+    const [, space, access, name = '', type = ''] = match;
+    const [, index] = declared.exec(code.slice(0, match.index)) ?? [];
+    if (Number(index) !== position) {
       throw new ReasongenError({
         code: 'KERNEL_BINDINGS',
-        message: `${label}: bindings must be numbered 0, 1, 2, … in order`,
+        message: `${label}: bindings must be numbered 0, 1, 2, … in order; "${name}" is not @group(0) @binding(${position})`,
+        place: placeAt(source, match.index),
       });
     }
+    return {
+      index: position,
+      name,
+      access: space === 'uniform' ? 'uniform' : access === 'read_write' ? 'read_write' : 'read',
+      type,
+    };
   });
-  return bindings;
 }
 
-function parseParams(source: string): KernelField[] {
-  const body = /struct Params\s*\{([^}]*)\}/.exec(source)?.[1] ?? '';
-  const fields = body.replace(/\/\/.*$/gm, '').matchAll(/(\w+)\s*:\s*(u32|i32|f32)\b/g);
-  return [...fields].map((match) => ({ name: match[1] ?? '', type: (match[2] ?? 'u32') as KernelField['type'] }));
+function parseParams(source: KernelSource, code: string, label: string): KernelField[] {
+  const struct = /struct Params\s*\{([^}]*)\}/.exec(code);
+  const fields = (struct?.[1] ?? '').split(',').filter((field) => field.trim() !== '');
+  return fields.map((field): KernelField => {
+    const [, name, type] = /^\s*(\w+)\s*:\s*(u32|i32|f32)\s*$/.exec(field) ?? [];
+    if (name !== undefined) return { name, type: type as KernelField['type'] };
+    throw new ReasongenError({
+      code: 'KERNEL_PARAMS',
+      message: `${label}: "${field.trim()}" in struct Params is no name of type u32, i32 or f32`,
+      place: placeAt(source, (struct?.index ?? 0) + (struct?.[0].indexOf(field) ?? 0) + field.search(/\S/)),
+      hint: 'a launch gives numbers, one to a field: spell vectors out, and put what is more into a buffer',
+    });
+  });
 }
 
 /** Packs named parameters in the order of `struct Params`; a missing or an unknown name is an error. */
@@ -107,10 +102,10 @@ export function packParams(kernel: Kernel, params: Readonly<Record<string, numbe
   const view = new DataView(new ArrayBuffer(Math.max(16, Math.ceil(kernel.fields.length / 4) * 16)));
   kernel.fields.forEach((field, position) => {
     const value = params[field.name];
-    if (value === undefined || (field.type !== 'f32' && !Number.isInteger(value))) {
+    if (value === undefined || !isOf(field.type, value)) {
       throw new ReasongenError({
         code: 'KERNEL_PARAMS',
-        message: `${kernel.label}: parameter ${field.name} is ${value}`,
+        message: `${kernel.label}: parameter ${field.name}: ${field.type} is ${value}`,
       });
     }
     if (field.type === 'f32') view.setFloat32(position * 4, value, true);
@@ -123,4 +118,9 @@ export function packParams(kernel: Kernel, params: Readonly<Record<string, numbe
     }
   }
   return new Uint8Array(view.buffer);
+}
+
+function isOf(type: KernelField['type'], value: number): boolean {
+  if (type === 'f32') return true;
+  return type === 'u32' ? value >>> 0 === value : (value | 0) === value;
 }

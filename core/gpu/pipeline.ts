@@ -1,5 +1,6 @@
 import { ReasongenError } from '../errors.ts';
 import type { Kernel } from './kernel.ts';
+import { placeInFile } from './kernel-source.ts';
 
 export interface Pipeline {
   readonly kernel: Kernel;
@@ -7,9 +8,9 @@ export interface Pipeline {
   readonly layout: GPUBindGroupLayout;
 }
 
-/** Compiles a kernel; bind groups hold one binding per `var` of the file. Throws KERNEL_COMPILE with the compiler's lines. */
+/** Compiles a kernel; bind groups hold one binding per `var` of the file. Throws KERNEL_COMPILE with what the compiler said and where. */
 export async function compilePipeline(gpu: GPUDevice, kernel: Kernel): Promise<Pipeline> {
-  const module = gpu.createShaderModule({ code: kernel.source, label: kernel.label });
+  const module = gpu.createShaderModule({ code: kernel.code, label: kernel.label });
   const layout = gpu.createBindGroupLayout({
     label: kernel.label,
     entries: kernel.bindings.map(({ index, access }) => ({
@@ -27,11 +28,27 @@ export async function compilePipeline(gpu: GPUDevice, kernel: Kernel): Promise<P
     return { kernel, pipeline, layout };
   } catch (cause) {
     const { messages } = await module.getCompilationInfo();
-    const lines = messages.map(({ lineNum, linePos, message }) => `  line ${lineNum}:${linePos} ${message}`);
-    throw new ReasongenError({
-      code: 'KERNEL_COMPILE',
-      message: `kernels/${kernel.label.replace(' ', '.wgsl ')} does not compile\n${lines.join('\n') || String(cause)}`,
-      cause,
-    });
+    throw compileError(kernel, messages, cause);
   }
+}
+
+/** What the compiler said, each line with its place in the file where it was written; the first is the place of the error. */
+function compileError(kernel: Kernel, messages: readonly GPUCompilationMessage[], cause: unknown): ReasongenError {
+  const said = messages.map(({ lineNum, linePos, message, type }) => ({
+    type,
+    place: placeInFile(kernel, lineNum, linePos),
+    message,
+  }));
+  const first = said.find(({ type }) => type === 'error');
+  // Faults of the whole (no `main`, too large a workgroup) have no place; the line behind the first says where Dawn was.
+  const [reason = ''] = (cause instanceof Error ? cause.message : String(cause)).split('\n');
+  return new ReasongenError({
+    code: 'KERNEL_COMPILE',
+    message: [
+      `kernel ${kernel.label} does not compile: ${first?.message ?? reason}`,
+      ...said.filter((each) => each !== first).map(({ place, message }) => `  ${place} ${message}`),
+    ].join('\n'),
+    place: first?.place ?? kernel.files[0]?.path,
+    cause,
+  });
 }

@@ -72,7 +72,7 @@ describe.each(adapters)('%s', (_name, device) => {
     tape.backward();
     for (const step of tape.recorded) {
       if (!('kernel' in step)) continue;
-      launched.add(step.kernel);
+      launched.add(String(step.kernel));
       refuseManyBindings(loadKernel(step.kernel, step.constants));
     }
     // Compiles every form, and finds what is bound to nothing or to the wrong type.

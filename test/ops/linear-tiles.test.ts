@@ -54,7 +54,9 @@ describe.each(devices)('linear with many rows, %s', (_name, device) => {
       tape.seed(out, dOut);
       tape.backward();
       (await tape.finish(`linear ${rows}`)).run();
-      const kernels = tape.recorded.filter((step): step is Launch => 'kernel' in step).map(({ kernel }) => kernel);
+      const kernels = tape.recorded
+        .filter((step): step is Launch => 'kernel' in step)
+        .map(({ kernel }) => String(kernel));
       return { out: await device.readFloats(kept), dX: await device.readFloats(dX), kernels };
     };
     const whole = await runBatch(most);
@@ -98,7 +100,7 @@ test.each(devices.filter(([, device]) => !device.adapter.isSoftware))(
       return {
         out: await device.readFloats(kept),
         dX: await device.readFloats(dX),
-        kernels: tape.recorded.flatMap((step) => ('kernel' in step ? [step.kernel] : [])),
+        kernels: tape.recorded.flatMap((step) => ('kernel' in step ? [String(step.kernel)] : [])),
       };
     };
     const whole = await run(most);

@@ -153,8 +153,12 @@ describe('on the device', () => {
     await expect(launch({ a: x, b: x, sum: x, c: x }, { count: 4 })).rejects.toThrow(
       'pointwise/add has no binding "c"',
     );
-    await expect(launch({ a: x, b: x, sum: x }, {})).rejects.toThrow('pointwise/add: parameter count is undefined');
-    expect(() => loadKernel('pointwise/nothing')).toThrow('kernel file of "pointwise/nothing" cannot be read');
+    await expect(launch({ a: x, b: x, sum: x }, {})).rejects.toThrow(
+      'pointwise/add: parameter count: u32 is undefined',
+    );
+    expect(() => loadKernel('pointwise/nothing')).toThrow(
+      'the kernel file kernels/pointwise/nothing.wgsl cannot be read',
+    );
     expect(() => loadKernel('pointwise/add', { TILE: 8 })).toThrow('the file declares no constant TILE');
     expect(() => packParams(loadKernel('pointwise/add'), { count: 4, size: 1 })).toThrow('no parameter size');
   });
