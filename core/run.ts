@@ -10,7 +10,8 @@ import { describeProgram } from './io/program.ts';
 import { readRunRecord } from './io/records.ts';
 import { createRun, openRun, type RunDirectory } from './io/run-directory.ts';
 import type { LoadedPreset, Stage } from './preset/load.ts';
-import { showChain, showPreset } from './preset/show.ts';
+import { repeatablePreset } from './preset/read-back.ts';
+import { showChain } from './preset/show.ts';
 
 /** The resolved preset in a run directory: loading it gives the run again. */
 const presetFile = 'preset.yaml';
@@ -53,19 +54,21 @@ export function stageDirectory(loaded: LoadedPreset, stage: Stage, runDirectory:
   return loaded.isChain ? join(runDirectory, stage.name) : runDirectory;
 }
 
-/** Writes the resolved stages of a chain into its run directory, so that a resume finds them: `preset.yaml` and `STAGE.yaml`. */
+/** Makes the directory of a chain, so that a resume finds its stages, those that have not begun as well: `preset.yaml` and `STAGE/preset.yaml`. */
 export async function writeChain(loaded: LoadedPreset, runDirectory: string): Promise<void> {
+  const texts = loaded.stages.map(
+    (stage) => [stageDirectory(loaded, stage, runDirectory), resolvedPreset(stage, loaded, runDirectory)] as const,
+  );
   try {
-    await mkdir(runDirectory, { recursive: true });
+    for (const [directory, text] of texts) {
+      await mkdir(directory, { recursive: true });
+      await replaceFile(join(directory, presetFile), text);
+    }
+    const stages = loaded.stages.map(({ name }) => ({ name, preset: `./${name}/${presetFile}` }));
+    await replaceFile(join(runDirectory, presetFile), showChain(loaded.name, stages));
   } catch (cause) {
     throw diskError(cause, 'creating the run', runDirectory, 'or choose another --run-dir');
   }
-  const stages = new Map(loaded.stages.map((stage) => [stageDirectory(loaded, stage, runDirectory), stage.name]));
-  for (const stage of loaded.stages) {
-    const text = showPreset(stage, loaded.catalog, { directory: runDirectory, origins: false, stages });
-    await replaceFile(join(runDirectory, `${stage.name}.yaml`), text);
-  }
-  await replaceFile(join(runDirectory, presetFile), showChain(loaded.name, loaded.stages));
 }
 
 /** Whether the run of a directory has been started; a stage of a chain may not have been. */
@@ -80,16 +83,19 @@ export async function isDone(directory: string): Promise<boolean> {
   return sessions.at(-1)?.outcome === 'done';
 }
 
-/** The text of `preset.yaml` in the directory of a run. */
-export function resolvedPreset(stage: Stage, directory: string, { catalog }: LoadedPreset): string {
-  return showPreset(stage, catalog, { directory, origins: false });
+/** The text of `preset.yaml` of a stage. Throws NOT_REPEATABLE when it would not give the stage again. */
+export function resolvedPreset(stage: Stage, loaded: LoadedPreset, runDirectory: string): string {
+  const earlier = loaded.stages
+    .slice(0, loaded.stages.indexOf(stage))
+    .map((each) => [each.name, stageDirectory(loaded, each, runDirectory)] as const);
+  return repeatablePreset(stage, loaded.catalog, stageDirectory(loaded, stage, runDirectory), new Map(earlier));
 }
 
 /** Makes the directory of one run, with what is known when it starts. */
 export function createRunDirectory(
   stage: Stage,
   directory: string,
-  loaded: LoadedPreset,
+  text: string,
   components: RunComponents,
   device: Device,
   command: readonly string[],
@@ -99,7 +105,7 @@ export function createRunDirectory(
   return createRun({
     directory,
     name: preset.name,
-    preset: resolvedPreset(stage, directory, loaded),
+    preset: text,
     command,
     description: {
       ...describeProgram(),

@@ -21,7 +21,15 @@ import { formatBytes, refuseWhatCannotFit, totalBytes } from './plan.ts';
 import { findSmaller, planStage } from './plan-stage.ts';
 import { hasResults, writeReport } from './report/report.ts';
 import type { LoadedPreset, Stage } from './preset/load.ts';
-import { createRunDirectory, isDone, isStarted, openRunDirectory, stageDirectory, writeChain } from './run.ts';
+import {
+  createRunDirectory,
+  isDone,
+  isStarted,
+  openRunDirectory,
+  resolvedPreset,
+  stageDirectory,
+  writeChain,
+} from './run.ts';
 import type { RunStop } from './stop.ts';
 
 export interface RuntimeOptions {
@@ -44,6 +52,8 @@ export interface RuntimeOptions {
 /** Runs every stage of a preset, one after the other. Returns the exit code: 0, or that of the stop request. */
 export async function runPreset(loaded: LoadedPreset, options: RuntimeOptions): Promise<number> {
   const { log, stop, resume, runDirectory } = options;
+  // Before anything is made: a run whose preset cannot be written down could never be resumed.
+  const texts = loaded.stages.map((stage) => resolvedPreset(stage, loaded, runDirectory));
   if (loaded.isChain && !resume) await writeChain(loaded, runDirectory);
   const plugins = createContainer(loaded.catalog.plugins);
   let hasRun = false;
@@ -55,7 +65,7 @@ export async function runPreset(loaded: LoadedPreset, options: RuntimeOptions): 
       continue;
     }
     if (loaded.isChain) log.info(`stage ${index + 1} of ${loaded.stages.length}: ${stage.name}`);
-    await runStage(stage, directory, loaded, plugins, options);
+    await runStage(stage, { directory, text: texts[index] ?? '' }, loaded, plugins, options);
     hasRun = true;
   }
   if (resume && !hasRun && !stop.requested && loaded.stages.some(trains)) throw nothingLeft(loaded, runDirectory);
@@ -81,7 +91,7 @@ function nothingLeft(loaded: LoadedPreset, runDirectory: string): ReasongenError
 
 async function runStage(
   stage: Stage,
-  path: string,
+  { directory: path, text }: { readonly directory: string; readonly text: string },
   loaded: LoadedPreset,
   plugins: ComponentContainer,
   options: RuntimeOptions,
@@ -108,7 +118,7 @@ async function runStage(
     directory =
       isStarted(path) && options.resume
         ? await openRunDirectory(path, options.command)
-        : await createRunDirectory(stage, path, loaded, components, device, options.command);
+        : await createRunDirectory(stage, path, text, components, device, options.command);
     const resume = options.resume && (await hasCheckpoint(directory, log));
     if (resume) device.tuning = recordedTuning(directory.record.adapter) ?? device.tuning;
     await directory.describe({ adapter: tuningRecord(device.tuning) });

@@ -74,7 +74,7 @@ async function refuseOtherSettings(file: string, settings: readonly string[], di
       .map((line) => line.trim())
       .filter((line) => line !== '' && !line.startsWith('#'));
   const there = linesOf(readFileSync(join(directory, 'preset.yaml'), 'utf8'));
-  const now = linesOf(resolvedPreset(stage, directory, loaded));
+  const now = linesOf(resolvedPreset(stage, loaded, directory));
   const onlyThere = there.filter((line) => !now.includes(line));
   const onlyNow = now.filter((line) => !there.includes(line));
   if (there.join('\n') === now.join('\n')) return;

@@ -1,9 +1,11 @@
+import { basename } from 'node:path';
 import type { ComponentChoice, Origin, Preset } from '../contracts/preset.ts';
 import type { Slot, SlotDeclaration } from '../contracts/slots.ts';
 import { ReasongenError, suggest } from '../errors.ts';
 import type { Catalog } from './catalog.ts';
 import { type Located, type LocatedMap, place } from './located.ts';
 import { asComponent, unknownKey } from './merge.ts';
+import { nameFault } from './names.ts';
 import { checkOptions, type Stages } from './options.ts';
 
 /** Keys of a preset that are not slots. */
@@ -217,14 +219,27 @@ function isFilled(node: Located | undefined): boolean {
   return node.kind === 'list' ? node.items.length > 0 : node.kind === 'map' || node.value !== null;
 }
 
-function readName(tree: LocatedMap, file: string, problems: ReasongenError[]): string {
+/** The name of a preset or a chain, or else that of its file. */
+export function readName(tree: LocatedMap, file: string, problems: ReasongenError[]): string {
   const node = tree.entries.get('name')?.value;
-  if (node === undefined) return (file.split('/').at(-1) ?? file).replace(/\.ya?ml$/, '');
-  // The name becomes part of paths.
-  if (node.kind === 'scalar' && typeof node.value === 'string' && /^[A-Za-z0-9][\w.-]*$/.test(node.value))
-    return node.value;
-  problems.push(wrongType('name', 'a text of letters, digits, hyphens, dots and underscores', node));
-  return '';
+  const name = node === undefined ? basename(file).replace(/\.ya?ml$/, '') : node.kind === 'scalar' && node.value;
+  if (typeof name !== 'string') {
+    problems.push(wrongType('name', 'a text', node ?? tree));
+    return '';
+  }
+  const fault = nameFault(name);
+  if (fault !== undefined) problems.push(badName('a run', name, fault, node ?? tree));
+  return name;
+}
+
+/** A name that cannot be that of a file or folder. */
+export function badName(who: string, name: string, fault: string, node: { readonly origin: Origin }): ReasongenError {
+  return new ReasongenError({
+    code: 'BAD_NAME',
+    message: `${who} cannot be called ${JSON.stringify(name)}: ${fault}`,
+    place: place(node.origin),
+    hint: 'give it another `name`: one that can be the name of a folder',
+  });
 }
 
 function readSeed(tree: LocatedMap, problems: ReasongenError[]): number {

@@ -2,11 +2,12 @@ import { basename, dirname, resolve } from 'node:path';
 import type { Preset } from '../contracts/preset.ts';
 import { ProblemsError, ReasongenError, suggest } from '../errors.ts';
 import { builtInSlots, type Catalog, createCatalog, type LoadedPlugin } from './catalog.ts';
-import { checkPreset, plainKeys, recipeOptions, wrongType } from './check.ts';
+import { badName, checkPreset, plainKeys, readName, recipeOptions, wrongType } from './check.ts';
 import { listOf, readPresetFiles } from './files.ts';
 import { locatePreset } from './locate.ts';
 import { type Located, type LocatedMap, place } from './located.ts';
 import { applySetting, mergePresets, parseSetting, type Setting, unknownKey } from './merge.ts';
+import { stageNameFault } from './names.ts';
 import { loadBuiltInPlugins, loadNamedPlugin, pluginIdentity, type PluginReference } from './plugins.ts';
 import type { Stages } from './options.ts';
 
@@ -55,7 +56,7 @@ export async function loadPreset(file: string, options: LoadOptions = {}): Promi
   const stages = drafts.map((draft, index): Stage => {
     const own: ReasongenError[] = [];
     const tree = merge(draft, catalog, own);
-    const plugins = references(tree, own).map(pluginIdentity);
+    const plugins = referencesOf(tree, own).map(pluginIdentity);
     const preset = checkPreset(
       tree,
       draft.file,
@@ -67,8 +68,8 @@ export async function loadPreset(file: string, options: LoadOptions = {}): Promi
     problems.push(...own.filter((problem) => draft.isWhole || !mayStandInMissingPart(problem)));
     return { name: draft.name || preset.name, preset, tree };
   });
+  const name = isChain ? readName(main, absolute, problems) : (stages[0]?.name ?? '');
   if (problems.length > 0) throw new ProblemsError(inOrder(unique(problems)));
-  const name = isChain ? chainName(main, absolute) : (stages[0]?.name ?? '');
   return { name, file: absolute, isChain, stages, catalog };
 }
 
@@ -107,14 +108,15 @@ async function loadCatalog(
   // Only `plugins` is read here, which no plugin can change; the mistakes in it are reported by the merge that follows.
   const wanted = new Map<string, PluginReference>();
   for (const draft of drafts) {
-    for (const reference of references(mergeFiles(draft, builtInSlots), []))
+    for (const reference of referencesOf(mergeFiles(draft, builtInSlots), []))
       wanted.set(pluginIdentity(reference), reference);
   }
   const named = await Promise.all([...wanted.values()].map((reference) => loadNamedPlugin(reference, problems)));
   return createCatalog([...loaded, ...named.flatMap((plugin) => plugin ?? [])], problems);
 }
 
-function references(tree: LocatedMap, problems: ReasongenError[]): PluginReference[] {
+/** What a preset names under `plugins`. */
+export function referencesOf(tree: LocatedMap, problems: ReasongenError[]): PluginReference[] {
   return listOf(tree.entries.get('plugins')?.value, 'plugins', problems).map(({ text, node }) => ({
     specifier: text,
     origin: node.origin,
@@ -193,7 +195,7 @@ function draftStages(
   });
   const names = drafts.map((draft) => draft.name);
   for (const [index, name] of names.entries()) {
-    if (names.indexOf(name) === index) continue;
+    if (names.findIndex((other) => sameFolder(other, name)) === index) continue;
     const message = `two stages are called "${name}"`;
     problems.push(
       new ReasongenError({
@@ -223,6 +225,11 @@ function draftStages(
   return drafts;
 }
 
+/** Some file systems take capitals and small letters for the same. */
+function sameFolder(a: string, b: string): boolean {
+  return a.normalize().toLowerCase() === b.normalize().toLowerCase();
+}
+
 /** The seed of a chain holds for every stage. */
 function sharedSettings(chain: LocatedMap): Setting[] {
   const seed = chain.entries.get('seed')?.value;
@@ -244,8 +251,14 @@ function readStage(
   problems: ReasongenError[],
 ): { readonly preset: string; readonly name: string; readonly settings: Setting[] } | undefined {
   const nameOf = (preset: string): string => basename(preset).replace(/\.ya?ml$/, '');
+  const refuseName = (name: string, node: Located): void => {
+    const fault = stageNameFault(name);
+    if (fault !== undefined) problems.push(badName(`${path}: a stage`, name, fault, node));
+  };
   if (item.kind === 'scalar' && typeof item.value === 'string') {
-    return { preset: item.value, name: nameOf(item.value), settings: [] };
+    const name = nameOf(item.value);
+    refuseName(name, item);
+    return { preset: item.value, name, settings: [] };
   }
   if (item.kind !== 'map') {
     problems.push(wrongType(path, 'the path of a preset, or a map with `preset`, `name` and `set`', item));
@@ -267,6 +280,7 @@ function readStage(
   if (set !== undefined && set.kind !== 'map')
     problems.push(wrongType(`${path}.set`, 'a map of paths and values', set));
   if (preset === undefined) return undefined;
+  refuseName(name ?? nameOf(preset), item.entries.get('name')?.value ?? item);
   const entries = set?.kind === 'map' ? [...set.entries] : [];
   const settings = entries.map(([key, entry]) => ({
     path: key.split('.'),
@@ -282,13 +296,6 @@ function earlierStages(drafts: readonly Draft[], index: number, runDirectory: st
       .slice(0, index)
       .map(({ name }) => [name, runDirectory === undefined ? undefined : resolve(runDirectory, name)]),
   );
-}
-
-function chainName(chain: LocatedMap, file: string): string {
-  const node = chain.entries.get('name')?.value;
-  return node?.kind === 'scalar' && typeof node.value === 'string'
-    ? node.value
-    : basename(file).replace(/\.ya?ml$/, '');
 }
 
 /** A base that two stages share reports its mistakes once. */

@@ -76,7 +76,8 @@ function resolveInput(text: string, node: Located, stages: Stages, problems: Rea
   }
   if (text.startsWith('hub:')) return resolveHub(text, node, problems);
   const path = resolve(node.origin.kind === 'file' ? dirname(node.origin.source) : process.cwd(), text);
-  if (!existsSync(path)) {
+  // A stage that has not run yet has no directory.
+  if (!existsSync(path) && ![...stages.values()].includes(path)) {
     problems.push(
       new ReasongenError({
         code: 'MISSING_FILE',

@@ -1,5 +1,16 @@
+/** Checked presets as YAML. The library writes every text and name; here is what is written, and where it came from. */
 import { relative } from 'node:path';
-import { stringify } from 'yaml';
+import {
+  Document,
+  isCollection,
+  type Node,
+  Pair,
+  stringify,
+  type ToStringOptions,
+  visit,
+  YAMLMap,
+  YAMLSeq,
+} from 'yaml';
 import type { ComponentChoice, Origin } from '../contracts/preset.ts';
 import type { Component, Slot } from '../contracts/slots.ts';
 import type { Catalog } from './catalog.ts';
@@ -13,16 +24,9 @@ export interface ShowOptions {
   readonly directory: string;
   /** Whether each value is followed by where it came from. */
   readonly origins: boolean;
-  /** Directories to be written as `stage:NAME`. */
-  readonly stages?: ReadonlyMap<string, string>;
 }
 
-interface Line {
-  readonly text: string;
-  readonly origin?: string;
-}
-
-/** How paths are written, and where each value came from. */
+/** How values are written, and where each came from. */
 interface Source {
   readonly path: (absolute: string) => string;
   readonly originOf: (at: readonly PropertyKey[], otherwise: string) => string;
@@ -30,71 +34,121 @@ interface Source {
 
 /** The resolved preset as YAML: every option with its value, defaults included. Loading it gives the same preset. */
 export function showPreset({ preset, tree }: Stage, catalog: Catalog, options: ShowOptions): string {
-  const path = (absolute: string): string => {
-    const stage = options.stages?.get(absolute);
-    return stage === undefined ? dotted(relative(options.directory, absolute)) : `stage:${stage}`;
+  const { directory, origins } = options;
+  const path = (absolute: string): string => dotted(relative(directory, absolute));
+  const source: Source = {
+    path,
+    originOf: (at, otherwise) => (origins ? originOf(tree, directory, at, otherwise) : ''),
   };
-  const source: Source = { path, originOf: (at, otherwise) => originOf(tree, options.directory, at, otherwise) };
-  const lines: Line[] = [
-    { text: `name: ${preset.name}`, origin: source.originOf(['name'], 'the file name') },
-    { text: `seed: ${preset.seed}`, origin: source.originOf(['seed'], 'default') },
-  ];
-  if (preset.plugins.length > 0) {
-    const plugins = preset.plugins.map((plugin) => (plugin.startsWith('/') ? path(plugin) : plugin));
-    lines.push({ text: `plugins: ${flow(plugins)}`, origin: source.originOf(['plugins'], '') });
-  }
+  const root = new YAMLMap();
+  const put = (key: string, value: unknown, otherwise: string): void =>
+    add(root, key, leaf(value, source.originOf([key], otherwise)));
+  put('name', preset.name, 'the file name');
+  put('seed', preset.seed, 'default');
+  if (preset.plugins.length > 0)
+    put(
+      'plugins',
+      preset.plugins.map((plugin) => (plugin.startsWith('/') ? path(plugin) : plugin)),
+      '',
+    );
   for (const slot of catalog.slots) {
-    const choices = preset.components[slot.slot] ?? [];
-    if (choices.length === 0) continue;
-    lines.push({ text: `${slot.key}:` });
-    choices.forEach((choice, index) => {
+    const nodes = (preset.components[slot.slot] ?? []).map((choice, index) => {
       const component = catalog.component(slot.slot, choice.use);
-      if (component === undefined) return;
-      const at = slot.many ? [slot.key, index] : [slot.key];
-      const body = componentLines(choice, component, source, at, slot.many);
-      lines.push(...(slot.many ? asItem(body) : indent(body)));
+      if (component === undefined) throw new RangeError(`unreachable: ${slot.slot} "${choice.use}" was checked`);
+      return componentNode(choice, component, source, slot.many ? [slot.key, index] : [slot.key], slot.many);
     });
+    if (nodes.length === 0) continue;
+    const list = new YAMLSeq();
+    list.items = nodes;
+    add(root, slot.key, slot.many ? list : (nodes[0] ?? list));
   }
-  return print(lines, options.origins);
+  return print(root);
 }
 
-/** A chain as YAML: its stages, each in a file of its name beside it. */
-export function showChain(name: string, stages: readonly Stage[]): string {
-  const entries = stages.map((stage) => `  - { name: ${stage.name}, preset: ${stage.name}.yaml }`);
-  return `${[`name: ${name}`, 'stages:', ...entries].join('\n')}\n`;
+/** A chain as YAML: its stages, each with the path of its own preset. */
+export function showChain(name: string, stages: readonly { readonly name: string; readonly preset: string }[]): string {
+  return stringify({ name, stages: stages.map((stage) => ({ name: stage.name, preset: stage.preset })) }, format);
 }
 
-function componentLines(
+function componentNode(
   choice: ComponentChoice,
   component: Component<Slot>,
   source: Source,
   at: readonly PropertyKey[],
   isInList: boolean,
-): Line[] {
-  const common: Line[] = [{ text: `use: ${choice.use}`, origin: source.originOf([...at, 'use'], '') }];
-  if (isInList && choice.name !== choice.use)
-    common.push({ text: `name: ${flow(choice.name)}`, origin: source.originOf([...at, 'name'], '') });
-  if (choice.slot === 'reward')
-    common.push({ text: `weight: ${choice.weight}`, origin: source.originOf([...at, 'weight'], 'default') });
-  return [...common, ...valueLines(choice.options, component.options, source, at)];
+): YAMLMap {
+  const map = new YAMLMap();
+  const put = (key: string, value: unknown, otherwise: string): void =>
+    add(map, key, leaf(value, source.originOf([...at, key], otherwise)));
+  put('use', choice.use, '');
+  if (isInList && choice.name !== choice.use) put('name', choice.name, '');
+  if (choice.slot === 'reward') put('weight', choice.weight, 'default');
+  addValues(map, choice.options, component.options, source, at);
+  return map;
 }
 
-function valueLines(
+function addValues(
+  map: YAMLMap,
   values: Readonly<Record<string, unknown>>,
   schema: z.core.$ZodType,
   source: Source,
   at: readonly PropertyKey[],
-): Line[] {
-  return Object.entries(values).flatMap(([key, value]): Line[] => {
-    if (value === undefined) return [];
+): void {
+  for (const [key, value] of Object.entries(values)) {
+    if (value === undefined) continue;
     const inner = memberOf(schema, key);
     const here = [...at, key];
     if (isMap(value) && Object.keys(value).length > 0) {
-      return [{ text: `${key}:` }, ...indent(valueLines(value, inner, source, here))];
-    }
-    return [
-      { text: `${flow(key)}: ${flow(withPaths(value, inner, source))}`, origin: source.originOf(here, 'default') },
-    ];
+      const nested = new YAMLMap();
+      addValues(nested, value, inner, source, here);
+      add(map, key, nested);
+    } else add(map, key, leaf(withPaths(value, inner, source), source.originOf(here, 'default')));
+  }
+}
+
+function add(map: YAMLMap, key: string, value: Node): void {
+  map.items.push(new Pair(new Document().createNode(key), value));
+}
+
+/** Begins every comment that tells an origin: the library escapes this character wherever else it occurs. */
+const mark = '\u0001';
+
+/** Characters that YAML takes for line breaks or refuses, or that UTF-8 cannot hold: they are written as escapes. */
+const needsEscape = /[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\ufeff\ufffe\uffff]/u;
+
+/** A value on one line, its lists and maps in brackets; only a text of several lines stands below its key. */
+function leaf(value: unknown, origin: string): Node {
+  const node = new Document().createNode(value, { flow: true, aliasDuplicateObjects: false }) as Node;
+  if (origin !== '') node.comment = mark + origin.replaceAll(/\p{Cc}+/gu, ' ');
+  if (isCollection(node)) escapeTexts(node, (text) => text.includes('\n'));
+  return node;
+}
+
+const format: ToStringOptions = {
+  flowCollectionPadding: false,
+  lineWidth: 0,
+  doubleQuotedMinMultiLineLength: Number.POSITIVE_INFINITY,
+};
+
+function print(root: YAMLMap): string {
+  const document = new Document(root);
+  escapeTexts(document.contents, (text) => needsEscape.test(text.replaceAll('\n', '')));
+  const lines = document
+    .toString(format)
+    .split('\n')
+    .map((line) => line.split(` #${mark}`));
+  const width = Math.min(60, Math.max(0, ...lines.map(([text = '']) => text.length)) + 2);
+  return lines
+    .map(([text = '', origin]) => (origin === undefined ? text : `${text.padEnd(width)} # ${origin}`))
+    .join('\n');
+}
+
+/** Has the texts that `isOne` picks written as escapes on one line. */
+function escapeTexts(node: Node | null, isOne: (text: string) => boolean): void {
+  visit(node, {
+    Scalar(_, scalar) {
+      if (typeof scalar.value === 'string' && isOne(scalar.value)) scalar.type = 'QUOTE_DOUBLE';
+    },
   });
 }
 
@@ -145,32 +199,8 @@ function describe(origin: Origin, directory: string): string {
     : origin.source;
 }
 
-function indent(lines: readonly Line[]): Line[] {
-  return lines.map((line) => ({ ...line, text: `  ${line.text}` }));
-}
-
-function asItem(lines: readonly Line[]): Line[] {
-  return lines.map((line, index) => ({ ...line, text: `${index === 0 ? '  - ' : '    '}${line.text}` }));
-}
-
-function print(lines: readonly Line[], origins: boolean): string {
-  const width = Math.min(60, Math.max(0, ...lines.map((line) => line.text.length)) + 2);
-  const texts = lines.map(({ text, origin }) => (origins && origin ? `${text.padEnd(width)} # ${origin}` : text));
-  return `${texts.join('\n')}\n`;
-}
-
 function isMap(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-function flow(value: unknown): string {
-  return stringify(value, {
-    collectionStyle: 'flow',
-    flowCollectionPadding: false,
-    lineWidth: 0,
-    defaultStringType: 'PLAIN',
-    blockQuote: false,
-  }).trimEnd();
 }
 
 function dotted(path: string): string {

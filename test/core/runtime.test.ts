@@ -170,7 +170,7 @@ describe('a chain of stages', () => {
     expect(await run(write(chain), directory)).toBe(0);
     expect((await readRunRecord(join(directory, 'one'))).sessions.at(-1)?.outcome).toBe('done');
     expect(readFileSync(join(directory, 'two', 'preset.yaml'), 'utf8')).toContain('weights: ../one');
-    expect(readFileSync(join(directory, 'two.yaml'), 'utf8')).toContain('weights: stage:one');
+    expect(readFileSync(join(directory, 'preset.yaml'), 'utf8')).toContain('preset: ./two/preset.yaml');
   });
 
   test('resumed, leaves out what is done', async () => {
@@ -193,10 +193,10 @@ describe('a chain of stages', () => {
     const directory = join(folder, 'run');
     write(`${base}recipe: { use: practice, stopAt: 1 }\n`, 'one.yaml');
     expect(await run(write(chain), directory)).toBe(7);
-    expect(existsSync(join(directory, 'two'))).toBe(false);
+    expect(existsSync(join(directory, 'two', 'run.json'))).toBe(false);
     writeFileSync(
-      join(directory, 'one.yaml'),
-      readFileSync(join(directory, 'one.yaml'), 'utf8').replace(/.*stopAt.*\n/, ''),
+      join(directory, 'one', 'preset.yaml'),
+      readFileSync(join(directory, 'one', 'preset.yaml'), 'utf8').replace(/.*stopAt.*\n/, ''),
     );
     expect(await run(join(directory, 'preset.yaml'), directory, true)).toBe(7);
     expect(lines).toContain('stage 2 of 2: two');

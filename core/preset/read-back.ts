@@ -1,0 +1,66 @@
+/** What a run writes down must give the same run again: the text of a preset is read and compared before anything depends on it. */
+import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
+import type { Preset } from '../contracts/preset.ts';
+import { exitCodes, ReasongenError } from '../errors.ts';
+import type { Catalog } from './catalog.ts';
+import { checkPreset } from './check.ts';
+import { referencesOf, type Stage } from './load.ts';
+import { parseLocated } from './located.ts';
+import type { Stages } from './options.ts';
+import { pluginIdentity } from './plugins.ts';
+import { showPreset } from './show.ts';
+
+/**
+ * The text of `preset.yaml` in a run directory. Throws NOT_REPEATABLE when reading it there would not give the preset of the stage.
+ * `earlier`: directories of the stages before it, which need not exist yet.
+ */
+export function repeatablePreset(stage: Stage, catalog: Catalog, directory: string, earlier: Stages): string {
+  const text = showPreset(stage, catalog, { directory, origins: false });
+  const difference = differenceOf(stage.preset, readAgain(text, catalog, join(directory, 'preset.yaml'), earlier));
+  if (difference === undefined) return text;
+  throw new ReasongenError({
+    code: 'NOT_REPEATABLE',
+    message: `written into the run's preset.yaml and read again, ${difference}`,
+    place: stage.preset.file,
+    hint: 'an option must accept the value it gives: let the component convert it in `create`, not in its schema',
+    exitCode: exitCodes.badPreset,
+  });
+}
+
+function readAgain(text: string, catalog: Catalog, file: string, earlier: Stages): Preset | string {
+  const problems: ReasongenError[] = [];
+  // As the disk gives it back: UTF-8 has no place for half a surrogate pair.
+  const tree = parseLocated(Buffer.from(text).toString(), file, problems);
+  if (tree?.kind === 'map') {
+    const plugins = referencesOf(tree, problems).map(pluginIdentity);
+    const preset = checkPreset(tree, file, plugins, catalog, earlier, problems);
+    if (problems.length === 0) return preset;
+  }
+  return problems[0]?.message ?? 'it is no map';
+}
+
+/** In words; undefined when both are the same but for their file. */
+function differenceOf(preset: Preset, again: Preset | string): string | undefined {
+  if (typeof again === 'string') return `it is refused: ${again}`;
+  return difference({ ...preset, file: '' }, { ...again, file: '' }, '');
+}
+
+function difference(before: unknown, after: unknown, path: string): string | undefined {
+  if (isDeepStrictEqual(before, after)) return undefined;
+  if (isObject(before) && isObject(after)) {
+    for (const key of new Set([...Object.keys(before), ...Object.keys(after)])) {
+      const found = difference(before[key], after[key], path === '' ? key : `${path}.${key}`);
+      if (found !== undefined) return found;
+    }
+  }
+  return `${path.replace(/^components\./, '')} is ${show(after)} instead of ${show(before)}`;
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null;
+}
+
+function show(value: unknown): string {
+  return value === undefined ? 'nothing' : (JSON.stringify(value) ?? String(value));
+}
