@@ -45,7 +45,7 @@ export async function exportModel(
   const config = await readConfig(base);
   const { format, layout: baseLayout } = await recognize(config, base, options.plugin);
   const layout = options.layout ?? baseLayout;
-  const sources = await openSources(from, base, format);
+  const sources = await openSources(from, base, format, log);
   try {
     const weights = arrange(sources, format, { layout, baseLayout, dtype: options.dtype });
     const configs = format.configFiles(config, {
@@ -87,13 +87,15 @@ interface Sources {
   readonly baseFiles: WeightSource;
 }
 
-async function openSources(from: string, base: string, format: PublishedFormat): Promise<Sources> {
+async function openSources(from: string, base: string, format: PublishedFormat, log: Log): Promise<Sources> {
   const baseFiles = await openWeightSource(base);
   const port = renamed(baseFiles, format.names, 'port');
   if (resolve(from) === base) return { trained: port, base: port, baseFiles };
   let trained: WeightSource | undefined;
   try {
-    trained = (await openModelSource(from, format.names)).source;
+    const model = await openModelSource(from, format.names);
+    trained = model.source;
+    for (const warning of model.warnings) log.warn(warning);
     refuseMisfits(trained, port);
     return { trained, base: port, baseFiles };
   } catch (error) {

@@ -1,8 +1,8 @@
 /** What is in a checkpoint and whether each file is as it was saved: for people, where `verifyCheckpoint` stops at the first damage. */
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { listCheckpoints, readManifest } from './checkpoint.ts';
-import { fingerprint, hasCode } from './disk.ts';
+import { listCheckpoints } from './checkpoint.ts';
+import { damageOf, readManifest } from './checkpoint-manifest.ts';
 import { ReasongenError } from '../errors.ts';
 
 export interface InspectedFile {
@@ -36,27 +36,15 @@ async function inspect(path: string): Promise<InspectedCheckpoint> {
   try {
     const { step, files } = await readManifest(path);
     const inspected: InspectedFile[] = [];
-    for (const [name, expected] of Object.entries(files))
-      inspected.push({ name, bytes: expected.bytes, ...(await damageOf(join(path, name), expected)) });
+    for (const [name, expected] of Object.entries(files)) {
+      const damage = await damageOf(path, name, expected);
+      inspected.push({ name, bytes: expected.bytes, ...(damage !== undefined && { damage }) });
+    }
     const damaged = inspected.filter(({ damage }) => damage !== undefined).map(({ name }) => name);
     return { path, step, files: inspected, ...(damaged.length > 0 && { damage: `damaged: ${damaged.join(', ')}` }) };
   } catch (error) {
     if (!(error instanceof ReasongenError)) throw error;
     return { path, files: [], damage: error.message };
-  }
-}
-
-async function damageOf(
-  file: string,
-  expected: { readonly bytes: number; readonly sha256: string },
-): Promise<{ readonly damage?: string }> {
-  try {
-    const { bytes, sha256 } = await fingerprint(file);
-    if (bytes !== expected.bytes) return { damage: `has ${bytes} bytes` };
-    return sha256 === expected.sha256 ? {} : { damage: 'its content has changed' };
-  } catch (cause) {
-    if (hasCode(cause, 'ENOENT')) return { damage: 'is missing' };
-    return { damage: `cannot be read (${cause instanceof Error ? cause.message : String(cause)})` };
   }
 }
 

@@ -4,21 +4,22 @@
  * at every moment each visible checkpoint is whole and the newest good one survives whatever happens.
  */
 import { readFile } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import type { WeightSource } from '../contracts/weight-source.ts';
 import { exitCodes, ReasongenError } from '../errors.ts';
-import { readBest, readEntries, tidy, type CheckpointEntry } from './checkpoint-folder.ts';
+import { readBest, readEntries, removeOld, tidy, type CheckpointEntry, type KeepOptions } from './checkpoint-folder.ts';
 import {
-  disk,
-  diskError,
-  fingerprint,
-  hasCode,
-  replaceFile,
-  syncDirectory,
-  writeDurably,
-  type FileFingerprint,
-  type Files,
-} from './disk.ts';
+  checkpointName,
+  damaged,
+  encodeManifest,
+  isWhole,
+  remember,
+  verifyCheckpoint,
+  weightFiles,
+  type KnownCheckpoints,
+  type Manifest,
+} from './checkpoint-manifest.ts';
+import { disk, diskError, replaceFile, syncDirectory, writeDurably, type FileFingerprint, type Files } from './disk.ts';
 import { streamSafetensors } from './safetensors-stream.ts';
 import {
   encodeSafetensors,
@@ -44,27 +45,14 @@ export interface CheckpointContent {
   readonly metadata?: Metadata;
 }
 
-/** Which checkpoints stay. The best one is kept besides. */
-export interface KeepOptions {
-  /** How many of the newest, at least 1; 3 unless told. */
-  readonly keep?: number;
-  /** Steps that are multiples of this stay for good. */
-  readonly keepEvery?: number | undefined;
-}
-
 export interface SaveOptions extends KeepOptions {
   /** Whether older checkpoints are removed at once, as by `pruneCheckpoints`; true unless told. */
   readonly prune?: boolean;
   /** The higher the better; a checkpoint that beats all before it becomes the best. */
   readonly score?: number;
+  /** Kept by the caller from save to save, so that nothing is read again to see whether it is whole. */
+  readonly known?: KnownCheckpoints;
   readonly files?: Files;
-}
-
-export interface Manifest {
-  readonly format: 'reasongen-checkpoint';
-  readonly version: 1;
-  readonly step: number;
-  readonly files: Readonly<Record<string, FileFingerprint>>;
 }
 
 export interface Checkpoint {
@@ -79,9 +67,6 @@ export interface Checkpoint {
   readonly hash: string;
 }
 
-/** What makes a checkpoint one: all weights, or the adapters that belong to frozen ones (named as PEFT names its file). */
-const weightFiles = ['weights', 'adapter_model'];
-
 export interface Skipped {
   readonly path: string;
   readonly why: string;
@@ -94,7 +79,7 @@ export async function saveCheckpoint(
   content: CheckpointContent,
   options: SaveOptions = {},
 ): Promise<string> {
-  const { prune = true, score, files = disk } = options;
+  const { prune = true, score, known = new Map<string, string>(), files = disk } = options;
   const state = stateText(content.state);
   const folder = join(runDirectory, 'checkpoints');
   const name = checkpointName(step);
@@ -104,8 +89,9 @@ export async function saveCheckpoint(
     await files.mkdir(folder, { recursive: true });
     await tidy(folder, files);
     await files.mkdir(temporary);
-    await writeContent(temporary, step, content, state, files);
+    const written = await writeContent(temporary, step, content, state, files);
     await publish(folder, temporary, name, files);
+    await remember(path, { files: written }, known);
   } catch (cause) {
     const leftover = await files.rm(temporary, { recursive: true, force: true }).then(
       () => '',
@@ -114,10 +100,10 @@ export async function saveCheckpoint(
     throw diskError(cause, `saving ${name}`, path, `${await wayBack(runDirectory)}${leftover}`);
   }
   try {
-    if (score !== undefined && score > ((await readBest(folder))?.score ?? Number.NEGATIVE_INFINITY)) {
+    if (score !== undefined && score > (await bestScore(folder, known))) {
       await replaceFile(join(folder, 'best.json'), `${JSON.stringify({ checkpoint: name, score })}\n`, files);
     }
-    if (prune) await removeOld(folder, options, files);
+    if (prune) await removeOld(folder, options, known, files);
   } catch (cause) {
     throw diskError(cause, `removing checkpoints older than ${name}, which itself is safe`, folder);
   }
@@ -125,11 +111,23 @@ export async function saveCheckpoint(
 }
 
 /** Removes the checkpoints that need not stay. */
-export async function pruneCheckpoints(runDirectory: string, options: KeepOptions, files = disk): Promise<void> {
+export async function pruneCheckpoints(
+  runDirectory: string,
+  options: KeepOptions,
+  known: KnownCheckpoints,
+): Promise<void> {
   const folder = join(runDirectory, 'checkpoints');
-  await removeOld(folder, options, files).catch((cause: unknown) => {
+  await removeOld(folder, options, known, disk).catch((cause: unknown) => {
     throw diskError(cause, 'removing old checkpoints', folder);
   });
+}
+
+/** That of a best checkpoint which is gone or damaged is beaten by any other. */
+async function bestScore(folder: string, known: KnownCheckpoints): Promise<number> {
+  const best = await readBest(folder);
+  const entry = (await readEntries(folder)).find(({ name }) => name === best?.checkpoint);
+  const isThere = entry !== undefined && (await isWhole(entry.path, known));
+  return best === undefined || !isThere ? Number.NEGATIVE_INFINITY : best.score;
 }
 
 /** Whole checkpoints of a run by their names, oldest first. Their content is not looked at. */
@@ -143,28 +141,17 @@ export async function bestCheckpoint(runDirectory: string): Promise<CheckpointEn
   return (await listCheckpoints(runDirectory)).find(({ name }) => name === best?.checkpoint);
 }
 
-/** Compares every file with the manifest. Throws BAD_CHECKPOINT saying which file and what is wrong with it. */
-export async function verifyCheckpoint(path: string): Promise<Manifest> {
-  const manifest = await readManifest(path);
-  for (const [name, expected] of Object.entries(manifest.files)) {
-    const actual = await fingerprint(join(path, name)).catch((cause: unknown) => {
-      if (hasCode(cause, 'ENOENT')) throw damaged(path, `${name} is missing`, cause);
-      throw diskError(cause, `reading ${name}`, path);
-    });
-    if (actual.bytes !== expected.bytes) {
-      throw damaged(path, `${name} has ${actual.bytes} bytes instead of ${expected.bytes}`);
-    }
-    if (actual.sha256 !== expected.sha256) throw damaged(path, `the content of ${name} has changed since it was saved`);
-  }
-  return manifest;
+/** A verified checkpoint whose tensors are left to be read piece by piece. */
+export interface OpenCheckpoint extends Omit<Checkpoint, 'weights' | 'optimizer'> {
+  /** Names of the files it holds. */
+  readonly files: readonly string[];
 }
 
-/** State and manifest of a checkpoint after verifying it; its tensors are left to be read piece by piece. */
-export async function openCheckpoint(
-  path: string,
-): Promise<Omit<Checkpoint, 'weights' | 'optimizer'> & { readonly files: readonly string[] }> {
-  const { step, files } = await verifyCheckpoint(path);
-  return { path, step, state: await readState(path), hash: hashOf(files), files: Object.keys(files) };
+/** The newest checkpoint of a run that verifies, and the damaged ones passed over on the way to it. */
+export async function openNewest(runDirectory: string): Promise<OpenCheckpoint & { readonly skipped: Skipped[] }> {
+  const { path, manifest, skipped } = await newestGood(runDirectory);
+  const { step, files } = manifest;
+  return { path, step, state: await readState(path), hash: hashOf(files), files: Object.keys(files), skipped };
 }
 
 /** Reads a checkpoint after verifying it, its weights and optimizer whole. */
@@ -182,7 +169,14 @@ export async function loadCheckpoint(path: string): Promise<Checkpoint> {
 }
 
 async function readState(path: string): Promise<Checkpoint['state']> {
-  return JSON.parse(await readFile(join(path, 'state.json'), 'utf8')) as Checkpoint['state'];
+  const text = await readFile(join(path, 'state.json'), 'utf8').catch((cause: unknown) => {
+    throw diskError(cause, 'reading state.json', path);
+  });
+  try {
+    return JSON.parse(text) as Checkpoint['state'];
+  } catch (cause) {
+    throw damaged(path, 'state.json is not JSON', cause);
+  }
 }
 
 function hashOf(files: Manifest['files']): string {
@@ -190,14 +184,17 @@ function hashOf(files: Manifest['files']): string {
 }
 
 /** The newest checkpoint that verifies, and the damaged ones passed over on the way to it. */
-export async function newestGood(runDirectory: string): Promise<{ path: string; step: number; skipped: Skipped[] }> {
+export async function newestGood(
+  runDirectory: string,
+): Promise<{ path: string; step: number; manifest: Manifest; skipped: Skipped[] }> {
   const skipped: Skipped[] = [];
   for (const { path } of (await listCheckpoints(runDirectory)).reverse()) {
     try {
-      const { step } = await verifyCheckpoint(path);
-      return { path, step, skipped };
+      const manifest = await verifyCheckpoint(path);
+      return { path, step: manifest.step, manifest, skipped };
     } catch (error) {
-      if (!(error instanceof ReasongenError)) throw error;
+      // Any other error says nothing about the checkpoint: to go on from an older one would lose steps for no reason.
+      if (!(error instanceof ReasongenError && error.code === 'BAD_CHECKPOINT')) throw error;
       skipped.push({ path, why: error.message });
     }
   }
@@ -211,8 +208,9 @@ export async function newestGood(runDirectory: string): Promise<{ path: string; 
   });
 }
 
-export function checkpointName(step: number): string {
-  return `step-${String(step).padStart(6, '0')}`;
+/** A fall back to an older checkpoint in words, a line for each one that is passed over. */
+export function sayPassedOver(skipped: readonly Skipped[], used: string): string[] {
+  return skipped.map(({ path, why }) => `checkpoint ${path} is passed over: ${why}; ${basename(used)} is used instead`);
 }
 
 async function writeContent(
@@ -221,7 +219,7 @@ async function writeContent(
   content: CheckpointContent,
   state: string,
   files: Files,
-): Promise<void> {
+): Promise<Manifest['files']> {
   const written: Record<string, FileFingerprint> = {};
   const folders = new Set<string>();
   const write = async (name: string, chunks: Iterable<Uint8Array> | AsyncIterable<Uint8Array>): Promise<void> => {
@@ -240,13 +238,9 @@ async function writeContent(
   }
   for (const [name, text] of content.texts ?? []) await write(name, [new TextEncoder().encode(text)]);
   await write('state.json', [new TextEncoder().encode(state)]);
-  const manifest: Manifest = { format: 'reasongen-checkpoint', version: 1, step, files: { ...written } };
-  await writeDurably(
-    join(path, 'manifest.json'),
-    [new TextEncoder().encode(`${JSON.stringify(manifest, null, 2)}\n`)],
-    files,
-  );
+  await writeDurably(join(path, 'manifest.json'), [new TextEncoder().encode(encodeManifest(step, written))], files);
   for (const folder of new Set([...folders, path])) await syncDirectory(folder, files);
+  return written;
 }
 
 /** Gives the finished checkpoint its name. One of the same step steps aside first and is deleted last. */
@@ -264,57 +258,11 @@ async function publish(folder: string, temporary: string, name: string, files: F
   await files.rm(replaced, { recursive: true, force: true });
 }
 
-async function removeOld(folder: string, { keep = 3, keepEvery }: KeepOptions, files: Files): Promise<void> {
-  const best = (await readBest(folder))?.checkpoint;
-  const entries = await readEntries(folder);
-  for (const { name, path, step } of entries.slice(0, Math.max(0, entries.length - Math.max(1, keep)))) {
-    if (name === best || (keepEvery !== undefined && step % keepEvery === 0)) continue;
-    // Renamed first: an interrupted deletion must not look like a damaged checkpoint.
-    const doomed = join(folder, `.tmp-delete-${name}`);
-    await files.rename(path, doomed);
-    await files.rm(doomed, { recursive: true, force: true });
-  }
-}
-
 /** What a user can go back to when saving failed. */
 async function wayBack(runDirectory: string): Promise<string> {
   const last = await newestGood(runDirectory).catch(() => undefined);
   if (last === undefined) return 'no checkpoint had been saved before, so the run has to start anew';
   return `the last good checkpoint is ${resolve(last.path)}; then go on with: npx reasongen resume ${runDirectory}`;
-}
-
-/** What a checkpoint should hold. Throws BAD_CHECKPOINT when that cannot be told. */
-export async function readManifest(path: string): Promise<Manifest> {
-  const text = await readFile(join(path, 'manifest.json'), 'utf8').catch((cause: unknown) => {
-    if (hasCode(cause, 'ENOENT', 'ENOTDIR')) throw damaged(path, 'it has no manifest.json', cause);
-    throw diskError(cause, 'reading manifest.json', path);
-  });
-  let manifest: Partial<Manifest> | null;
-  try {
-    manifest = JSON.parse(text) as Partial<Manifest> | null;
-  } catch (cause) {
-    throw damaged(path, 'manifest.json is not JSON', cause);
-  }
-  const { format, version, step, files } = manifest ?? {};
-  if (format !== 'reasongen-checkpoint' || !Number.isSafeInteger(step) || typeof files !== 'object' || files === null) {
-    throw damaged(path, 'manifest.json is not that of a checkpoint');
-  }
-  if (version !== 1) throw damaged(path, `manifest.json has version ${String(version)}; this program reads version 1`);
-  if (!weightFiles.some((stem) => Object.hasOwn(files, `${stem}.safetensors`)))
-    throw damaged(path, 'manifest.json does not list weights.safetensors');
-  if (!Object.hasOwn(files, 'state.json')) throw damaged(path, 'manifest.json does not list state.json');
-  return manifest as Manifest;
-}
-
-function damaged(path: string, message: string, cause?: unknown): ReasongenError {
-  return new ReasongenError({
-    code: 'BAD_CHECKPOINT',
-    message,
-    place: path,
-    hint: 'use an earlier checkpoint or copy this one again',
-    exitCode: exitCodes.disk,
-    cause,
-  });
 }
 
 /** JSON would turn NaN into null and drop undefined: a resume from that would be silently wrong. */

@@ -26,6 +26,8 @@ export interface RunSession {
   readonly outcome?: 'done' | 'stopped' | 'failed';
   /** Why it failed or stopped. */
   readonly note?: string;
+  /** What went otherwise than asked for: a damaged checkpoint that was passed over, for instance. */
+  readonly warnings?: readonly string[];
 }
 
 export interface RunRecord {

@@ -117,6 +117,16 @@ export class RunDirectory {
     await this.#write('run.json', `${JSON.stringify(this.#record, null, 2)}\n`);
   }
 
+  /** Notes in run.json what this session did otherwise than asked for. */
+  async warn(warning: string): Promise<void> {
+    const sessions = [...this.#record.sessions];
+    const last = sessions.pop();
+    if (last === undefined || last.warnings?.includes(warning) === true) return;
+    sessions.push({ ...last, warnings: [...(last.warnings ?? []), warning] });
+    this.#record = { ...this.#record, sessions };
+    await this.describe({});
+  }
+
   /** Appends a line with the time to log.txt. */
   log(message: string): void {
     const path = join(this.path, 'log.txt');

@@ -57,7 +57,11 @@ export async function openParameters(
 export async function openWeights(context: RunContext, parameters: ParameterSet, from: string): Promise<string> {
   if (context.device.isPlanning) return '';
   const { published } = context.backbone;
-  const { source: own, hash } = await openModelSource(from, published?.format.names);
+  const { source: own, hash, warnings } = await openModelSource(from, published?.format.names);
+  for (const warning of warnings) {
+    context.log.warn(warning);
+    await context.directory.warn(warning);
+  }
   const source = await withTower(own, parameters.names, context.backbone);
   try {
     refuseOtherVocabulary(context, source);

@@ -66,13 +66,16 @@ function block(title: string, entries: readonly (readonly [string, string])[], i
 }
 
 function sessionsTable(sessions: readonly RunSession[]): Markup {
-  const rows = sessions.map(({ startedAt, finishedAt, outcome, note, command }) => {
+  const rows = sessions.map(({ startedAt, finishedAt, outcome, note, warnings = [], command }) => {
     const time =
       finishedAt === undefined ? '–' : formatSeconds((Date.parse(finishedAt) - Date.parse(startedAt)) / 1000);
     return html`<tr>
       <td>${startedAt.slice(0, 16).replace('T', ' ')} UTC</td>
       <td>${time}</td>
-      <td>${outcome ?? 'not finished'}${note !== undefined && `: ${note}`}</td>
+      <td>
+        ${outcome ?? 'not finished'}${note !== undefined && `: ${note}`}
+        ${warnings.map((warning) => html`<p class="warning">${warning}</p>`)}
+      </td>
       <td><code>${command.map(quote).join(' ')}</code></td>
     </tr>`;
   });

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { RunContext } from '../contracts/recipe.ts';
 import type { WeightSource } from '../contracts/weight-source.ts';
 import { ReasongenError, exitCodes } from '../errors.ts';
-import { newestGood, openCheckpoint, type Json } from '../io/checkpoint.ts';
+import { openNewest, sayPassedOver, type Json, type OpenCheckpoint } from '../io/checkpoint.ts';
 import { describeProgram } from '../io/program.ts';
 import { fillFromSource, fits } from '../io/safetensors-stream.ts';
 import { openSafetensors } from '../io/weight-files/safetensors-source.ts';
@@ -18,7 +18,7 @@ export class CheckpointReader {
   private readonly context: RunContext;
   private readonly files: readonly string[];
 
-  private constructor(context: RunContext, { path, step, state, files }: Awaited<ReturnType<typeof openCheckpoint>>) {
+  private constructor(context: RunContext, { path, step, state, files }: OpenCheckpoint) {
     this.context = context;
     this.path = path;
     this.step = step;
@@ -26,11 +26,14 @@ export class CheckpointReader {
     this.files = files;
   }
 
-  /** The newest good one of the run; says which damaged ones are passed over. */
+  /** The newest good one of the run; says and records which damaged ones are passed over. */
   static async newest(context: RunContext): Promise<CheckpointReader> {
-    const { path, skipped } = await newestGood(context.directory.path);
-    for (const { path: damaged, why } of skipped) context.log.warn(`checkpoint ${damaged} is passed over: ${why}`);
-    return new CheckpointReader(context, await openCheckpoint(path));
+    const checkpoint = await openNewest(context.directory.path);
+    for (const warning of sayPassedOver(checkpoint.skipped, checkpoint.path)) {
+      context.log.warn(warning);
+      await context.directory.warn(warning);
+    }
+    return new CheckpointReader(context, checkpoint);
   }
 
   /** Opens the file of that name for as long as `work` takes. Throws CHECKPOINT_STATE when there is none. */

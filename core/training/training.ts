@@ -10,6 +10,7 @@ import { ParameterSet } from '../weights/parameters.ts';
 import { Workspace, type Program } from '../autograd/program.ts';
 import { Tape } from '../autograd/tape.ts';
 import { saveCheckpoint, pruneCheckpoints, type Json } from '../io/checkpoint.ts';
+import type { KnownCheckpoints } from '../io/checkpoint-manifest.ts';
 import { deviceSource } from '../io/safetensors-stream.ts';
 import { peftNames } from '../io/weight-files/low-rank.ts';
 import type { Tensor } from '../tensor/tensor.ts';
@@ -68,6 +69,8 @@ export class Training {
   private readonly update: Program;
   /** Further device tensors of checkpoints, by file. */
   private readonly attached = new Map<string, ReadonlyMap<string, Tensor>>();
+  /** Those that need not be read again to be known as whole. */
+  private readonly known: KnownCheckpoints = new Map();
   private restored: CheckpointReader | undefined;
   /** Finished optimizer updates: the bias correction counts them. */
   private updates = 0;
@@ -270,6 +273,7 @@ export class Training {
     const content = { sources, texts, metadata: trainedWith(context), state: { ...state, ...more } };
     await saveCheckpoint(context.directory.path, state.step, content, {
       prune: false,
+      known: this.known,
       ...(score === undefined ? {} : { score }),
     });
     this.isProven = false;
@@ -304,7 +308,7 @@ export class Training {
   private async prune(): Promise<void> {
     if (this.isProven) return;
     const { keep, keepEvery } = this.options;
-    await pruneCheckpoints(this.context.directory.path, { keep, keepEvery });
+    await pruneCheckpoints(this.context.directory.path, { keep, keepEvery }, this.known);
     this.isProven = true;
   }
 

@@ -2,6 +2,7 @@
 import { cpSync, existsSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { readRunRecord } from '../../core/io/records.ts';
 import { checkpointOf, checkpoints, metricsOf, Workplace } from '../support/runs.ts';
 import { expectMessage } from './message.ts';
 
@@ -61,6 +62,10 @@ describe('a resumed run', () => {
     expect(end.errors).toMatch(
       /warning: checkpoint .*step-000003 is passed over: optimizer\.safetensors has 100 bytes instead of/,
     );
+    expect((await readRunRecord(directory)).sessions.at(-1)?.warnings).toEqual([
+      expect.stringMatching(/step-000004 is passed over: .*; step-000002 is used instead/),
+      expect.stringMatching(/step-000003 is passed over: .*; step-000002 is used instead/),
+    ]);
     expect(checkpointOf(directory, 4).weights.equals(checkpointOf(trained, 4).weights)).toBe(true);
     expect(metricsOf(directory)).toEqual(metricsOf(trained));
   });
@@ -121,8 +126,25 @@ describe('weights for another command', () => {
       place: path,
       says: [/content of weights\.safetensors has changed/, /earlier checkpoint/],
     });
-    // The run as a whole still has a good one.
-    expect((await evaluate(directory)).code).toBe(0);
+    // The run as a whole still has a good one, and says that it is older: on the screen and in the record.
+    const end = await evaluate(directory);
+    expect(end.code).toBe(0);
+    const said =
+      /checkpoint .*step-000004 is passed over: the content of weights\.safetensors has changed.*; step-000003 is used instead/;
+    expect(end.errors).toMatch(said);
+    const record = await readRunRecord(/run directory: (.*)/.exec(end.errors)?.[1] ?? '');
+    expect(record.sessions.at(-1)?.warnings).toEqual([expect.stringMatching(said)]);
+  });
+
+  test('drawing from a run with a damaged newest checkpoint says which one it draws from', async () => {
+    const directory = await copy();
+    corrupt(checkpoint(directory, 4, 'state.json'));
+    const out = place.free();
+    const end = await place.command('generate', '--preset', directory, '--out', out, '--prompt', 'a red picture');
+    expect(end.code, end.errors).toBe(0);
+    const said = /checkpoint .*step-000004 is passed over: .*; step-000003 is used instead/;
+    expect(end.errors).toMatch(said);
+    expect((await readRunRecord(out)).sessions.at(-1)?.warnings).toEqual([expect.stringMatching(said)]);
   });
 
   test('a torn safetensors file', async () => {

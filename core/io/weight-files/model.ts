@@ -16,6 +16,8 @@ export interface ModelSource {
   readonly source: WeightSource;
   /** Of the content of all files it comes from. */
   readonly hash: string;
+  /** What the user must be told about how the weights were found. */
+  readonly warnings: readonly string[];
 }
 
 /** `path`: whatever `openWeightSource` takes, or adapters, whose base is opened as well. `names`: the table of a published class of models. */
@@ -26,10 +28,11 @@ export function openModelSource(path: string, names: readonly NameRule[] = []): 
 /** `above`: folders of adapters that belong to what is opened. */
 async function openAbove(path: string, names: readonly NameRule[], above: readonly string[]): Promise<ModelSource> {
   const place = await findWeights(path);
+  const { warnings = [] } = place;
   if (!place.isAdapter) {
     const hash = place.hash ?? (await contentHash(place.path));
     const source = await openFile(place.path);
-    return closedOnError(source, () => ({ source: renamed(source, names, 'port'), hash }));
+    return closedOnError(source, () => ({ source: renamed(source, names, 'port'), hash, warnings }));
   }
   const folder = await realpath(place.path);
   if (above.includes(folder))
@@ -45,7 +48,8 @@ async function openAbove(path: string, names: readonly NameRule[], above: readon
       'there are neither weights nor adapters here',
       'point to a run, a checkpoint, or a file of weights',
     );
-  return closedOnError(adapter.source, () => withBase(place.path, adapter, names, [...above, folder]));
+  const model = await closedOnError(adapter.source, () => withBase(place.path, adapter, names, [...above, folder]));
+  return { ...model, warnings: [...warnings, ...model.warnings] };
 }
 
 async function withBase(
@@ -69,6 +73,7 @@ async function withBase(
     return {
       source: mergedSource(base.source, adapter, names),
       hash: createHash('sha256').update(`${base.hash} ${own} ${adapter.config.scales}`).digest('hex'),
+      warnings: base.warnings,
     };
   });
 }

@@ -2,7 +2,8 @@
 import { open, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { WeightSource } from '../../contracts/weight-source.ts';
-import { newestGood, verifyCheckpoint } from '../checkpoint.ts';
+import { newestGood, sayPassedOver } from '../checkpoint.ts';
+import { verifyCheckpoint, type Manifest } from '../checkpoint-manifest.ts';
 import { diskError } from '../disk.ts';
 import { badWeights } from './errors.ts';
 import { openSafetensors } from './safetensors-source.ts';
@@ -24,6 +25,8 @@ export interface WeightPlace {
   readonly isAdapter: boolean;
   /** sha256 of the file, where a checkpoint of ours has noted it. */
   readonly hash?: string;
+  /** What the user must be told: newer checkpoints of the run that are damaged and were passed over. */
+  readonly warnings?: readonly string[];
 }
 
 /**
@@ -54,14 +57,16 @@ export async function findWeights(path: string): Promise<WeightPlace> {
   const names = await readdir(path).catch((cause: unknown) => {
     throw diskError(cause, 'looking for weights', path);
   });
-  if (names.includes('manifest.json')) return inCheckpoint(path);
-  if (names.includes('checkpoints')) return inCheckpoint((await newestGood(path)).path);
+  if (names.includes('manifest.json')) return inCheckpoint(path, await verifyCheckpoint(path));
+  if (names.includes('checkpoints')) {
+    const newest = await newestGood(path);
+    return { ...inCheckpoint(newest.path, newest.manifest), warnings: sayPassedOver(newest.skipped, newest.path) };
+  }
   if (names.includes('adapter_config.json')) return { path, isAdapter: true };
   return { path: join(path, usualFile(path, names)), isAdapter: false };
 }
 
-async function inCheckpoint(path: string): Promise<WeightPlace> {
-  const { files } = await verifyCheckpoint(path);
+function inCheckpoint(path: string, { files }: Manifest): WeightPlace {
   const weights = files['weights.safetensors'];
   return weights === undefined
     ? { path, isAdapter: true }

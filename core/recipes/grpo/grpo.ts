@@ -14,7 +14,8 @@
  * 6. The first update has the learning rate its schedule says, not zero.
  */
 import type { Plan, Recipe, RunContext } from '../../contracts/recipe.ts';
-import { checkpointName, type Json } from '../../io/checkpoint.ts';
+import type { Json } from '../../io/checkpoint.ts';
+import { checkpointName } from '../../io/checkpoint-manifest.ts';
 import { defineRecipe } from '../../plugin.ts';
 import type { EntropyControllerState } from '../../rl/entropy-controller.ts';
 import { groupFromJson, groupToJson, type TrainedGroup } from './carry.ts';

@@ -1,5 +1,5 @@
 /** Published models in and out: loaded in either naming, exported in either, and nothing changed on the way but what was asked for. */
-import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { appendFileSync, cpSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { WeightSource } from '../../../core/contracts/weight-source.ts';
@@ -201,6 +201,17 @@ describe('what was trained', () => {
     const fitted = await openWeightSource(await exported(directory, '--base', small));
     expect(new Set([...fitted.entries.values()].map(({ type }) => type))).toEqual(new Set(['BF16']));
     await fitted.close();
+  });
+
+  test('the newest checkpoint is damaged: the one before it is exported, and that is said', async () => {
+    const directory = await run(folder('tiny-a'));
+    const weights = new Map([['w', { shape: [1], data: new Float32Array(1) }]]);
+    const newest = await saveCheckpoint(directory, 8, { weights, state: {} });
+    appendFileSync(join(newest, 'state.json'), ' ');
+    const out = place.free('out');
+    const { code, errors } = await place.command('export', directory, '--out', out);
+    expect({ code, errors }).toEqual({ code: 0, errors: expect.any(String) as string });
+    expect(errors).toMatch(/warning: checkpoint .*step-000008 is passed over: .*; step-000007 is used instead/);
   });
 
   test('low-rank adapters are added to the weights they belong to', async () => {

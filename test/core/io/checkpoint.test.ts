@@ -11,9 +11,9 @@ import {
   loadCheckpoint,
   newestGood,
   saveCheckpoint,
-  verifyCheckpoint,
   type CheckpointContent,
 } from '../../../core/io/checkpoint.ts';
+import { encodeManifest, readManifest, verifyCheckpoint } from '../../../core/io/checkpoint-manifest.ts';
 import { disk, type Files } from '../../../core/io/disk.ts';
 import { openModelSource } from '../../../core/io/weight-files/model.ts';
 import { findWeights } from '../../../core/io/weight-files/open.ts';
@@ -158,8 +158,82 @@ describe('damage', () => {
       /manifest\.json is not JSON/,
     ],
     ['another manifest', (path) => nodeFiles.writeFile(join(path, 'manifest.json'), '{}'), /not that of a checkpoint/],
-    ['a later format', (path) => edit(path, { version: 2 }), /has version 2/],
+    ['a later format', (path) => edit(path, { version: 3 }), /has version 3; this program reads version 2/],
+    ['an earlier format', (path) => edit(path, { version: 1 }), /has version 1/],
+    ['a version that is no number', (path) => edit(path, { version: '2' }), /has version "2"/],
     ['a manifest without weights', (path) => edit(path, { files: {} }), /does not list weights\.safetensors/],
+    ['another step in the manifest', (path) => edit(path, { step: 21 }), /its own checksum does not match/],
+    ['a word more in the manifest', (path) => edit(path, { base: 'x' }), /not that of a checkpoint/],
+    ['no checksum of its own', (path) => edit(path, { sha256: undefined }), /not that of a checkpoint/],
+    [
+      'a file that the manifest no longer names',
+      (path) => editFiles(path, ({ 'optimizer.safetensors': _left, ...files }) => files),
+      /its own checksum does not match/,
+    ],
+    [
+      'two files that have changed places',
+      (path) =>
+        editFiles(path, (files) => ({
+          ...files,
+          'optimizer.safetensors': files['weights.safetensors'],
+          'weights.safetensors': files['optimizer.safetensors'],
+        })),
+      /its own checksum does not match/,
+    ],
+    ['the manifest of another checkpoint', (path) => copyFrom10(path, 'manifest.json'), /is that of step-000010/],
+    [
+      'the optimizer of another checkpoint',
+      (path) => copyFrom10(path, 'optimizer.safetensors'),
+      /content of optimizer\.safetensors has changed/,
+    ],
+    [
+      'every file of another checkpoint',
+      (path) => nodeFiles.cp(join(run, 'checkpoints/step-000010'), path, { recursive: true }),
+      /is that of step-000010/,
+    ],
+    [
+      'a link to an equal file elsewhere',
+      (path) => turnIntoLink(path, 'weights.safetensors'),
+      /weights\.safetensors is a link to another place/,
+    ],
+    [
+      'a manifest elsewhere',
+      (path) => turnIntoLink(path, 'manifest.json'),
+      /manifest\.json is a link to another place/,
+    ],
+    [
+      'a link to itself',
+      async (path) => {
+        await nodeFiles.rm(join(path, 'state.json'));
+        await nodeFiles.symlink('state.json', join(path, 'state.json'));
+      },
+      /state\.json is a link to itself/,
+    ],
+    [
+      'a folder in place of a file',
+      async (path) => {
+        await nodeFiles.rm(join(path, 'state.json'));
+        await nodeFiles.mkdir(join(path, 'state.json'));
+      },
+      /state\.json is not a file/,
+    ],
+    ...['../other', '/etc/passwd', 'a/../b', '..', '.hidden', 'a//b', 'a\\b', 'C:x', 'manifest.json'].map(
+      (name): [string, (path: string) => Promise<unknown>, RegExp] => [
+        `the file name ${name}`,
+        (path) => sealed(path, (files) => ({ ...files, [name]: files['state.json'] })),
+        /^manifest\.json lists ".*", which is no name of a file in a checkpoint/,
+      ],
+    ),
+    [
+      'a size below zero',
+      (path) => sealed(path, (files) => ({ ...files, 'state.json': { bytes: -1, sha256: '0'.repeat(64) } })),
+      /no size and checksum for state\.json/,
+    ],
+    [
+      'a checksum that is none',
+      (path) => sealed(path, (files) => ({ ...files, 'state.json': { bytes: 1, sha256: 'x' } })),
+      /no size and checksum for state\.json/,
+    ],
   ];
   test.each(damages)('%s: the one before it is used', async (_name, damage, message) => {
     const good = await saveCheckpoint(run, 10, content(10));
@@ -188,11 +262,93 @@ describe('damage', () => {
     await nodeFiles.writeFile(path, bytes);
   }
 
+  test('a checkpoint may lie behind a link, and may be renamed to what is no step', async () => {
+    const path = await saveCheckpoint(run, 10, content(10));
+    const elsewhere = join(run, 'elsewhere');
+    await nodeFiles.rename(path, elsewhere);
+    await nodeFiles.symlink(elsewhere, path);
+    for (const place of [path, elsewhere]) expect((await loadCheckpoint(place)).step).toBe(10);
+  });
+
+  test('a manifest that was only laid out anew is the same manifest', async () => {
+    const path = await saveCheckpoint(run, 10, content(10));
+    await edit(path, {});
+    expect(await verifyCheckpoint(path)).toMatchObject({ step: 10 });
+  });
+
+  test('a disk that cannot be asked is no damage: nothing falls back to older weights', async () => {
+    await saveCheckpoint(run, 10, content(10));
+    const path = await saveCheckpoint(run, 20, content(20));
+    await nodeFiles.rm(path, { recursive: true });
+    await nodeFiles.writeFile(join(run, 'checkpoints', 'file'), '');
+    await nodeFiles.symlink(join(run, 'x'.repeat(300)), path);
+    await expect(newestGood(run)).rejects.toMatchObject({ code: 'DISK_FAILURE', exitCode: 6 });
+  });
+
   async function edit(path: string, changes: object): Promise<void> {
     const file = join(path, 'manifest.json');
     const manifest = JSON.parse(await nodeFiles.readFile(file, 'utf8')) as object;
     await nodeFiles.writeFile(file, JSON.stringify({ ...manifest, ...changes }));
   }
+
+  type Listed = Readonly<Record<string, { readonly bytes: number; readonly sha256: string } | undefined>>;
+
+  async function editFiles(path: string, change: (files: Listed) => Listed): Promise<void> {
+    await edit(path, { files: change((await readManifest(path)).files) });
+  }
+
+  /** With a checksum that fits, as somebody would write it who means harm. */
+  async function sealed(path: string, change: (files: Listed) => Listed): Promise<void> {
+    const { step, files } = await readManifest(path);
+    await nodeFiles.writeFile(join(path, 'manifest.json'), encodeManifest(step, change(files) as typeof files));
+  }
+
+  async function copyFrom10(path: string, name: string): Promise<void> {
+    await nodeFiles.copyFile(join(run, 'checkpoints/step-000010', name), join(path, name));
+  }
+
+  async function turnIntoLink(path: string, name: string): Promise<void> {
+    const elsewhere = join(run, 'elsewhere');
+    await nodeFiles.mkdir(elsewhere);
+    await nodeFiles.rename(join(path, name), join(elsewhere, name));
+    await nodeFiles.symlink(join(elsewhere, name), join(path, name));
+  }
+});
+
+describe('pruning', () => {
+  const flip = async (path: string): Promise<void> => {
+    const bytes = await nodeFiles.readFile(path);
+    bytes[bytes.length - 2] = (bytes[bytes.length - 2] ?? 0) ^ 1;
+    await nodeFiles.writeFile(path, bytes);
+  };
+  const steps = async (): Promise<number[]> => (await listCheckpoints(run)).map(({ step }) => step);
+
+  test.each([
+    ['known by their writer', true],
+    ['found', false],
+  ])('a damaged checkpoint takes no place of a whole one: %s', async (_name, isKnown) => {
+    const known = isKnown ? { known: new Map<string, string>() } : {};
+    for (const step of [10, 20, 30]) await saveCheckpoint(run, step, content(step), known);
+    await flip(join(run, 'checkpoints/step-000030/weights.safetensors'));
+    await flip(join(run, 'checkpoints/step-000020/state.json'));
+    // A run that went on from step 10.
+    await saveCheckpoint(run, 15, content(15), { keep: 2, ...known });
+    expect(await steps()).toEqual([10, 15, 20, 30]);
+    await saveCheckpoint(run, 20, content(20), { keep: 2, ...known });
+    expect(await steps()).toEqual([15, 20, 30]);
+    await saveCheckpoint(run, 40, content(40), { keep: 2, ...known });
+    expect(await steps()).toEqual([20, 30, 40]);
+    await saveCheckpoint(run, 50, content(50), { keep: 2, ...known });
+    expect(await steps()).toEqual([40, 50]);
+  });
+
+  test('a damaged best checkpoint is none: the next score is the best', async () => {
+    await saveCheckpoint(run, 1, content(1), { score: 9, keep: 1 });
+    await flip(join(run, 'checkpoints/step-000001/weights.safetensors'));
+    await saveCheckpoint(run, 2, content(2), { score: 1, keep: 1 });
+    expect((await bestCheckpoint(run))?.step).toBe(2);
+    expect(await steps()).toEqual([2]);
+  });
 });
 
 describe('failure while saving', { timeout: 120_000 }, () => {
