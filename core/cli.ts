@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { type Command, CommanderError } from 'commander';
 import { type Act, createProgram, type GlobalOptions } from './cli/program.ts';
 import { exitCodes, formatError } from './errors.ts';
+import { scrub } from './scrub.ts';
 import type { Hooks } from './hooks.ts';
 import type { LogStream } from './log.ts';
 import { createStop, type RunStop } from './stop.ts';
@@ -31,7 +32,7 @@ export async function main(args: readonly string[], streams: CommandLineStreams)
     if (runs.includes(command.name())) ignoreSignals = listenForSignals(stop, givenUp, (text) => log.info(text));
     exitCode = await work({
       log,
-      write: (text) => void streams.output.write(text),
+      write: (text) => void streams.output.write(scrub(text)),
       command: ['npx', 'reasongen', ...args],
       settings: set,
       runDirectory: runDir,
@@ -87,7 +88,7 @@ async function report(error: unknown, isDebug: boolean, streams: CommandLineStre
   streams.errors.write(`${formatError(explained)}\n`);
   if (isDebug) {
     for (let cause: unknown = explained; cause instanceof Error; cause = cause.cause)
-      streams.errors.write(`${cause.stack}\n`);
+      streams.errors.write(`${scrub(cause.stack ?? cause.message)}\n`);
   }
   return explained.exitCode;
 }

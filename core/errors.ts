@@ -1,3 +1,5 @@
+import { scrub } from './scrub.ts';
+
 /** What went wrong, where, and what to do: every failure a user may meet is one of these. */
 export interface ErrorFields {
   /** Stable, in capitals: `UNKNOWN_OPTION`. */
@@ -32,12 +34,12 @@ export class ReasongenError extends Error {
   readonly hint?: string;
 
   constructor(fields: ErrorFields) {
-    super(fields.message, fields.cause === undefined ? undefined : { cause: fields.cause });
+    super(scrub(fields.message), fields.cause === undefined ? undefined : { cause: fields.cause });
     this.name = 'ReasongenError';
     this.code = fields.code;
     this.exitCode = fields.exitCode ?? exitCodes.failure;
-    if (fields.place !== undefined) this.place = fields.place;
-    if (fields.hint !== undefined) this.hint = fields.hint;
+    if (fields.place !== undefined) this.place = scrub(fields.place);
+    if (fields.hint !== undefined) this.hint = scrub(fields.hint);
   }
 }
 
@@ -56,12 +58,32 @@ export class ProblemsError extends ReasongenError {
   }
 }
 
+/** Why something failed, from an error and all that caused it: the innermost says it. */
+export function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  if (error.cause instanceof Error) return reasonOf(error.cause);
+  // A name with several addresses fails once for each.
+  if (error instanceof AggregateError && error.errors.length > 0)
+    return [...new Set(error.errors.map(reasonOf))].join(', ');
+  const code = 'code' in error && typeof error.code === 'string' ? error.code : '';
+  if (error.message === '') return code || error.name;
+  return error.message === 'fetch failed' ? 'the request failed, without a reason' : error.message;
+}
+
 /** `CODE  place`, then what, then what to do. Several problems stand one after the other. */
 export function formatError(error: ReasongenError): string {
   if (error instanceof ProblemsError) return error.problems.map(formatError).join('\n');
   const head = error.place === undefined ? error.code : `${error.code}  ${error.place}`;
   const body = [sentence(error.message), error.hint === undefined ? '' : sentence(capital(error.hint))];
-  return `${head}\n  ${body.filter(Boolean).join(' ').replaceAll('\n', '\n  ')}`;
+  return printable(`${head}\n  ${body.filter(Boolean).join(' ').replaceAll('\n', '\n  ')}`);
+}
+
+/** Texts of files and servers may hold what a terminal would obey. */
+function printable(text: string): string {
+  return text.replaceAll(
+    /(?![\t\n])\p{Cc}/gu,
+    (character) => `\\u${(character.codePointAt(0) ?? 0).toString(16).padStart(4, '0')}`,
+  );
 }
 
 function sentence(text: string): string {

@@ -1,10 +1,10 @@
-import { exitCodes, ReasongenError } from './errors.ts';
+import { exitCodes, reasonOf, ReasongenError } from './errors.ts';
 import { diskError } from './io/disk.ts';
 
 /** Any thrown value as an error to show. A defect of the program keeps its cause; the stack is for `--debug`. */
 export function explainError(error: unknown): ReasongenError {
   if (error instanceof ReasongenError) return error;
-  if (error instanceof Error && 'syscall' in error) {
+  if (error instanceof Error && 'syscall' in error && !/^(connect|getaddrinfo)$/.test(String(error.syscall))) {
     return diskError(error, 'working with a file', 'path' in error ? String(error.path) : String(error.syscall));
   }
   if (error instanceof RangeError && /allocation failed|invalid array length/i.test(error.message)) {
@@ -18,10 +18,17 @@ export function explainError(error: unknown): ReasongenError {
   }
   return new ReasongenError({
     code: 'UNEXPECTED',
-    message: error instanceof Error ? error.message || error.name : String(error),
+    message: messageOf(error),
     hint: 'this looks like a defect: run it again with --debug and report what it prints',
     cause: error,
   });
+}
+
+/** With the reason of what only says that something failed, such as "fetch failed". */
+function messageOf(error: unknown): string {
+  const reason = reasonOf(error);
+  if (!(error instanceof Error) || error.message === '' || error.cause === undefined) return reason;
+  return error.message.includes(reason) ? error.message : `${error.message}: ${reason}`;
 }
 
 /** The first error, which is the reason, together with those that came while cleaning up after it. */

@@ -1,4 +1,5 @@
 import progressBars from 'cli-progress';
+import { scrub } from './scrub.ts';
 
 /** A piece of work with a known length, visible while it lasts. */
 export interface Progress {
@@ -43,7 +44,7 @@ export function createLog(options: LogOptions = {}): Log {
 
   const line = (text: string): void => {
     current?.clear();
-    stream.write(`${text}\n`);
+    stream.write(`${scrub(text)}\n`);
     current?.redraw();
   };
   return {
@@ -118,7 +119,7 @@ class Work {
 
   add(count: number, note: string): void {
     this.done += count;
-    if (note !== '') this.note = note;
+    if (note !== '') this.note = scrub(note);
   }
 
   /** Rate with its unit: per second, or seconds per unit when slow; `-` before the first unit. */

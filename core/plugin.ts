@@ -7,7 +7,9 @@ import { inputFile } from './preset/input-file.ts';
 import { z } from './preset/zod.ts';
 
 export { inputFile, z };
-export { ReasongenError } from './errors.ts';
+export { reasonOf, ReasongenError } from './errors.ts';
+export { readKey } from './keys.ts';
+export { readText, request } from './request.ts';
 
 export type { Backbone } from './contracts/backbone.ts';
 export type { Benchmark, Verdict } from './contracts/benchmark.ts';

@@ -51,6 +51,7 @@ describe('each third-party package has one importer, so that an upgrade touches 
     'hyparquet-compressors': (path) => path === 'plugins/caption-data/parquet.ts',
     vega: (path) => path.startsWith('core/report/'),
     'vega-lite': (path) => path.startsWith('core/report/'),
+    undici: (path) => path === 'core/request.ts',
     '@huggingface/tokenizers': (path) => path === 'core/io/tokenizer-file.ts',
   };
   test.each(Object.keys(owners))('%s', (name) => {

@@ -6,6 +6,7 @@
 import { closeSync, fdatasyncSync, fstatSync, ftruncateSync, openSync, writeSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { exitCodes, ReasongenError } from '../errors.ts';
+import { scrub } from '../scrub.ts';
 import { diskError, hasCode } from './disk.ts';
 
 /** A number, or text for what is not a measurement, e.g. `phase`. */
@@ -26,7 +27,11 @@ export class MetricsFile {
   /** JSON has no NaN and no infinity; they are written as text and `readMetrics` turns them back. */
   append(metrics: Metrics): void {
     const line = JSON.stringify(metrics, (_key, value: unknown) => {
-      return typeof value === 'number' && !Number.isFinite(value) ? String(value) : value;
+      return typeof value === 'number' && !Number.isFinite(value)
+        ? String(value)
+        : typeof value === 'string'
+          ? scrub(value)
+          : value;
     });
     const bytes = Buffer.from(`${line}\n`);
     attempt('writing metrics', this.path, () => {

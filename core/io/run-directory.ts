@@ -4,6 +4,7 @@ import { mkdir, readdir, readFile } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import type { Evaluation } from '../contracts/evaluation.ts';
 import { exitCodes, ReasongenError } from '../errors.ts';
+import { scrub, scrubbedJson } from '../scrub.ts';
 import { disk, diskError, replaceFile, writeDurably } from './disk.ts';
 import { takeLock, type Lock } from './lock.ts';
 import { MetricsFile } from './metrics.ts';
@@ -114,7 +115,7 @@ export class RunDirectory {
       seeds: { ...seeds, ...more.seeds },
       hashes: { ...hashes, ...more.hashes },
     };
-    await this.#write('run.json', `${JSON.stringify(this.#record, null, 2)}\n`);
+    await this.#write('run.json', `${scrubbedJson(this.#record, 2)}\n`);
   }
 
   /** Notes in run.json what this session did otherwise than asked for. */
@@ -131,7 +132,7 @@ export class RunDirectory {
   log(message: string): void {
     const path = join(this.path, 'log.txt');
     try {
-      appendFileSync(path, `${this.#now().toISOString()} ${message}\n`);
+      appendFileSync(path, `${this.#now().toISOString()} ${scrub(message)}\n`);
     } catch (cause) {
       throw diskError(cause, 'writing the log', path);
     }
@@ -148,7 +149,7 @@ export class RunDirectory {
       for (const [index, { png, ...sample }] of samples.entries()) {
         const image = `${String(index).padStart(3, '0')}.png`;
         await writeDurably(join(folder, image), [png]);
-        lines.push(`${JSON.stringify({ ...sample, image } satisfies SampleRecord)}\n`);
+        lines.push(`${scrubbedJson({ ...sample, image } satisfies SampleRecord)}\n`);
       }
       await this.#write(join(name, 'samples.jsonl'), lines.join(''));
     } catch (cause) {
@@ -165,7 +166,7 @@ export class RunDirectory {
     } catch (cause) {
       throw diskError(cause, 'writing an evaluation', this.path);
     }
-    await this.#write(join('evaluations', name), `${JSON.stringify(evaluation, null, 1)}\n`);
+    await this.#write(join('evaluations', name), `${scrubbedJson(evaluation, 1)}\n`);
   }
 
   /** Notes the outcome in run.json, closes the files and gives the lock back. A second call does nothing. */

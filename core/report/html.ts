@@ -1,5 +1,7 @@
 /** HTML made of template literals: whatever is put in is escaped unless it is markup already. */
 
+import { scrub } from '../scrub.ts';
+
 /** Finished markup. */
 export interface Markup {
   readonly markup: string;
@@ -34,9 +36,9 @@ const entities: Readonly<Record<string, string>> = {
   "'": '&#39;',
 };
 
-/** Safe as text and in a quoted attribute. Control characters and halves of surrogate pairs become the replacement character. */
+/** Without secrets, and safe as text and in a quoted attribute. Control characters and halves of surrogate pairs become the replacement character. */
 function escape(text: string): string {
-  return text
+  return scrub(text)
     .replaceAll(/[&<>"']/g, (character) => entities[character] ?? '')
     .replaceAll(/(?![\t\n\r])\p{Cc}|\p{Surrogate}/gu, '\ufffd');
 }

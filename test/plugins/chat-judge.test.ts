@@ -1,9 +1,11 @@
 /** The judge behind a chat endpoint, against a small endpoint of our own. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { afterEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { Reward, Sample } from '../../core/contracts/reward.ts';
+import { formatError, ReasongenError } from '../../core/errors.ts';
 import { decodePng } from '../../core/io/image.ts';
+import { silentLog } from '../../core/log.ts';
 import { boxedScore } from '../../plugins/chat-judge/answer.ts';
 import plugin from '../../plugins/chat-judge/index.ts';
 
@@ -28,6 +30,9 @@ interface Question {
 }
 
 const servers: Server[] = [];
+const warnings: string[] = [];
+const log = { ...silentLog(), warn: (line: string) => void warnings.push(line) };
+beforeEach(() => warnings.splice(0));
 afterEach(() => servers.splice(0).forEach((server) => server.close()));
 
 /** An endpoint that answers each question by `answer`; returns its address. */
@@ -36,20 +41,30 @@ async function endpoint(
     question: Question,
     count: number,
     request: IncomingMessage,
-  ) => { text?: string; cut?: boolean; status?: number },
+  ) => {
+    text?: string;
+    cut?: boolean;
+    status?: number;
+    headers?: Readonly<Record<string, string>>;
+    /** Instead of an answer of the protocol. */
+    body?: string;
+  },
 ): Promise<string> {
   let count = 0;
   const server = createServer((request: IncomingMessage, response: ServerResponse) => {
     let body = '';
     request.on('data', (chunk) => (body += String(chunk)));
     request.on('end', () => {
-      const { text = '', cut = false, status = 200 } = answer(JSON.parse(body) as Question, ++count, request);
-      response.writeHead(status, { 'content-type': 'application/json' });
-      response.end(
-        status === 200
-          ? JSON.stringify({ choices: [{ finish_reason: cut ? 'length' : 'stop', message: { content: text } }] })
-          : '{"error":"busy"}',
-      );
+      const {
+        text = '',
+        cut = false,
+        status = 200,
+        headers,
+        body: own,
+      } = answer(JSON.parse(body) as Question, ++count, request);
+      response.writeHead(status, { 'content-type': 'application/json', ...headers });
+      const choice = { finish_reason: cut ? 'length' : 'stop', message: { content: text } };
+      response.end(own ?? (status === 200 ? JSON.stringify({ choices: [choice] }) : '{"error":"busy"}'));
     });
   });
   servers.push(server);
@@ -60,7 +75,7 @@ async function endpoint(
 function open(options: Record<string, unknown>): Reward {
   const [component] = plugin.provides;
   if (component === undefined) throw new Error('no component');
-  return component.create(component.options.parse(options), {} as never) as Reward;
+  return component.create(component.options.parse(options), { log } as never) as Reward;
 }
 
 function sample(index: number): Sample {
@@ -136,18 +151,176 @@ test('an answer without a verdict, or one that was cut off, is said to be none',
   ]);
 });
 
-test('an endpoint that is busy is asked again; one that stays so ends the run and is named', async () => {
-  const url = await endpoint((_, count) => (count < 3 ? { status: 503 } : { text: '\\boxed{1}' }));
-  expect(await open({ url, model: 'seer' }).score([sample(0)], signal)).toMatchObject([{ value: 1 }]);
-  const busy = await endpoint(() => ({ status: 503 }));
-  await expect(open({ url: busy, model: 'seer', attempts: 2 }).score(samples, signal)).rejects.toMatchObject({
-    code: 'JUDGE_UNREACHABLE',
-    place: busy,
-    message: expect.stringMatching(/2 attempts: it answered 503/),
+describe('an endpoint that does not answer', () => {
+  const failure = async (
+    work: Promise<unknown> | unknown,
+  ): Promise<{ code: string; message: string; hint: string }> => {
+    try {
+      await work;
+    } catch (error) {
+      if (error instanceof ReasongenError)
+        return { code: error.code, message: error.message, hint: error.hint ?? 'no hint' };
+      throw error;
+    }
+    throw new Error('nothing failed');
+  };
+
+  test('because it is busy is left alone as long as it asks, by all questions, and then asked again', async () => {
+    const times: number[] = [];
+    const url = await endpoint(() => {
+      times.push(Date.now());
+      return Date.now() - (times[0] ?? 0) < 900
+        ? { status: 429, headers: { 'retry-after': '1' } }
+        : { text: '\\boxed{1}' };
+    });
+    const scores = await open({ url, model: 'seer', atOnce: 4 }).score(samples, signal);
+    expect(scores).toEqual(samples.map(() => ({ value: 1, why: '\\boxed{1}' })));
+    // Four at once, silence for a second, then the rest.
+    const early = times.filter((time) => time - (times[0] ?? 0) < 900);
+    expect(early.length).toBeLessThanOrEqual(4);
+    expect(times).toHaveLength(9 + early.length);
+    expect(warnings).toEqual([expect.stringMatching(/^the judge answered 429 .*it is asked again in 1\.0 s$/)]);
   });
-  await expect(
-    open({ url: 'http://127.0.0.1:9/v1', model: 'seer', attempts: 1 }).score([sample(0)], signal),
-  ).rejects.toMatchObject({ code: 'JUDGE_UNREACHABLE' });
+
+  test('is asked again after growing pauses where it does not say how long', async () => {
+    const times: number[] = [];
+    const url = await endpoint((_, count) => {
+      times.push(Date.now());
+      return count < 3 ? { status: 503 } : { text: '\\boxed{1}' };
+    });
+    expect(await open({ url, model: 'seer' }).score([sample(0)], signal)).toMatchObject([{ value: 1 }]);
+    const [first = 0, second = 0, third = 0] = times;
+    expect(second - first).toBeGreaterThanOrEqual(490);
+    expect(third - second).toBeGreaterThanOrEqual(990);
+  });
+
+  test('to the last attempt ends the run and is named', async () => {
+    const busy = await endpoint(() => ({ status: 503, headers: { 'retry-after': '0' } }));
+    expect(await failure(open({ url: busy, model: 'seer', attempts: 2 }).score(samples, signal))).toEqual({
+      code: 'JUDGE_UNREACHABLE',
+      message: expect.stringMatching(/in 2 attempts within \d+ s: answered 503 Service Unavailable: .*busy/) as string,
+      hint: expect.stringContaining('atOnce') as string,
+    });
+    const long = await endpoint(() => ({ status: 429, headers: { 'retry-after': '86400' } }));
+    expect((await failure(open({ url: long, model: 'seer' }).score([sample(0)], signal))).message).toContain(
+      'in 1 attempt ',
+    );
+    expect(
+      await failure(open({ url: 'http://127.0.0.1:9/v1', model: 'seer', attempts: 1 }).score([sample(0)], signal)),
+    ).toMatchObject({
+      code: 'JUDGE_UNREACHABLE',
+      message: expect.stringMatching(/cannot be reached: (bad port|connect ECONNREFUSED)/) as string,
+      hint: expect.stringContaining('start the endpoint') as string,
+    });
+  });
+
+  test.each([
+    [400, {}, /answered 400/],
+    [401, {}, /answered 401/],
+    [404, {}, /answered 404/],
+    [307, { location: 'http://127.0.0.1:9/v2' }, /sends all questions on to http:\/\/127\.0\.0\.1:9\/v2/],
+  ])('but refuses with %i is asked once', async (status, headers, message) => {
+    let asked = 0;
+    const url = await endpoint(() => ({ status, headers, text: String(++asked) }));
+    expect(await failure(open({ url, model: 'seer', atOnce: 1 }).score(samples, signal))).toMatchObject({
+      code: 'JUDGE_REFUSED',
+      message: expect.stringMatching(message) as string,
+    });
+    expect(asked).toBe(1);
+  });
+
+  test('to max_tokens is asked with the newer name', async () => {
+    const lengths: unknown[] = [];
+    const url = await endpoint((question) => {
+      const { max_tokens: old, max_completion_tokens: newer } = question as unknown as Record<string, unknown>;
+      lengths.push([old, newer]);
+      return old === undefined
+        ? { text: '\\boxed{1}' }
+        : { status: 400, body: "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead." };
+    });
+    const scores = await open({ url, model: 'seer', atOnce: 1, maxTokens: 9 }).score(samples.slice(0, 2), signal);
+    expect(scores).toMatchObject([{ value: 1 }, { value: 1 }]);
+    expect(lengths).toEqual([
+      [9, undefined],
+      [undefined, 9],
+      [undefined, 9],
+    ]);
+  });
+
+  test.each([
+    ['<html>login</html>', /not JSON: <html>login/],
+    ['{"error":{"message":"overloaded"}}', /not one of a chat endpoint: .*overloaded/],
+    ['{"choices":[]}', /not one of a chat endpoint/],
+    ['null', /not one of a chat endpoint/],
+  ])('properly, but with %s, is said to', async (body, message) => {
+    const url = await endpoint(() => ({ body }));
+    expect(await failure(open({ url, model: 'seer', attempts: 1 }).score([sample(0)], signal))).toMatchObject({
+      code: 'JUDGE_UNREACHABLE',
+      message: expect.stringMatching(message) as string,
+    });
+  });
+});
+
+describe('the key', () => {
+  const authorizations = async (options: Record<string, unknown>): Promise<(string | undefined)[]> => {
+    const seen: (string | undefined)[] = [];
+    const url = await endpoint((_, __, request) => {
+      seen.push(request.headers.authorization);
+      return { text: '\\boxed{1}' };
+    });
+    await open({ url, model: 'seer', ...options }).score([sample(0)], signal);
+    return seen;
+  };
+  beforeEach(() => {
+    vi.stubEnv('OPENAI_API_KEY', 'openai-key-0123456789');
+    vi.stubEnv('JUDGE', 'judge-key-0123456789\n');
+  });
+  afterEach(() => vi.unstubAllEnvs());
+
+  test('of OpenAI goes to OpenAI only; another goes where the preset names it', async () => {
+    expect(await authorizations({})).toEqual([undefined]);
+    expect(await authorizations({ keyVariable: 'JUDGE' })).toEqual(['Bearer judge-key-0123456789']);
+    expect(await authorizations({ keyVariable: 'OPENAI_API_KEY' })).toEqual(['Bearer openai-key-0123456789']);
+  });
+
+  test.each([
+    [{ keyVariable: 'JUDGE', url: 'http://judge.example/v1' }, 'KEY_IN_THE_OPEN'],
+    [{ keyVariable: 'JUDGE', url: 'http://localhost.example/v1' }, 'KEY_IN_THE_OPEN'],
+    [{ keyVariable: 'NOT_SET_ANYWHERE', url: 'https://judge.example/v1' }, 'NO_KEY'],
+    [{ keyVariable: 'BROKEN', url: 'https://judge.example/v1' }, 'BAD_KEY'],
+    [{ keyVariable: 'WIDE', url: 'https://judge.example/v1' }, 'BAD_KEY'],
+  ])('is refused before anything is asked: %j', (options, code) => {
+    vi.stubEnv('BROKEN', 'first-half\nsecond-half');
+    vi.stubEnv('WIDE', 'schlüssel-0123456789');
+    let error: unknown;
+    try {
+      open({ model: 'seer', ...options });
+    } catch (caught) {
+      error = caught;
+    }
+    expect(error).toMatchObject({ code });
+    expect(formatError(error as ReasongenError)).not.toMatch(/judge-key|first-half|second-half|schlüssel/);
+  });
+
+  test.each([
+    'http://user:hunter22@localhost/v1',
+    'http://localhost/v1?key=abcdefgh',
+    'http://localhost/v1#x',
+    'file:///v1',
+    'no address',
+  ])('has no place in the address, and %s is none', (url) => {
+    const [component] = plugin.provides;
+    expect(component?.options.safeParse({ url, model: 'seer' }).success).toBe(false);
+  });
+
+  test('is masked in what an endpoint says', async () => {
+    const url = await endpoint((_, __, request) => ({ status: 400, body: `no: ${request.headers.authorization}` }));
+    const error: unknown = await Promise.resolve(
+      open({ url, model: 'seer', keyVariable: 'JUDGE' }).score([sample(0)], signal),
+    ).catch((caught: unknown) => caught);
+    expect(formatError(error as ReasongenError)).toContain('no: Bearer ***');
+    expect((error as ReasongenError).message).not.toContain('judge-key');
+  });
 });
 
 test('a run that is given up asks no further', async () => {

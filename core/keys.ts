@@ -1,0 +1,51 @@
+/** Keys for servers: read from the environment, checked before use, and given to the server they are for only. */
+import { exitCodes, ReasongenError } from './errors.ts';
+import { hide } from './scrub.ts';
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/**
+ * The key in an environment variable, to be sent to `url`; undefined when the variable is not set. From then on it is masked in everything
+ * that is written or shown. Throws BAD_KEY for a value that cannot be a key, and KEY_IN_THE_OPEN when others on the way could read it.
+ */
+export function readKey(variable: string, url: string, environment: Environment = process.env): string | undefined {
+  const value = environment[variable] ?? '';
+  hide(value);
+  // What a file ends with is no part of a key.
+  const key = value.trim();
+  if (key === '') return undefined;
+  hide(key);
+  const wrong = /[^\x21-\x7e]/.exec(key)?.[0];
+  if (wrong !== undefined)
+    throw new ReasongenError({
+      code: 'BAD_KEY',
+      message: `the value of ${variable} is no key: it holds ${nameOf(wrong)}`,
+      hint: `set ${variable} to the key alone`,
+      exitCode: exitCodes.badPreset,
+    });
+  if (!isPrivate(url))
+    throw new ReasongenError({
+      code: 'KEY_IN_THE_OPEN',
+      message: `the key in ${variable} would be sent over http, where others on the way can read it`,
+      place: url,
+      hint: `use an address with https, or do without ${variable}`,
+      exitCode: exitCodes.badPreset,
+    });
+  return key;
+}
+
+/** Whether nobody on the way can read what is sent: https, or this very machine. */
+export function isPrivate(url: string): boolean {
+  const { protocol, hostname } = new URL(url);
+  return protocol === 'https:' || isLoopback(hostname);
+}
+
+export function isLoopback(hostname: string): boolean {
+  return /^(localhost|.*\.localhost|127\.\d+\.\d+\.\d+|\[::1\])$/i.test(hostname);
+}
+
+function nameOf(character: string): string {
+  if (/[\r\n]/.test(character)) return 'a line break';
+  if (/\s/.test(character)) return 'a space';
+  return /\p{Cc}/u.test(character) ? 'a control character' : 'a character beyond ASCII';
+}
