@@ -2,7 +2,8 @@
 import { realpathSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { type Command, CommanderError } from 'commander';
-import { type Act, createProgram, type GlobalOptions } from './cli/program.ts';
+import { createCommandLine, type GlobalOptions } from './cli/command-line.ts';
+import type { Act } from './cli/act.ts';
 import { exitCodes, formatError } from './errors.ts';
 import { scrub } from './scrub.ts';
 import type { Hooks } from './hooks.ts';
@@ -44,11 +45,11 @@ export async function main(args: readonly string[], streams: CommandLineStreams)
       },
     });
   };
-  const program = createProgram(act, streams);
+  const commandLine = createCommandLine(act, streams);
   const onEmptyLoop = (): void => reportHanging(hooks, streams);
   process.once('beforeExit', onEmptyLoop);
   try {
-    await program.parseAsync([...args], { from: 'user' });
+    await commandLine.parseAsync([...args], { from: 'user' });
     return exitCode;
   } catch (error) {
     // Commander has printed its own message. Its code is 0 for help and version.

@@ -17,7 +17,9 @@ export {
   type AdapterOptions,
   type AdapterUse,
 } from './weights/adapters.ts';
-export { Program, Workspace, grid, runAll, type Launch } from './autograd/program.ts';
+export { Program, runAll } from './autograd/program.ts';
+export { Workspace } from './autograd/workspace.ts';
+export { grid, type Launch } from './autograd/launch.ts';
 export { Tape } from './autograd/tape.ts';
 export type {
   Backbone,
@@ -29,7 +31,13 @@ export type {
 } from './contracts/backbone.ts';
 export type { OpenOptimizer, Optimizer } from './contracts/optimizer.ts';
 export { Device, openDevice, type Scalar } from './gpu/device.ts';
-export { decoderHidden, decoderParameters, initialSpread, workingHeads, type DecoderShape } from './nn/decoder.ts';
+export {
+  decoderHidden,
+  decoderParameters,
+  initialStd as initialSpread,
+  workingHeads,
+  type DecoderShape,
+} from './nn/decoder.ts';
 export { decoderStep } from './nn/decoder-step.ts';
 export { embedPacked } from './nn/embed-packed.ts';
 export { lastLayer, perceptron, perceptronParameters, type Perceptron } from './nn/perceptron.ts';
@@ -63,6 +71,7 @@ export { openWeightSource } from './io/weight-files/open.ts';
 export { filtered, layered } from './io/weight-files/pieces.ts';
 export { renamed } from './io/weight-files/renamed.ts';
 export type { SourceEntry, StoredType, WeightSource } from './contracts/weight-source.ts';
+export { philox } from './tensor/philox.ts';
 export { nameTable, type NameRule } from './tensor/name-rules.ts';
 export { packPictures, unpackPictures } from './nn/pictures.ts';
 export { fromVqCheckpoint, toVqCheckpoint, vqNames } from './nn/vq-checkpoint.ts';
@@ -71,9 +80,9 @@ export {
   assignCodes,
   lookUpCodes,
   normalizeRows,
-  quantize,
+  quantizeToCodebook as quantize,
   type QuantizeOptions,
-  type Quantized,
+  type CodebookOutput as Quantized,
 } from './ops/codebook.ts';
 export { conv2d, type Conv2dOptions } from './ops/conv2d.ts';
 export { groupNorm, type GroupNormOptions } from './ops/group-norm.ts';

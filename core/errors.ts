@@ -94,8 +94,16 @@ function capital(text: string): string {
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
-/** The known name most like `name`, when it is like enough to be a slip of the keyboard. */
+/** What words of presets have become, where the new one does not look like the old one. */
+const renamed: ReadonlyMap<string, readonly string[]> = new Map([
+  ['samples', ['groupSize', 'samplesPerPrompt']],
+  ['updates', ['miniBatches']],
+]);
+
+/** What `name` has become, or the known name most like it, when it is like enough to be a slip of the keyboard. */
 export function nearest(name: string, known: Iterable<string>): string | undefined {
+  const now = renamed.get(name)?.find((candidate) => [...known].includes(candidate));
+  if (now !== undefined) return now;
   let best: string | undefined;
   let bestDistance = Math.max(1, Math.floor(name.length / 3)) + 1;
   for (const candidate of known) {

@@ -30,7 +30,7 @@ export const hookList: Readonly<Record<HookName, { readonly kind: Kind; readonly
   rewards: { kind: 'waterfall', fires: 'after scoring' },
   advantages: { kind: 'sync waterfall', fires: 'after grouping' },
   step: { kind: 'series', fires: 'when the numbers of a step are final' },
-  grades: { kind: 'series', fires: 'when the numbers of a benchmark are final' },
+  evaluation: { kind: 'series', fires: 'when the numbers of a benchmark are final' },
   finish: { kind: 'series', fires: 'once, always, with the outcome' },
 };
 
@@ -52,7 +52,7 @@ export function createHooks(extensions: readonly NamedExtension[]): Hooks {
     rewards: waterfall<EventOf<'rewards'>>(taps('rewards')),
     advantages: syncWaterfall<EventOf<'advantages'>>(taps('advantages')),
     step: series<EventOf<'step'>>(taps('step')),
-    grades: series<EventOf<'grades'>>(taps('grades')),
+    evaluation: series<EventOf<'evaluation'>>(taps('evaluation')),
     pending: () => [...running].map((call) => call.description ?? ''),
   };
 }

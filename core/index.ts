@@ -9,6 +9,6 @@ export { createStop } from './stop.ts';
 export type { Preset } from './contracts/preset.ts';
 export type { Plan } from './contracts/recipe.ts';
 export type { Log, Progress } from './log.ts';
-export type { LoadedPreset, LoadOptions, Stage } from './preset/load.ts';
+export type { LoadedPreset, LoadPresetOptions as LoadOptions, Stage } from './preset/load.ts';
 export type { RuntimeOptions } from './runtime.ts';
 export type { RunStop } from './stop.ts';

@@ -28,7 +28,7 @@ export type * from './contracts/hooks.ts';
 export type { Image } from './contracts/image.ts';
 export type { ImageTokenizer } from './contracts/image-tokenizer.ts';
 export type { Optimizer } from './contracts/optimizer.ts';
-export type { Layout, PublishedFormat, PublishedType, WantedConfig } from './contracts/published.ts';
+export type { PublishedLayout as Layout, PublishedFormat, PublishedType, WantedConfig } from './contracts/published.ts';
 export type { Plan, PlanContext, Recipe, RunContext } from './contracts/recipe.ts';
 export type { Reward, Sample, Score } from './contracts/reward.ts';
 export type { Component, Plugin, Scope, Slot, SlotDeclaration, Slots } from './contracts/slots.ts';

@@ -6,7 +6,7 @@ import type { RunComponents } from './contracts/recipe.ts';
 import { exitCodes, ReasongenError } from './errors.ts';
 import type { Device } from './gpu/device.ts';
 import { diskError, replaceFile } from './io/disk.ts';
-import { describeProgram } from './io/program.ts';
+import { describeProgram } from './io/software.ts';
 import { readRunRecord } from './io/records.ts';
 import { createRun, openRun, type RunDirectory } from './io/run-directory.ts';
 import type { LoadedPreset, Stage } from './preset/load.ts';

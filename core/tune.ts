@@ -4,7 +4,8 @@
  */
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
-import { Workspace, type Program } from './autograd/program.ts';
+import type { Program } from './autograd/program.ts';
+import { Workspace } from './autograd/workspace.ts';
 import { Tape } from './autograd/tape.ts';
 import { openDevice, type Device } from './gpu/device.ts';
 import { defaultTuning, type KernelTuning } from './gpu/tuning.ts';

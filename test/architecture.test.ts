@@ -12,6 +12,8 @@ interface SourceFile {
   readonly text: string;
   /** Paths relative to the root for the tree's own modules, package names for others. */
   readonly imports: readonly string[];
+  /** Those of them that are more than types. */
+  readonly runtimeImports: readonly string[];
 }
 
 function sourceFiles(folder: string, extension = '.ts'): SourceFile[] {
@@ -20,13 +22,25 @@ function sourceFiles(folder: string, extension = '.ts'): SourceFile[] {
     .map((entry) => {
       const absolute = join(entry.parentPath, entry.name);
       const text = readFileSync(absolute, 'utf8');
-      const statements = text.matchAll(/^(?:import|export)\s(?:[^;'"`]*?\sfrom\s*)?['"]([^'"\n]+)['"]/gm);
-      const dynamic = text.matchAll(/\bimport\(\s*['"]([^'"\n]+)['"]\s*\)/g);
-      const imports = [...statements, ...dynamic].map(([, specifier = '']) =>
-        specifier.startsWith('.') ? relative(root, resolve(dirname(absolute), specifier)) : specifier,
-      );
-      return { path: relative(root, absolute), text, imports: [...new Set(imports)] };
+      const statements = [
+        ...text.matchAll(/^(?:import|export)\s(?<clause>[^;'"`]*?\sfrom\s*)?['"](?<specifier>[^'"\n]+)['"]/gm),
+        ...text.matchAll(/\bimport\(\s*['"](?<specifier>[^'"\n]+)['"]\s*\)/g),
+      ].map(({ groups }) => ({
+        isType: groups?.['clause']?.startsWith('type ') ?? false,
+        target: targetOf(absolute, groups?.['specifier'] ?? ''),
+      }));
+      const all = (wanted: typeof statements): string[] => [...new Set(wanted.map(({ target }) => target))];
+      return {
+        path: relative(root, absolute),
+        text,
+        imports: all(statements),
+        runtimeImports: all(statements.filter(({ isType }) => !isType)),
+      };
     });
+}
+
+function targetOf(file: string, specifier: string): string {
+  return specifier.startsWith('.') ? relative(root, resolve(dirname(file), specifier)) : specifier;
 }
 
 const core = sourceFiles('core');
@@ -75,34 +89,80 @@ describe('each third-party package has one importer, so that an upgrade touches 
   });
 });
 
-describe('inside core a later folder may import an earlier one, never the reverse', () => {
-  const layers = [
-    'contracts',
-    'tensor',
-    'gpu',
-    'autograd',
-    'ops',
-    'nn',
-    'rl',
-    'io',
-    'preset',
-    'recipes',
-    'report',
-    'commands',
-  ];
-  const layerOf = (path: string): number => layers.findIndex((layer) => path.startsWith(`core/${layer}/`));
-  test.each(layers.filter((layer) => layer !== 'contracts'))('%s', (layer) => {
+/** Folders and files at the root of core, from the bottom to the top. `setup` is plain Node and stands below everything. */
+const layers = [
+  ...['setup', 'contracts', 'errors.ts', 'log.ts', 'tensor', 'gpu', 'autograd', 'ops', 'nn', 'rl', 'io', 'failure.ts'],
+  ...['preset', 'plugin.ts', 'container.ts', 'components.ts', 'hooks.ts', 'stop.ts'],
+  ...['weights', 'models', 'drawing', 'training', 'recipes'],
+  ...['plan.ts', 'plan-stage.ts', 'report', 'run.ts', 'tune.ts', 'runtime.ts', 'testing', 'commands', 'cli'],
+  ...['compute.ts', 'testing.ts', 'index.ts', 'cli.ts'],
+];
+
+function layerOf(path: string): number {
+  const [, first = ''] = path.split('/');
+  return layers.indexOf(first);
+}
+
+describe('inside core a later layer may import an earlier one, never the reverse: what is below can be read alone', () => {
+  test('every file is in a layer', () => {
+    expect(core.filter(({ path }) => layerOf(path) < 0).map(({ path }) => path)).toEqual([]);
+  });
+
+  test.each(layers)('%s', (layer) => {
     const wrong = core
-      .filter((file) => file.path.startsWith(`core/${layer}/`))
-      .flatMap((file) => {
-        const runtimeImports = file.text.matchAll(/^(?:import|export) (?!type)[^;]*?from '(\.[^']+)'/gm);
-        return [...runtimeImports]
-          .map(([, specifier = '']) => relative(root, resolve(dirname(join(root, file.path)), specifier)))
-          .filter((target) => layerOf(target) > layers.indexOf(layer))
-          .map((target) => `${file.path} imports ${target}`);
-      });
+      .filter(({ path }) => layerOf(path) === layers.indexOf(layer))
+      .flatMap(({ path, runtimeImports }) =>
+        runtimeImports
+          .filter((target) => target.startsWith('core/') && layerOf(target) > layerOf(path))
+          .map((target) => `${path} imports ${target}`),
+      );
     expect(wrong).toEqual([]);
   });
+
+  test('no files import each other in a circle, types included: each can be understood after those it names', () => {
+    expect(circles([...core, ...plugins])).toEqual([]);
+  });
+
+  test('the author barrel core/plugin.ts is for recipes and plugins: the rest of core names the file it means', () => {
+    const allowed = (path: string): boolean => path.startsWith('core/recipes/');
+    const wrong = core.filter(({ path, imports }) => imports.includes('core/plugin.ts') && !allowed(path));
+    expect(wrong.map(({ path }) => path)).toEqual([]);
+  });
+});
+
+/** Files that reach themselves, each circle once (strongly connected components, Tarjan 1972). */
+function circles(files: readonly SourceFile[]): string[][] {
+  const importsOf = new Map(files.map(({ path, imports }) => [path, imports]));
+  const order = new Map<string, number>();
+  const lowest = new Map<string, number>();
+  const stack: string[] = [];
+  const found: string[][] = [];
+  const visit = (path: string): void => {
+    order.set(path, order.size);
+    lowest.set(path, order.size - 1);
+    stack.push(path);
+    for (const target of importsOf.get(path) ?? []) {
+      if (!importsOf.has(target)) continue;
+      if (!order.has(target)) visit(target);
+      if (stack.includes(target)) lowest.set(path, Math.min(lowest.get(path)!, lowest.get(target)!));
+    }
+    if (lowest.get(path) !== order.get(path)) return;
+    const members = stack.splice(stack.indexOf(path));
+    if (members.length > 1) found.push(members.toSorted());
+  };
+  for (const path of importsOf.keys()) if (!order.has(path)) visit(path);
+  return found;
+}
+
+test('exported names are unique, so that a name means one thing wherever it is read', () => {
+  const places = new Map<string, string[]>();
+  for (const { path, text } of [...core, ...plugins])
+    for (const [, name = ''] of text.matchAll(
+      /^export (?:abstract )?(?:async )?(?:interface|type|class|function\*?|const|let) ([A-Za-z0-9_]+)/gm,
+    ))
+      places.set(name, [...(places.get(name) ?? []), path]);
+  const twice = [...places].filter(([, paths]) => paths.length > 1);
+  expect(twice).toEqual([]);
 });
 
 describe('plugins see the author API only, so that core may change behind it', () => {

@@ -3,10 +3,10 @@ import type { Device, Pipeline } from '../gpu/device.ts';
 import { loadKernel, packParams, type Kernel } from '../gpu/kernel.ts';
 import { isPacked, type Tensor } from '../tensor/tensor.ts';
 import { ReasongenError } from '../errors.ts';
-import type { Copy, Launch, Step } from './program.ts';
+import type { Copy, Launch, Step } from './launch.ts';
 
 /** A tensor with the bytes it was given. */
-export interface Place {
+export interface Allocation {
   readonly tensor: Tensor;
   readonly buffer: GPUBuffer;
   readonly offset: number;
@@ -18,13 +18,13 @@ export interface ReadyLaunch {
   readonly group: GPUBindGroup;
   readonly workgroups: readonly [number, number, number];
   /** What the kernel may write, and what it only reads. */
-  readonly writes: readonly Place[];
-  readonly reads: readonly Place[];
+  readonly writes: readonly Allocation[];
+  readonly reads: readonly Allocation[];
 }
 
 export interface ReadyCopy {
-  readonly from: Place;
-  readonly to: Place;
+  readonly from: Allocation;
+  readonly to: Allocation;
 }
 
 export type ReadyStep = ReadyLaunch | ReadyCopy;
@@ -90,15 +90,15 @@ export function bindLaunch(
   { step, kernel, pipeline }: LoadedLaunch,
   uniforms: GPUBuffer,
   parameters: number,
-  locate: (tensor: Tensor) => Place,
+  locate: (tensor: Tensor) => Allocation,
 ): ReadyLaunch {
   checkBindings(
     step,
     kernel.bindings.filter(({ access }) => access !== 'uniform').map(({ name }) => name),
     kernel.label,
   );
-  const reads: Place[] = [];
-  const writes: Place[] = [];
+  const reads: Allocation[] = [];
+  const writes: Allocation[] = [];
   const entries = kernel.bindings.map(({ index: binding, name, access, type }) => {
     if (access === 'uniform') {
       return {
@@ -153,10 +153,10 @@ function checkBindings(step: Launch, names: readonly string[], label: string): v
 
 /** A kernel that declares floats would read packed weights as nonsense without any error; of a weight in parts it would see the first. */
 function refuseUnreadable(tensor: Tensor, declared: string, label: string): void {
-  if (tensor.parts !== undefined) {
+  if (tensor.shards !== undefined) {
     throw new ReasongenError({
       code: 'KERNEL_TYPE',
-      message: `${label}: "${tensor.name}" [${tensor.shape}] lies in ${tensor.parts.length} parts; only \`linear\` and \`embedding\` read such weights`,
+      message: `${label}: "${tensor.name}" [${tensor.shape}] lies in ${tensor.shards.length} parts; only \`linear\` and \`embedding\` read such weights`,
     });
   }
   if (!isPacked(tensor.type) || !/<\s*(f32|vec[234]f|vec[234]<f32>)/.test(declared)) return;

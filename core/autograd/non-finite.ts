@@ -2,7 +2,7 @@
 import type { Device } from '../gpu/device.ts';
 import { fromBrainFloats, fromHalves } from '../tensor/float16.ts';
 import type { Tensor } from '../tensor/tensor.ts';
-import { encodeCopy, encodeLaunch, type Place, type ReadyStep } from './bind.ts';
+import { encodeCopy, encodeLaunch, type Allocation, type ReadyStep } from './bind.ts';
 
 export interface NonFinite {
   /** File and constants of the kernel that made it; undefined when the program was handed it: a weight or an input. */
@@ -43,7 +43,7 @@ export async function findNonFinite(device: Device, steps: readonly ReadyStep[])
 }
 
 async function findGiven(device: Device, steps: readonly ReadyStep[]): Promise<NonFinite | undefined> {
-  const isKept = ({ tensor }: Place): boolean => 'buffer' in tensor.memory;
+  const isKept = ({ tensor }: Allocation): boolean => 'buffer' in tensor.memory;
   const written = new Set<GPUBuffer>();
   for (const place of steps.flatMap((step) => ('workgroups' in step ? step.writes : [step.to]))) {
     if (!isKept(place) || (await look(device, place)) === undefined) continue;
@@ -65,7 +65,7 @@ async function findGiven(device: Device, steps: readonly ReadyStep[]): Promise<N
 /** The first element that is not finite. Integers, and the codes of weights in few bits, always are. */
 async function look(
   device: Device,
-  { tensor, buffer, offset }: Place,
+  { tensor, buffer, offset }: Allocation,
 ): Promise<Pick<NonFinite, 'tensor' | 'element' | 'value'> | undefined> {
   const { type } = tensor;
   if (type !== 'f32' && type !== 'f16' && type !== 'bf16') return undefined;

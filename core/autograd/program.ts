@@ -6,7 +6,6 @@
  * that is read-only and writable in the same dispatch even when the ranges do not touch.
  */
 import type { Device } from '../gpu/device.ts';
-import type { KernelConstants } from '../gpu/kernel.ts';
 import { byteLength, type Tensor } from '../tensor/tensor.ts';
 import { ReasongenError } from '../errors.ts';
 import {
@@ -16,46 +15,19 @@ import {
   loadSteps,
   packUniforms,
   type LoadedStep,
-  type Place,
+  type Allocation,
   type ReadyStep,
   type Uniforms,
 } from './bind.ts';
-import { dropUnread } from './live-steps.ts';
+import { dropUnread } from './live-launches.ts';
 import { findNonFinite, type NonFinite } from './non-finite.ts';
-import { planMemory, type MemoryPlan } from './plan.ts';
+import { planMemory, type MemoryPlan } from './memory-plan.ts';
+import type { Step } from './launch.ts';
 import type { Workspace } from './workspace.ts';
-
-export { Workspace } from './workspace.ts';
-
-export interface Launch {
-  /** Path under `kernels/` without the ending; of a file elsewhere its URL, `new URL('./mine.wgsl', import.meta.url)`. */
-  readonly kernel: string | URL;
-  readonly constants?: KernelConstants;
-  /** Every `var` of the kernel file but the uniform, by name. */
-  readonly bindings: Readonly<Record<string, Tensor>>;
-  /** Every field of its `struct Params`, by name. */
-  readonly params?: Readonly<Record<string, number>>;
-  /** Workgroups in x, y, z. */
-  readonly groups: readonly [number, number, number];
-  /** True when the launch serves nothing but the later launches of its program that read what it writes. */
-  readonly optional?: boolean;
-}
-
-export interface Copy {
-  readonly copy: { readonly from: Tensor; readonly to: Tensor };
-}
-
-export type Step = Launch | Copy;
 
 export interface KernelTime {
   readonly label: string;
   readonly milliseconds: number;
-}
-
-/** Folds a count of workgroups into x and y (65535 per dimension); kernels index with `group.y * groups.x + group.x`. */
-export function grid(count: number): [number, number, number] {
-  const limit = 65535;
-  return count <= limit ? [count, 1, 1] : [limit, Math.ceil(count / limit), 1];
 }
 
 export class Program {
@@ -162,10 +134,10 @@ export class Program {
 
   private bind(): void {
     const buffers = this.workspace.take(this.plan.buffers);
-    const locate = (tensor: Tensor): Place => {
+    const locate = (tensor: Tensor): Allocation => {
       const bytes = byteLength(tensor.shape, tensor.type);
       if ('buffer' in tensor.memory) return { tensor, ...tensor.memory, bytes };
-      const buffer = buffers[this.plan.placement.get(tensor.memory.slot.id) ?? -1];
+      const buffer = buffers[this.plan.placement.get(tensor.memory.value.id) ?? -1];
       if (buffer === undefined)
         throw new ReasongenError({ code: 'PROGRAM_SLOT', message: `${this.name}: ${tensor.name} was never written` });
       return { tensor, buffer, offset: 0, bytes };

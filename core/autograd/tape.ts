@@ -9,7 +9,9 @@
  */
 import type { Device } from '../gpu/device.ts';
 import { byteLength, sizeOf, type ElementType, type Tensor } from '../tensor/tensor.ts';
-import { Program, grid, type Launch, type Step, type Workspace } from './program.ts';
+import { Program } from './program.ts';
+import type { Workspace } from './workspace.ts';
+import { grid, type Launch, type Step } from './launch.ts';
 
 type Backward = (dOut: Tensor, needs: readonly boolean[]) => readonly (Tensor | undefined)[];
 
@@ -33,10 +35,10 @@ export class Tape {
   private readonly watched = new Map<GPUBuffer, Map<number, Tensor>>();
   private readonly tracked = new Set<number>();
   private readonly gradients = new Map<number, Tensor>();
-  /** Values that outlive the program, by slot: their launches write where they are kept. */
+  /** Values that outlive the program, by id: their launches write where they are kept. */
   private readonly kept = new Map<number, Tensor>();
   private readonly recomputes: boolean;
-  private slots = 0;
+  private valueCount = 0;
 
   constructor(workspace: Workspace, options: TapeOptions = {}) {
     this.workspace = workspace;
@@ -59,12 +61,12 @@ export class Tape {
 
   /** True when a gradient must flow into this tensor. */
   needs(tensor: Tensor): boolean {
-    return 'slot' in tensor.memory ? this.tracked.has(tensor.memory.slot.id) : this.gradientOf(tensor) !== undefined;
+    return 'value' in tensor.memory ? this.tracked.has(tensor.memory.value.id) : this.gradientOf(tensor) !== undefined;
   }
 
   /** A value that lives within the program. Must be written whole before it is read. */
   empty(name: string, shape: readonly number[], type: ElementType = 'f32'): Tensor {
-    return { name, shape, type, memory: { slot: { id: this.slots++, bytes: byteLength(shape, type) } } };
+    return { name, shape, type, memory: { value: { id: this.valueCount++, bytes: byteLength(shape, type) } } };
   }
 
   launch(launch: Launch): void {
@@ -78,8 +80,8 @@ export class Tape {
   /** Declares `out` differentiable in `inputs`. `backward` returns one gradient per input, undefined where not needed. */
   differentiable(inputs: readonly Tensor[], out: Tensor, backward: Backward): void {
     if (!inputs.some((input) => this.needs(input))) return;
-    if (!('slot' in out.memory)) throw new RangeError(`${out.name}: only values of the tape are differentiable`);
-    this.tracked.add(out.memory.slot.id);
+    if (!('value' in out.memory)) throw new RangeError(`${out.name}: only values of the tape are differentiable`);
+    this.tracked.add(out.memory.value.id);
     this.records.push({ inputs, out, backward });
   }
 
@@ -93,9 +95,9 @@ export class Tape {
    * op's own contribution must then contain. The tensor may be shared: read it, never write it.
    */
   takeGradient(input: Tensor): Tensor | undefined {
-    if (!('slot' in input.memory)) return undefined;
-    const gradient = this.gradients.get(input.memory.slot.id);
-    this.gradients.delete(input.memory.slot.id);
+    if (!('value' in input.memory)) return undefined;
+    const gradient = this.gradients.get(input.memory.value.id);
+    this.gradients.delete(input.memory.value.id);
     return gradient;
   }
 
@@ -166,10 +168,10 @@ export class Tape {
   output(tensor: Tensor): Tensor {
     const kept = this.device.tensor(tensor.name, tensor.shape, tensor.type);
     // A value of the tape is written where it is kept; a weight, a part of a value, and a second copy are copied.
-    const slot = 'slot' in tensor.memory ? tensor.memory.slot : undefined;
-    if (slot === undefined || this.kept.has(slot.id) || slot.bytes !== byteLength(tensor.shape, tensor.type))
+    const value = 'value' in tensor.memory ? tensor.memory.value : undefined;
+    if (value === undefined || this.kept.has(value.id) || value.bytes !== byteLength(tensor.shape, tensor.type))
       this.copy(tensor, kept);
-    else this.kept.set(slot.id, kept);
+    else this.kept.set(value.id, kept);
     return kept;
   }
 
@@ -187,7 +189,7 @@ export class Tape {
   }
 
   private place(tensor: Tensor): Tensor {
-    const kept = 'slot' in tensor.memory ? this.kept.get(tensor.memory.slot.id) : undefined;
+    const kept = 'value' in tensor.memory ? this.kept.get(tensor.memory.value.id) : undefined;
     return kept === undefined ? tensor : { ...tensor, memory: kept.memory };
   }
 
@@ -201,7 +203,7 @@ export class Tape {
   }
 
   private contribute(input: Tensor, gradient: Tensor): void {
-    const persistent = 'slot' in input.memory ? undefined : this.gradientOf(input);
+    const persistent = 'value' in input.memory ? undefined : this.gradientOf(input);
     if (persistent !== undefined) {
       this.add(persistent, gradient, persistent);
       return;
@@ -228,6 +230,6 @@ export class Tape {
 }
 
 function slotId(tensor: Tensor): number {
-  if (!('slot' in tensor.memory)) throw new RangeError(`${tensor.name} is not a value of a tape`);
-  return tensor.memory.slot.id;
+  if (!('value' in tensor.memory)) throw new RangeError(`${tensor.name} is not a value of a tape`);
+  return tensor.memory.value.id;
 }

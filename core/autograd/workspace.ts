@@ -1,5 +1,5 @@
 /**
- * Buffers that the programs of one run share: slots hold nothing between two runs of a program. Each program needs its planned
+ * Buffers that the programs of one run share: their memory holds nothing between two runs of a program. Each program needs its planned
  * sizes; the workspace holds, size by size from the largest, the most that any of them needs. A later, larger program makes it
  * grow: buffers that have become too small are replaced, and programs bound to them bind again before their next run. What it
  * costs so depends on which programs there are, never on the order in which they were recorded.

@@ -2,11 +2,11 @@ import { type Command, Option } from 'commander';
 import type { ExportOptions } from '../commands/export.ts';
 import type { PullCommandOptions } from '../commands/pull.ts';
 import { byteCount, collect } from './arguments.ts';
-import type { Act } from './program.ts';
+import type { Act } from './act.ts';
 
 /** Commands on published models: fetch one, write one. */
-export function addModelCommands(program: Command, act: Act): void {
-  program
+export function addModelCommands(commandLine: Command, act: Act): void {
+  commandLine
     .command('export <from>')
     .description('write a run, a checkpoint or a published model as a folder that other programs load')
     .requiredOption('--out <folder>', 'the new folder')
@@ -29,7 +29,7 @@ export function addModelCommands(program: Command, act: Act): void {
     .action((from: string, options: ExportOptions, command: Command) =>
       act(command, async (context) => (await import('../commands/export.ts')).exportModel(from, options, context)),
     );
-  program
+  commandLine
     .command('pull <model>')
     .description('fetch a model, OWNER/NAME, from a hub into the cache that other programs share')
     .option('--revision <name>', 'branch, tag or commit', 'main')

@@ -2,11 +2,11 @@ import { type Command, Option } from 'commander';
 import type { AskOptions } from '../commands/ask.ts';
 import type { GenerateOptions } from '../commands/generate.ts';
 import { collect, wholeNumber } from './arguments.ts';
-import type { Act } from './program.ts';
+import type { Act } from './act.ts';
 
 /** Commands that use a model: draw, and answer questions about pictures. */
-export function addPictureCommands(program: Command, act: Act): void {
-  program
+export function addPictureCommands(commandLine: Command, act: Act): void {
+  commandLine
     .command('generate')
     .description('draw pictures for prompts')
     .option('--preset <preset>', 'a preset (a file or PACKAGE/NAME), or a run directory, whose newest weights are used')
@@ -34,7 +34,7 @@ export function addPictureCommands(program: Command, act: Act): void {
         ),
       ),
     );
-  program
+  commandLine
     .command('ask <question>')
     .description('ask a model about pictures')
     .option('--image <file>', 'a picture the question is about (repeatable)', collect, [])

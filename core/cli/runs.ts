@@ -1,34 +1,34 @@
 import type { Command } from 'commander';
-import type { Act } from './program.ts';
+import type { Act } from './act.ts';
 
 /** Commands on a run: start it, go on with it, look at it. */
-export function addRunCommands(program: Command, act: Act): void {
-  program
+export function addRunCommands(commandLine: Command, act: Act): void {
+  commandLine
     .command('run <preset>')
     .description('run a preset: a file, or one of a package such as reasongen/nano/grpo')
     .action((preset: string, _options, command: Command) =>
       act(command, async (context) => (await import('../commands/run.ts')).run(preset, context)),
     );
-  program
+  commandLine
     .command('resume <directory>')
     .description('go on with a run where it stopped')
     .action((directory: string, _options, command: Command) =>
       act(command, async (context) => (await import('../commands/run.ts')).resume(directory, context)),
     );
-  program
+  commandLine
     .command('evaluate <preset>')
     .description('run the benchmarks of a preset or of a run directory')
     .option('--weights <path>', 'a checkpoint, a run directory or a .safetensors file')
     .action((preset: string, { weights }: { readonly weights?: string }, command: Command) =>
       act(command, async (context) => (await import('../commands/generate.ts')).evaluate(preset, weights, context)),
     );
-  program
+  commandLine
     .command('report <directory>')
     .description('make report.html of a run again, also while it runs')
     .action((directory: string, _options, command: Command) =>
       act(command, async (context) => (await import('../commands/report.ts')).makeReport(directory, context)),
     );
-  program
+  commandLine
     .command('checkpoint')
     .description('look at checkpoints')
     .command('verify <path>')

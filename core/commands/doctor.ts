@@ -2,7 +2,7 @@ import { statfsSync } from 'node:fs';
 import { cpus, totalmem } from 'node:os';
 import { exitCodes } from '../errors.ts';
 import { availableMemory } from '../gpu/host-memory.ts';
-import { describeProgram } from '../io/program.ts';
+import { describeProgram } from '../io/software.ts';
 import { formatBytes } from '../plan.ts';
 import { type AdapterFacts, readAdapter } from './adapter.ts';
 import type { CommandContext } from './context.ts';

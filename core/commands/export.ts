@@ -6,11 +6,11 @@ import { existsSync } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { createContainer } from '../container.ts';
-import type { Layout, PublishedFormat, PublishedType } from '../contracts/published.ts';
+import type { PublishedLayout, PublishedFormat, PublishedType } from '../contracts/published.ts';
 import type { WeightSource } from '../contracts/weight-source.ts';
 import { exitCodes, ReasongenError } from '../errors.ts';
 import { addedTokens, writeModelFolder } from '../io/published-model.ts';
-import { castSource, type FloatType } from '../io/weight-files/cast.ts';
+import { castSource, type ExportType } from '../io/weight-files/cast.ts';
 import { bytesOf } from '../io/weight-files/element-types.ts';
 import { openModelSource } from '../io/weight-files/model.ts';
 import { openWeightSource } from '../io/weight-files/open.ts';
@@ -23,7 +23,7 @@ import type { CommandContext } from './context.ts';
 export interface ExportOptions {
   readonly out: string;
   /** That of the base unless given. */
-  readonly layout?: Layout;
+  readonly layout?: PublishedLayout;
   /** As in the base unless given. */
   readonly dtype?: PublishedType;
   /** Bytes. */
@@ -33,7 +33,7 @@ export interface ExportOptions {
   readonly plugin: readonly string[];
 }
 
-const storedTypes: Readonly<Record<PublishedType, FloatType>> = { f32: 'F32', f16: 'F16', bf16: 'BF16' };
+const storedTypes: Readonly<Record<PublishedType, ExportType>> = { f32: 'F32', f16: 'F16', bf16: 'BF16' };
 
 /** Prints the folder that was written. */
 export async function exportModel(
@@ -129,10 +129,14 @@ function arrange(
     layout,
     baseLayout,
     dtype,
-  }: { readonly layout: Layout; readonly baseLayout: Layout; readonly dtype: PublishedType | undefined },
+  }: {
+    readonly layout: PublishedLayout;
+    readonly baseLayout: PublishedLayout;
+    readonly dtype: PublishedType | undefined;
+  },
 ): WeightSource {
   const asked = dtype === undefined ? undefined : storedTypes[dtype];
-  const typeOf = (name: string): FloatType | undefined => asked ?? floatType(base.entries.get(name)?.type);
+  const typeOf = (name: string): ExportType | undefined => asked ?? floatType(base.entries.get(name)?.type);
   const merged = castSource(layered(trained, base), typeOf);
   if (layout === 'huggingface') return merged;
   const original = renamed(merged, format.names, 'original');
@@ -148,7 +152,7 @@ function arrange(
     : original;
 }
 
-function floatType(type: string | undefined): FloatType | undefined {
+function floatType(type: string | undefined): ExportType | undefined {
   return type === 'F32' || type === 'F16' || type === 'BF16' ? type : undefined;
 }
 
@@ -193,7 +197,7 @@ async function recognize(
   config: unknown,
   base: string,
   plugins: readonly string[],
-): Promise<{ readonly format: PublishedFormat; readonly layout: Layout }> {
+): Promise<{ readonly format: PublishedFormat; readonly layout: PublishedLayout }> {
   const catalog = await loadCatalogOf(plugins);
   for (const format of catalog.plugins.flatMap(({ formats = [] }) => formats)) {
     const layout = format.layoutOf(config);

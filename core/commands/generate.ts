@@ -32,7 +32,7 @@ export async function generate(options: GenerateOptions, context: CommandContext
     ...(options.model !== undefined && publishedSampling),
     ...(prompts.length > 0 && { prompts }),
     ...(options.rationale === false && { rationale: false }),
-    ...(options.count !== undefined && { samples: options.count }),
+    ...(options.count !== undefined && { samplesPerPrompt: options.count }),
     ...(weights !== undefined && { weights }),
   };
   const settings = [

@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import { loadPreset, type LoadOptions } from '../preset/load.ts';
+import { loadPreset, type LoadPresetOptions } from '../preset/load.ts';
 import { freeRunDirectory, presetOfRun, refuseExistingRun } from '../run.ts';
 import { runPreset } from '../runtime.ts';
 import type { CommandContext } from './context.ts';
@@ -22,7 +22,7 @@ async function start(
   file: string,
   runDirectory: string,
   isResumed: boolean,
-  options: LoadOptions,
+  options: LoadPresetOptions,
   context: CommandContext,
 ): Promise<number> {
   const { log, write, stop, signal, onHooks, command } = context;

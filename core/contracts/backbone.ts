@@ -48,7 +48,7 @@ export interface KeyValueCache {
   readonly rows: number;
   readonly capacity: number;
   /** u32 [R]: the row of the cache that each row of a step continues. Rows that are finished leave the step, not the cache. */
-  readonly slots: Tensor;
+  readonly cacheRows: Tensor;
   readonly keys: readonly Tensor[];
   readonly values: readonly Tensor[];
 }

@@ -71,7 +71,7 @@ export interface StepEvent {
 }
 
 /** A finished benchmark pass. `verdicts` stand in the order of `samples`. */
-export interface GradesEvent {
+export interface EvaluationEvent {
   readonly step: number;
   readonly benchmark: string;
   readonly split: Split;
@@ -102,7 +102,7 @@ export interface HookHandlers {
   /** The numbers of a step are final. */
   step(event: StepEvent): Eventually<void>;
   /** The numbers of a benchmark are final. */
-  grades(event: GradesEvent): Eventually<void>;
+  evaluation(event: EvaluationEvent): Eventually<void>;
 }
 
 export type HookName = keyof HookHandlers;

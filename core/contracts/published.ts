@@ -1,7 +1,7 @@
 import type { NameRule } from '../tensor/name-rules.ts';
 
 /** `huggingface`: the port in the `transformers` library. `original`: the files of the authors. */
-export type Layout = 'huggingface' | 'original';
+export type PublishedLayout = 'huggingface' | 'original';
 
 /** How the floating-point numbers of a published model are stored. */
 export type PublishedType = 'f32' | 'f16' | 'bf16';
@@ -17,13 +17,13 @@ export interface PublishedFormat {
   /** Beginnings of port names of parts that are models of their own: a checkpoint holds them, and a run may do without. */
   readonly otherParts: readonly string[];
   /** The layout that a parsed config.json describes; undefined for other classes of models. */
-  layoutOf(config: unknown): Layout | undefined;
+  layoutOf(config: unknown): PublishedLayout | undefined;
   /** The configuration files of a layout, by name, from a parsed config.json of either. Throws BAD_CONFIG for what cannot be said in it. */
   configFiles(config: unknown, wanted: WantedConfig): Readonly<Record<string, unknown>>;
 }
 
 export interface WantedConfig {
-  readonly layout: Layout;
+  readonly layout: PublishedLayout;
   /** Left as it was unless given. */
   readonly type?: PublishedType | undefined;
   /** Id of a special token by its string, for ids that only one of the layouts writes down. */

@@ -1,12 +1,12 @@
 /** Prompts in, judged-ready samples out: the sampler with text and pictures on both sides. */
-import type { Workspace } from '../autograd/program.ts';
+import type { Workspace } from '../autograd/workspace.ts';
 import type { Weights } from '../contracts/backbone.ts';
 import type { PromptItem } from '../contracts/dataset.ts';
 import type { RunContext } from '../contracts/recipe.ts';
 import type { Sample } from '../contracts/reward.ts';
 import { ReasongenError, exitCodes } from '../errors.ts';
 import { createSampler, type SampledSequence, type SampleProgress, type Sampler } from '../nn/sampler.ts';
-import { z } from '../plugin.ts';
+import { z } from '../preset/zod.ts';
 
 /** How tokens are drawn; the same words mean the same thing in the sampler and in the scorer. */
 export const samplingOptions = {

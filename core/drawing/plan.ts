@@ -4,7 +4,7 @@ import type { Backbone } from '../contracts/backbone.ts';
 import type { Plan, PlanContext, RunContext, Smaller } from '../contracts/recipe.ts';
 import { sizeOf } from '../tensor/tensor.ts';
 import { Drawer, type DrawerOptions, type Sampling } from './drawer.ts';
-import { changesOf, Ledger, planningRun, smallerValues } from '../models/memory-accounting.ts';
+import { changesOf, MemoryAccount, planningRun, smallerValues } from '../models/memory-accounting.ts';
 import { openModel } from '../models/open-model.ts';
 
 export interface DrawingPlan {
@@ -18,15 +18,15 @@ export interface DrawingPlan {
 }
 
 export async function planDrawing(context: PlanContext, plan: DrawingPlan): Promise<Plan> {
-  const ledger = new Ledger(context);
+  const account = new MemoryAccount(context);
   const run = planningRun(context);
   const model = await openModel(run, plan, { text: plan.sampling.rationale, image: true });
-  ledger.note('weights');
+  account.note('weights');
   await Drawer.open(run, model.parameters, model.workspace, plan);
-  ledger.note('sampler');
+  account.note('sampler');
   await planDecoding(run, plan);
-  ledger.note('image tokenizer');
-  return ledger.plan([describeModel(context.backbone), ...plan.lines]);
+  account.note('image tokenizer');
+  return account.plan([describeModel(context.backbone), ...plan.lines]);
 }
 
 /** Makes what decoding the pictures of a full batch takes. */

@@ -7,7 +7,7 @@ import { appendFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ReasongenError, exitCodes } from '../errors.ts';
 import { diskError, replaceFile } from '../io/disk.ts';
-import { z } from '../plugin.ts';
+import { z } from '../preset/zod.ts';
 
 /** What all drawings of a folder have in common. */
 export type DrawingSettings = Readonly<Record<string, string | number | boolean>>;

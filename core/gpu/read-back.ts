@@ -1,7 +1,6 @@
 /** The way back to the host: one staging buffer, filled and mapped as often as it takes. */
 import { byteLength, type Tensor } from '../tensor/tensor.ts';
 import { beginWait } from './dawn.ts';
-import type { Device } from './device.ts';
 
 /** Bytes mapped at once: staging must not cost as much as the model whose checkpoint is written. */
 const stagingLimit = 64 * 2 ** 20;
@@ -16,13 +15,21 @@ interface Piece {
   readonly bytes: number;
 }
 
+/** A device, as far as it takes to read from it. */
+interface StagingDevice {
+  readonly gpu: GPUDevice;
+  createBuffer(bytes: number, label: string, usage: number): GPUBuffer;
+  destroyBuffer(buffer: GPUBuffer): void;
+  submit(encoder: GPUCommandEncoder): void;
+}
+
 export class ReadBack {
-  private readonly device: Device;
+  private readonly device: StagingDevice;
   private staging: GPUBuffer | undefined;
   /** The read before; there is one staging buffer, so the next waits for it. */
   private last: Promise<unknown> = Promise.resolve();
 
-  constructor(device: Device) {
+  constructor(device: StagingDevice) {
     this.device = device;
   }
 

@@ -1,7 +1,7 @@
 /** The JSON header of a safetensors file, and everything that can be wrong with it. */
 import type { StoredType } from '../contracts/weight-source.ts';
 import { exitCodes, ReasongenError } from '../errors.ts';
-import { storedBytes } from './weight-files/element-types.ts';
+import { fileElementBytes } from './weight-files/element-types.ts';
 
 /** Bytes, as the reference reader has it; a longer header is an attack or not a header. */
 export const longestHeader = 100_000_000;
@@ -54,14 +54,14 @@ function parseEntry(name: string, value: unknown, fail: (message: string, hint?:
   if (!isRecord(value)) return fail(`tensor "${name}" is not described by an object`);
   const { dtype, shape, data_offsets: offsets } = value;
   if (typeof dtype !== 'string') return fail(`tensor "${name}" has no dtype`);
-  if (!Object.hasOwn(storedBytes, dtype)) {
-    const known = Object.keys(storedBytes).join(', ');
+  if (!Object.hasOwn(fileElementBytes, dtype)) {
+    const known = Object.keys(fileElementBytes).join(', ');
     return fail(`tensor "${name}" has dtype ${dtype}, which is not read here`, `convert it to one of ${known}`);
   }
   if (!isSizes(shape)) return fail(`tensor "${name}" has no valid shape`);
   if (!isSizes(offsets) || offsets.length !== 2) return fail(`tensor "${name}" has no valid data_offsets`);
   const [begin, end] = offsets as [number, number];
-  const bytes = shape.reduce((product, n) => product * n, storedBytes[dtype as StoredType]);
+  const bytes = shape.reduce((product, n) => product * n, fileElementBytes[dtype as StoredType]);
   if (end - begin !== bytes) {
     return fail(`tensor "${name}" [${shape}] of ${dtype} takes ${bytes} bytes, but its offsets span ${end - begin}`);
   }

@@ -3,7 +3,7 @@ import type { SourceEntry, StoredType, WeightSource } from '../contracts/weight-
 import type { Device } from '../gpu/device.ts';
 import { elementBytes, sizeOf, type ElementType, type Tensor } from '../tensor/tensor.ts';
 import { encodeHeader, type Metadata } from './safetensors.ts';
-import { bytesOf, elementsOf, storedBytes } from './weight-files/element-types.ts';
+import { bytesOf, elementsOf, fileElementBytes } from './weight-files/element-types.ts';
 import { checkedRange } from './weight-files/ranges.ts';
 
 /** Bytes read from the device at once; a multiple of what a copy needs. */
@@ -16,7 +16,7 @@ export async function* streamSafetensors(
 ): AsyncIterable<Uint8Array> {
   // Wider elements first, then by name: every tensor stays aligned, and equal content gives equal bytes.
   const sorted = [...source.entries].sort(
-    ([a, left], [b, right]) => storedBytes[right.type] - storedBytes[left.type] || (a < b ? -1 : 1),
+    ([a, left], [b, right]) => fileElementBytes[right.type] - fileElementBytes[left.type] || (a < b ? -1 : 1),
   );
   const header = new Map<string, unknown>();
   if (Object.keys(metadata).length > 0) header.set('__metadata__', metadata);
@@ -28,7 +28,7 @@ export async function* streamSafetensors(
   }
   yield encodeHeader(JSON.stringify(Object.fromEntries(header)), source.origin);
   for (const [name, entry] of sorted) {
-    const step = Math.floor(piece / storedBytes[entry.type]);
+    const step = Math.floor(piece / fileElementBytes[entry.type]);
     for (let first = 0; first < elementsOf(entry); first += step)
       yield source.read(name, first, Math.min(step, elementsOf(entry) - first));
   }
@@ -90,7 +90,7 @@ export function fits(tensor: Tensor, entry: SourceEntry | undefined): boolean {
 function rangesOf(tensor: Tensor, first: number, count: number): { readonly range: Tensor; readonly at: number }[] {
   const ranges: { range: Tensor; at: number }[] = [];
   let start = 0;
-  for (const { name, shape, type, memory } of tensor.parts ?? [tensor]) {
+  for (const { name, shape, type, memory } of tensor.shards ?? [tensor]) {
     if (!('buffer' in memory)) throw new RangeError(`${name} lives in a program`);
     const [from, to] = [Math.max(first, start), Math.min(first + count, start + sizeOf(shape))];
     const offset = memory.offset + (from - start) * elementBytes(type);

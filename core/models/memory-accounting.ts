@@ -3,7 +3,7 @@ import { withFields } from '../components.ts';
 import type { Plan, PlanContext, RunContext } from '../contracts/recipe.ts';
 import type { PlanningDevice } from '../gpu/planning-device.ts';
 
-export class Ledger {
+export class MemoryAccount {
   private readonly device: PlanningDevice;
   private readonly bytes: Record<string, number> = {};
   /** Bytes there were at the last note. */

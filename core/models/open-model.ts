@@ -1,6 +1,6 @@
 /** A model opened to be used, not trained: how every recipe that draws or answers begins. */
 import type { ParameterSet, WeightStorage } from '../weights/parameters.ts';
-import { Workspace } from '../autograd/program.ts';
+import { Workspace } from '../autograd/workspace.ts';
 import type { Backbone, ParameterSpec } from '../contracts/backbone.ts';
 import type { RunContext } from '../contracts/recipe.ts';
 import { visionOf } from './vision-input.ts';

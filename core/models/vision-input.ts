@@ -1,6 +1,6 @@
 /** Pictures to the vectors a backbone reads in their place. */
 import { readFile } from 'node:fs/promises';
-import type { Workspace } from '../autograd/program.ts';
+import type { Workspace } from '../autograd/workspace.ts';
 import { Tape } from '../autograd/tape.ts';
 import type { Backbone, Vision, Weights } from '../contracts/backbone.ts';
 import type { Image } from '../contracts/image.ts';

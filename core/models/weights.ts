@@ -6,7 +6,8 @@ import type { WeightSource } from '../contracts/weight-source.ts';
 import { ReasongenError, exitCodes } from '../errors.ts';
 import { openModelSource } from '../io/weight-files/model.ts';
 import { filtered, layered } from '../io/weight-files/pieces.ts';
-import { inputFile, z } from '../plugin.ts';
+import { inputFile } from '../preset/input-file.ts';
+import { z } from '../preset/zod.ts';
 
 const storages = ['f32', 'f16', 'bf16', 'int8', 'int4'] as const satisfies readonly WeightStorage[];
 

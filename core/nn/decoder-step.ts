@@ -6,7 +6,7 @@
 import type { Tape } from '../autograd/tape.ts';
 import type { KeyValueCache, Weights } from '../contracts/backbone.ts';
 import { add } from '../ops/add.ts';
-import { cachedAttention, turnIntoCache, type Columns } from '../ops/cached-attention.ts';
+import { cachedAttention, turnIntoCache, type CacheColumns } from '../ops/cached-attention.ts';
 import { resizeParts } from '../ops/heads.ts';
 import { addForwardProduct } from '../ops/linear-products.ts';
 import { linear } from '../ops/linear.ts';
@@ -54,7 +54,7 @@ function stepBlock(
   const [q, k, v] = projected;
   if (q === undefined || k === undefined || v === undefined)
     throw new RangeError('unreachable: three projections were made');
-  const normed = (from: Columns, name: string, count: number): Columns => {
+  const normed = (from: CacheColumns, name: string, count: number): CacheColumns => {
     const own = shape.queryKeyNorm
       ? { from: normHeads(tape, from.from, weight(`self_attn.${name}_norm`), headDimension, normEpsilon), first: 0 }
       : from;
@@ -81,7 +81,7 @@ function stepBlock(
 
 /** residual + x · weightᵀ, in place where the kernels can. */
 function addProduct(tape: Tape, residual: Tensor, x: Tensor, weight: Tensor): Tensor {
-  if (weight.type !== 'f32' || !isPlain(weight) || !('slot' in residual.memory))
+  if (weight.type !== 'f32' || !isPlain(weight) || !('value' in residual.memory))
     return add(tape, residual, linear(tape, x, weight));
   addForwardProduct(tape, {
     a: x,
@@ -102,7 +102,7 @@ function gated(tape: Tape, x: Tensor, gate: Tensor, up: Tensor): Tensor {
 }
 
 /** The products of x with several weights: columns of one tensor where the weights lie end to end, tensors of their own otherwise. */
-function sideBySide(tape: Tape, x: Tensor, weights: readonly Tensor[], apart: boolean): Columns[] {
+function sideBySide(tape: Tape, x: Tensor, weights: readonly Tensor[], apart: boolean): CacheColumns[] {
   const whole = apart ? undefined : joined(weights);
   if (whole === undefined) return weights.map((weight) => ({ from: linear(tape, x, weight), first: 0 }));
   const from = linear(tape, x, whole);

@@ -54,15 +54,15 @@ export function widenTurned(tape: Tape, x: Tensor, heads: number, width: number)
   return resizeParts(tape, x, 2 * heads, width / 2);
 }
 
-/** Initial spread of matrices; those that write into the residual stream are divided by √(2 · layers). */
-export const initialSpread = 0.02;
+/** Initial standard deviation of matrices; those that write into the residual stream are divided by √(2 · layers). */
+export const initialStd = 0.02;
 
 export function decoderParameters(shape: DecoderShape): ParameterSpec[] {
   const { prefix, hidden, layers, mlp } = shape;
   const queries = shape.heads * shape.headDimension;
   const keys = shape.keyValueHeads * shape.headDimension;
-  const writes = initialSpread / Math.sqrt(2 * layers);
-  const matrix = (name: string, rows: number, columns: number, normal = initialSpread): ParameterSpec => ({
+  const writes = initialStd / Math.sqrt(2 * layers);
+  const matrix = (name: string, rows: number, columns: number, normal = initialStd): ParameterSpec => ({
     name,
     shape: [rows, columns],
     init: { normal },

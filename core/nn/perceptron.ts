@@ -42,10 +42,10 @@ export function lastLayer(
   };
 }
 
-/** Matrices start normal with `spread`, 1 / √inputs by default; biases at zero. */
-export function perceptronParameters(shape: Perceptron, spread?: number): ParameterSpec[] {
+/** Matrices start normal with `std`, 1 / √inputs by default; biases at zero. */
+export function perceptronParameters(shape: Perceptron, std?: number): ParameterSpec[] {
   return layersOf(shape).flatMap(({ name, rows, columns }): ParameterSpec[] => [
-    { name: `${name}.weight`, shape: [rows, columns], init: { normal: spread ?? 1 / Math.sqrt(columns) } },
+    { name: `${name}.weight`, shape: [rows, columns], init: { normal: std ?? 1 / Math.sqrt(columns) } },
     { name: `${name}.bias`, shape: [rows], init: { constant: 0 } },
   ]);
 }

@@ -3,11 +3,13 @@
  * beginning of another, take their keys and values from the same pass. Prompts of any lengths are packed end to end, and one
  * program per bucket of tokens serves them all.
  */
-import type { Program, Workspace } from '../autograd/program.ts';
+import type { Program } from '../autograd/program.ts';
+import type { Workspace } from '../autograd/workspace.ts';
 import { Tape } from '../autograd/tape.ts';
 import type { Backbone, KeyValueCache, Weights } from '../contracts/backbone.ts';
 import { dimension, sizeOf, type Tensor } from '../tensor/tensor.ts';
-import { createPackedInputs, packSequences, shapeKey, type PackedBatch, type PackedInputs } from './packing.ts';
+import { packSequences, type PackedBatch } from './packing.ts';
+import { createPackedInputs, shapeKey, type PackedInputs } from './packed-inputs.ts';
 
 export interface PrefillRow {
   readonly row: number;

@@ -11,7 +11,7 @@
  * last token is fed again) and for rows that have ended but fill a step up (their image start is fed again). Writing the same
  * keys twice changes nothing, and so one program serves all of these.
  *
- * Steps of fewer rows than there are slots name the slots they work on; see step-sizes.ts.
+ * Steps of fewer rows than there are cache rows name the cache rows they work on; see step-sizes.ts.
  */
 import { runAll, type Program } from '../autograd/program.ts';
 import { Tape } from '../autograd/tape.ts';
@@ -51,8 +51,8 @@ const chunk = 8;
 type Phase = 'text' | 'image start' | 'image';
 type Report = (phase: 'text' | 'image', step: number, steps: number, rows: number) => void;
 
-/** Where a slot stands: tokens so far, and the last of them. */
-interface Place {
+/** Where a cache row stands: tokens so far, and the last of them. */
+interface RowPosition {
   readonly length: number;
   readonly last: number;
 }
@@ -73,8 +73,8 @@ export class Sampler {
   private readonly prefill: Prefill;
   private readonly programs = new Map<string, Promise<Program>>();
   private readonly made: Tensor[] = [];
-  /** By slot. */
-  private places: Place[] = [];
+  /** By cache row. */
+  private places: RowPosition[] = [];
 
   constructor(options: SamplerOptions) {
     const { device, backbone, rows, promptBudget, textBudget, imageCount, guidance = false, cache = 'f32' } = options;
@@ -98,12 +98,12 @@ export class Sampler {
       Array.from({ length: backbone.layers }, (_, layer) =>
         make(`${name} of layer ${layer}`, [fed, this.capacity, width], cache),
       );
-    const slots = make('slots', [fed], 'u32');
-    this.cache = { rows: fed, capacity: this.capacity, slots, keys: layers('keys'), values: layers('values') };
+    const cacheRows = make('cache rows', [fed], 'u32');
+    this.cache = { rows: fed, capacity: this.capacity, cacheRows, keys: layers('keys'), values: layers('values') };
     this.state = {
       rows: make('sampled rows', [rows, 4], 'u32'),
       trace: make('sampled tokens', [rows, this.capacity, 4], 'u32'),
-      slots,
+      cacheRows,
       current: make('current tokens', [fed], 'u32'),
       positions: make('current positions', [fed], 'u32'),
     };
@@ -142,8 +142,8 @@ export class Sampler {
         report,
       );
       const { tokens, lengths } = await this.read();
-      return batch.map((entry, slot) =>
-        collectSequence(entry, lengths[slot] ?? 0, imageCount, (position) => tokens(slot, position)),
+      return batch.map((entry, cacheRow) =>
+        collectSequence(entry, lengths[cacheRow] ?? 0, imageCount, (position) => tokens(cacheRow, position)),
       );
     });
   }
@@ -162,7 +162,9 @@ export class Sampler {
         request.onText === undefined ? undefined : () => this.tellText(batch, first, request),
       );
       const { tokens, lengths } = await this.read();
-      return batch.map((entry, slot) => collectText(entry, lengths[slot] ?? 0, (position) => tokens(slot, position)));
+      return batch.map((entry, cacheRow) =>
+        collectText(entry, lengths[cacheRow] ?? 0, (position) => tokens(cacheRow, position)),
+      );
     });
   }
 
@@ -188,16 +190,16 @@ export class Sampler {
     return results;
   }
 
-  /** Puts every slot behind its head: state, keys and values. Slots without an entry are done. */
+  /** Puts every cache row behind its head: state, keys and values. Cache rows without an entry are done. */
   private async begin(batch: readonly SampleEntry[]): Promise<void> {
     const { device, rows, textBudget } = this.options;
     const state = new Uint32Array(rows * 4);
-    for (let slot = 0; slot < rows; slot++) state.set([0, 1, 1, 0], slot * 4);
-    batch.forEach(({ head, key, writes }, slot) =>
-      state.set([key, head.length, writes ? 0 : 1, head.length + textBudget - 1], slot * 4),
+    for (let cacheRow = 0; cacheRow < rows; cacheRow++) state.set([0, 1, 1, 0], cacheRow * 4);
+    batch.forEach(({ head, key, writes }, cacheRow) =>
+      state.set([key, head.length, writes ? 0 : 1, head.length + textBudget - 1], cacheRow * 4),
     );
     device.write(this.state.rows, state);
-    this.places = Array.from({ length: rows }, (_, slot) => placeOf(batch[slot]?.head ?? [0]));
+    this.places = Array.from({ length: rows }, (_, cacheRow) => positionOf(batch[cacheRow]?.head ?? [0]));
     await this.prefill.run(batch.map(({ head, features }, row) => ({ row, ids: head.slice(0, -1), features })));
   }
 
@@ -208,7 +210,7 @@ export class Sampler {
     afterChunk?: () => Promise<void>,
   ): Promise<void> {
     const { device, rows, textBudget } = this.options;
-    let writing = batch.flatMap(({ writes }, slot) => (writes ? [slot] : []));
+    let writing = batch.flatMap(({ writes }, cacheRow) => (writes ? [cacheRow] : []));
     let fed: readonly number[] = [];
     for (let step = 0; writing.length > 0;) {
       if (step >= textBudget) throw new RangeError('a text went on after its budget');
@@ -218,10 +220,10 @@ export class Sampler {
       runAll(new Array<Program>(count).fill(program));
       step += count;
       const [state, current] = (await device.read([this.state.rows, this.state.current])) as [Uint32Array, Uint32Array];
-      fed.forEach((slot, row) => {
-        this.places[slot] = { length: state[slot * 4 + 1] ?? 1, last: current[row] ?? 0 };
+      fed.forEach((cacheRow, row) => {
+        this.places[cacheRow] = { length: state[cacheRow * 4 + 1] ?? 1, last: current[row] ?? 0 };
       });
-      writing = writing.filter((slot) => state[slot * 4 + 2] === 0);
+      writing = writing.filter((cacheRow) => state[cacheRow * 4 + 2] === 0);
       report('text', writing.length > 0 ? step : textBudget, textBudget, fed.length);
       await afterChunk?.();
     }
@@ -230,12 +232,12 @@ export class Sampler {
   /** Hands on what every sample of a batch has written so far; `first` is the batch's first sample. */
   private async tellText(batch: readonly SampleEntry[], first: number, { onText }: WriteRequest): Promise<void> {
     const { tokens, lengths } = await this.read();
-    batch.forEach(({ head }, slot) => {
+    batch.forEach(({ head }, cacheRow) => {
       const ids = Array.from(
-        { length: Math.max(0, (lengths[slot] ?? 0) - head.length) },
-        (_, index) => tokens(slot, head.length + index).id,
+        { length: Math.max(0, (lengths[cacheRow] ?? 0) - head.length) },
+        (_, index) => tokens(cacheRow, head.length + index).id,
       );
-      onText?.(first + slot, ids.at(-1) === this.options.special.eos ? ids.slice(0, -1) : ids);
+      onText?.(first + cacheRow, ids.at(-1) === this.options.special.eos ? ids.slice(0, -1) : ids);
     });
   }
 
@@ -243,7 +245,7 @@ export class Sampler {
   private async beginUnconditional(
     batch: readonly SampleEntry[],
     unconditional: SampleRequest['unconditional'],
-  ): Promise<Place[]> {
+  ): Promise<RowPosition[]> {
     const { rows, special, imageCount } = this.options;
     if (unconditional === undefined) throw new RangeError('guidance needs the unconditional tokens');
     const sequences =
@@ -257,28 +259,31 @@ export class Sampler {
         throw new RangeError(`${ids.length} unconditional tokens; this sampler takes ${this.capacity - imageCount}`);
     }
     await this.prefill.run(sequences.map((ids, index) => ({ row: rows + index, ids: ids.slice(0, -1) })));
-    return sequences.map(placeOf);
+    return sequences.map(positionOf);
   }
 
   /** Prompt, rationale and image start of every row. */
   private async written(batch: readonly SampleEntry[]): Promise<number[][]> {
     if (batch.every(({ writes }) => !writes)) return batch.map(({ head }) => [...head]);
     const { tokens, lengths } = await this.read();
-    return batch.map(({ head }, slot) => [
+    return batch.map(({ head }, cacheRow) => [
       ...head,
-      ...Array.from({ length: (lengths[slot] ?? 0) - head.length }, (_, index) => tokens(slot, head.length + index).id),
+      ...Array.from(
+        { length: (lengths[cacheRow] ?? 0) - head.length },
+        (_, index) => tokens(cacheRow, head.length + index).id,
+      ),
     ]);
   }
 
   /** `unconditional`: where the rows of that branch stand; none without guidance. */
   private async draw(
     batch: readonly SampleEntry[],
-    unconditional: readonly Place[] | undefined,
+    unconditional: readonly RowPosition[] | undefined,
     report: Report,
   ): Promise<void> {
     const { device, imageCount } = this.options;
     const fed = this.feed(
-      batch.map((_, slot) => slot),
+      batch.map((_, cacheRow) => cacheRow),
       unconditional,
     );
     const isGuided = unconditional !== undefined;
@@ -302,18 +307,18 @@ export class Sampler {
     report('image', imageCount, imageCount, fed.length);
   }
 
-  /** What the next step feeds: the last token of each slot at its place. Other slots fill the step up. Returns the slots of its rows. */
-  private feed(slots: readonly number[], unconditional?: readonly Place[]): number[] {
+  /** What the next step feeds: the last token of each cache row at its place. Other cache rows fill the step up. Returns the cache rows of its rows. */
+  private feed(cacheRows: readonly number[], unconditional?: readonly RowPosition[]): number[] {
     const { device, rows } = this.options;
-    const count = stepRows(slots.length, rows);
-    const wanted = new Set(slots);
-    const idle = this.places.flatMap((_, slot) => (wanted.has(slot) ? [] : [slot]));
-    const fed = [...slots, ...idle].slice(0, count);
-    const places = fed.map((slot) => this.places[slot] ?? placeOf([0]));
-    const twins = unconditional === undefined ? [] : fed.map((slot) => unconditional[slot] ?? placeOf([0]));
+    const count = stepRows(cacheRows.length, rows);
+    const wanted = new Set(cacheRows);
+    const idle = this.places.flatMap((_, cacheRow) => (wanted.has(cacheRow) ? [] : [cacheRow]));
+    const fed = [...cacheRows, ...idle].slice(0, count);
+    const places = fed.map((cacheRow) => this.places[cacheRow] ?? positionOf([0]));
+    const twins = unconditional === undefined ? [] : fed.map((cacheRow) => unconditional[cacheRow] ?? positionOf([0]));
     const fill = (tensor: Tensor, values: readonly number[]): void =>
       device.write(rowsOf(tensor, values.length), Uint32Array.from(values));
-    fill(this.state.slots, unconditional === undefined ? fed : [...fed, ...fed.map((slot) => rows + slot)]);
+    fill(this.state.cacheRows, unconditional === undefined ? fed : [...fed, ...fed.map((cacheRow) => rows + cacheRow)]);
     fill(
       this.state.current,
       [...places, ...twins].map(({ last }) => last),
@@ -325,16 +330,16 @@ export class Sampler {
     return fed;
   }
 
-  private async read(): Promise<{ tokens: (slot: number, position: number) => DrawnToken; lengths: number[] }> {
+  private async read(): Promise<{ tokens: (cacheRow: number, position: number) => DrawnToken; lengths: number[] }> {
     const [state, trace] = (await this.options.device.read([this.state.rows, this.state.trace])) as [
       Uint32Array,
       Uint32Array,
     ];
     const floats = new Float32Array(trace.buffer, trace.byteOffset, trace.length);
     return {
-      lengths: Array.from({ length: this.options.rows }, (_, slot) => state[slot * 4 + 1] ?? 0),
-      tokens: (slot, position) => {
-        const at = (slot * this.capacity + position) * 4;
+      lengths: Array.from({ length: this.options.rows }, (_, cacheRow) => state[cacheRow * 4 + 1] ?? 0),
+      tokens: (cacheRow, position) => {
+        const at = (cacheRow * this.capacity + position) * 4;
         return {
           id: trace[at] ?? 0,
           forced: trace[at + 1] ?? 0,
@@ -370,7 +375,7 @@ export class Sampler {
         : backbone.embedText(tape, weights, state.current);
     const hidden = backbone.step(tape, weights, x, state.positions, {
       ...this.cache,
-      slots: rowsOf(this.cache.slots, fed),
+      cacheRows: rowsOf(this.cache.cacheRows, fed),
     });
     const isText = phase === 'text';
     const logits = isText ? backbone.textLogits(tape, weights, hidden) : backbone.imageLogits(tape, weights, hidden);
@@ -392,7 +397,7 @@ export class Sampler {
   }
 }
 
-function placeOf(ids: readonly number[]): Place {
+function positionOf(ids: readonly number[]): RowPosition {
   return { length: ids.length, last: ids.at(-1) ?? 0 };
 }
 

@@ -1,5 +1,5 @@
 /** What is asked of a sampler and what it gives, with the checks and the bookkeeping that need no device. */
-import type { Workspace } from '../autograd/program.ts';
+import type { Workspace } from '../autograd/workspace.ts';
 import type { Backbone, Weights } from '../contracts/backbone.ts';
 import { ReasongenError, exitCodes } from '../errors.ts';
 import type { Device } from '../gpu/device.ts';

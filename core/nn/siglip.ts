@@ -111,14 +111,14 @@ function runTower(
 
 function towerParameters(sizes: SiglipSizes, tokens: number): ParameterSpec[] {
   const { width, patchSize, layers } = sizes;
-  const spread = 1 / Math.sqrt(width);
+  const std = 1 / Math.sqrt(width);
   const bias = (name: string, size: number): ParameterSpec => ({
     name: `${tower}${name}.bias`,
     shape: [size],
     init: { constant: 0 },
   });
   const affine = (name: string, rows: number, columns: number): ParameterSpec[] => [
-    { name: `${tower}${name}.weight`, shape: [rows, columns], init: { normal: spread } },
+    { name: `${tower}${name}.weight`, shape: [rows, columns], init: { normal: std } },
     bias(name, rows),
   ];
   const norm = (name: string): ParameterSpec[] => [
@@ -143,7 +143,7 @@ function towerParameters(sizes: SiglipSizes, tokens: number): ParameterSpec[] {
       init: { normal: 1 / Math.sqrt(channels * patchSize ** 2) },
     },
     bias('embeddings.patch_embedding', width),
-    { name: `${tower}embeddings.position_embedding.weight`, shape: [tokens, width], init: { normal: spread } },
+    { name: `${tower}embeddings.position_embedding.weight`, shape: [tokens, width], init: { normal: std } },
     ...Array.from({ length: layers }, (_, layer) => block(layer)).flat(),
     ...norm('post_layernorm'),
   ];

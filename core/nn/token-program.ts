@@ -3,7 +3,8 @@
  * of token, (log-probability, entropy) per target, an objective that turns them into gradients, and the way back.
  * Programs are recorded once per batch shape and kept.
  */
-import type { Program, Workspace } from '../autograd/program.ts';
+import type { Program } from '../autograd/program.ts';
+import type { Workspace } from '../autograd/workspace.ts';
 import { Tape } from '../autograd/tape.ts';
 import type { Backbone, Head, Weights } from '../contracts/backbone.ts';
 import type { Scalar } from '../gpu/device.ts';
@@ -12,7 +13,8 @@ import { languageHead } from '../ops/language-head.ts';
 import { tokenLogProbability } from '../ops/log-probability.ts';
 import { gatherRows } from '../ops/rows.ts';
 import type { Tensor } from '../tensor/tensor.ts';
-import { createPackedInputs, shapeKey, type PackedBatch, type PackedInputs } from './packing.ts';
+import type { PackedBatch } from './packing.ts';
+import { createPackedInputs, shapeKey, type PackedInputs } from './packed-inputs.ts';
 import type { PackedShape } from './packed-shape.ts';
 
 export const tokenKinds = ['text', 'image'] as const;

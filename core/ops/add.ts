@@ -1,5 +1,5 @@
 /** a + b for two tensors of one shape. Backward hands the same gradient to both. */
-import { grid } from '../autograd/program.ts';
+import { grid } from '../autograd/launch.ts';
 import type { Tape } from '../autograd/tape.ts';
 import { sizeOf, type Tensor } from '../tensor/tensor.ts';
 

@@ -5,7 +5,7 @@
  * d % 4 == 0. Three families: on a software adapter with subgroups tiles of eight rows share what they load by broadcasts; on a GPU
  * workgroups share keys and values (heads up to 128); else a thread serves a row and head.
  */
-import { grid } from '../autograd/program.ts';
+import { grid } from '../autograd/launch.ts';
 import type { Tape } from '../autograd/tape.ts';
 import type { Device } from '../gpu/device.ts';
 import type { KernelConstants } from '../gpu/kernel.ts';

@@ -2,7 +2,7 @@
  * a [B, M, K], b [B, N, K] → [B, M, N]: out[s] = a[s] · b[s]ᵀ, a product of values, not with a weight.
  * Backward: dA[s] = dOut[s] · b[s]; dB[s] = dOut[s]ᵀ · a[s].
  */
-import { grid } from '../autograd/program.ts';
+import { grid } from '../autograd/launch.ts';
 import type { Tape } from '../autograd/tape.ts';
 import { dimension, type Tensor } from '../tensor/tensor.ts';
 

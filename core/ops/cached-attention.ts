@@ -1,11 +1,11 @@
 /**
  * Attention of one new token per row over keys and values kept from earlier steps. Inference only.
- * Every row has its own position and its own row of the cache (`slots`), so rows of different lengths share a step without
+ * Every row has its own position and its own row of the cache (`cache rows`), so rows of different lengths share a step without
  * padding, and rows that are finished leave it. The cache is f32 or f16; all is computed in f32.
  */
 import type { KeyValueCache, PrefillTarget } from '../contracts/backbone.ts';
 import type { Tape } from '../autograd/tape.ts';
-import { grid } from '../autograd/program.ts';
+import { grid } from '../autograd/launch.ts';
 import { dimension, type Tensor } from '../tensor/tensor.ts';
 import { rotaryPowers } from './rotary.ts';
 
@@ -20,7 +20,7 @@ export interface CachedAttentionOptions {
   readonly isSerial?: boolean;
 }
 
-/** keys[slots[r], positions[r], :] = k[r, :] of layer `layer`, likewise values. k, v f32 [R, D]; positions u32 [R]. */
+/** keys[cache rows[r], positions[r], :] = k[r, :] of layer `layer`, likewise values. k, v f32 [R, D]; positions u32 [R]. */
 export function appendToCache(
   tape: Tape,
   k: Tensor,
@@ -33,18 +33,18 @@ export function appendToCache(
   const { keys, values, width, Entry } = cacheLayer(cache, layer);
   if (dimension(k, 1) !== width)
     throw new RangeError(`${k.name} [${k.shape}] does not fit the cache ${keys.name} [${keys.shape}]`);
-  refuseFewSlots(cache, rows);
+  refuseFewCacheRows(cache, rows);
   tape.launch({
     kernel: 'cached-attention/append',
     constants: { Entry },
-    bindings: { k, v, positions, slots: cache.slots, keys, values },
+    bindings: { k, v, positions, cache_rows: cache.cacheRows, keys, values },
     params: { rows, width, capacity: cache.capacity },
     groups: grid(Math.ceil((rows * width) / 256)),
   });
 }
 
 /** Rows first … of the columns of a projection: q, k and v may lie side by side in one tensor. */
-export interface Columns {
+export interface CacheColumns {
   /** f32 [R, at least first + width] */
   readonly from: Tensor;
   readonly first: number;
@@ -56,7 +56,7 @@ export interface Columns {
  */
 export function turnIntoCache(
   tape: Tape,
-  { q, k, v }: { readonly q: Tensor; readonly k: Columns; readonly v: Columns },
+  { q, k, v }: { readonly q: Tensor; readonly k: CacheColumns; readonly v: CacheColumns },
   positions: Tensor,
   cache: KeyValueCache,
   layer: number,
@@ -76,7 +76,7 @@ export function turnIntoCache(
       `${q.name} [${q.shape}] is not heads of ${headDimension} (a multiple of 8, at most 512) that fit the cache ${keys.name} [${keys.shape}]`,
     );
   }
-  refuseFewSlots(cache, rows);
+  refuseFewCacheRows(cache, rows);
   const isSerial = options.isSerial ?? tape.device.adapter.isSoftware;
   const PER_THREAD = isSerial ? Math.max(heads, keyValueHeads) : 1;
   const halfWidth = headDimension / 8;
@@ -84,7 +84,7 @@ export function turnIntoCache(
   tape.launch({
     kernel: 'cached-attention/turn',
     constants: { Entry, PER_THREAD },
-    bindings: { q, k: k.from, v: v.from, positions, slots: cache.slots, out, keys, values },
+    bindings: { q, k: k.from, v: v.from, positions, cache_rows: cache.cacheRows, out, keys, values },
     params: {
       rows,
       heads,
@@ -128,14 +128,14 @@ export function cachedAttention(
       `attention: ${q.name} [${q.shape}] and ${keys.name} [${keys.shape}] do not fit ${JSON.stringify(options)}`,
     );
   }
-  refuseFewSlots(cache, rows);
+  refuseFewCacheRows(cache, rows);
   const out = tape.empty('attended', [rows, heads * headDimension]);
   const pairs = rows * heads;
   const isSerial = options.isSerial ?? tape.device.adapter.isSoftware;
   tape.launch({
     kernel: isSerial ? 'cached-attention/attend' : 'cached-attention/attend-split',
     constants: { VECTORS: headDimension / 4, Entry, ...(!isSerial && { THREADS: splitThreads(headDimension / 4) }) },
-    bindings: { q, keys, values, positions, slots: cache.slots, out },
+    bindings: { q, keys, values, positions, cache_rows: cache.cacheRows, out },
     params: {
       rows,
       heads,
@@ -180,7 +180,7 @@ function splitThreads(vectors: number): number {
   return vectors <= 16 ? 64 : vectors <= 64 ? 128 : 256;
 }
 
-function refuseFewSlots({ slots }: KeyValueCache, rows: number): void {
-  if (dimension(slots, 0) < rows)
-    throw new RangeError(`${rows} rows are fed, the cache names slots for ${dimension(slots, 0)}`);
+function refuseFewCacheRows({ cacheRows }: KeyValueCache, rows: number): void {
+  if (dimension(cacheRows, 0) < rows)
+    throw new RangeError(`${rows} rows are fed, the cache names cacheRows for ${dimension(cacheRows, 0)}`);
 }

@@ -4,7 +4,7 @@
  * Backward: the gradient of the quantized value passes straight to the normalized latent; the two terms of the loss go to the
  * codebook and to the latent; both through their normalization. D % 4 == 0, at most 32.
  */
-import { grid } from '../autograd/program.ts';
+import { grid } from '../autograd/launch.ts';
 import type { Tape } from '../autograd/tape.ts';
 import { dimension, sizeOf, type Tensor } from '../tensor/tensor.ts';
 
@@ -15,7 +15,7 @@ export interface QuantizeOptions {
   readonly commitment?: number;
 }
 
-export interface Quantized {
+export interface CodebookOutput {
   /** f32, the shape of the latent: the normalized vectors of the codes. */
   readonly out: Tensor;
   /** u32 [N] */
@@ -69,7 +69,12 @@ export function lookUpCodes(tape: Tape, codes: Tensor, codebook: Tensor): Tensor
   return out;
 }
 
-export function quantize(tape: Tape, z: Tensor, codebook: Tensor, options: QuantizeOptions = {}): Quantized {
+export function quantizeToCodebook(
+  tape: Tape,
+  z: Tensor,
+  codebook: Tensor,
+  options: QuantizeOptions = {},
+): CodebookOutput {
   const { weight = 1, commitment = 0.25 } = options;
   const size = dimension(codebook, 1);
   if (dimension(z, -1) !== size)

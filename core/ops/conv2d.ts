@@ -3,7 +3,7 @@
  * Channels last, odd square kernels, zero padding. Backward: dX is the convolution of dOut with the transposed weight, dWeight +=
  * Σ_p dOut · x and dBias += Σ_p dOut in splits of the pixels, so that small layers use every core as well.
  */
-import { grid } from '../autograd/program.ts';
+import { grid } from '../autograd/launch.ts';
 import type { Tape } from '../autograd/tape.ts';
 import { dimension, sizeOf, type Tensor } from '../tensor/tensor.ts';
 import { sumSplits } from './sum-splits.ts';
@@ -73,7 +73,7 @@ export function conv2d(
     const dWeight = tape.gradientOf(weight);
     const dBias = bias === undefined ? undefined : tape.gradientOf(bias);
     if (dWeight !== undefined || dBias !== undefined) {
-      const { partial, sums } = weightGradient(tape, dOut, x, reading);
+      const { partial, sums } = conv2dWeightGradient(tape, dOut, x, reading);
       if (dWeight !== undefined) sumSplits(tape, partial, dWeight);
       if (dBias !== undefined) sumSplits(tape, sums, dBias);
     }
@@ -162,7 +162,7 @@ export function transposeWeight(tape: Tape, weight: Tensor): Tensor {
 }
 
 /** partial [splits, O, kernel, kernel, C] and sums [splits, O] of dOut: to be added up. */
-export function weightGradient(
+export function conv2dWeightGradient(
   tape: Tape,
   dOut: Tensor,
   x: Tensor,

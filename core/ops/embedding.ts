@@ -12,7 +12,7 @@ export function embedding(tape: Tape, table: Tensor, ids: Tensor): Tensor {
   const out = gather(tape, table, ids);
   tape.differentiable([table], out, (dOut) => {
     let first = 0;
-    for (const part of table.parts ?? [table]) {
+    for (const part of table.shards ?? [table]) {
       const dPart = tape.gradientOf(part);
       if (dPart === undefined) throw new RangeError(`embedding: ${part.name} is not a weight`);
       sumNamedRows(tape, dOut, ids, dPart, true, first);

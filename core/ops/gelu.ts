@@ -2,7 +2,7 @@
  * x · Φ(x), elementwise: GELU with the exact error function (error below 1e-6), or in the form with tanh that some models were
  * trained with, x · ½ (1 + tanh(√(2/π) (x + 0.044715 x³))) (Hendrycks and Gimpel 2016).
  */
-import { grid } from '../autograd/program.ts';
+import { grid } from '../autograd/launch.ts';
 import type { Tape } from '../autograd/tape.ts';
 import { sizeOf, type Tensor } from '../tensor/tensor.ts';
 

@@ -4,7 +4,7 @@
  * Backward, with n the normalized value, v = n · weight + bias and e = dOut · f'(v):
  *   dBias += Σ e, dWeight += Σ e n, dX = (weight e - mean_group(weight e) - n · mean_group(weight e n)) / deviation
  */
-import { grid } from '../autograd/program.ts';
+import { grid } from '../autograd/launch.ts';
 import type { Tape } from '../autograd/tape.ts';
 import { dimension, type Tensor } from '../tensor/tensor.ts';
 import { sumSplits } from './sum-splits.ts';

@@ -2,7 +2,7 @@
  * Classifier-free guidance on logits: u + w (c - u), what the sampler draws from when it is guided. The gradient goes to both
  * branches, or to the conditional one alone.
  */
-import { grid } from '../autograd/program.ts';
+import { grid } from '../autograd/launch.ts';
 import type { Tape } from '../autograd/tape.ts';
 import type { Scalar } from '../gpu/device.ts';
 import { sizeOf, type Tensor } from '../tensor/tensor.ts';

@@ -2,7 +2,7 @@
  * Heads of any width for kernels that take four or eight values at once: a head is widened with zeros before and narrowed behind.
  * Zeros change no product of queries and keys, and values of zero add nothing.
  */
-import { grid } from '../autograd/program.ts';
+import { grid } from '../autograd/launch.ts';
 import type { Tape } from '../autograd/tape.ts';
 import { dimension, sizeOf, type Tensor } from '../tensor/tensor.ts';
 

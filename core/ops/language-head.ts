@@ -5,7 +5,7 @@
  * A chunk is a view of rows of the weight, so every type of weight that `linear` reads will do. The chunk does not depend on M, nor
  * does a row's result: it is summed in the order of the columns.
  */
-import { grid } from '../autograd/program.ts';
+import { grid } from '../autograd/launch.ts';
 import type { Tape } from '../autograd/tape.ts';
 import { dimension, sizeOf, type Tensor } from '../tensor/tensor.ts';
 import { linear } from './linear.ts';

@@ -3,17 +3,17 @@
  * Backward: kernels/layer-norm; adds what else flows into x (the residual) while it writes. Gradients of weight and bias are summed
  * in blocks of 32 rows, then over the blocks.
  */
-import { grid } from '../autograd/program.ts';
+import { grid } from '../autograd/launch.ts';
 import type { Tape } from '../autograd/tape.ts';
 import { dimension, sizeOf, type Tensor } from '../tensor/tensor.ts';
-import { cellsOf } from './cells.ts';
+import { rowVectors } from './row-vectors.ts';
 import { shareRows } from './row-groups.ts';
 import { sumSplits } from './sum-splits.ts';
 
 export function layerNorm(tape: Tape, x: Tensor, weight: Tensor, bias: Tensor, epsilon: number): Tensor {
   const columns = dimension(x, -1);
   const rows = sizeOf(x.shape) / columns;
-  const cells = cellsOf(columns);
+  const cells = rowVectors(columns);
   const { width } = cells;
   if (sizeOf(weight.shape) !== columns || sizeOf(bias.shape) !== columns) {
     throw new RangeError(

@@ -1,5 +1,5 @@
 /** The loss of supervised fine-tuning per target, with an optional divergence from a reference: the derivative that seeds the way back. */
-import { grid } from '../autograd/program.ts';
+import { grid } from '../autograd/launch.ts';
 import type { Tape } from '../autograd/tape.ts';
 import { dimension, type Tensor } from '../tensor/tensor.ts';
 

@@ -3,7 +3,7 @@
  * elements left out and the rest divided by the share kept. The merged weight is never made, so the weight below may be of any type.
  * Backward: dUp += dOutᵀ · s, s = scale · x' · downᵀ; d = scale · dOut · up; dDown += dᵀ · x'; dX' = d · down.
  */
-import { grid } from '../autograd/program.ts';
+import { grid } from '../autograd/launch.ts';
 import type { Tape } from '../autograd/tape.ts';
 import { dimension, sizeOf, type Adapter, type Tensor } from '../tensor/tensor.ts';
 import { addForwardProduct, forwardProduct, inputProduct, transposedProduct } from './linear-products.ts';

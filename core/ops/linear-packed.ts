@@ -4,7 +4,7 @@
  */
 import type { Tape } from '../autograd/tape.ts';
 import type { Tensor } from '../tensor/tensor.ts';
-import { tiles, type Product } from './linear-products.ts';
+import { tiles, type Product } from './linear-tiles.ts';
 import { packing } from './weight-rows.ts';
 
 /** out = a · weightᵀ (+ bias). */

@@ -2,19 +2,8 @@
 import type { Tape } from '../autograd/tape.ts';
 import { isPacked, type Tensor } from '../tensor/tensor.ts';
 import { packedForward, packedInputGradient } from './linear-packed.ts';
+import { tiles, type Product } from './linear-tiles.ts';
 import { hasWorkgroupTiles, workgroupProduct } from './linear-workgroup.ts';
-
-export interface Product {
-  /** f32 [rows, inner] */
-  readonly a: Tensor;
-  /** [columns, inner] forward, [inner, columns] for the gradient of the input. */
-  readonly weight: Tensor;
-  /** f32 [rows, columns] */
-  readonly out: Tensor;
-  readonly rows: number;
-  readonly columns: number;
-  readonly inner: number;
-}
 
 /** out = a · weightᵀ (+ bias). */
 export function forwardProduct(tape: Tape, product: Product, bias?: Tensor): void {
@@ -129,10 +118,4 @@ export function transposedProduct(
 function tileRows(tape: Tape, rows: number): 8 | 16 | 32 {
   if (rows <= 8) return 8;
   return rows < tape.device.tuning.tallTilesFrom ? 16 : 32;
-}
-
-/** Workgroups of a product in tiles of `height` rows and 32 columns; past 65535 tiles the rows go on in z (kernels/linear). */
-export function tiles(columns: number, rows: number, height: number): [number, number, number] {
-  const down = Math.ceil(rows / height);
-  return [Math.ceil(columns / 32), Math.min(down, 65535), Math.ceil(down / 65535)];
 }

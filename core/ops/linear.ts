@@ -6,7 +6,7 @@
 import type { Tape } from '../autograd/tape.ts';
 import { dimension, sizeOf, type Tensor } from '../tensor/tensor.ts';
 import { addAdapter } from './linear-adapter.ts';
-import { forward, inputGradient, weightGradient } from './linear-parts.ts';
+import { forward, inputGradient, weightGradient } from './linear-shards.ts';
 
 export function linear(tape: Tape, x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
   const inner = dimension(x, -1);

@@ -3,7 +3,7 @@
  * under softmax(clamp(logits / temperature)). Backward recomputes the probabilities; none are stored.
  * A loss starts here: seed the tape with its derivative [M, 2] by both numbers.
  */
-import { grid } from '../autograd/program.ts';
+import { grid } from '../autograd/launch.ts';
 import type { Tape } from '../autograd/tape.ts';
 import type { Scalar } from '../gpu/device.ts';
 import { dimension, sizeOf, type Tensor } from '../tensor/tensor.ts';

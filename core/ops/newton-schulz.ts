@@ -3,7 +3,7 @@
  * (Bernstein and Newhouse 2024), with the coefficients of Muon (Jordan et al. 2024) that lift small singular values fastest and leave
  * them between 0.7 and 1.2. Steps are X ← aX + (bA + cA²)X with A = X·Xᵀ, on the shorter side; matrix products only. No backward.
  */
-import { grid } from '../autograd/program.ts';
+import { grid } from '../autograd/launch.ts';
 import type { Tape } from '../autograd/tape.ts';
 import { dimension, sizeOf, type Tensor } from '../tensor/tensor.ts';
 import { linear } from './linear.ts';

@@ -1,5 +1,5 @@
 /** Elementwise ops of one or two tensors of one shape; `add.ts` has the plain sum. */
-import { grid } from '../autograd/program.ts';
+import { grid } from '../autograd/launch.ts';
 import type { Tape } from '../autograd/tape.ts';
 import { sizeOf, type Tensor } from '../tensor/tensor.ts';
 

@@ -6,7 +6,7 @@
  * Sources: PPO (Schulman et al. 2017), dual clip (Ye et al. 2020), clip-higher (DAPO, Yu et al. 2025), GSPO (Zheng et al. 2025),
  * CISPO (MiniMax-M1, 2025), k1 to k3 (Schulman 2020, "Approximating KL divergence").
  */
-import { grid } from '../autograd/program.ts';
+import { grid } from '../autograd/launch.ts';
 import type { Tape } from '../autograd/tape.ts';
 import { dimension, sizeOf, type Tensor } from '../tensor/tensor.ts';
 

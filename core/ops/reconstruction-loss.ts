@@ -3,7 +3,7 @@
  * neighboring errors, which keeps edges sharp. The formula stands in kernels/reconstruction-loss/rows.wgsl.
  * Starts the gradient of `out` when the tape goes back; returns f32 [B · H, 2]: each image row's share of the loss and its Σ d².
  */
-import { grid } from '../autograd/program.ts';
+import { grid } from '../autograd/launch.ts';
 import type { Tape } from '../autograd/tape.ts';
 import { dimension, type Tensor } from '../tensor/tensor.ts';
 

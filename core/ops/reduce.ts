@@ -1,5 +1,5 @@
 /** Sums and means over the last axis or over everything, in an order that is always the same. */
-import { grid } from '../autograd/program.ts';
+import { grid } from '../autograd/launch.ts';
 import type { Tape } from '../autograd/tape.ts';
 import { dimension, sizeOf, type Tensor } from '../tensor/tensor.ts';
 

@@ -2,16 +2,16 @@
  * x [..., D], weight [D] → x / sqrt(mean(x²) + ε) · weight over the last axis.
  * Backward: kernels/rms-norm; adds what else flows into x (the residual) while it writes. The weight's gradient is summed in blocks of 32 rows, then over the blocks.
  */
-import { grid } from '../autograd/program.ts';
+import { grid } from '../autograd/launch.ts';
 import type { Tape } from '../autograd/tape.ts';
 import { dimension, sizeOf, type Tensor } from '../tensor/tensor.ts';
-import { cellsOf } from './cells.ts';
+import { rowVectors } from './row-vectors.ts';
 import { shareRows } from './row-groups.ts';
 
 export function rmsNorm(tape: Tape, x: Tensor, weight: Tensor, epsilon: number): Tensor {
   const columns = dimension(x, -1);
   const rows = sizeOf(x.shape) / columns;
-  const cells = cellsOf(columns);
+  const cells = rowVectors(columns);
   const { width } = cells;
   if (sizeOf(weight.shape) !== columns)
     throw new RangeError(`rmsNorm: ${x.name} [${x.shape}] with ${weight.name} [${weight.shape}]: the widths differ`);
@@ -55,7 +55,7 @@ function weightGradient(
   columns: number,
 ): void {
   const blocks = Math.ceil(rows / 32);
-  const { width, alias } = cellsOf(columns);
+  const { width, alias } = rowVectors(columns);
   const partial = tape.empty(`${dWeight.name} blocks`, [blocks, columns]);
   tape.launch({
     kernel: 'rms-norm/weight-gradient',

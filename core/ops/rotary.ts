@@ -4,7 +4,7 @@
  * positions [N, 2] (row, column) turn the first half of the neighbor pairs by row and the second by column, each half with the
  * frequencies of a head half as wide, as in LlamaGen. Backward turns the other way. Good to 2 ulp of the angle below position 16384.
  */
-import { grid } from '../autograd/program.ts';
+import { grid } from '../autograd/launch.ts';
 import type { Tape } from '../autograd/tape.ts';
 import { dimension, sizeOf, type Tensor } from '../tensor/tensor.ts';
 

@@ -1,8 +1,8 @@
 /** Moving whole rows by index lists, and the sums that go back through them. */
-import { grid } from '../autograd/program.ts';
+import { grid } from '../autograd/launch.ts';
 import type { Tape } from '../autograd/tape.ts';
 import { dimension, isPacked, sizeOf, type Tensor } from '../tensor/tensor.ts';
-import { cellsOf } from './cells.ts';
+import { rowVectors } from './row-vectors.ts';
 import { packing } from './weight-rows.ts';
 
 export { weightRows } from './weight-rows.ts';
@@ -35,7 +35,7 @@ export function mergeRows(tape: Tape, parts: readonly PlacedRows[], count: numbe
   const [first] = parts;
   if (first === undefined) throw new RangeError('mergeRows: nothing to merge');
   const columns = dimension(first.x, -1);
-  const { width, alias } = cellsOf(columns);
+  const { width, alias } = rowVectors(columns);
   const named = parts.reduce((sum, { rows }) => sum + sizeOf(rows.shape), 0);
   if (named !== count) throw new RangeError(`mergeRows: ${named} rows are given for ${count}`);
   const out = tape.empty('merged rows', [count, columns]);
@@ -62,13 +62,13 @@ export function mergeRows(tape: Tape, parts: readonly PlacedRows[], count: numbe
 /** out[m] = x[rows[m]] in f32, however x is stored and in how many parts; no backward. */
 export function gather(tape: Tape, x: Tensor, rows: Tensor): Tensor {
   const columns = dimension(x, -1);
-  const { width, alias } = cellsOf(columns);
+  const { width, alias } = rowVectors(columns);
   const count = sizeOf(rows.shape);
   const out = tape.empty(`${x.name} rows`, [count, columns]);
   let first = 0;
-  for (const part of x.parts ?? [x]) {
+  for (const part of x.shards ?? [x]) {
     // Nothing is asked of a whole table; a row of another part is left to that one.
-    const size = x.parts === undefined ? 0xffffffff : dimension(part, 0);
+    const size = x.shards === undefined ? 0xffffffff : dimension(part, 0);
     const shared = { params: { count, width, first, size }, groups: grid(Math.ceil((count * width) / 64)) };
     if (isPacked(part.type) && columns % 4 !== 0) {
       if (part.scales !== undefined)
@@ -101,7 +101,7 @@ export function sumNamedRows(
 ): void {
   const size = dimension(out, 0);
   const count = sizeOf(rows.shape);
-  const { width, alias } = cellsOf(dimension(out, -1));
+  const { width, alias } = rowVectors(dimension(out, -1));
   const heads = tape.empty('list heads', [size], 'u32');
   const next = tape.empty('list links', [count], 'u32');
   tape.launch({

@@ -2,7 +2,7 @@
  * Sampling on the device: one launch draws a token for every row, notes it with its log-probability and entropy, and
  * leaves what the next decode step is fed. Nothing comes back to the host. The rule is in `kernels/sample/sample.wgsl`.
  */
-import { grid } from '../autograd/program.ts';
+import { grid } from '../autograd/launch.ts';
 import type { Tape } from '../autograd/tape.ts';
 import type { Device } from '../gpu/device.ts';
 import { dimension, type Tensor } from '../tensor/tensor.ts';
@@ -28,14 +28,14 @@ export interface SamplingSettings {
 /** In a trace: the image start was put there instead of drawn, because the text's budget was used up. (2: in the place of an end.) */
 export const forcedByBudget = 1;
 
-/** S slots that are written to by steps of R rows; with guidance another R rows follow that are fed the same tokens. */
+/** S cache rows that are written to by steps of R rows; with guidance another R rows follow that are fed the same tokens. */
 export interface SamplingState {
-  /** u32 [S, 4] by slot: key, length (tokens so far), done, last position a text token may take. */
+  /** u32 [S, 4] by cache row: key, length (tokens so far), done, last position a text token may take. */
   readonly rows: Tensor;
-  /** u32 [S, capacity, 4] by slot and position: token, forced, bits of log-probability, bits of entropy. */
+  /** u32 [S, capacity, 4] by cache row and position: token, forced, bits of log-probability, bits of entropy. */
   readonly trace: Tensor;
-  /** u32 [at least R]: the slot of each row. */
-  readonly slots: Tensor;
+  /** u32 [at least R]: the cache row of each row. */
+  readonly cacheRows: Tensor;
   /** u32 [R or 2R]: the token to feed next and its position. */
   readonly current: Tensor;
   readonly positions: Tensor;
@@ -90,7 +90,7 @@ export function sample(
   const { phase, guided, imageStart, end } = options;
   const fed = dimension(logits, 0);
   const rows = guided ? fed / 2 : fed;
-  if (!Number.isInteger(rows) || dimension(state.current, 0) !== fed || dimension(state.slots, 0) < rows) {
+  if (!Number.isInteger(rows) || dimension(state.current, 0) !== fed || dimension(state.cacheRows, 0) < rows) {
     throw new RangeError(
       `sampling ${rows} rows${guided ? ' with guidance' : ''} from ${logits.name} [${logits.shape}]`,
     );
@@ -103,7 +103,7 @@ export function sample(
     bindings: {
       logits,
       settings: settings.tensor,
-      slots: state.slots,
+      cache_rows: state.cacheRows,
       row_state: state.rows,
       trace: state.trace,
       current: state.current,

@@ -1,5 +1,5 @@
 /** out = x / (1 + exp(-x)), any shape. Backward: dX = dOut · s (1 + x (1 - s)), s the logistic function of x. */
-import { grid } from '../autograd/program.ts';
+import { grid } from '../autograd/launch.ts';
 import type { Tape } from '../autograd/tape.ts';
 import { sizeOf, type Tensor } from '../tensor/tensor.ts';
 

@@ -2,7 +2,7 @@
  * softmax over the last axis, x [..., D] → the same shape. −∞ stands for what cannot be and gets exactly 0; a row with NaN or +∞ comes
  * out as NaN. Backward: dX = p · (dOut − Σ p · dOut).
  */
-import { grid } from '../autograd/program.ts';
+import { grid } from '../autograd/launch.ts';
 import type { Tape } from '../autograd/tape.ts';
 import { dimension, sizeOf, type Tensor } from '../tensor/tensor.ts';
 import { shareRows } from './row-groups.ts';

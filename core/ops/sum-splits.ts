@@ -1,5 +1,5 @@
 /** sum[…] += Σ_s partial[s, …], in order of s: how gradients that were computed in parts come together. */
-import { grid } from '../autograd/program.ts';
+import { grid } from '../autograd/launch.ts';
 import type { Tape } from '../autograd/tape.ts';
 import { dimension, sizeOf, type Tensor } from '../tensor/tensor.ts';
 

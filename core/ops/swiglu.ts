@@ -1,5 +1,5 @@
 /** silu(gate) · up, elementwise, for two tensors of one shape. Backward: both gradients in one launch. */
-import { grid } from '../autograd/program.ts';
+import { grid } from '../autograd/launch.ts';
 import type { Tape } from '../autograd/tape.ts';
 import { sizeOf, type Tensor } from '../tensor/tensor.ts';
 

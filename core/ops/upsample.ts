@@ -5,10 +5,10 @@
  * repeated pixels make the filter one of 4 × 4 that widens by a stride of two, with 4 instead of 9 products (kernels/upsample/enlarge-weight).
  * Its input gradient is then a convolution of dOut with stride 2, and its weight gradient that of the 4 × 4 filter folded back.
  */
-import { grid } from '../autograd/program.ts';
+import { grid } from '../autograd/launch.ts';
 import type { Tape } from '../autograd/tape.ts';
 import { dimension, sizeOf, type Tensor } from '../tensor/tensor.ts';
-import { convolve, transposeWeight, weightGradient, type Reading } from './conv2d.ts';
+import { convolve, transposeWeight, conv2dWeightGradient, type Reading } from './conv2d.ts';
 import { sumSplits } from './sum-splits.ts';
 
 export function upsample(tape: Tape, x: Tensor): Tensor {
@@ -81,7 +81,7 @@ export function upsampleConv2d(tape: Tape, x: Tensor, weight: Tensor, bias: Tens
     };
     const dWeight = tape.gradientOf(weight);
     if (dWeight !== undefined) {
-      const { partial } = weightGradient(tape, x, dOut, back);
+      const { partial } = conv2dWeightGradient(tape, x, dOut, back);
       tape.launch({
         kernel: 'upsample/enlarge-weight-gradient',
         bindings: { partial, d_weight: dWeight },

@@ -12,9 +12,9 @@ export function weightRows(tape: Tape, weight: Tensor, start: number, count: num
   if (start < 0 || count < 1 || start + count > rows)
     throw new RangeError(`${weight.name} [${weight.shape}] has no rows ${start} to ${start + count}`);
   const plain =
-    weight.parts === undefined
+    weight.shards === undefined
       ? wholeRows(tape, weight, start, count)
-      : partRows(tape, weight, weight.parts, start, count);
+      : partRows(tape, weight, weight.shards, start, count);
   const { adapter } = weight;
   return adapter === undefined
     ? plain
@@ -47,7 +47,7 @@ function partRows(tape: Tape, weight: Tensor, parts: readonly Tensor[], start: n
     shape: [count, ...weight.shape.slice(1)],
     type: weight.type,
     memory: only.memory,
-    parts: found,
+    shards: found,
   };
 }
 

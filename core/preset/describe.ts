@@ -4,7 +4,7 @@ import type { Catalog } from './catalog.ts';
 import { type JsonSchema, optionsSchema } from './json-schema.ts';
 
 /** What `describe` prints: all slots, one slot, or one component with its options. A slot may be given by its key. */
-export function describe(catalog: Catalog, slotName?: string, componentName?: string): string {
+export function describeComponents(catalog: Catalog, slotName?: string, componentName?: string): string {
   if (slotName === undefined) return catalog.slots.map((slot) => describeSlot(slot, catalog)).join('\n\n');
   const slot = catalog.slots.find((each) => each.slot === slotName || each.key === slotName);
   if (slot === undefined)

@@ -27,7 +27,7 @@ export interface Stage {
   readonly tree: LocatedMap;
 }
 
-export interface LoadOptions {
+export interface LoadPresetOptions {
   /** Texts of `--set`, `path=value`. In a chain the path starts with the name of a stage. */
   readonly settings?: readonly string[];
   /** Directory that holds the run directories of the stages; `stage:NAME` resolves into it. Left out by `check`. */
@@ -37,7 +37,7 @@ export interface LoadOptions {
 }
 
 /** Reads, merges and checks a preset, a file or PACKAGE/NAME, and loads its plugins. Throws one `ProblemsError` with all that is wrong. */
-export async function loadPreset(file: string, options: LoadOptions = {}): Promise<LoadedPreset> {
+export async function loadPreset(file: string, options: LoadPresetOptions = {}): Promise<LoadedPreset> {
   const problems: ReasongenError[] = [];
   const absolute = locatePreset(file, process.cwd(), undefined, problems);
   if (absolute === undefined) throw new ProblemsError(problems);

@@ -1,7 +1,7 @@
 /** Answers questions about pictures, turn by turn: every answer is part of what the next question follows. */
 import { appendFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Workspace } from '../autograd/program.ts';
+import type { Workspace } from '../autograd/workspace.ts';
 import type { Weights } from '../contracts/backbone.ts';
 import type { Plan, PlanContext, Recipe, RunContext } from '../contracts/recipe.ts';
 import type { Tokenizer, Turn } from '../contracts/tokenizer.ts';
@@ -10,7 +10,7 @@ import { disk, diskError } from '../io/disk.ts';
 import { createSampler } from '../nn/sampler.ts';
 import { defineRecipe, inputFile, z } from '../plugin.ts';
 import { dimension, type Tensor } from '../tensor/tensor.ts';
-import { Ledger, planningRun } from '../models/memory-accounting.ts';
+import { MemoryAccount, planningRun } from '../models/memory-accounting.ts';
 import { lookAt, readPicture, visionOf } from '../models/vision-input.ts';
 import { openModel, type Uses } from '../models/open-model.ts';
 import { describeModel } from '../drawing/plan.ts';
@@ -44,7 +44,7 @@ type Options = z.output<typeof options>;
 /** One line for each turn: question, pictures, answer and what made it. */
 const recordFile = 'answers.jsonl';
 
-export const ask = defineRecipe({
+export const askRecipe = defineRecipe({
   name: 'ask',
   summary: 'answers questions about pictures',
   options,
@@ -65,11 +65,11 @@ export const ask = defineRecipe({
 
 /** The longest prompt there will be: every answer as long as it may become. */
 async function planAsk(context: PlanContext, choice: Options): Promise<Plan> {
-  const ledger = new Ledger(context);
+  const account = new MemoryAccount(context);
   const run = planningRun(context);
   const { device, backbone, tokenizer } = run;
   const { parameters, workspace } = await openModel(run, choice, usesOf(choice));
-  ledger.note('weights');
+  account.note('weights');
   const count = pictureCount(choice);
   const vision = count > 0 ? visionOf(backbone) : undefined;
   if (vision !== undefined) {
@@ -86,7 +86,7 @@ async function planAsk(context: PlanContext, choice: Options): Promise<Plan> {
       Array.from({ length: count }, () => blank),
     );
   }
-  ledger.note('pictures');
+  account.note('pictures');
   const open = choice.turns.filter(({ answer }) => answer === undefined).length;
   const asked = choice.turns.map(({ question, pictures, answer }): Turn => ({
     question,
@@ -105,8 +105,8 @@ async function planAsk(context: PlanContext, choice: Options): Promise<Plan> {
     imageCount: 0,
     special: tokenizer.special,
   });
-  ledger.note('sampler');
-  const plan = ledger.plan([
+  account.note('sampler');
+  const plan = account.plan([
     describeModel(backbone),
     `${open} question(s), ${count} picture(s)${vision === undefined ? '' : ` of ${vision.tokens} vectors`}, at most ${longest} tokens`,
   ]);

@@ -22,7 +22,7 @@ import { openModel } from '../models/open-model.ts';
 import { planDrawing, smallerDrawing } from '../drawing/plan.ts';
 import { storageOption, weightsInput } from '../models/weights.ts';
 
-export interface EvaluationPlan {
+export interface EvaluationRequest {
   /** `before`, `after`, `step-000100`: names the record, unique within a run for a benchmark and a split. */
   readonly label: string;
   readonly step: number;
@@ -34,12 +34,12 @@ export interface EvaluationPlan {
 }
 
 /** Draws and judges every prompt of one benchmark, writes the record and returns it; nothing when a stop was requested before its end. */
-export async function evaluate(
+export async function evaluateBenchmark(
   context: RunContext,
   drawer: Drawer,
   { name, benchmark }: NamedBenchmark,
   sampling: Sampling,
-  plan: EvaluationPlan,
+  plan: EvaluationRequest,
 ): Promise<Evaluation | undefined> {
   const items = benchmark.prompts(plan.split, plan.count, plan.seed);
   return evaluateItems(context, drawer, { name, benchmark }, sampling, plan, items);
@@ -50,7 +50,7 @@ export async function evaluateItems(
   drawer: Drawer,
   { name, benchmark }: NamedBenchmark,
   sampling: Sampling,
-  plan: Omit<EvaluationPlan, 'split' | 'count'> & { readonly split: string },
+  plan: Omit<EvaluationRequest, 'split' | 'count'> & { readonly split: string },
   items: readonly PromptItem[],
 ): Promise<Evaluation | undefined> {
   if (items.length === 0) {
@@ -84,7 +84,7 @@ export async function recordEvaluation(
   context: RunContext,
   { name, benchmark }: NamedBenchmark,
   samples: readonly Sample[],
-  plan: Omit<EvaluationPlan, 'split' | 'count'> & { readonly split: string },
+  plan: Omit<EvaluationRequest, 'split' | 'count'> & { readonly split: string },
   sampling: Readonly<Record<string, unknown>>,
   measured: Readonly<Record<string, number>> = {},
 ): Promise<Evaluation> {
@@ -106,7 +106,7 @@ export async function recordEvaluation(
     ...measured,
   };
   extra['rationaleEnded'] = samples.filter(({ rationaleEnded }) => rationaleEnded).length / samples.length;
-  const shown = spread(
+  const shown = pickEvenly(
     samples.map(({ task }) => task),
     plan.pictures,
   );
@@ -145,7 +145,7 @@ export async function recordEvaluation(
   };
   await context.directory.writeEvaluation(record);
   const split: Split = plan.split === 'seen' ? 'seen' : 'heldout';
-  await context.hooks.grades({
+  await context.hooks.evaluation({
     step: plan.step,
     benchmark: name,
     split,
@@ -169,7 +169,7 @@ function meanParts(parts: readonly Readonly<Record<string, number>>[]): Record<s
 }
 
 /** Up to `count` indices, the same number from every task as far as there are enough. */
-function spread(tasks: readonly string[], count: number): number[] {
+function pickEvenly(tasks: readonly string[], count: number): number[] {
   const byTask = new Map<string, number[]>();
   tasks.forEach((task, index) => byTask.set(task, [...(byTask.get(task) ?? []), index]));
   const chosen: number[] = [];
@@ -228,7 +228,7 @@ async function runEvaluation(context: RunContext, choice: EvaluateOptions): Prom
   for (const named of context.benchmarks) {
     for (const split of choice.splits) {
       if (context.stop.requested) break;
-      const record = await evaluate(context, drawer, named, choice, {
+      const record = await evaluateBenchmark(context, drawer, named, choice, {
         label: choice.label,
         step: 0,
         split,

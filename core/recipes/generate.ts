@@ -34,7 +34,7 @@ const options = z.strictObject({
   promptFile: inputFile()
     .optional()
     .describe('a text file with more prompts, one a line; behind a tab its rationale, where it is given'),
-  samples: z.number().int().positive().default(1).describe('drawings per prompt'),
+  samplesPerPrompt: z.number().int().positive().default(1).describe('drawings per prompt'),
   promptTokens: z.number().int().positive().default(64).describe('longest prompt in tokens, special tokens included'),
   batch: z.number().int().positive().default(64).describe('drawings made at once'),
   scale: z.number().int().positive().default(1).describe('enlarge the saved pictures by this factor, pixel by pixel'),
@@ -52,7 +52,7 @@ interface Wanted {
   readonly rationale?: string;
 }
 
-export const generate = defineRecipe({
+export const generateRecipe = defineRecipe({
   name: 'generate',
   summary: 'writes rationales and draws pictures for given prompts',
   options,
@@ -110,30 +110,30 @@ function fromLine(line: string): Wanted {
 }
 
 function planGenerate(context: PlanContext, choice: GenerateOptions): Promise<Plan> {
-  const { prompts, samples } = choice;
+  const { prompts, samplesPerPrompt } = choice;
   const lines = [
-    `${prompts.length} prompt(s) x ${samples} = ${prompts.length * samples} drawings, ${rowsAtOnce(choice)} at once`,
+    `${prompts.length} prompt(s) x ${samplesPerPrompt} = ${prompts.length * samplesPerPrompt} drawings, ${rowsAtOnce(choice)} at once`,
   ];
   const { weights, storage } = choice;
   return planDrawing(context, { weights, storage, ...drawerOptions(choice), lines });
 }
 
 function drawerOptions(choice: GenerateOptions): DrawerOptions {
-  const { samples, promptTokens } = choice;
-  return { sampling: choice, prompts: rowsAtOnce(choice) / samples, samplesPerPrompt: samples, promptTokens };
+  const { samplesPerPrompt, promptTokens } = choice;
+  return { sampling: choice, prompts: rowsAtOnce(choice) / samplesPerPrompt, samplesPerPrompt, promptTokens };
 }
 
-function rowsAtOnce({ batch, samples, prompts }: GenerateOptions): number {
-  return Math.min(prompts.length, Math.max(1, Math.floor(batch / samples))) * samples;
+function rowsAtOnce({ batch, samplesPerPrompt, prompts }: GenerateOptions): number {
+  return Math.min(prompts.length, Math.max(1, Math.floor(batch / samplesPerPrompt))) * samplesPerPrompt;
 }
 
 async function runGenerate(context: RunContext, choice: GenerateOptions): Promise<void> {
   const { directory, log, seed, stop } = context;
-  const { prompts, samples } = choice;
+  const { prompts, samplesPerPrompt } = choice;
   const model = await openModel(context, choice, { text: choice.rationale, image: true });
   const settings = {
     seed,
-    samples,
+    samplesPerPrompt,
     model: model.hash,
     storage: choice.storage,
     scale: choice.scale,
@@ -142,14 +142,17 @@ async function runGenerate(context: RunContext, choice: GenerateOptions): Promis
   const records = await DrawingRecords.open(
     directory.path,
     settings,
-    (index) => prompts[Math.floor(index / samples)]?.prompt,
+    (index) => prompts[Math.floor(index / samplesPerPrompt)]?.prompt,
   );
-  const together = rowsAtOnce(choice) / samples;
+  const together = rowsAtOnce(choice) / samplesPerPrompt;
   const drawer = await Drawer.open(context, model.parameters, model.workspace, drawerOptions(choice));
-  const progress = log.progress('drawing', prompts.length * samples, { unit: 'drawing', done: records.count });
-  if (records.count > 0) log.info(`${records.count} of ${prompts.length * samples} drawings are there already`);
+  const progress = log.progress('drawing', prompts.length * samplesPerPrompt, { unit: 'drawing', done: records.count });
+  if (records.count > 0)
+    log.info(`${records.count} of ${prompts.length * samplesPerPrompt} drawings are there already`);
   const isMissing = (prompt: number): boolean =>
-    Array.from({ length: samples }, (_, sample) => prompt * samples + sample).some((index) => !records.has(index));
+    Array.from({ length: samplesPerPrompt }, (_, sample) => prompt * samplesPerPrompt + sample).some(
+      (index) => !records.has(index),
+    );
   try {
     for (let start = 0; start < prompts.length && !stop.requested;) {
       let end = start;
@@ -161,7 +164,7 @@ async function runGenerate(context: RunContext, choice: GenerateOptions): Promis
         progress.advance(0, `${phase} token ${step} of ${steps}`),
       );
       for (const [offset, drawing] of drawings.entries()) {
-        const index = start * samples + offset;
+        const index = start * samplesPerPrompt + offset;
         if (records.has(index)) continue;
         await save(
           context,
@@ -169,7 +172,7 @@ async function runGenerate(context: RunContext, choice: GenerateOptions): Promis
           settings,
           drawing,
           index,
-          items[Math.floor(offset / samples)]?.rationale !== undefined,
+          items[Math.floor(offset / samplesPerPrompt)]?.rationale !== undefined,
         );
         progress.advance(1);
       }

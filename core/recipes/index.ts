@@ -1,8 +1,8 @@
 /** The recipes that come with reasongen, registered like any plugin's. */
 import { definePlugin } from '../plugin.ts';
-import { ask } from './ask.ts';
+import { askRecipe } from './ask.ts';
 import { evaluateRecipe } from './evaluate.ts';
-import { generate } from './generate.ts';
+import { generateRecipe } from './generate.ts';
 import { grpo } from './grpo/grpo.ts';
 import { reconstruct } from './codec/reconstruct.ts';
 import { sft } from './sft/sft.ts';
@@ -10,5 +10,5 @@ import { trainCodec } from './codec/train-codec.ts';
 
 export default definePlugin({
   name: 'recipes',
-  provides: [trainCodec, sft, grpo, evaluateRecipe, generate, ask, reconstruct],
+  provides: [trainCodec, sft, grpo, evaluateRecipe, generateRecipe, askRecipe, reconstruct],
 });

@@ -10,7 +10,7 @@ export type ElementType = 'f32' | 'u32' | PackedType;
  */
 export type PackedType = 'f16' | 'bf16' | 'int8' | 'int4';
 
-export interface Slot {
+export interface TapeValue {
   readonly id: number;
   readonly bytes: number;
 }
@@ -20,12 +20,12 @@ export interface Tensor {
   readonly shape: readonly number[];
   readonly type: ElementType;
   /** Where the bytes are: a range of a buffer, or a slot of the tape that made it. */
-  readonly memory: { readonly buffer: GPUBuffer; readonly offset: number } | { readonly slot: Slot };
+  readonly memory: { readonly buffer: GPUBuffer; readonly offset: number } | { readonly value: TapeValue };
   /**
    * A weight larger than the adapter binds: its rows in order, range by range, each a tensor that can be bound. `memory` is then
    * that of the first one. Only `linear`, `embedding` and `weightRows` know parts; every other kernel refuses them.
    */
-  readonly parts?: readonly Tensor[];
+  readonly shards?: readonly Tensor[];
   /** Of an int8 or int4 matrix: u32 [rows, groups], bf16 scale in the lower and bf16 minimum in the upper half. */
   readonly scales?: Tensor;
   /** What `linear` adds to the product with this weight. */
@@ -76,7 +76,7 @@ export function reshape(tensor: Tensor, shape: readonly number[]): Tensor {
   if (sizeOf(shape) !== sizeOf(tensor.shape)) {
     throw new RangeError(`${tensor.name} [${tensor.shape}] cannot be seen as [${shape}]`);
   }
-  if (tensor.parts !== undefined || tensor.adapter !== undefined)
+  if (tensor.shards !== undefined || tensor.adapter !== undefined)
     throw new RangeError(`${tensor.name} [${tensor.shape}] has parts or an adapter and keeps its shape`);
   return { ...tensor, shape };
 }

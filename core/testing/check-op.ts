@@ -4,7 +4,7 @@
  * The gradient of every input is asked for alone as well as with the others, and nothing may be launched for nobody.
  */
 import { Tape } from '../autograd/tape.ts';
-import { Workspace } from '../autograd/program.ts';
+import { Workspace } from '../autograd/workspace.ts';
 import type { Device } from '../gpu/device.ts';
 import { fromHalves } from '../tensor/float16.ts';
 import { sizeOf, type ElementType, type Tensor } from '../tensor/tensor.ts';

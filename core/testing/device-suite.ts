@@ -4,7 +4,7 @@
  */
 import { AdaptedWeights, adapterSpecs } from '../weights/adapters.ts';
 import { ParameterSet, type WeightStorage } from '../weights/parameters.ts';
-import { Workspace } from '../autograd/program.ts';
+import { Workspace } from '../autograd/workspace.ts';
 import { Tape } from '../autograd/tape.ts';
 import type { ParameterSpec } from '../contracts/backbone.ts';
 import type { Device } from '../gpu/device.ts';
@@ -370,8 +370,8 @@ async function greedySampling(device: Device): Promise<OpErrors> {
   const whole = (name: string, shape: readonly number[], data?: Uint32Array): ReturnType<Device['tensor']> =>
     device.tensor(name, shape, 'u32', data);
   const state = {
-    slots: whole(
-      'slots',
+    cacheRows: whole(
+      'cache rows',
       [rows],
       Uint32Array.from({ length: rows }, (_, row) => row),
     ),

@@ -1,6 +1,7 @@
 /** An exponential average of trained weights, kept on the device in the layout of their arenas and seen as weights. */
 import type { ParameterSet } from '../weights/parameters.ts';
-import { Workspace, grid } from '../autograd/program.ts';
+import { Workspace } from '../autograd/workspace.ts';
+import { grid } from '../autograd/launch.ts';
 import { Tape } from '../autograd/tape.ts';
 import type { Weights } from '../contracts/backbone.ts';
 import type { WeightSource } from '../contracts/weight-source.ts';
@@ -100,15 +101,15 @@ export class WeightAverage implements Weights {
   }
 
   private averaged(tensor: Tensor): Tensor {
-    const { memory, parts } = tensor;
+    const { memory, shards: parts } = tensor;
     if (!('buffer' in memory)) return tensor;
     const found = this.arenas.find(({ values }) => 'buffer' in values.memory && values.memory.buffer === memory.buffer);
     if (found === undefined)
-      return parts === undefined ? tensor : { ...tensor, parts: parts.map((part) => this.averaged(part)) };
+      return parts === undefined ? tensor : { ...tensor, shards: parts.map((part) => this.averaged(part)) };
     if (!('buffer' in found.values.memory) || !('buffer' in found.average.memory))
       throw new RangeError('an arena lives in a buffer');
     const offset = memory.offset - found.values.memory.offset + found.average.memory.offset;
     const place = { ...tensor, memory: { buffer: found.average.memory.buffer, offset } };
-    return parts === undefined ? place : { ...place, parts: parts.map((part) => this.averaged(part)) };
+    return parts === undefined ? place : { ...place, shards: parts.map((part) => this.averaged(part)) };
   }
 }

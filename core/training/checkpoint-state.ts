@@ -4,7 +4,7 @@ import type { RunContext } from '../contracts/recipe.ts';
 import type { WeightSource } from '../contracts/weight-source.ts';
 import { ReasongenError, exitCodes } from '../errors.ts';
 import { openNewest, sayPassedOver, type Json, type OpenCheckpoint } from '../io/checkpoint.ts';
-import { describeProgram } from '../io/program.ts';
+import { describeProgram } from '../io/software.ts';
 import { fillFromSource, fits } from '../io/safetensors-stream.ts';
 import { openSafetensors } from '../io/weight-files/safetensors-source.ts';
 import type { Tensor } from '../tensor/tensor.ts';

@@ -6,7 +6,7 @@
 import type { Judgement } from '../contracts/hooks.ts';
 import { ReasongenError, exitCodes } from '../errors.ts';
 import type { Log } from '../log.ts';
-import { z } from '../plugin.ts';
+import { z } from '../preset/zod.ts';
 
 const level = z.enum(['stop', 'warn', 'off']).default('stop');
 

@@ -1,5 +1,5 @@
 /** What every training recipe may say about which weights are trained, how they are kept, and when they are saved. */
-import { z } from '../plugin.ts';
+import { z } from '../preset/zod.ts';
 import { scheduleOptions } from './schedule.ts';
 import { storageOption, weightsInput } from '../models/weights.ts';
 

@@ -1,5 +1,5 @@
 /** Learning rates over a run, as factors of the optimizer's peak rate. Steps count from 1; the first step's rate is never zero. */
-import { z } from '../plugin.ts';
+import { z } from '../preset/zod.ts';
 
 export const scheduleOptions = {
   schedule: z

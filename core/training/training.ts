@@ -7,7 +7,8 @@ import type { OpenOptimizer } from '../contracts/optimizer.ts';
 import type { RunContext } from '../contracts/recipe.ts';
 import type { WeightSource } from '../contracts/weight-source.ts';
 import { ParameterSet } from '../weights/parameters.ts';
-import { Workspace, type Program } from '../autograd/program.ts';
+import type { Program } from '../autograd/program.ts';
+import { Workspace } from '../autograd/workspace.ts';
 import { Tape } from '../autograd/tape.ts';
 import { saveCheckpoint, pruneCheckpoints, type Json } from '../io/checkpoint.ts';
 import type { KnownCheckpoints } from '../io/checkpoint-manifest.ts';
@@ -55,7 +56,7 @@ export class Training {
   /** Everything the backbone reads, adapters attached: what is drawn from and scored. */
   readonly weights: TrainedWeights;
   /** The same with the adapters' dropout, for a pass that learns. */
-  readonly learning: TrainedWeights;
+  readonly trainWeights: TrainedWeights;
   /** The model's own weights, without adapters. */
   readonly parameters: ParameterSet;
   readonly workspace: Workspace;
@@ -96,7 +97,7 @@ export class Training {
       watch: (tape) => trained.watch(tape),
     });
     this.weights = watched(parts.lowRank?.weights() ?? parts.parameters);
-    this.learning = watched(parts.lowRank?.weights(undefined, true) ?? parts.parameters);
+    this.trainWeights = watched(parts.lowRank?.weights(undefined, true) ?? parts.parameters);
     this.optimizer = parts.optimizer;
     this.average = parts.average;
     this.watch = parts.watch;
@@ -158,7 +159,7 @@ export class Training {
   }
 
   /** What evaluations draw from: the average, where there is one and the preset does not say otherwise. */
-  get evaluated(): Weights {
+  get evaluationWeights(): Weights {
     if (this.average === undefined || this.options.ema?.evaluate === false) return this.weights;
     return this.lowRank?.weights(this.average) ?? this.average;
   }

@@ -3,7 +3,7 @@
  * weights as a whole have grown. One pass over weights and gradients before the update and one after, on the device.
  */
 import type { ParameterSet } from '../weights/parameters.ts';
-import { grid } from '../autograd/program.ts';
+import { grid } from '../autograd/launch.ts';
 import type { Tape } from '../autograd/tape.ts';
 import { sizeOf, type Tensor } from '../tensor/tensor.ts';
 import { groupOf } from './name-patterns.ts';
@@ -124,7 +124,7 @@ function layOut(trained: ParameterSet): { pieces: Piece[]; parts: Part[]; runs: 
   const names = trained.names.filter((name) => trained.gradient(name) !== undefined);
   const pieces = names.flatMap((name) => {
     const whole = trained.get(name);
-    return (whole.parts ?? [whole]).map((piece) => ({ name, ...locate(trained, piece) }));
+    return (whole.shards ?? [whole]).map((piece) => ({ name, ...locate(trained, piece) }));
   });
   pieces.sort((a, b) => a.arena - b.arena);
   const runs: number[] = [];

@@ -17,7 +17,7 @@ export const blockSize = 64;
 const alignment = 256;
 
 /** A range of rows of a weight, whole in one arena. A weight that the adapter can bind has one piece. */
-export interface Piece {
+export interface RowRange {
   readonly arena: number;
   /** In elements of the arena. */
   readonly offset: number;
@@ -27,11 +27,11 @@ export interface Piece {
   readonly scales?: { readonly arena: number; readonly offset: number };
 }
 
-export interface Place {
+export interface WeightLocation {
   readonly spec: ParameterSpec;
   readonly type: WeightStorage;
   readonly trained: boolean;
-  readonly pieces: readonly Piece[];
+  readonly pieces: readonly RowRange[];
 }
 
 export interface ArenaLayout {
@@ -54,7 +54,7 @@ export function storedType(spec: ParameterSpec, choice: StorageChoice, trained =
 }
 
 /** Bytes of a weight so stored, scales included, alignment not. */
-export function storedBytes(shape: readonly number[], type: WeightStorage): number {
+export function deviceBytes(shape: readonly number[], type: WeightStorage): number {
   const scales = type === 'int8' || type === 'int4' ? sizeOf(shape) / quantizedGroup : 0;
   return sizeOf(shape) * elementBytes(type) + scales * 4;
 }
@@ -65,8 +65,8 @@ export function layOut(
   choice: StorageChoice,
   isTrained: (name: string) => boolean,
   limit: number,
-): { places: Map<string, Place>; layouts: ArenaLayout[] } {
-  const places = new Map<string, Place>();
+): { places: Map<string, WeightLocation>; layouts: ArenaLayout[] } {
+  const places = new Map<string, WeightLocation>();
   const layouts: ArenaLayout[] = [];
   /** The arena that still grows, by kind. */
   const open = new Map<string, number>();
@@ -90,7 +90,7 @@ export function layOut(
     if (places.has(spec.name)) throw new RangeError(`two parameters are named ${spec.name}`);
     const trained = isTrained(spec.name);
     const type = storedType(spec, choice, trained);
-    const pieces = rowRanges(spec, type, limit).map(({ firstRow, rows }): Piece => {
+    const pieces = rowRanges(spec, type, limit).map(({ firstRow, rows }): RowRange => {
       const elements = spec.shape.length === 2 ? rows * (spec.shape[1] ?? 1) : sizeOf(spec.shape);
       const place = take(type, trained, elements);
       if (type !== 'int8' && type !== 'int4') return { ...place, firstRow, rows };

@@ -3,10 +3,10 @@ import type { SourceEntry, WeightSource } from '../contracts/weight-source.ts';
 import { ReasongenError, exitCodes } from '../errors.ts';
 import type { Device } from '../gpu/device.ts';
 import { elementBytes, sizeOf, type Tensor } from '../tensor/tensor.ts';
-import type { Place } from './layout.ts';
+import type { WeightLocation } from './layout.ts';
 import { WeightEncoder, floatBytes, isFloatType, largestStored, type Encoded } from './encoding.ts';
 
-export interface LoadOptions {
+export interface LoadWeightsOptions {
   /** Which parameters the source must hold; all unless told. The others keep their values. */
   readonly only?: (name: string) => boolean;
   /** Finite values that the storage cannot hold: an error (default), or clamped and counted in a warning. */
@@ -39,8 +39,8 @@ export interface StoredRange {
 
 export interface LoadTarget {
   readonly device: Device;
-  readonly places: ReadonlyMap<string, Place>;
-  ranges(place: Place): StoredRange[];
+  readonly places: ReadonlyMap<string, WeightLocation>;
+  ranges(place: WeightLocation): StoredRange[];
 }
 
 const defaultPiece = 64 * 2 ** 20;
@@ -48,7 +48,11 @@ const defaultPiece = 64 * 2 ** 20;
 /** Elements of a piece are a multiple: whole words and whole groups of codes. */
 const granularity = 4096;
 
-export async function loadWeights(target: LoadTarget, source: WeightSource, options: LoadOptions): Promise<LoadReport> {
+export async function loadWeights(
+  target: LoadTarget,
+  source: WeightSource,
+  options: LoadWeightsOptions,
+): Promise<LoadReport> {
   const { device } = target;
   const pieceBytes = Math.max(granularity * 8, options.pieceBytes ?? defaultPiece);
   const only = options.only ?? (() => true);
@@ -80,7 +84,7 @@ export async function loadWeights(target: LoadTarget, source: WeightSource, opti
         if (bytes.byteLength !== count * width)
           throw new RangeError(`${source.origin} gave ${bytes.byteLength} bytes of ${name} for ${count} elements`);
         const encoded = encoder.encode(bytes, entry.type, place.type);
-        judge(encoded, name, first, place, source.origin, options);
+        checkLoaded(encoded, name, first, place, source.origin, options);
         noteLosses(counted, encoded, first);
         writeRange(device, range, start, encoded);
         done += bytes.byteLength;
@@ -128,7 +132,7 @@ export function writeRange(device: Device, range: StoredRange, start: number, { 
 
 /** Everything that does not fit, in the order of the model; then what the model does not know. */
 export function misfits(
-  places: ReadonlyMap<string, Place>,
+  places: ReadonlyMap<string, WeightLocation>,
   entries: ReadonlyMap<string, Pick<SourceEntry, 'shape'> & { readonly type?: SourceEntry['type'] }>,
   only: (name: string) => boolean,
 ): string[] {
@@ -159,13 +163,13 @@ export function refuseMisfits(problems: readonly string[], origin: string): void
 }
 
 /** Throws for the first value that may not be lost. `first`: index of the piece's first element. */
-export function judge(
+export function checkLoaded(
   { lost }: Encoded,
   name: string,
   first: number,
-  { type }: Pick<Place, 'type'>,
+  { type }: Pick<WeightLocation, 'type'>,
   origin: string,
-  options: LoadOptions,
+  options: LoadWeightsOptions,
 ): void {
   if (lost.firstNotFinite !== undefined && options.onNotFinite !== 'warn') {
     throw new ReasongenError({
@@ -205,7 +209,7 @@ function noteLosses(counted: Counted, { lost }: Encoded, first: number): void {
   counted.notFinite += lost.notFinite;
 }
 
-function describe({ clamped, notFinite, notes }: Counted, { type }: Place): string {
+function describe({ clamped, notFinite, notes }: Counted, { type }: WeightLocation): string {
   const counts = [
     ...(clamped > 0 ? [`${clamped} values clamped to what ${type} holds (±${largestStored(type)})`] : []),
     ...(notFinite > 0 ? [`${notFinite} values are NaN or infinite`] : []),

@@ -11,23 +11,30 @@ import { elementBytes, sizeOf, type Tensor } from '../tensor/tensor.ts';
 import { quantizedGroup } from '../tensor/quantized.ts';
 import { fillOnDevice } from './device-fill.ts';
 import { initialValues } from './initial-values.ts';
-import { blockSize, layOut, type ArenaLayout, type Piece, type Place, type StorageChoice } from './layout.ts';
+import {
+  blockSize,
+  layOut,
+  type ArenaLayout,
+  type RowRange,
+  type WeightLocation,
+  type StorageChoice,
+} from './layout.ts';
 import { readFloats, sourceOf } from './reading.ts';
 import type { Tape } from '../autograd/tape.ts';
 import { WeightEncoder } from './encoding.ts';
 import {
-  judge,
+  checkLoaded,
   loadWeights,
   misfits,
   refuseMisfits,
   writeRange,
-  type LoadOptions,
+  type LoadWeightsOptions,
   type LoadReport,
   type StoredRange,
 } from './loading.ts';
 
-export { blockSize, storedBytes, storedType, type StorageChoice, type WeightStorage } from './layout.ts';
-export type { LoadOptions, LoadReport } from './loading.ts';
+export { blockSize, deviceBytes as storedBytes, storedType, type StorageChoice, type WeightStorage } from './layout.ts';
+export type { LoadWeightsOptions as LoadOptions, LoadReport } from './loading.ts';
 
 export const flagTrainable = 1;
 export const flagDecay = 2;
@@ -68,7 +75,7 @@ const hostPiece = 2 ** 22;
 export class ParameterSet implements Weights {
   readonly device: Device;
   readonly arenas: readonly Arena[];
-  private readonly places: ReadonlyMap<string, Place>;
+  private readonly places: ReadonlyMap<string, WeightLocation>;
 
   constructor(
     device: Device,
@@ -140,7 +147,7 @@ export class ParameterSet implements Weights {
       const gradient = this.gradient(name);
       if (gradient === undefined) continue;
       const value = this.get(name);
-      (value.parts ?? [value]).forEach((part, index) => tape.watch(part, gradient.parts?.[index] ?? gradient));
+      (value.shards ?? [value]).forEach((part, index) => tape.watch(part, gradient.shards?.[index] ?? gradient));
     }
   }
 
@@ -149,7 +156,7 @@ export class ParameterSet implements Weights {
    * reported together with all others before anything is written. A value that may not be lost (`options`) stops the loading where
    * it is found: the set then holds part of the new weights and is of no use.
    */
-  loadFrom(source: WeightSource, options: LoadOptions = {}): Promise<LoadReport> {
+  loadFrom(source: WeightSource, options: LoadWeightsOptions = {}): Promise<LoadReport> {
     return loadWeights(
       { device: this.device, places: this.places, ranges: (place) => this.ranges(place) },
       source,
@@ -172,7 +179,7 @@ export class ParameterSet implements Weights {
           encoder,
           (first, count) => data.subarray(first, first + count),
           (range, start, encoded) => {
-            judge(encoded, name, range.first + start, place, origin, {});
+            checkLoaded(encoded, name, range.first + start, place, origin, {});
             if (write) writeRange(this.device, range, start, encoded);
           },
         );
@@ -212,7 +219,7 @@ export class ParameterSet implements Weights {
   }
 
   /** The ranges a weight lies in, in order: one unless it has parts. */
-  private ranges(place: Place, kind: 'values' | 'gradients' = 'values'): StoredRange[] {
+  private ranges(place: WeightLocation, kind: 'values' | 'gradients' = 'values'): StoredRange[] {
     const rowElements = sizeOf(place.spec.shape) / (place.spec.shape[0] ?? 1);
     return place.pieces.map((piece) => {
       const tensor = this.piece(place, piece, place.spec.name, (index) => this.arena(index.arena)[kind]);
@@ -236,7 +243,7 @@ export class ParameterSet implements Weights {
         encoder,
         (_first, count) => next(count),
         (range, start, encoded) => {
-          judge(encoded, name, range.first + start, place, 'initial values', {});
+          checkLoaded(encoded, name, range.first + start, place, 'initial values', {});
           writeRange(this.device, range, start, encoded);
         },
       );
@@ -250,7 +257,7 @@ export class ParameterSet implements Weights {
   }
 
   private encodePieces(
-    place: Place,
+    place: WeightLocation,
     encoder: WeightEncoder,
     values: (first: number, count: number) => Float32Array,
     use: (range: StoredRange, start: number, encoded: ReturnType<WeightEncoder['encodeFloats']>) => void,
@@ -285,7 +292,7 @@ export class ParameterSet implements Weights {
     };
   }
 
-  private place(name: string): Place {
+  private place(name: string): WeightLocation {
     const place = this.places.get(name);
     if (place === undefined) throw new RangeError(`no parameter is named ${name}`);
     return place;
@@ -297,21 +304,21 @@ export class ParameterSet implements Weights {
     return arena;
   }
 
-  private view(place: Place, name: string, flat: (piece: Piece) => Tensor | undefined): Tensor {
+  private view(place: WeightLocation, name: string, flat: (piece: RowRange) => Tensor | undefined): Tensor {
     const [only, ...more] = place.pieces;
     if (only === undefined) throw new RangeError(`${name} lies nowhere`);
     if (more.length === 0) return this.piece(place, only, name, flat);
     const parts = place.pieces.map((piece) => this.piece(place, piece, `${name} from row ${piece.firstRow}`, flat));
     const [first] = parts;
     if (first === undefined) throw new RangeError(`${name} lies nowhere`);
-    return { name, shape: place.spec.shape, type: first.type, memory: first.memory, parts };
+    return { name, shape: place.spec.shape, type: first.type, memory: first.memory, shards: parts };
   }
 
   private piece(
-    { spec }: Place,
-    { arena, offset, rows, scales }: Piece,
+    { spec }: WeightLocation,
+    { arena, offset, rows, scales }: RowRange,
     name: string,
-    flat: (piece: Piece) => Tensor | undefined,
+    flat: (piece: RowRange) => Tensor | undefined,
   ): Tensor {
     const values = flat({ arena, offset, rows, firstRow: 0 });
     if (values === undefined) throw new RangeError(`${name} has no gradient`);

@@ -4,7 +4,7 @@ import type { Device } from '../gpu/device.ts';
 import { fromBrainFloats, fromHalves } from '../tensor/float16.ts';
 import { dequantize, quantizedGroup } from '../tensor/quantized.ts';
 import { byteLength, elementBytes, sizeOf, type Tensor } from '../tensor/tensor.ts';
-import type { Place } from './layout.ts';
+import type { WeightLocation } from './layout.ts';
 import type { StoredRange } from './loading.ts';
 
 /** Bytes of one read-back: what the staging buffer grows to. */
@@ -46,8 +46,8 @@ export async function readFloats(
 /** A set of weights as a source. Codes are given as the values they stand for; the rest as stored. */
 export function sourceOf(
   device: Device,
-  places: ReadonlyMap<string, Place>,
-  rangesOf: (place: Place) => readonly StoredRange[],
+  places: ReadonlyMap<string, WeightLocation>,
+  rangesOf: (place: WeightLocation) => readonly StoredRange[],
   origin: string,
 ): WeightSource {
   const entries = new Map(

@@ -46,7 +46,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let first_row = (index - head * blocks) * TEAMS * ROWS;
   let last_row = min(first_row + TEAMS * ROWS, params.rows) - 1u;
   let team = thread / 4u;
-  let slot = thread % 4u;
+  let lane = thread % 4u;
   let kv_stride = params.kv_heads * WIDTH;
   let kv_base = head / (params.heads / params.kv_heads) * WIDTH;
   var query: array<vec4f, ROWS * SHARE>;
@@ -61,7 +61,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     end[r] = select(segment_end[row], row + 1u, params.causal == 1u);
     largest[r] = -3.0e38;
     for (var c = 0u; c < share; c++) {
-      let place = c * 4u + slot;
+      let place = c * 4u + lane;
       if (place < WIDTH) { query[r * SHARE + c] = q[(row * params.heads + head) * WIDTH + place] * params.scale; }
     }
   }
@@ -87,10 +87,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       // Said aloud: some drivers zero a variable of a loop once only.
       for (var r = 0u; r < ROWS; r++) { part[r] = f32(); }
       for (var c = 0u; c < share; c++) {
-        let key_value = keys[key * PADDED + c * 4u + slot];
+        let key_value = keys[key * PADDED + c * 4u + lane];
         for (var r = 0u; r < ROWS; r++) { part[r] += dot(query[r * SHARE + c], key_value); }
       }
-      for (var r = 0u; r < ROWS; r++) { parts[((r * TEAMS + team) * KEYS + key) * 4u + slot] = part[r]; }
+      for (var r = 0u; r < ROWS; r++) { parts[((r * TEAMS + team) * KEYS + key) * 4u + lane] = part[r]; }
     }
     workgroupBarrier();
     for (var key = 0u; key < count; key++) {
@@ -111,7 +111,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
         sum[r] += weight[r];
       }
       for (var c = 0u; c < share; c++) {
-        let value = values[key * PADDED + c * 4u + slot];
+        let value = values[key * PADDED + c * 4u + lane];
         // A value that is not seen is not multiplied by zero: it may be no number.
         for (var r = 0u; r < ROWS; r++) {
           if ((seen & (1u << r)) != 0u) { sum_values[r * SHARE + c] += weight[r] * value; }
@@ -123,9 +123,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     let row = first_row + r * TEAMS + team;
     if (row > last_row) { continue; }
     for (var c = 0u; c < share; c++) {
-      let place = c * 4u + slot;
+      let place = c * 4u + lane;
       if (place < WIDTH) { out[(row * params.heads + head) * WIDTH + place] = sum_values[r * SHARE + c] / sum[r]; }
     }
-    if (slot == 0u) { log_sum[row * params.heads + head] = largest[r] + log(sum[r]); }
+    if (lane == 0u) { log_sum[row * params.heads + head] = largest[r] + log(sum[r]); }
   }
 }

@@ -45,7 +45,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let first_row = (index - kv_head * blocks) * TEAMS * ROWS;
   let last_row = min(first_row + TEAMS * ROWS, params.rows) - 1u;
   let team = thread / 4u;
-  let slot = thread % 4u;
+  let lane = thread % 4u;
   let group_size = params.heads / params.kv_heads;
   var key: array<vec4f, ROWS * SHARE>;
   var value: array<vec4f, ROWS * SHARE>;
@@ -58,7 +58,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     start[r] = select(statistics[row * params.heads].z, row, params.causal == 1u);
     end[r] = segment_end[row];
     for (var c = 0u; c < share; c++) {
-      let place = c * 4u + slot;
+      let place = c * 4u + lane;
       if (place < WIDTH) {
         key[r * SHARE + c] = k[(row * params.kv_heads + kv_head) * WIDTH + place] * params.scale;
         value[r * SHARE + c] = v[(row * params.kv_heads + kv_head) * WIDTH + place];
@@ -89,11 +89,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
         // Said aloud: some drivers zero a variable of a loop once only.
         for (var r = 0u; r < ROWS; r++) { part[r] = vec2f(); }
         for (var c = 0u; c < share; c++) {
-          let query = queries[n * PADDED + c * 4u + slot];
-          let slope = slopes[n * PADDED + c * 4u + slot];
+          let query = queries[n * PADDED + c * 4u + lane];
+          let slope = slopes[n * PADDED + c * 4u + lane];
           for (var r = 0u; r < ROWS; r++) { part[r] += vec2f(dot(key[r * SHARE + c], query), dot(value[r * SHARE + c], slope)); }
         }
-        for (var r = 0u; r < ROWS; r++) { parts[((r * TEAMS + team) * QUERIES + n) * 4u + slot] = part[r]; }
+        for (var r = 0u; r < ROWS; r++) { parts[((r * TEAMS + team) * QUERIES + n) * 4u + lane] = part[r]; }
       }
       workgroupBarrier();
       for (var n = 0u; n < count; n++) {
@@ -110,8 +110,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
           ds[r] = p[r] * (both.y - bitcast<f32>(other.y));
         }
         for (var c = 0u; c < share; c++) {
-          let query = queries[n * PADDED + c * 4u + slot];
-          let slope = slopes[n * PADDED + c * 4u + slot];
+          let query = queries[n * PADDED + c * 4u + lane];
+          let slope = slopes[n * PADDED + c * 4u + lane];
           for (var r = 0u; r < ROWS; r++) {
             if ((seen & (1u << r)) != 0u) {
               value_gradient[r * SHARE + c] += p[r] * slope;
@@ -126,7 +126,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     let row = first_row + r * TEAMS + team;
     if (row > last_row) { continue; }
     for (var c = 0u; c < share; c++) {
-      let place = c * 4u + slot;
+      let place = c * 4u + lane;
       if (place < WIDTH) {
         d_k[(row * params.kv_heads + kv_head) * WIDTH + place] = key_gradient[r * SHARE + c] * params.scale;
         d_v[(row * params.kv_heads + kv_head) * WIDTH + place] = value_gradient[r * SHARE + c];

@@ -41,7 +41,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let first_row = (index - head * blocks) * TEAMS * ROWS;
   let last_row = min(first_row + TEAMS * ROWS, params.rows) - 1u;
   let team = thread / 4u;
-  let slot = thread % 4u;
+  let lane = thread % 4u;
   let kv_stride = params.kv_heads * WIDTH;
   let kv_base = head / (params.heads / params.kv_heads) * WIDTH;
   var query: array<vec4f, ROWS * SHARE>;
@@ -52,7 +52,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     let row = min(first_row + r * TEAMS + team, last_row);
     own[r] = statistics[row * params.heads + head];
     for (var c = 0u; c < share; c++) {
-      let place = c * 4u + slot;
+      let place = c * 4u + lane;
       if (place < WIDTH) {
         query[r * SHARE + c] = q[(row * params.heads + head) * WIDTH + place] * params.scale;
         slope[r * SHARE + c] = d_out[(row * params.heads + head) * WIDTH + place];
@@ -81,11 +81,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       // Said aloud: some drivers zero a variable of a loop once only.
       for (var r = 0u; r < ROWS; r++) { part[r] = vec2f(); }
       for (var c = 0u; c < share; c++) {
-        let key_value = keys[key * PADDED + c * 4u + slot];
-        let value = values[key * PADDED + c * 4u + slot];
+        let key_value = keys[key * PADDED + c * 4u + lane];
+        let value = values[key * PADDED + c * 4u + lane];
         for (var r = 0u; r < ROWS; r++) { part[r] += vec2f(dot(query[r * SHARE + c], key_value), dot(slope[r * SHARE + c], value)); }
       }
-      for (var r = 0u; r < ROWS; r++) { parts[((r * TEAMS + team) * KEYS + key) * 4u + slot] = part[r]; }
+      for (var r = 0u; r < ROWS; r++) { parts[((r * TEAMS + team) * KEYS + key) * 4u + lane] = part[r]; }
     }
     workgroupBarrier();
     for (var key = 0u; key < count; key++) {
@@ -99,7 +99,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
         weight[r] = exp(both.x - bitcast<f32>(own[r].x)) * (both.y - bitcast<f32>(own[r].y));
       }
       for (var c = 0u; c < share; c++) {
-        let key_value = keys[key * PADDED + c * 4u + slot];
+        let key_value = keys[key * PADDED + c * 4u + lane];
         for (var r = 0u; r < ROWS; r++) {
           if ((seen & (1u << r)) != 0u) { gradient[r * SHARE + c] += weight[r] * key_value; }
         }
@@ -110,7 +110,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     let row = first_row + r * TEAMS + team;
     if (row > last_row) { continue; }
     for (var c = 0u; c < share; c++) {
-      let place = c * 4u + slot;
+      let place = c * 4u + lane;
       if (place < WIDTH) { d_q[(row * params.heads + head) * WIDTH + place] = gradient[r * SHARE + c] * params.scale; }
     }
   }

@@ -19,7 +19,7 @@ struct Params {
 @group(0) @binding(1) var<storage, read> keys: array<Entry>;
 @group(0) @binding(2) var<storage, read> values: array<Entry>;
 @group(0) @binding(3) var<storage, read> positions: array<u32>;
-@group(0) @binding(4) var<storage, read> slots: array<u32>;
+@group(0) @binding(4) var<storage, read> cache_rows: array<u32>;
 @group(0) @binding(5) var<storage, read_write> out: array<vec4f>;
 @group(0) @binding(6) var<uniform> params: Params;
 
@@ -34,7 +34,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let row = index / params.heads;
   let head = index % params.heads;
   let width = params.key_value_heads * VECTORS;
-  let base = slots[row] * params.capacity * width + head / (params.heads / params.key_value_heads) * VECTORS;
+  let base = cache_rows[row] * params.capacity * width + head / (params.heads / params.key_value_heads) * VECTORS;
   let end = min(positions[row] + 1u, params.capacity);
   let channel = lane % VECTORS;
   let part = lane / VECTORS;

@@ -1,5 +1,5 @@
 // out[r, h, :] = Σ_j softmax_j(q[r, h, :] · keys[s, j, g, :] · scale) values[s, j, g, :] over j = 0 … positions[r],
-// with s = slots[r], g = h / (heads / keyValueHeads). One thread per (row, head) walks the keys with an online softmax: running maximum,
+// with s = cache_rows[r], g = h / (heads / keyValueHeads). One thread per (row, head) walks the keys with an online softmax: running maximum,
 // sum and weighted values in registers. No workgroup memory and no barrier, and every key and value is loaded exactly once
 // per head, which is what a software adapter pays for. A row's result depends on that row only.
 const VECTORS: u32 = 8u;   // head dimension / 4
@@ -17,7 +17,7 @@ struct Params {
 @group(0) @binding(1) var<storage, read> keys: array<Entry>;
 @group(0) @binding(2) var<storage, read> values: array<Entry>;
 @group(0) @binding(3) var<storage, read> positions: array<u32>;
-@group(0) @binding(4) var<storage, read> slots: array<u32>;
+@group(0) @binding(4) var<storage, read> cache_rows: array<u32>;
 @group(0) @binding(5) var<storage, read_write> out: array<vec4f>;
 @group(0) @binding(6) var<uniform> params: Params;
 
@@ -28,7 +28,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let row = index / params.heads;
   let head = index % params.heads;
   let width = params.key_value_heads * VECTORS;
-  var at = slots[row] * params.capacity * width + head / (params.heads / params.key_value_heads) * VECTORS;
+  var at = cache_rows[row] * params.capacity * width + head / (params.heads / params.key_value_heads) * VECTORS;
   let end = min(positions[row] + 1u, params.capacity);
   var query: array<vec4f, VECTORS>;
   var sum: array<vec4f, VECTORS>;

@@ -1,5 +1,5 @@
 // One decode step's way from projections to attention in one launch: out[r] = q[r] turned to positions[r]; k[r] turned likewise and
-// v[r] as it is go into the cache at (slots[r], positions[r]). The turn is that of rotary/turn.wgsl, half-split, in the same order
+// v[r] as it is go into the cache at (cache_rows[r], positions[r]). The turn is that of rotary/turn.wgsl, half-split, in the same order
 // of operations. A position outside the cache writes nothing there.
 // q, k and v may be parts of one row: each has its own row stride and first column.
 // One thread per row, block of heads and four channels of the first half: PER_THREAD heads of q and of k share its sines.
@@ -32,7 +32,7 @@ struct Params {
 @group(0) @binding(1) var<storage, read> k: array<vec4f>;
 @group(0) @binding(2) var<storage, read> v: array<vec4f>;
 @group(0) @binding(3) var<storage, read> positions: array<u32>;
-@group(0) @binding(4) var<storage, read> slots: array<u32>;
+@group(0) @binding(4) var<storage, read> cache_rows: array<u32>;
 @group(0) @binding(5) var<storage, read_write> out: array<vec4f>;
 @group(0) @binding(6) var<storage, read_write> keys: array<Entry>;
 @group(0) @binding(7) var<storage, read_write> values: array<Entry>;
@@ -80,7 +80,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   if (position >= params.capacity) { return; }
   let k_row = row * params.k_stride + params.k_first;
   let v_row = row * params.v_stride + params.v_first;
-  let target_row = (slots[row] * params.capacity + position) * params.key_value_heads * 2u * half_width;
+  let target_row = (cache_rows[row] * params.capacity + position) * params.key_value_heads * 2u * half_width;
   for (var head = first_head; head < min(first_head + PER_THREAD, params.key_value_heads); head++) {
     let at = head * 2u * half_width + column;
     let a = k[k_row + at];

@@ -26,12 +26,12 @@ struct Params {
 }
 
 // settings: seed (2 words), top k (0: off), then as bits of f32: temperature, top p, guidance weight.
-// slots[r]: whose token row r draws; rows that are finished leave the step, so r and slot differ.
-// row_state[slot]: key, length (tokens so far), done, last position a text token may take (an image start is forced there).
-// trace[slot, position]: token, forced (0 no, 1 text budget used up, 2 was `end`), log-probability, entropy (bits of f32).
+// cache_rows[r]: whose token row r draws; rows that are finished leave the step, so r and cache_row differ.
+// row_state[cache_row]: key, length (tokens so far), done, last position a text token may take (an image start is forced there).
+// trace[cache_row, position]: token, forced (0 no, 1 text budget used up, 2 was `end`), log-probability, entropy (bits of f32).
 @group(0) @binding(0) var<storage, read> logits: array<f32>;
 @group(0) @binding(1) var<storage, read> settings: array<u32>;
-@group(0) @binding(2) var<storage, read> slots: array<u32>;
+@group(0) @binding(2) var<storage, read> cache_rows: array<u32>;
 @group(0) @binding(3) var<storage, read_write> row_state: array<vec4u>;
 @group(0) @binding(4) var<storage, read_write> trace: array<vec4u>;
 @group(0) @binding(5) var<storage, read_write> current: array<u32>;    // [R, or 2 R with guidance]: the token to feed next
@@ -143,8 +143,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let row = min(index, params.rows - 1u);
   let first = lane % LANES;
   let vocabulary = params.vocabulary;
-  let slot = slots[row];
-  let state = row_state[slot];
+  let cache_row = cache_rows[row];
+  let state = row_state[cache_row];
   let position = state.y;
 
   var highest = Best(-3.4e38, 0u);
@@ -217,8 +217,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       entropy = 0.0;
     }
   }
-  trace[slot * params.capacity + position] = vec4u(token, forced, bitcast<u32>(log_probability), bitcast<u32>(entropy));
-  row_state[slot] = vec4u(state.x, position + 1u, select(0u, 1u, TEXT && token == params.image_start), state.w);
+  trace[cache_row * params.capacity + position] = vec4u(token, forced, bitcast<u32>(log_probability), bitcast<u32>(entropy));
+  row_state[cache_row] = vec4u(state.x, position + 1u, select(0u, 1u, TEXT && token == params.image_start), state.w);
   current[row] = token;
   positions[row] = position;
   if (GUIDED) {

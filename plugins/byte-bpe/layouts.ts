@@ -1,6 +1,6 @@
 /** How prompts are laid out around the special tokens. A new model family adds an entry here. */
 
-export interface Layout {
+export interface TextLayout {
   /** The special tokens by their role, as the tokenizer file spells them. */
   readonly tokens: {
     readonly bos: string;
@@ -22,9 +22,9 @@ export const layouts = {
     tokens: { bos: '<bos>', eos: '<eos>', pad: '<pad>', imageStart: '<boi>', think: '<think>' },
     leadingSpace: true,
   },
-} as const satisfies Record<string, Layout>;
+} as const satisfies Record<string, TextLayout>;
 
 /** The order in which a trained file lists the special tokens of a layout. */
-export function specialTokensOf({ tokens }: Layout): string[] {
+export function specialTokensOf({ tokens }: TextLayout): string[] {
   return [tokens.pad, tokens.bos, tokens.eos, tokens.think, tokens.imageStart];
 }

@@ -1,10 +1,10 @@
 /** A `tokenizer.json` of byte-level BPE behind the tokenizer contract: any text goes in and comes out unchanged. */
 import { readTokenizerFile } from '../../core/compute.ts';
 import type { Tokenizer } from '../../core/plugin.ts';
-import type { Layout } from './layouts.ts';
+import type { TextLayout } from './layouts.ts';
 
 /** Reads the file at `path`. Fails when it is no tokenizer or lacks one of the layout's special tokens. */
-export function loadByteBpe(path: string, layout: Layout): Tokenizer {
+export function loadByteBpe(path: string, layout: TextLayout): Tokenizer {
   const file = readTokenizerFile(path, Object.values(layout.tokens));
   const { vocabularySize, hash } = file;
   const special = {

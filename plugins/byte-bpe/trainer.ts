@@ -1,7 +1,7 @@
 /** Learns a byte-level BPE from texts and writes it as a standard `tokenizer.json`. */
 import { byteCharacters } from './bytes.ts';
 
-export interface TrainingOptions {
+export interface BpeTrainingOptions {
   /** Most tokens the file may have, special ones and the 256 bytes included. Without it: until no pair is left. */
   readonly vocabularySize?: number;
   /** Get the first ids, in this order. */
@@ -9,7 +9,7 @@ export interface TrainingOptions {
 }
 
 /** A `tokenizer.json` in the layout of the Hugging Face tokenizers library. */
-export interface TokenizerFile {
+export interface TrainedTokenizer {
   readonly version: '1.0';
   readonly truncation: null;
   readonly padding: null;
@@ -52,8 +52,8 @@ const wordPattern = /'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]
  */
 export function trainByteBpe(
   corpus: readonly string[],
-  { vocabularySize, specialTokens }: TrainingOptions,
-): TokenizerFile {
+  { vocabularySize, specialTokens }: BpeTrainingOptions,
+): TrainedTokenizer {
   const bytes = byteCharacters();
   const base = specialTokens.length + bytes.length;
   const limit = vocabularySize ?? Number.POSITIVE_INFINITY;
@@ -124,7 +124,7 @@ function tokenizerFile(
   tokens: readonly string[],
   merges: readonly (readonly [string, string])[],
   specialTokens: readonly string[],
-): TokenizerFile {
+): TrainedTokenizer {
   const byteLevel = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: true };
   return {
     version: '1.0',

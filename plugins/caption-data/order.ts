@@ -109,7 +109,7 @@ function lastBefore(windows: readonly Window[], position: number): number {
 
 /** Fisher and Yates, a copy. */
 export function shuffle<Item>(items: readonly Item[], seeds: readonly number[]): Item[] {
-  const random = randomStream(seeds);
+  const random = uniformStream(seeds);
   const result = [...items];
   for (let last = result.length - 1; last > 0; last--) {
     const other = Math.floor(random() * (last + 1));
@@ -119,7 +119,7 @@ export function shuffle<Item>(items: readonly Item[], seeds: readonly number[]):
 }
 
 /** Uniform numbers in [0, 1): splitmix32, keyed by several numbers. */
-export function randomStream(seeds: readonly number[]): () => number {
+export function uniformStream(seeds: readonly number[]): () => number {
   let state = 0x6a09e667;
   const next = (): number => {
     state = (state + 0x9e3779b9) >>> 0;

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { basename } from 'node:path';
 import { decodeSquare } from '../../core/compute.ts';
 import type { BadRow, ExampleSource, StoredExample } from '../../core/plugin.ts';
-import { RowOrder, randomStream } from './order.ts';
+import { RowOrder, uniformStream } from './order.ts';
 import { pictureBytes } from './pictures.ts';
 import { UnreadableRow, type Row, type RowFile } from './rows.ts';
 import { textsOf, type TextChoice } from './texts.ts';
@@ -43,7 +43,7 @@ export class CaptionSource implements ExampleSource {
     this.options = options;
     const { share, isRead } = options.heldOut;
     const isHeldOut = (file: number, row: number): boolean =>
-      share > 0 && randomStream([keptBack, file, row])() < share;
+      share > 0 && uniformStream([keptBack, file, row])() < share;
     this.order = new RowOrder(
       files.map(({ blocks }) => blocks),
       options.shuffleWindow,
@@ -66,7 +66,7 @@ export class CaptionSource implements ExampleSource {
     const row = (await this.block(file, address.file, address.block, seed))[address.row];
     if (row === undefined) return { place, why: 'it is missing' };
     if (row instanceof UnreadableRow) return { place, why: row.why };
-    const random = randomStream([seed, position, shard.index, purpose]);
+    const random = uniformStream([seed, position, shard.index, purpose]);
     const [across, down] = [random(), random()];
     try {
       const { prompt, rationale } = textsOf(row, texts, random);

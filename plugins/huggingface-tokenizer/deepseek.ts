@@ -17,7 +17,7 @@ export const tokens = {
 } as const;
 
 /** A piece of a layout: text of the user, or one of `tokens` by its role; `picture` is a whole picture that is looked at. */
-export type Piece = { readonly text: string } | { readonly token: keyof typeof tokens | 'picture' };
+export type TextPiece = { readonly text: string } | { readonly token: keyof typeof tokens | 'picture' };
 
 /** What the published processor puts in front of a conversation about pictures; there is none when it draws. */
 export const systemPrompt =
@@ -27,7 +27,7 @@ export const systemPrompt =
 const behindQuestion = '\n\n';
 
 /** One question and the place of its answer. */
-export function promptPieces(question: string): Piece[] {
+export function promptPieces(question: string): TextPiece[] {
   return [
     { token: 'bos' },
     { token: 'user' },
@@ -38,8 +38,8 @@ export function promptPieces(question: string): Piece[] {
 }
 
 /** The pictures of a question stand in front of it, a newline behind each. */
-export function conversationPieces(turns: readonly Turn[], system: string): Piece[] {
-  const pieces: Piece[] = [{ token: 'bos' }];
+export function conversationPieces(turns: readonly Turn[], system: string): TextPiece[] {
+  const pieces: TextPiece[] = [{ token: 'bos' }];
   if (system !== '') pieces.push({ text: `${system}${behindQuestion}` });
   for (const { question, pictures, answer } of turns) {
     pieces.push({ token: 'user' }, { text: ': ' });

@@ -1,7 +1,7 @@
 /** Any `tokenizer.json` with the special tokens of Janus behind the tokenizer contract. */
 import { readTokenizerFile, type TokenizerFile } from '../../core/compute.ts';
 import { ReasongenError, type Tokenizer } from '../../core/plugin.ts';
-import { conversationPieces, promptPieces, systemPrompt, tokens, type Piece } from './deepseek.ts';
+import { conversationPieces, promptPieces, systemPrompt, tokens, type TextPiece } from './deepseek.ts';
 
 export interface JanusTokenizerOptions {
   /** What is asked where a rationale is to be written, and where it is not; `{prompt}` stands for the prompt. */
@@ -62,7 +62,7 @@ function fill(question: string, prompt: string): string {
 }
 
 /** Neighboring text is encoded in one go, as it would be in a whole string; a role the file has no token for is text as well. */
-function spell(file: TokenizerFile, pieces: readonly Piece[], vectorsPerPicture = 0): number[] {
+function spell(file: TokenizerFile, pieces: readonly TextPiece[], vectorsPerPicture = 0): number[] {
   const ids: number[] = [];
   let text = '';
   const flush = (): void => {

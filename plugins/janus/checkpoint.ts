@@ -17,7 +17,7 @@ export function sizesOf({ decoder, image, vision }: JanusConfig): JanusSizes {
 }
 
 /** Refuses a tokenizer or a codec whose ids the model has no rows for. */
-export async function openCheckpoint(folder: string, scope: Scope): Promise<Backbone> {
+export async function openJanusCheckpoint(folder: string, scope: Scope): Promise<Backbone> {
   const place = join(folder, 'config.json');
   const config = readJanusConfig(place);
   const refuse = (message: string, hint: string): never => {

@@ -1,7 +1,7 @@
 /** Backbones of the Janus class: of a published model's sizes, of any sizes, and nano, the smallest. */
 import { defineBackbone, definePlugin, inputFile, z, type Backbone, type Scope } from '../../core/plugin.ts';
 import { janusBackbone, type JanusSizes } from './backbone.ts';
-import { openCheckpoint } from './checkpoint.ts';
+import { openJanusCheckpoint } from './checkpoint.ts';
 import { janusFormat } from './published.ts';
 
 const count = () => z.number().int().positive();
@@ -87,7 +87,7 @@ export default definePlugin({
         checkpoint: inputFile().describe('folder of the model: config.json, and the weights under either naming'),
       }),
       needs: ['tokenizer'],
-      create: ({ checkpoint }, scope) => openCheckpoint(checkpoint, scope),
+      create: ({ checkpoint }, scope) => openJanusCheckpoint(checkpoint, scope),
     }),
     defineBackbone({
       name: 'janus-nano',

@@ -1,10 +1,10 @@
 /** nano-geneval: the same number of prompts for each of GenEval's six tasks, judged by its rules. */
 import type { Benchmark, PromptItem, Split } from '../../core/plugin.ts';
 import { purposes } from './dataset.ts';
-import { randomStream } from './random.ts';
+import { drawStream } from './random.ts';
 import { promptOf, specificationSpace } from './specification.ts';
 import type { Specification } from './specification.ts';
-import { judge, partsOf } from './verdict.ts';
+import { judgeScene, partsOf } from './verdict.ts';
 import { tasks } from './vocabulary.ts';
 import { createInspector, createReader, drawnCells, planAgreement } from './world.ts';
 
@@ -23,7 +23,7 @@ export function createNanoGeneval({ verdict }: { readonly verdict: 'strict' | 'g
       samples.map((sample) => {
         signal.throwIfAborted();
         const inspection = inspect(sample);
-        const judgement = judge(read(sample), inspection);
+        const judgement = judgeScene(read(sample), inspection);
         const plan = sample.rationale === '' ? {} : { plan_picture: planAgreement(sample.rationale, inspection) };
         return { pass: judgement[verdict], why: judgement.why, parts: { ...partsOf(judgement), ...plan } };
       }),
@@ -64,7 +64,7 @@ function shuffledPool(
   const result: Specification[] = [];
   for (let round = 0; result.length * tasks.length < count + tasks.length; round++) {
     const stream = (round * tasks.length + task) * 2 + Number(split === 'heldout');
-    result.push(...randomStream(seed, purposes.benchmark, stream).shuffled(pool));
+    result.push(...drawStream(seed, purposes.benchmark, stream).shuffled(pool));
   }
   return result;
 }

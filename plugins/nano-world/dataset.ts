@@ -1,6 +1,6 @@
 /** The nano world as a dataset: streams of examples, prompts and codec pictures. */
 import type { GeneratedDataset } from '../../core/plugin.ts';
-import { randomStream } from './random.ts';
+import { drawStream } from './random.ts';
 import { rationaleOf, templates } from './rationale.ts';
 import { canvasSize, drawDenseScene, drawScene, render } from './scene.ts';
 import type { PlacedObject } from './scene.ts';
@@ -17,13 +17,13 @@ export function createNanoDataset(): GeneratedDataset {
   const sheet = createSpriteSheet();
 
   function scene(index: number, seed: number): { specification: Specification; objects: PlacedObject[] } {
-    const random = randomStream(seed, purposes.example, index);
+    const random = drawStream(seed, purposes.example, index);
     const specification = drawSpecification(space, 'seen', random);
     return { specification, objects: drawScene(specification, sheet, random) };
   }
   function rationale(index: number, seed: number, visit: number): string {
     const { specification, objects } = scene(index, seed);
-    const template = randomStream(seed, purposes.rationale, index, visit).below(templates.length);
+    const template = drawStream(seed, purposes.rationale, index, visit).below(templates.length);
     return rationaleOf(
       specification,
       objects.map((object) => object.cell),
@@ -43,9 +43,9 @@ export function createNanoDataset(): GeneratedDataset {
       return { prompt, task, specification, rationale: rationale(index, seed, 0), image: picture(objects) };
     },
     rationale,
-    codecImage: (index, seed) => picture(drawDenseScene(randomStream(seed, purposes.codec, index))),
+    codecImage: (index, seed) => picture(drawDenseScene(drawStream(seed, purposes.codec, index))),
     prompt(index, seed, split) {
-      const specification = drawSpecification(space, split, randomStream(seed, purposes.prompt, index));
+      const specification = drawSpecification(space, split, drawStream(seed, purposes.prompt, index));
       return { prompt: promptOf(specification), task: specification.task, specification };
     },
     corpus,

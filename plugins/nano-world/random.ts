@@ -3,6 +3,7 @@
  * A stream is a pure function of (seed, purpose, index, visit), so the thousandth example costs as much as the
  * first and a resumed run draws the same data.
  */
+import { philox } from '../../core/compute.ts';
 
 /** A sequence of independent draws. */
 export interface RandomStream {
@@ -17,7 +18,7 @@ export interface RandomStream {
 }
 
 /** `seed`: integer in [0, 2^53). The others: integers in [0, 2^32). */
-export function randomStream(seed: number, purpose: number, index: number, visit = 0): RandomStream {
+export function drawStream(seed: number, purpose: number, index: number, visit = 0): RandomStream {
   const seedLow = seed >>> 0;
   const seedHigh = Math.floor(seed / 2 ** 32) >>> 0;
   let block = 0;
@@ -53,33 +54,4 @@ export function randomStream(seed: number, purpose: number, index: number, visit
       return result;
     },
   };
-}
-
-type Words4 = readonly [number, number, number, number];
-
-/** Ten rounds of Philox4x32: counter and key of unsigned 32-bit words to four random words. */
-export function philox(counter: Words4, key: readonly [number, number]): Words4 {
-  let [c0, c1, c2, c3] = counter;
-  let [k0, k1] = key;
-  for (let round = 0; round < 10; round++) {
-    const high0 = multiplyHigh(0xd2511f53, c0);
-    const low0 = Math.imul(0xd2511f53, c0) >>> 0;
-    const high1 = multiplyHigh(0xcd9e8d57, c2);
-    const low1 = Math.imul(0xcd9e8d57, c2) >>> 0;
-    [c0, c1, c2, c3] = [(high1 ^ c1 ^ k0) >>> 0, low1, (high0 ^ c3 ^ k1) >>> 0, low0];
-    k0 = (k0 + 0x9e3779b9) >>> 0;
-    k1 = (k1 + 0xbb67ae85) >>> 0;
-  }
-  return [c0, c1, c2, c3];
-}
-
-/** Upper 32 bits of the 64-bit product of two unsigned words. */
-function multiplyHigh(a: number, b: number): number {
-  const aLow = a & 0xffff;
-  const aHigh = a >>> 16;
-  const bLow = b & 0xffff;
-  const bHigh = b >>> 16;
-  const middle = aHigh * bLow + ((aLow * bLow) >>> 16);
-  const other = aLow * bHigh + (middle & 0xffff);
-  return (aHigh * bHigh + Math.floor(middle / 65536) + Math.floor(other / 65536)) >>> 0;
 }

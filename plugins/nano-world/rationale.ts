@@ -1,10 +1,10 @@
 /** The plan written before a picture: three templates over the closed vocabulary, and the way back. */
 import type { Specification, Wanted } from './specification.ts';
-import { describe } from './specification.ts';
+import { describeSpecification } from './specification.ts';
 import { cellName, classNames, colorNames, numberWords, ordinals, plural, withArticle } from './vocabulary.ts';
 
 /** What a rationale says: objects in prompt order with their cells 0–8 in raster order. */
-export interface Plan {
+export interface ScenePlan {
   /** True for the wording of counting: "three cakes ; first cake at …". */
   readonly isCount: boolean;
   readonly objects: readonly (Wanted & { readonly cell: number })[];
@@ -39,7 +39,7 @@ export function rationaleOf(specification: Specification, cells: readonly number
 }
 
 /** Reads a rationale; undefined when it is not, word for word, one of the templates. */
-export function parseRationale(text: string): Plan | undefined {
+export function parseRationale(text: string): ScenePlan | undefined {
   for (const [index, template] of templates.entries()) {
     if (!text.startsWith(`${template.opening} `) || !text.endsWith(' .')) continue;
     const body = text.slice(template.opening.length + 1, -2);
@@ -51,13 +51,17 @@ export function parseRationale(text: string): Plan | undefined {
 }
 
 /** True when a plan names exactly the objects, colors and number its specification asks for, in that order. */
-export function planNames(plan: Plan, { wanted, count }: Specification): boolean {
+export function planNames(plan: ScenePlan, { wanted, count }: Specification): boolean {
   const expected =
-    count === undefined ? wanted.map(describe) : Array.from({ length: count }, () => describe(wanted[0] as Wanted));
-  return plan.isCount === (count !== undefined) && plan.objects.map(describe).join('|') === expected.join('|');
+    count === undefined
+      ? wanted.map(describeSpecification)
+      : Array.from({ length: count }, () => describeSpecification(wanted[0] as Wanted));
+  return (
+    plan.isCount === (count !== undefined) && plan.objects.map(describeSpecification).join('|') === expected.join('|')
+  );
 }
 
-function write({ isCount, objects }: Plan, index: number): string {
+function write({ isCount, objects }: ScenePlan, index: number): string {
   const { opening, preposition, joiner, afterCount } = templates[index] as Template;
   const places = objects.map(({ cell }) => `${preposition} ${cellName(cell)}`);
   const first = objects[0];
@@ -65,11 +69,11 @@ function write({ isCount, objects }: Plan, index: number): string {
     const items = objects.map(({ name }, at) => `${ordinals[at]} ${name} ${places[at]}`).join(' ; ');
     return `${opening} ${numberWords[objects.length]} ${plural(first.name)} ${afterCount} ${items} .`;
   }
-  const items = objects.map((one, at) => `${withArticle(describe(one))} ${places[at]}`);
+  const items = objects.map((one, at) => `${withArticle(describeSpecification(one))} ${places[at]}`);
   return `${opening} ${items.join(` ${joiner} `)} .`;
 }
 
-function parseCount(body: string, { preposition, afterCount }: Template): Plan | undefined {
+function parseCount(body: string, { preposition, afterCount }: Template): ScenePlan | undefined {
   const cut = body.indexOf(` ${afterCount} `);
   const name = classNames.find((one) => cut > 0 && body.slice(0, cut).endsWith(` ${plural(one)}`));
   if (!name) return undefined;
@@ -81,10 +85,10 @@ function parseCount(body: string, { preposition, afterCount }: Template): Plan |
   return { isCount: true, objects: cells.map((cell) => ({ name, cell })) };
 }
 
-function parseList(body: string, { preposition, joiner }: Template): Plan | undefined {
+function parseList(body: string, { preposition, joiner }: Template): ScenePlan | undefined {
   const objects = body.split(` ${joiner} `).map((item) => {
     const place = splitPlace(item, preposition);
-    const wanted = place && nounPhrases().find((one) => withArticle(describe(one)) === place.phrase);
+    const wanted = place && nounPhrases().find((one) => withArticle(describeSpecification(one)) === place.phrase);
     return wanted && { ...wanted, cell: place.cell };
   });
   return objects.every((one) => one !== undefined) ? { isCount: false, objects } : undefined;

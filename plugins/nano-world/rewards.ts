@@ -2,7 +2,7 @@
 import type { Reward, Sample, Score } from '../../core/plugin.ts';
 import { parseRationale, planNames } from './rationale.ts';
 import type { Specification } from './specification.ts';
-import { gradeOf, judge, partsOf } from './verdict.ts';
+import { gradeOf, judgeScene, partsOf } from './verdict.ts';
 import { createInspector, createReader, planAgreement } from './world.ts';
 
 export interface VerdictOptions {
@@ -18,7 +18,7 @@ export function verdictReward({ strict, graded }: VerdictOptions): Reward {
   const inspect = createInspector();
   return eachSample((sample) => {
     const inspection = inspect(sample);
-    const judgement = judge(read(sample), inspection);
+    const judgement = judgeScene(read(sample), inspection);
     const passes = strict ? judgement.strict : judgement.geneval;
     return {
       value: graded ? gradeOf(judgement, strict) : Number(passes),

@@ -72,11 +72,11 @@ export function promptOf(specification: Specification): string {
 /** What is asked for, in the words of the prompt: "two cakes", "a red car and a blue bird". */
 export function demandOf({ wanted, count, relation }: Specification): string {
   if (count !== undefined) return `${numberWords[count]} ${plural(wanted[0]?.name ?? '')}`;
-  return wanted.map((one) => withArticle(describe(one))).join(` ${relation ?? 'and'} `);
+  return wanted.map((one) => withArticle(describeSpecification(one))).join(` ${relation ?? 'and'} `);
 }
 
 /** "red car", or "car" when no color is named. */
-export function describe({ name, color }: Wanted): string {
+export function describeSpecification({ name, color }: Wanted): string {
   return color ? `${color} ${name}` : name;
 }
 

@@ -2,12 +2,12 @@
 import { blobPixels } from './detector.ts';
 import type { Detection, Inspection } from './detector.ts';
 import { relationsOf } from './scene.ts';
-import { demandOf, describe } from './specification.ts';
+import { demandOf, describeSpecification } from './specification.ts';
 import type { Specification, Wanted } from './specification.ts';
 import { cellName, classNames, colorNames, plural } from './vocabulary.ts';
 
 /** How one picture stands against its specification. Atoms are shares in [0, 1]. */
-export interface Judgement {
+export interface SceneVerdict {
   /** GenEval: everything asked for is there; other objects are free. */
   readonly geneval: boolean;
   /** GenEval, and exactly the expected number of objects, and no unexplained paint. */
@@ -27,7 +27,7 @@ export interface Judgement {
 }
 
 /** Judges what was found in a picture. */
-export function judge(specification: Specification, inspection: Inspection): Judgement {
+export function judgeScene(specification: Specification, inspection: Inspection): SceneVerdict {
   const { wanted, count, relation } = specification;
   const found = wanted.map((one) => inspection.detections.filter((each) => classNames[each.classIndex] === one.name));
   // GenEval looks at the best-scored instance when it tests a color or a relation.
@@ -56,7 +56,7 @@ export function judge(specification: Specification, inspection: Inspection): Jud
 }
 
 /** Mean of the atoms; `clean` is one of them only where the strict verdict is asked for. */
-export function gradeOf({ present, colored, relation, count, clean }: Judgement, isStrict: boolean): number {
+export function gradeOf({ present, colored, relation, count, clean }: SceneVerdict, isStrict: boolean): number {
   const atoms = [...present, ...colored, relation, count, isStrict ? clean : undefined].filter(
     (atom) => atom !== undefined,
   );
@@ -64,7 +64,7 @@ export function gradeOf({ present, colored, relation, count, clean }: Judgement,
 }
 
 /** The parts of a judgement by name, for metrics; a part appears only where the task has it. */
-export function partsOf(judgement: Judgement): Record<string, number> {
+export function partsOf(judgement: SceneVerdict): Record<string, number> {
   const { geneval, strict, present, colored, relation, count, clean } = judgement;
   return {
     geneval: Number(geneval),
@@ -114,7 +114,7 @@ function relationNote({ wanted, relation }: Specification, a: Detection, b: Dete
 function listOf(detections: readonly Detection[]): string {
   const groups = new Map<string, Detection[]>();
   for (const detection of [...detections].sort((a, b) => a.cell - b.cell)) {
-    const words = describe(wantedOf(detection));
+    const words = describeSpecification(wantedOf(detection));
     groups.set(words, [...(groups.get(words) ?? []), detection]);
   }
   const items = [...groups].map(([words, members]) => {

@@ -47,7 +47,7 @@ export function openMuon(parameters: ParameterSet, options: MuonOptions): OpenOp
     const gradient = parameters.gradient(name);
     if (gradient === undefined) continue;
     const isHiddenMatrix =
-      weight.shape.length === 2 && weight.parts === undefined && !options.exclude.some((part) => name.includes(part));
+      weight.shape.length === 2 && weight.shards === undefined && !options.exclude.some((part) => name.includes(part));
     if (!isHiddenMatrix) {
       others.push(name);
       continue;
@@ -140,7 +140,7 @@ function otherBlocks(
   for (const name of names) {
     const flags = decays(parameters.spec(name)) ? 3 : 1;
     const weight = parameters.get(name);
-    for (const part of weight.parts ?? [weight]) {
+    for (const part of weight.shards ?? [weight]) {
       if (!('buffer' in part.memory) || part.memory.buffer !== arena.memory.buffer) continue;
       const start = (part.memory.offset - arena.memory.offset) / (4 * blockSize);
       for (let block = 0; block < Math.ceil(sizeOf(part.shape) / blockSize); block++)

@@ -30,7 +30,7 @@ export default definePlugin({
             write(versionEvent(now));
           },
           step: ({ step, metrics }) => write(scalarsEvent(seconds(), step, metrics)),
-          grades: ({ step, benchmark, split, metrics }) => {
+          evaluation: ({ step, benchmark, split, metrics }) => {
             const tagged = Object.entries(metrics).map(([name, value]) => [`${benchmark}/${split}/${name}`, value]);
             write(scalarsEvent(seconds(), step, Object.fromEntries(tagged) as Record<string, number>));
           },

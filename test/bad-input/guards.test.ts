@@ -22,7 +22,7 @@ async function run(text: string, ...settings: string[]): Promise<{ end: CommandE
 const sft =
   'optimizer: { use: adamw, learningRate: 1e-3 }\nrecipe: { use: sft, steps: 6, batch: 8, examples: 8, saveEvery: 1, keep: 10 }\n';
 const grpo =
-  'optimizer: { use: adamw, learningRate: 1e-3 }\nrewards: [is-color]\nrecipe: { use: grpo, steps: 6, prompts: 4, samples: 4, rationaleTokens: 6, saveEvery: 1, keep: 10 }\n';
+  'optimizer: { use: adamw, learningRate: 1e-3 }\nrewards: [is-color]\nrecipe: { use: grpo, steps: 6, prompts: 4, groupSize: 4, rationaleTokens: 6, saveEvery: 1, keep: 10 }\n';
 
 /** Every checkpoint that is left can be loaded and holds numbers. */
 async function expectWhole(directory: string): Promise<void> {
@@ -58,7 +58,7 @@ describe('numbers that are none', () => {
   });
 
   test('in a drawing: the sampler says so', async () => {
-    const { end, directory } = await run(grpo, ...wild, 'recipe.prompts=8', 'recipe.updates=1');
+    const { end, directory } = await run(grpo, ...wild, 'recipe.prompts=8', 'recipe.miniBatches=1');
     expectMessage(end, { exit: 7, code: 'SAMPLE_NOT_FINITE', says: [/not finite/, /diverged/] });
     expect(checkpoints(directory)).toEqual(['step-000001']);
     await expectWhole(directory);

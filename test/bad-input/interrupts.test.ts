@@ -18,7 +18,7 @@ beforeAll(async () => {
   preset = place.preset(
     'grpo',
     'rewards: [is-color]\noptimizer: { use: adamw, learningRate: 1e-3 }\n' +
-      `recipe: { use: grpo, steps: ${steps}, prompts: 4, samples: 4, rationaleTokens: 6, saveEvery: 2, evaluations: 20, evaluateEvery: 2, imageEntropy: { target: 1 } }\n`,
+      `recipe: { use: grpo, steps: ${steps}, prompts: 4, groupSize: 4, rationaleTokens: 6, saveEvery: 2, evaluations: 20, evaluateEvery: 2, imageEntropy: { target: 1 } }\n`,
   );
   whole = await place.run(preset);
 });

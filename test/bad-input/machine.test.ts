@@ -11,7 +11,7 @@ const place = new Workplace();
 
 const adamw = 'optimizer: { use: adamw, learningRate: 1e-3 }';
 const sft = `${adamw}\nrecipe: { use: sft, steps: 4, batch: 8, examples: 8, saveEvery: 1, keep: 10 }\n`;
-const grpo = `${adamw}\nrewards: [is-color]\nrecipe: { use: grpo, steps: 4, prompts: 4, samples: 4, rationaleTokens: 6, saveEvery: 1, keep: 10 }\n`;
+const grpo = `${adamw}\nrewards: [is-color]\nrecipe: { use: grpo, steps: 4, prompts: 4, groupSize: 4, rationaleTokens: 6, saveEvery: 1, keep: 10 }\n`;
 
 describe('a lost device', () => {
   test.each([

@@ -57,7 +57,7 @@ test('a prompt of the dataset that is too long for the run: what was learnt is k
   const preset = place.preset(
     'wordy',
     'dataset: { use: swatches, wordy: true }\nrewards: [is-color]\noptimizer: { use: adamw, learningRate: 1e-3 }\n' +
-      'recipe: { use: grpo, steps: 2, prompts: 5, samples: 4, rationaleTokens: 6, saveEvery: 1, refillRounds: 0, tooLong: stop }\n',
+      'recipe: { use: grpo, steps: 2, prompts: 5, groupSize: 4, rationaleTokens: 6, saveEvery: 1, refillRounds: 0, tooLong: stop }\n',
   );
   const directory = place.free();
   const end = await place.command('run', preset, '--run-dir', directory);
@@ -72,7 +72,7 @@ test('as a rule such a prompt is passed over, and the run says how many were', a
   const preset = place.preset(
     'skipping',
     'dataset: { use: swatches, wordy: true }\nrewards: [is-color]\noptimizer: { use: adamw, learningRate: 1e-3 }\n' +
-      'recipe: { use: grpo, steps: 2, prompts: 5, samples: 4, rationaleTokens: 6, refillRounds: 0 }\n',
+      'recipe: { use: grpo, steps: 2, prompts: 5, groupSize: 4, rationaleTokens: 6, refillRounds: 0 }\n',
   );
   const { directory, lines } = await place.run(preset);
   expect(lines).toContainEqual(

@@ -42,7 +42,7 @@ test.each([
     const preset = place.preset(
       fault,
       `rewards: [{ use: faulty, name: judge, fault: ${fault}, from: 3 }]\noptimizer: { use: adamw, learningRate: 1e-3 }\n` +
-        'recipe: { use: grpo, steps: 3, prompts: 2, samples: 4, rationaleTokens: 6, saveEvery: 1, refillRounds: 0 }\n',
+        'recipe: { use: grpo, steps: 3, prompts: 2, groupSize: 4, rationaleTokens: 6, saveEvery: 1, refillRounds: 0 }\n',
     );
     const directory = place.free();
     const end = await place.command('run', preset, '--run-dir', directory);

@@ -8,7 +8,8 @@
  * launch (adding four numbers) is timed in the same way and taken off every launch. The timestamps and passes cost time as well, which
  * also counts as outside: the figure is an upper bound, and how much longer the timed step is than the plain one tells how loose.
  */
-import { Program, runAll, Workspace } from '../../core/autograd/program.ts';
+import { Program, runAll } from '../../core/autograd/program.ts';
+import { Workspace } from '../../core/autograd/workspace.ts';
 import type { Device } from '../../core/gpu/device.ts';
 import type { WholeStep } from './cases/nano.ts';
 import { timeKernels, type KernelTime } from './kernel-times.ts';

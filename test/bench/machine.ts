@@ -1,7 +1,7 @@
 /** What the figures depend on: adapter, driver, versions, polling, and what else the machine was doing. */
 import { readFileSync } from 'node:fs';
 import { availableParallelism, cpus, loadavg } from 'node:os';
-import { describeProgram } from '../../core/io/program.ts';
+import { describeProgram } from '../../core/io/software.ts';
 import type { Device } from '../../core/gpu/device.ts';
 
 export interface CpuUse {

@@ -7,7 +7,7 @@ import { performance } from 'node:perf_hooks';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { ParameterSet } from '../../core/weights/parameters.ts';
-import { Workspace } from '../../core/autograd/program.ts';
+import { Workspace } from '../../core/autograd/workspace.ts';
 import { Tape } from '../../core/autograd/tape.ts';
 import type { Optimizer } from '../../core/contracts/optimizer.ts';
 import { openDevice } from '../../core/gpu/device.ts';

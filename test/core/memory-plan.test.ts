@@ -4,16 +4,18 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, describe, expect, test } from 'vitest';
 import { ParameterSet } from '../../core/weights/parameters.ts';
-import { Workspace, type Program } from '../../core/autograd/program.ts';
+import type { Program } from '../../core/autograd/program.ts';
+import { Workspace } from '../../core/autograd/workspace.ts';
 import { Tape } from '../../core/autograd/tape.ts';
 import { openDevice } from '../../core/gpu/device.ts';
 import { PlanningDevice } from '../../core/gpu/planning-device.ts';
 import type { RunRecord } from '../../core/io/records.ts';
 import { largestSize, packedShape, sizeOfSequence, timesSize } from '../../core/nn/packed-shape.ts';
-import { packSequences, shapeKey, type Sequence } from '../../core/nn/packing.ts';
+import { packSequences, type Sequence } from '../../core/nn/packing.ts';
+import { shapeKey } from '../../core/nn/packed-inputs.ts';
 import { eachKind, TokenPrograms } from '../../core/nn/token-program.ts';
 import { codebookName, nanoCodec, vqCodec } from '../../core/nn/vq-codec.ts';
-import { quantize } from '../../core/ops/codebook.ts';
+import { quantizeToCodebook } from '../../core/ops/codebook.ts';
 import { reconstructionLoss } from '../../core/ops/reconstruction-loss.ts';
 import { janusBackbone } from '../../plugins/janus/backbone.ts';
 import { silentLog } from '../../core/log.ts';
@@ -40,7 +42,7 @@ describe('the memory a run is said to need', () => {
       [
         'recipe.steps=1',
         'recipe.prompts=4',
-        'recipe.samples=4',
+        'recipe.groupSize=4',
         'recipe.evaluations=0',
         'recipe.ratioTolerance=1',
         'recipe.pool=4',
@@ -199,9 +201,14 @@ describe('the plan of a program lies within 15 % of the least that lifetimes all
     const pictures = on.tensor('pictures', [32, 48, 48, 4]);
     const tape = new Tape(new Workspace(on));
     parameters.watch(tape);
-    const { out } = quantize(tape, codec.encode(tape, parameters, pictures, undefined), parameters.get(codebookName), {
-      weight: 1,
-    });
+    const { out } = quantizeToCodebook(
+      tape,
+      codec.encode(tape, parameters, pictures, undefined),
+      parameters.get(codebookName),
+      {
+        weight: 1,
+      },
+    );
     reconstructionLoss(tape, codec.decode(tape, parameters, out, undefined), pictures, {
       edge: 0.5,
       emphasis: 4,

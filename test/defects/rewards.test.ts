@@ -26,7 +26,7 @@ describe('evaluation', () => {
     // Eight colors: seeds eight apart ask for the same prompts, and a greedy drawing depends on nothing else.
     const evaluated = async (seed: number, sampling: string): Promise<string[]> => {
       const { directory } = await grpo(
-        `steps: 1, prompts: 2, samples: 4, evaluations: 8, evaluationPictures: 8, evaluationSeed: ${seed}, evaluationSampling: ${sampling}`,
+        `steps: 1, prompts: 2, groupSize: 4, evaluations: 8, evaluationPictures: 8, evaluationSeed: ${seed}, evaluationSampling: ${sampling}`,
       );
       const { samples, sampling: said } = evaluationOf(directory, 'swatches.heldout.before');
       expect(said).toMatchObject(
@@ -53,7 +53,7 @@ describe('evaluation', () => {
 
 test('defects 19 and 26: curves tell of all drawings, any number of prompts will do, and folders are named by the step', async () => {
   const { directory } = await grpo(
-    'steps: 3, prompts: 5, samples: 3, samplesEvery: 3, samplesShown: 1000',
+    'steps: 3, prompts: 5, groupSize: 3, samplesEvery: 3, samplesShown: 1000',
     '[{ use: faulty, fault: half-blind }]',
   );
   // Step 3 used further rounds: its folder is still the third.
@@ -73,7 +73,7 @@ test('defects 19 and 26: curves tell of all drawings, any number of prompts will
 
 test('defect 19: when nothing can be learnt the run goes on, with a warning', async () => {
   const { code, lines, directory } = await grpo(
-    'steps: 2, prompts: 3, samples: 2',
+    'steps: 2, prompts: 3, groupSize: 2',
     '[{ use: faulty, fault: constant }]',
   );
   expect(code).toBe(0);

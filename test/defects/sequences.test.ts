@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Tokenizer } from '../../core/contracts/tokenizer.ts';
 import { packSequences, type Sequence } from '../../core/nn/packing.ts';
-import { isChosen, packMembers, type Member } from '../../core/recipes/grpo/members.ts';
+import { isChosen, packCompletions, type Completion } from '../../core/recipes/grpo/completions.ts';
 import { readPromptFiles } from '../../core/recipes/grpo/prompt-files.ts';
 import { PromptSource } from '../../core/recipes/grpo/prompt-source.ts';
 import { sequenceOf } from '../../core/recipes/sft/sequences.ts';
@@ -28,7 +28,7 @@ function examples(dropped: 'nothing' | 'both'): Sequence[] {
   );
 }
 
-function member(forced: boolean): Member {
+function completion(forced: boolean): Completion {
   const promptIds = tokenizer.prompt(prompts[0] ?? '', 'rationale');
   const rationaleIds = tokenizer.encode('two cakes');
   const codes = [5, 6, 7, 8];
@@ -51,7 +51,7 @@ test('defect 5: a dropped prompt looks as the unconditional branch looks when it
   const [whole, dropped] = [examples('nothing'), examples('both')];
   whole.forEach((sequence, index) => expect(dropped[index]?.text).toEqual(tokenizer.unconditional(sequence.text)));
   // The scorer's branch, laid out by the same call, has the same positions.
-  const batch = packMembers([member(false)], tokenizer, choice);
+  const batch = packCompletions([completion(false)], tokenizer, choice);
   const rows = batch.image.unconditionalRows ?? new Uint32Array(0);
   const trained = packSequences([dropped[0] ?? { text: [], firstTarget: 0, codes: [], trailing: [] }]);
   expect([...rows.slice(0, 4)].map((row) => batch.positions[row])).toEqual(
@@ -69,19 +69,19 @@ describe('defect 6: the image start', () => {
   });
 
   test('carries no loss where it was put there', () => {
-    const forced = member(true);
+    const forced = completion(true);
     const last = forced.sequence.rationaleIds.length;
     expect(isChosen('text', last, forced, choice)).toBe(false);
     expect(isChosen('text', last - 1, forced, choice)).toBe(true);
-    expect(isChosen('text', last, member(false), choice)).toBe(true);
+    expect(isChosen('text', last, completion(false), choice)).toBe(true);
   });
 });
 
 test('defect 7: nothing that the policy did not draw is scored behind a picture', () => {
-  const batch = packMembers([member(false)], tokenizer, { ...choice, guidance: 1 });
-  const { rationaleIds, codes } = member(false).sequence;
+  const batch = packCompletions([completion(false)], tokenizer, { ...choice, guidance: 1 });
+  const { rationaleIds, codes } = completion(false).sequence;
   expect([batch.text.used, batch.image.used]).toEqual([rationaleIds.length + 1, codes.length]);
-  expect(batch.usedTokens).toBe(member(false).sequence.promptIds.length + rationaleIds.length + 1 + codes.length);
+  expect(batch.usedTokens).toBe(completion(false).sequence.promptIds.length + rationaleIds.length + 1 + codes.length);
 });
 
 test('defect 21: a prompt is too long exactly where its tokens, frame included, are more than the limit; none is cut', () => {
@@ -109,7 +109,7 @@ test('defect 22: training and drawing lay a prompt out alike, word for word', ()
     expect(sequence.text.slice(0, prompt.length)).toEqual(prompt);
     expect(sequence.firstTarget).toBe(prompt.length);
   }
-  expect(packMembers([member(false)], tokenizer, { ...choice, guidance: 1 }).textIds.slice(0, 5)).toEqual(
+  expect(packCompletions([completion(false)], tokenizer, { ...choice, guidance: 1 }).textIds.slice(0, 5)).toEqual(
     Uint32Array.from(tokenizer.prompt(prompts[0] ?? '', 'rationale').slice(0, 5)),
   );
 });

@@ -2,7 +2,7 @@
 import { copyFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ParameterSet } from '../../core/weights/parameters.ts';
-import { Workspace } from '../../core/autograd/program.ts';
+import { Workspace } from '../../core/autograd/workspace.ts';
 import { loadCheckpoint } from '../../core/io/checkpoint.ts';
 import type { RunContext } from '../../core/contracts/recipe.ts';
 import { openDevice, type Device } from '../../core/gpu/device.ts';
@@ -24,7 +24,7 @@ async function grpo(recipe: string): Promise<string> {
     await place.run(
       place.preset(
         'grpo',
-        `${text}\nrecipe: { use: grpo, weights: ${directory}, prompts: 4, samples: 6, refillRounds: 0, rationaleTokens: 12, imageTemperature: 1, samplesEvery: 0, ${recipe} }\n`,
+        `${text}\nrecipe: { use: grpo, weights: ${directory}, prompts: 4, groupSize: 6, refillRounds: 0, rationaleTokens: 12, imageTemperature: 1, samplesEvery: 0, ${recipe} }\n`,
       ),
     )
   ).directory;
@@ -37,17 +37,17 @@ describe('entropy controllers', () => {
 
   test('defect 8: the coefficient to start with is read', async () => {
     expect(
-      first(await grpo(`steps: 1, updates: 1, ${controller('initial: 0.05')}`), 'text/entropyCoefficient'),
+      first(await grpo(`steps: 1, miniBatches: 1, ${controller('initial: 0.05')}`), 'text/entropyCoefficient'),
     ).toBeCloseTo(0.05, 1);
     expect(
-      Math.abs(first(await grpo(`steps: 1, updates: 1, ${controller('initial: 0')}`), 'text/entropyCoefficient')),
+      Math.abs(first(await grpo(`steps: 1, miniBatches: 1, ${controller('initial: 0')}`), 'text/entropyCoefficient')),
     ).toBeLessThan(0.02);
   });
 
   test('defect 9: they move once per update however it is cut, and a checkpoint holds them', async () => {
     const [whole, cut] = [
-      await grpo(`steps: 1, updates: 1, ${controller('')}`),
-      await grpo(`steps: 1, updates: 1, microBatch: 5, ${controller('')}`),
+      await grpo(`steps: 1, miniBatches: 1, ${controller('')}`),
+      await grpo(`steps: 1, miniBatches: 1, microBatch: 5, ${controller('')}`),
     ];
     expect(first(cut, 'text/entropyCoefficient')).toBeCloseTo(first(whole, 'text/entropyCoefficient'), 7);
     expect(checkpointOf(cut, 1).state).toMatchObject({
@@ -203,7 +203,7 @@ test('defect 20: a run that has used all its prompts goes on with them, and its 
 
 test('defect 28: the gradient norm of a step is the largest of its updates, not that of the last', async () => {
   // In the second pass nearly every token is clipped: its gradient is small.
-  const clipped = 'steps: 1, updates: 1, clipLow: 1e-7, clipHigh: 1e-7';
+  const clipped = 'steps: 1, miniBatches: 1, clipLow: 1e-7, clipHigh: 1e-7';
   const [once, twice] = [await grpo(`${clipped}, epochs: 1`), await grpo(`${clipped}, epochs: 2`)];
   expect(first(twice, 'gradientNorm')).toBeGreaterThanOrEqual(first(once, 'gradientNorm'));
   expect(first(twice, 'clipFraction')).toBeGreaterThan(first(once, 'clipFraction'));

@@ -1,5 +1,5 @@
 /** What a group of the harness hands back, and the few ways of comparing. */
-import type { Workspace } from '../../core/autograd/program.ts';
+import type { Workspace } from '../../core/autograd/workspace.ts';
 import { Tape } from '../../core/autograd/tape.ts';
 import type { Device } from '../../core/gpu/device.ts';
 import type { Tensor } from '../../core/tensor/tensor.ts';

@@ -2,7 +2,7 @@
 import { readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { Workspace } from '../../core/autograd/program.ts';
+import { Workspace } from '../../core/autograd/workspace.ts';
 import { openDevice, type Device } from '../../core/gpu/device.ts';
 import { formsOf, loadFixture, type Fixture } from './fixture.ts';
 import { groupNames, runGroup } from './harness.ts';

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { Workspace } from '../../core/autograd/program.ts';
+import { Workspace } from '../../core/autograd/workspace.ts';
 import { openDevice, type Device } from '../../core/gpu/device.ts';
 import { readSafetensors, writeSafetensors, type TensorToStore } from '../../core/io/safetensors.ts';
 import { passes } from './comparison.ts';

@@ -1,6 +1,6 @@
 /** Runs every group of a fixture. A group that the fixture lacks, or that fails, is a missed comparison, never a silent gap. */
 import type { Device } from '../../core/gpu/device.ts';
-import { Workspace } from '../../core/autograd/program.ts';
+import { Workspace } from '../../core/autograd/workspace.ts';
 import { explainError } from '../../core/failure.ts';
 import { formatError } from '../../core/errors.ts';
 import { compare, type Comparison, type Group } from './comparison.ts';

@@ -4,7 +4,7 @@
  */
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { Workspace } from '../../core/autograd/program.ts';
+import { Workspace } from '../../core/autograd/workspace.ts';
 import { openDevice, type Device } from '../../core/gpu/device.ts';
 import { at, maximumError, relativeError } from '../../core/testing.ts';
 import { packTokens } from '../support/packed.ts';

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
-import { Workspace } from '../../core/autograd/program.ts';
+import { Workspace } from '../../core/autograd/workspace.ts';
 import { Tape } from '../../core/autograd/tape.ts';
 import { attention, type AttentionOptions } from '../../core/ops/attention.ts';
-import { planMemory } from '../../core/autograd/plan.ts';
+import { planMemory } from '../../core/autograd/memory-plan.ts';
 import type { Tensor } from '../../core/tensor/tensor.ts';
 import { at, checkOp, randomFloats, relativeError } from '../../core/testing.ts';
 import { testDevices } from './device.ts';

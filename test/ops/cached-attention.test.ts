@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { Workspace } from '../../core/autograd/program.ts';
+import { Workspace } from '../../core/autograd/workspace.ts';
 import { Tape } from '../../core/autograd/tape.ts';
 import type { KeyValueCache } from '../../core/contracts/backbone.ts';
 import { openDevice, type Device } from '../../core/gpu/device.ts';
@@ -37,12 +37,12 @@ function words(data: readonly number[]): Tensor {
 }
 
 /** Slot r is row r unless told. */
-function cacheOf(keys: Tensor, values: Tensor, slots?: readonly number[]): KeyValueCache {
+function cacheOf(keys: Tensor, values: Tensor, cacheRows?: readonly number[]): KeyValueCache {
   const [rows = 0, capacity = 0] = keys.shape;
   return {
     rows,
     capacity,
-    slots: words(slots ?? Array.from({ length: rows }, (_, row) => row)),
+    cacheRows: words(cacheRows ?? Array.from({ length: rows }, (_, row) => row)),
     keys: [keys],
     values: [values],
   };
@@ -164,10 +164,10 @@ describe.each([true, false])('turned into the cache, all heads in one thread: %s
       const [q, k, v] = parts.map((data, index) => floats([rows, widths[index] ?? 0], data));
       if (q === undefined || k === undefined || v === undefined) throw new Error('three parts');
       const positions = words(Array.from({ length: rows }, (_, row) => (row * 5) % capacity));
-      const slots = Array.from({ length: rows }, (_, row) => rows - row);
+      const cacheRows = Array.from({ length: rows }, (_, row) => rows - row);
       const make = (): Tensor =>
         floats([rows + 1, capacity, widths[1] ?? 0], new Float32Array((rows + 1) * capacity * (widths[1] ?? 0)));
-      const [one, other] = [cacheOf(make(), make(), slots), cacheOf(make(), make(), slots)];
+      const [one, other] = [cacheOf(make(), make(), cacheRows), cacheOf(make(), make(), cacheRows)];
       const theta = 10_000;
       const tape = new Tape(workspace);
       const expected = tape.output(rotary(tape, q, positions, { heads, headDimension, theta }));
@@ -207,7 +207,7 @@ describe.each([true, false])('turned into the cache, all heads in one thread: %s
   );
 });
 
-test('rows attend to the cache rows their slots name', async () => {
+test('rows attend to the cache rows their cacheRows name', async () => {
   const tape = new Tape(workspace);
   const [keys, values] = [floats([4, 3, 4], random(48, 30)), floats([4, 3, 4], random(48, 31))];
   const q = random(8, 32);
@@ -221,7 +221,7 @@ test('rows attend to the cache rows their slots name', async () => {
   const whole = tape.output(
     cachedAttention(tape, floats([4, 4], all), words([0, 2, 0, 1]), cacheOf(keys, values), 0, options),
   );
-  (await tape.finish('slots')).run();
+  (await tape.finish('cache rows')).run();
   const expected = await device.readFloats(whole);
   expect([...(await device.readFloats(picked))]).toEqual([...expected.slice(12), ...expected.slice(4, 8)]);
 });
@@ -264,7 +264,9 @@ test('sizes that do not fit are refused', () => {
   expect(() => cachedAttention(tape, q, positions, cache, 0, { ...options, heads: 4 })).toThrow(RangeError);
   expect(() => cachedAttention(tape, q, positions, cache, 1, options)).toThrow(/no layer 1/);
   expect(() => cachedAttention(tape, q, positions, { ...cache, capacity: 6 }, 0, options)).toThrow(RangeError);
-  expect(() => cachedAttention(tape, q, positions, { ...cache, slots: words([0]) }, 0, options)).toThrow(/slots for 1/);
+  expect(() => cachedAttention(tape, q, positions, { ...cache, cacheRows: words([0]) }, 0, options)).toThrow(
+    /slots for 1/,
+  );
   expect(() => cachedAttention(tape, q, positions, cache, 0, { heads: 2, keyValueHeads: 2, headDimension: 6 })).toThrow(
     RangeError,
   );

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Tape } from '../../core/autograd/tape.ts';
-import { Workspace } from '../../core/autograd/program.ts';
+import { Workspace } from '../../core/autograd/workspace.ts';
 import { openDevice, type Device } from '../../core/gpu/device.ts';
-import { assignCodes, normalizeRows, quantize } from '../../core/ops/codebook.ts';
+import { assignCodes, normalizeRows, quantizeToCodebook } from '../../core/ops/codebook.ts';
 import { at, maximumError, randomFloats, relativeError } from '../../core/testing.ts';
 
 const weight = 0.7;
@@ -63,7 +63,7 @@ describe('codebook', () => {
     const dCodebook = device.tensor('d codebook', codebook.shape);
     tape.watch(z, dZ);
     tape.watch(codebook, dCodebook);
-    const quantized = quantize(tape, z, codebook, { weight, commitment });
+    const quantized = quantizeToCodebook(tape, z, codebook, { weight, commitment });
     const kept = [quantized.out, quantized.codes, quantized.losses].map((tensor) => tape.output(tensor));
     tape.seed(quantized.out, device.tensor('d out', z.shape, 'f32', dOut));
     tape.backward();
@@ -137,7 +137,7 @@ describe('codebook', () => {
 
   test('a latent of another size is refused', () => {
     const tape = new Tape(new Workspace(device));
-    expect(() => quantize(tape, device.tensor('z', [2, 4]), device.tensor('book', [3, 8]))).toThrow(
+    expect(() => quantizeToCodebook(tape, device.tensor('z', [2, 4]), device.tensor('book', [3, 8]))).toThrow(
       'z [2,4] does not fit book [3,8]',
     );
   });

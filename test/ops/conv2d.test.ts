@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Tape } from '../../core/autograd/tape.ts';
-import { Workspace } from '../../core/autograd/program.ts';
+import { Workspace } from '../../core/autograd/workspace.ts';
 import { openDevice, type Device } from '../../core/gpu/device.ts';
 import { conv2d, type Conv2dOptions } from '../../core/ops/conv2d.ts';
 import { at, checkOp, randomFloats } from '../../core/testing.ts';

@@ -12,7 +12,7 @@ import { attention } from '../../core/ops/attention.ts';
 import { batchedProduct } from '../../core/ops/batched-product.ts';
 import { appendToCache, cachedAttention, prefillCache, turnIntoCache } from '../../core/ops/cached-attention.ts';
 import { cast } from '../../core/ops/cast.ts';
-import { lookUpCodes, quantize } from '../../core/ops/codebook.ts';
+import { lookUpCodes, quantizeToCodebook } from '../../core/ops/codebook.ts';
 import { conv2d } from '../../core/ops/conv2d.ts';
 import { embedding } from '../../core/ops/embedding.ts';
 import { gelu } from '../../core/ops/gelu.ts';
@@ -171,7 +171,7 @@ export const exercises: Readonly<Record<string, (stage: Stage) => void>> = {
       shape: [64, 64],
       type: 'f32',
       memory: (parts[0] ?? stage.weight(1)).memory,
-      parts,
+      shards: parts,
     };
     const x = stage.value(24, 64);
     stage.back(add(tape, linear(tape, x, split, stage.weight(64)), linear(tape, x, split)));
@@ -258,7 +258,13 @@ export const exercises: Readonly<Record<string, (stage: Stage) => void>> = {
     const { tape, device } = stage;
     for (const type of device.has('shader-f16') ? (['f32', 'f16'] as const) : (['f32'] as const)) {
       const entry = (): Tensor => device.tensor('cache', [3, 10, 16], type);
-      const cache: KeyValueCache = { rows: 3, capacity: 10, slots: stage.words(3), keys: [entry()], values: [entry()] };
+      const cache: KeyValueCache = {
+        rows: 3,
+        capacity: 10,
+        cacheRows: stage.words(3),
+        keys: [entry()],
+        values: [entry()],
+      };
       const [k, v, positions] = [stage.value(3, 16), stage.value(3, 16), stage.words(3)];
       const options = { heads: 4, keyValueHeads: 2, headDimension: 8 };
       prefillCache(tape, k, v, { cache, source: stage.words(3), length: stage.words(3) }, 0);
@@ -283,7 +289,7 @@ export const exercises: Readonly<Record<string, (stage: Stage) => void>> = {
           const state = {
             rows: stage.words(3, 4),
             trace: stage.words(3, 10, 4),
-            slots: stage.words(3),
+            cacheRows: stage.words(3),
             current: stage.words(fed),
             positions: stage.words(fed),
           };
@@ -312,7 +318,7 @@ export const exercises: Readonly<Record<string, (stage: Stage) => void>> = {
       stage.back(
         upsampleConv2d(tape, stage.value(1, 3, 3, channels), stage.weight(8, 3, 3, channels), stage.weight(8)),
       );
-    const { out } = quantize(tape, stage.value(9, 8), stage.weight(20, 8));
+    const { out } = quantizeToCodebook(tape, stage.value(9, 8), stage.weight(20, 8));
     stage.back(out);
     lookUpCodes(tape, stage.words(9), stage.weight(20, 8));
     reconstructionLoss(tape, stage.value(1, 4, 4, 4), stage.weight(1, 4, 4, 4));

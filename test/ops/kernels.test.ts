@@ -4,7 +4,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { Workspace } from '../../core/autograd/program.ts';
+import { Workspace } from '../../core/autograd/workspace.ts';
 import { Tape } from '../../core/autograd/tape.ts';
 import { Device } from '../../core/gpu/device.ts';
 import { loadKernel, type Kernel, type KernelConstants } from '../../core/gpu/kernel.ts';

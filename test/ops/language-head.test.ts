@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import { Workspace } from '../../core/autograd/program.ts';
+import { Workspace } from '../../core/autograd/workspace.ts';
 import { Tape } from '../../core/autograd/tape.ts';
-import { planMemory } from '../../core/autograd/plan.ts';
+import { planMemory } from '../../core/autograd/memory-plan.ts';
 import { languageHead } from '../../core/ops/language-head.ts';
 import { linear } from '../../core/ops/linear.ts';
 import { tokenLogProbability } from '../../core/ops/log-probability.ts';

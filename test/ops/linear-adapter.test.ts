@@ -2,7 +2,8 @@
 import { describe, expect, test } from 'vitest';
 import { AdaptedWeights, adapterSpecs, isAdapterName } from '../../core/weights/adapters.ts';
 import { ParameterSet, type WeightStorage } from '../../core/weights/parameters.ts';
-import { Workspace, type Launch } from '../../core/autograd/program.ts';
+import { Workspace } from '../../core/autograd/workspace.ts';
+import type { Launch } from '../../core/autograd/launch.ts';
 import { Tape } from '../../core/autograd/tape.ts';
 import type { Device } from '../../core/gpu/device.ts';
 import { embedding } from '../../core/ops/embedding.ts';

@@ -1,7 +1,7 @@
 /** Products with weights in fewer bits. The oracle has the values that are stored, so the tolerances are those of f32 arithmetic. */
 import { describe, expect, test } from 'vitest';
 import type { WeightStorage } from '../../core/weights/parameters.ts';
-import { Workspace } from '../../core/autograd/program.ts';
+import { Workspace } from '../../core/autograd/workspace.ts';
 import { Tape } from '../../core/autograd/tape.ts';
 import type { Device } from '../../core/gpu/device.ts';
 import { add } from '../../core/ops/add.ts';

@@ -1,7 +1,7 @@
 /** Linear layers of any size, storage, number of parts and adapter against float64, on every family of kernels. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { Workspace } from '../../core/autograd/program.ts';
+import { Workspace } from '../../core/autograd/workspace.ts';
 import { Tape } from '../../core/autograd/tape.ts';
 import { linear } from '../../core/ops/linear.ts';
 import { quantizedGroup } from '../../core/tensor/quantized.ts';

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { Workspace, type Launch } from '../../core/autograd/program.ts';
+import { Workspace } from '../../core/autograd/workspace.ts';
+import type { Launch } from '../../core/autograd/launch.ts';
 import { Tape } from '../../core/autograd/tape.ts';
 import { linear } from '../../core/ops/linear.ts';
 import { at, checkOp, randomFloats } from '../../core/testing.ts';

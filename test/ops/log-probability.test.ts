@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { Workspace } from '../../core/autograd/program.ts';
+import { Workspace } from '../../core/autograd/workspace.ts';
 import { Tape } from '../../core/autograd/tape.ts';
 import { tokenLogProbability } from '../../core/ops/log-probability.ts';
 import { at, checkOp, randomFloats, randomWords } from '../../core/testing.ts';

@@ -3,7 +3,7 @@
  * occurs, and a broken weight that vanishes in an op would never be found.
  */
 import { describe, expect, test } from 'vitest';
-import { Workspace } from '../../core/autograd/program.ts';
+import { Workspace } from '../../core/autograd/workspace.ts';
 import { Tape } from '../../core/autograd/tape.ts';
 import type { Device } from '../../core/gpu/device.ts';
 import { add } from '../../core/ops/add.ts';

@@ -1,7 +1,7 @@
 /** Ops against float64 for shapes and settings drawn at random: the sizes nobody thought of. */
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { Workspace } from '../../core/autograd/program.ts';
+import { Workspace } from '../../core/autograd/workspace.ts';
 import { Tape } from '../../core/autograd/tape.ts';
 import { attention } from '../../core/ops/attention.ts';
 import { conv2d } from '../../core/ops/conv2d.ts';

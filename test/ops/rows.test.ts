@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { Workspace } from '../../core/autograd/program.ts';
+import { Workspace } from '../../core/autograd/workspace.ts';
 import { Tape } from '../../core/autograd/tape.ts';
 import { embedding } from '../../core/ops/embedding.ts';
 import { linear } from '../../core/ops/linear.ts';

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { Workspace } from '../../core/autograd/program.ts';
+import { Workspace } from '../../core/autograd/workspace.ts';
 import { Tape } from '../../core/autograd/tape.ts';
 import { openDevice, type Device } from '../../core/gpu/device.ts';
 import {
@@ -64,8 +64,8 @@ async function draw(
       ),
     ),
     trace: device.tensor('trace', [rows, capacity, 4], 'u32'),
-    slots: device.tensor(
-      'slots',
+    cacheRows: device.tensor(
+      'cache rows',
       [rows],
       'u32',
       Uint32Array.from({ length: rows }, (_, row) => row),

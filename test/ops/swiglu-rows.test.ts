@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { Workspace } from '../../core/autograd/program.ts';
+import { Workspace } from '../../core/autograd/workspace.ts';
 import { Tape } from '../../core/autograd/tape.ts';
 import { openDevice, type Device } from '../../core/gpu/device.ts';
 import { swigluRows } from '../../core/ops/swiglu-rows.ts';

@@ -1,7 +1,7 @@
 /** Both families of backbones: cached steps equal the full forward, gradients follow the loss, components build from a scope. */
 import { describe, expect, test } from 'vitest';
 import { ParameterSet } from '../../core/weights/parameters.ts';
-import { Workspace } from '../../core/autograd/program.ts';
+import { Workspace } from '../../core/autograd/workspace.ts';
 import { Tape } from '../../core/autograd/tape.ts';
 import type { Backbone, KeyValueCache } from '../../core/contracts/backbone.ts';
 import type { Plugin, Scope } from '../../core/contracts/slots.ts';
@@ -86,7 +86,7 @@ function emptyCache(backbone: Backbone, rows: number, capacity: number): KeyValu
   return {
     rows,
     capacity,
-    slots: words(Array.from({ length: rows }, (_, row) => row)),
+    cacheRows: words(Array.from({ length: rows }, (_, row) => row)),
     keys: layers('keys'),
     values: layers('values'),
   };

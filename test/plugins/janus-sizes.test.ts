@@ -1,7 +1,7 @@
 /** Sizes no published model has: heads of any even width, grouped heads, widths that are no multiple of four, odd vocabularies and depths. */
 import { afterAll, describe, expect, test } from 'vitest';
 import { ParameterSet } from '../../core/weights/parameters.ts';
-import { Workspace } from '../../core/autograd/program.ts';
+import { Workspace } from '../../core/autograd/workspace.ts';
 import { Tape } from '../../core/autograd/tape.ts';
 import { openDevice } from '../../core/gpu/device.ts';
 import { createSampler } from '../../core/nn/sampler.ts';

@@ -1,25 +1,25 @@
 import { describe, expect, test } from 'vitest';
 import { acceptance, blobPixels, createDetector } from '../../plugins/nano-world/detector.ts';
 import type { Detection } from '../../plugins/nano-world/detector.ts';
-import { randomStream } from '../../plugins/nano-world/random.ts';
+import { drawStream } from '../../plugins/nano-world/random.ts';
 import { background, boxOf, canvasSize, drawDenseScene, drawScene, render } from '../../plugins/nano-world/scene.ts';
 import type { PlacedObject } from '../../plugins/nano-world/scene.ts';
 import { drawSpecification, specificationSpace } from '../../plugins/nano-world/specification.ts';
 import { createSpriteSheet } from '../../plugins/nano-world/sprites.ts';
-import { judge } from '../../plugins/nano-world/verdict.ts';
+import { judgeScene } from '../../plugins/nano-world/verdict.ts';
 
 const space = specificationSpace();
 const sheet = createSpriteSheet();
 const detect = createDetector(sheet);
 
 function sceneOf(index: number, split: 'seen' | 'heldout' = 'seen') {
-  const random = randomStream(21, 1, index);
+  const random = drawStream(21, 1, index);
   const specification = drawSpecification(space, split, random);
   return { specification, objects: drawScene(specification, sheet, random), random };
 }
 
-const judgeScene = (specification: Parameters<typeof judge>[0], objects: readonly PlacedObject[]) =>
-  judge(specification, detect(render(objects, sheet)));
+const judgeObjects = (specification: Parameters<typeof judgeScene>[0], objects: readonly PlacedObject[]) =>
+  judgeScene(specification, detect(render(objects, sheet)));
 
 /** 3 × 3 mean with edges repeated: a stand-in for a codec's blur. */
 function blurred(pixels: Uint8Array): Uint8Array {
@@ -49,7 +49,7 @@ describe('ground truth', () => {
     for (let index = 0; index < 600; index++) {
       const { specification, objects } = sceneOf(index, index % 2 ? 'seen' : 'heldout');
       const inspection = detect(render(objects, sheet));
-      expect(judge(specification, inspection)).toMatchObject({ geneval: true, strict: true, clean: 1 });
+      expect(judgeScene(specification, inspection)).toMatchObject({ geneval: true, strict: true, clean: 1 });
       expect(inspection.occupiedCells).toEqual(objects.map((one) => one.cell).sort((a, b) => a - b));
       const found = (list: readonly (Detection | PlacedObject)[]) =>
         list.map((one) => [one.cell, one.classIndex, one.look].join()).sort();
@@ -67,7 +67,7 @@ describe('ground truth', () => {
     let passes = 0;
     for (let index = 0; index < 200; index++) {
       const { specification, objects } = sceneOf(1000 + index);
-      passes += Number(judge(specification, detect(blurred(render(objects, sheet)))).strict);
+      passes += Number(judgeScene(specification, detect(blurred(render(objects, sheet)))).strict);
     }
     expect(passes).toBeGreaterThanOrEqual(194);
   });
@@ -77,7 +77,7 @@ describe('damaged scenes', () => {
   test('a missing object fails both verdicts', () => {
     for (let index = 0; index < 150; index++) {
       const { specification, objects } = sceneOf(2000 + index);
-      expect(judgeScene(specification, objects.slice(1))).toMatchObject({ geneval: false, strict: false });
+      expect(judgeObjects(specification, objects.slice(1))).toMatchObject({ geneval: false, strict: false });
     }
   });
 
@@ -87,7 +87,7 @@ describe('damaged scenes', () => {
       const [first, ...rest] = objects;
       if (!specification.wanted[0]?.color) continue;
       for (const look of [0, 1, 2, 3, 4, 5, 6].filter((one) => one !== first!.look)) {
-        expect(judgeScene(specification, [{ ...first!, look }, ...rest])).toMatchObject({
+        expect(judgeObjects(specification, [{ ...first!, look }, ...rest])).toMatchObject({
           geneval: false,
           colored: expect.arrayContaining([0]),
         });
@@ -101,7 +101,11 @@ describe('damaged scenes', () => {
       const cell = [0, 1, 2, 3, 4, 5, 6, 7, 8].find((one) => objects.every((object) => object.cell !== one))!;
       const classIndex = [0, 1, 2].find((one) => objects.every((object) => object.classIndex !== one))!;
       const extra: PlacedObject = { classIndex, look: 0, cell, size: 14, dx: 0, dy: 0 };
-      expect(judgeScene(specification, [...objects, extra])).toMatchObject({ geneval: true, strict: false, clean: 0 });
+      expect(judgeObjects(specification, [...objects, extra])).toMatchObject({
+        geneval: true,
+        strict: false,
+        clean: 0,
+      });
     }
   });
 
@@ -110,7 +114,7 @@ describe('damaged scenes', () => {
       [...Array(200).keys()].find((index) => sceneOf(index).specification.task === 'counting')!,
     );
     const cell = [0, 1, 2, 3, 4, 5, 6, 7, 8].find((one) => objects.every((object) => object.cell !== one))!;
-    expect(judgeScene(specification, [...objects, { ...objects[0]!, cell }])).toMatchObject({
+    expect(judgeObjects(specification, [...objects, { ...objects[0]!, cell }])).toMatchObject({
       geneval: false,
       strict: false,
     });
@@ -127,7 +131,7 @@ describe('damaged scenes', () => {
         { ...a, cell: b.cell, dx: b.dx, dy: b.dy },
         { ...b, cell: a.cell, dx: a.dx, dy: a.dy },
       ];
-      expect(judgeScene(specification, swapped)).toMatchObject({ geneval: false, relation: 0, present: [1, 1] });
+      expect(judgeObjects(specification, swapped)).toMatchObject({ geneval: false, relation: 0, present: [1, 1] });
     }
     expect(tested).toBeGreaterThan(30);
   });
@@ -136,9 +140,9 @@ describe('damaged scenes', () => {
     const specification = space.ofPrompt('a photo of a red car and a blue cat')!;
     const car = { classIndex: 5, look: 1, cell: 0, size: 14, dx: 0, dy: 0 } as const;
     const cat = { classIndex: 7, look: 4, cell: 8, size: 14, dx: 0, dy: 0 } as const;
-    expect(judgeScene(specification, [car, cat]).strict).toBe(true);
+    expect(judgeObjects(specification, [car, cat]).strict).toBe(true);
     expect(
-      judgeScene(specification, [
+      judgeObjects(specification, [
         { ...car, look: 4 },
         { ...cat, look: 1 },
       ]),
@@ -153,7 +157,7 @@ describe('stress', () => {
 
   test('a smooth smear over more than a cell is never clean', () => {
     for (let index = 0; index < 60; index++) {
-      const random = randomStream(31, 1, index);
+      const random = drawStream(31, 1, index);
       const color = [random.below(256), random.below(256), random.below(256)];
       const width = 5 + random.below(3);
       const inspection = detect(
@@ -170,7 +174,7 @@ describe('stress', () => {
 
   test('noise in one cell is always flagged as unexplained paint or found to be nothing', () => {
     for (let index = 0; index < 40; index++) {
-      const random = randomStream(32, 1, index);
+      const random = drawStream(32, 1, index);
       const inspection = detect(
         painted((x, y) =>
           x >= 16 && x < 32 && y >= 16 && y < 32
@@ -186,7 +190,7 @@ describe('stress', () => {
     const specification = space.ofPrompt('a photo of a cat')!;
     const pixels = render([{ classIndex: 7, look: 0, cell: 0, size: 14, dx: 0, dy: 0 }], sheet);
     for (let y = 40; y < 46; y++) for (let x = 40; x < 46; x++) pixels.set([200, 0, 0], (y * canvasSize + x) * 3);
-    expect(judge(specification, detect(pixels))).toMatchObject({ geneval: true, strict: false });
+    expect(judgeScene(specification, detect(pixels))).toMatchObject({ geneval: true, strict: false });
   });
 
   test('half a sprite explains less than a whole one', () => {
@@ -250,7 +254,7 @@ describe('search', () => {
 
   test('is exact: leaving candidates early finds the same best R² as trying all of them', () => {
     for (let index = 0; index < 3; index++) {
-      const pixels = blurred(render(drawDenseScene(randomStream(33, 1, index)), sheet));
+      const pixels = blurred(render(drawDenseScene(drawStream(33, 1, index)), sheet));
       const inspection = detect(pixels);
       const best = inspection.detections[0]!;
       expect(best.score).toBeCloseTo(exhaustiveBest(pixels, best.cell), 5);

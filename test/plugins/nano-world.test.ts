@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { createNanoDataset } from '../../plugins/nano-world/dataset.ts';
-import { philox, randomStream } from '../../plugins/nano-world/random.ts';
+import { philox } from '../../core/tensor/philox.ts';
+import { drawStream } from '../../plugins/nano-world/random.ts';
 import { parseRationale, planNames, rationaleOf } from '../../plugins/nano-world/rationale.ts';
 import { boxOf, drawScene, relationsOf } from '../../plugins/nano-world/scene.ts';
 import {
@@ -29,18 +30,18 @@ describe('random numbers', () => {
 
   test('streams differ by seed, purpose, index and visit, also where only high bits of the seed differ', () => {
     const firsts = [
-      randomStream(1, 1, 1),
-      randomStream(2, 1, 1),
-      randomStream(1, 2, 1),
-      randomStream(1, 1, 2),
-      randomStream(1, 1, 1, 1),
-      randomStream(1 + 2 ** 32, 1, 1),
+      drawStream(1, 1, 1),
+      drawStream(2, 1, 1),
+      drawStream(1, 2, 1),
+      drawStream(1, 1, 2),
+      drawStream(1, 1, 1, 1),
+      drawStream(1 + 2 ** 32, 1, 1),
     ];
     expect(new Set(firsts.map((stream) => stream.uniform())).size).toBe(6);
   });
 
   test('below is uniform and shuffled is a permutation', () => {
-    const stream = randomStream(3, 9, 0);
+    const stream = drawStream(3, 9, 0);
     const counts = Array.from({ length: 7 }, () => 0);
     for (let draw = 0; draw < 7000; draw++) counts[stream.below(7)]!++;
     // Six degrees of freedom: chi-square above 22.5 has probability 0.001.
@@ -127,7 +128,7 @@ describe('specifications', () => {
   test('are drawn in the shares of the training mix', () => {
     const counts = Object.fromEntries(tasks.map((task) => [task, 0])) as Record<string, number>;
     for (let index = 0; index < 8000; index++)
-      counts[drawSpecification(space, 'seen', randomStream(5, 1, index)).task]!++;
+      counts[drawSpecification(space, 'seen', drawStream(5, 1, index)).task]!++;
     for (const task of tasks) expect(counts[task]! / 8000).toBeCloseTo(trainingMix[task], 1.5);
   });
 });
@@ -151,7 +152,7 @@ describe('scenes', () => {
 
   test('put objects into distinct cells, counted ones in raster order, related ones in relation', () => {
     for (let index = 0; index < 600; index++) {
-      const random = randomStream(8, 1, index);
+      const random = drawStream(8, 1, index);
       const specification = drawSpecification(space, 'seen', random);
       const objects = drawScene(specification, sheet, random);
       const cells = objects.map((object) => object.cell);

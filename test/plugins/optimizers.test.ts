@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ParameterSet } from '../../core/weights/parameters.ts';
-import { Workspace } from '../../core/autograd/program.ts';
+import { Workspace } from '../../core/autograd/workspace.ts';
 import { Tape } from '../../core/autograd/tape.ts';
 import type { OpenOptimizer, Optimizer } from '../../core/contracts/optimizer.ts';
 import { openDevice, type Device } from '../../core/gpu/device.ts';

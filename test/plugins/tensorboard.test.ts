@@ -50,7 +50,7 @@ test('a run writes a file with a version, a record per step and one per benchmar
     await hooks.start({ preset: 'p', directory, resume: false });
     await hooks.step({ step: 1, metrics: { loss: 2 } });
     await hooks.step({ step: 2, metrics: { loss: 1.5 } });
-    await hooks.grades({
+    await hooks.evaluation({
       step: 2,
       benchmark: 'b',
       split: 'heldout',

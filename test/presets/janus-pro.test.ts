@@ -108,8 +108,8 @@ describe('published values', () => {
     const published = {
       steps: 400,
       prompts: 32,
-      samples: 8,
-      updates: 2,
+      groupSize: 8,
+      miniBatches: 2,
       epochs: 1,
       clipLow: 0.2,
       clipHigh: 0.2,

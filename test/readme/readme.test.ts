@@ -73,7 +73,7 @@ const few = { steps: 1, evaluations: 0 };
 /** What makes a command short, by how it begins; every other one is run exactly as shown. */
 const short: Readonly<Record<string, Readonly<Record<string, string | number>>>> = {
   'run presets/nano/sft.yaml': { batch: 4, examples: 4 },
-  'run mine/brief.yaml': { ...few, prompts: 4, samples: 4, rationaleTokens: 40 },
+  'run mine/brief.yaml': { ...few, prompts: 4, groupSize: 4, rationaleTokens: 40 },
   'run mine/unified.yaml': { steps: 2, batch: 4, examples: 4 },
   'run mine/captions.yaml': { steps: 2, batch: 4 },
   'run mine/lora.yaml': { steps: 2, batch: 4, examples: 4 },
@@ -152,7 +152,7 @@ const outcomes: Readonly<Record<string, (result: Awaited<ReturnType<typeof run>>
   'run presets/nano/sft.yaml': () => expect(metricsOf(join(clone, 'runs/mine'))).toHaveLength(50),
   'resume runs/mine': ({ errors }) => expect(errors).toContain('is done already'),
   'check presets/nano/grpo.yaml': ({ output }) =>
-    expect(output).toMatch(/16 prompts x 8 samples = 128 drawings[^]*memory: /),
+    expect(output).toMatch(/16 prompts x groups of 8 = 128 drawings[^]*memory: /),
   'show presets/nano/grpo.yaml': ({ output }) => expect(output).toMatch(/prompts: 8 +# --set prompts=8/),
   'describe reward nano-verdict': ({ output }) => expect(output).toContain('strict'),
   'generate --preset presets/nano/generate.yaml': () => expect(pictures('out/cakes')).toHaveLength(4),

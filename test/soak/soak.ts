@@ -18,7 +18,7 @@ const head = `extends: ${join(root, 'test/support/tiny.yaml')}\n`;
 const adamw = 'optimizer: { use: adamw, learningRate: 2e-3 }\n';
 const presets: Readonly<Record<string, string>> = {
   sft: `${head}optimizer: { use: adamw-8bit, learningRate: 2e-3 }\nrecipe: { use: sft, steps: 24, batch: 12, microBatch: 5, examples: 20, schedule: cosine, warmup: 2, saveEvery: 1, keepEvery: 7, ema: { decay: 0.5 } }\n`,
-  grpo: `${head}${adamw}rewards: [is-color]\nrecipe: { use: grpo, steps: 10, prompts: 4, samples: 4, rationaleTokens: 6, saveEvery: 1, evaluations: 8, evaluateEvery: 4, imageEntropy: { target: 1 } }\n`,
+  grpo: `${head}${adamw}rewards: [is-color]\nrecipe: { use: grpo, steps: 10, prompts: 4, groupSize: 4, rationaleTokens: 6, saveEvery: 1, evaluations: 8, evaluateEvery: 4, imageEntropy: { target: 1 } }\n`,
   lora: `${head}${adamw}recipe: { use: sft, steps: 24, batch: 12, examples: 20, saveEvery: 1, weights: ${join(folder, 'sft')}, lora: { rank: 4, dropout: 0.1 }, ema: { decay: 0.5 } }\n`,
 };
 

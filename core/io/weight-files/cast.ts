@@ -2,15 +2,15 @@
 import type { StoredType, WeightSource } from '../../contracts/weight-source.ts';
 import { exitCodes, ReasongenError } from '../../errors.ts';
 import { largestHalf, toBrainFloats, toHalves } from '../../tensor/float16.ts';
-import { storedBytes } from './element-types.ts';
+import { fileElementBytes } from './element-types.ts';
 import { floatsOf } from './floats.ts';
 import { largestRead } from './file-pieces.ts';
 
-export type FloatType = 'F32' | 'F16' | 'BF16';
+export type ExportType = 'F32' | 'F16' | 'BF16';
 
 /** `typeOf`: what a tensor is to be; undefined leaves it as it is, as integers always are. Rounds to nearest, ties to even. */
-export function castSource(source: WeightSource, typeOf: (name: string) => FloatType | undefined): WeightSource {
-  const wanted = new Map<string, FloatType>();
+export function castSource(source: WeightSource, typeOf: (name: string) => ExportType | undefined): WeightSource {
+  const wanted = new Map<string, ExportType>();
   for (const [name, { type }] of source.entries) {
     const to = typeOf(name);
     if (to !== undefined && to !== type && isFloat(type)) wanted.set(name, to);
@@ -25,13 +25,13 @@ export function castSource(source: WeightSource, typeOf: (name: string) => Float
       const to = wanted.get(name);
       const from = source.entries.get(name)?.type;
       if (to === undefined || from === undefined) return source.read(name, first, count);
-      const result = new Uint8Array(count * storedBytes[to]);
+      const result = new Uint8Array(count * fileElementBytes[to]);
       const step = Math.floor(largestRead / 8);
       for (let start = 0; start < count; start += step) {
         const values = floatsOf(await source.read(name, first + start, Math.min(step, count - start)), from);
         if (values === undefined) throw new RangeError(`unreachable: ${name} holds ${from}`);
         refuseLost(values, to, name, first + start, source.origin);
-        result.set(encode(values, to), start * storedBytes[to]);
+        result.set(encode(values, to), start * fileElementBytes[to]);
       }
       return result;
     },
@@ -43,13 +43,13 @@ function isFloat(type: StoredType): boolean {
   return type === 'F64' || type === 'F32' || type === 'F16' || type === 'BF16';
 }
 
-function encode(values: Float32Array, type: FloatType): Uint8Array {
+function encode(values: Float32Array, type: ExportType): Uint8Array {
   const encoded = type === 'F32' ? values : type === 'F16' ? toHalves(values) : toBrainFloats(values);
   return new Uint8Array(encoded.buffer, encoded.byteOffset, encoded.byteLength);
 }
 
 /** A rounded value may be small; it may not become infinite, or be no number. */
-function refuseLost(values: Float32Array, type: FloatType, name: string, first: number, place: string): void {
+function refuseLost(values: Float32Array, type: ExportType, name: string, first: number, place: string): void {
   const limit = type === 'F16' ? largestHalf : Number.MAX_VALUE;
   for (let index = 0; index < values.length; index++) {
     const value = values[index] ?? 0;

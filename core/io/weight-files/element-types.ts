@@ -1,7 +1,7 @@
 import type { SourceEntry, StoredType } from '../../contracts/weight-source.ts';
 
 /** Bytes of one element as stored. */
-export const storedBytes: Readonly<Record<StoredType, number>> = {
+export const fileElementBytes: Readonly<Record<StoredType, number>> = {
   F64: 8,
   F32: 4,
   F16: 2,
@@ -24,5 +24,5 @@ export function elementsOf({ shape }: Pick<SourceEntry, 'shape'>): number {
 }
 
 export function bytesOf(entry: SourceEntry): number {
-  return elementsOf(entry) * storedBytes[entry.type];
+  return elementsOf(entry) * fileElementBytes[entry.type];
 }

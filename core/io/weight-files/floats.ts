@@ -1,7 +1,7 @@
 /** Small models read as a whole: any stored float type widened (F64: rounded) to f32. */
 import type { StoredType, WeightSource } from '../../contracts/weight-source.ts';
 import { fromBrainFloats, fromHalves } from '../../tensor/float16.ts';
-import { elementsOf, storedBytes } from './element-types.ts';
+import { elementsOf, fileElementBytes } from './element-types.ts';
 import { badWeights } from './errors.ts';
 import { largestRead } from './file-pieces.ts';
 
@@ -14,7 +14,7 @@ export async function readFloatTensors(
   for (const [name, entry] of source.entries) {
     if (!keep(name)) continue;
     const data = new Float32Array(elementsOf(entry));
-    const step = Math.floor(largestRead / storedBytes[entry.type]);
+    const step = Math.floor(largestRead / fileElementBytes[entry.type]);
     for (let first = 0; first < data.length; first += step) {
       const values = floatsOf(await source.read(name, first, Math.min(step, data.length - first)), entry.type);
       if (values === undefined)

@@ -1,10 +1,10 @@
 /** A source whose tensors are put together from row ranges of another's: names, shapes and divisions change, elements do not. */
 import type { SourceEntry, WeightSource } from '../../contracts/weight-source.ts';
-import { storedBytes } from './element-types.ts';
+import { fileElementBytes } from './element-types.ts';
 import { checkedRange } from './ranges.ts';
 
 /** Elements [first, first + count) of a tensor of the source. */
-export interface Piece {
+export interface SourcePiece {
   readonly source: WeightSource;
   readonly name: string;
   readonly first: number;
@@ -14,7 +14,7 @@ export interface Piece {
 export interface Assembled {
   readonly entry: SourceEntry;
   /** End to end they are the tensor. */
-  readonly pieces: readonly Piece[];
+  readonly pieces: readonly SourcePiece[];
 }
 
 /** `close` is what closing it does. */
@@ -31,7 +31,7 @@ export function assembledSource(
     metadata,
     async read(name, first, count) {
       const { type } = checkedRange({ entries, origin }, name, first, count);
-      const parts: { readonly piece: Piece; readonly from: number; readonly to: number }[] = [];
+      const parts: { readonly piece: SourcePiece; readonly from: number; readonly to: number }[] = [];
       let start = 0;
       for (const piece of tensors.get(name)?.pieces ?? []) {
         const from = Math.max(first, start);
@@ -42,7 +42,7 @@ export function assembledSource(
       const [only] = parts;
       if (only !== undefined && parts.length === 1)
         return only.piece.source.read(only.piece.name, only.piece.first + only.from, only.to - only.from);
-      const result = new Uint8Array(count * storedBytes[type]);
+      const result = new Uint8Array(count * fileElementBytes[type]);
       let at = 0;
       for (const { piece, from, to } of parts) {
         const bytes = await piece.source.read(piece.name, piece.first + from, to - from);

@@ -1,5 +1,5 @@
 import type { SourceEntry, WeightSource } from '../../contracts/weight-source.ts';
-import { elementsOf, storedBytes } from './element-types.ts';
+import { elementsOf, fileElementBytes } from './element-types.ts';
 import { largestRead } from './file-pieces.ts';
 
 /** The entry a read asks for. Throws RangeError when the caller asks for elements that are not there, or for too many at once. */
@@ -14,7 +14,7 @@ export function checkedRange(
   if (!(first >= 0 && count >= 0 && first + count <= elementsOf(entry))) {
     throw new RangeError(`${origin}: elements ${first} … ${first + count} of "${name}" [${entry.shape}] do not exist`);
   }
-  if (count * storedBytes[entry.type] > largestRead)
+  if (count * fileElementBytes[entry.type] > largestRead)
     throw new RangeError(`${origin}: ${count} elements of "${name}" are more than ${largestRead} bytes`);
   return entry;
 }

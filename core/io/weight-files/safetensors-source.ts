@@ -2,7 +2,7 @@
 import type { WeightSource } from '../../contracts/weight-source.ts';
 import { parseHeader } from '../safetensors-header.ts';
 import { headerLength } from '../safetensors.ts';
-import { storedBytes } from './element-types.ts';
+import { fileElementBytes } from './element-types.ts';
 import { FilePieces } from './file-pieces.ts';
 import { checkedRange } from './ranges.ts';
 
@@ -20,7 +20,7 @@ export async function openSafetensors(path: string): Promise<WeightSource> {
       metadata: header.metadata,
       async read(name, first, count) {
         const entry = checkedRange({ entries, origin: path }, name, first, count);
-        const width = storedBytes[entry.type];
+        const width = fileElementBytes[entry.type];
         return file.read(dataStart + (begins.get(name) ?? 0) + first * width, count * width);
       },
       close: () => file.close(),

@@ -1,7 +1,7 @@
 /** The few classes and functions of PyTorch that a file of tensors names, and what they become here. */
 import type { StoredType } from '../../contracts/weight-source.ts';
 import { refusedPickle, unpickle, type PickleGlobal, type Pickled } from './pickle.ts';
-import { storedBytes } from './element-types.ts';
+import { fileElementBytes } from './element-types.ts';
 
 /** A run of elements in an entry `data/KEY` of the zip file; tensors are windows on storages and may share one. */
 export class TorchStorage {
@@ -58,7 +58,7 @@ export function torchTensors(
     if (tag !== 'storage' || type === undefined || typeof key !== 'string' || !isCount(elements))
       throw refuse('a storage is not described as PyTorch does');
     const bytes = sizeOf(key);
-    if (bytes !== elements * storedBytes[type]) {
+    if (bytes !== elements * fileElementBytes[type]) {
       throw refuse(
         bytes === undefined
           ? `storage "${key}" is not in the file`

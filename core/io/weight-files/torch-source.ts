@@ -1,7 +1,7 @@
 /** A file of `torch.save` (a zip file, since PyTorch 1.6) as a source of weights. Tensors are read when they are asked for. */
 import { crc32 } from 'node:zlib';
 import type { WeightSource } from '../../contracts/weight-source.ts';
-import { storedBytes } from './element-types.ts';
+import { fileElementBytes } from './element-types.ts';
 import { badWeights } from './errors.ts';
 import { FilePieces } from './file-pieces.ts';
 import { checkedRange } from './ranges.ts';
@@ -42,7 +42,7 @@ export async function openTorch(path: string): Promise<WeightSource> {
         const tensor = tensors.get(name);
         const entry = tensor && storage(tensor.storage.key);
         if (tensor === undefined || entry === undefined) throw new RangeError(`${path} has no tensor "${name}"`);
-        const width = storedBytes[type];
+        const width = fileElementBytes[type];
         if (isContiguous(tensor)) return file.read(entry.begin + (tensor.offset + first) * width, count * width);
         const { begin, elements } = span(tensor);
         return strided.read(tensor, entry.begin + begin * width, elements * width, width, first, count);

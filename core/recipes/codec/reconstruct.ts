@@ -8,7 +8,7 @@ import type { Image } from '../../contracts/image.ts';
 import { defineRecipe, z } from '../../plugin.ts';
 import { recordEvaluation, summarize } from '../evaluate.ts';
 import { requireGenerated } from '../generated.ts';
-import { Ledger } from '../../models/memory-accounting.ts';
+import { MemoryAccount } from '../../models/memory-accounting.ts';
 import { planDecoding, planEncoding } from '../../drawing/plan.ts';
 
 const options = z.strictObject({
@@ -41,11 +41,11 @@ export const reconstruct = defineRecipe({
 });
 
 async function planReconstruct(context: PlanContext, { count }: ReconstructOptions): Promise<Plan> {
-  const ledger = new Ledger(context);
+  const account = new MemoryAccount(context);
   await planEncoding(context, count);
   await planDecoding(context, { prompts: count, samplesPerPrompt: 1 });
-  ledger.note('image tokenizer');
-  return ledger.plan([`${count} examples`]);
+  account.note('image tokenizer');
+  return account.plan([`${count} examples`]);
 }
 
 async function runReconstruct(context: RunContext, choice: ReconstructOptions): Promise<void> {

@@ -19,12 +19,12 @@ import { writeSafetensors } from '../../io/safetensors.ts';
 import { packPictures } from '../../nn/pictures.ts';
 import { toVqCheckpoint } from '../../nn/vq-checkpoint.ts';
 import { codebookName, nanoCodec, vqCodec, type VqCodec } from '../../nn/vq-codec.ts';
-import { quantize } from '../../ops/codebook.ts';
+import { quantizeToCodebook } from '../../ops/codebook.ts';
 import { reconstructionLoss } from '../../ops/reconstruction-loss.ts';
 import { defineRecipe, inputFile, z } from '../../plugin.ts';
 import { sizeOf, type Tensor } from '../../tensor/tensor.ts';
 import { CodeKeeper } from './codebook-restarts.ts';
-import { Ledger, planningRun, smallerValues } from '../../models/memory-accounting.ts';
+import { MemoryAccount, planningRun, smallerValues } from '../../models/memory-accounting.ts';
 import { requireGenerated } from '../generated.ts';
 import { scheduleOptions } from '../../training/schedule.ts';
 import { Training } from '../../training/training.ts';
@@ -111,13 +111,13 @@ export const trainCodec = defineRecipe({
 async function planTrainCodec(context: PlanContext, choice: TrainCodecOptions): Promise<Plan> {
   const codec = vqCodec(choice.codec);
   refuseOtherSize(context.dataset, codec);
-  const ledger = new Ledger(context);
+  const account = new MemoryAccount(context);
   const training = await Training.build(planningRun(context), codec.parameters, choice);
-  ledger.note('weights, gradients, optimizer');
+  account.note('weights, gradients, optimizer');
   await recordPass(training, codec, choice);
-  ledger.note('forward and backward');
+  account.note('forward and backward');
   const parameters = codec.parameters.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
-  return ledger.plan([
+  return account.plan([
     `codec: ${(parameters / 1e6).toFixed(2)} M parameters, ${(codec.operations / 1e6).toFixed(0)} MFLOP a picture, ${codec.gridSize} x ${codec.gridSize} codes of ${codec.config.codes}`,
     `${choice.steps} steps x ${choice.batch} pictures = ${choice.steps * choice.batch} pictures, none seen twice`,
   ]);
@@ -194,7 +194,9 @@ async function recordPass(training: Training, codec: VqCodec, choice: TrainCodec
   const tape = new Tape(workspace);
   parameters.watch(tape);
   const encoded = codec.encode(tape, parameters, pictures, segments);
-  const quantized = quantize(tape, encoded, parameters.get(codebookName), { weight: choice.quantizationWeight });
+  const quantized = quantizeToCodebook(tape, encoded, parameters.get(codebookName), {
+    weight: choice.quantizationWeight,
+  });
   const decoded = codec.decode(tape, parameters, quantized.out, segments);
   const [red, green, blue] = choice.background;
   const losses = reconstructionLoss(tape, decoded, pictures, {

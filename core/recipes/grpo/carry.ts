@@ -1,15 +1,15 @@
 /** Groups that go from one step to the next, and into checkpoints: what training needs of them, no pictures. */
 import type { Json } from '../../io/checkpoint.ts';
-import type { Member } from './members.ts';
+import type { Completion } from './completions.ts';
 
 /** A group as it is trained on. */
 export interface TrainedGroup {
-  readonly members: readonly Member[];
+  readonly completions: readonly Completion[];
 }
 
 /** Plain JSON; log-probabilities as the bytes they are. */
-export function groupToJson({ members }: TrainedGroup): Json {
-  return members.map(({ sequence, advantage, tokenWeights, step }) => {
+export function groupToJson({ completions }: TrainedGroup): Json {
+  return completions.map(({ sequence, advantage, tokenWeights, step }) => {
     const { promptIds, rationaleIds, imageStartForced, codes, logProbability } = sequence;
     const bytes = Buffer.from(logProbability.buffer, logProbability.byteOffset, logProbability.byteLength).toString(
       'base64',
@@ -27,14 +27,14 @@ export function groupToJson({ members }: TrainedGroup): Json {
   });
 }
 
-interface StoredMember extends Omit<Member, 'sequence'>, Omit<Member['sequence'], 'logProbability'> {
+interface StoredCompletion extends Omit<Completion, 'sequence'>, Omit<Completion['sequence'], 'logProbability'> {
   readonly logProbability: string;
 }
 
 /** What `groupToJson` gave; the checkpoint it comes from has been verified. */
 export function groupFromJson(json: Json): TrainedGroup {
-  const members = (json as unknown as readonly StoredMember[]).map(
-    ({ advantage, tokenWeights, step, logProbability, ...sequence }): Member => {
+  const completions = (json as unknown as readonly StoredCompletion[]).map(
+    ({ advantage, tokenWeights, step, logProbability, ...sequence }): Completion => {
       const bytes = Buffer.from(logProbability, 'base64');
       const values = new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength));
       return {
@@ -45,5 +45,5 @@ export function groupFromJson(json: Json): TrainedGroup {
       };
     },
   );
-  return { members };
+  return { completions };
 }

@@ -4,9 +4,9 @@ import type { Evaluation } from '../../contracts/evaluation.ts';
 import type { NamedBenchmark, NamedReward, RunContext } from '../../contracts/recipe.ts';
 import { scoreSamples } from '../../rl/score.ts';
 import { Drawer, type Sampling } from '../../drawing/drawer.ts';
-import { evaluate, evaluateItems, summarize } from '../evaluate.ts';
+import { evaluateBenchmark, evaluateItems, summarize } from '../evaluate.ts';
 import type { GrpoOptions } from './options.ts';
-import { promptsAtOnce } from './parts.ts';
+import { promptsAtOnce } from './sizes.ts';
 import { PromptMix, type PromptList } from './prompt-files.ts';
 import type { PromptSource } from './prompt-source.ts';
 import type { Training } from '../../training/training.ts';
@@ -49,19 +49,31 @@ export async function evaluatePolicy(
       ).filter((item) => item !== undefined);
       note(await evaluateItems(context, drawer, named, sampling, { ...plan, split: 'pool' }, items));
     }
-    note(await evaluate(context, drawer, named, sampling, { ...plan, split: 'heldout', count: choice.evaluations }));
+    note(
+      await evaluateBenchmark(context, drawer, named, sampling, {
+        ...plan,
+        split: 'heldout',
+        count: choice.evaluations,
+      }),
+    );
   }
   // Its verdict is the rewards': they need not judge everything twice.
   const unjudged = withoutRewards(context);
   for (const named of files)
-    note(await evaluate(unjudged, drawer, named, sampling, { ...plan, split: 'heldout', count: choice.evaluations }));
+    note(
+      await evaluateBenchmark(unjudged, drawer, named, sampling, {
+        ...plan,
+        split: 'heldout',
+        count: choice.evaluations,
+      }),
+    );
   drawer.close();
   return passes;
 }
 
 function openDrawer(context: RunContext, choice: GrpoOptions, training: Training): Promise<Drawer> {
   const prompts = evaluatedAtOnce(choice);
-  return Drawer.open(context, training.evaluated, training.workspace, {
+  return Drawer.open(context, training.evaluationWeights, training.workspace, {
     sampling: evaluationSampling(choice),
     prompts,
     samplesPerPrompt: 1,
@@ -87,7 +99,7 @@ function withoutRewards(context: RunContext): RunContext {
 function evaluatedAtOnce(choice: GrpoOptions): number {
   const branches = (guidance: number): number => (guidance === 1 ? 1 : 2);
   const rows =
-    (promptsAtOnce(choice) * choice.samples * branches(choice.guidance)) /
+    (promptsAtOnce(choice) * choice.groupSize * branches(choice.guidance)) /
     branches(evaluationSampling(choice).guidance);
   return Math.max(1, Math.min(choice.evaluations, Math.floor(rows)));
 }

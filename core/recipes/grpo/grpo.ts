@@ -20,14 +20,15 @@ import { defineRecipe } from '../../plugin.ts';
 import type { EntropyControllerState } from '../../rl/entropy-controller.ts';
 import { groupFromJson, groupToJson, type TrainedGroup } from './carry.ts';
 import { evaluatePolicy } from './evaluation.ts';
-import { largestDifference } from './members.ts';
+import { largestDifference } from './completions.ts';
 import { grpoOptions, type GrpoOptions } from './options.ts';
 import { Penalty } from './penalty.ts';
-import { openParts, type GrpoParts } from './parts.ts';
+import { openGrpo, type GrpoSetup } from './setup.ts';
 import { planGrpo, smallerGrpo } from './plan.ts';
 import { openPrompts, refuseNoPrompts } from './prompts.ts';
 import { collectRollout, rolloutMetrics, type Rollout } from './rollout.ts';
-import { drawingsAtOnce, type GrpoUpdate, samplerDisagrees } from './update.ts';
+import { drawingsAtOnce } from './sizes.ts';
+import { type GrpoUpdate, samplerDisagrees } from './update.ts';
 import {
   checkJudges,
   checkPolicy,
@@ -68,7 +69,7 @@ async function runGrpo(context: RunContext, choice: GrpoOptions): Promise<void> 
   const { directory, hooks, log, stop } = context;
   const { training, state } = await Training.open(context, context.backbone.parameters, choice);
   const { source, heldOut } = await openPrompts(context, choice);
-  const parts = await openParts(context, choice, training);
+  const parts = await openGrpo(context, choice, training);
   const { guards, kl, reference, update, drawer, greedy } = parts;
   const penalty = new Penalty(choice, kl, reference);
   const tools = { source, drawer, greedy, penalties: penalty.isUsed ? penalty.of : undefined };
@@ -192,34 +193,34 @@ function lookAtRollout(
  */
 async function learn(
   choice: GrpoOptions,
-  { guards, update, old, reference }: GrpoParts,
+  { guards, update, old, reference }: GrpoSetup,
   rollout: Rollout,
   step: number,
 ): Promise<Record<string, number>> {
-  const groups = rollout.kept.map(({ members }) => members);
-  const members = groups.flat();
-  const noted = members.map(({ sequence }) => sequence.logProbability);
-  const scored = await old?.score(members, drawingsAtOnce(choice));
+  const groups = rollout.kept.map(({ completions }) => completions);
+  const completions = groups.flat();
+  const noted = completions.map(({ sequence }) => sequence.logProbability);
+  const scored = await old?.score(completions, drawingsAtOnce(choice));
   // The policy that drew a carried group is gone: only the sampler's note tells of it.
-  const isFresh = (index: number): boolean => members[index]?.step === step;
+  const isFresh = (index: number): boolean => completions[index]?.step === step;
   const fresh = <Value>(values: readonly Value[]): Value[] => values.filter((_, index) => isFresh(index));
-  const difference = scored && largestDifference(fresh(members), fresh(noted), fresh(scored), choice);
+  const difference = scored && largestDifference(fresh(completions), fresh(noted), fresh(scored), choice);
   if (difference !== undefined && !(difference <= choice.ratioTolerance))
     guards.trip('ratio', samplerDisagrees(difference, choice.ratioTolerance, step));
   const batch = {
     groups,
     old: noted.map((values, index) => (isFresh(index) ? (scored?.[index] ?? values) : values)),
-    reference: choice.kl?.place === 'loss' ? await reference?.score(members) : undefined,
+    reference: choice.kl?.place === 'loss' ? await reference?.score(completions) : undefined,
   };
   return { ...(await update.apply(batch, step)), ...(difference !== undefined && { ratioDifference: difference }) };
 }
 
 async function keepSamples(context: RunContext, choice: GrpoOptions, rollout: Rollout, step: number): Promise<void> {
-  const all = rollout.all.flatMap(({ drawings, judgements, members }) =>
+  const all = rollout.all.flatMap(({ drawings, judgements, completions }) =>
     drawings.map((drawing, index) => ({
       drawing,
       judgement: judgements[index],
-      advantage: members[index]?.advantage ?? 0,
+      advantage: completions[index]?.advantage ?? 0,
     })),
   );
   await saveSamples(context, step, all.slice(0, choice.samplesShown));

@@ -10,7 +10,7 @@ import {
   type PolicySettings,
 } from '../../ops/policy-objective.ts';
 import { dimension, type Tensor } from '../../tensor/tensor.ts';
-import type { Aggregation } from './members.ts';
+import type { Aggregation } from './completions.ts';
 import type { GrpoOptions } from './options.ts';
 
 /** Tensors of one kind of token, by what they hold. */

@@ -71,15 +71,17 @@ const stage = z.strictObject({
 });
 
 const fields = z.strictObject({
-  steps: whole.describe('rollouts; each is followed by `updates` x `epochs` optimizer updates'),
+  steps: whole.describe('rollouts; each is followed by `miniBatches` x `epochs` optimizer updates'),
   prompts: whole.default(16).describe('prompts per step'),
-  samples: z.number().int().min(2).default(8).describe('drawings per prompt: the group'),
+  groupSize: z.number().int().min(2).default(8).describe('drawings per prompt: the group'),
   promptsAtOnce: whole
     .optional()
     .describe(
       'prompts whose samples are drawn at the same time, which changes memory and nothing else; all of a step by default',
     ),
-  updates: whole.default(2).describe('optimizer updates per pass over a rollout, each on its share of the groups'),
+  miniBatches: whole
+    .default(2)
+    .describe('mini-batches a rollout is cut into, group by group; each is one optimizer update'),
   epochs: whole.default(1).describe('passes over a rollout'),
   microBatch: whole.optional().describe('drawings per forward and backward pass; all of an update by default'),
 

@@ -1,7 +1,7 @@
 /** A divergence from the reference as part of the reward: β times its sum over the tokens of a drawing. */
 import type { DivergenceEstimator } from '../../ops/policy-objective.ts';
 import type { KlController } from '../../rl/kl-controller.ts';
-import { chosenTokens, type Member } from './members.ts';
+import { chosenTokens, type Completion } from './completions.ts';
 import type { GrpoOptions } from './options.ts';
 import type { Reference } from './reference.ts';
 
@@ -22,18 +22,18 @@ export class Penalty {
   }
 
   /** What to subtract from the reward of each drawing. */
-  readonly of = async (members: readonly Member[]): Promise<number[]> => {
+  readonly of = async (completions: readonly Completion[]): Promise<number[]> => {
     const { kl, reference, choice } = this;
     if (kl === undefined || reference === undefined) throw new RangeError('there is no reference');
-    const scored = await reference.score(members);
-    return members.map((member, index) => {
-      const tokens = chosenTokens(member, choice);
+    const scored = await reference.score(completions);
+    return completions.map((completion, index) => {
+      const tokens = chosenTokens(completion, choice);
       const sum = tokens.reduce(
         (total, token) =>
           total +
           divergence(
             choice.kl?.estimator ?? 'k3',
-            member.sequence.logProbability[token] ?? NaN,
+            completion.sequence.logProbability[token] ?? NaN,
             scored[index]?.[token] ?? NaN,
           ),
         0,

@@ -2,26 +2,26 @@
 import type { Plan, PlanContext, Smaller } from '../../contracts/recipe.ts';
 import { planEvaluation } from './evaluation.ts';
 import type { GrpoOptions } from './options.ts';
-import { openParts, promptsAtOnce } from './parts.ts';
-import { drawingsAtOnce } from './update.ts';
-import { changesOf, Ledger, planningRun, smallerValues } from '../../models/memory-accounting.ts';
+import { openGrpo } from './setup.ts';
+import { drawingsAtOnce, miniBatchSize, promptsAtOnce } from './sizes.ts';
+import { changesOf, MemoryAccount, planningRun, smallerValues } from '../../models/memory-accounting.ts';
 import { describeModel, planDecoding } from '../../drawing/plan.ts';
 import { adapterChange } from '../../training/options.ts';
 import { Training } from '../../training/training.ts';
 
 export async function planGrpo(context: PlanContext, choice: GrpoOptions): Promise<Plan> {
-  const ledger = new Ledger(context);
+  const account = new MemoryAccount(context);
   const run = planningRun(context);
   const training = await Training.build(run, context.backbone.parameters, choice);
-  ledger.note('weights, gradients, optimizer');
-  await openParts(run, choice, training);
-  ledger.note('programs and sampler');
+  account.note('weights, gradients, optimizer');
+  await openGrpo(run, choice, training);
+  account.note('programs and sampler');
   await planEvaluation(run, choice, training);
-  await planDecoding(run, { prompts: promptsAtOnce(choice), samplesPerPrompt: choice.samples });
-  ledger.note('image tokenizer');
+  await planDecoding(run, { prompts: promptsAtOnce(choice), samplesPerPrompt: choice.groupSize });
+  account.note('image tokenizer');
   const codes = context.imageTokenizer.grid.rows * context.imageTokenizer.grid.columns;
   const capacity = choice.promptTokens + (choice.rationale ? choice.rationaleTokens : 1) + codes;
-  return ledger.plan([describeModel(context.backbone), ...planLines(choice, codes, capacity)]);
+  return account.plan([describeModel(context.backbone), ...planLines(choice, codes, capacity)]);
 }
 
 /** Smaller micro-batches first, then computing again, then keys and values in 16 bits: what costs least comes first. */
@@ -63,16 +63,16 @@ export function smallerGrpo(choice: GrpoOptions): Smaller[] {
 
 /** The arithmetic of batches, one fact a line. */
 export function planLines(choice: GrpoOptions, codes: number, capacity: number): string[] {
-  const { prompts, samples, updates, epochs, steps, refillRounds, guidance, pool, promptFiles, curriculum, kl } =
+  const { prompts, groupSize, miniBatches, epochs, steps, refillRounds, guidance, pool, promptFiles, curriculum, kl } =
     choice;
-  const rows = prompts * samples;
-  const perUpdate = Math.ceil(prompts / updates) * samples;
+  const rows = prompts * groupSize;
+  const perUpdate = miniBatchSize(choice);
   const atOnce = drawingsAtOnce(choice);
   const passes = Math.ceil(perUpdate / atOnce);
   const files = promptFiles.length === 1 ? 'one file' : `${promptFiles.length} files`;
   return [
-    `${prompts} prompts x ${samples} samples = ${rows} drawings a step${refillRounds === 0 ? '' : `, up to ${refillRounds + 1} times where groups are dropped`}, ${steps} steps`,
-    `${updates} updates x ${epochs} pass${epochs === 1 ? '' : 'es'} per rollout = ${updates * epochs} updates a step, ${updates * epochs * steps} in all; each on at most ${Math.ceil(prompts / updates)} groups = ${perUpdate} drawings`,
+    `${prompts} prompts x groups of ${groupSize} = ${rows} drawings a step${refillRounds === 0 ? '' : `, up to ${refillRounds + 1} times where groups are dropped`}, ${steps} steps`,
+    `${miniBatches} mini-batches x ${epochs} pass${epochs === 1 ? '' : 'es'} per rollout = ${miniBatches * epochs} updates a step, ${miniBatches * epochs * steps} in all; each on at most ${Math.ceil(prompts / miniBatches)} groups = ${perUpdate} drawings`,
     `${passes} micro-batch${passes === 1 ? '' : 'es'} of at most ${atOnce} drawings per update, each of at most ${capacity} tokens (${codes} of them image codes)${guidance === 1 ? '' : ', and as many again for the unconditional branch'}`,
     promptFiles.length > 0
       ? `prompts from ${files}`

@@ -8,10 +8,10 @@ import { Tape } from '../../autograd/tape.ts';
 import type { RunContext } from '../../contracts/recipe.ts';
 import type { PackedShape } from '../../nn/packed-shape.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
-import type { Member } from './members.ts';
+import type { Completion } from './completions.ts';
 import type { GrpoOptions } from './options.ts';
 import { GrpoScorer } from './scorer.ts';
-import { drawingsAtOnce } from './update.ts';
+import { drawingsAtOnce } from './sizes.ts';
 import type { Training } from '../../training/training.ts';
 import { openWeights } from '../../models/weights.ts';
 
@@ -62,8 +62,8 @@ export class Reference {
   }
 
   /** Log-probabilities of the tokens of drawings under the reference. */
-  score(members: readonly Member[]): Promise<Float32Array[]> {
-    return this.scorer.score(members, drawingsAtOnce(this.choice));
+  score(completions: readonly Completion[]): Promise<Float32Array[]> {
+    return this.scorer.score(completions, drawingsAtOnce(this.choice));
   }
 
   /** Makes the program of a shape now. */
@@ -88,7 +88,7 @@ export class Reference {
 function pairs(from: ParameterSet, to: ParameterSet): [Tensor, Tensor][] {
   return to.names.flatMap((name) => {
     const [source, target] = [from.get(name), to.get(name)];
-    const [sources, targets] = [source.parts ?? [source], target.parts ?? [target]];
+    const [sources, targets] = [source.shards ?? [source], target.shards ?? [target]];
     if (sources.length !== targets.length)
       throw new RangeError(`${name} lies in ${sources.length} parts here and in ${targets.length} there`);
     return sources.map((part, index): [Tensor, Tensor] => [part, targets[index] ?? part]);

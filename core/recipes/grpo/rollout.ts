@@ -8,11 +8,11 @@ import { GroupCollector } from '../../rl/groups.ts';
 import { scoreSamples } from '../../rl/score.ts';
 import type { Drawer, Drawing } from '../../drawing/drawer.ts';
 import type { TrainedGroup } from './carry.ts';
-import type { Member } from './members.ts';
+import type { Completion } from './completions.ts';
 import type { GrpoOptions } from './options.ts';
 import type { PromptSource } from './prompt-source.ts';
 
-/** A prompt's drawings with their judgements; one that was carried over has its members only. */
+/** A prompt's drawings with their judgements; one that was carried over has its completions only. */
 export interface Group extends TrainedGroup {
   readonly drawings: readonly Drawing[];
   readonly judgements: readonly Judgement[];
@@ -27,7 +27,7 @@ export interface RolloutTools {
   /** Draws each prompt once, taking the likeliest token; only for the estimator `remax`. */
   readonly greedy: Drawer | undefined;
   /** What to subtract from each drawing's reward, for a divergence in the reward. */
-  readonly penalties: ((members: readonly Member[]) => Promise<number[]>) | undefined;
+  readonly penalties: ((completions: readonly Completion[]) => Promise<number[]>) | undefined;
 }
 
 /** Draws and judges until enough groups disagree within themselves, or the budget of rounds is spent. */
@@ -43,14 +43,14 @@ export async function collectRollout(
   const rollout: Rollout = new GroupCollector<Group>({
     wanted: choice.prompts,
     rounds: choice.refillRounds + 1,
-    hasSignal: ({ members }) => members.some(({ advantage }) => advantage !== 0),
-    carried: carried.map(({ members }) => ({ members, drawings: [], judgements: [] })),
+    hasSignal: ({ completions }) => completions.some(({ advantage }) => advantage !== 0),
+    carried: carried.map(({ completions }) => ({ completions, drawings: [], judgements: [] })),
   });
   do {
     const { items } = await hooks.batch({ step, items: source.next(choice.prompts, step) });
     const seed = seedOf(context.seed, step, rollout.rounds);
     const drawings = await drawer.draw(items, seed, `step-${step}-${rollout.rounds}`);
-    const event = { step, groupSize: choice.samples, samples: drawings.map(({ sample }) => sample) };
+    const event = { step, groupSize: choice.groupSize, samples: drawings.map(({ sample }) => sample) };
     await hooks.rollout(event);
     const { judgements } = await hooks.rewards({
       ...event,
@@ -63,14 +63,14 @@ export async function collectRollout(
     refuseBadWeights(decided);
     rollout.offer(
       items.map((_, index): Group => {
-        const [start, end] = [index * choice.samples, (index + 1) * choice.samples];
-        const members = drawings.slice(start, end).map(({ sequence }, sample): Member => ({
+        const [start, end] = [index * choice.groupSize, (index + 1) * choice.groupSize];
+        const completions = drawings.slice(start, end).map(({ sequence }, sample): Completion => ({
           sequence,
           advantage: advantages[start + sample] ?? 0,
           tokenWeights: tokenWeights?.[start + sample],
           step,
         }));
-        return { members, drawings: drawings.slice(start, end), judgements: judgements.slice(start, end) };
+        return { completions, drawings: drawings.slice(start, end), judgements: judgements.slice(start, end) };
       }),
     );
     // A stop waits for the step: half a rollout would be another one than an uninterrupted run draws.
@@ -93,34 +93,34 @@ async function computeAdvantages(
   round: Round,
 ): Promise<number[]> {
   const { drawings, judgements, items, seed, step } = round;
-  const { estimator, normalize, samples, decoupled } = choice;
+  const { estimator, normalize, groupSize, decoupled } = choice;
   if (decoupled) {
     const columns = context.rewards.map(({ name, weight }) => ({
       weight,
       values: judgements.map(({ scores }) => scores[name]?.value ?? 0),
     }));
-    return decoupledAdvantages(columns, samples);
+    return decoupledAdvantages(columns, groupSize);
   }
   const totals = judgements.map(({ total }) => total);
-  const subtracted = await penalties?.(drawings.map(({ sequence }): Member => ({ sequence, advantage: 0, step })));
+  const subtracted = await penalties?.(drawings.map(({ sequence }): Completion => ({ sequence, advantage: 0, step })));
   const rewards = subtracted === undefined ? totals : totals.map((total, index) => total - (subtracted[index] ?? 0));
   const baselines =
     greedy === undefined ? undefined : await greedyRewards(context, greedy, items, seed, `step-${step}-greedy`);
   const computed = groupAdvantages(
     rewards,
-    samples,
+    groupSize,
     { estimator, scale: normalize },
     baselines === undefined ? {} : { baselines },
   );
   // A divergence makes every group differ within itself: whether one is worth training on is the judges' word.
   const isRelative = subtracted !== undefined && (estimator === 'grpo' || estimator === 'rloo');
-  return isRelative ? computed.map((value, index) => (isConstant(totals, samples, index) ? 0 : value)) : computed;
+  return isRelative ? computed.map((value, index) => (isConstant(totals, groupSize, index) ? 0 : value)) : computed;
 }
 
 /** Whether all drawings of the group of drawing `index` were judged alike. */
-function isConstant(totals: readonly number[], samples: number, index: number): boolean {
-  const start = Math.floor(index / samples) * samples;
-  return totals.slice(start, start + samples).every((total) => total === totals[start]);
+function isConstant(totals: readonly number[], groupSize: number, index: number): boolean {
+  const start = Math.floor(index / groupSize) * groupSize;
+  return totals.slice(start, start + groupSize).every((total) => total === totals[start]);
 }
 
 async function greedyRewards(

@@ -1,11 +1,11 @@
 /** Log-probabilities of drawings under weights that are not trained here: the reference, or the policy before an update. */
 import type { Weights } from '../../contracts/backbone.ts';
 import type { RunContext } from '../../contracts/recipe.ts';
-import type { Workspace } from '../../autograd/program.ts';
+import type { Workspace } from '../../autograd/workspace.ts';
 import type { Scalar } from '../../gpu/device.ts';
 import type { PackedShape } from '../../nn/packed-shape.ts';
 import { TokenPrograms, tokenKinds, type TokenKind, type TokenProgramOptions } from '../../nn/token-program.ts';
-import { byMember, packMembers, type Member } from './members.ts';
+import { byCompletion, packCompletions, type Completion } from './completions.ts';
 import type { GrpoOptions } from './options.ts';
 
 /** How tokens are scored: the sampler's settings, so that both describe one distribution. */
@@ -38,11 +38,11 @@ export class GrpoScorer {
   }
 
   /** One list per drawing, a value per token after its prompt. */
-  async score(members: readonly Member[], atOnce: number): Promise<Float32Array[]> {
+  async score(completions: readonly Completion[], atOnce: number): Promise<Float32Array[]> {
     const results: Float32Array[] = [];
-    for (let start = 0; start < members.length; start += atOnce) {
-      const part = members.slice(start, start + atOnce);
-      const batch = packMembers(part, this.context.tokenizer, this.choice);
+    for (let start = 0; start < completions.length; start += atOnce) {
+      const part = completions.slice(start, start + atOnce);
+      const batch = packCompletions(part, this.context.tokenizer, this.choice);
       const { program, scored } = await this.programs.prepare(batch);
       program.run();
       const present = tokenKinds.filter((kind) => scored[kind] !== undefined);
@@ -52,7 +52,7 @@ export class GrpoScorer {
         image: undefined,
         ...Object.fromEntries(present.map((kind, index) => [kind, values[index] as Float32Array])),
       };
-      results.push(...byMember(batch, part, byKind));
+      results.push(...byCompletion(batch, part, byKind));
     }
     return results;
   }

@@ -1,6 +1,6 @@
 /**
- * The updates of GRPO on one rollout: passes over its groups, each cut into shares (one optimizer update each), each cut into
- * micro-batches (one forward and backward pass each). Means are taken over a whole share, however it is cut.
+ * The updates of GRPO on one rollout: passes over its groups, each cut into mini-batches (one optimizer update each), each cut into
+ * micro-batches (one forward and backward pass each). Means are taken over a whole mini-batch, however it is cut.
  */
 import type { RunContext } from '../../contracts/recipe.ts';
 import { tokenKinds, TokenPrograms, type TokenKind, type TokenProgram } from '../../nn/token-program.ts';
@@ -11,24 +11,25 @@ import type { KlController } from '../../rl/kl-controller.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 import {
   denominators,
-  packMembers,
+  packCompletions,
   scaledEntropyCoefficient,
   sequenceRanges,
   targetTables,
   type Denominators,
   type KnownProbabilities,
-  type Member,
-} from './members.ts';
+  type Completion,
+} from './completions.ts';
 import { aggregationOf, grpoObjective, writeSettings } from './objective.ts';
 import type { GrpoOptions } from './options.ts';
 import { scoringOptions } from './scorer.ts';
+import { drawingsAtOnce } from './sizes.ts';
 import type { Guards } from '../../training/guards.ts';
 import type { Training } from '../../training/training.ts';
 
 /** Drawings of a step with what is known of them. */
 export interface Batch extends KnownProbabilities {
   /** Group by group. */
-  readonly groups: readonly (readonly Member[])[];
+  readonly groups: readonly (readonly Completion[])[];
 }
 
 /** Sums over all counted tokens of a step. */
@@ -43,8 +44,9 @@ interface Totals {
   norm: number;
 }
 
-interface MicroBatch {
-  readonly members: readonly Member[];
+/** A mini-batch or a micro-batch. */
+interface CompletionBatch {
+  readonly completions: readonly Completion[];
   readonly known: KnownProbabilities;
 }
 
@@ -100,8 +102,8 @@ export class GrpoUpdate {
       norm: 0,
     };
     for (let epoch = 0; epoch < this.choice.epochs; epoch++) {
-      for (const [index, share] of shares(batch, this.choice.updates).entries())
-        await this.applyOne(share, step, totals, epoch === 0 && index === 0);
+      for (const [index, miniBatch] of miniBatches(batch, this.choice.miniBatches).entries())
+        await this.applyOne(miniBatch, step, totals, epoch === 0 && index === 0);
     }
     const counted = Math.max(1, totals.count.text + totals.count.image);
     const drawings = batch.groups.reduce((sum, group) => sum + group.length, 0);
@@ -130,11 +132,11 @@ export class GrpoUpdate {
     for (const tensor of Object.values(this.settings)) this.context.device.destroyTensor(tensor);
   }
 
-  private async applyOne(share: MicroBatch, step: number, totals: Totals, isFirst: boolean): Promise<void> {
-    const by = denominators(share.members, this.choice);
+  private async applyOne(miniBatch: CompletionBatch, step: number, totals: Totals, isFirst: boolean): Promise<void> {
+    const by = denominators(miniBatch.completions, this.choice);
     for (const kind of tokenKinds) this.writeSettings(kind, by);
     const entropy = { text: 0, image: 0 };
-    const parts = slices(share, drawingsAtOnce(this.choice));
+    const parts = microBatches(miniBatch, drawingsAtOnce(this.choice));
     for (const part of parts) await this.accumulate(part, by, totals, entropy, isFirst ? step : undefined);
     if (isFirst) this.compareWithSampler(totals.largestDifference, step);
     this.training.applyUpdate(step);
@@ -152,7 +154,7 @@ export class GrpoUpdate {
 
   /** Adds the gradients of one micro-batch and its numbers. `freshStep`: before the first update, the step whose drawings the policy has just made. */
   private async accumulate(
-    part: MicroBatch,
+    part: CompletionBatch,
     by: Denominators,
     totals: Totals,
     entropy: Record<TokenKind, number>,
@@ -174,18 +176,18 @@ export class GrpoUpdate {
         totals.clipped += perToken[4 * i + 1] ?? 0;
         totals.divergence += perToken[4 * i + 3] ?? 0;
         // What an earlier step drew was drawn by another policy.
-        const isFresh = part.members[batch[kind].owner[i] ?? -1]?.step === freshStep;
+        const isFresh = part.completions[batch[kind].owner[i] ?? -1]?.step === freshStep;
         if (isFresh) totals.largestDifference = Math.max(totals.largestDifference, Math.abs(difference));
       }
     }
   }
 
   private async fill(
-    part: MicroBatch,
+    part: CompletionBatch,
     by: Denominators,
   ): Promise<{ readonly program: TokenProgram; readonly batch: PackedBatch }> {
     const { device, tokenizer } = this.context;
-    const batch = packMembers(part.members, tokenizer, this.choice);
+    const batch = packCompletions(part.completions, tokenizer, this.choice);
     const program = await this.programs.prepare(batch);
     for (const kind of tokenKinds) {
       const inputs = program.objective[kind]?.inputs;
@@ -194,7 +196,7 @@ export class GrpoUpdate {
       write(device, inputs['terms'], terms);
       write(device, inputs['weights'], weights);
       if (inputs['ranges'] !== undefined)
-        device.write(inputs['ranges'], sequenceRanges(batch, part.members.length, drawingsAtOnce(this.choice)));
+        device.write(inputs['ranges'], sequenceRanges(batch, part.completions.length, drawingsAtOnce(this.choice)));
     }
     return { program, batch };
   }
@@ -202,10 +204,10 @@ export class GrpoUpdate {
   private tables(
     batch: PackedBatch,
     kind: TokenKind,
-    part: MicroBatch,
+    part: CompletionBatch,
     by: Denominators,
   ): ReturnType<typeof targetTables> {
-    return targetTables(batch, kind, part.members, part.known, by, aggregationOf(this.choice), this.choice);
+    return targetTables(batch, kind, part.completions, part.known, by, aggregationOf(this.choice), this.choice);
   }
 
   private writeSettings(kind: TokenKind, by: Denominators): void {
@@ -242,7 +244,7 @@ export class GrpoUpdate {
   }
 
   /** The kernel that made the first number that is none, in words; looks at the micro-batches of an update again, one after the other. */
-  private async findNonFinite(parts: readonly MicroBatch[], by: Denominators): Promise<string | undefined> {
+  private async findNonFinite(parts: readonly CompletionBatch[], by: Denominators): Promise<string | undefined> {
     for (const part of parts) {
       const { program } = await this.fill(part, by);
       const found = await program.program.findNonFinite();
@@ -271,41 +273,31 @@ export function samplerDisagrees(
   };
 }
 
-/** Drawings of one forward and backward pass. */
-export function drawingsAtOnce({
-  prompts,
-  samples,
-  updates,
-  microBatch,
-}: Pick<GrpoOptions, 'prompts' | 'samples' | 'updates' | 'microBatch'>): number {
-  const perUpdate = Math.ceil(prompts / updates) * samples;
-  return Math.min(microBatch ?? perUpdate, perUpdate);
-}
-
-/** The groups cut into as many shares as there are updates, the last ones smaller or missing when there are few. */
-function shares({ groups, old, reference }: Batch, updates: number): MicroBatch[] {
-  const size = Math.ceil(groups.length / updates);
-  const result: MicroBatch[] = [];
+/** The groups cut into `count` mini-batches, the last ones smaller or missing when there are few groups. */
+function miniBatches({ groups, old, reference }: Batch, count: number): CompletionBatch[] {
+  const size = Math.ceil(groups.length / count);
+  const result: CompletionBatch[] = [];
   let first = 0;
   for (let start = 0; start < groups.length; start += size) {
-    const members = groups.slice(start, start + size).flat();
+    const completions = groups.slice(start, start + size).flat();
     result.push({
-      members,
+      completions,
       known: {
-        old: old.slice(first, first + members.length),
-        reference: reference?.slice(first, first + members.length),
+        old: old.slice(first, first + completions.length),
+        reference: reference?.slice(first, first + completions.length),
       },
     });
-    first += members.length;
+    first += completions.length;
   }
   return result;
 }
 
-function slices({ members, known: { old, reference } }: MicroBatch, size: number): MicroBatch[] {
-  return Array.from({ length: Math.ceil(members.length / size) }, (_, index): MicroBatch => {
+/** A mini-batch cut into what one forward and backward pass takes. */
+function microBatches({ completions, known: { old, reference } }: CompletionBatch, size: number): CompletionBatch[] {
+  return Array.from({ length: Math.ceil(completions.length / size) }, (_, index): CompletionBatch => {
     const [start, end] = [index * size, (index + 1) * size];
     return {
-      members: members.slice(start, end),
+      completions: completions.slice(start, end),
       known: { old: old.slice(start, end), reference: reference?.slice(start, end) },
     };
   });

@@ -1,5 +1,5 @@
 /** Loss and gradients of a batch of sequences: weighted by class of target, averaged over the targets of the whole batch. */
-import type { Workspace } from '../../autograd/program.ts';
+import type { Workspace } from '../../autograd/workspace.ts';
 import type { RunContext } from '../../contracts/recipe.ts';
 import { ParameterSet } from '../../weights/parameters.ts';
 import type { PackedShape } from '../../nn/packed-shape.ts';
@@ -55,11 +55,11 @@ export class SftLoss {
     this.temperature = device.scalar('temperature', 1);
     this.ownReference = ownReference;
     const { workspace } = training;
-    this.programs = this.open('sft', workspace, training.learning, {
+    this.programs = this.open('sft', workspace, training.trainWeights, {
       objective: objective(),
       recompute: choice.recompute,
     });
-    const evaluated = { get: (name: string) => training.evaluated.get(name) };
+    const evaluated = { get: (name: string) => training.evaluationWeights.get(name) };
     this.measuring =
       choice.validation === undefined ? undefined : this.open('sft validation', workspace, evaluated, {});
     this.reference = reference === undefined ? undefined : this.open('sft reference', workspace, reference, {});

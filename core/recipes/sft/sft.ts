@@ -13,7 +13,7 @@ import type { PromptItem } from '../../contracts/dataset.ts';
 import { largestSize, packedShape, type PackedShape } from '../../nn/packed-shape.ts';
 import { defineRecipe } from '../../plugin.ts';
 import { ExampleStream, examplesAtOnce } from './examples.ts';
-import { changesOf, Ledger, planningRun, smallerValues } from '../../models/memory-accounting.ts';
+import { changesOf, MemoryAccount, planningRun, smallerValues } from '../../models/memory-accounting.ts';
 import { describeModel, planEncoding } from '../../drawing/plan.ts';
 import { SftLoss } from './loss.ts';
 import { sftOptions, type SftOptions } from './options.ts';
@@ -34,22 +34,22 @@ export const sft = defineRecipe({
 });
 
 async function planSft(context: PlanContext, choice: SftOptions): Promise<Plan> {
-  const ledger = new Ledger(context);
+  const account = new MemoryAccount(context);
   const run = planningRun(context);
   const training = await Training.build(run, context.backbone.parameters, choice);
-  ledger.note('weights, gradients, optimizer');
+  account.note('weights, gradients, optimizer');
   const stream = await ExampleStream.open(run, choice);
   const { shape } = await openLoss(run, training, stream, choice);
-  ledger.note('forward and backward');
+  account.note('forward and backward');
   await planEncoding(run, Math.min(examplesAtOnce, choice.examples));
-  ledger.note('image tokenizer');
+  account.note('image tokenizer');
   const micro = choice.microBatch ?? choice.batch;
   const total = choice.steps * choice.batch;
   const visits =
     stream.distinct === undefined
       ? 'of the rows in files'
       : `${(total / stream.distinct).toFixed(2)} visits of ${stream.distinct} examples`;
-  return ledger.plan([
+  return account.plan([
     describeModel(context.backbone),
     `${choice.steps} steps x ${choice.batch} sequences = ${total} sequences, ${visits}`,
     `${Math.ceil(choice.batch / micro)} micro-batch(es) of at most ${micro} sequences per update, about ${shape.count} tokens at most, ${shape.imageCodes.length} of them image codes`,

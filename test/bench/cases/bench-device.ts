@@ -1,5 +1,7 @@
 /** What every case is made of: a device, its twin without the fast kernels, random tensors, and programs that are replayed. */
-import { Program, runAll, type Step, type Workspace } from '../../../core/autograd/program.ts';
+import { Program, runAll } from '../../../core/autograd/program.ts';
+import type { Workspace } from '../../../core/autograd/workspace.ts';
+import type { Step } from '../../../core/autograd/launch.ts';
 import { Tape } from '../../../core/autograd/tape.ts';
 import { Device } from '../../../core/gpu/device.ts';
 import { sizeOf, type Tensor } from '../../../core/tensor/tensor.ts';

@@ -1,5 +1,7 @@
 /** Matrix products at the sizes of the nano model and at those of the study of kernels for software adapters. */
-import { Program, Workspace, type Launch } from '../../../core/autograd/program.ts';
+import { Program } from '../../../core/autograd/program.ts';
+import { Workspace } from '../../../core/autograd/workspace.ts';
+import type { Launch } from '../../../core/autograd/launch.ts';
 import { Tape } from '../../../core/autograd/tape.ts';
 import type { Device } from '../../../core/gpu/device.ts';
 import { linear } from '../../../core/ops/linear.ts';

@@ -1,6 +1,6 @@
 /** Whole steps of the nano model: supervised training as `core/recipes/sft/sft.ts` does it, and sampling. */
 import { ParameterSet } from '../../../core/weights/parameters.ts';
-import { Workspace } from '../../../core/autograd/program.ts';
+import { Workspace } from '../../../core/autograd/workspace.ts';
 import { Tape } from '../../../core/autograd/tape.ts';
 import type { Optimizer } from '../../../core/contracts/optimizer.ts';
 import type { Device } from '../../../core/gpu/device.ts';

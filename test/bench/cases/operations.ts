@@ -1,5 +1,6 @@
 /** The other operations of the nano models at the sizes they have in a training step. */
-import { grid, Workspace, type Launch } from '../../../core/autograd/program.ts';
+import { Workspace } from '../../../core/autograd/workspace.ts';
+import { grid, type Launch } from '../../../core/autograd/launch.ts';
 import type { Device } from '../../../core/gpu/device.ts';
 import { attention } from '../../../core/ops/attention.ts';
 import { conv2d } from '../../../core/ops/conv2d.ts';

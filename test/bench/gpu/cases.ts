@@ -1,6 +1,7 @@
 /** What `npm run bench:gpu` times: products, memory, attention, and whole steps at the shapes of published models. */
 import { ParameterSet, type WeightStorage } from '../../../core/weights/parameters.ts';
-import { Workspace, type Program } from '../../../core/autograd/program.ts';
+import type { Program } from '../../../core/autograd/program.ts';
+import { Workspace } from '../../../core/autograd/workspace.ts';
 import { Tape } from '../../../core/autograd/tape.ts';
 import type { Device } from '../../../core/gpu/device.ts';
 import { createSampler } from '../../../core/nn/sampler.ts';

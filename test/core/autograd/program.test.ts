@@ -1,8 +1,9 @@
 /** Tape, program, plan and device: what a replay may do, and what each mistake says. */
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { planMemory } from '../../../core/autograd/plan.ts';
-import { Workspace, grid, type Step } from '../../../core/autograd/program.ts';
+import { planMemory } from '../../../core/autograd/memory-plan.ts';
+import { Workspace } from '../../../core/autograd/workspace.ts';
+import { grid, type Step } from '../../../core/autograd/launch.ts';
 import { Tape } from '../../../core/autograd/tape.ts';
 import { openDevice, type Device } from '../../../core/gpu/device.ts';
 import { loadKernel, packParams } from '../../../core/gpu/kernel.ts';
@@ -13,7 +14,7 @@ const slot = (id: number, bytes: number): Tensor => ({
   name: `t${id}`,
   shape: [bytes / 4],
   type: 'f32',
-  memory: { slot: { id, bytes } },
+  memory: { value: { id, bytes } },
 });
 
 /** Random launch lists in which every value is written once, then read a few times. */
@@ -37,9 +38,9 @@ function lifetimes(steps: readonly Step[]): Map<number, { first: number; last: n
   steps.forEach((step, index) => {
     if ('copy' in step) return;
     for (const { memory } of Object.values(step.bindings)) {
-      if (!('slot' in memory)) continue;
-      const known = result.get(memory.slot.id);
-      result.set(memory.slot.id, { first: known?.first ?? index, last: index, bytes: memory.slot.bytes });
+      if (!('value' in memory)) continue;
+      const known = result.get(memory.value.id);
+      result.set(memory.value.id, { first: known?.first ?? index, last: index, bytes: memory.value.bytes });
     }
   });
   return result;

@@ -1,7 +1,8 @@
 /** Blocks computed again on the way back: the same bits in less memory. */
 import { afterAll, expect, test } from 'vitest';
 import { ParameterSet } from '../../../core/weights/parameters.ts';
-import { Workspace, type Program } from '../../../core/autograd/program.ts';
+import type { Program } from '../../../core/autograd/program.ts';
+import { Workspace } from '../../../core/autograd/workspace.ts';
 import { Tape } from '../../../core/autograd/tape.ts';
 import type { Backbone } from '../../../core/contracts/backbone.ts';
 import { openDevice } from '../../../core/gpu/device.ts';

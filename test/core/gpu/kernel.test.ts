@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import fc from 'fast-check';
 import { afterAll, beforeEach, describe, expect, test } from 'vitest';
-import { Workspace } from '../../../core/autograd/program.ts';
+import { Workspace } from '../../../core/autograd/workspace.ts';
 import { Tape } from '../../../core/autograd/tape.ts';
 import { ReasongenError } from '../../../core/errors.ts';
 import { loadKernel, packParams, type KernelConstants } from '../../../core/gpu/kernel.ts';

@@ -8,7 +8,7 @@ import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Evaluation } from '../../../core/contracts/evaluation.ts';
 import { MetricsFile, readMetrics } from '../../../core/io/metrics.ts';
-import { describeProgram } from '../../../core/io/program.ts';
+import { describeProgram } from '../../../core/io/software.ts';
 import { readRunRecord, readRunRecords } from '../../../core/io/records.ts';
 import { createRun, openRun, type RunDirectory } from '../../../core/io/run-directory.ts';
 

@@ -1,13 +1,13 @@
 /** The guided scorer through the fused head against guidance on whole logits: one meaning, values and gradients. */
 import { expect, test } from 'vitest';
 import { ParameterSet } from '../../../core/weights/parameters.ts';
-import { Workspace } from '../../../core/autograd/program.ts';
+import { Workspace } from '../../../core/autograd/workspace.ts';
 import type { Tape } from '../../../core/autograd/tape.ts';
 import type { Backbone, Head, Weights } from '../../../core/contracts/backbone.ts';
 import type { Tokenizer } from '../../../core/contracts/tokenizer.ts';
 import { TokenPrograms } from '../../../core/nn/token-program.ts';
 import { linear } from '../../../core/ops/linear.ts';
-import { packMembers } from '../../../core/recipes/grpo/members.ts';
+import { packCompletions } from '../../../core/recipes/grpo/completions.ts';
 import type { Tensor } from '../../../core/tensor/tensor.ts';
 import { relativeError } from '../../../core/testing.ts';
 import { testDevice } from '../../ops/device.ts';
@@ -46,7 +46,7 @@ async function score(
   backbone: Backbone,
   detach: boolean,
 ): Promise<{ values: Float32Array; gradients: Map<string, Float32Array> }> {
-  const member = (seed: number): Parameters<typeof packMembers>[0][number] => ({
+  const member = (seed: number): Parameters<typeof packCompletions>[0][number] => ({
     sequence: {
       promptIds: [1, 5, 6, 9],
       rationaleIds: [7, 8],
@@ -92,7 +92,7 @@ async function score(
       return { text: part(scored.text), image: part(scored.image) };
     },
   });
-  const { program, scored } = await programs.prepare(packMembers([member(1), member(9)], tokenizer, choice));
+  const { program, scored } = await programs.prepare(packCompletions([member(1), member(9)], tokenizer, choice));
   program.run();
   if (scored.image === undefined) throw new Error('no image tokens');
   const values = await device.readFloats(scored.image);

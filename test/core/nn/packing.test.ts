@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { packSequences, shapeKey, type Sequence } from '../../../core/nn/packing.ts';
+import { packSequences, type Sequence } from '../../../core/nn/packing.ts';
+import { shapeKey } from '../../../core/nn/packed-inputs.ts';
 
 const ids = (minLength: number, maxLength: number): fc.Arbitrary<number[]> =>
   fc.array(fc.integer({ min: 1, max: 90 }), { minLength, maxLength });

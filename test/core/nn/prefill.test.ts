@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { ParameterSet } from '../../../core/weights/parameters.ts';
-import { Workspace } from '../../../core/autograd/program.ts';
+import { Workspace } from '../../../core/autograd/workspace.ts';
 import type { Tape } from '../../../core/autograd/tape.ts';
 import type { PackedTokens, PrefillTarget, Weights } from '../../../core/contracts/backbone.ts';
 import { openDevice, type Device } from '../../../core/gpu/device.ts';

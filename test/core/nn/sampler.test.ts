@@ -1,9 +1,10 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ParameterSet } from '../../../core/weights/parameters.ts';
-import { Workspace } from '../../../core/autograd/program.ts';
+import { Workspace } from '../../../core/autograd/workspace.ts';
 import { Tape } from '../../../core/autograd/tape.ts';
 import { openDevice, type Device } from '../../../core/gpu/device.ts';
-import { createPackedInputs, packSequences, type Sequence } from '../../../core/nn/packing.ts';
+import { packSequences, type Sequence } from '../../../core/nn/packing.ts';
+import { createPackedInputs } from '../../../core/nn/packed-inputs.ts';
 import {
   createSampler,
   type SampledSequence,

@@ -1,13 +1,13 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ParameterSet } from '../../../core/weights/parameters.ts';
-import { Workspace } from '../../../core/autograd/program.ts';
+import { Workspace } from '../../../core/autograd/workspace.ts';
 import { Tape } from '../../../core/autograd/tape.ts';
 import { openDevice, type Device } from '../../../core/gpu/device.ts';
 import { packPictures, unpackPictures } from '../../../core/nn/pictures.ts';
 import { publishedVqConfig } from '../../../core/io/vq-config.ts';
 import { fromVqCheckpoint, toVqCheckpoint } from '../../../core/nn/vq-checkpoint.ts';
 import { codebookName, nanoCodec, vqCodec, type VqCodecConfig } from '../../../core/nn/vq-codec.ts';
-import { quantize } from '../../../core/ops/codebook.ts';
+import { quantizeToCodebook } from '../../../core/ops/codebook.ts';
 import { reconstructionLoss } from '../../../core/ops/reconstruction-loss.ts';
 import { CodeKeeper } from '../../../core/recipes/codec/codebook-restarts.ts';
 import { at, maximumError, randomFloats } from '../../../core/testing.ts';
@@ -197,7 +197,7 @@ describe('on a device', () => {
       const workspace = new Workspace(device);
       const tape = new Tape(workspace);
       const pictures = device.tensor('pictures', [images, 8, 8, 4], 'f32', all.slice(0, images * 256));
-      const quantized = quantize(
+      const quantized = quantizeToCodebook(
         tape,
         codec.encode(tape, parameters, pictures, codec.segments(device, images)),
         parameters.get(codebookName),

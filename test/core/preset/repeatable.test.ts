@@ -47,7 +47,7 @@ const builtIn = [components, plugin].map((each) => ({ plugin: each, source: 'tes
 const load = (file: string, runDirectory?: string): Promise<LoadedPreset> =>
   loadPreset(file, { builtIn, ...(runDirectory !== undefined && { runDirectory }) });
 
-const base = { dataset: 'colours', tokenizer: 'words', recipe: 'practice' };
+const base = { dataset: 'colors', tokenizer: 'words', recipe: 'practice' };
 
 /** Texts that YAML could read as something else, beside any at all. */
 const text = fc.oneof(

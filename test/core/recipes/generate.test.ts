@@ -46,7 +46,7 @@ function drawn(directory: string, prompt: string): string[] {
 const prompts = 'prompts: [a red picture, a blue picture, a white picture]';
 
 test('writes a picture with everything that made it, and a line for each', async () => {
-  const { directory } = await generate('prompts: [a red picture, a blue picture], samples: 3, scale: 4');
+  const { directory } = await generate('prompts: [a red picture, a blue picture], samplesPerPrompt: 3, scale: 4');
   const written = records(directory);
   expect(written.map(({ file, prompt }) => `${file} ${prompt}`)).toEqual([
     ...['00000.png', '00001.png', '00002.png'].map((file) => `${file} a red picture`),
@@ -75,9 +75,9 @@ test('writes a picture with everything that made it, and a line for each', async
 
 describe('the same seed gives the same drawings', () => {
   test('however many are drawn at once, and however many of each', async () => {
-    const all = (await generate(`${prompts}, samples: 4`)).directory;
-    const oneByOne = (await generate(`${prompts}, samples: 4, batch: 4`)).directory;
-    const two = (await generate(`${prompts}, samples: 2, batch: 5`)).directory;
+    const all = (await generate(`${prompts}, samplesPerPrompt: 4`)).directory;
+    const oneByOne = (await generate(`${prompts}, samplesPerPrompt: 4, batch: 4`)).directory;
+    const two = (await generate(`${prompts}, samplesPerPrompt: 2, batch: 5`)).directory;
     for (const prompt of ['a red picture', 'a blue picture', 'a white picture']) {
       expect(drawn(oneByOne, prompt)).toEqual(drawn(all, prompt));
       expect(drawn(two, prompt)).toEqual(drawn(all, prompt).slice(0, 2));
@@ -88,8 +88,8 @@ describe('the same seed gives the same drawings', () => {
 
   test('another seed gives others', async () => {
     const [one, other] = [
-      await generate(`${prompts}, samples: 4`),
-      await generate(`${prompts}, samples: 4`, ['seed=8']),
+      await generate(`${prompts}, samplesPerPrompt: 4`),
+      await generate(`${prompts}, samplesPerPrompt: 4`, ['seed=8']),
     ];
     expect(records(other.directory).map(({ codes }) => codes)).not.toEqual(
       records(one.directory).map(({ codes }) => codes),
@@ -99,8 +99,8 @@ describe('the same seed gives the same drawings', () => {
 
 test('guidance changes the drawings and nothing else', async () => {
   const [plain, guided] = [
-    await generate(`${prompts}, samples: 4`),
-    await generate(`${prompts}, samples: 4, guidance: 3`),
+    await generate(`${prompts}, samplesPerPrompt: 4`),
+    await generate(`${prompts}, samplesPerPrompt: 4, guidance: 3`),
   ];
   const [a, b] = [records(plain.directory), records(guided.directory)];
   expect(b.map(({ rationale }) => rationale)).toEqual(a.map(({ rationale }) => rationale));
@@ -109,8 +109,8 @@ test('guidance changes the drawings and nothing else', async () => {
 
 test('weights stored as f16 draw by the same rules', async () => {
   const [first, again] = [
-    await generate(`${prompts}, samples: 4, storage: f16`),
-    await generate(`${prompts}, samples: 4, batch: 4, storage: f16`),
+    await generate(`${prompts}, samplesPerPrompt: 4, storage: f16`),
+    await generate(`${prompts}, samplesPerPrompt: 4, batch: 4, storage: f16`),
   ];
   expect(first.code).toBe(0);
   for (const prompt of ['a red picture', 'a blue picture', 'a white picture'])
@@ -147,7 +147,7 @@ describe('rationales', () => {
   test('are taken as given, per prompt, from the preset or behind a tab in the file', async () => {
     const promptFile = place.write('prompts.txt', 'a green picture\tpaint\na black picture\n');
     const { directory, code } = await generate(
-      `prompts: [a red picture, { prompt: a blue picture, rationale: it }], promptFile: ${promptFile}, samples: 2`,
+      `prompts: [a red picture, { prompt: a blue picture, rationale: it }], promptFile: ${promptFile}, samplesPerPrompt: 2`,
     );
     expect(code).toBe(0);
     const given = records(directory).filter(({ rationaleGiven }) => rationaleGiven);
@@ -156,7 +156,7 @@ describe('rationales', () => {
       ...new Array<string>(2).fill('a green picture: paint'),
     ]);
     // Prompts beside them are drawn as if they were alone.
-    const alone = (await generate('prompts: [a red picture], samples: 2')).directory;
+    const alone = (await generate('prompts: [a red picture], samplesPerPrompt: 2')).directory;
     expect(drawn(directory, 'a red picture')).toEqual(drawn(alone, 'a red picture'));
   });
 

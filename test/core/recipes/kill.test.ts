@@ -17,7 +17,7 @@ const cases = [
   },
   {
     name: 'grpo: in the middle of refilling, and between judging and learning',
-    preset: `${adamw}\nrewards: [{ use: faulty, fault: half-blind }]\nrecipe: { use: grpo, steps: 4, prompts: 4, samples: 4, refillRounds: 3, rationaleTokens: 6, saveEvery: 1, imageEntropy: { target: 1 } }\n`,
+    preset: `${adamw}\nrewards: [{ use: faulty, fault: half-blind }]\nrecipe: { use: grpo, steps: 4, prompts: 4, groupSize: 4, refillRounds: 3, rationaleTokens: 6, saveEvery: 1, imageEntropy: { target: 1 } }\n`,
     // Half of the prompts get one reward whatever is drawn: their groups are dropped and drawn anew.
     kills: ['at: rollout, step: 2, time: 2', 'at: rewards, step: 3'],
   },

@@ -75,7 +75,7 @@ describe('a published model', () => {
       preset(
         'grpo',
         folder,
-        `rewards: [is-color]\noptimizer: { use: adamw, learningRate: 1e-3 }\nrecipe: { use: grpo, weights: ${folder}, steps: 2, prompts: 2, samples: 4, rationaleTokens: 8, promptTokens: 64, evaluations: 0 }`,
+        `rewards: [is-color]\noptimizer: { use: adamw, learningRate: 1e-3 }\nrecipe: { use: grpo, weights: ${folder}, steps: 2, prompts: 2, groupSize: 4, rationaleTokens: 8, promptTokens: 64, evaluations: 0 }`,
       ),
     );
     expect(code).toBe(0);

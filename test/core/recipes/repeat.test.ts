@@ -20,7 +20,7 @@ const presets: Readonly<Record<string, () => Promise<string>>> = {
     ),
   grpo: async () => {
     const { directory } = await place.halfTaught();
-    const recipe = `prompts: 6, samples: 4, pool: 7, rationaleTokens: 12, imageTemperature: 1, textEntropy: ${controller}, imageEntropy: ${controller}`;
+    const recipe = `prompts: 6, groupSize: 4, pool: 7, rationaleTokens: 12, imageTemperature: 1, textEntropy: ${controller}, imageEntropy: ${controller}`;
     const kl = 'microBatch: 8, kl: { coefficient: 0.02, target: 0.01, resetEvery: 2, horizon: 100 }';
     // A model this small and this fast may leave its reference far behind; what counts here is that it does so alike.
     const records = 'evaluations: 8, evaluateEvery: 3, schedule: linear, saveEvery: 100, guards: { drift: off }';

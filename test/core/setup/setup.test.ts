@@ -10,7 +10,7 @@ import {
   parseOneLineSources,
   systemSources,
 } from '../../../core/setup/apt-sources.mjs';
-import { createProgram } from '../../../core/cli/program.ts';
+import { createCommandLine } from '../../../core/cli/command-line.ts';
 import { packageRoot, shaderCacheDirectory, withTemporaryFolder } from '../../../core/setup/cache.mjs';
 import { chatterFilter } from '../../../core/setup/chatter.mjs';
 import { compareDebianVersions, majorVersion } from '../../../core/setup/debian-version.mjs';
@@ -264,7 +264,7 @@ describe('choosing a driver', () => {
   });
 
   it('knows every command that may open a device by the name of the command line', () => {
-    const names = createProgram(() => Promise.resolve(), {
+    const names = createCommandLine(() => Promise.resolve(), {
       output: process.stdout,
       errors: process.stderr,
     }).commands.map((command) => command.name());

@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { ParameterSet, type WeightStorage } from '../../../core/weights/parameters.ts';
-import { Workspace } from '../../../core/autograd/program.ts';
+import { Workspace } from '../../../core/autograd/workspace.ts';
 import { Tape } from '../../../core/autograd/tape.ts';
 import type { Backbone } from '../../../core/contracts/backbone.ts';
 import type { Device } from '../../../core/gpu/device.ts';

@@ -94,7 +94,7 @@ describe('loading from a source', () => {
       const expected = inStorage[storage](inFile);
       for (const limit of [undefined, 16384]) {
         const set = make(storage, limit);
-        expect(set.get('w').parts === undefined).toBe(limit === undefined || storage === 'int4');
+        expect(set.get('w').shards === undefined).toBe(limit === undefined || storage === 'int4');
         const done: number[] = [];
         const report = await set.loadFrom(file, {
           ...smallPieces,

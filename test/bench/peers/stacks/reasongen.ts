@@ -1,6 +1,6 @@
 /** This program, through the API that plugins use: recorded once, replayed. */
 import { ParameterSet } from '../../../../core/weights/parameters.ts';
-import { Workspace } from '../../../../core/autograd/program.ts';
+import { Workspace } from '../../../../core/autograd/workspace.ts';
 import { Tape } from '../../../../core/autograd/tape.ts';
 import type { KeyValueCache, PackedTokens, ParameterSpec } from '../../../../core/contracts/backbone.ts';
 import type { Optimizer } from '../../../../core/contracts/optimizer.ts';
@@ -197,8 +197,8 @@ async function decode(device: Device, work: Of<'decode'>): Promise<Task> {
   const weights = new ParameterSet(device, specsOf(work), { seed: 0 });
   // The first token is given, so the last one drawn stands behind `length` others.
   const capacity = length + 1;
-  const slots = device.tensor(
-    'slots',
+  const cacheRows = device.tensor(
+    'cache rows',
     [rows],
     'u32',
     Uint32Array.from({ length: rows }, (_, row) => row),
@@ -206,12 +206,12 @@ async function decode(device: Device, work: Of<'decode'>): Promise<Task> {
   const cache: KeyValueCache = {
     rows,
     capacity,
-    slots,
+    cacheRows,
     keys: Array.from({ length: layers }, (_, layer) => device.tensor(`keys ${layer}`, [rows, capacity, width])),
     values: Array.from({ length: layers }, (_, layer) => device.tensor(`values ${layer}`, [rows, capacity, width])),
   };
   const state = {
-    slots,
+    cacheRows,
     rows: device.tensor('sampled rows', [rows, 4], 'u32'),
     trace: device.tensor('sampled tokens', [rows, capacity, 4], 'u32'),
     current: device.tensor('current tokens', [rows], 'u32'),

@@ -14,7 +14,7 @@ async function grpo(
   const text = `rewards: ${rewards}\noptimizer: { use: adamw, learningRate: 2e-3 }\n${more}`;
   return place.preset(
     'grpo',
-    `${text}\nrecipe: { use: grpo, weights: ${directory}, prompts: 8, samples: 8, rationaleTokens: 12, imageTemperature: 1, ${recipe} }\n`,
+    `${text}\nrecipe: { use: grpo, weights: ${directory}, prompts: 8, groupSize: 8, rationaleTokens: 12, imageTemperature: 1, ${recipe} }\n`,
   );
 }
 

@@ -11,7 +11,7 @@ async function grpo(recipe: string, { steps = 1, rewards = '[is-color]', more = 
   const text = `rewards: ${rewards}\noptimizer: { use: adamw, learningRate: 2e-3 }\n${more}`;
   const preset = place.preset(
     'grpo',
-    `${text}\nrecipe: { use: grpo, weights: ${directory}, steps: ${steps}, prompts: 4, samples: 6, refillRounds: 0, rationaleTokens: 12, imageTemperature: 1, samplesEvery: 0, ${recipe} }\n`,
+    `${text}\nrecipe: { use: grpo, weights: ${directory}, steps: ${steps}, prompts: 4, groupSize: 6, refillRounds: 0, rationaleTokens: 12, imageTemperature: 1, samplesEvery: 0, ${recipe} }\n`,
   );
   return (await place.run(preset)).directory;
 }
@@ -20,21 +20,21 @@ const first = (directory: string, name: string): number => curve(directory, name
 
 test('micro-batches add up to the whole, whatever the aggregation', async () => {
   for (const aggregation of ['token-mean', 'sequence-mean']) {
-    const whole = await grpo(`updates: 1, aggregation: ${aggregation}`);
-    const cut = await grpo(`updates: 1, microBatch: 5, aggregation: ${aggregation}`);
+    const whole = await grpo(`miniBatches: 1, aggregation: ${aggregation}`);
+    const cut = await grpo(`miniBatches: 1, microBatch: 5, aggregation: ${aggregation}`);
     expect(first(cut, 'gradientNorm') / first(whole, 'gradientNorm')).toBeCloseTo(1, 4);
     expect(curve(cut, 'image/entropy')[0]).toBeCloseTo(first(whole, 'image/entropy'), 5);
   }
 });
 
 test('how many prompts are drawn at a time changes memory and nothing else', async () => {
-  expect(metricsOf(await grpo('updates: 1, promptsAtOnce: 3'))).toEqual(metricsOf(await grpo('updates: 1')));
+  expect(metricsOf(await grpo('miniBatches: 1, promptsAtOnce: 3'))).toEqual(metricsOf(await grpo('miniBatches: 1')));
 });
 
 test.each(['clip', 'sequence', 'cispo'])(
   'the method %s starts at ratio 1, and passes over a rollout leave it',
   async (method) => {
-    const directory = await grpo(`method: ${method}, updates: 1, epochs: 3`);
+    const directory = await grpo(`method: ${method}, miniBatches: 1, epochs: 3`);
     expect(first(directory, 'ratioDifference')).toBeLessThan(1e-5);
     // The measure is of the last pass but of all passes' tokens.
     expect(Math.abs(first(directory, 'kl'))).toBeGreaterThan(1e-6);
@@ -43,7 +43,7 @@ test.each(['clip', 'sequence', 'cispo'])(
 );
 
 test('a dual bound and a wide upper one', async () => {
-  const directory = await grpo('clipLow: 1e-4, clipHigh: 0.3, dualClip: 1.0001, updates: 1, epochs: 2');
+  const directory = await grpo('clipLow: 1e-4, clipHigh: 0.3, dualClip: 1.0001, miniBatches: 1, epochs: 2');
   // The second pass finds nearly every token with a negative advantage beyond one of its bounds.
   expect(first(directory, 'clipFraction')).toBeGreaterThan(0.1);
 });
@@ -58,8 +58,8 @@ describe('estimators', () => {
   test('rewards normalized by themselves: a reward a hundred times as small counts as much', async () => {
     const rewards = '[is-color, { use: faulty, name: other, fault: half-blind, weight: 0.01 }]';
     const [sum, apart] = [
-      await grpo('updates: 1', { rewards }),
-      await grpo('updates: 1, decoupled: true', { rewards }),
+      await grpo('miniBatches: 1', { rewards }),
+      await grpo('miniBatches: 1, decoupled: true', { rewards }),
     ];
     expect(first(sum, 'reward')).toBe(first(apart, 'reward'));
     expect(first(sum, 'gradientNorm')).not.toBe(first(apart, 'gradientNorm'));
@@ -79,7 +79,7 @@ describe('guidance while drawing', () => {
 });
 
 test('old log-probabilities computed again instead of taken from the sampler: the same run but for rounding', async () => {
-  const [sampler, scorer] = [await grpo('updates: 1'), await grpo('updates: 1, oldLogProbability: scorer')];
+  const [sampler, scorer] = [await grpo('miniBatches: 1'), await grpo('miniBatches: 1, oldLogProbability: scorer')];
   // The very difference that the first update of the other run found.
   expect(first(scorer, 'ratioDifference')).toBeGreaterThan(0);
   expect(first(scorer, 'ratioDifference')).toBe(first(sampler, 'ratioDifference'));
@@ -88,8 +88,8 @@ test('old log-probabilities computed again instead of taken from the sampler: th
 
 describe('a reference', () => {
   test('is the policy itself at first and is left as it learns; every reset brings it back', async () => {
-    const stays = await grpo('updates: 1, kl: { coefficient: 0.01 }', { steps: 4 });
-    const follows = await grpo('updates: 1, kl: { coefficient: 0.01, resetEvery: 1 }', { steps: 4 });
+    const stays = await grpo('miniBatches: 1, kl: { coefficient: 0.01 }', { steps: 4 });
+    const follows = await grpo('miniBatches: 1, kl: { coefficient: 0.01, resetEvery: 1 }', { steps: 4 });
     const [start = NaN, , , end = NaN] = curve(stays, 'referenceKl');
     expect(Math.abs(start)).toBeLessThan(1e-9);
     expect(end).toBeGreaterThan(1e-5);
@@ -108,7 +108,7 @@ describe('a reference', () => {
   });
 
   test('is not made where its coefficient is 0', async () => {
-    const [without, zero] = [await grpo('updates: 1'), await grpo('updates: 1, kl: { coefficient: 0 }')];
+    const [without, zero] = [await grpo('miniBatches: 1'), await grpo('miniBatches: 1, kl: { coefficient: 0 }')];
     expect(metricsOf(zero)).toEqual(metricsOf(without));
   });
 });
@@ -127,15 +127,15 @@ describe('weights of single tokens, by an extension', () => {
   const weigher = (rule: string): { more: string } => ({ more: `extensions: [{ use: weigher, rule: ${rule} }]\n` });
 
   test('decide which tokens learn', async () => {
-    const [all, unsure] = [await grpo('updates: 1'), await grpo('updates: 1', weigher('unsure'))];
+    const [all, unsure] = [await grpo('miniBatches: 1'), await grpo('miniBatches: 1', weigher('unsure'))];
     expect(first(unsure, 'reward')).toBe(first(all, 'reward'));
     expect(first(unsure, 'gradientNorm')).toBeGreaterThan(0);
     expect(first(unsure, 'gradientNorm')).not.toBeCloseTo(first(all, 'gradientNorm'), 4);
-    await expect(grpo('updates: 1', weigher('none'))).rejects.toMatchObject({ code: 'ZERO_GRADIENT' });
+    await expect(grpo('miniBatches: 1', weigher('none'))).rejects.toMatchObject({ code: 'ZERO_GRADIENT' });
   });
 
   test('are refused where they do not fit the tokens', async () => {
-    await expect(grpo('updates: 1', weigher('short'))).rejects.toMatchObject({
+    await expect(grpo('miniBatches: 1', weigher('short'))).rejects.toMatchObject({
       code: 'BAD_TOKEN_WEIGHTS',
       message: expect.stringMatching(/gave \d+ token weights for drawing 0, which has \d+ tokens/),
     });
@@ -143,7 +143,7 @@ describe('weights of single tokens, by an extension', () => {
 });
 
 test('adapters: the model without them is the reference, at no cost', async () => {
-  const directory = await grpo('updates: 1, lora: { rank: 4, alpha: 8 }, kl: { coefficient: 0.01 }', { steps: 3 });
+  const directory = await grpo('miniBatches: 1, lora: { rank: 4, alpha: 8 }, kl: { coefficient: 0.01 }', { steps: 3 });
   expect(Math.max(...curve(directory, 'ratioDifference').filter(Number.isFinite))).toBeLessThan(1e-5);
   const [start = NaN, , end = NaN] = curve(directory, 'referenceKl');
   expect(Math.abs(start)).toBeLessThan(1e-9);
@@ -167,7 +167,7 @@ test('prompts of files, by weight and over-long ones counted; held-out files are
   const { directory, lines } = await place.run(
     place.preset(
       'files',
-      `dataset: null\nbenchmarks: []\nrewards: [is-color]\noptimizer: { use: adamw, learningRate: 1e-3 }\nrecipe: { use: grpo, weights: ${(await place.halfTaught()).directory}, steps: 2, prompts: 4, samples: 4, refillRounds: 0, rationaleTokens: 12, imageTemperature: 1, evaluations: 3, promptFiles: [{ file: ${prompts}, weight: 3 }, { file: ${wordy} }], evaluationFiles: [{ file: ${held} }], evaluationSampling: { textTemperature: 0, imageTemperature: 0 }, keepBest: { metric: pass/evaluation-files/heldout } }\n`,
+      `dataset: null\nbenchmarks: []\nrewards: [is-color]\noptimizer: { use: adamw, learningRate: 1e-3 }\nrecipe: { use: grpo, weights: ${(await place.halfTaught()).directory}, steps: 2, prompts: 4, groupSize: 4, refillRounds: 0, rationaleTokens: 12, imageTemperature: 1, evaluations: 3, promptFiles: [{ file: ${prompts}, weight: 3 }, { file: ${wordy} }], evaluationFiles: [{ file: ${held} }], evaluationSampling: { textTemperature: 0, imageTemperature: 0 }, keepBest: { metric: pass/evaluation-files/heldout } }\n`,
     ),
   );
   expect(lines).toContainEqual(expect.stringMatching(/held\.jsonl: 1 prompts; 1 lines left out/));

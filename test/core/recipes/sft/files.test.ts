@@ -147,7 +147,7 @@ test('check says what is known without reading the files; GRPO wants prompts', a
   expect(end.output).toMatch(/4 steps x 12 sequences = 48 sequences, of the rows in files/);
   const grpo = place.preset(
     'grpo',
-    `dataset: { use: caption-data, path: ${path} }\nrewards: [is-color]\noptimizer: { use: adamw, learningRate: 1e-3 }\nrecipe: { use: grpo, steps: 1, prompts: 2, samples: 2, rationaleTokens: 4 }\n`,
+    `dataset: { use: caption-data, path: ${path} }\nrewards: [is-color]\noptimizer: { use: adamw, learningRate: 1e-3 }\nrecipe: { use: grpo, steps: 1, prompts: 2, groupSize: 2, rationaleTokens: 4 }\n`,
   );
   const refused = await place.command('run', grpo, '--run-dir', place.free());
   expect(refused.code).not.toBe(0);

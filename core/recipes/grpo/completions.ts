@@ -9,7 +9,7 @@ import { tokenKinds, type ByKind, type TokenKind } from '../../nn/token-program.
 import type { GrpoOptions } from './options.ts';
 
 /** A drawing that is trained on. Lists count the tokens after the prompt: rationale, image start, codes. */
-export interface Member {
+export interface Completion {
   readonly sequence: Pick<
     SampledSequence,
     'promptIds' | 'rationaleIds' | 'imageStartForced' | 'codes' | 'logProbability'
@@ -21,7 +21,7 @@ export interface Member {
   readonly step: number;
 }
 
-/** Log-probabilities of members, as the objective needs them. */
+/** Log-probabilities of completions, as the objective needs them. */
 export interface KnownProbabilities {
   /** When it was drawn. */
   readonly old: readonly ArrayLike<number>[];
@@ -31,9 +31,13 @@ export interface KnownProbabilities {
 
 type LayoutChoice = Pick<GrpoOptions, 'rationale' | 'guidance'>;
 
-export function packMembers(members: readonly Member[], tokenizer: Tokenizer, choice: LayoutChoice): PackedBatch {
+export function packCompletions(
+  completions: readonly Completion[],
+  tokenizer: Tokenizer,
+  choice: LayoutChoice,
+): PackedBatch {
   return packSequences(
-    members.map(({ sequence: { promptIds, rationaleIds, codes } }): Sequence => {
+    completions.map(({ sequence: { promptIds, rationaleIds, codes } }): Sequence => {
       const text = choice.rationale ? [...promptIds, ...rationaleIds, tokenizer.special.imageStart] : promptIds;
       const unconditional = choice.guidance === 1 ? {} : { unconditional: tokenizer.unconditional(text) };
       return { text, firstTarget: promptIds.length, codes, trailing: [], ...unconditional };
@@ -45,15 +49,15 @@ export function packMembers(members: readonly Member[], tokenizer: Tokenizer, ch
 export function eachTarget(
   batch: PackedBatch,
   kind: TokenKind,
-  members: readonly Member[],
+  completions: readonly Completion[],
   visit: (target: number, owner: number, token: number) => void,
 ): void {
   const { used, owner, position } = batch[kind];
   for (let i = 0; i < used; i++) {
     const whose = owner[i] ?? -1;
-    const member = members[whose];
-    if (member === undefined) throw new RangeError(`target ${i} belongs to no drawing`);
-    visit(i, whose, (position[i] ?? 0) - member.sequence.promptIds.length);
+    const completion = completions[whose];
+    if (completion === undefined) throw new RangeError(`target ${i} belongs to no drawing`);
+    visit(i, whose, (position[i] ?? 0) - completion.sequence.promptIds.length);
   }
 }
 
@@ -61,7 +65,7 @@ export function eachTarget(
 export function isChosen(
   kind: TokenKind,
   token: number,
-  { sequence }: Member,
+  { sequence }: Completion,
   choice: Pick<GrpoOptions, 'textTemperature' | 'imageTemperature'>,
 ): boolean {
   if ((kind === 'text' ? choice.textTemperature : choice.imageTemperature) === 0) return false;
@@ -71,8 +75,8 @@ export function isChosen(
 type MaskChoice = Pick<GrpoOptions, 'textTemperature' | 'imageTemperature' | 'rationale'>;
 
 /** Tokens of one drawing that count, by kind. */
-export function countChosen(member: Member, choice: MaskChoice): Record<TokenKind, number> {
-  const { rationaleIds, imageStartForced, codes } = member.sequence;
+export function countChosen(completion: Completion, choice: MaskChoice): Record<TokenKind, number> {
+  const { rationaleIds, imageStartForced, codes } = completion.sequence;
   const text = choice.rationale ? rationaleIds.length + (imageStartForced ? 0 : 1) : 0;
   return { text: choice.textTemperature === 0 ? 0 : text, image: choice.imageTemperature === 0 ? 0 : codes.length };
 }
@@ -88,14 +92,19 @@ export interface Denominators {
 }
 
 export function denominators(
-  members: readonly Member[],
+  completions: readonly Completion[],
   choice: MaskChoice & Pick<GrpoOptions, 'rationaleTokens'>,
 ): Denominators {
-  const counts = members.map((member) => countChosen(member, choice));
+  const counts = completions.map((completion) => countChosen(completion, choice));
   const sum = (kind: TokenKind): number => counts.reduce((total, count) => total + count[kind], 0);
   const counted = { text: sum('text'), image: sum('image') };
-  const longest = (choice.rationale ? choice.rationaleTokens : 0) + (members[0]?.sequence.codes.length ?? 0);
-  return { counted, tokens: Math.max(1, counted.text + counted.image), drawings: Math.max(1, members.length), longest };
+  const longest = (choice.rationale ? choice.rationaleTokens : 0) + (completions[0]?.sequence.codes.length ?? 0);
+  return {
+    counted,
+    tokens: Math.max(1, counted.text + counted.image),
+    drawings: Math.max(1, completions.length),
+    longest,
+  };
 }
 
 export type Aggregation = 'token-mean' | 'sequence-mean' | 'fixed-length';
@@ -113,7 +122,7 @@ type TableChoice = MaskChoice & Pick<GrpoOptions, 'textWeight' | 'imageWeight'>;
 export function targetTables(
   batch: PackedBatch,
   kind: TokenKind,
-  members: readonly Member[],
+  completions: readonly Completion[],
   known: KnownProbabilities,
   by: Denominators,
   aggregation: Aggregation,
@@ -122,15 +131,15 @@ export function targetTables(
   const terms = new Float32Array(batch[kind].count * 4);
   const weights = new Float32Array(batch[kind].count * 4);
   const kindWeight = kind === 'text' ? choice.textWeight : choice.imageWeight;
-  const shares = members.map((member) => shareOfToken(member, by, aggregation, choice));
-  eachTarget(batch, kind, members, (target, owner, token) => {
-    const member = members[owner] as Member;
+  const shares = completions.map((completion) => shareOfToken(completion, by, aggregation, choice));
+  eachTarget(batch, kind, completions, (target, owner, token) => {
+    const completion = completions[owner] as Completion;
     const old = known.old[owner]?.[token] ?? 0;
-    terms.set([old, member.advantage, known.reference?.[owner]?.[token] ?? old, owner], target * 4);
-    if (!isChosen(kind, token, member, choice)) return;
+    terms.set([old, completion.advantage, known.reference?.[owner]?.[token] ?? old, owner], target * 4);
+    if (!isChosen(kind, token, completion, choice)) return;
     const share = shares[owner] ?? 0;
     // The entropy term is a mean over its own kind of token; its coefficient makes up for the difference.
-    weights.set([share * kindWeight * (member.tokenWeights?.[token] ?? 1), 1 / by.tokens, share, 1], target * 4);
+    weights.set([share * kindWeight * (completion.tokenWeights?.[token] ?? 1), 1 / by.tokens, share, 1], target * 4);
   });
   return { terms, weights };
 }
@@ -140,10 +149,10 @@ export function scaledEntropyCoefficient(coefficient: number, kind: TokenKind, b
   return (coefficient * by.tokens) / Math.max(1, by.counted[kind]);
 }
 
-function shareOfToken(member: Member, by: Denominators, aggregation: Aggregation, choice: MaskChoice): number {
+function shareOfToken(completion: Completion, by: Denominators, aggregation: Aggregation, choice: MaskChoice): number {
   if (aggregation === 'token-mean') return 1 / by.tokens;
   if (aggregation === 'fixed-length') return 1 / (by.drawings * by.longest);
-  const { text, image } = countChosen(member, choice);
+  const { text, image } = countChosen(completion, choice);
   return 1 / (by.drawings * Math.max(1, text + image));
 }
 
@@ -163,12 +172,16 @@ export function sequenceRanges(batch: PackedBatch, drawings: number, most: numbe
 }
 
 /** Values [M, 2] (log-probability, entropy) of targets put back to the tokens of each drawing: log-probabilities by token. */
-export function byMember(batch: PackedBatch, members: readonly Member[], scored: ByKind<Float32Array>): Float32Array[] {
-  const result = members.map(({ sequence }) => new Float32Array(sequence.logProbability.length));
+export function byCompletion(
+  batch: PackedBatch,
+  completions: readonly Completion[],
+  scored: ByKind<Float32Array>,
+): Float32Array[] {
+  const result = completions.map(({ sequence }) => new Float32Array(sequence.logProbability.length));
   for (const kind of tokenKinds) {
     const values = scored[kind];
     if (values === undefined) continue;
-    eachTarget(batch, kind, members, (target, owner, token) => {
+    eachTarget(batch, kind, completions, (target, owner, token) => {
       const of = result[owner];
       if (of !== undefined) of[token] = values[2 * target] ?? NaN;
     });
@@ -177,23 +190,23 @@ export function byMember(batch: PackedBatch, members: readonly Member[], scored:
 }
 
 /** Indices, among the tokens after the prompt, of those the policy chose. */
-export function chosenTokens(member: Member, choice: MaskChoice): number[] {
-  const { logProbability, codes } = member.sequence;
+export function chosenTokens(completion: Completion, choice: MaskChoice): number[] {
+  const { logProbability, codes } = completion.sequence;
   const imageFrom = logProbability.length - codes.length;
   return Array.from(logProbability, (_, token) => token).filter((token) =>
-    isChosen(token < imageFrom ? 'text' : 'image', token, member, choice),
+    isChosen(token < imageFrom ? 'text' : 'image', token, completion, choice),
   );
 }
 
 /** Largest difference of two lists of log-probabilities over the tokens the policy chose. */
 export function largestDifference(
-  members: readonly Member[],
+  completions: readonly Completion[],
   one: readonly ArrayLike<number>[],
   other: readonly ArrayLike<number>[],
   choice: MaskChoice,
 ): number {
-  const differences = members.flatMap((member, index) =>
-    chosenTokens(member, choice).map((token) =>
+  const differences = completions.flatMap((completion, index) =>
+    chosenTokens(completion, choice).map((token) =>
       Math.abs((one[index]?.[token] ?? NaN) - (other[index]?.[token] ?? NaN)),
     ),
   );

@@ -8,7 +8,7 @@ export function dropUnread(steps: readonly LoadedStep[]): LoadedStep[] {
   for (const item of steps.toReversed()) {
     if ('kernel' in item && item.step.optional === true && !isRead(item, read)) continue;
     live.push(item);
-    for (const tensor of tensorsOf(item)) if ('slot' in tensor.memory) read.add(tensor.memory.slot.id);
+    for (const tensor of tensorsOf(item)) if ('value' in tensor.memory) read.add(tensor.memory.value.id);
   }
   return live.reverse();
 }
@@ -16,7 +16,7 @@ export function dropUnread(steps: readonly LoadedStep[]): LoadedStep[] {
 function isRead({ kernel, step }: LoadedLaunch, read: ReadonlySet<number>): boolean {
   return kernel.bindings.some(({ name, access }) => {
     const memory = access === 'read_write' ? step.bindings[name]?.memory : undefined;
-    return memory !== undefined && ('buffer' in memory || read.has(memory.slot.id));
+    return memory !== undefined && ('buffer' in memory || read.has(memory.value.id));
   });
 }
 

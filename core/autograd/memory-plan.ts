@@ -1,14 +1,14 @@
 /**
- * Places the slots of a launch list into as few bytes of whole buffers as their lifetimes allow. To do that best is hard (interval
+ * Places the values of a launch list into as few bytes of whole buffers as their lifetimes allow. To do that best is hard (interval
  * coloring where a color costs its largest member), so a few greedy orders are tried and the cheapest is taken.
  */
 import { byteLength, type Tensor } from '../tensor/tensor.ts';
-import type { Step } from './program.ts';
+import type { Step } from './launch.ts';
 
 export interface MemoryPlan {
   /** Bytes of each buffer to make. */
   readonly buffers: readonly number[];
-  /** Slot id to index into `buffers`. */
+  /** Id of a value to index into `buffers`. */
   readonly placement: ReadonlyMap<number, number>;
   /** Sum of `buffers`. */
   readonly bytes: number;
@@ -82,8 +82,8 @@ function lifetimesOf(steps: readonly Step[]): Map<number, Lifetime> {
   const lifetimes = new Map<number, Lifetime>();
   steps.forEach((step, index) => {
     for (const tensor of tensorsOf(step)) {
-      if (!('slot' in tensor.memory)) continue;
-      const { id, bytes } = tensor.memory.slot;
+      if (!('value' in tensor.memory)) continue;
+      const { id, bytes } = tensor.memory.value;
       const known = lifetimes.get(id);
       if (known === undefined)
         lifetimes.set(id, {

@@ -1,16 +1,16 @@
 /** What a GRPO run computes with, made in one place: the run and its plan call the same function. */
 import type { RunContext } from '../../contracts/recipe.ts';
-import { packedShape, sizeOfSequence, timesSize, type PackedShape } from '../../nn/packed-shape.ts';
 import { KlController } from '../../rl/kl-controller.ts';
 import { Drawer } from '../../drawing/drawer.ts';
 import type { GrpoOptions } from './options.ts';
 import { Reference } from './reference.ts';
 import { GrpoScorer } from './scorer.ts';
-import { drawingsAtOnce, GrpoUpdate } from './update.ts';
+import { largestShape, promptsAtOnce } from './sizes.ts';
+import { GrpoUpdate } from './update.ts';
 import { Guards } from '../../training/guards.ts';
 import type { Training } from '../../training/training.ts';
 
-export interface GrpoParts {
+export interface GrpoSetup {
   readonly guards: Guards;
   readonly kl: KlController | undefined;
   readonly reference: Reference | undefined;
@@ -24,7 +24,7 @@ export interface GrpoParts {
 }
 
 /** Programs of the longest drawings are made at once: memory does not grow later, however long rationales become. */
-export async function openParts(context: RunContext, choice: GrpoOptions, training: Training): Promise<GrpoParts> {
+export async function openGrpo(context: RunContext, choice: GrpoOptions, training: Training): Promise<GrpoSetup> {
   const guards = new Guards(context.log, choice.guards);
   const kl = choice.kl === undefined ? undefined : new KlController(choice.kl);
   const reference = await Reference.open(context, choice, training);
@@ -47,7 +47,7 @@ export async function openParts(context: RunContext, choice: GrpoOptions, traini
   const drawer = await Drawer.open(context, training.weights, training.workspace, {
     ...draw,
     sampling: choice,
-    samplesPerPrompt: choice.samples,
+    samplesPerPrompt: choice.groupSize,
   });
   const greedily = { ...choice, textTemperature: 0, imageTemperature: 0 };
   const greedy =
@@ -66,26 +66,4 @@ export async function openParts(context: RunContext, choice: GrpoOptions, traini
     await update.close();
   };
   return { guards, kl, reference, update, old, drawer, greedy, close };
-}
-
-/** Prompts whose samples are drawn at the same time. */
-export function promptsAtOnce({
-  prompts,
-  promptsAtOnce: chosen,
-}: Pick<GrpoOptions, 'prompts' | 'promptsAtOnce'>): number {
-  return Math.min(chosen ?? prompts, prompts);
-}
-
-/** A micro-batch of drawings with the longest prompts and rationales there may be. */
-export function largestShape(
-  { tokenizer, imageTokenizer }: Pick<RunContext, 'tokenizer' | 'imageTokenizer'>,
-  choice: GrpoOptions,
-): PackedShape {
-  const codes = new Array<number>(imageTokenizer.grid.rows * imageTokenizer.grid.columns).fill(0);
-  const text = new Array<number>(choice.promptTokens + (choice.rationale ? choice.rationaleTokens : 0)).fill(
-    tokenizer.special.imageStart,
-  );
-  const unconditional = choice.guidance === 1 ? {} : { unconditional: tokenizer.unconditional(text) };
-  const one = sizeOfSequence({ text, firstTarget: choice.promptTokens, codes, trailing: [], ...unconditional });
-  return packedShape(timesSize(one, drawingsAtOnce(choice)));
 }

@@ -3,17 +3,17 @@ import { describe, expect, test } from 'vitest';
 import type { Tokenizer } from '../../../../core/contracts/tokenizer.ts';
 import { groupFromJson, groupToJson } from '../../../../core/recipes/grpo/carry.ts';
 import {
-  byMember,
+  byCompletion,
   chosenTokens,
   countChosen,
   denominators,
   eachTarget,
   largestDifference,
-  packMembers,
+  packCompletions,
   sequenceRanges,
   targetTables,
-  type Member,
-} from '../../../../core/recipes/grpo/members.ts';
+  type Completion,
+} from '../../../../core/recipes/grpo/completions.ts';
 import { divergence } from '../../../../core/recipes/grpo/penalty.ts';
 import { at } from '../../../../core/testing.ts';
 
@@ -33,7 +33,7 @@ const choice = {
   rationaleTokens: 6,
 };
 
-function member(rationale: number, forced: boolean, advantage: number, codes = 3): Member {
+function completion(rationale: number, forced: boolean, advantage: number, codes = 3): Completion {
   const count = rationale + 1 + codes;
   return {
     sequence: {
@@ -48,17 +48,17 @@ function member(rationale: number, forced: boolean, advantage: number, codes = 3
   };
 }
 
-const members = [member(2, false, 0.5), member(5, true, -1.5), member(0, false, 1)];
-const known = { old: members.map(({ sequence }) => sequence.logProbability), reference: undefined };
+const completions = [completion(2, false, 0.5), completion(5, true, -1.5), completion(0, false, 1)];
+const known = { old: completions.map(({ sequence }) => sequence.logProbability), reference: undefined };
 
-/** The policy shares of both kinds of all members, by token after the prompt. */
+/** The policy shares of both kinds of all completions, by token after the prompt. */
 function shares(
   aggregation: 'token-mean' | 'sequence-mean' | 'fixed-length',
   more: Partial<typeof choice> = {},
-  whose: readonly Member[] = members,
+  whose: readonly Completion[] = completions,
 ): number[][] {
   const chosen = { ...choice, ...more };
-  const batch = packMembers(whose, tokenizer, chosen);
+  const batch = packCompletions(whose, tokenizer, chosen);
   const by = denominators(whose, chosen);
   const result = whose.map(({ sequence }) => Array.from(sequence.logProbability, () => 0));
   for (const kind of ['text', 'image'] as const) {
@@ -78,12 +78,12 @@ function shares(
   return result;
 }
 
-const memberAt = (index: number): Member => members[index] as Member;
+const memberAt = (index: number): Completion => completions[index] as Completion;
 const total = (values: readonly (readonly number[])[]): number => values.flat().reduce((sum, value) => sum + value, 0);
 
 describe('shares of tokens in the policy term', () => {
   test('token mean: every token the policy chose counts alike, whatever sequence it is in', () => {
-    const counts = members.map((each) => countChosen(each, choice));
+    const counts = completions.map((each) => countChosen(each, choice));
     expect(counts).toEqual([
       { text: 3, image: 3 },
       { text: 5, image: 3 },
@@ -120,7 +120,7 @@ describe('shares of tokens in the policy term', () => {
         expect(weighted[owner]?.[token]).toBeCloseTo(value * (token < imageFrom ? 0.5 : 2), 7),
       );
     });
-    const critical = [{ ...memberAt(0), tokenWeights: [0, 1, 3, 1, 1, 0.5] }, ...members.slice(1)];
+    const critical = [{ ...memberAt(0), tokenWeights: [0, 1, 3, 1, 1, 0.5] }, ...completions.slice(1)];
     expect(shares('token-mean', {}, critical)[0]).toEqual(
       [0, 1, 3, 1, 1, 0.5].map((weight) => Math.fround(weight / 18)),
     );
@@ -135,10 +135,10 @@ describe('shares of tokens in the policy term', () => {
   });
 
   test('cut into micro-batches the shares stay those of the whole', () => {
-    const by = denominators(members, choice);
+    const by = denominators(completions, choice);
     const whole = shares('sequence-mean');
-    const parts = members.flatMap((one) => {
-      const batch = packMembers([one], tokenizer, choice);
+    const parts = completions.flatMap((one) => {
+      const batch = packCompletions([one], tokenizer, choice);
       const values = Array.from(one.sequence.logProbability, () => 0);
       for (const kind of ['text', 'image'] as const) {
         const { weights } = targetTables(
@@ -159,28 +159,28 @@ describe('shares of tokens in the policy term', () => {
 });
 
 test('terms: old log-probability, advantage, reference and the number of the drawing', () => {
-  const batch = packMembers(members, tokenizer, choice);
-  const reference = members.map(({ sequence }) => sequence.logProbability.map((value) => value - 1));
+  const batch = packCompletions(completions, tokenizer, choice);
+  const reference = completions.map(({ sequence }) => sequence.logProbability.map((value) => value - 1));
   const { terms } = targetTables(
     batch,
     'image',
-    members,
+    completions,
     { ...known, reference },
-    denominators(members, choice),
+    denominators(completions, choice),
     'token-mean',
     choice,
   );
-  eachTarget(batch, 'image', members, (target, owner, token) => {
+  eachTarget(batch, 'image', completions, (target, owner, token) => {
     const old = at(known.old[owner] ?? [], token);
     expect([...terms.slice(target * 4, target * 4 + 4)]).toEqual([old, memberAt(owner).advantage, old - 1, owner]);
   });
 });
 
 test('ranges of a sequence hold its targets of both kinds, and scores find their way back to tokens', () => {
-  const batch = packMembers(members, tokenizer, choice);
+  const batch = packCompletions(completions, tokenizer, choice);
   const ranges = sequenceRanges(batch, 3, 5);
   expect(ranges).toHaveLength(20);
-  members.forEach((_, owner) => {
+  completions.forEach((_, owner) => {
     for (const [offset, kind] of [
       [0, 'text'],
       [2, 'image'],
@@ -197,25 +197,25 @@ test('ranges of a sequence hold its targets of both kinds, and scores find their
     eachTarget(
       batch,
       kind,
-      members,
+      completions,
       (target, owner, token) => void (values[target * 2] = at(known.old[owner] ?? [], token)),
     );
     return values;
   };
-  expect(byMember(batch, members, { text: scored('text'), image: scored('image') })).toEqual(known.old);
+  expect(byCompletion(batch, completions, { text: scored('text'), image: scored('image') })).toEqual(known.old);
 });
 
 test('the largest difference looks at chosen tokens only', () => {
   const moved = known.old.map((values) => values.slice());
   (moved[1] as Float32Array)[5] = 9; // the forced image start
-  expect(largestDifference(members, known.old, moved, choice)).toBe(0);
+  expect(largestDifference(completions, known.old, moved, choice)).toBe(0);
   (moved[2] as Float32Array)[3] = at(known.old[2] ?? [], 3) + 0.5;
-  expect(largestDifference(members, known.old, moved, choice)).toBeCloseTo(0.5, 6);
+  expect(largestDifference(completions, known.old, moved, choice)).toBeCloseTo(0.5, 6);
   expect(chosenTokens(memberAt(1), choice)).toEqual([0, 1, 2, 3, 4, 6, 7, 8]);
 });
 
 test('with guidance the unconditional branch is packed behind each drawing and predicts the same codes', () => {
-  const batch = packMembers(members, tokenizer, { ...choice, guidance: 3 });
+  const batch = packCompletions(completions, tokenizer, { ...choice, guidance: 3 });
   const { unconditionalRows, rows, ids, used } = batch.image;
   if (unconditionalRows === undefined) throw new Error('no branch');
   const tokenAt = new Map<number, number>([...batch.textRows].map((row, index) => [row, at(batch.textIds, index)]));
@@ -230,13 +230,13 @@ test('with guidance the unconditional branch is packed behind each drawing and p
     const prompt = at(batch.positions, other) > 0 ? tokenAt.get(start + 1) : undefined;
     if (memberAt(at(batch.image.owner, i)).sequence.rationaleIds.length > 0) expect(prompt).toBe(2);
   }
-  expect(packMembers(members, tokenizer, choice).image.unconditionalRows).toBeUndefined();
+  expect(packCompletions(completions, tokenizer, choice).image.unconditionalRows).toBeUndefined();
 });
 
 test('a carried group is the same after a checkpoint, bit for bit', () => {
-  const group = { members: [{ ...memberAt(0), tokenWeights: [1, 0, 2, 1, 1, 1] }, memberAt(1)] };
+  const group = { completions: [{ ...memberAt(0), tokenWeights: [1, 0, 2, 1, 1, 1] }, memberAt(1)] };
   const odd = Float32Array.of(-0.1, -1e-30, -Math.PI, -7.77, -1 / 3, 0);
-  const strange = { members: [{ ...memberAt(0), sequence: { ...memberAt(0).sequence, logProbability: odd } }] };
+  const strange = { completions: [{ ...memberAt(0), sequence: { ...memberAt(0).sequence, logProbability: odd } }] };
   for (const each of [group, strange])
     expect(groupFromJson(JSON.parse(JSON.stringify(groupToJson(each))))).toEqual(each);
 });

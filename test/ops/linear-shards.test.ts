@@ -1,7 +1,7 @@
 /** Weights larger than a binding: the same results as in one piece, trained or frozen, and a clear error where parts are not known. */
 import { afterAll, describe, expect, test } from 'vitest';
 import { ParameterSet, type WeightStorage } from '../../core/weights/parameters.ts';
-import { Workspace } from '../../core/autograd/program.ts';
+import { Workspace } from '../../core/autograd/workspace.ts';
 import { Tape } from '../../core/autograd/tape.ts';
 import type { Device } from '../../core/gpu/device.ts';
 import { embedding } from '../../core/ops/embedding.ts';
@@ -37,7 +37,7 @@ async function train(
     ...(limit !== undefined && { bindingLimit: limit }),
   });
   opened.push(set);
-  expect(set.get('w').parts?.length ?? 1).toBe(limit === undefined ? 1 : set.arenas.length);
+  expect(set.get('w').shards?.length ?? 1).toBe(limit === undefined ? 1 : set.arenas.length);
   const tape = new Tape(new Workspace(device));
   set.watch(tape);
   const x = device.tensor('x', [rows, inner], 'f32', randomFloats(rows * inner, 3));
@@ -101,7 +101,7 @@ describe.each(await testDevices())('weights in parts, %s', (_name, device) => {
     async (storage: WeightStorage, columns, inner, limit) => {
       const weight = await storedWeight(device, [columns, inner], randomFloats(columns * inner, 2), storage, limit);
       opened.push(weight.set);
-      expect(weight.tensor.parts?.length).toBeGreaterThan(1);
+      expect(weight.tensor.shards?.length).toBeGreaterThan(1);
       await checkOp({
         device,
         inputs: {
@@ -128,7 +128,7 @@ describe.each(await testDevices())('weights in parts, %s', (_name, device) => {
     const [vocabulary, count] = [301, 500];
     const table = await storedWeight(device, [vocabulary, width], randomFloats(vocabulary * width, 1), storage, limit);
     opened.push(table.set);
-    expect(table.tensor.parts?.length).toBeGreaterThan(1);
+    expect(table.tensor.shards?.length).toBeGreaterThan(1);
     await checkOp({
       device,
       inputs: { ids: { shape: [count], data: randomWords(count, 2, vocabulary) } },

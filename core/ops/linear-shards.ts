@@ -1,12 +1,13 @@
 /** The products of `linear` with a weight in parts: range by range of its rows, which are columns of the output. */
-import { grid } from '../autograd/program.ts';
+import { grid } from '../autograd/launch.ts';
 import type { Tape } from '../autograd/tape.ts';
 import { dimension, type Tensor } from '../tensor/tensor.ts';
-import { forwardProduct, inputProduct, transposedProduct, type Product } from './linear-products.ts';
+import { forwardProduct, inputProduct, transposedProduct } from './linear-products.ts';
+import type { Product } from './linear-tiles.ts';
 
 /** out = a · weightᵀ (+ bias). */
 export function forward(tape: Tape, product: Product, bias: Tensor | undefined): void {
-  if (product.weight.parts === undefined) {
+  if (product.weight.shards === undefined) {
     forwardProduct(tape, product, bias);
     return;
   }
@@ -20,7 +21,7 @@ export function forward(tape: Tape, product: Product, bias: Tensor | undefined):
 
 /** out = a · weight (+ addend), a = dOut. */
 export function inputGradient(tape: Tape, product: Product, addend: Tensor | undefined): void {
-  if (product.weight.parts === undefined) {
+  if (product.weight.shards === undefined) {
     inputProduct(tape, product, addend);
     return;
   }
@@ -42,7 +43,7 @@ export function weightGradient(
   { a: dOut, weight, rows, columns, inner }: Omit<Product, 'out'>,
   x: Tensor,
 ): void {
-  if (weight.parts === undefined) {
+  if (weight.shards === undefined) {
     const gradient = tape.gradientOf(weight);
     if (gradient !== undefined) transposedProduct(tape, dOut, x, gradient, columns, inner, rows);
     return;
@@ -56,7 +57,7 @@ export function weightGradient(
 
 function partsOf(weight: Tensor): { part: Tensor; first: number; count: number }[] {
   let next = 0;
-  return (weight.parts ?? []).map((part) => {
+  return (weight.shards ?? []).map((part) => {
     const count = dimension(part, 0);
     const first = next;
     next += count;

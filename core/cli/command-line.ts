@@ -5,8 +5,8 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command } from 'commander';
-import type { CommandContext } from '../commands/context.ts';
 import { packageRoot } from '../setup/cache.mjs';
+import type { Act } from './act.ts';
 import { collect } from './arguments.ts';
 import { addMachineCommands } from './machine.ts';
 import { addModelCommands } from './models.ts';
@@ -14,22 +14,19 @@ import { addPictureCommands } from './pictures.ts';
 import { addPresetCommands } from './presets.ts';
 import { addRunCommands } from './runs.ts';
 
-/** Does the work of a command that was chosen; `work` returns the exit code. */
-export type Act = (command: Command, work: (context: CommandContext) => Promise<number>) => Promise<void>;
-
 /** Options that every command takes. */
 export interface GlobalOptions {
   readonly set: string[];
   readonly runDir?: string;
 }
 
-export interface ProgramStreams {
+export interface CommandLineOutput {
   readonly output: { write(text: string): unknown };
   readonly errors: { write(text: string): unknown };
 }
 
-export function createProgram(act: Act, streams: ProgramStreams): Command {
-  const program = new Command('reasongen')
+export function createCommandLine(act: Act, streams: CommandLineOutput): Command {
+  const commandLine = new Command('reasongen')
     .description('Teaches image generators to think before they draw.')
     .version(version())
     .option('--set <path=value>', 'change a value of the preset (repeatable): --set recipe.steps=50', collect, [])
@@ -42,12 +39,12 @@ export function createProgram(act: Act, streams: ProgramStreams): Command {
       writeOut: (text) => void streams.output.write(text),
       writeErr: (text) => void streams.errors.write(text),
     });
-  addRunCommands(program, act);
-  addPresetCommands(program, act);
-  addPictureCommands(program, act);
-  addModelCommands(program, act);
-  addMachineCommands(program, act);
-  return program;
+  addRunCommands(commandLine, act);
+  addPresetCommands(commandLine, act);
+  addPictureCommands(commandLine, act);
+  addModelCommands(commandLine, act);
+  addMachineCommands(commandLine, act);
+  return commandLine;
 }
 
 function version(): string {

@@ -1,0 +1,43 @@
+/** How much of a step is on the device at once: what a run needs of memory follows from these. */
+import type { RunContext } from '../../contracts/recipe.ts';
+import { packedShape, sizeOfSequence, timesSize, type PackedShape } from '../../nn/packed-shape.ts';
+import type { GrpoOptions } from './options.ts';
+
+/** Prompts whose groups are drawn at the same time. */
+export function promptsAtOnce({
+  prompts,
+  promptsAtOnce: chosen,
+}: Pick<GrpoOptions, 'prompts' | 'promptsAtOnce'>): number {
+  return Math.min(chosen ?? prompts, prompts);
+}
+
+/** Drawings of one mini-batch: those of one optimizer update. */
+export function miniBatchSize({
+  prompts,
+  groupSize,
+  miniBatches,
+}: Pick<GrpoOptions, 'prompts' | 'groupSize' | 'miniBatches'>): number {
+  return Math.ceil(prompts / miniBatches) * groupSize;
+}
+
+/** Drawings of one micro-batch: those of one forward and backward pass. */
+export function drawingsAtOnce(
+  choice: Pick<GrpoOptions, 'prompts' | 'groupSize' | 'miniBatches' | 'microBatch'>,
+): number {
+  const perUpdate = miniBatchSize(choice);
+  return Math.min(choice.microBatch ?? perUpdate, perUpdate);
+}
+
+/** A micro-batch of drawings with the longest prompts and rationales there may be. */
+export function largestShape(
+  { tokenizer, imageTokenizer }: Pick<RunContext, 'tokenizer' | 'imageTokenizer'>,
+  choice: GrpoOptions,
+): PackedShape {
+  const codes = new Array<number>(imageTokenizer.grid.rows * imageTokenizer.grid.columns).fill(0);
+  const text = new Array<number>(choice.promptTokens + (choice.rationale ? choice.rationaleTokens : 0)).fill(
+    tokenizer.special.imageStart,
+  );
+  const unconditional = choice.guidance === 1 ? {} : { unconditional: tokenizer.unconditional(text) };
+  const one = sizeOfSequence({ text, firstTarget: choice.promptTokens, codes, trailing: [], ...unconditional });
+  return packedShape(timesSize(one, drawingsAtOnce(choice)));
+}
