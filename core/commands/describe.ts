@@ -1,5 +1,5 @@
 import { hookList } from '../hooks.ts';
-import { describeComponents as describeComponents } from '../preset/describe.ts';
+import { describeComponents } from '../preset/describe.ts';
 import { presetSchema } from '../preset/json-schema.ts';
 import { loadCatalogOf } from '../preset/load.ts';
 import type { CommandContext } from './context.ts';

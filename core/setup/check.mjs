@@ -7,7 +7,11 @@ import { launch } from './launch.mjs';
 import { setup } from './setup.mjs';
 
 const checks = [
-  { name: 'types', command: 'tsc', args: ['--noEmit', '-p', '.'] },
+  {
+    name: 'types',
+    command: 'tsc',
+    args: ['--noEmit', '-p', '.', '--incremental', '--tsBuildInfoFile', 'node_modules/.cache/types.tsbuildinfo'],
+  },
   { name: 'lint', command: 'oxlint', args: ['--type-aware'] },
   { name: 'format', command: 'oxfmt', args: ['--check', '.'] },
 ];
