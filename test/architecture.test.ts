@@ -91,7 +91,23 @@ describe('each third-party package has one importer, so that an upgrade touches 
 
 /** Folders and files at the root of core, from the bottom to the top. `setup` is plain Node and stands below everything. */
 const layers = [
-  ...['setup', 'contracts', 'errors.ts', 'log.ts', 'tensor', 'gpu', 'autograd', 'ops', 'nn', 'rl', 'io', 'failure.ts'],
+  ...[
+    'setup',
+    'contracts',
+    'errors.ts',
+    'scrub.ts',
+    'log.ts',
+    'keys.ts',
+    'request.ts',
+    'tensor',
+    'gpu',
+    'autograd',
+    'ops',
+    'nn',
+    'rl',
+    'io',
+    'failure.ts',
+  ],
   ...['preset', 'plugin.ts', 'container.ts', 'components.ts', 'hooks.ts', 'stop.ts'],
   ...['weights', 'models', 'drawing', 'training', 'recipes'],
   ...['plan.ts', 'plan-stage.ts', 'report', 'run.ts', 'tune.ts', 'runtime.ts', 'testing', 'commands', 'cli'],
