@@ -94,8 +94,9 @@ const layers = [
   ...[
     'setup',
     'contracts',
-    'errors.ts',
     'scrub.ts',
+    'errors.ts',
+
     'log.ts',
     'keys.ts',
     'request.ts',
