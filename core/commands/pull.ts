@@ -1,6 +1,9 @@
 import { exitCodes, ReasongenError } from '../errors.ts';
 import { findSnapshot, hubCacheFolder, parseHubModel } from '../io/hub/cache.ts';
-import { pullModel } from '../io/hub/pull.ts';
+import { hubAddress } from '../io/hub/client.ts';
+import { pullModel, type PullOptions } from '../io/hub/pull.ts';
+import { missingFiles } from '../io/hub/pulled.ts';
+import { readKey } from '../keys.ts';
 import type { CommandContext } from './context.ts';
 
 export interface PullCommandOptions {
@@ -30,13 +33,24 @@ export async function pull(
         exitCode: exitCodes.disk,
       });
     }
+    const missing = await missingFiles(found, options.include.length > 0);
+    if (missing.length > 0)
+      throw new ReasongenError({
+        code: 'NOT_WHOLE',
+        message: `the cache holds a part of ${model.id} only; missing: ${missing.slice(0, 20).join(', ')}${missing.length > 20 ? ', …' : ''}`,
+        place: found,
+        hint: 'pull it without --offline, and without HF_HUB_OFFLINE: what is there is kept',
+        exitCode: exitCodes.disk,
+      });
     write(`${found}\n`);
     return exitCodes.done;
   }
-  const url = options.hubUrl ?? (environment['HF_ENDPOINT'] || publicHub);
+  const own = environment['HF_ENDPOINT'] || publicHub;
+  const url = hubAddress(options.hubUrl ?? own);
   const folder = await pullModel(model, {
     url,
-    token: environment['HF_TOKEN'],
+    ...tokenFor(url, own, environment),
+    environment,
     cache: hubCacheFolder(environment),
     include: options.include,
     log,
@@ -45,6 +59,22 @@ export async function pull(
   log.info(`in presets: hub:${model.id}${revision}`);
   write(`${folder}\n`);
   return exitCodes.done;
+}
+
+/** A token is given to the hub of the environment; an address that was typed or copied may be anyone's. */
+function tokenFor(
+  url: string,
+  own: string,
+  environment: CommandContext['environment'],
+): Pick<PullOptions, 'token' | 'tokenHint'> {
+  if ([own, publicHub].some((hub) => URL.canParse(hub) && new URL(hub).origin === new URL(url).origin))
+    return { token: readKey('HF_TOKEN', url, environment) };
+  return environment['HF_TOKEN']
+    ? {
+        tokenHint:
+          'HF_TOKEN was not sent, because it is for another hub: to send it there, set HF_ENDPOINT to this address',
+      }
+    : {};
 }
 
 function isOn(value: string | undefined): boolean {

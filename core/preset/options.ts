@@ -83,7 +83,9 @@ function resolveInput(text: string, node: Located, stages: Stages, problems: Rea
         code: 'MISSING_FILE',
         message: `nothing is at "${text}" (${path})`,
         place: place(node.origin),
-        hint: 'a path is relative to the file in which it is written',
+        hint: /^~|\$\w|\$\{|%\w+%/.test(text)
+          ? 'neither ~ nor variables are expanded in presets: write the whole path, or let the shell expand it: --set KEY="$HOME/…"'
+          : 'a path is relative to the file in which it is written',
       }),
     );
   }

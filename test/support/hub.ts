@@ -10,6 +10,9 @@ export interface Misbehavior {
   /** Answers every request with this status, unless it carries this token. */
   readonly token?: string;
   readonly status?: number;
+  /** So many lists of files end in the middle: the connection breaks, or (`ends`) the text just ends. */
+  readonly cutLists?: number;
+  readonly ends?: boolean;
 }
 
 /** `cut`: the connection ends after so many bytes. `status`: an error. `whole`: the range is not honoured. `as`: other content. */
@@ -18,6 +21,8 @@ export type Answer =
   | { readonly status: number }
   | { readonly whole: true }
   | { readonly as: Buffer }
+  /** A page of someone on the way, without a length; as HTML unless `type` says otherwise. */
+  | { readonly page: string; readonly type?: string }
   | { readonly wrongRange: true };
 
 export interface Listing {
@@ -98,11 +103,17 @@ export class FakeHub {
     const { token, status, listing = (json) => json } = this.misbehavior;
     if (status !== undefined && (token === undefined || request.headers.authorization !== `Bearer ${token}`))
       return void response.writeHead(status).end('no');
-    if (path.startsWith(`/api/models/${this.model}/revision/`)) {
+    const own = path.replace(/^http:\/\/[^/]+/, '');
+    if (own.startsWith(`/api/models/${this.model}/revision/`)) {
       const json = listing(this.listing());
-      return void response.writeHead(200).end(typeof json === 'string' ? json : JSON.stringify(json));
+      const text = typeof json === 'string' ? json : JSON.stringify(json);
+      const asked = this.requests.filter((line) => line.includes('/api/models/')).length;
+      if (asked > (this.misbehavior.cutLists ?? 0)) return void response.writeHead(200).end(text);
+      if (this.misbehavior.ends === true) return void response.writeHead(200).end(text.slice(0, 50));
+      response.writeHead(200, { 'content-length': Buffer.byteLength(text) });
+      return void response.write(text.slice(0, 50), () => setTimeout(() => response.destroy(), 20));
     }
-    const file = new RegExp(`^/${this.model}/resolve/${commit}/(.+)$`).exec(path)?.[1];
+    const file = new RegExp(`^/${this.model}/resolve/${commit}/(.+)$`).exec(own)?.[1];
     const found = file === undefined ? undefined : this.content.get(file);
     if (file === undefined || found === undefined) return void response.writeHead(404).end('not here');
     if (found.large)
@@ -116,6 +127,10 @@ export class FakeHub {
     this.answered.set(file, count + 1);
     const answer: Answer | Readonly<Record<string, never>> = this.misbehavior.files?.[file]?.[count] ?? {};
     if ('status' in answer) return void response.writeHead(answer.status, { 'retry-after': '0.01' }).end();
+    if ('page' in answer) {
+      response.writeHead(200, { 'content-type': answer.type ?? 'text/html; charset=utf-8' });
+      return void response.write(answer.page, () => response.end());
+    }
     const begin = 'whole' in answer ? 0 : Number(/^bytes=(\d+)-$/.exec(headers.range ?? '')?.[1] ?? 0);
     const body = ('as' in answer ? answer.as : bytes).subarray(begin);
     const range = {

@@ -5,7 +5,7 @@
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { exitCodes, ReasongenError } from '../../errors.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -46,13 +46,35 @@ export function isCommit(text: string): boolean {
   return /^[0-9a-f]{40}$/.test(text);
 }
 
-/** HF_HUB_CACHE, or `hub` in HF_HOME, or in `~/.cache/huggingface`. */
+/** HF_HUB_CACHE, or `hub` in HF_HOME, or in `~/.cache/huggingface`; absolute. Throws BAD_PATH for what cannot be expanded. */
 export function hubCacheFolder(environment: Environment): string {
-  const own = environment['HF_HUB_CACHE'] || environment['HUGGINGFACE_HUB_CACHE'];
-  if (own) return own;
-  const home =
-    environment['HF_HOME'] || join(environment['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'huggingface');
-  return join(home, 'hub');
+  const read = (variable: string): string | undefined => expanded(variable, environment);
+  const own = read('HF_HUB_CACHE') ?? read('HUGGINGFACE_HUB_CACHE');
+  if (own !== undefined) return own;
+  const caches = read('XDG_CACHE_HOME') ?? join(environment['HOME'] || homedir(), '.cache');
+  return join(read('HF_HOME') ?? join(caches, 'huggingface'), 'hub');
+}
+
+/**
+ * As the hub's own client reads these variables: `~`, `$NAME` and `${NAME}` stand for what they do in a shell, because files of settings,
+ * containers and services set them without one.
+ */
+function expanded(variable: string, environment: Environment): string | undefined {
+  const value = environment[variable];
+  if (!value) return undefined;
+  const home = environment['HOME'] || homedir();
+  const pattern = /\$(\w+|\{[^}]*\})/g;
+  const path = value
+    .replace(/^~(?=\/|$)/, () => home)
+    .replaceAll(pattern, (whole, name: string) => environment[name.replaceAll(/[{}]/g, '')] ?? whole);
+  const [left] = /^~[^/]*/.exec(path) ?? pattern.exec(path) ?? [];
+  if (left === undefined) return resolve(path);
+  throw new ReasongenError({
+    code: 'BAD_PATH',
+    message: `${variable} is "${value}", and what ${left} stands for is not known`,
+    hint: `set ${variable} to the whole path`,
+    exitCode: exitCodes.badPreset,
+  });
 }
 
 export function modelFolder(cache: string, { id }: HubModel): string {

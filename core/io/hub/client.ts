@@ -1,5 +1,6 @@
 /** What a Hugging-Face-compatible hub says about a model, and its files from any byte on. https://huggingface.co/docs/hub/api */
-import { exitCodes, ReasongenError } from '../../errors.ts';
+import { exitCodes, reasonOf, ReasongenError } from '../../errors.ts';
+import { request } from '../../request.ts';
 import { isCommit, type HubModel } from './cache.ts';
 import { BrokenTransfer } from './persistence.ts';
 
@@ -20,10 +21,23 @@ export interface HubOptions {
   /** `https://…` without a slash at the end. */
   readonly url: string;
   readonly token?: string | undefined;
+  /** Why there is no token, for the message that asks for one. */
+  readonly tokenHint?: string | undefined;
+  /** Where proxies stand; that of the process unless told. */
+  readonly environment?: Readonly<Record<string, string | undefined>>;
 }
 
-/** Bytes of a listing; models have some hundred files. */
-const longestListing = 32 * 2 ** 20;
+/** The beginning of a file from some byte on. */
+export interface OpenFile {
+  /** Where it really begins: 0 when the server cannot resume. */
+  readonly from: number;
+  /** The server says that exactly the rest of the file is to come. Of others not even the first bytes are sure. */
+  readonly isSure: boolean;
+  readonly body: AsyncIterable<Uint8Array>;
+}
+
+/** Bytes of a listing: some hundred thousand files have 50 MB. */
+const longestListing = 256 * 2 ** 20;
 
 /** Milliseconds without a byte after which a connection counts as broken. */
 const patience = 60_000;
@@ -32,15 +46,7 @@ export class HubClient {
   private readonly options: HubOptions;
 
   constructor(options: HubOptions) {
-    if (!/^https?:\/\/[^/\s]+/.test(options.url)) {
-      throw new ReasongenError({
-        code: 'BAD_HUB',
-        message: `"${options.url}" is not the address of a hub`,
-        hint: 'write https://…',
-        exitCode: exitCodes.badPreset,
-      });
-    }
-    this.options = { ...options, url: options.url.replace(/\/+$/, '') };
+    this.options = { ...options, url: hubAddress(options.url) };
   }
 
   /** The files of a model at a revision. Throws for what the hub refuses, and for paths that would leave the model's folder. */
@@ -55,30 +61,29 @@ export class HubClient {
         hint: 'check --hub-url; the hub must speak the Hugging Face API',
         exitCode: exitCodes.disk,
       });
-    const text = await response.text();
-    if (text.length > longestListing) throw bad(`has ${text.length} characters`);
+    const text = await readListing(response, bad);
     let json: { readonly sha?: unknown; readonly siblings?: unknown };
     try {
       json = (JSON.parse(text) ?? {}) as typeof json;
     } catch {
-      throw bad('is not JSON');
+      if (isPage(response, text)) throw bad(`is not JSON but ${webPage}`);
+      if (!text.startsWith('{')) throw bad('is not JSON');
+      throw new BrokenTransfer(`the list of files ended after ${text.length} characters`);
     }
     if (typeof json.sha !== 'string' || !isCommit(json.sha)) throw bad('names no commit');
     if (isCommit(revision) && json.sha !== revision) throw bad(`is that of commit ${json.sha}, not of ${revision}`);
     if (!Array.isArray(json.siblings)) throw bad('has no files');
     const files = json.siblings.map((entry) => parseFile(entry, bad));
-    const twice = files.find(({ path }, index) => files.findIndex((other) => other.path === path) !== index);
-    if (twice !== undefined) throw bad(`names "${twice.path}" twice`);
+    const paths = new Set<string>();
+    for (const { path } of files) {
+      if (paths.has(path)) throw bad(`names "${path}" twice`);
+      paths.add(path);
+    }
     return { commit: json.sha, files };
   }
 
-  /** The content of a file from byte `begin`. `from` of the answer is where it really begins: 0 when the server cannot resume. */
-  async open(
-    { id }: HubModel,
-    commit: string,
-    file: HubFile,
-    begin: number,
-  ): Promise<{ readonly from: number; readonly body: AsyncIterable<Uint8Array> }> {
+  /** The content of a file from byte `begin`. What is certainly not the file is refused before a byte of it is read. */
+  async open({ id }: HubModel, commit: string, file: HubFile, begin: number): Promise<OpenFile> {
     const path = file.path.split('/').map(encodeURIComponent).join('/');
     const url = `${this.options.url}/${id}/resolve/${commit}/${path}`;
     // Without `identity` a proxy may compress, and bytes would no longer be those of the file.
@@ -93,32 +98,113 @@ export class HubClient {
         : 0;
     if (from !== 0 && from !== begin)
       throw new BrokenTransfer(`asked for ${file.path} from byte ${begin}, the server began at ${from}`);
-    if (response.body === null) throw new BrokenTransfer(`${file.path} came without content`);
-    return { from, body: patiently(response.body) };
+    const isSure = await refuseOther(response, file, from);
+    return { from, isSure, body: response.body === null ? nothing() : patiently(response.body) };
   }
 
   private async request(url: string, headers: Readonly<Record<string, string>>, what: string): Promise<Response> {
-    const { token } = this.options;
+    const { token, tokenHint, environment } = this.options;
+    const silent = new AbortController();
+    const timer = setTimeout(() => silent.abort(new Error(`no answer for ${patience / 1000} s`)), patience);
     let response: Response;
     try {
-      // A redirect to another host loses the token: fetch drops it.
-      response = await fetch(url, {
-        headers: {
-          'user-agent': 'reasongen',
-          ...(token !== undefined && token !== '' && { authorization: `Bearer ${token}` }),
-          ...headers,
+      // A redirect to another host loses the token.
+      response = await request(
+        url,
+        {
+          headers: {
+            'user-agent': 'reasongen',
+            ...(token !== undefined && token !== '' && { authorization: `Bearer ${token}` }),
+            ...headers,
+          },
+          signal: silent.signal,
         },
-      });
+        environment,
+      );
     } catch (cause) {
+      if (cause instanceof ReasongenError) throw cause;
       throw new BrokenTransfer(`the hub cannot be reached: ${reasonOf(cause)}`, { cause });
+    } finally {
+      clearTimeout(timer);
     }
     if (response.ok) return response;
     await response.body?.cancel();
-    throw refusal(response, what, url, token !== undefined && token !== '');
+    throw refusal(response, what, url, token !== undefined && token !== '', tokenHint);
   }
 }
 
-function refusal(response: Response, what: string, url: string, hasToken: boolean): Error {
+/** `https://…` without slashes at the end. Throws BAD_HUB. */
+export function hubAddress(text: string): string {
+  const refused = (message: string, hint: string): ReasongenError =>
+    new ReasongenError({ code: 'BAD_HUB', message, hint, exitCode: exitCodes.badPreset });
+  if (!/^https?:\/\/[^/\s]+/.test(text) || !URL.canParse(text))
+    throw refused(`"${text}" is not the address of a hub`, 'write https://…');
+  const { username, password, search, hash } = new URL(text);
+  if ([username, password, search, hash].some((part) => part !== ''))
+    throw refused(
+      `"${text}" holds more than the address of a hub`,
+      'leave out user, password, ? and #; an access token goes into HF_TOKEN',
+    );
+  return text.replace(/\/+$/, '');
+}
+
+const webPage = 'a web page, perhaps that of a network or a proxy which wants a login';
+
+function isPage({ headers }: Response, start = ''): boolean {
+  return /^\s*text\/html/i.test(headers.get('content-type') ?? '') || /^\s*<(!doctype|html)/i.test(start);
+}
+
+/** Whether the server announces exactly the rest of the file. Throws for what is another thing. */
+async function refuseOther(response: Response, file: HubFile, from: number): Promise<boolean> {
+  const refused = async (error: Error): Promise<never> => {
+    await response.body?.cancel().catch(() => undefined);
+    throw error;
+  };
+  if (isPage(response) && !/\.html?$/i.test(file.path))
+    return refused(
+      new ReasongenError({
+        code: 'HUB_WEB_PAGE',
+        message: `instead of ${file.path} came ${webPage}`,
+        place: response.url,
+        hint: 'open that address in a browser and log in, or check the proxy, and pull again: what is there is kept',
+        exitCode: exitCodes.disk,
+      }),
+    );
+  const announced = response.headers.get('content-length');
+  const total = /^bytes \d+-\d+\/(\d+)$/.exec(response.headers.get('content-range') ?? '')?.[1];
+  const bytes = total !== undefined ? Number(total) : announced === null ? undefined : from + Number(announced);
+  if (bytes !== undefined && bytes > file.size)
+    return refused(wrongContent(file, `has more than the ${file.size} bytes that the hub's list promises`));
+  if (bytes !== undefined && bytes < file.size)
+    return refused(new BrokenTransfer(`the server has ${bytes} bytes for ${file.path}, not ${file.size}`));
+  return bytes === file.size;
+}
+
+/** Content that is not what the list of files promises. */
+export function wrongContent(file: HubFile, what: string): ReasongenError {
+  return new ReasongenError({
+    code: 'HUB_CONTENT',
+    message: `${file.path} ${what}: it was changed on the way or on the hub`,
+    hint: 'pull again; if it stays so, do not trust this hub',
+    exitCode: exitCodes.disk,
+  });
+}
+
+async function readListing(response: Response, bad: (what: string) => ReasongenError): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const chunk of response.body === null ? nothing() : patiently(response.body)) {
+    chunks.push(chunk);
+    bytes += chunk.length;
+    if (bytes > longestListing) throw bad(`has more than ${longestListing} bytes`);
+  }
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+// eslint-disable-next-line require-yield -- an answer without content
+async function* nothing(): AsyncIterable<Uint8Array> {}
+
+function refusal(response: Response, what: string, url: string, hasToken: boolean, tokenHint?: string): Error {
   const { status } = response;
   if (status === 429 || status === 408 || status >= 500) {
     const wait = Number(response.headers.get('retry-after'));
@@ -138,7 +224,7 @@ function refusal(response: Response, what: string, url: string, hasToken: boolea
       : told(
           'HUB_FORBIDDEN',
           `the hub gives ${what} to those it knows only (${status})`,
-          'put an access token in the environment variable HF_TOKEN; the name may also be misspelt',
+          tokenHint ?? 'put an access token in the environment variable HF_TOKEN; the name may also be misspelt',
         );
   }
   if (status === 404) return told('HUB_NOT_FOUND', `the hub has no ${what}`, 'check owner, name and --revision');
@@ -165,11 +251,6 @@ async function* patiently(body: ReadableStream<Uint8Array>): AsyncIterable<Uint8
   } finally {
     await reader.cancel().catch(() => undefined);
   }
-}
-
-function reasonOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  return error.cause instanceof Error ? error.cause.message : error.message;
 }
 
 function parseFile(entry: unknown, bad: (what: string) => ReasongenError): HubFile {

@@ -2,10 +2,9 @@
 import { createHash, type Hash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { open, rename, rm, stat } from 'node:fs/promises';
-import { exitCodes, ReasongenError } from '../../errors.ts';
 import { diskError, hasCode } from '../disk.ts';
 import type { HubModel } from './cache.ts';
-import type { HubClient, HubFile } from './client.ts';
+import { wrongContent, type HubClient, type HubFile, type OpenFile } from './client.ts';
 import { BrokenTransfer, persistently, type Persistence } from './persistence.ts';
 
 export interface DownloadOptions extends Persistence {
@@ -16,10 +15,9 @@ export interface DownloadOptions extends Persistence {
   readonly progress: (bytes: number) => void;
 }
 
-/** Fetches `file` to `path` (a blob). Returns at once when it is there. */
+/** Fetches `file` to `path` (a blob), which is not there or is replaced. */
 export async function download(file: HubFile, path: string, options: DownloadOptions): Promise<void> {
   const { progress } = options;
-  if ((await sizeOf(path)) === file.size) return progress(file.size);
   const part = `${path}.incomplete`;
   await persistently(
     file.path,
@@ -42,52 +40,78 @@ export async function download(file: HubFile, path: string, options: DownloadOpt
   });
 }
 
+/** Whether a file has the size and the hash that the hub's list promises. */
+export async function hasContent(path: string, file: HubFile): Promise<boolean> {
+  if ((await sizeOf(path)) !== file.size) return false;
+  return (await hashOf(path, file, file.size)).digest('hex') === file.hash.hex;
+}
+
 /** Appends what is missing. Returns when size and hash are right; a file whose content is wrong is deleted. */
-async function fetchRest(
-  file: HubFile,
-  part: string,
-  { client, model, commit, progress }: DownloadOptions,
-): Promise<void> {
+async function fetchRest(file: HubFile, part: string, options: DownloadOptions): Promise<void> {
+  const { client, model, commit, progress } = options;
   let done = await sizeOf(part);
   if (done > file.size) {
     await rm(part);
     done = 0;
   }
   let hash = await hashOf(part, file, done);
+  let isResumed = done > 0;
   progress(done);
   if (done < file.size || file.size === 0) {
-    const { from, body } = await client.open(model, commit, file, done);
-    if (from !== done) {
+    const opened = await client.open(model, commit, file, done);
+    if (opened.from !== done) {
       // The server cannot resume.
       progress(-done);
       done = 0;
       hash = newHash(file);
+      isResumed = false;
     }
-    const handle = await open(part, done === 0 ? 'w' : 'a').catch((cause: unknown) => {
-      throw diskError(cause, `writing ${file.path}`, part);
-    });
-    try {
-      for await (const chunk of body) {
-        if (done + chunk.length > file.size)
-          throw wrong(file, `has more than the ${file.size} bytes that the hub's list promises`);
-        await writeAll(handle, chunk, part, file);
-        hash.update(chunk);
-        done += chunk.length;
-        progress(chunk.length);
-      }
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
+    done = await append(file, part, done, hash, opened, progress);
   }
   if (done < file.size) throw new BrokenTransfer(`the connection ended after ${done} of ${file.size} bytes`);
   const found = hash.digest('hex');
   if (found === file.hash.hex) return;
   await rm(part, { force: true });
-  throw wrong(
+  progress(-done);
+  // What lay there may have come from elsewhere than this hub.
+  if (isResumed) throw new BrokenTransfer(`what was there of ${file.path} does not fit the rest, and is deleted`);
+  throw wrongContent(
     file,
     `has the ${file.hash.kind === 'git' ? 'git hash' : 'sha256'} ${found}, not ${file.hash.hex} as the hub's list promises`,
   );
+}
+
+/** Returns how many bytes lie there. Of an answer that may be another thing, such as a page that wants a login, nothing is kept unless it is whole. */
+async function append(
+  file: HubFile,
+  part: string,
+  begin: number,
+  hash: Hash,
+  { body, isSure }: OpenFile,
+  progress: (bytes: number) => void,
+): Promise<number> {
+  let done = begin;
+  const handle = await open(part, begin === 0 ? 'w' : 'a').catch((cause: unknown) => {
+    throw diskError(cause, `writing ${file.path}`, part);
+  });
+  try {
+    for await (const chunk of body) {
+      if (done + chunk.length > file.size)
+        throw wrongContent(file, `has more than the ${file.size} bytes that the hub's list promises`);
+      await writeAll(handle, chunk, part, file);
+      hash.update(chunk);
+      done += chunk.length;
+      progress(chunk.length);
+    }
+    await handle.sync();
+    return done;
+  } finally {
+    if (!isSure && done < file.size) {
+      await handle.truncate(begin);
+      progress(begin - done);
+    }
+    await handle.close();
+  }
 }
 
 async function writeAll(
@@ -127,13 +151,4 @@ async function sizeOf(path: string): Promise<number> {
     if (hasCode(cause, 'ENOENT')) return 0;
     throw diskError(cause, 'looking at the cache', path);
   }
-}
-
-function wrong(file: HubFile, what: string): ReasongenError {
-  return new ReasongenError({
-    code: 'HUB_CONTENT',
-    message: `${file.path} ${what}: it was changed on the way or on the hub`,
-    hint: 'pull again; if it stays so, do not trust this hub',
-    exitCode: exitCodes.disk,
-  });
 }

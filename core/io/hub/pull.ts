@@ -1,4 +1,5 @@
 /** A model from a hub into the cache that other programs share. */
+import { existsSync } from 'node:fs';
 import { copyFile, lstat, mkdir, readFile, readlink, rm, statfs, symlink } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
 import { exitCodes, ReasongenError } from '../../errors.ts';
@@ -7,7 +8,8 @@ import { diskError, hasCode, replaceFile } from '../disk.ts';
 import { takeLock } from '../lock.ts';
 import { isCommit, modelFolder, type HubModel } from './cache.ts';
 import { HubClient, type HubFile, type HubOptions } from './client.ts';
-import { download } from './download.ts';
+import { download, hasContent } from './download.ts';
+import { noteFiles, openVerified, type Verified } from './pulled.ts';
 import { persistently, type Persistence } from './persistence.ts';
 
 export interface PullOptions extends HubOptions {
@@ -34,13 +36,11 @@ export async function pullModel(model: HubModel, options: PullOptions): Promise<
     throw new ReasongenError({
       code: 'HUB_NO_FILES',
       message: `${model.id} has no file that ${include.length === 0 ? 'a model is made of' : `fits ${include.join(', ')}`}`,
-      hint: `its files are: ${files
-        .map(({ path }) => path)
-        .slice(0, 30)
-        .join(', ')}`,
+      hint: `its files are: ${someOf(files)}`,
       exitCode: exitCodes.disk,
     });
   }
+  if (include.length === 0) refuseWeightless(model.id, files, chosen);
   const folder = modelFolder(cache, model);
   const blobs = join(folder, 'blobs');
   const snapshot = join(folder, 'snapshots', commit);
@@ -48,6 +48,7 @@ export async function pullModel(model: HubModel, options: PullOptions): Promise<
   await makeFolder(snapshot);
   const lock = await takeLock(join(folder, '.reasongen-pull'));
   try {
+    const verified = await openVerified(folder);
     await refuseFullDisk(chosen, blobs);
     const bytes = chosen.reduce((sum, { size }) => sum + size, 0);
     const bar = log.progress(model.id, Math.ceil(bytes / 1e6), { unit: 'megabyte' });
@@ -59,13 +60,22 @@ export async function pullModel(model: HubModel, options: PullOptions): Promise<
     };
     try {
       for (const file of chosen) {
+        const path = join(snapshot, ...file.path.split('/'));
         const blob = join(blobs, file.hash.hex);
-        await download(file, blob, { client, model, commit, progress, ...persistence });
-        await link(blob, join(snapshot, ...file.path.split('/')));
+        if (await isCopy(file, path, verified)) {
+          progress(file.size);
+          continue;
+        }
+        if (await isWhole(file, blob, verified, log)) progress(file.size);
+        else await download(file, blob, { client, model, commit, progress, ...persistence });
+        await verified.note(blob);
+        await link(blob, path);
       }
     } finally {
       bar.end();
+      await verified.save();
     }
+    await noteFiles(folder, commit, chosen);
     if (!isCommit(model.revision)) await noteRevision(folder, model.revision, commit);
   } finally {
     lock.release();
@@ -81,12 +91,48 @@ function chooseFiles(files: readonly HubFile[], include: readonly string[]): rea
   }
   const isSmall = /\.(json|txt|model|jinja)$/;
   const hasSafetensors = files.some(({ path }) => /^[^/]+\.safetensors$/.test(path));
-  const weights = hasSafetensors ? /\.safetensors$/ : /\.(bin|pt|pth)$/;
+  const weights = hasSafetensors ? /\.safetensors$/ : torchFile;
   return files.filter(({ path }) => {
-    if (path.includes('/')) return false;
+    if (path.includes('/') || stateOfTraining.test(path)) return false;
     const isOtherIndex = hasSafetensors && path.endsWith('.bin.index.json');
     return (isSmall.test(path) || weights.test(path)) && !isOtherIndex;
   });
+}
+
+const torchFile = /\.(bin|pt|pth)$/;
+
+/** What trainers save beside the weights. */
+const stateOfTraining = /^(training_args|optimizer|scheduler|scaler|rng_state\w*)\.(bin|pt|pth)$/;
+
+function refuseWeightless(id: string, files: readonly HubFile[], chosen: readonly HubFile[]): void {
+  if (chosen.some(({ path }) => torchFile.test(path) || path.endsWith('.safetensors'))) return;
+  throw new ReasongenError({
+    code: 'HUB_NO_WEIGHTS',
+    message: `${id} has no weights that are read here: safetensors or PyTorch files in its first folder`,
+    hint: `its files are: ${someOf(files)}; look for the repository that this one was made from, or fetch files all the same with --include`,
+    exitCode: exitCodes.disk,
+  });
+}
+
+function someOf(files: readonly HubFile[]): string {
+  const names = files.map(({ path }) => path);
+  return names.length > 30 ? `${names.slice(0, 30).join(', ')} and ${names.length - 30} more` : names.join(', ');
+}
+
+/** Whether a blob is there as it should be. It is compared with its hash once; a damaged one is fetched again. */
+async function isWhole(file: HubFile, blob: string, verified: Verified, log: Log): Promise<boolean> {
+  if (!existsSync(blob)) return false;
+  if ((await verified.has(blob)) || (await hasContent(blob, file))) return true;
+  log.warn(`${file.path} in the cache is damaged; it is fetched again`);
+  return false;
+}
+
+/** Caches on systems without links hold the files themselves. */
+async function isCopy(file: HubFile, path: string, verified: Verified): Promise<boolean> {
+  const status = await lstat(path).catch(() => undefined);
+  if (status?.isFile() !== true || !((await verified.has(path)) || (await hasContent(path, file)))) return false;
+  await verified.note(path);
+  return true;
 }
 
 function globExpression(glob: string): RegExp {

@@ -79,8 +79,11 @@ function usualFile(folder: string, names: readonly string[]): string {
   const others = names.filter((name) => /\.(safetensors|bin|pt|pth|ckpt)$/.test(name));
   const [only] = others;
   if (only !== undefined && others.length === 1) return only;
+  const isPulled = /models--[^/]+\/snapshots\/[^/]+\/?$/.test(folder);
   const hint =
-    'point to one of the files, or to a folder with model.safetensors or pytorch_model.bin or an index of several';
+    isPulled && only === undefined
+      ? 'this folder of the cache was pulled in part, or has weights of another format: `reasongen pull` tells which'
+      : 'point to one of the files, or to a folder with model.safetensors or pytorch_model.bin or an index of several';
   throw badWeights(
     folder,
     only === undefined

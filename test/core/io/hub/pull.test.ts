@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import {
   existsSync,
   lstatSync,
@@ -6,7 +7,9 @@ import {
   readFileSync,
   readlinkSync,
   realpathSync,
+  renameSync,
   rmSync,
+  writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -16,7 +19,7 @@ import { findSnapshot, hubCacheFolder, parseHubModel } from '../../../../core/io
 import { pullModel } from '../../../../core/io/hub/pull.ts';
 import { silentLog } from '../../../../core/log.ts';
 import { randomWords } from '../../../../core/testing.ts';
-import { commit, FakeHub, type Misbehavior } from '../../../support/hub.ts';
+import { commit, FakeHub, type Listing, type Misbehavior } from '../../../support/hub.ts';
 
 const weights = Buffer.from(randomWords(200_000, 5, 2 ** 32).buffer);
 const config = Buffer.from('{"model_type":"janus"}');
@@ -99,7 +102,71 @@ describe('the cache', () => {
     [{ HF_HUB_CACHE: '/a', HF_HOME: '/b' }, '/a'],
     [{ HF_HOME: '/b' }, '/b/hub'],
     [{ XDG_CACHE_HOME: '/c' }, '/c/huggingface/hub'],
+    [{ HOME: '/home/me' }, '/home/me/.cache/huggingface/hub'],
+    [{ HOME: '/home/me', HF_HOME: '~/hf' }, '/home/me/hf/hub'],
+    [{ HOME: '/home/me', HF_HOME: '~' }, '/home/me/hub'],
+    [{ HOME: '/home/me', HF_HOME: '$HOME/hf' }, '/home/me/hf/hub'],
+    [{ HF_HUB_CACHE: '${STORE}/a$B', STORE: '/s', B: 'b' }, '/s/ab'],
+    [{ HUGGINGFACE_HUB_CACHE: '~/x', HOME: '/h', HF_HOME: '/b' }, '/h/x'],
+    [{ HOME: '/h', XDG_CACHE_HOME: '~/c' }, '/h/c/huggingface/hub'],
+    [{ HF_HOME: 'here/hf' }, join(process.cwd(), 'here/hf/hub')],
+    [{ HF_HOME: '/a~b', HOME: '/h' }, '/a~b/hub'],
   ])('lies where %j says', (environment, folder) => expect(hubCacheFolder(environment)).toBe(folder));
+
+  test.each([{ HF_HOME: '$NOT_SET_ANYWHERE/hf' }, { HF_HOME: '~someone/hf' }, { HF_HUB_CACHE: '${}/x' }])(
+    'is refused where %j says nothing',
+    (environment) => expect(() => hubCacheFolder(environment)).toThrow(/what .* stands for is not known/),
+  );
+
+  test('is compared with its hashes once: what is damaged is fetched again', async () => {
+    const folder = await pull();
+    const blob = realpathSync(join(folder, 'model.safetensors'));
+    writeFileSync(blob, Buffer.from(weights).fill(7, 1000, 1100));
+    await pull();
+    expect(readFileSync(blob).equals(weights)).toBe(true);
+    expect(warnings).toEqual([expect.stringContaining('model.safetensors in the cache is damaged')]);
+    expect(hub.requests).toHaveLength(2);
+    // As another program has left it: nothing is noted, so it is looked at, and then not again.
+    rmSync(join(cache, 'models--owner--name', '.reasongen-verified.json'));
+    await pull();
+    expect(hub.requests).toHaveLength(1);
+    const record = readFileSync(join(cache, 'models--owner--name', '.reasongen-verified.json'), 'utf8');
+    expect(Object.keys(JSON.parse(record) as object)).toHaveLength(3);
+  });
+
+  test('holds files themselves where there are no links, and they are recognized', async () => {
+    const folder = await pull();
+    for (const name of readdirSync(folder)) {
+      const path = join(folder, name);
+      const blob = realpathSync(path);
+      rmSync(path);
+      renameSync(blob, path);
+    }
+    rmSync(join(cache, 'models--owner--name', '.reasongen-verified.json'));
+    await pull();
+    expect(hub.requests).toEqual(['/api/models/owner/name/revision/main']);
+    expect(lstatSync(join(folder, 'model.safetensors')).isFile()).toBe(true);
+    // A damaged copy is fetched.
+    writeFileSync(join(folder, 'config.json'), 'x'.repeat(config.length));
+    await pull();
+    expect(readFileSync(join(folder, 'config.json')).equals(config)).toBe(true);
+  });
+
+  test('has an empty file where the hub has one', async () => {
+    const empty = new FakeHub({
+      'config.json': Buffer.alloc(0),
+      'model.safetensors': Buffer.alloc(0),
+      'README.md': Buffer.alloc(0),
+    });
+    await empty.open();
+    try {
+      const options = { url: empty.url, cache, include: [], log: silentLog(), pause: 0.01 };
+      const folder = await pullModel(parseHubModel('owner/name'), options);
+      for (const name of ['config.json', 'model.safetensors']) expect(readFileSync(join(folder, name))).toHaveLength(0);
+    } finally {
+      await empty.close();
+    }
+  });
 });
 
 describe('a connection that breaks', () => {
@@ -131,6 +198,17 @@ describe('a connection that breaks', () => {
     expect(readFileSync(join(folder, 'model.safetensors')).equals(weights)).toBe(true);
   });
 
+  test.each([false, true])(
+    'in the middle of the list of files is tried again (the text just ends: %s)',
+    async (ends) => {
+      await pull({ cutLists: 2, ends });
+      expect(warnings).toHaveLength(2);
+      expect(await refusal(pull({ cutLists: 99, ends }))).toMatch(
+        /HUB_UNREACHABLE .*brought nothing of the list of files/,
+      );
+    },
+  );
+
   test('a busy server is asked again', async () => {
     await pull({ files: { 'config.json': [{ status: 503 }, { status: 429 }] } });
     expect(warnings.join('\n')).toMatch(/answered 503[^]*answered 429/);
@@ -142,6 +220,77 @@ describe('a connection that breaks', () => {
       /HUB_UNREACHABLE the hub cannot be reached/,
     );
   });
+});
+
+describe('a page of someone on the way', () => {
+  const page = '<!DOCTYPE html><html><body>Log in to the network</body></html>';
+  const partial = (): string[] => blobs().filter((name) => name.endsWith('.incomplete'));
+
+  test('is refused by its type, and nothing of it is kept', async () => {
+    expect(await refusal(pull({ files: { 'model.safetensors': [{ page }] } }))).toMatch(
+      /HUB_WEB_PAGE instead of model\.safetensors came a web page, perhaps .* login/,
+    );
+    expect(partial()).toEqual([]);
+    expect(readFileSync(join(await pull(), 'model.safetensors')).equals(weights)).toBe(true);
+    expect(await refusal(pull({ listing: () => page }))).toMatch(/BAD_HUB .*is not JSON but a web page/);
+  });
+
+  test('that does not say what it is leaves no byte at the beginning of a file', async () => {
+    const folder = await pull({ files: { 'model.safetensors': [{ page, type: 'application/octet-stream' }] } });
+    expect(hub.requests.filter((line) => line.includes('model.safetensors'))).toHaveLength(2);
+    expect(hub.requests.join()).not.toContain('bytes=');
+    expect(readFileSync(join(folder, 'model.safetensors')).equals(weights)).toBe(true);
+  });
+
+  test('that announces another length is not written', async () => {
+    const folder = await pull({ files: { 'model.safetensors': [{ as: Buffer.from(page) }] } });
+    expect(warnings.join()).toContain(`the server has ${page.length} bytes for model.safetensors, not 800000`);
+    expect(readFileSync(join(folder, 'model.safetensors')).equals(weights)).toBe(true);
+  });
+
+  test('that lies at the beginning of a file from before is found out, and the file is fetched anew', async () => {
+    await refusal(pull({ files: { 'model.safetensors': Array.from({ length: 9 }, () => ({ cut: 0 })) } }));
+    const hash = createHash('sha256').update(weights).digest('hex');
+    writeFileSync(join(cache, 'models--owner--name', 'blobs', `${hash}.incomplete`), page);
+    const folder = await pull();
+    expect(warnings.join()).toContain('does not fit the rest');
+    expect(readFileSync(join(folder, 'model.safetensors')).equals(weights)).toBe(true);
+  });
+});
+
+describe('a repository without weights that are read', () => {
+  const onnx = new FakeHub({
+    'config.json': config,
+    'tokenizer.json': Buffer.from('{}'),
+    'training_args.bin': Buffer.from('pickle'),
+    'onnx/model_q4.onnx': Buffer.alloc(1000),
+    'model.gguf': Buffer.alloc(10),
+  });
+  beforeAll(() => onnx.open());
+  afterAll(() => onnx.close());
+
+  test('is refused with what it has, unless files are named', async () => {
+    const options = { url: onnx.url, cache, include: [] as string[], log: silentLog(), pause: 0.01 };
+    const error: unknown = await pullModel(parseHubModel('owner/name'), options).catch((cause: unknown) => cause);
+    expect(error).toMatchObject({ code: 'HUB_NO_WEIGHTS', hint: expect.stringContaining('model.gguf') as string });
+    expect(existsSync(join(cache, 'models--owner--name'))).toBe(false);
+    const folder = await pullModel(parseHubModel('owner/name'), { ...options, include: ['*.gguf'] });
+    expect(readdirSync(folder)).toEqual(['model.gguf']);
+  });
+});
+
+test('a list of 250000 files is read in seconds', async () => {
+  const many = (json: Listing): Listing => ({
+    ...json,
+    siblings: [
+      ...json.siblings,
+      ...Array.from({ length: 250_000 }, (_, index) => ({ rfilename: `data/${index}.jpg`, size: 1, blobId: commit })),
+    ],
+  });
+  const start = performance.now();
+  await pull({ listing: many });
+  // Minutes when every file is compared with every other.
+  expect(performance.now() - start).toBeLessThan(30_000);
 });
 
 describe('a hub that lies', () => {
@@ -274,6 +423,60 @@ describe('the command', () => {
       output: online.output,
     });
     expect(hub.requests).toEqual([]);
+  });
+
+  test('offline refuses a folder that lacks something, and names it', async () => {
+    const online = await command(['owner/name', '--hub-url', hub.url]);
+    rmSync(join(online.output, 'tokenizer.json'));
+    rmSync(realpathSync(join(online.output, 'model.safetensors')));
+    const offline = await command(['owner/name', '--offline']);
+    expect(offline).toMatchObject({ code: 6, output: '' });
+    expect(offline.errors).toMatch(
+      /NOT_WHOLE[^]*missing: tokenizer\.json, model\.safetensors|missing: .*model\.safetensors/,
+    );
+    expect(offline.errors).toContain('tokenizer.json');
+    await command(['owner/name', '--hub-url', hub.url]);
+    expect(await command(['owner/name', '--offline'])).toMatchObject({ code: 0, output: online.output });
+  });
+
+  test('offline knows what is missing where another program has filled the cache', async () => {
+    const { output } = await command(['owner/name', '--hub-url', hub.url]);
+    rmSync(join(output, '../..', `.reasongen-files-${commit}.json`));
+    expect((await command(['owner/name', '--offline'])).code).toBe(0);
+    rmSync(join(output, 'tokenizer.json'));
+    expect((await command(['owner/name', '--offline'])).errors).toContain('missing: tokenizer.json');
+    writeFileSync(join(output, 'model.safetensors.index.json'), '{"weight_map":{"a":"model-1.safetensors"}}');
+    expect((await command(['owner/name', '--offline'])).errors).toContain(
+      'missing: model-1.safetensors, tokenizer.json',
+    );
+  });
+
+  test('gives the token to the hub of the environment only, and never in the open', async () => {
+    const secret = 'hf-token-0123456789';
+    await command(['owner/name'], { HF_ENDPOINT: hub.url, HF_TOKEN: `${secret}\n` });
+    expect(new Set(hub.tokens)).toEqual(new Set([`Bearer ${secret}`]));
+    hub.reset({ status: 401 });
+    const other = await command(['owner/name', '--hub-url', hub.url], { HF_TOKEN: secret });
+    expect(hub.tokens).toEqual([undefined]);
+    expect(other.errors).toContain('HF_TOKEN was not sent');
+    const open = await command(['owner/name'], { HF_ENDPOINT: 'http://hub.invalid', HF_TOKEN: secret });
+    expect(open).toMatchObject({ code: 2, errors: expect.stringContaining('KEY_IN_THE_OPEN') as string });
+    const broken = await command(['owner/name'], { HF_ENDPOINT: hub.url, HF_TOKEN: 'hf-first-part\nsecond-part' });
+    expect(broken).toMatchObject({ code: 2, errors: expect.stringContaining('BAD_KEY') as string });
+    const password = await command(['owner/name'], { HF_ENDPOINT: 'https://user:pass-word-1@hub.invalid' });
+    expect(password).toMatchObject({ code: 2, errors: expect.stringContaining('HF_TOKEN') as string });
+    for (const { errors } of [other, open, broken, password])
+      expect(errors).not.toMatch(/0123456789|first-part|second-part|pass-word-1/);
+  });
+
+  test('goes through the proxy of the environment', async () => {
+    const { code, output } = await command(['owner/name'], {
+      HF_ENDPOINT: 'http://hub.invalid',
+      HTTP_PROXY: hub.url,
+    });
+    // The hub answers as a proxy would: what it is asked for is a whole address.
+    expect({ code, output }).toMatchObject({ code: 0, output: expect.stringContaining('snapshots') as string });
+    expect(hub.requests[0]).toBe('http://hub.invalid/api/models/owner/name/revision/main');
   });
 
   test.each([
