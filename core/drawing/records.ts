@@ -6,7 +6,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { appendFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ReasongenError, exitCodes } from '../errors.ts';
-import { diskError, replaceFile } from '../io/disk.ts';
+import { diskError, removeTemporaries, replaceFile } from '../io/disk.ts';
 import { z } from '../preset/zod.ts';
 
 /** What all drawings of a folder have in common. */
@@ -59,6 +59,7 @@ export class DrawingRecords {
     settings: DrawingSettings,
     prompt: (index: number) => string | undefined,
   ): Promise<DrawingRecords> {
+    await removeTemporaries(folder);
     const path = join(folder, recordFile);
     const lines = existsSync(path) ? readFileSync(path, 'utf8').split('\n') : [];
     const done = new Set<number>();

@@ -57,6 +57,32 @@ export async function replaceFile(path: string, content: string | Uint8Array, fi
   }
 }
 
+/**
+ * Removes what `replaceFile` left in a folder when its process was killed. Only whoever holds the lock of what the folder belongs to
+ * may call it; files of other living processes, which write a report without that lock, stay.
+ */
+export async function removeTemporaries(folder: string, files = disk): Promise<void> {
+  const names = await files.readdir(folder).catch((cause: unknown) => {
+    if (hasCode(cause, 'ENOENT')) return [];
+    throw cause;
+  });
+  for (const name of names) {
+    const [, pid] = /^\.tmp-.+-(\d+)$/.exec(name) ?? [];
+    if (pid !== undefined && !isOther(Number(pid))) await files.rm(join(folder, name), { force: true });
+  }
+}
+
+/** Whether a process of that number lives beside this one. */
+function isOther(pid: number): boolean {
+  if (pid === process.pid || pid === 0) return false;
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (cause) {
+    return hasCode(cause, 'EPERM');
+  }
+}
+
 /** Makes the names in a directory durable. Windows has no such call and needs none. */
 export async function syncDirectory(path: string, files = disk): Promise<void> {
   if (process.platform === 'win32') return;

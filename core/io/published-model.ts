@@ -1,9 +1,10 @@
 /** The folder of a model as other programs load it: configuration, tokenizer, and safetensors, in several files when large. */
-import { copyFile, mkdir, readdir, readFile, rename, rm, rmdir, statfs } from 'node:fs/promises';
+import { copyFile, mkdir, open, readdir, readFile, rename, rm, rmdir, statfs } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { WeightSource } from '../contracts/weight-source.ts';
 import { exitCodes, ReasongenError } from '../errors.ts';
 import { disk, diskError, hasCode, replaceFile, syncDirectory, writeDurably } from './disk.ts';
+import { takeLock } from './lock.ts';
 import { streamSafetensors } from './safetensors-stream.ts';
 import { bytesOf } from './weight-files/element-types.ts';
 import { filtered } from './weight-files/pieces.ts';
@@ -23,25 +24,61 @@ export interface ModelFolder {
 /** Writes a new folder, which appears when it is whole. Throws FILE_EXISTS when there is something already. */
 export async function writeModelFolder(folder: string, content: ModelFolder): Promise<void> {
   await refuseTaken(folder);
-  const temporary = join(dirname(folder), `.tmp-${basename(folder)}-${process.pid}`);
+  const parent = dirname(folder);
+  const temporary = join(parent, `.tmp-${basename(folder)}`);
+  await mkdir(parent, { recursive: true }).catch((cause: unknown) => {
+    throw diskError(cause, 'writing a model', folder);
+  });
+  await removeLeftovers(parent);
+  const lock = await takeLock(`${temporary}.lock`, 'this model');
   try {
-    await mkdir(dirname(folder), { recursive: true });
     await rm(temporary, { recursive: true, force: true });
     await mkdir(temporary);
     await refuseFullDisk(content.weights, temporary);
     await writeWeights(temporary, content);
     for (const [name, config] of Object.entries(content.configs))
       await replaceFile(join(temporary, name), `${JSON.stringify(config, null, 2)}\n`);
-    for (const [name, from] of content.copies) await copyFile(from, join(temporary, name));
+    for (const [name, from] of content.copies) await copyDurably(from, join(temporary, name));
     await syncDirectory(temporary);
     await rmdir(folder).catch((cause: unknown) => {
       if (!hasCode(cause, 'ENOENT')) throw cause;
     });
     await rename(temporary, folder);
-    await syncDirectory(dirname(folder));
+    await syncDirectory(parent);
   } catch (cause) {
     await rm(temporary, { recursive: true, force: true }).catch(() => undefined);
     throw diskError(cause, 'writing a model', folder);
+  } finally {
+    lock.release();
+  }
+}
+
+/** Half-written models of processes that were killed, each as large as a model: their locks tell that nobody writes them any more. */
+async function removeLeftovers(parent: string): Promise<void> {
+  for (const name of await readdir(parent)) {
+    if (!/^\.tmp-.+\.lock$/.test(name)) continue;
+    const lock = await takeLock(join(parent, name), 'this model').catch((error: unknown) => {
+      if (error instanceof ReasongenError && error.code === 'RUN_LOCKED') return undefined;
+      throw error;
+    });
+    if (lock === undefined) continue;
+    try {
+      await rm(join(parent, name.slice(0, -'.lock'.length)), { recursive: true, force: true });
+    } catch (cause) {
+      throw diskError(cause, 'removing what a killed export left', join(parent, name));
+    } finally {
+      lock.release();
+    }
+  }
+}
+
+async function copyDurably(from: string, to: string): Promise<void> {
+  await copyFile(from, to);
+  const file = await open(to, 'r');
+  try {
+    await file.sync();
+  } finally {
+    await file.close();
   }
 }
 

@@ -1,11 +1,12 @@
 /** The directory of one run, open for writing by one process; what lies in it is described in `records.ts`. */
-import { appendFileSync } from 'node:fs';
+import { appendFileSync, existsSync } from 'node:fs';
 import { mkdir, readdir, readFile } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import type { Evaluation } from '../contracts/evaluation.ts';
 import { exitCodes, ReasongenError } from '../errors.ts';
 import { scrub, scrubbedJson } from '../scrub.ts';
-import { disk, diskError, replaceFile, writeDurably } from './disk.ts';
+import { tidy } from './checkpoint-folder.ts';
+import { disk, diskError, removeTemporaries, replaceFile, writeDurably } from './disk.ts';
 import { takeLock, type Lock } from './lock.ts';
 import { MetricsFile } from './metrics.ts';
 import { readRunRecord, type RunRecord, type RunSession, type SampleRecord } from './records.ts';
@@ -68,6 +69,7 @@ export async function openRun(
   await readRunRecord(path);
   const lock = await takeLock(join(path, 'lock'));
   try {
+    await removeLeftovers(path);
     // Read again: the process that had the lock before may have written since.
     const record = await readRunRecord(path);
     const session = { command, startedAt: now().toISOString() };
@@ -200,13 +202,22 @@ export class RunDirectory {
   }
 }
 
+/** What killed processes were writing: as large as a model where it was a checkpoint. */
+async function removeLeftovers(path: string): Promise<void> {
+  for (const name of await readdir(path))
+    if (/^lock\.[0-9a-f-]{36}$/.test(name)) await disk.rm(join(path, name), { force: true });
+  for (const folder of [path, join(path, 'evaluations')]) await removeTemporaries(folder);
+  const checkpoints = join(path, 'checkpoints');
+  if (existsSync(checkpoints)) await tidy(checkpoints, disk);
+}
+
 /** What a process that was killed while it made this very run has left: nothing a user could miss. */
 async function isHalfMade(path: string, preset: string): Promise<boolean> {
   const names = await readdir(path).catch(() => []);
   if (
     names.length === 0 ||
     !names.every((name) =>
-      /^(lock(\.takeover)?|preset\.yaml|metrics\.ndjson|\.tmp-(preset\.yaml|run\.json)-\d+)$/.test(name),
+      /^(lock(\.[\w-]+)?|preset\.yaml|metrics\.ndjson|\.tmp-(preset\.yaml|run\.json)-\d+)$/.test(name),
     )
   )
     return false;
@@ -230,7 +241,7 @@ async function requireEmpty(path: string): Promise<void> {
   let names: string[];
   try {
     await mkdir(path, { recursive: true });
-    names = (await readdir(path)).filter((name) => name !== 'lock');
+    names = (await readdir(path)).filter((name) => !/^lock(\.|$)/.test(name));
   } catch (cause) {
     throw diskError(cause, 'creating the run', path);
   }

@@ -46,7 +46,7 @@ export async function pullModel(model: HubModel, options: PullOptions): Promise<
   const snapshot = join(folder, 'snapshots', commit);
   await makeFolder(blobs);
   await makeFolder(snapshot);
-  const lock = await takeLock(join(folder, '.reasongen-pull'));
+  const lock = await takeLock(join(folder, '.reasongen-pull'), 'this model');
   try {
     const verified = await openVerified(folder);
     await refuseFullDisk(chosen, blobs);

@@ -1,5 +1,6 @@
 /** Published models in and out: loaded in either naming, exported in either, and nothing changed on the way but what was asked for. */
 import { appendFileSync, cpSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { WeightSource } from '../../../core/contracts/weight-source.ts';
@@ -13,6 +14,7 @@ import {
 import { openWeightSource } from '../../../core/io/weight-files/open.ts';
 import { fromBrainFloats, toBrainFloats } from '../../../core/tensor/float16.ts';
 import { readJanusConfig } from '../../../plugins/janus/config.ts';
+import { expectMessage } from '../../bad-input/message.ts';
 import { janusFolder } from '../../support/janus-folder.ts';
 import { Workplace, type CommandEnd } from '../../support/runs.ts';
 
@@ -212,6 +214,33 @@ describe('what was trained', () => {
     const { code, errors } = await place.command('export', directory, '--out', out);
     expect({ code, errors }).toEqual({ code: 0, errors: expect.any(String) as string });
     expect(errors).toMatch(/warning: checkpoint .*step-000008 is passed over: .*; step-000007 is used instead/);
+  });
+
+  test('what a killed export left, as large as a model, is removed by the next; what a living one writes is not', async () => {
+    const model = folder('tiny-a');
+    const parent = place.free('exports');
+    const leave = (name: string, pid: number): void => {
+      mkdirSync(join(parent, `.tmp-${name}`), { recursive: true });
+      writeFileSync(join(parent, `.tmp-${name}`, 'model.safetensors'), 'half');
+      const holder = { id: name, pid, host: hostname(), processStart: '1' };
+      writeFileSync(join(parent, `.tmp-${name}.lock`), JSON.stringify(holder));
+    };
+    leave('killed', 2 ** 22 + 1);
+    leave('mine', 2 ** 22 + 1);
+    leave('other', process.pid);
+    const stat = readFileSync(`/proc/${process.pid}/stat`, 'utf8');
+    const processStart = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
+    const alive = { id: 'other', pid: process.pid, host: hostname(), processStart };
+    writeFileSync(join(parent, '.tmp-other.lock'), JSON.stringify(alive));
+    const { code, errors } = await place.command('export', model, '--out', join(parent, 'mine'));
+    expect({ code, errors: code === 0 ? '' : errors }).toEqual({ code: 0, errors: '' });
+    expect(readdirSync(parent).sort()).toEqual(['.tmp-other', '.tmp-other.lock', 'mine']);
+    expect(readdirSync(join(parent, 'mine'))).toEqual(readdirSync(model));
+    expectMessage(await place.command('export', model, '--out', join(parent, 'other')), {
+      exit: 6,
+      code: 'RUN_LOCKED',
+      says: [/is writing this model/],
+    });
   });
 
   test('low-rank adapters are added to the weights they belong to', async () => {
