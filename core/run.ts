@@ -55,19 +55,22 @@ export function stageDirectory(loaded: LoadedPreset, stage: Stage, runDirectory:
 }
 
 /** Makes the directory of a chain, so that a resume finds its stages, those that have not begun as well: `preset.yaml` and `STAGE/preset.yaml`. */
-export async function writeChain(loaded: LoadedPreset, runDirectory: string): Promise<void> {
-  const texts = loaded.stages.map(
-    (stage) => [stageDirectory(loaded, stage, runDirectory), resolvedPreset(stage, loaded, runDirectory)] as const,
-  );
+export async function writeChain(loaded: LoadedPreset, runDirectory: string, texts: readonly string[]): Promise<void> {
+  for (const [index, stage] of loaded.stages.entries())
+    await writeStage(stageDirectory(loaded, stage, runDirectory), texts[index] ?? '');
+  const stages = loaded.stages.map(({ name }) => ({ name, preset: `./${name}/${presetFile}` }));
+  await replaceFile(join(runDirectory, presetFile), showChain(loaded.name, stages)).catch((cause: unknown) => {
+    throw diskError(cause, 'creating the run', runDirectory);
+  });
+}
+
+/** Makes the directory of a stage that has not begun. */
+export async function writeStage(directory: string, text: string): Promise<void> {
   try {
-    for (const [directory, text] of texts) {
-      await mkdir(directory, { recursive: true });
-      await replaceFile(join(directory, presetFile), text);
-    }
-    const stages = loaded.stages.map(({ name }) => ({ name, preset: `./${name}/${presetFile}` }));
-    await replaceFile(join(runDirectory, presetFile), showChain(loaded.name, stages));
+    await mkdir(directory, { recursive: true });
+    await replaceFile(join(directory, presetFile), text);
   } catch (cause) {
-    throw diskError(cause, 'creating the run', runDirectory, 'or choose another --run-dir');
+    throw diskError(cause, 'creating the run', directory, 'or choose another --run-dir');
   }
 }
 

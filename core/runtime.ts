@@ -29,6 +29,7 @@ import {
   resolvedPreset,
   stageDirectory,
   writeChain,
+  writeStage,
 } from './run.ts';
 import type { RunStop } from './stop.ts';
 
@@ -54,7 +55,7 @@ export async function runPreset(loaded: LoadedPreset, options: RuntimeOptions): 
   const { log, stop, resume, runDirectory } = options;
   // Before anything is made: a run whose preset cannot be written down could never be resumed.
   const texts = loaded.stages.map((stage) => resolvedPreset(stage, loaded, runDirectory));
-  if (loaded.isChain && !resume) await writeChain(loaded, runDirectory);
+  if (loaded.isChain && !resume) await writeChain(loaded, runDirectory, texts);
   const plugins = createContainer(loaded.catalog.plugins);
   let hasRun = false;
   for (const [index, stage] of loaded.stages.entries()) {
@@ -64,6 +65,8 @@ export async function runPreset(loaded: LoadedPreset, options: RuntimeOptions): 
       log.info(`${stage.name} is done already`);
       continue;
     }
+    // Begun with other settings than it was written down with.
+    if (loaded.isChain && resume && !isStarted(directory)) await writeStage(directory, texts[index] ?? '');
     if (loaded.isChain) log.info(`stage ${index + 1} of ${loaded.stages.length}: ${stage.name}`);
     await runStage(stage, { directory, text: texts[index] ?? '' }, loaded, plugins, options);
     hasRun = true;

@@ -18,7 +18,7 @@ export interface AskOptions extends ModelChoice {
 
 /** `ask QUESTION`: runs the recipe `ask` on the components of a preset, of a run or of a published model. */
 export async function ask(question: string, options: AskOptions, context: CommandContext): Promise<number> {
-  const { file, weights, settings } = locateModel(options, { needsCodec: false });
+  const { file, weights, settings } = await locateModel(options, { needsCodec: false });
   const questions = [question, ...options.turn, ...(options.turns === undefined ? [] : linesOf(options.turns))];
   const turns = questions.map((each, index) => ({
     question: each,

@@ -9,6 +9,7 @@ import { createContainer } from '../container.ts';
 import type { PublishedLayout, PublishedFormat, PublishedType } from '../contracts/published.ts';
 import type { WeightSource } from '../contracts/weight-source.ts';
 import { exitCodes, ReasongenError } from '../errors.ts';
+import { trainedRun } from '../io/chain.ts';
 import { addedTokens, writeModelFolder } from '../io/published-model.ts';
 import { castSource, type ExportType } from '../io/weight-files/cast.ts';
 import { bytesOf } from '../io/weight-files/element-types.ts';
@@ -159,7 +160,7 @@ function floatType(type: string | undefined): ExportType | undefined {
 /** The published model that a run began with: the one its backbone was made from. A folder with a config.json is its own base. */
 async function findBase(from: string, log: Log): Promise<string> {
   if (existsSync(join(from, 'config.json'))) return from;
-  const preset = [from, dirname(dirname(resolve(from)))]
+  const preset = [(await trainedRun(from)) ?? from, dirname(dirname(resolve(from)))]
     .map((folder) => join(folder, 'preset.yaml'))
     .find((file) => existsSync(file));
   const missing = (message: string): ReasongenError =>
@@ -174,7 +175,7 @@ async function findBase(from: string, log: Log): Promise<string> {
   const loaded = await loadPreset(preset);
   const [stage, ...more] = loaded.stages;
   if (stage === undefined || more.length > 0)
-    throw missing('this is a chain of runs: name the folder of one of its stages');
+    throw missing('this is a chain of runs, and no stage of it has saved weights yet');
   const container = createContainer(loaded.catalog.plugins).openRun({
     preset: stage.preset,
     log,

@@ -25,7 +25,7 @@ const publishedSampling = { guidance: 5, imageTemperature: 1, rationaleTokens: 4
  * that holds such a run already it draws what is missing there, unless anything about the run differs.
  */
 export async function generate(options: GenerateOptions, context: CommandContext): Promise<number> {
-  const { file, weights, settings: components } = locateModel(options, { needsCodec: true });
+  const { file, weights, settings: components } = await locateModel(options, { needsCodec: true });
   const prompts = withRationales(options.prompt, options.rationale);
   const recipe = {
     use: 'generate',
@@ -95,7 +95,7 @@ export async function evaluate(
   weightsPath: string | undefined,
   context: CommandContext,
 ): Promise<number> {
-  const { file, weights } = locateModel(
+  const { file, weights } = await locateModel(
     { preset, ...(weightsPath !== undefined && { weights: weightsPath }) },
     { needsCodec: true },
   );

@@ -3,10 +3,11 @@ import { existsSync, statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ReasongenError, exitCodes } from '../errors.ts';
+import { trainedRun } from '../io/chain.ts';
 import { presetOfRun } from '../run.ts';
 
 export interface ModelChoice {
-  /** A preset file, or a run directory, whose newest weights are then used. */
+  /** A preset file, or a run directory, whose newest weights are then used; of a chain those of the last stage that has any. */
   readonly preset?: string;
   /** Folder of a published model, or `hub:OWNER/NAME`: instead of a preset. */
   readonly model?: string;
@@ -24,10 +25,10 @@ export interface LocatedModel {
 const publishedPreset = fileURLToPath(new URL('../../presets/base/published.yaml', import.meta.url));
 
 /** `needsCodec`: whether pictures are drawn, so that the model's codec is opened as well. */
-export function locateModel(
+export async function locateModel(
   { preset, model, weights }: ModelChoice,
   { needsCodec }: { readonly needsCodec: boolean },
-): LocatedModel {
+): Promise<LocatedModel> {
   if ((preset === undefined) === (model === undefined)) {
     throw new ReasongenError({
       code: 'WHICH_MODEL',
@@ -52,11 +53,9 @@ export function locateModel(
   }
   const file = preset ?? '';
   const isRun = existsSync(file) && statSync(file).isDirectory();
-  return {
-    file: isRun ? presetOfRun(file) : file,
-    weights: weightsPath(weights) ?? (isRun ? resolve(file) : undefined),
-    settings: [],
-  };
+  if (!isRun) return { file, weights: weightsPath(weights), settings: [] };
+  const run = (await trainedRun(file)) ?? file;
+  return { file: presetOfRun(run), weights: weightsPath(weights) ?? resolve(run), settings: [] };
 }
 
 /** Words and hub models are no paths. */

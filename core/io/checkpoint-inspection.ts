@@ -1,6 +1,7 @@
 /** What is in a checkpoint and whether each file is as it was saved: for people, where `verifyCheckpoint` stops at the first damage. */
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { runsIn } from './chain.ts';
 import { listCheckpoints } from './checkpoint.ts';
 import { damageOf, readManifest } from './checkpoint-manifest.ts';
 import { ReasongenError } from '../errors.ts';
@@ -21,14 +22,15 @@ export interface InspectedCheckpoint {
   readonly damage?: string;
 }
 
-/** One checkpoint, or all those of a run, oldest first. Empty when a run has none. */
+/** One checkpoint, or all those of a run, or of the stages of a chain, oldest first. Empty when a run has none. */
 export async function inspectCheckpoints(path: string): Promise<InspectedCheckpoint[]> {
   if (await exists(join(path, 'manifest.json'))) return [await inspect(path)];
-  const entries = await listCheckpoints(path);
-  // A folder that is neither is named with its damage.
-  if (entries.length === 0 && !(await exists(join(path, 'run.json')))) return [await inspect(path)];
+  const runs = await runsIn(path);
   const inspected: InspectedCheckpoint[] = [];
-  for (const entry of entries) inspected.push(await inspect(entry.path));
+  for (const run of runs.length > 0 ? runs : [path])
+    for (const entry of await listCheckpoints(run)) inspected.push(await inspect(entry.path));
+  // A folder that is neither is named with its damage.
+  if (inspected.length === 0 && runs.length === 0) return [await inspect(path)];
   return inspected;
 }
 

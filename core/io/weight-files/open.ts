@@ -2,6 +2,7 @@
 import { open, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { WeightSource } from '../../contracts/weight-source.ts';
+import { trainedRun } from '../chain.ts';
 import { newestGood, sayPassedOver } from '../checkpoint.ts';
 import { verifyCheckpoint, type Manifest } from '../checkpoint-manifest.ts';
 import { diskError } from '../disk.ts';
@@ -31,7 +32,7 @@ export interface WeightPlace {
 
 /**
  * Opens a safetensors or PyTorch file, an index of several, the folder of a published model, a checkpoint of ours, or a run (its
- * newest good checkpoint). Reads headers only. Errors name file, tensor and what to do.
+ * newest good checkpoint; of a chain that of its last stage). Reads headers only. Errors name file, tensor and what to do.
  */
 export async function openWeightSource(path: string): Promise<WeightSource> {
   const { path: file, isAdapter } = await findWeights(path);
@@ -58,8 +59,9 @@ export async function findWeights(path: string): Promise<WeightPlace> {
     throw diskError(cause, 'looking for weights', path);
   });
   if (names.includes('manifest.json')) return inCheckpoint(path, await verifyCheckpoint(path));
-  if (names.includes('checkpoints')) {
-    const newest = await newestGood(path);
+  const run = names.includes('checkpoints') ? path : names.includes('preset.yaml') && (await trainedRun(path));
+  if (run) {
+    const newest = await newestGood(run);
     return { ...inCheckpoint(newest.path, newest.manifest), warnings: sayPassedOver(newest.skipped, newest.path) };
   }
   if (names.includes('adapter_config.json')) return { path, isAdapter: true };
