@@ -1,7 +1,7 @@
 import { Container, ContainerModule } from 'inversify';
 import type { ComponentChoice, Preset } from './contracts/preset.ts';
 import type { Component, Plugin, Scope, Slot, Slots } from './contracts/slots.ts';
-import { ReasongenError } from './errors.ts';
+import { exitCodes, ReasongenError } from './errors.ts';
 import type { Device } from './gpu/device.ts';
 import type { Log } from './log.ts';
 
@@ -127,6 +127,7 @@ export function missingComponent(slot: string, who: string): ReasongenError {
     code: 'MISSING_COMPONENT',
     message: `${who} needs a component in the slot "${slot}", and the preset names none`,
     hint: `add it to the preset; \`reasongen describe ${slot}\` lists what there is`,
+    exitCode: exitCodes.badPreset,
   });
 }
 

@@ -43,7 +43,16 @@ export class ReasongenError extends Error {
   }
 }
 
-/** Several mistakes of one input, reported together. */
+/** A mistake of a preset, or of what the command line says about one: always exit code 2. */
+export class PresetError extends ReasongenError {
+  declare readonly exitCode: typeof exitCodes.badPreset;
+
+  constructor(fields: Omit<ErrorFields, 'exitCode'>) {
+    super({ ...fields, exitCode: exitCodes.badPreset });
+  }
+}
+
+/** Several mistakes of one input, reported together. The exit code is theirs where they agree. */
 export class ProblemsError extends ReasongenError {
   readonly problems: readonly ReasongenError[];
 
@@ -52,7 +61,10 @@ export class ProblemsError extends ReasongenError {
     super({
       code: problems.length === 1 && first !== undefined ? first.code : 'BAD_PRESET',
       message: problems.map(formatError).join('\n'),
-      exitCode: exitCodes.badPreset,
+      exitCode:
+        first !== undefined && problems.every(({ exitCode }) => exitCode === first.exitCode)
+          ? first.exitCode
+          : exitCodes.badPreset,
     });
     this.problems = problems;
   }

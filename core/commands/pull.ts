@@ -30,7 +30,7 @@ export async function pull(
         message: `${model.id} at ${model.revision} is not in the cache, and the network is not to be used`,
         place: hubCacheFolder(environment),
         hint: 'pull it without --offline, and without HF_HUB_OFFLINE',
-        exitCode: exitCodes.disk,
+        exitCode: exitCodes.badPreset,
       });
     }
     const missing = await missingFiles(found, options.include.length > 0);

@@ -102,7 +102,7 @@ export async function readRunRecord(directory: string): Promise<RunRecord> {
       message: 'this is not the directory of a run: it has no run.json',
       place: directory,
       hint: 'give a directory that "reasongen run" made',
-      exitCode: exitCodes.disk,
+      exitCode: exitCodes.badPreset,
     });
   }
   const run = parseRecord(text, path) as Partial<RunRecord>;

@@ -254,6 +254,6 @@ async function requireEmpty(path: string): Promise<void> {
     hint: isRun
       ? `go on with it by: npx reasongen resume ${path}; or choose another directory`
       : 'choose another directory; nothing is overwritten',
-    exitCode: exitCodes.disk,
+    exitCode: exitCodes.badPreset,
   });
 }

@@ -161,6 +161,7 @@ function encode(name: string, tensor: TensorToStore, file: string): Uint8Array {
       message: `tensor "${name}" holds ${tooLarge}, which half precision cannot hold`,
       place: file,
       hint: 'store this tensor as F32',
+      exitCode: exitCodes.badPreset,
     });
   }
   return new Uint8Array(toHalves(data).buffer);

@@ -1,6 +1,6 @@
 /** Pictures between bytes and the device: row-major RGB bytes here, f32 [B, H, W, 4] in -1 … 1 with a zero fourth channel there. */
 import type { Image } from '../contracts/image.ts';
-import { ReasongenError } from '../errors.ts';
+import { exitCodes, ReasongenError } from '../errors.ts';
 
 /** Packs pictures of one size; missing ones, up to `images`, stay zero. */
 export function packPictures(pictures: readonly Image[], size: number, images: number = pictures.length): Float32Array {
@@ -12,6 +12,7 @@ export function packPictures(pictures: readonly Image[], size: number, images: n
         code: 'PICTURE_SIZE',
         message: `a picture has ${width} x ${height} pixels and ${data.length} bytes; the codec takes ${size} x ${size} RGB`,
         hint: 'use a dataset and an image tokenizer of the same size',
+        exitCode: exitCodes.badPreset,
       });
     }
     let to = image * pixels * 4;

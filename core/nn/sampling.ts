@@ -147,6 +147,7 @@ export function planEntries(
         code: 'PROMPT_TOO_LONG',
         message: `prompt ${index + 1} has ${promptIds.length} tokens; this sampler takes ${promptBudget}`,
         hint: 'shorten the prompt, or raise promptTokens in the recipe',
+        exitCode: exitCodes.badPreset,
       });
     }
     const given = typeof rationale === 'string' ? rationale : (rationale[index] ?? 'write');
@@ -157,6 +158,7 @@ export function planEntries(
         code: 'RATIONALE_TOO_LONG',
         message: `the rationale given for prompt ${index + 1} has ${given.length} tokens; this sampler takes ${Math.max(0, textBudget - 1)}`,
         hint: 'shorten the rationale, or raise rationaleTokens in the recipe',
+        exitCode: exitCodes.badPreset,
       });
     }
     if (given === 'skip' && promptIds.at(-1) !== special.imageStart)

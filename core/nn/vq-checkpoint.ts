@@ -3,7 +3,7 @@
  * Face port (`model.vqmodel.…`) or of the original checkpoints (`gen_vision_model.…`). On the device filters are [O, kernel, kernel, C]
  * and pictures have a fourth channel, whose weights are zero. A checkpoint of a training run holds the device's form under bare names.
  */
-import { ReasongenError } from '../errors.ts';
+import { exitCodes, ReasongenError } from '../errors.ts';
 import { nameTable, type NameRule } from '../tensor/name-rules.ts';
 import { sizeOf } from '../tensor/tensor.ts';
 import type { VqCodec } from './vq-codec.ts';
@@ -66,6 +66,7 @@ export function fromVqCheckpoint(
       code: 'CHECKPOINT_SHAPE',
       message: `the file holds no codec: no tensor is named ${prefix}… or ${originalPrefix}…`,
       hint: 'point to the checkpoint of a codec, or of a model that contains one',
+      exitCode: exitCodes.badPreset,
     });
   }
   return result;

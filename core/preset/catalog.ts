@@ -1,5 +1,5 @@
 import type { Component, Plugin, Slot, SlotDeclaration } from '../contracts/slots.ts';
-import { ReasongenError, suggest } from '../errors.ts';
+import { PresetError, suggest } from '../errors.ts';
 
 /** The slots the runtime knows by itself, in the order in which a preset lists them. */
 export const builtInSlots: readonly SlotDeclaration[] = [
@@ -33,7 +33,7 @@ export interface LoadedPlugin {
 }
 
 /** Two plugins, slots or components of one name are problems; the first stays. */
-export function createCatalog(loaded: readonly LoadedPlugin[], problems: ReasongenError[]): Catalog {
+export function createCatalog(loaded: readonly LoadedPlugin[], problems: PresetError[]): Catalog {
   const sources = new Map<string, string>();
   const places = new Map<string, string>();
   const slots = new Map<string, SlotDeclaration>(builtInSlots.map((slot) => [slot.slot, slot]));
@@ -51,7 +51,7 @@ export function createCatalog(loaded: readonly LoadedPlugin[], problems: Reasong
     const other = sources.get(plugin.name);
     if (other !== undefined) {
       problems.push(
-        new ReasongenError({
+        new PresetError({
           code: 'DUPLICATE_PLUGIN',
           message: `two plugins are called "${plugin.name}": ${other} and ${source}`,
           place,
@@ -66,7 +66,7 @@ export function createCatalog(loaded: readonly LoadedPlugin[], problems: Reasong
     for (const slot of plugin.slots ?? []) {
       if (slots.has(slot.slot) || keys.has(slot.key)) {
         problems.push(
-          new ReasongenError({
+          new PresetError({
             code: 'DUPLICATE_SLOT',
             message: `plugin "${plugin.name}" adds slot "${slot.slot}" under the key "${slot.key}", which exists already`,
             place,
@@ -88,7 +88,7 @@ export function createCatalog(loaded: readonly LoadedPlugin[], problems: Reasong
       const other = inSlot?.get(component.name);
       if (inSlot === undefined) {
         problems.push(
-          new ReasongenError({
+          new PresetError({
             code: 'UNKNOWN_SLOT',
             message: `plugin "${plugin.name}" provides "${component.name}" for a slot "${component.slot}" that does not exist`,
             place,
@@ -97,7 +97,7 @@ export function createCatalog(loaded: readonly LoadedPlugin[], problems: Reasong
         );
       } else if (other !== undefined) {
         problems.push(
-          new ReasongenError({
+          new PresetError({
             code: 'DUPLICATE_COMPONENT',
             message: `plugins "${owners.get(other)}" and "${plugin.name}" both provide ${component.slot} "${component.name}"`,
             place,

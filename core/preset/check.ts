@@ -1,7 +1,7 @@
 import { basename } from 'node:path';
 import type { ComponentChoice, Origin, Preset } from '../contracts/preset.ts';
 import type { Slot, SlotDeclaration } from '../contracts/slots.ts';
-import { ReasongenError, suggest } from '../errors.ts';
+import { PresetError, suggest } from '../errors.ts';
 import type { Catalog } from './catalog.ts';
 import { type Located, type LocatedMap, place } from './located.ts';
 import { asComponent, unknownKey } from './merge.ts';
@@ -18,7 +18,7 @@ export function checkPreset(
   plugins: readonly string[],
   catalog: Catalog,
   stages: Stages,
-  problems: ReasongenError[],
+  problems: PresetError[],
 ): Preset {
   const known = [...plainKeys, ...catalog.slots.map((slot) => slot.key)];
   for (const [key, entry] of tree.entries) {
@@ -69,7 +69,7 @@ function checkSlot(
   node: Located,
   catalog: Catalog,
   stages: Stages,
-  problems: ReasongenError[],
+  problems: PresetError[],
 ): ComponentChoice[] {
   if (!slot.many) return checkComponent(slot, node, slot.key, catalog, stages, problems) ?? [];
   if (node.kind !== 'list') {
@@ -82,7 +82,7 @@ function checkSlot(
     if (choice === undefined) return [];
     if (names.has(choice.name)) {
       problems.push(
-        new ReasongenError({
+        new PresetError({
           code: 'DUPLICATE_NAME',
           message: `two ${slot.key} are called "${choice.name}"`,
           place: place(item.origin),
@@ -101,14 +101,14 @@ function checkComponent(
   path: string,
   catalog: Catalog,
   stages: Stages,
-  problems: ReasongenError[],
+  problems: PresetError[],
 ): [ComponentChoice] | undefined {
   const node = asComponent(written);
   const known = catalog.components(slot.slot).map((component) => component.name);
   const use = node.kind === 'map' ? node.entries.get('use')?.value : undefined;
   if (node.kind !== 'map' || use?.kind !== 'scalar' || typeof use.value !== 'string') {
     problems.push(
-      new ReasongenError({
+      new PresetError({
         code: 'MISSING_USE',
         message: `${path} does not say which component to \`use\``,
         place: place((use ?? node).origin),
@@ -120,7 +120,7 @@ function checkComponent(
   const component = catalog.component(slot.slot, use.value);
   if (component === undefined) {
     problems.push(
-      new ReasongenError({
+      new PresetError({
         code: 'UNKNOWN_COMPONENT',
         message: `${path}: there is no ${slot.slot} "${use.value}"`,
         place: place(use.origin),
@@ -143,7 +143,7 @@ function takeText(
   entries: Map<string, { value: Located }>,
   key: string,
   path: string,
-  problems: ReasongenError[],
+  problems: PresetError[],
 ): string | undefined {
   const value = entries.get(key)?.value;
   entries.delete(key);
@@ -157,7 +157,7 @@ function takeNumber(
   entries: Map<string, { value: Located }>,
   key: string,
   path: string,
-  problems: ReasongenError[],
+  problems: PresetError[],
 ): number | undefined {
   const value = entries.get(key)?.value;
   entries.delete(key);
@@ -172,7 +172,7 @@ function checkNeeds(
   tree: LocatedMap,
   components: Readonly<Record<string, readonly ComponentChoice[]>>,
   catalog: Catalog,
-  problems: ReasongenError[],
+  problems: PresetError[],
 ): void {
   const asked = new Set<Slot>();
   for (const choice of Object.values(components).flat()) {
@@ -184,7 +184,7 @@ function checkNeeds(
       asked.add(need);
       const key = slot?.key ?? need;
       problems.push(
-        new ReasongenError({
+        new PresetError({
           code: 'MISSING_COMPONENT',
           message: `\`${key}\` is missing: ${choice.slot} "${choice.use}" needs it`,
           place: place(tree.origin),
@@ -200,7 +200,7 @@ function checkNeeds(
   }
   if (tree.entries.has('recipe')) return;
   problems.push(
-    new ReasongenError({
+    new PresetError({
       code: 'MISSING_COMPONENT',
       message: '`recipe` is missing: a preset needs a program to run',
       place: place(tree.origin),
@@ -220,7 +220,7 @@ function isFilled(node: Located | undefined): boolean {
 }
 
 /** The name of a preset or a chain, or else that of its file. */
-export function readName(tree: LocatedMap, file: string, problems: ReasongenError[]): string {
+export function readName(tree: LocatedMap, file: string, problems: PresetError[]): string {
   const node = tree.entries.get('name')?.value;
   const name = node === undefined ? basename(file).replace(/\.ya?ml$/, '') : node.kind === 'scalar' && node.value;
   if (typeof name !== 'string') {
@@ -233,8 +233,8 @@ export function readName(tree: LocatedMap, file: string, problems: ReasongenErro
 }
 
 /** A name that cannot be that of a file or folder. */
-export function badName(who: string, name: string, fault: string, node: { readonly origin: Origin }): ReasongenError {
-  return new ReasongenError({
+export function badName(who: string, name: string, fault: string, node: { readonly origin: Origin }): PresetError {
+  return new PresetError({
     code: 'BAD_NAME',
     message: `${who} cannot be called ${JSON.stringify(name)}: ${fault}`,
     place: place(node.origin),
@@ -242,7 +242,7 @@ export function badName(who: string, name: string, fault: string, node: { readon
   });
 }
 
-function readSeed(tree: LocatedMap, problems: ReasongenError[]): number {
+function readSeed(tree: LocatedMap, problems: PresetError[]): number {
   const node = tree.entries.get('seed')?.value;
   if (node === undefined) return defaultSeed;
   if (
@@ -260,6 +260,6 @@ function readSeed(tree: LocatedMap, problems: ReasongenError[]): number {
 /** The seed of a preset that names none. */
 export const defaultSeed = 1;
 
-export function wrongType(path: string, expected: string, node: { readonly origin: Origin }): ReasongenError {
-  return new ReasongenError({ code: 'BAD_OPTION', message: `${path} must be ${expected}`, place: place(node.origin) });
+export function wrongType(path: string, expected: string, node: { readonly origin: Origin }): PresetError {
+  return new PresetError({ code: 'BAD_OPTION', message: `${path} must be ${expected}`, place: place(node.origin) });
 }

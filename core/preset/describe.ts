@@ -1,4 +1,4 @@
-import { ReasongenError, suggest, exitCodes } from '../errors.ts';
+import { PresetError, suggest } from '../errors.ts';
 import type { Component, SlotDeclaration } from '../contracts/slots.ts';
 import type { Catalog } from './catalog.ts';
 import { type JsonSchema, optionsSchema } from './json-schema.ts';
@@ -107,11 +107,10 @@ function isSchema(value: unknown): value is JsonSchema {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-function unknown(what: string, name: string, known: readonly string[]): ReasongenError {
-  return new ReasongenError({
+function unknown(what: string, name: string, known: readonly string[]): PresetError {
+  return new PresetError({
     code: 'UNKNOWN_NAME',
     message: `there is no ${what} "${name}"`,
     hint: suggest(name, known),
-    exitCode: exitCodes.badPreset,
   });
 }

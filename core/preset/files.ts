@@ -1,11 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { basename, dirname, relative } from 'node:path';
-import { ReasongenError } from '../errors.ts';
+import { PresetError } from '../errors.ts';
 import { locatePreset } from './locate.ts';
 import { type Located, type LocatedMap, parseLocated, place } from './located.ts';
 
 /** The file (absolute) and everything it extends, each a map, the ones to be overridden first. `named` is where the file is named. */
-export function readPresetFiles(file: string, named: Located | undefined, problems: ReasongenError[]): LocatedMap[] {
+export function readPresetFiles(file: string, named: Located | undefined, problems: PresetError[]): LocatedMap[] {
   return readChain(file, named, [], problems);
 }
 
@@ -13,13 +13,13 @@ function readChain(
   file: string,
   named: Located | undefined,
   open: readonly string[],
-  problems: ReasongenError[],
+  problems: PresetError[],
 ): LocatedMap[] {
   const at = named && place(named.origin);
   if (open.includes(file)) {
     const circle = [...open.slice(open.indexOf(file)), file].map((each) => basename(each)).join(' → ');
     problems.push(
-      new ReasongenError({
+      new PresetError({
         code: 'EXTENDS_ITSELF',
         message: `presets extend each other in a circle: ${circle}`,
         place: at,
@@ -40,13 +40,13 @@ function readChain(
 }
 
 /** One preset file as a map. `at` is where it is named. */
-function readMap(file: string, at: string | undefined, problems: ReasongenError[]): LocatedMap | undefined {
+function readMap(file: string, at: string | undefined, problems: PresetError[]): LocatedMap | undefined {
   let text: string;
   try {
     text = readFileSync(file, 'utf8');
   } catch (cause) {
     problems.push(
-      new ReasongenError({
+      new PresetError({
         code: 'PRESET_NOT_FOUND',
         message: `${relative(process.cwd(), file) || file} cannot be read: ${cause instanceof Error ? cause.message : String(cause)}`,
         place: at,
@@ -58,7 +58,7 @@ function readMap(file: string, at: string | undefined, problems: ReasongenError[
   const tree = parseLocated(text, file, problems);
   if (tree === undefined || tree.kind === 'map') return tree;
   problems.push(
-    new ReasongenError({
+    new PresetError({
       code: 'BAD_PRESET',
       message: 'a preset is a map of keys and values',
       place: place(tree.origin),
@@ -71,7 +71,7 @@ function readMap(file: string, at: string | undefined, problems: ReasongenError[
 export function listOf(
   node: Located | undefined,
   key: string,
-  problems: ReasongenError[],
+  problems: PresetError[],
 ): { readonly text: string; readonly node: Located }[] {
   if (node === undefined || (node.kind === 'scalar' && node.value === null)) return [];
   const items = node.kind === 'list' ? node.items : [node];
@@ -79,7 +79,7 @@ export function listOf(
     if (item.kind === 'scalar' && typeof item.value === 'string' && item.value !== '')
       return [{ text: item.value, node: item }];
     problems.push(
-      new ReasongenError({ code: 'BAD_OPTION', message: `${key} must be a list of texts`, place: place(item.origin) }),
+      new PresetError({ code: 'BAD_OPTION', message: `${key} must be a list of texts`, place: place(item.origin) }),
     );
     return [];
   });

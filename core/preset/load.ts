@@ -1,6 +1,6 @@
 import { basename, dirname, resolve } from 'node:path';
 import type { Preset } from '../contracts/preset.ts';
-import { ProblemsError, ReasongenError, suggest } from '../errors.ts';
+import { PresetError, ProblemsError, suggest } from '../errors.ts';
 import { builtInSlots, type Catalog, createCatalog, type LoadedPlugin } from './catalog.ts';
 import { badName, checkPreset, plainKeys, readName, recipeOptions, wrongType } from './check.ts';
 import { listOf, readPresetFiles } from './files.ts';
@@ -38,7 +38,7 @@ export interface LoadPresetOptions {
 
 /** Reads, merges and checks a preset, a file or PACKAGE/NAME, and loads its plugins. Throws one `ProblemsError` with all that is wrong. */
 export async function loadPreset(file: string, options: LoadPresetOptions = {}): Promise<LoadedPreset> {
-  const problems: ReasongenError[] = [];
+  const problems: PresetError[] = [];
   const absolute = locatePreset(file, process.cwd(), undefined, problems);
   if (absolute === undefined) throw new ProblemsError(problems);
   const settings = (options.settings ?? []).flatMap((text) => parseSetting(text, problems) ?? []);
@@ -54,7 +54,7 @@ export async function loadPreset(file: string, options: LoadPresetOptions = {}):
     : [{ name: '', file: absolute, files, settings, isWhole }];
   const catalog = await loadCatalog(drafts, options.builtIn, problems);
   const stages = drafts.map((draft, index): Stage => {
-    const own: ReasongenError[] = [];
+    const own: PresetError[] = [];
     const tree = merge(draft, catalog, own);
     const plugins = referencesOf(tree, own).map(pluginIdentity);
     const preset = checkPreset(
@@ -74,13 +74,13 @@ export async function loadPreset(file: string, options: LoadPresetOptions = {}):
 }
 
 /** Of a preset of which a file could not be read: what seems missing, or to be set in vain, may stand there. */
-function mayStandInMissingPart({ code, place: where }: ReasongenError): boolean {
+function mayStandInMissingPart({ code, place: where }: PresetError): boolean {
   return ['MISSING_COMPONENT', 'MISSING_OPTION', 'MISSING_USE'].includes(code) || where?.startsWith('--set ') === true;
 }
 
 /** The built-in plugins and those named, relative to the current directory; for `describe` without a preset. */
 export async function loadCatalogOf(names: readonly string[]): Promise<Catalog> {
-  const problems: ReasongenError[] = [];
+  const problems: PresetError[] = [];
   const builtIn = await loadBuiltInPlugins(problems);
   const origin = { kind: 'set', source: '--plugin', line: 0, column: 0 } as const;
   const named = await Promise.all(names.map((specifier) => loadNamedPlugin({ specifier, origin }, problems)));
@@ -102,7 +102,7 @@ interface Draft {
 async function loadCatalog(
   drafts: readonly Draft[],
   builtIn: readonly LoadedPlugin[] | undefined,
-  problems: ReasongenError[],
+  problems: PresetError[],
 ): Promise<Catalog> {
   const loaded = builtIn ?? (await loadBuiltInPlugins(problems));
   // Only `plugins` is read here, which no plugin can change; the mistakes in it are reported by the merge that follows.
@@ -116,7 +116,7 @@ async function loadCatalog(
 }
 
 /** What a preset names under `plugins`. */
-export function referencesOf(tree: LocatedMap, problems: ReasongenError[]): PluginReference[] {
+export function referencesOf(tree: LocatedMap, problems: PresetError[]): PluginReference[] {
   return listOf(tree.entries.get('plugins')?.value, 'plugins', problems).map(({ text, node }) => ({
     specifier: text,
     origin: node.origin,
@@ -133,7 +133,7 @@ function mergeFiles(draft: Draft, slots: Catalog['slots']): LocatedMap {
     .reduce((tree, setting) => applySetting(tree, setting, slots, []), merged);
 }
 
-function merge(draft: Draft, catalog: Catalog, problems: ReasongenError[]): LocatedMap {
+function merge(draft: Draft, catalog: Catalog, problems: PresetError[]): LocatedMap {
   return draft.settings.reduce(
     (tree, setting) => applySetting(tree, lengthen(setting, tree, catalog), catalog.slots, problems),
     mergeFiles({ ...draft, settings: [] }, catalog.slots),
@@ -150,12 +150,7 @@ function lengthen(setting: Setting, tree: LocatedMap, catalog: Catalog): Setting
 const chainKeys = ['name', 'description', 'seed', 'stages'];
 
 /** The stages of a chain: files named by `stages`, each with the settings of the chain and of the command line. */
-function draftStages(
-  chain: LocatedMap,
-  file: string,
-  settings: readonly Setting[],
-  problems: ReasongenError[],
-): Draft[] {
+function draftStages(chain: LocatedMap, file: string, settings: readonly Setting[], problems: PresetError[]): Draft[] {
   for (const [key, entry] of chain.entries) {
     if (!chainKeys.includes(key))
       problems.push(unknownKey(entry, `${key} is not a key of a chain of stages`, key, chainKeys));
@@ -175,7 +170,7 @@ function draftStages(
     const nested = files.at(-1)?.entries.get('stages');
     if (nested !== undefined) {
       problems.push(
-        new ReasongenError({
+        new PresetError({
           code: 'NESTED_CHAIN',
           message: 'a stage cannot be a chain of stages itself',
           place: place(item.origin),
@@ -198,7 +193,7 @@ function draftStages(
     if (names.findIndex((other) => sameFolder(other, name)) === index) continue;
     const message = `two stages are called "${name}"`;
     problems.push(
-      new ReasongenError({
+      new PresetError({
         code: 'DUPLICATE_NAME',
         message,
         place: place(list.items[index]?.origin ?? list.origin),
@@ -214,7 +209,7 @@ function draftStages(
         ? suggest(first, [...names, 'seed'])
         : `write ${names[0]}.${path.join('.')}=…`;
     problems.push(
-      new ReasongenError({
+      new PresetError({
         code: 'BAD_SETTING',
         message: `"${first}" is not a stage of this chain`,
         place: text,
@@ -248,7 +243,7 @@ function settingsFor(stage: string, settings: readonly Setting[]): Setting[] {
 function readStage(
   item: Located,
   path: string,
-  problems: ReasongenError[],
+  problems: PresetError[],
 ): { readonly preset: string; readonly name: string; readonly settings: Setting[] } | undefined {
   const nameOf = (preset: string): string => basename(preset).replace(/\.ya?ml$/, '');
   const refuseName = (name: string, node: Located): void => {
@@ -299,7 +294,7 @@ function earlierStages(drafts: readonly Draft[], index: number, runDirectory: st
 }
 
 /** A base that two stages share reports its mistakes once. */
-function unique(problems: readonly ReasongenError[]): ReasongenError[] {
+function unique(problems: readonly PresetError[]): PresetError[] {
   const seen = new Set<string>();
   return problems.filter((problem) => {
     const key = `${problem.code} ${problem.place} ${problem.message}`;
@@ -308,7 +303,7 @@ function unique(problems: readonly ReasongenError[]): ReasongenError[] {
 }
 
 /** By file, in the order in which the files first appear, then by line and column. */
-function inOrder(problems: readonly ReasongenError[]): ReasongenError[] {
+function inOrder(problems: readonly PresetError[]): PresetError[] {
   const files: string[] = [];
   const keyed = problems.map((problem) => {
     const [, file = problem.place ?? '', line = '0', column = '0'] =

@@ -5,7 +5,7 @@
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { basename, dirname, isAbsolute, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { exitCodes, nearest, ReasongenError, suggest } from '../errors.ts';
+import { nearest, PresetError, suggest } from '../errors.ts';
 import { unexpandedPath } from './unexpanded.ts';
 
 /** This program's own presets go by its name, whichever other copy of it is installed nearby: they fit the program that reads them. */
@@ -17,7 +17,7 @@ export function locatePreset(
   text: string,
   directory: string,
   place: string | undefined,
-  problems: ReasongenError[],
+  problems: PresetError[],
 ): string | undefined {
   const path = resolve(directory, text);
   if (isFile(path)) return path;
@@ -27,11 +27,10 @@ export function locatePreset(
   if (file !== undefined) return file;
   problems.push(
     unexpandedPath(text, place) ??
-      new ReasongenError({
+      new PresetError({
         code: 'PRESET_NOT_FOUND',
         ...(folder === undefined ? explainPath(text, path, owner) : explainName(owner, name, folder)),
         place,
-        exitCode: exitCodes.badPreset,
       }),
   );
   return undefined;

@@ -1,6 +1,6 @@
 import { isAlias, isMap, isScalar, isSeq, LineCounter, type ParsedNode, parse, parseDocument } from 'yaml';
 import type { Origin } from '../contracts/preset.ts';
-import { ReasongenError } from '../errors.ts';
+import { PresetError } from '../errors.ts';
 
 /** A YAML value that knows where it was written. Merging and checking work on these, so every message has a place. */
 export type Located = LocatedMap | LocatedList | LocatedScalar;
@@ -30,7 +30,7 @@ export interface LocatedScalar {
 }
 
 /** Reads YAML text; syntax errors go to `problems` and give `undefined`. An empty document is an empty map. */
-export function parseLocated(text: string, file: string, problems: ReasongenError[]): Located | undefined {
+export function parseLocated(text: string, file: string, problems: PresetError[]): Located | undefined {
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
   const originAt = (offset: number): Origin => {
@@ -39,23 +39,17 @@ export function parseLocated(text: string, file: string, problems: ReasongenErro
   };
   const faults = [...document.errors, ...document.warnings];
   for (const fault of faults) {
-    problems.push(
-      new ReasongenError({ code: 'BAD_YAML', message: fault.message, place: place(originAt(fault.pos[0])) }),
-    );
+    problems.push(new PresetError({ code: 'BAD_YAML', message: fault.message, place: place(originAt(fault.pos[0])) }));
   }
   if (faults.length > 0) return undefined;
   if (document.contents === null) return { kind: 'map', origin: originAt(0), entries: new Map() };
   return convert(document.contents, originAt, problems);
 }
 
-function convert(
-  node: ParsedNode,
-  originAt: (offset: number) => Origin,
-  problems: ReasongenError[],
-): Located | undefined {
+function convert(node: ParsedNode, originAt: (offset: number) => Origin, problems: PresetError[]): Located | undefined {
   const origin = originAt(node.range[0]);
   const refuse = (message: string): undefined => {
-    problems.push(new ReasongenError({ code: 'BAD_YAML', message, place: place(origin) }));
+    problems.push(new PresetError({ code: 'BAD_YAML', message, place: place(origin) }));
     return undefined;
   };
   if (isAlias(node)) return refuse('anchors and aliases have no meaning in a preset; share values with `extends`');

@@ -1,5 +1,5 @@
 import type { SlotDeclaration } from '../contracts/slots.ts';
-import { ReasongenError, suggest } from '../errors.ts';
+import { PresetError, suggest } from '../errors.ts';
 import { type Located, type LocatedEntry, type LocatedMap, parseValue, place } from './located.ts';
 
 /**
@@ -20,11 +20,11 @@ export interface Setting {
 }
 
 /** Reads `path=value`; a text without `=` or with bad YAML goes to `problems`. */
-export function parseSetting(text: string, problems: ReasongenError[]): Setting | undefined {
+export function parseSetting(text: string, problems: PresetError[]): Setting | undefined {
   const source = `--set ${text}`;
   const refuse = (message: string): undefined => {
     problems.push(
-      new ReasongenError({ code: 'BAD_SETTING', message, place: source, hint: 'write `--set recipe.steps=50`' }),
+      new PresetError({ code: 'BAD_SETTING', message, place: source, hint: 'write `--set recipe.steps=50`' }),
     );
     return undefined;
   };
@@ -45,7 +45,7 @@ export function applySetting(
   preset: LocatedMap,
   setting: Setting,
   slots: readonly SlotDeclaration[],
-  problems: ReasongenError[],
+  problems: PresetError[],
 ): LocatedMap {
   const [first = '', ...rest] = setting.path;
   const before = preset.entries.get(first)?.value;
@@ -71,7 +71,7 @@ function assign(
   path: readonly string[],
   setting: Setting,
   isComponent: boolean,
-  problems: ReasongenError[],
+  problems: PresetError[],
 ): Located | undefined {
   const [key, ...rest] = path;
   const { origin } = setting.value;
@@ -85,7 +85,7 @@ function assign(
     if (item === undefined) {
       const range = before.items.length === 0 ? 'is empty' : `has the indices 0 to ${before.items.length - 1}`;
       problems.push(
-        new ReasongenError({
+        new PresetError({
           code: 'BAD_SETTING',
           message: `"${key}" is not an index: the list ${range}`,
           place: setting.text,
@@ -99,7 +99,7 @@ function assign(
   }
   if (before !== undefined && before.kind !== 'map' && before.value !== null) {
     problems.push(
-      new ReasongenError({
+      new PresetError({
         code: 'BAD_SETTING',
         message: `there is a plain value where "${key}" should be inside`,
         place: setting.text,
@@ -109,7 +109,7 @@ function assign(
   }
   if (before === undefined && /^\d+$/.test(key)) {
     problems.push(
-      new ReasongenError({
+      new PresetError({
         code: 'BAD_SETTING',
         message: `"${key}" is not an index: there is no list`,
         place: setting.text,
@@ -171,8 +171,8 @@ function isComponentKey(key: string, slots: readonly SlotDeclaration[]): boolean
 }
 
 /** A problem about a key nobody knows, at the key. */
-export function unknownKey(entry: LocatedEntry, what: string, key: string, known: readonly string[]): ReasongenError {
-  return new ReasongenError({
+export function unknownKey(entry: LocatedEntry, what: string, key: string, known: readonly string[]): PresetError {
+  return new PresetError({
     code: 'UNKNOWN_OPTION',
     message: what,
     place: place(entry.key),

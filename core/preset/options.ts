@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import type { Component } from '../contracts/slots.ts';
-import { ReasongenError, suggest } from '../errors.ts';
+import { exitCodes, PresetError, ReasongenError, suggest } from '../errors.ts';
 import { findHubDataset } from '../io/hub/dataset.ts';
 import { findSnapshot, parseHubModel } from '../io/hub/cache.ts';
 import { inputFileWords } from './input-file.ts';
@@ -17,7 +17,7 @@ export function checkOptions(
   map: LocatedMap,
   path: string,
   stages: Stages,
-  problems: ReasongenError[],
+  problems: PresetError[],
 ): Readonly<Record<string, unknown>> | undefined {
   const before = problems.length;
   const options = readValue(map, component.options, stages, problems);
@@ -31,7 +31,7 @@ function readValue(
   node: Located,
   schema: z.core.$ZodType | undefined,
   stages: Stages,
-  problems: ReasongenError[],
+  problems: PresetError[],
 ): unknown {
   const words = schema && inputFileWords(schema);
   if (words !== undefined && node.kind === 'scalar' && typeof node.value === 'string') {
@@ -54,12 +54,12 @@ function isTakenAway(node: Located, schema: z.core.$ZodType | undefined): boolea
   return node.kind === 'scalar' && node.value === null && schema !== undefined && !z.safeParse(schema, null).success;
 }
 
-function resolveInput(text: string, node: Located, stages: Stages, problems: ReasongenError[]): string {
+function resolveInput(text: string, node: Located, stages: Stages, problems: PresetError[]): string {
   if (text.startsWith('stage:')) {
     const name = text.slice('stage:'.length);
     if (stages.has(name)) return stages.get(name) ?? text;
     problems.push(
-      new ReasongenError({
+      new PresetError({
         code: 'UNKNOWN_STAGE',
         message:
           stages.size === 0
@@ -79,7 +79,7 @@ function resolveInput(text: string, node: Located, stages: Stages, problems: Rea
   // A stage that has not run yet has no directory.
   if (!existsSync(path) && ![...stages.values()].includes(path)) {
     problems.push(
-      new ReasongenError({
+      new PresetError({
         code: 'MISSING_FILE',
         message: `nothing is at "${text}" (${path})`,
         place: place(node.origin),
@@ -93,14 +93,14 @@ function resolveInput(text: string, node: Located, stages: Stages, problems: Rea
 }
 
 /** The folder of a pulled model, or of a data set in the cache. */
-function resolveHub(text: string, node: Located, problems: ReasongenError[]): string {
+function resolveHub(text: string, node: Located, problems: PresetError[]): string {
   const name = text.slice('hub:'.length);
   try {
     if (name.startsWith('datasets/')) return findHubDataset(name.slice('datasets/'.length), process.env);
     const found = findSnapshot(parseHubModel(name), process.env);
     if (found !== undefined) return found;
     problems.push(
-      new ReasongenError({
+      new PresetError({
         code: 'NOT_PULLED',
         message: `the model ${name} is not in the cache`,
         place: place(node.origin),
@@ -108,9 +108,9 @@ function resolveHub(text: string, node: Located, problems: ReasongenError[]): st
       }),
     );
   } catch (error) {
-    if (!(error instanceof ReasongenError)) throw error;
+    if (!(error instanceof ReasongenError) || error.exitCode !== exitCodes.badPreset) throw error;
     problems.push(
-      new ReasongenError({ code: error.code, message: error.message, place: place(node.origin), hint: error.hint }),
+      new PresetError({ code: error.code, message: error.message, place: place(node.origin), hint: error.hint }),
     );
   }
   return text;
@@ -123,7 +123,7 @@ function unwrap(schema: z.core.$ZodType): z.core.$ZodType {
 }
 
 /** One issue of the schema library as problems with a place, in the words of a preset. */
-function explain(issue: z.core.$ZodIssue, component: Component, map: LocatedMap, path: string): ReasongenError[] {
+function explain(issue: z.core.$ZodIssue, component: Component, map: LocatedMap, path: string): PresetError[] {
   const owner = `${component.slot} "${component.name}"`;
   const node = nearestPart(map, issue.path);
   const called = path + issue.path.map((key) => (typeof key === 'number' ? `[${key}]` : `.${String(key)}`)).join('');
@@ -131,7 +131,7 @@ function explain(issue: z.core.$ZodIssue, component: Component, map: LocatedMap,
     const known = keysAt(component.options, issue.path);
     return issue.keys.map((key) => {
       const entry = node.kind === 'map' ? node.entries.get(key) : undefined;
-      return new ReasongenError({
+      return new PresetError({
         code: 'UNKNOWN_OPTION',
         message: `${called}.${key} is not an option of ${owner}`,
         place: place(entry?.key ?? node.origin),
@@ -145,7 +145,7 @@ function explain(issue: z.core.$ZodIssue, component: Component, map: LocatedMap,
     plainAt(map, issue.path) === undefined;
   if (isMissing) {
     return [
-      new ReasongenError({
+      new PresetError({
         code: 'MISSING_OPTION',
         message: `${called} is missing: ${owner} needs it`,
         place: place(node.origin),
@@ -156,7 +156,7 @@ function explain(issue: z.core.$ZodIssue, component: Component, map: LocatedMap,
   const value = plain(node);
   const isChoice = issue.code === 'invalid_value' && typeof value === 'string';
   return [
-    new ReasongenError({
+    new PresetError({
       code: 'BAD_OPTION',
       message:
         issue.code === 'custom' && issue.path.length === 0

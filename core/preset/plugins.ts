@@ -3,7 +3,7 @@ import { dirname, extname, isAbsolute, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Origin } from '../contracts/preset.ts';
 import type { Component, Plugin, SlotDeclaration } from '../contracts/slots.ts';
-import { exitCodes, ReasongenError } from '../errors.ts';
+import { PresetError } from '../errors.ts';
 import type { LoadedPlugin } from './catalog.ts';
 import { place } from './located.ts';
 import { importPlugin } from './plugin-module.ts';
@@ -21,7 +21,7 @@ const indexFile = `index${extname(fileURLToPath(import.meta.url))}`;
 const recipesFile = fileURLToPath(new URL(`../recipes/${indexFile}`, import.meta.url));
 
 /** The recipes of core, and every folder of `plugins/` that has an index file. */
-export async function loadBuiltInPlugins(problems: ReasongenError[]): Promise<LoadedPlugin[]> {
+export async function loadBuiltInPlugins(problems: PresetError[]): Promise<LoadedPlugin[]> {
   const folders = readdirSync(builtInFolder, { withFileTypes: true })
     .filter((entry) => entry.isDirectory() && existsSync(join(builtInFolder, entry.name, indexFile)))
     .map((entry) => entry.name)
@@ -36,13 +36,13 @@ export async function loadBuiltInPlugins(problems: ReasongenError[]): Promise<Lo
 /** Loads what a preset names: a path relative to the file that names it, or a package installed near that file or here. */
 export async function loadNamedPlugin(
   reference: PluginReference,
-  problems: ReasongenError[],
+  problems: PresetError[],
 ): Promise<LoadedPlugin | undefined> {
   const file = locatePlugin(reference);
   if (file !== undefined) return loadPlugin(file, reference.specifier, place(reference.origin), problems);
   const isPath = isPathLike(reference.specifier);
   problems.push(
-    new ReasongenError({
+    new PresetError({
       code: 'PLUGIN_NOT_FOUND',
       message: isPath
         ? `there is no file for plugin "${reference.specifier}"`
@@ -51,7 +51,6 @@ export async function loadNamedPlugin(
       hint: isPath
         ? 'a path is relative to the file that names it; name the file with its ending, or a folder with an index.ts'
         : `run \`npm install ${reference.specifier}\`; a path starts with ./`,
-      exitCode: exitCodes.badPreset,
     }),
   );
   return undefined;
@@ -73,10 +72,10 @@ async function loadPlugin(
   file: string,
   name: string,
   position: string | undefined,
-  problems: ReasongenError[],
+  problems: PresetError[],
 ): Promise<LoadedPlugin | undefined> {
   const refuse = (code: string, message: string, hint: string, cause?: unknown): undefined => {
-    problems.push(new ReasongenError({ code, message, place: position ?? name, hint, cause }));
+    problems.push(new PresetError({ code, message, place: position ?? name, hint, cause }));
     return undefined;
   };
   let module: Awaited<ReturnType<typeof importPlugin>>;

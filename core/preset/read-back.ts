@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import type { Preset } from '../contracts/preset.ts';
-import { exitCodes, ReasongenError } from '../errors.ts';
+import { PresetError } from '../errors.ts';
 import type { Catalog } from './catalog.ts';
 import { checkPreset } from './check.ts';
 import { referencesOf, type Stage } from './load.ts';
@@ -19,17 +19,16 @@ export function repeatablePreset(stage: Stage, catalog: Catalog, directory: stri
   const text = showPreset(stage, catalog, { directory, origins: false });
   const difference = differenceOf(stage.preset, readAgain(text, catalog, join(directory, 'preset.yaml'), earlier));
   if (difference === undefined) return text;
-  throw new ReasongenError({
+  throw new PresetError({
     code: 'NOT_REPEATABLE',
     message: `written into the run's preset.yaml and read again, ${difference}`,
     place: stage.preset.file,
     hint: 'an option must accept the value it gives: let the component convert it in `create`, not in its schema',
-    exitCode: exitCodes.badPreset,
   });
 }
 
 function readAgain(text: string, catalog: Catalog, file: string, earlier: Stages): Preset | string {
-  const problems: ReasongenError[] = [];
+  const problems: PresetError[] = [];
   // As the disk gives it back: UTF-8 has no place for half a surrogate pair.
   const tree = parseLocated(Buffer.from(text).toString(), file, problems);
   if (tree?.kind === 'map') {

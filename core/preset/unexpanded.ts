@@ -1,5 +1,5 @@
 /** Nothing in a path stands for something else: `~` and variables are the shell's, and a preset is read without one. */
-import { ReasongenError, exitCodes } from '../errors.ts';
+import { PresetError } from '../errors.ts';
 
 /** What of a path would have to be expanded first: `~`, `$NAME`, `${NAME}` or `%NAME%`; undefined when it is a plain path. */
 export function unexpandedPart(path: string): string | undefined {
@@ -7,14 +7,13 @@ export function unexpandedPart(path: string): string | undefined {
 }
 
 /** The error for such a path, where nothing lies under exactly that name; `place` is where it is written. */
-export function unexpandedPath(path: string, place: string | undefined): ReasongenError | undefined {
+export function unexpandedPath(path: string, place: string | undefined): PresetError | undefined {
   const part = unexpandedPart(path);
   if (part === undefined) return undefined;
-  return new ReasongenError({
+  return new PresetError({
     code: 'NOT_EXPANDED',
     message: `"${path}" has ${part} in it, and paths are taken as they stand: neither ~ nor variables are expanded`,
     place,
     hint: 'write the absolute path, or one relative to the file in which it is written; on a command line, leave out the quotes so that the shell expands it',
-    exitCode: exitCodes.badPreset,
   });
 }

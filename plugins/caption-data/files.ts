@@ -55,7 +55,7 @@ function endingOf(path: string): string {
 async function find(path: string): Promise<string[]> {
   const status = await stat(path).catch((cause: unknown) => {
     throw new ReasongenError({
-      code: 'FILE_NOT_FOUND',
+      code: 'DATASET_NOT_FOUND',
       message: 'the data set is not there',
       place: path,
       hint: 'check dataset.path',

@@ -223,7 +223,7 @@ describe('what is wrong with a row is said, with its place', () => {
       code: 'NO_COLUMNS',
       message: expect.stringMatching(/the columns are image, brief_caption, detailed_caption/) as string,
     });
-    await expect(open(join(folder, 'nowhere'))).rejects.toMatchObject({ code: 'FILE_NOT_FOUND' });
+    await expect(open(join(folder, 'nowhere'))).rejects.toMatchObject({ code: 'DATASET_NOT_FOUND', exitCode: 2 });
     for (const file of [cut, tar]) rmSync(file);
   });
 

@@ -133,10 +133,10 @@ export class HubClient {
   }
 }
 
-/** `https://…` without slashes at the end. Throws BAD_HUB. */
+/** `https://…` without slashes at the end. Throws BAD_HUB_URL. */
 export function hubAddress(text: string): string {
   const refused = (message: string, hint: string): ReasongenError =>
-    new ReasongenError({ code: 'BAD_HUB', message, hint, exitCode: exitCodes.badPreset });
+    new ReasongenError({ code: 'BAD_HUB_URL', message, hint, exitCode: exitCodes.badPreset });
   if (!/^https?:\/\/[^/\s]+/.test(text) || !URL.canParse(text))
     throw refused(`"${text}" is not the address of a hub`, 'write https://…');
   const { username, password, search, hash } = new URL(text);

@@ -62,7 +62,7 @@ function refuseLost(values: Float32Array, type: ExportType, name: string, first:
         : `tensor "${name}" holds ${value} at element ${first + index}`,
       place,
       hint: isNumber ? 'export as bf16 or f32' : 'the training diverged: use an earlier checkpoint',
-      exitCode: exitCodes.disk,
+      exitCode: exitCodes.badPreset,
     });
   }
 }

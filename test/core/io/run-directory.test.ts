@@ -45,7 +45,7 @@ describe('creating', () => {
     await (await start(directory)).close('done');
     await expect(start(directory)).rejects.toMatchObject({
       code: 'RUN_EXISTS',
-      exitCode: 6,
+      exitCode: 2,
       hint: expect.stringContaining('resume') as string,
     });
     const full = join(root, 'full');

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { formatError, type ReasongenError } from '../../../core/errors.ts';
+import { formatError, type PresetError } from '../../../core/errors.ts';
 import { loadPreset } from '../../../core/preset/load.ts';
 import { locatePreset, presetNames } from '../../../core/preset/locate.ts';
 import { showPreset } from '../../../core/preset/show.ts';
@@ -27,7 +27,7 @@ function write(name: string, text = ''): string {
 
 /** The file that is found, or the message. */
 function located(text: string, directory = folder): string {
-  const problems: ReasongenError[] = [];
+  const problems: PresetError[] = [];
   const file = locatePreset(text, directory, undefined, problems);
   expect(file === undefined).toBe(problems.length === 1);
   return file ?? problems.map(formatError).join('\n');

@@ -411,7 +411,7 @@ describe('the command', () => {
 
   test('prints the folder; offline it only looks', async () => {
     expect(await command(['owner/name', '--offline'])).toMatchObject({
-      code: 6,
+      code: 2,
       errors: expect.stringContaining('NOT_PULLED') as string,
     });
     const online = await command(['owner/name', '--hub-url', `${hub.url}/`]);
@@ -500,7 +500,7 @@ describe('the command', () => {
   test('refuses an address that is none', async () => {
     expect(await command(['owner/name', '--hub-url', 'file:///etc'])).toMatchObject({
       code: 2,
-      errors: expect.stringContaining('BAD_HUB') as string,
+      errors: expect.stringContaining('BAD_HUB_URL') as string,
     });
   });
 });
