@@ -1,10 +1,28 @@
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import type { DescribeOptions } from '../commands/describe.ts';
+import type { InitOptions } from '../commands/init.ts';
 import { collect } from './arguments.ts';
 import type { Act } from './act.ts';
 
-/** Commands about presets: what one says, and what one may say. */
+/** Commands about presets: a new one with a reward of one's own, what one says, and what one may say. */
 export function addPresetCommands(commandLine: Command, act: Act): void {
+  commandLine
+    .command('init [folder]')
+    .description('write a folder with a reward of your own, its test, and a preset that trains with it')
+    .addOption(
+      new Option('--model <name>', 'what is trained; nano unless told').choices([
+        'nano',
+        'janus-pro-1b',
+        'janus-pro-7b',
+      ]),
+    )
+    .option('--reward <name>', "name of your reward; the folder's unless told")
+    .option('--data <file>', 'prompts, one a line or JSON Lines; those of the model unless told, or none')
+    .option('-y, --yes', 'ask nothing: the defaults for what no option says')
+    .option('--no-install', 'leave `npm install` to you')
+    .action((folder: string | undefined, options: InitOptions, command: Command) =>
+      act(command, async (context) => (await import('../commands/init.ts')).init(folder, options, context)),
+    );
   commandLine
     .command('check <preset>')
     .description('find every mistake of a preset, and say what it will do and need')

@@ -73,17 +73,17 @@ function isFile(path: string): boolean {
   return existsSync(path) && !statSync(path).isDirectory();
 }
 
-/** The folder of a package: looked for as Node does from a folder, then from where the program was started. */
+/** The folder of a package as seen from a file that names it, or from where the program was started. */
 function packageFolder(name: string, from: string): string | undefined {
-  if (name === ownName) return ownFolder;
-  for (const start of [from, process.cwd()]) {
-    for (let folder = resolve(start); ; folder = dirname(folder)) {
-      const candidate = join(folder, 'node_modules', name);
-      if (existsSync(join(candidate, 'package.json'))) return candidate;
-      if (folder === dirname(folder)) break;
-    }
-  }
-  return undefined;
+  return name === ownName ? ownFolder : (installedPackage(name, from) ?? installedPackage(name, process.cwd()));
+}
+
+/** The folder of an installed package: looked for in the `node_modules` of a folder and of all above it, as Node does. */
+export function installedPackage(name: string, from: string): string | undefined {
+  const folder = resolve(from);
+  const candidate = join(folder, 'node_modules', name);
+  if (existsSync(join(candidate, 'package.json'))) return candidate;
+  return folder === dirname(folder) ? undefined : installedPackage(name, dirname(folder));
 }
 
 function presetOf(folder: string, name: string): string | undefined {

@@ -30,8 +30,8 @@ export async function build() {
     });
   for (const name of cloneOnly) rmSync(join(output, 'core', `${name}.mjs`));
   const entries = Object.values(readJson(join(packageRoot, 'package.json')).exports)
-    .filter((/** @type {string} */ path) => path.endsWith('.ts'))
-    .map((/** @type {string} */ path) => join(output, path.replace(/\.ts$/, '.d.ts')));
+    .filter((/** @type {string} */ path) => /^\.\/core\/.*s$/.test(path))
+    .map((/** @type {string} */ path) => join(output, path.replace(/\.ts$/, '.d.ts').replace(/\.mjs$/, '.d.mts')));
   keepDeclarations(entries);
 }
 

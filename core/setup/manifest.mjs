@@ -6,15 +6,15 @@
 /** @typedef {string | { types: string, default: string }} Target */
 /** @typedef {{ exports: Record<string, Target>, [field: string]: unknown }} Manifest */
 
-const source = /^\.\/(core\/.*)\.ts$/;
-const built = /^\.\/dist\/(core\/.*)\.js$/;
+const source = /^\.\/(core\/.*)\.(m?)[jt]s$/;
+const built = /^\.\/dist\/(core\/.*)\.(m?)js$/;
 
 /** @param {Manifest} manifest of a clone @returns {Manifest} of the package */
 export function publishedManifest(manifest) {
   return withExports(manifest, (target) => {
     const path = typeof target === 'string' ? target : target.default;
-    const [, name] = source.exec(path) ?? [];
-    if (name) return { types: `./dist/${name}.d.ts`, default: `./dist/${name}.js` };
+    const [, name, kind] = source.exec(path) ?? [];
+    if (name) return { types: `./dist/${name}.d.${kind}ts`, default: `./dist/${name}.${kind}js` };
     return path.replace(/^\.\/presets\//, './dist/presets/');
   });
 }
@@ -23,7 +23,9 @@ export function publishedManifest(manifest) {
 export function cloneManifest(manifest) {
   return withExports(manifest, (target) => {
     const path = typeof target === 'string' ? target : target.default;
-    return path.replace(built, './$1.ts').replace(/^\.\/dist\/presets\//, './presets/');
+    return path
+      .replace(built, (_, name, kind) => `./${name}.${kind === 'm' ? 'mjs' : 'ts'}`)
+      .replace(/^\.\/dist\/presets\//, './presets/');
   });
 }
 
