@@ -39,8 +39,10 @@ function readValue(
   }
   const inner = schema && unwrap(schema);
   if (node.kind === 'map' && inner instanceof z.ZodObject) {
-    const written = [...node.entries].filter(([key, { value }]) => !isTakenAway(value, inner.shape[key]));
-    const entries = written.map(([key, entry]) => [key, readValue(entry.value, inner.shape[key], stages, problems)]);
+    const schemaOf = (key: string): z.core.$ZodType | undefined =>
+      Object.hasOwn(inner.shape, key) ? inner.shape[key] : undefined;
+    const written = [...node.entries].filter(([key, { value }]) => !isTakenAway(value, schemaOf(key)));
+    const entries = written.map(([key, entry]) => [key, readValue(entry.value, schemaOf(key), stages, problems)]);
     return Object.fromEntries(entries) as unknown;
   }
   if (node.kind === 'list' && inner instanceof z.ZodArray) {
