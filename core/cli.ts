@@ -13,7 +13,7 @@ import { createStop, type RunStop } from './stop.ts';
 /** Where a command line reads and writes; the process itself unless told. */
 export interface CommandLineStreams {
   readonly output: { write(text: string): unknown };
-  readonly errors: LogStream & Partial<NodeJS.WriteStream>;
+  readonly errors: LogStream;
   readonly environment: Readonly<Record<string, string | undefined>>;
 }
 

@@ -22,14 +22,14 @@ export interface Log {
   progress(label: string, total: number, options?: { readonly unit?: string; readonly done?: number }): Progress;
 }
 
-/** The part of a stream a log needs; `process.stderr` is one. */
+/** The part of a stream a log needs; `process.stderr` is one. One that is a terminal is taken for a whole `tty.WriteStream`. */
 export interface LogStream {
   readonly isTTY?: boolean;
   write(text: string): unknown;
 }
 
 export interface LogOptions {
-  readonly stream?: LogStream & Partial<NodeJS.WriteStream>;
+  readonly stream?: LogStream;
   readonly debug?: boolean;
   /** Smallest distance of two progress lines in a pipe. */
   readonly lineMilliseconds?: number;

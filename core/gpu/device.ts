@@ -56,7 +56,7 @@ export async function openDevice(options: DeviceOptions = {}): Promise<Device> {
     throw new ReasongenError({
       code: 'NO_ADAPTER',
       message: 'no WebGPU adapter: Dawn found no Vulkan driver it accepts',
-      hint: 'run `npx reasongen doctor`; it names what is missing and the command that installs it',
+      hint: 'run `npx reasongen doctor`; it names what is missing and the command that installs it. A program that embeds reasongen calls `await prepareDriver()` before anything else',
       exitCode: exitCodes.noAdapter,
     });
   }

@@ -2,7 +2,6 @@
  * PNG in and out, with text chunks that carry a drawing's prompt, rationale and seed, and the few picture
  * operations reports need. The only file that knows sharp.
  */
-import { Buffer } from 'node:buffer';
 import { crc32 } from 'node:zlib';
 import sharp from 'sharp';
 import type { Image } from '../contracts/image.ts';

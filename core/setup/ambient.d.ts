@@ -13,6 +13,8 @@ interface Labelled {
 }
 
 export type AbortSignal = Platform<'AbortSignal', { readonly aborted: boolean; readonly reason: unknown }>;
+/** Of node's `Buffer`, what a caller is promised. */
+export type Buffer = Uint8Array & { toString(encoding?: 'base64' | 'base64url' | 'hex' | 'latin1' | 'utf8'): string };
 export type URL = Platform<'URL', { readonly href: string }>;
 export type GPUAdapter = Platform<'GPUAdapter', object>;
 export type GPUBindGroup = Platform<'GPUBindGroup', Labelled>;

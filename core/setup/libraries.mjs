@@ -40,14 +40,26 @@ export function missingLibraries(root) {
   /** @type {Set<string>} */
   const missing = new Set();
   for (const library of libraries) {
-    const listing = execFileSync('ldd', [library], {
-      encoding: 'utf8',
-      env: { ...process.env, LC_ALL: 'C', LD_LIBRARY_PATH: folders.join(':') },
-      stdio: ['ignore', 'pipe', 'ignore'],
-    });
-    for (const [, name = ''] of listing.matchAll(/^\s*(\S+) => not found$/gm)) missing.add(name);
+    for (const [, name = ''] of linkage(library, folders).matchAll(/^\s*(\S+) => not found$/gm)) missing.add(name);
   }
   return [...missing];
+}
+
+/**
+ * Paths of the libraries that one is linked to, directly or not, where `folders` are searched first.
+ * @param {string} library @param {string[]} folders
+ */
+export function linkedLibraries(library, folders) {
+  return [...linkage(library, folders).matchAll(/ => (\/\S+) \(/g)].map(([, path = '']) => path);
+}
+
+/** @param {string} library @param {string[]} folders */
+function linkage(library, folders) {
+  return execFileSync('ldd', [library], {
+    encoding: 'utf8',
+    env: { ...process.env, LC_ALL: 'C', LD_LIBRARY_PATH: folders.join(':') },
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
 }
 
 /** Folders the dynamic linker of a usual distribution searches, and those of NVIDIA's containers. */
