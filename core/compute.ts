@@ -60,7 +60,7 @@ export {
   type ElementType,
   type Tensor,
 } from './tensor/tensor.ts';
-export { fingerprint } from './io/disk.ts';
+export { fingerprint } from './io/fingerprint.ts';
 export { encodePng } from './io/image.ts';
 export { ConfigReader } from './io/config-reader.ts';
 export { originalVqConfig, portVqConfig, publishedVqConfig } from './io/vq-config.ts';

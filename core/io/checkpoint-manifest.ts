@@ -6,7 +6,8 @@ import { createHash } from 'node:crypto';
 import { lstat, readFile, realpath } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { exitCodes, ReasongenError } from '../errors.ts';
-import { diskError, fingerprint, hasCode, type FileFingerprint } from './disk.ts';
+import { diskError, hasCode } from './disk.ts';
+import { fingerprint, type FileFingerprint } from './fingerprint.ts';
 
 export interface Manifest {
   readonly format: 'reasongen-checkpoint';

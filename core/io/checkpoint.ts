@@ -19,7 +19,8 @@ import {
   type KnownCheckpoints,
   type Manifest,
 } from './checkpoint-manifest.ts';
-import { disk, diskError, replaceFile, syncDirectory, writeDurably, type FileFingerprint, type Files } from './disk.ts';
+import { disk, diskError, replaceFile, syncDirectory, writeDurably, type Files } from './disk.ts';
+import type { FileFingerprint } from './fingerprint.ts';
 import { streamSafetensors } from './safetensors-stream.ts';
 import {
   encodeSafetensors,

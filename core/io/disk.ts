@@ -6,16 +6,11 @@ import { createHash } from 'node:crypto';
 import * as nodeFiles from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { exitCodes, ReasongenError } from '../errors.ts';
+import type { FileFingerprint } from './fingerprint.ts';
 
 export type Files = Pick<typeof nodeFiles, 'mkdir' | 'open' | 'readdir' | 'rename' | 'rm'>;
 
 export const disk: Files = nodeFiles;
-
-export interface FileFingerprint {
-  readonly bytes: number;
-  /** Of the bytes that were to be written, in hexadecimal. */
-  readonly sha256: string;
-}
 
 /** Writes a new file, chunk by chunk, and waits until the disk has it. Replaces nothing: the name must be free. */
 export async function writeDurably(
@@ -91,23 +86,6 @@ export async function syncDirectory(path: string, files = disk): Promise<void> {
     await directory.sync();
   } finally {
     await directory.close();
-  }
-}
-
-/** sha256 (hexadecimal) and size of a file, read in pieces of 4 MiB. */
-export async function fingerprint(path: string): Promise<FileFingerprint> {
-  const hash = createHash('sha256');
-  const piece = Buffer.allocUnsafe(4 * 2 ** 20);
-  const file = await nodeFiles.open(path, 'r');
-  try {
-    for (let bytes = 0; ;) {
-      const { bytesRead } = await file.read(piece, 0, piece.length, bytes);
-      if (bytesRead === 0) return { bytes, sha256: hash.digest('hex') };
-      hash.update(piece.subarray(0, bytesRead));
-      bytes += bytesRead;
-    }
-  } finally {
-    await file.close();
   }
 }
 

@@ -5,7 +5,8 @@
  */
 import { open } from 'node:fs/promises';
 import { exitCodes, ReasongenError } from '../errors.ts';
-import { disk, diskError, writeDurably, type FileFingerprint } from './disk.ts';
+import { disk, diskError, writeDurably } from './disk.ts';
+import type { FileFingerprint } from './fingerprint.ts';
 import { fromBrainFloats, fromHalves, toHalves } from '../tensor/float16.ts';
 import { longestHeader, parseHeader, type TensorEntry } from './safetensors-header.ts';
 

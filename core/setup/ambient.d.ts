@@ -1,6 +1,6 @@
 /**
- * Types that the declarations of the package take from where they are used: those of the platform where it has them (the DOM, node's
- * types, @webgpu/types), else a stand-in. So they compile with any of these and with none.
+ * Types that the declarations of the package take from where they are used: those of the platform where it has them (the DOM of newer
+ * compilers, @webgpu/types), else a stand-in. So they compile with any of these and with none; @webgpu/types contradicts the DOM.
  */
 type Platform<Name extends string, StandIn> = typeof globalThis extends {
   readonly [Key in Name]: { readonly prototype: infer Type };
@@ -12,10 +12,8 @@ interface Labelled {
   readonly label: string;
 }
 
-export type AbortSignal = Platform<'AbortSignal', { readonly aborted: boolean; readonly reason: unknown }>;
 /** Of node's `Buffer`, what a caller is promised. */
 export type Buffer = Uint8Array & { toString(encoding?: 'base64' | 'base64url' | 'hex' | 'latin1' | 'utf8'): string };
-export type URL = Platform<'URL', { readonly href: string }>;
 export type GPUAdapter = Platform<'GPUAdapter', object>;
 export type GPUBindGroup = Platform<'GPUBindGroup', Labelled>;
 export type GPUBindGroupLayout = Platform<'GPUBindGroupLayout', Labelled>;

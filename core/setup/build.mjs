@@ -8,7 +8,7 @@ import { launch } from './launch.mjs';
 
 const output = join(packageRoot, 'dist');
 /** Files whose names end so are compiled, or are records that nothing reads; all others are copied. */
-const notCopied = /\.(ts|mjs|md)$|tsconfig\.json$|plugins\/.*\.ndjson$/;
+const notCopied = /\.(ts|mjs|md)$|tsconfig\.json$|plugins\/.*\.ndjson$|presets\/.*\.png$/;
 /** What only a clone is worked on with. */
 const cloneOnly = [
   'bin',
@@ -19,10 +19,11 @@ const declaration = /\.d\.m?ts$/;
 /** @throws {SetupError} when the sources do not compile */
 export async function build() {
   rmSync(output, { recursive: true, force: true });
+  // Emits only: types are checked by `npm run check`.
   const tsc = join(packageRoot, 'node_modules', 'typescript', 'bin', 'tsc');
   const project = join(packageRoot, 'core', 'setup', 'build.tsconfig.json');
   if ((await launch(process.execPath, [tsc, '-p', project], { cwd: packageRoot })) !== 0)
-    throw new SetupError({ code: 'BUILD_FAILED', message: 'the sources do not compile', hint: 'npm run check' });
+    throw new SetupError({ code: 'BUILD_FAILED', message: 'tsc could not build the sources', hint: 'npm run check' });
   for (const folder of ['core', 'plugins', 'kernels', 'presets'])
     cpSync(join(packageRoot, folder), join(output, folder), {
       recursive: true,
@@ -44,11 +45,15 @@ function keepDeclarations(entries) {
   for (const path of filesOf(output).filter((file) => declaration.test(file) && file !== ambient)) {
     if (!reached.has(path)) rmSync(path);
     else {
-      const text = readFileSync(path, 'utf8');
+      const text = readFileSync(path, 'utf8')
+        // tsc renames imports in JavaScript only.
+        .replaceAll(/((?:from|import\() ?['"]\.[^'"]*)\.ts(?=['"])/g, '$1.js')
+        // Where node's types are not installed, what is made of them is `any`.
+        .replaceAll(/^(?=import .* from ['"]node:)/gm, '// @ts-ignore\n');
       const used = names.filter((name) => new RegExp(`\\b${name}\\b`).test(withoutComments(text)));
       const from = relative(dirname(path), ambient).replace(/\.d\.ts$/, '.js');
       const line = `import type { ${used.join(', ')} } from '${from.startsWith('.') ? from : `./${from}`}';\n`;
-      if (used.length > 0) writeFileSync(path, line + text);
+      writeFileSync(path, used.length > 0 ? line + text : text);
     }
   }
 }

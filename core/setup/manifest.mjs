@@ -12,10 +12,10 @@ const built = /^\.\/dist\/(core\/.*)\.(m?)js$/;
 /** @param {Manifest} manifest of a clone @returns {Manifest} of the package */
 export function publishedManifest(manifest) {
   return withExports(manifest, (target) => {
-    const path = typeof target === 'string' ? target : target.default;
-    const [, name, kind] = source.exec(path) ?? [];
+    if (typeof target !== 'string') return target;
+    const [, name, kind] = source.exec(target) ?? [];
     if (name) return { types: `./dist/${name}.d.${kind}ts`, default: `./dist/${name}.${kind}js` };
-    return path.replace(/^\.\/presets\//, './dist/presets/');
+    return target.replace(/^\.\/presets\//, './dist/presets/');
   });
 }
 

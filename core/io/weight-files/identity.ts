@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { realpath } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { fingerprint } from '../disk.ts';
+import { fingerprint } from '../fingerprint.ts';
 import { readIndex } from './shards.ts';
 
 /** Of a file; for an index, of the list of its files' hashes. */

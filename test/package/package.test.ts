@@ -1,0 +1,271 @@
+/** The package as its users have it: packed, installed into an empty folder, used there from the command line and from plain JavaScript. */
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { cloneManifest, publishedManifest } from '../../core/setup/manifest.mjs';
+import { metricsOf, root } from '../support/runs.ts';
+import { InstalledPackage } from './installed.ts';
+
+/** Each Node the package is tried with: this one, or those that `npm run test:package` has fetched. */
+const nodes = process.env['REASONGEN_TEST_NODES']?.split(':') ?? [process.execPath];
+const program = 'node_modules/reasongen/core/bin.mjs';
+
+let installed: InstalledPackage;
+beforeAll(() => {
+  installed = new InstalledPackage();
+});
+afterAll(() => installed.remove());
+
+/** A reward in each form a plugin may have; `{name}` gives every drawing its value. */
+const reward = (name: string, value: string): string => `
+import { definePlugin, defineReward, z } from 'reasongen/plugin';
+export default definePlugin({
+  name: '${name}',
+  provides: [
+    defineReward({
+      name: '${name}',
+      summary: 'always the same',
+      options: z.strictObject({}),
+      create: () => ({ score: (samples) => samples.map(() => ${value}) }),
+    }),
+  ],
+});
+`;
+
+/** Code that only compiles as its author means it with the tsconfig.json beside it. */
+const typescriptReward = `import { definePlugin, defineReward, exitCodes, ReasongenError, z, type Reward } from 'reasongen/plugin';
+import { half } from '~/values';
+import settings from './settings.json';
+import { third } from './third.js';
+
+enum Marks { Full = 1 }
+const fields: string[] = [];
+function noted(_target: object, key: string): void {
+  fields.push(key);
+}
+class Half implements Reward {
+  @noted value: number = half * Marks.Full;
+  score(samples: Parameters<Reward['score']>[0]): number[] {
+    if (fields.join() !== 'value' || settings.third !== third)
+      throw new ReasongenError({ code: 'WRONGLY_COMPILED', message: 'not as tsconfig.json says', exitCode: exitCodes.failure });
+    return samples.map(() => this.value);
+  }
+}
+export default definePlugin({
+  name: 'half',
+  provides: [defineReward({ name: 'half', summary: 'half', options: z.strictObject({}), create: () => new Half() })],
+});
+`;
+
+function writePlugins(): void {
+  installed.write('mine/plugin.ts', typescriptReward);
+  installed.write('mine/source/values.ts', 'export const half: number = 0.5;\n');
+  installed.write('mine/third.ts', 'export const third: number = 3;\n');
+  installed.write('mine/settings.json', '{ "third": 3 }');
+  installed.write(
+    'mine/tsconfig.json',
+    JSON.stringify({
+      compilerOptions: {
+        strict: true,
+        module: 'nodenext',
+        experimentalDecorators: true,
+        resolveJsonModule: true,
+        paths: { '~/*': ['./source/*'] },
+      },
+    }),
+  );
+  installed.write('mine/plain.mjs', reward('plain', '0.25'));
+  const manifest = { name: 'reasongen-plugin-quarter', version: '1.0.0', type: 'module', exports: './index.js' };
+  installed.write('node_modules/reasongen-plugin-quarter/package.json', JSON.stringify(manifest));
+  installed.write(
+    'node_modules/reasongen-plugin-quarter/index.js',
+    reward('quarter', '({ value: 0.25, why: "always" })'),
+  );
+  installed.write(
+    'mine/preset.yaml',
+    `name: mine
+extends: reasongen/nano/grpo
+plugins: [./plugin.ts, ./plain.mjs, reasongen-plugin-quarter]
+rewards: [half, plain, quarter]
+recipe: { steps: 1, prompts: 1, samples: 2, updates: 1, evaluations: 0, rationaleTokens: 8, guards: { allFiltered: off, constantReward: off } }
+`,
+  );
+}
+
+test('package.json of the package and of a clone are made from each other', () => {
+  const text = readFileSync(join(root, 'package.json'), 'utf8');
+  const manifest = JSON.parse(text) as Parameters<typeof publishedManifest>[0];
+  expect(cloneManifest(manifest)).toEqual(manifest);
+  const published = publishedManifest(manifest);
+  expect(publishedManifest(published)).toEqual(published);
+  expect(`${JSON.stringify(cloneManifest(published), null, 2)}\n`).toBe(text);
+});
+
+test('packing leaves package.json as it was', () => {
+  const text = (folder: string): string => readFileSync(join(folder, 'package.json'), 'utf8');
+  expect(text(installed.tree)).toBe(text(root));
+});
+
+test('holds what runs and what it is known by, and neither sources nor tests', () => {
+  const files = installed.files();
+  expect(files).toEqual(
+    expect.arrayContaining(['LICENSE', 'README.md', 'CHANGELOG.md', 'package.json', program.slice(23)]),
+  );
+  for (const name of [
+    'kernels/silu/forward.wgsl',
+    'presets/nano/grpo.yaml',
+    'plugins/nano-world/atlas.png',
+    'core/report/style.css',
+  ])
+    expect(files).toContain(`dist/${name}`);
+  expect(files.filter((name) => /(?<!\.d)\.m?ts$|\.map$|\.test\.|^test|tsconfig/.test(name))).toEqual([]);
+});
+
+describe.each(nodes.map((node, index) => ({ node, index })))('$node', ({ node, index }) => {
+  const run = (...args: string[]): ReturnType<InstalledPackage['node']> => installed.node(node, [program, ...args]);
+  const succeed = (...args: string[]): string => {
+    const { status, stdout, stderr } = run(...args);
+    expect({ args, status, stderr: status === 0 ? '' : stderr }).toEqual({ args, status: 0, stderr: '' });
+    return stdout;
+  };
+
+  test('version and help load no driver, no loader and no command', () => {
+    const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { readonly version: string };
+    const loaded = (...args: string[]): { readonly stdout: string; readonly modules: readonly string[] } => {
+      const record = installed.write('spy/loaded.txt', '');
+      const { stdout } = installed.node(node, ['--import', './spy/spy.mjs', program, ...args], { LOADED: record });
+      return { stdout, modules: readFileSync(record, 'utf8').trim().split('\n') };
+    };
+    installed.write(
+      'spy/spy.mjs',
+      "import { register } from 'node:module';\nregister('./hooks.mjs', import.meta.url);\n",
+    );
+    installed.write(
+      'spy/hooks.mjs',
+      `import { appendFileSync } from 'node:fs';
+       export async function load(url, context, next) {
+         appendFileSync(process.env.LOADED, url + '\\n');
+         return next(url, context);
+       }`,
+    );
+    for (const [flag, text] of [
+      ['--version', `${version}\n`],
+      ['--help', 'verify-device'],
+    ] as const) {
+      const { stdout, modules } = loaded(flag);
+      expect(stdout).toContain(text);
+      expect(modules.length).toBeGreaterThan(5);
+      const packages = modules.flatMap(
+        (url) => /node_modules\/(?!.*node_modules)((?:@[^/]+\/)?[^/]+)/.exec(url)?.[1] ?? [],
+      );
+      expect([...new Set(packages)].sort()).toEqual(['commander', 'reasongen']);
+      expect(modules.filter((url) => /\/(commands|gpu|preset)\/|launch|vulkan/.test(url))).toEqual([]);
+    }
+  });
+
+  test('doctor, check and generate', () => {
+    expect(succeed('doctor')).toMatch(/ok +adapter/);
+    expect(succeed('check', 'reasongen/nano/sft')).toContain('every option is valid');
+    succeed(
+      'generate',
+      '--preset',
+      'reasongen/nano/generate',
+      '--prompt',
+      'a photo of two cakes',
+      '--out',
+      `out-${index}`,
+    );
+    expect(existsSync(join(installed.folder, `out-${index}`, '00000.png'))).toBe(true);
+  });
+
+  test('trains a step with a plugin in TypeScript, one in JavaScript and one from npm', () => {
+    writePlugins();
+    succeed('run', 'mine/preset.yaml', '--run-dir', `runs/mine-${index}`);
+    const [metrics] = metricsOf(join(installed.folder, `runs/mine-${index}`));
+    expect(metrics).toMatchObject({ reward: 1, 'reward/half': 0.5, 'reward/plain': 0.25, 'reward/quarter': 0.25 });
+  });
+
+  test('a program in plain JavaScript imports every entry and runs a preset on the driver that prepareDriver() finds', () => {
+    installed.write('embed.mjs', embedding);
+    const none = { VK_DRIVER_FILES: '/nonexistent.json', VK_ICD_FILENAMES: '/nonexistent.json' };
+    const without = installed.node(node, ['embed.mjs', `runs/none-${index}`], none);
+    expect(without.stdout).toMatch(/^NO_ADAPTER .*prepareDriver\(\)/);
+    const { status, stdout, stderr } = installed.node(node, ['embed.mjs', `runs/embedded-${index}`, 'prepare']);
+    expect({ status, stderr: status === 0 ? '' : stderr }).toEqual({ status: 0, stderr: '' });
+    expect(stdout).toMatch(/^adapter: /);
+    expect(metricsOf(join(installed.folder, `runs/embedded-${index}`))).toHaveLength(1);
+  });
+});
+
+/** Imports whatever the package exports; runs a step of training, after `prepareDriver()` where `prepare` is given. */
+const embedding = `
+import { createStop, explainError, loadPreset, prepareDriver, runPreset, silentLog } from 'reasongen';
+import { defineReward, exitCodes } from 'reasongen/plugin';
+import { linear, Tape } from 'reasongen/compute';
+import { checkOp, kernelFiles } from 'reasongen/testing';
+import manifest from 'reasongen/package.json' with { type: 'json' };
+
+for (const each of [defineReward, linear, Tape, checkOp, kernelFiles])
+  if (typeof each !== 'function') throw new Error('an entry exports something else');
+if (exitCodes.done !== 0 || manifest.name !== 'reasongen') throw new Error('an entry exports something else');
+const [runDirectory, prepare] = process.argv.slice(2);
+try {
+  if (prepare) console.log(await prepareDriver());
+  const settings = ['steps=1', 'batch=2', 'examples=4'];
+  const preset = await loadPreset(new URL(import.meta.resolve('reasongen/presets/nano/sft.yaml')).pathname, { settings });
+  process.exitCode = await runPreset(preset, {
+    runDirectory, resume: false, command: ['embed.mjs'], log: silentLog(), stop: createStop(), signal: new AbortController().signal,
+  });
+} catch (error) {
+  const { code, hint, stack } = explainError(error);
+  console.log(code, hint, stack);
+  process.exitCode = 1;
+}
+`;
+
+describe('types', () => {
+  /** Compilers to try: that of this tree, or those that `npm run test:package` has fetched. */
+  const compilers = process.env['REASONGEN_TEST_COMPILERS']?.split(':') ?? [
+    join(root, 'node_modules/typescript/bin/tsc'),
+  ];
+  const pages = ['README.md', 'presets/README.md', 'plugins/README.md', 'kernels/README.md'];
+  const blocks = pages.flatMap((page) => [
+    ...readFileSync(join(root, page), 'utf8').matchAll(/^```ts\n\/\/ (mine\/\S+\.ts)\n([^]*?)^```$/gm),
+  ]);
+
+  test.each(
+    compilers.flatMap(
+      (compiler) =>
+        [
+          ['the types of a browser', compiler, []],
+          ['those of node', compiler, ['--lib', 'es2023', '--types', 'node']],
+        ] as const,
+    ),
+  )('the plugins of the pages and every entry compile without a mistake, with %s: %s', (_, compiler, libraries) => {
+    expect(blocks.length).toBeGreaterThan(0);
+    const plugins = blocks.map(([, name = '', text = '']) => installed.write(`pages/${name}`, text));
+    const entries = installed.write(
+      'pages/entries.ts',
+      ['', '/plugin', '/compute', '/testing']
+        .map((entry) => `export * as ${entry.slice(1) || 'index'} from 'reasongen${entry}';\n`)
+        .join(''),
+    );
+    const files = [...plugins.filter((path) => !/\.test\.ts$/.test(path)), entries];
+    const flags = ['--strict', '--module', 'nodenext', '--target', 'es2022', '--outDir', 'built', ...libraries];
+    const { status, stdout } = installed.node(process.execPath, [compiler, ...flags, ...files]);
+    expect({ status, stdout }).toEqual({ status: 0, stdout: '' });
+    expect(existsSync(join(installed.folder, 'built/entries.js'))).toBe(true);
+  });
+
+  test.each([
+    ['publint', ['publint/src/cli.js', 'run', '--strict']],
+    ['attw', ['@arethetypeswrong/cli/dist/index.js', '--profile', 'esm-only', '--no-color']],
+  ])('%s finds no mistake', (_, [script = '', ...flags]) => {
+    const { status, stdout, stderr } = installed.node(process.execPath, [
+      join(root, 'node_modules', script),
+      ...flags,
+      installed.tarball,
+    ]);
+    expect({ status, said: status === 0 ? '' : stdout + stderr }).toEqual({ status: 0, said: '' });
+  });
+});
