@@ -96,6 +96,7 @@ const layers = [
     'contracts',
     'scrub.ts',
     'errors.ts',
+    'driver.ts',
 
     'log.ts',
     'keys.ts',
@@ -193,6 +194,17 @@ describe('plugins see the author API only, so that core may change behind it', (
     });
     expect(wrong).toEqual([]);
   });
+});
+
+test('what is installed with the package is used by it', () => {
+  const { dependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
+    readonly dependencies: Readonly<Record<string, string>>;
+  };
+  const imported = [...core, ...plugins, ...sourceFiles('core', '.mjs')].flatMap((file) => file.imports);
+  const unused = Object.keys(dependencies).filter(
+    (name) => !imported.some((item) => item === name || item.startsWith(`${name}/`)),
+  );
+  expect(unused).toEqual([]);
 });
 
 test('contracts hold interfaces only', () => {
