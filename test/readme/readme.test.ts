@@ -313,6 +313,18 @@ describe('facts', () => {
     expect(broken).toEqual([]);
   });
 
+  test('decisions are numbered from 1 on, and every folder of core is explained', () => {
+    const page = texts.get('core/README.md') ?? '';
+    const numbers = [...section('core/README.md', 'Decisions').matchAll(/^\*\*(\d+)?/gm)].map(([, number]) =>
+      Number(number),
+    );
+    expect(numbers.length).toBeGreaterThan(30);
+    expect(numbers).toEqual(numbers.map((_number, index) => index + 1));
+    const folders = readdirSync(join(root, 'core'), { withFileTypes: true }).filter((entry) => entry.isDirectory());
+    const table = page.slice(page.indexOf('| folder | what |'));
+    expect(folders.map(({ name }) => name).filter((name) => !table.includes(`${name}/`))).toEqual([]);
+  });
+
   test('the first page is one screen', () => {
     expect(Buffer.byteLength(texts.get('README.md') ?? '')).toBeLessThan(6500);
   });
