@@ -89,4 +89,4 @@ export { groupNorm, type GroupNormOptions } from './ops/group-norm.ts';
 export { reconstructionLoss, type ReconstructionOptions } from './ops/reconstruction-loss.ts';
 export { silu } from './ops/silu.ts';
 export { upsample, upsampleConv2d } from './ops/upsample.ts';
-export { decodeSquare } from './io/image.ts';
+export { decodePicture, decodeSquare, pictureFormat } from './io/image.ts';

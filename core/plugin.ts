@@ -10,6 +10,8 @@ export { inputFile, z };
 export { exitCodes, reasonOf, ReasongenError } from './errors.ts';
 export { readKey } from './keys.ts';
 export { readText, request } from './request.ts';
+export { diskError, hasCode } from './io/disk.ts';
+export { decodeText, knownBinary, readBounded, shorten } from './io/text.ts';
 
 export type { Backbone } from './contracts/backbone.ts';
 export type { Benchmark, Verdict } from './contracts/benchmark.ts';

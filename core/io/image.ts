@@ -3,7 +3,7 @@
  * operations reports need. The only file that knows sharp.
  */
 import { crc32 } from 'node:zlib';
-import sharp from 'sharp';
+import sharp, { type Sharp } from 'sharp';
 import type { Image } from '../contracts/image.ts';
 
 const signature = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]);
@@ -25,41 +25,96 @@ export async function encodePng(image: Image, text: Readonly<Record<string, stri
   return Buffer.concat([png.subarray(0, afterHeader), ...chunks, png.subarray(afterHeader)]);
 }
 
-/** Decodes a PNG (or any format sharp reads) to RGB bytes; transparency is laid on white. */
-export async function decodePng(bytes: Uint8Array): Promise<Image> {
-  const { data, info } = await sharp(bytes)
-    .flatten({ background: '#ffffff' })
-    .toColorspace('srgb')
-    .removeAlpha()
-    .raw()
-    .toBuffer({ resolveWithObject: true });
-  if (info.channels !== 3) throw new RangeError(`decodePng: expected 3 channels, got ${info.channels}.`);
-  return { width: info.width, height: info.height, data: new Uint8Array(data) };
+/** Pixels of the largest picture that is read: as many as Pillow takes before it speaks of a decompression bomb. */
+export const mostPixels = 178_956_970;
+
+/** How the formats that are read begin: bytes as Latin-1 characters, and where they stand. */
+const formats: readonly (readonly [format: string, signature: string, at: number])[] = [
+  ['png', '\x89PNG\r\n\x1a\n', 0],
+  ['jpeg', '\xff\xd8\xff', 0],
+  ['webp', 'WEBP', 8],
+  ['gif', 'GIF87a', 0],
+  ['gif', 'GIF89a', 0],
+  ['tiff', 'II*\0', 0],
+  ['tiff', 'MM\0*', 0],
+  ['avif', 'ftypavif', 4],
+  ['avif', 'ftypavis', 4],
+  ['avif', 'ftypmif1', 4],
+];
+
+/** PNG, JPEG, WebP, GIF, TIFF or AVIF by the first bytes; undefined: nothing that is read. */
+export function pictureFormat(bytes: Uint8Array): string | undefined {
+  const begin = Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(bytes.length, 16)).toString('latin1');
+  return formats.find(([, signature, at]) => begin.startsWith(signature, at))?.[0];
 }
 
 /**
- * A square of a picture of any format sharp reads, resized to `size` pixels with a cubic filter: the largest that fits, in the middle or
- * at a share of the room there is on either axis. Transparency is laid on white. Throws what sharp says of bytes that are no picture.
+ * A picture as a viewer shows it, RGB: upright by its EXIF orientation, its colors in sRGB by its profile, 8 bits a channel,
+ * transparency laid on white, the first of several frames. RangeError says what is wrong with bytes that cannot be read.
+ */
+export async function decodePicture(bytes: Uint8Array): Promise<Image> {
+  return decode(bytes, (picture) => picture);
+}
+
+/**
+ * A square of a picture (`decodePicture`), resized to `size` pixels with a cubic filter: the largest that fits, in the middle or
+ * at a share of the room there is on either axis.
  */
 export async function decodeSquare(
   bytes: Uint8Array,
   size: number,
   at: 'center' | readonly [number, number],
 ): Promise<Image> {
-  const { width, height } = await sharp(bytes).metadata();
-  const side = Math.min(width, height);
-  const [across, down] = at === 'center' ? [0.5, 0.5] : at;
-  const [left, top] = [Math.floor(across * (width - side)), Math.floor(down * (height - side))];
-  const { data, info } = await sharp(bytes)
-    .extract({ left, top, width: side, height: side })
-    .flatten({ background: '#ffffff' })
-    .toColorspace('srgb')
-    .removeAlpha()
-    .resize(size, size, { kernel: 'cubic' })
-    .raw()
-    .toBuffer({ resolveWithObject: true });
-  if (info.channels !== 3) throw new RangeError(`decodeSquare: expected 3 channels, got ${info.channels}.`);
-  return { width: info.width, height: info.height, data: new Uint8Array(data) };
+  return decode(bytes, (picture, width, height) => {
+    const side = Math.min(width, height);
+    const [across, down] = at === 'center' ? [0.5, 0.5] : at;
+    const [left, top] = [Math.floor(across * (width - side)), Math.floor(down * (height - side))];
+    return picture.extract({ left, top, width: side, height: side }).resize(size, size, { kernel: 'cubic' });
+  });
+}
+
+/** The one way in for pictures of files. `take` sees the upright picture and its size. */
+async function decode(
+  bytes: Uint8Array,
+  take: (picture: Sharp, width: number, height: number) => Sharp,
+): Promise<Image> {
+  if (pictureFormat(bytes) === undefined) throw new RangeError(unknownFormat(bytes));
+  // What can be read of a file that breaks off is not what its maker saw; mere warnings are not in the way.
+  const opened = { failOn: 'error', limitInputPixels: false } as const;
+  try {
+    const { width, height, autoOrient, icc, depth } = await sharp(bytes, opened).metadata();
+    if (width * height > mostPixels) throw new RangeError(tooManyPixels(width, height));
+    const upright = sharp(bytes, opened).autoOrient();
+    const taken = take(upright, autoOrient.width, autoOrient.height)
+      .flatten({ background: '#ffffff' })
+      .toColorspace('srgb')
+      .removeAlpha();
+    // Pictures of 16 bits with a profile are worked on in P3, and would stay there.
+    const inSrgb = icc !== undefined && depth === 'ushort' ? taken.withIccProfile('srgb', { attach: false }) : taken;
+    const { data, info } = await inSrgb.raw().toBuffer({ resolveWithObject: true });
+    if (info.channels !== 3) throw new RangeError(`expected 3 channels, got ${info.channels}`);
+    return { width: info.width, height: info.height, data: new Uint8Array(data) };
+  } catch (cause) {
+    if (cause instanceof RangeError) throw cause;
+    throw new RangeError(damage(cause), { cause });
+  }
+}
+
+function tooManyPixels(width: number, height: number): string {
+  return `it has ${width} x ${height} pixels, more than the ${mostPixels} that are read: make it smaller`;
+}
+
+function unknownFormat(bytes: Uint8Array): string {
+  if (bytes.length === 0) return 'it is empty';
+  const begin = Buffer.from(bytes.subarray(0, 256)).toString('latin1').trimStart();
+  const what = begin.startsWith('<') ? ' but SVG, XML or a web page' : '';
+  return `it is not a PNG, JPEG, WebP, GIF, TIFF or AVIF picture${what}`;
+}
+
+/** The first line of what the decoder said. */
+function damage(cause: unknown): string {
+  const [said = ''] = (cause instanceof Error ? cause.message : String(cause)).split('\n');
+  return `it is damaged or cut off: ${said.slice(0, 120)}`;
 }
 
 /** The tEXt and uncompressed iTXt chunks of a PNG, by keyword. RangeError when a chunk's checksum is wrong. */

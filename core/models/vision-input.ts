@@ -1,12 +1,12 @@
 /** Pictures to the vectors a backbone reads in their place. */
-import { readFile } from 'node:fs/promises';
 import type { Workspace } from '../autograd/workspace.ts';
 import { Tape } from '../autograd/tape.ts';
 import type { Backbone, Vision, Weights } from '../contracts/backbone.ts';
 import type { Image } from '../contracts/image.ts';
 import { ReasongenError, exitCodes } from '../errors.ts';
-import { decodePng } from '../io/image.ts';
+import { decodePicture } from '../io/image.ts';
 import { fitSquare } from '../io/resize.ts';
+import { readBounded } from '../io/text.ts';
 import { createPictureInputs, patchesOf } from '../nn/siglip.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 
@@ -24,16 +24,17 @@ export function visionOf(backbone: Backbone): Vision {
   });
 }
 
-/** A PNG, JPEG or WebP file, brought to the form the model looks at. */
+/** A picture file, brought to the form the model looks at. */
 export async function readPicture(path: string, vision: Vision): Promise<Image> {
+  const bytes = await readBounded(path, 'reading a picture');
   try {
-    return fitSquare(await decodePng(await readFile(path)), vision.imageSize, gray);
+    return fitSquare(await decodePicture(bytes), vision.imageSize, gray);
   } catch (cause) {
     throw new ReasongenError({
       code: 'BAD_PICTURE',
       message: `the picture cannot be read: ${cause instanceof Error ? cause.message : String(cause)}`,
       place: path,
-      hint: 'give a PNG, JPEG or WebP file',
+      hint: 'give a PNG, JPEG, WebP, GIF, TIFF or AVIF file',
       exitCode: exitCodes.badPreset,
       cause,
     });

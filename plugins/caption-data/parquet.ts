@@ -55,12 +55,11 @@ export async function openParquet(path: string, columns: readonly string[]): Pro
         const read = (from: number, to: number): Promise<Row[]> =>
           parquetReadObjects({ file, metadata, compressors, columns: wanted, rowStart: from, rowEnd: to, utf8: false });
         try {
-          return await read(rowStart, rowStart + count);
+          const rows = await read(rowStart, rowStart + count);
+          return { row: async (index) => rows[index] ?? new UnreadableRow('it is missing') };
         } catch (cause) {
-          return Array.from(
-            { length: count },
-            () => new UnreadableRow(`its row group cannot be read (${explain(cause)})`),
-          );
+          const all = new UnreadableRow(`its row group cannot be read (${explain(cause)})`);
+          return { row: async () => all };
         }
       },
       close: () => handle.close(),

@@ -2,10 +2,10 @@
 import { createHash } from 'node:crypto';
 import { basename } from 'node:path';
 import { decodeSquare } from '../../core/compute.ts';
-import type { BadRow, ExampleSource, StoredExample } from '../../core/plugin.ts';
+import { diskError, type BadRow, type ExampleSource, type StoredExample } from '../../core/plugin.ts';
 import { RowOrder, uniformStream } from './order.ts';
 import { pictureBytes } from './pictures.ts';
-import { UnreadableRow, type Row, type RowFile } from './rows.ts';
+import { UnreadableRow, type Block, type RowFile } from './rows.ts';
 import { textsOf, type TextChoice } from './texts.ts';
 import { BadValue } from './values.ts';
 
@@ -34,7 +34,7 @@ export class CaptionSource implements ExampleSource {
   private readonly options: SourceOptions;
   private readonly order: RowOrder;
   /** Blocks read last, newest last. */
-  private readonly kept = new Map<string, Promise<readonly (Row | UnreadableRow)[]>>();
+  private readonly kept = new Map<string, Promise<Block>>();
   /** How many of them: those of one window. */
   private capacity: number | undefined;
 
@@ -63,8 +63,10 @@ export class CaptionSource implements ExampleSource {
     if (file === undefined) throw new RangeError(`no file ${address.file}`);
     const before = file.blocks.slice(0, address.block).reduce((sum, rows) => sum + rows, 0);
     const place = `${file.path}, row ${before + address.row + 1}`;
-    const row = (await this.block(file, address.file, address.block, seed))[address.row];
-    if (row === undefined) return { place, why: 'it is missing' };
+    const block = await this.block(file, address.file, address.block, seed);
+    const row = await block.row(address.row).catch((cause: unknown) => {
+      throw diskError(cause, 'reading rows', place);
+    });
     if (row instanceof UnreadableRow) return { place, why: row.why };
     const random = uniformStream([seed, position, shard.index, purpose]);
     const [across, down] = [random(), random()];
@@ -93,12 +95,7 @@ export class CaptionSource implements ExampleSource {
   }
 
   /** A block, kept as long as its window is visited. */
-  private block(
-    file: RowFile,
-    fileIndex: number,
-    block: number,
-    seed: number,
-  ): Promise<readonly (Row | UnreadableRow)[]> {
+  private block(file: RowFile, fileIndex: number, block: number, seed: number): Promise<Block> {
     const key = `${fileIndex} ${block}`;
     const reading = this.kept.get(key) ?? file.read(block);
     this.kept.delete(key);

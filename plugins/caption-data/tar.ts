@@ -1,35 +1,40 @@
 /**
- * WebDataset archives: members of one name but for their endings are one row (https://github.com/webdataset/webdataset). `.json` gives
- * columns, `.txt` the prompt, a picture the image. Only headers are read when the archive is opened.
+ * WebDataset archives (https://github.com/webdataset/webdataset): members whose names are equal up to the first dot are one row, and what
+ * follows that dot is the name of a field. A field is a column of its name; besides, one picture is the image, `txt` the prompt, and
+ * the keys of `json` are columns where no member is one. Members of a row may stand anywhere in the archive.
  */
 import { open, type FileHandle } from 'node:fs/promises';
-import { ReasongenError } from '../../core/plugin.ts';
-import { evenBlocks, rowsPerBlock, UnreadableRow, type Row, type RowFile } from './rows.ts';
+import { decodeText, ReasongenError } from '../../core/plugin.ts';
+import { evenBlocks, longestPiece, readPiece, rowsPerBlock, UnreadableRow, type Row, type RowFile } from './rows.ts';
+import { listMembers, type Member } from './tar-headers.ts';
+import { BadValue } from './values.ts';
 
-const sector = 512;
+/** Fields that are pictures. */
+const pictureFields = ['jpg', 'jpeg', 'png', 'webp', 'avif', 'gif', 'tif', 'tiff'] as const;
 
-interface Member {
-  readonly name: string;
-  readonly offset: number;
-  readonly size: number;
+/** Those that are read, `image` and `prompt` among them. */
+type TarColumns = { readonly image: string; readonly prompt: string };
+
+interface Sample {
+  readonly key: string;
+  readonly fields: ReadonlyMap<string, Member>;
 }
 
-export async function openTar(
-  path: string,
-  columns: { readonly image: string; readonly prompt: string },
-): Promise<RowFile> {
+export async function openTar(path: string, columns: TarColumns): Promise<RowFile> {
   const handle = await open(path, 'r');
   try {
-    const samples = group(await list(handle, path));
+    const samples = group(await listMembers(handle, path), path);
     return {
       path,
       blocks: evenBlocks(samples.length),
-      read: (block) =>
-        Promise.all(
-          samples
-            .slice(block * rowsPerBlock, (block + 1) * rowsPerBlock)
-            .map((members) => readRow(handle, members, columns)),
-        ),
+      read: async (block) => ({
+        row: (index) => {
+          const sample = samples[block * rowsPerBlock + index];
+          return sample === undefined
+            ? Promise.resolve(new UnreadableRow('it is missing'))
+            : readRow(handle, sample, columns);
+        },
+      }),
       close: () => handle.close(),
     };
   } catch (error) {
@@ -38,98 +43,84 @@ export async function openTar(
   }
 }
 
-async function list(handle: FileHandle, path: string): Promise<Member[]> {
-  const { size: fileSize } = await handle.stat();
-  const damaged = (what: string, offset: number): ReasongenError =>
-    new ReasongenError({
-      code: 'BAD_TAR',
-      message: `${what} at byte ${offset}: this is no whole tar archive`,
-      place: path,
-      hint: 'copy or download the file again',
-      exitCode: 6,
-    });
-  const members: Member[] = [];
-  /** Of the next member, from an extended header. */
-  let longName: string | undefined;
-  let offset = 0;
-  while (offset + sector <= fileSize) {
-    const header = Buffer.alloc(sector);
-    await handle.read(header, 0, sector, offset);
-    if (header.every((byte) => byte === 0)) return members;
-    if (checksum(header) !== octal(header, 148, 8)) throw damaged('the checksum of a header is wrong', offset);
-    const size = octal(header, 124, 12);
-    const start = offset + sector;
-    if (start + size > fileSize) throw damaged('a member is cut short', offset);
-    const kind = String.fromCharCode(header[156] ?? 0);
-    if (kind === 'x' || kind === 'L') {
-      const bytes = Buffer.alloc(size);
-      await handle.read(bytes, 0, size, start);
-      longName =
-        kind === 'L'
-          ? text(bytes, 0, size)
-          : (/(?:^|\n)\d+ path=([^\n]*)\n/.exec(bytes.toString('utf8'))?.[1] ?? longName);
-    } else {
-      const prefix = text(header, 345, 155);
-      const name = longName ?? (prefix === '' ? text(header, 0, 100) : `${prefix}/${text(header, 0, 100)}`);
-      if (kind === '0' || kind === '\0') members.push({ name, offset: start, size });
-      longName = undefined;
-    }
-    offset = start + Math.ceil(size / sector) * sector;
-  }
-  throw damaged('the mark of the end is missing', offset);
-}
-
-/** Members of one row, which stand side by side. */
-function group(members: readonly Member[]): Member[][] {
-  const samples: Member[][] = [];
-  let key: string | undefined;
+/** Members of one row, in the order in which the rows begin. Hidden files, such as the companions macOS packs, belong to none. */
+function group(members: readonly Member[], path: string): Sample[] {
+  const samples = new Map<string, Map<string, Member>>();
   for (const member of members) {
-    const own = /^((?:.*\/)?[^/.]+)/.exec(member.name)?.[1] ?? member.name;
-    if (own === key) samples.at(-1)?.push(member);
-    else samples.push([member]);
-    key = own;
-  }
-  return samples;
-}
-
-async function readRow(
-  handle: FileHandle,
-  members: readonly Member[],
-  columns: { readonly image: string; readonly prompt: string },
-): Promise<Row | UnreadableRow> {
-  const row: Record<string, unknown> = {};
-  for (const { name, offset, size } of members) {
-    const bytes = Buffer.alloc(size);
-    await handle.read(bytes, 0, size, offset);
-    const ending = name.slice(name.lastIndexOf('.') + 1).toLowerCase();
-    if (['jpg', 'jpeg', 'png', 'webp', 'avif', 'gif', 'tiff'].includes(ending))
-      row[columns.image] = new Uint8Array(bytes);
-    else if (ending === 'txt') row[columns.prompt] = bytes.toString('utf8').trim();
-    else if (ending === 'json') {
-      try {
-        Object.assign(row, JSON.parse(bytes.toString('utf8')));
-      } catch (cause) {
-        if (!(cause instanceof SyntaxError)) throw cause;
-        return new UnreadableRow(`${name} is not JSON`);
-      }
+    const parts = /^((?:.*\/)?[^/.]+)\.([^/]*)$/s.exec(member.name);
+    if (parts === null) continue;
+    const [, key = '', ending = ''] = parts;
+    const field = ending.toLowerCase();
+    const fields = samples.get(key) ?? new Map<string, Member>();
+    if (fields.has(field)) {
+      throw new ReasongenError({
+        code: 'BAD_TAR',
+        message: `the sample "${key}" has the field "${field}" twice; the second is ${member.name} at byte ${member.offset}`,
+        place: path,
+        hint: 'give every sample a name of its own, and pack each of its members once',
+        exitCode: 2,
+      });
     }
+    samples.set(key, fields.set(field, member));
   }
-  return row;
+  return [...samples].map(([key, fields]) => ({ key, fields }));
 }
 
-function text(bytes: Buffer, start: number, length: number): string {
-  const field = bytes.subarray(start, start + length);
-  const end = field.indexOf(0);
-  return field.toString('utf8', 0, end < 0 ? length : end);
+async function readRow(handle: FileHandle, { fields }: Sample, columns: TarColumns): Promise<Row | UnreadableRow> {
+  const row = new Map<string, unknown>();
+  try {
+    for (const column of Object.values(columns)) {
+      const member = fields.get(column);
+      if (member !== undefined && column !== 'json') row.set(column, await bytesOf(handle, member));
+    }
+    const pictures = pictureFields.filter((field) => fields.has(field));
+    if (!row.has(columns.image) && pictures.length > 1)
+      return new UnreadableRow(`it has several pictures (${pictures.join(', ')}): name one in dataset.columns.image`);
+    const [picture] = pictures;
+    const image = picture === undefined ? undefined : fields.get(picture);
+    if (!row.has(columns.image) && image !== undefined) row.set(columns.image, await bytesOf(handle, image));
+    const prompt = fields.get('txt');
+    if (!row.has(columns.prompt) && prompt !== undefined)
+      row.set(columns.prompt, textOf(await bytesOf(handle, prompt), prompt).trim());
+    const json = fields.get('json');
+    if (json !== undefined) {
+      for (const [name, value] of Object.entries(objectOf(textOf(await bytesOf(handle, json), json), json)))
+        if (!row.has(name)) row.set(name, value);
+    }
+  } catch (error) {
+    if (error instanceof BadValue || error instanceof RangeError) return new UnreadableRow(error.message);
+    throw error;
+  }
+  if (!row.has(columns.image)) return new UnreadableRow(withoutPicture([...fields.keys()]));
+  return Object.fromEntries(row);
 }
 
-/** Sizes of 8 GiB and more are binary, marked by the first bit. */
-function octal(bytes: Buffer, start: number, length: number): number {
-  if (((bytes[start] ?? 0) & 0x80) !== 0) return Number(bytes.readBigUInt64BE(start + length - 8));
-  return Number.parseInt(text(bytes, start, length).trim() || '0', 8);
+function withoutPicture(fields: readonly string[]): string {
+  const some = fields.slice(0, 6).join(', ');
+  return `it has no picture: its fields, what follows the first dot of a name, are ${some}${fields.length > 6 ? ' and others' : ''}`;
 }
 
-/** The sum of the header's bytes, its own field counted as spaces. */
-function checksum(header: Buffer): number {
-  return header.reduce((sum, byte, index) => sum + (index >= 148 && index < 156 ? 32 : byte), 0);
+async function bytesOf(handle: FileHandle, { name, offset, size, unreadable }: Member): Promise<Uint8Array> {
+  if (unreadable !== undefined) throw new BadValue(`${name} cannot be read: ${unreadable}`);
+  if (size > longestPiece) throw new BadValue(`${name} has ${size} bytes, more than are read at once`);
+  return new Uint8Array(await readPiece(handle, offset, size));
+}
+
+function textOf(bytes: Uint8Array, { name }: Member): string {
+  try {
+    return decodeText(bytes);
+  } catch (cause) {
+    if (cause instanceof RangeError) throw new BadValue(`${name} is no text: ${cause.message}`);
+    throw cause;
+  }
+}
+
+function objectOf(text: string, { name }: Member): object {
+  try {
+    const value: unknown = JSON.parse(text);
+    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value;
+  } catch (cause) {
+    if (!(cause instanceof SyntaxError)) throw cause;
+  }
+  throw new BadValue(`${name} is not a JSON object`);
 }

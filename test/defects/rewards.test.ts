@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { Sample } from '../../core/contracts/reward.ts';
-import { decodePng } from '../../core/io/image.ts';
+import { decodePicture } from '../../core/io/image.ts';
 import { grpoOptions } from '../../core/recipes/grpo/options.ts';
 import { scoreSamples } from '../../core/rl/score.ts';
 import { curve, evaluationOf, metricsOf, root, Workplace, type Ended } from '../support/runs.ts';
@@ -40,7 +40,7 @@ describe('evaluation', () => {
       return Promise.all(
         samples.map(
           async ({ prompt, rationale, image }) =>
-            `${prompt}: ${rationale}: ${(await decodePng(Buffer.from(image, 'base64'))).data.join()}`,
+            `${prompt}: ${rationale}: ${(await decodePicture(Buffer.from(image, 'base64'))).data.join()}`,
         ),
       );
     };

@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { Reward, Sample } from '../../core/contracts/reward.ts';
 import { formatError, ReasongenError } from '../../core/errors.ts';
-import { decodePng } from '../../core/io/image.ts';
+import { decodePicture } from '../../core/io/image.ts';
 import { silentLog } from '../../core/log.ts';
 import { boxedScore } from '../../plugins/chat-judge/answer.ts';
 import plugin from '../../plugins/chat-judge/index.ts';
@@ -133,7 +133,7 @@ test('the picture arrives pixel by pixel', async () => {
   let picture: Promise<{ data: Uint8Array }> | undefined;
   const url = await endpoint((question) => {
     const [shown] = question.messages[0]?.content ?? [];
-    picture = decodePng(Buffer.from(shown?.image_url.url.split(',')[1] ?? '', 'base64'));
+    picture = decodePicture(Buffer.from(shown?.image_url.url.split(',')[1] ?? '', 'base64'));
     return { text: '\\boxed{1}' };
   });
   await open({ url, model: 'seer' }).score([sample(7)], signal);

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { beforeAll, expect, test } from 'vitest';
 import type { Evaluation } from '../../core/contracts/evaluation.ts';
 import type { Image } from '../../core/contracts/image.ts';
-import { decodePng, encodePng, readPngText } from '../../core/io/image.ts';
+import { decodePicture, encodePng, readPngText } from '../../core/io/image.ts';
 import type { RunRecords } from '../../core/io/records.ts';
 import { root } from '../support/runs.ts';
 import { drawBeforeAfter } from './before-after.ts';
@@ -54,7 +54,7 @@ test('every prompt of the records is drawn before and after, four times as large
       evaluation('after', 9, (task) => task > 1),
     ),
   );
-  expect(count(await decodePng(png), [255, 0, 255])).toBe(tasks.length * 2 * 192 * 192);
+  expect(count(await decodePicture(png), [255, 0, 255])).toBe(tasks.length * 2 * 192 * 192);
   expect(readPngText(png)).toEqual({
     ...{ run: 'mine', steps: '9', seed: '3', split: 'heldout', adapter: 'a device' },
     ...{ before: '0 of 4', after: '2 of 4' },
@@ -64,7 +64,7 @@ test('every prompt of the records is drawn before and after, four times as large
 test('a verdict changes the picture', async () => {
   const before = evaluation('before', 0, () => false);
   const draw = async (pass: boolean): Promise<Image> =>
-    decodePng(
+    decodePicture(
       await drawBeforeAfter(
         records(
           before,

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { contactSheet, decodePng, encodePng, readPngText, upscale } from '../../../core/io/image.ts';
+import { contactSheet, decodePicture, encodePng, readPngText, upscale } from '../../../core/io/image.ts';
 import type { Image } from '../../../core/contracts/image.ts';
 
 function picture(width: number, height: number, start = 0): Image {
@@ -10,7 +10,7 @@ test('PNG gives pixels and text back, any Unicode', async () => {
   const image = picture(13, 5);
   const text = { prompt: 'a photo of “two” cakes', rationale: '计划\nplan : 🎂', seed: '7', empty: '' };
   const png = await encodePng(image, text);
-  expect(await decodePng(png)).toEqual(image);
+  expect(await decodePicture(png)).toEqual(image);
   expect(readPngText(png)).toEqual(text);
   expect(readPngText(await encodePng(image))).toEqual({});
 });

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import type { Image } from '../../../core/contracts/image.ts';
-import { decodePng } from '../../../core/io/image.ts';
+import { decodePicture } from '../../../core/io/image.ts';
 import { cropSquare, fitSquare, resizeBicubic } from '../../../core/io/resize.ts';
 import { at } from '../../../core/testing.ts';
 
@@ -10,7 +10,7 @@ const folder = new URL('../../golden/preprocess/', import.meta.url);
 const { cases } = JSON.parse(readFileSync(new URL('cases.json', folder), 'utf8')) as {
   cases: { input: string; size: [number, number]; understand: string; generate: string }[];
 };
-const open = (name: string): Promise<Image> => decodePng(readFileSync(new URL(name, folder)));
+const open = (name: string): Promise<Image> => decodePicture(readFileSync(new URL(name, folder)));
 
 function differences(a: Image, b: Image): { mean: number; far: number } {
   expect([a.width, a.height]).toEqual([b.width, b.height]);

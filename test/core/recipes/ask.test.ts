@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { encodePng, decodePng, readPngText } from '../../../core/io/image.ts';
+import { encodePng, decodePicture, readPngText } from '../../../core/io/image.ts';
 import { fitSquare } from '../../../core/io/resize.ts';
 import { patchesOf } from '../../../core/nn/siglip.ts';
 import { readSafetensors } from '../../../core/io/safetensors.ts';
@@ -58,7 +58,7 @@ async function expectedAnswer(
   const pixels = patchesOf(
     vision,
     await Promise.all(
-      paths.map(async (path) => fitSquare(await decodePng(readFileSync(path)), vision.imageSize, [127, 127, 127])),
+      paths.map(async (path) => fitSquare(await decodePicture(readFileSync(path)), vision.imageSize, [127, 127, 127])),
     ),
   );
   const width = 3 * vision.patchSize ** 2;
@@ -242,7 +242,7 @@ describe('generate --model', () => {
       );
       expect({ code, errors: code === 0 ? '' : errors }).toEqual({ code: 0, errors: '' });
       const png = readFileSync(join(out, '00000.png'));
-      expect(await decodePng(png)).toMatchObject({ width: 8, height: 8 });
+      expect(await decodePicture(png)).toMatchObject({ width: 8, height: 8 });
       expect(readPngText(png)).toMatchObject({ prompt: 'a cat', guidance: '5' });
       drawn.push(png.toString('base64').slice(-100));
       expect(new Set(drawn).size).toBe(1);

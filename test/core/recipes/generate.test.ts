@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { decodePng, readPngText } from '../../../core/io/image.ts';
+import { decodePicture, readPngText } from '../../../core/io/image.ts';
 import { Workplace, type CommandEnd, type Ended } from '../../support/runs.ts';
 
 const place = new Workplace();
@@ -66,7 +66,7 @@ test('writes a picture with everything that made it, and a line for each', async
       imageTemperature: '1',
       rationaleTokens: '12',
     });
-    expect(await decodePng(png)).toMatchObject({ width: 32, height: 32 });
+    expect(await decodePicture(png)).toMatchObject({ width: 32, height: 32 });
     expect(codes).toHaveLength(4);
   }
   // Half taught is enough to have something to say.
