@@ -39,7 +39,10 @@ export function addPictureCommands(commandLine: Command, act: Act): void {
     .description('ask a model about pictures')
     .option('--image <file>', 'a picture the question is about (repeatable)', collect, [])
     .option('--turn <question>', 'a further question, asked when the one before is answered (repeatable)', collect, [])
-    .option('--turns <file>', 'a text file with further questions, one a line')
+    .option(
+      '--turns <file>',
+      'a file with further questions: text with one a line, or JSON or a table with a "question"',
+    )
     .option('--preset <preset>', 'a preset (a file or PACKAGE/NAME), or a run directory, whose newest weights are used')
     .option('--model <folder>', 'instead of a preset: the folder of a published model, or hub:OWNER/NAME')
     .option('--seed <number>', 'decides every random number', wholeNumber)

@@ -1,6 +1,5 @@
-import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { diskError } from '../io/disk.ts';
+import { readTextRows } from '../io/text-rows.ts';
 import type { CommandContext } from './context.ts';
 import { locateModel, type ModelChoice } from './model.ts';
 import { run } from './run.ts';
@@ -10,7 +9,7 @@ export interface AskOptions extends ModelChoice {
   readonly image: readonly string[];
   /** Questions behind the first. */
   readonly turn: readonly string[];
-  /** A text file with more questions, one a line. */
+  /** A file with more questions: text with one a line, or JSON or a table with a `question`. */
   readonly turns?: string;
   readonly seed?: number;
   readonly out?: string;
@@ -19,7 +18,8 @@ export interface AskOptions extends ModelChoice {
 /** `ask QUESTION`: runs the recipe `ask` on the components of a preset, of a run or of a published model. */
 export async function ask(question: string, options: AskOptions, context: CommandContext): Promise<number> {
   const { file, weights, settings } = await locateModel(options, { needsCodec: false });
-  const questions = [question, ...options.turn, ...(options.turns === undefined ? [] : linesOf(options.turns))];
+  const more = options.turns === undefined ? [] : await readTextRows(options.turns, 'question');
+  const questions = [question, ...options.turn, ...more.map(({ text }) => text)];
   const turns = questions.map((each, index) => ({
     question: each,
     ...(index === 0 && { pictures: options.image.map((path) => resolve(path)) }),
@@ -35,17 +35,4 @@ export async function ask(question: string, options: AskOptions, context: Comman
     ],
     runDirectory: options.out ?? context.runDirectory,
   });
-}
-
-function linesOf(path: string): string[] {
-  let text: string;
-  try {
-    text = readFileSync(path, 'utf8');
-  } catch (cause) {
-    throw diskError(cause, 'reading the questions', path);
-  }
-  return text
-    .split('\n')
-    .map((line) => line.trim())
-    .filter((line) => line !== '');
 }

@@ -2,10 +2,10 @@
  * Draws prompts of the user's: a PNG per drawing with everything that made it in its text chunks, and one JSONL record each.
  * A run that was stopped or killed goes on with what is missing; see drawing/records.ts.
  */
-import { readFileSync } from 'node:fs';
 import type { Plan, PlanContext, Recipe, RunContext } from '../contracts/recipe.ts';
 import { ReasongenError, exitCodes } from '../errors.ts';
 import { encodePng, upscale } from '../io/image.ts';
+import { readTextRows, type TextRow } from '../io/text-rows.ts';
 import { defineRecipe, inputFile, z } from '../plugin.ts';
 import { DrawingRecords, drawingFile, type DrawingSettings } from '../drawing/records.ts';
 import {
@@ -33,7 +33,9 @@ const options = z.strictObject({
     .describe('what to draw: texts, or `{ prompt, rationale }` where the rationale is given instead of written'),
   promptFile: inputFile()
     .optional()
-    .describe('a text file with more prompts, one a line; behind a tab its rationale, where it is given'),
+    .describe(
+      'a file with more prompts: text with one a line, behind a tab its rationale where it is given, or JSON or a table with a `prompt`',
+    ),
   samplesPerPrompt: z.number().int().positive().default(1).describe('drawings per prompt'),
   promptTokens: z.number().int().positive().default(64).describe('longest prompt in tokens, special tokens included'),
   batch: z.number().int().positive().default(64).describe('drawings made at once'),
@@ -57,8 +59,8 @@ export const generateRecipe = defineRecipe({
   summary: 'writes rationales and draws pictures for given prompts',
   options,
   needs: ['tokenizer', 'imageTokenizer', 'backbone'],
-  create: (written): Recipe => {
-    const choice = { ...written, prompts: allPrompts(written) };
+  create: async (written): Promise<Recipe> => {
+    const choice = { ...written, prompts: await allPrompts(written) };
     return {
       plan: (context) => planGenerate(context, choice),
       smaller: smallerDrawing(choice, planGenerate),
@@ -68,12 +70,8 @@ export const generateRecipe = defineRecipe({
 });
 
 /** Those of the preset, then those of the file. */
-function allPrompts({ prompts, promptFile, rationale }: Options): Wanted[] {
-  const lines = promptFile === undefined ? [] : readFileSync(promptFile, 'utf8').split('\n');
-  const fromFile = lines
-    .map((line) => line.trim())
-    .filter((line) => line !== '')
-    .map(fromLine);
+async function allPrompts({ prompts, promptFile, rationale }: Options): Promise<Wanted[]> {
+  const fromFile = promptFile === undefined ? [] : (await readTextRows(promptFile, 'prompt')).map(wantedOf);
   const all = [...prompts.map((each): Wanted => (typeof each === 'string' ? { prompt: each } : each)), ...fromFile];
   const refuse = (message: string, hint: string, code = 'NO_PROMPTS'): never => {
     throw new ReasongenError({
@@ -103,10 +101,9 @@ function allPrompts({ prompts, promptFile, rationale }: Options): Wanted[] {
   return all;
 }
 
-function fromLine(line: string): Wanted {
-  const [prompt = '', ...rest] = line.split('\t');
-  const rationale = rest.join('\t').trim();
-  return rationale === '' ? { prompt: prompt.trim() } : { prompt: prompt.trim(), rationale };
+function wantedOf({ text: prompt, columns }: TextRow): Wanted {
+  const given = columns['rationale'];
+  return typeof given === 'string' && given.trim() !== '' ? { prompt, rationale: given.trim() } : { prompt };
 }
 
 function planGenerate(context: PlanContext, choice: GenerateOptions): Promise<Plan> {

@@ -25,7 +25,7 @@ import { grpoOptions, type GrpoOptions } from './options.ts';
 import { Penalty } from './penalty.ts';
 import { openGrpo, type GrpoSetup } from './setup.ts';
 import { planGrpo, smallerGrpo } from './plan.ts';
-import { openPrompts, refuseNoPrompts } from './prompts.ts';
+import { checkPrompts, openPrompts } from './prompts.ts';
 import { collectRollout, rolloutMetrics, type Rollout } from './rollout.ts';
 import { drawingsAtOnce } from './sizes.ts';
 import { type GrpoUpdate, samplerDisagrees } from './update.ts';
@@ -46,8 +46,8 @@ export const grpo = defineRecipe({
   options: grpoOptions,
   needs: ['tokenizer', 'imageTokenizer', 'backbone', 'reward', 'optimizer'],
   create: (choice): Recipe => ({
-    plan: (context): Promise<Plan> | Plan => {
-      refuseNoPrompts(context, choice);
+    plan: async (context): Promise<Plan> => {
+      await checkPrompts(context, choice);
       return planGrpo(context, choice);
     },
     smaller: smallerGrpo(choice),

@@ -59,7 +59,7 @@ const evaluationSampling = z.strictObject({
 
 const promptFile = z.strictObject({
   file: inputFile().describe(
-    'a text file with a prompt a line, or .jsonl with "prompt" and perhaps "task" in every line',
+    'text with a prompt a line (.txt), or JSON Lines, a JSON list or a table (.jsonl, .ndjson, .json, .csv, .tsv) with "prompt" and perhaps "task" in every row; all a row holds is the `specification` that judges see',
   ),
   weight: z.number().positive().default(1).describe('share of this file among the prompts'),
   task: z.string().optional().describe('task of its prompts where a line names none; the name of the file by default'),
@@ -91,7 +91,7 @@ const fields = z.strictObject({
   promptFiles: z
     .array(promptFile)
     .default([])
-    .describe('files to take prompts from instead of the dataset; a line that occurs twice counts once'),
+    .describe('files to take prompts from instead of the dataset; a prompt that occurs twice counts once'),
   promptTokens: whole.default(24).describe('longest prompt in tokens, special tokens included'),
   tooLong: z
     .enum(['skip', 'stop'])

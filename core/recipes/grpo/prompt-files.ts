@@ -1,13 +1,12 @@
 /**
- * Prompts from files: text with a prompt a line, or JSON Lines. Lines that occur twice, in one file or in several, count once.
+ * Prompts from files (`io/text-rows.ts`). Prompts that occur twice, in one file or in several, count once.
  * The files are mixed by their weights in a fixed pattern, each in an order of its own that the seed decides, shuffled anew for
  * every pass. What comes next follows from one number, so a resume is exact.
  */
-import { readFile } from 'node:fs/promises';
 import { basename, extname } from 'node:path';
 import type { PromptItem } from '../../contracts/dataset.ts';
 import { ReasongenError, exitCodes } from '../../errors.ts';
-import { diskError } from '../../io/disk.ts';
+import { readTextRows, type TextRow } from '../../io/text-rows.ts';
 import { philox } from '../../tensor/philox.ts';
 import type { PromptFile } from './options.ts';
 
@@ -19,7 +18,7 @@ export interface PromptList {
   readonly repeated: number;
 }
 
-/** Reads the files. Throws NO_PROMPTS for one without a prompt, BAD_PROMPT_LINE for a line that is not what it should be. */
+/** Reads the files. Throws NO_PROMPTS for one without a prompt, and what the reader throws. */
 export async function readPromptFiles(
   files: readonly PromptFile[],
   leaveOut: ReadonlySet<string> = new Set(),
@@ -27,20 +26,10 @@ export async function readPromptFiles(
   const known = new Set(leaveOut);
   const lists: PromptList[] = [];
   for (const { file, weight, task } of files) {
-    const text = await readFile(file, 'utf8').catch((cause: unknown) => {
-      throw diskError(cause, 'reading prompts', file);
-    });
-    const lines = text.split('\n');
     const own = task ?? basename(file, extname(file));
-    const all = lines.flatMap((line, index) =>
-      line.trim() === ''
-        ? []
-        : [
-            extname(file) === '.jsonl'
-              ? fromJson(line, own, `${file}:${index + 1}`)
-              : { prompt: bare(line), task: own, specification: {} },
-          ],
-    );
+    const all = (await readTextRows(file, 'prompt'))
+      .map((row) => itemOf(row, own))
+      .filter(({ prompt }) => prompt !== '');
     const items = all.filter(({ prompt }) => !known.has(prompt) && known.add(prompt));
     if (items.length === 0) {
       const message =
@@ -63,32 +52,13 @@ function bare(prompt: string): string {
   return prompt.trim().replace(/\.$/, '').trim();
 }
 
-/** A line of GenEval's metadata says "tag" where others say "task"; everything else it holds is what a judge may check. */
-function fromJson(line: string, task: string, place: string): PromptItem {
-  const bad = (message: string): ReasongenError =>
-    new ReasongenError({
-      code: 'BAD_PROMPT_LINE',
-      message,
-      place,
-      hint: 'every line of a .jsonl file is an object with a text "prompt"',
-      exitCode: exitCodes.badPreset,
-    });
-  let value: unknown;
-  try {
-    value = JSON.parse(line);
-  } catch {
-    throw bad('this line is not JSON');
-  }
-  if (
-    typeof value !== 'object' ||
-    value === null ||
-    !('prompt' in value) ||
-    typeof value.prompt !== 'string' ||
-    bare(value.prompt) === ''
-  )
-    throw bad('this line has no prompt');
-  const named = 'task' in value ? value.task : 'tag' in value ? value.tag : undefined;
-  return { prompt: bare(value.prompt), task: typeof named === 'string' ? named : task, specification: value };
+/**
+ * What a row holds beside its prompt is the `specification` that judges and benchmarks see; its "task", which GenEval's metadata calls
+ * "tag", is the task.
+ */
+function itemOf({ text, columns }: TextRow, task: string): PromptItem {
+  const named = columns['task'] ?? columns['tag'];
+  return { prompt: bare(text), task: typeof named === 'string' ? named : task, specification: columns };
 }
 
 export class PromptMix {

@@ -12,9 +12,7 @@ export interface Prompts {
 
 export async function openPrompts(context: RunContext, choice: GrpoOptions): Promise<Prompts> {
   const { tokenizer, seed, log } = context;
-  const lists = await readPromptFiles(choice.promptFiles);
-  const trained = new Set(lists.flatMap(({ items }) => items.map(({ prompt }) => prompt)));
-  const heldOut = await readPromptFiles(choice.evaluationFiles, trained);
+  const { lists, heldOut } = await readLists(choice);
   for (const { file, items, repeated } of [...lists, ...heldOut]) {
     log.info(
       `${file}: ${items.length} prompts${repeated === 0 ? '' : `; ${repeated} lines left out that had occurred before`}`,
@@ -48,7 +46,17 @@ function fileStream(lists: readonly PromptList[], seed: number): PromptStream {
   };
 }
 
-/** Reading a dataset that the preset does not name throws MISSING_COMPONENT: better while it is checked than at the first step. */
-export function refuseNoPrompts(context: PlanContext, choice: GrpoOptions): void {
+/**
+ * Throws what would end the run before its first step: a file of prompts that cannot be read, or a dataset that the preset does not name
+ * (MISSING_COMPONENT).
+ */
+export async function checkPrompts(context: PlanContext, choice: GrpoOptions): Promise<void> {
   if (choice.promptFiles.length === 0) void context.dataset;
+  await readLists(choice);
+}
+
+async function readLists(choice: GrpoOptions): Promise<{ lists: PromptList[]; heldOut: PromptList[] }> {
+  const lists = await readPromptFiles(choice.promptFiles);
+  const trained = new Set(lists.flatMap(({ items }) => items.map(({ prompt }) => prompt)));
+  return { lists, heldOut: await readPromptFiles(choice.evaluationFiles, trained) };
 }

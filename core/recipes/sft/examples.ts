@@ -8,6 +8,7 @@ import type { Image } from '../../contracts/image.ts';
 import type { RunContext } from '../../contracts/recipe.ts';
 import { ReasongenError, exitCodes } from '../../errors.ts';
 import type { Json } from '../../io/checkpoint.ts';
+import { shorten } from '../../io/text.ts';
 import { sizeOfSequence, type SequenceSize } from '../../nn/packed-shape.ts';
 import type { Sequence } from '../../nn/packing.ts';
 import { philox } from '../../tensor/philox.ts';
@@ -23,7 +24,7 @@ export interface ExampleOptions {
   readonly promptDropout: number;
   readonly promptOnlyDropout: number;
   readonly rationaleOnlyDropout: number;
-  /** Longest sequence in tokens; longer ones are passed over. */
+  /** Longest sequence in tokens; longer ones are passed over. Rows of files are bounded in any case, see `usualText`. */
   readonly longest?: number | undefined;
   /** Rows of files that may be bad before the run stops. */
   readonly badRows: number;
@@ -47,11 +48,17 @@ interface Batch {
   readonly picked: readonly Picked[];
   readonly next: number;
   readonly bad: readonly BadRow[];
-  readonly tooLong: number;
+  readonly tooLong: readonly BadRow[];
 }
 
 /** Text tokens assumed for examples that are not known before they are read. */
 const assumedText = 320;
+/** Text tokens a row of files may have unless the preset says otherwise: one that is a whole book would need all the memory there is. */
+export const usualText = 4 * assumedText;
+/** No token stands for more characters; a text that is longer is not even taken apart. */
+const charactersOfToken = 128;
+/** Rows that are too long and named; there may be very many. */
+const mostNamed = 10;
 
 export class ExampleStream {
   private readonly context: RunContext;
@@ -60,8 +67,12 @@ export class ExampleStream {
   private readonly codes: CodeStore;
   /** Where the next batch begins. */
   private position = 0;
-  private badRows = 0;
+  /** Places of the rows that could not be used: a row counts once, however often it is visited. */
+  private readonly bad = new Set<string>();
+  /** Visits. */
   private tooLong = 0;
+  /** Places of rows that are too long and were named. */
+  private readonly named = new Set<string>();
   /** The batch behind the last one, read while the device works. */
   private ahead: { readonly position: number; readonly count: number; readonly batch: Promise<Batch> } | undefined;
 
@@ -106,14 +117,14 @@ export class ExampleStream {
   }
 
   get counts(): { readonly badRows: number; readonly tooLong: number } {
-    return { badRows: this.badRows, tooLong: this.tooLong };
+    return { badRows: this.bad.size, tooLong: this.tooLong };
   }
 
   /** For a checkpoint; `restore` takes it. */
   get state(): Json {
     return {
       position: this.position,
-      badRows: this.badRows,
+      badRows: [...this.bad],
       tooLong: this.tooLong,
       ...(this.source !== undefined && { source: this.source.hash }),
     };
@@ -122,7 +133,7 @@ export class ExampleStream {
   restore(state: Json | undefined): void {
     const { position, badRows, tooLong, source } = (state ?? {}) as {
       readonly position?: number;
-      readonly badRows?: number;
+      readonly badRows?: readonly string[];
       readonly tooLong?: number;
       readonly source?: string;
     };
@@ -135,7 +146,8 @@ export class ExampleStream {
       });
     }
     this.position = position ?? 0;
-    this.badRows = badRows ?? 0;
+    this.bad.clear();
+    for (const place of badRows ?? []) this.bad.add(place);
     this.tooLong = tooLong ?? 0;
   }
 
@@ -146,7 +158,7 @@ export class ExampleStream {
       ? ahead.batch
       : this.pick(position, count));
     for (const { place, why } of batch.bad) this.refuse(place, why);
-    this.tooLong += batch.tooLong;
+    for (const { place, why } of batch.tooLong) this.passOver(place, why);
     this.position = batch.next;
     const following = this.pick(batch.next, count);
     // What it throws is thrown when its turn comes.
@@ -196,7 +208,7 @@ export class ExampleStream {
   private async pick(from: number, count: number): Promise<Batch> {
     const picked: Picked[] = [];
     const bad: BadRow[] = [];
-    let tooLong = 0;
+    const tooLong: BadRow[] = [];
     let position = from;
     while (picked.length < count) {
       if (position - from > count + (this.distinct ?? 0) + this.options.badRows)
@@ -208,8 +220,11 @@ export class ExampleStream {
         Array.from({ length: position - first }, (_, index) => this.at(first + index)),
       )) {
         if ('why' in found) bad.push(found);
-        else if (this.isTooLong(found)) tooLong += 1;
-        else picked.push(found);
+        else {
+          const why = this.tooLongBy(found);
+          if (why === undefined) picked.push(found);
+          else tooLong.push({ place: 'place' in found.item ? found.item.place : '', why });
+        }
       }
     }
     return { picked, next: position, bad, tooLong };
@@ -233,7 +248,7 @@ export class ExampleStream {
     } catch (cause) {
       return {
         place: found.place,
-        why: `its picture cannot be decoded (${cause instanceof Error ? cause.message : String(cause)})`,
+        why: `its picture cannot be decoded: ${cause instanceof Error ? cause.message : String(cause)}`,
       };
     }
   }
@@ -246,12 +261,17 @@ export class ExampleStream {
     return visit === 0 ? example : { ...example, rationale: dataset.rationale(position % examples, seed, visit) };
   }
 
-  private isTooLong({ item, position }: Picked): boolean {
-    const { longest } = this.options;
-    if (longest === undefined) return false;
+  /** Why an example is passed over, when it is. */
+  private tooLongBy({ item, position }: Picked): string | undefined {
     const { rows, columns } = this.context.imageTokenizer.grid;
+    const isStored = 'open' in this.context.dataset;
+    const longest = this.options.longest ?? (isStored ? rows * columns + usualText : undefined);
+    if (longest === undefined) return undefined;
+    const characters = item.prompt.length + item.rationale.length;
+    if (characters > longest * charactersOfToken) return `its texts have ${characters} characters`;
     const { text, trailing } = this.sequence(item, [], position);
-    return text.length + rows * columns + trailing.length > longest;
+    const tokens = text.length + rows * columns + trailing.length;
+    return tokens > longest ? `its sequence has ${tokens} tokens, and ${longest} are the most` : undefined;
   }
 
   private sequence(
@@ -273,20 +293,31 @@ export class ExampleStream {
     return drawn < promptDropout + promptOnlyDropout + rationaleOnlyDropout ? 'rationale' : 'nothing';
   }
 
-  private refuse(place: string, why: string): void {
+  private refuse(place: string, reason: string): void {
+    if (this.bad.has(place)) return;
+    this.bad.add(place);
     const { log } = this.context;
-    this.badRows += 1;
-    log.warn(
-      `row passed over: ${place}: ${why} (${this.badRows} so far, recipe.badRows allows ${this.options.badRows})`,
-    );
-    if (this.badRows <= this.options.badRows) return;
+    const { size } = this.bad;
+    // A value of the data may be a whole picture.
+    const why = shorten(reason, 300);
+    log.warn(`row passed over: ${place}: ${why} (${size} so far, recipe.badRows allows ${this.options.badRows})`);
+    if (size <= this.options.badRows) return;
     throw new ReasongenError({
       code: 'BAD_ROWS',
-      message: `${this.badRows} rows could not be used, the last because ${why}`,
+      message: `${size} rows could not be used, the last because ${why}`,
       place,
       hint: `repair the data, or raise recipe.badRows (${this.options.badRows})`,
       exitCode: exitCodes.guard,
     });
+  }
+
+  /** Counts an example that is too long, and names the first of them. */
+  private passOver(place: string, why: string): void {
+    this.tooLong += 1;
+    if (place === '' || this.named.has(place) || this.named.size >= mostNamed) return;
+    this.named.add(place);
+    const more = this.named.size === mostNamed ? '; further ones are only counted' : '';
+    this.context.log.warn(`row passed over as too long: ${place}: ${why} (recipe.longest)${more}`);
   }
 }
 
@@ -296,12 +327,16 @@ const heldOutSeed = 0x4e1d;
 /** Keeps the dropout draws apart from other uses of the run's seed. */
 const dropoutStream = 0x0d10;
 
-function nothingUsable(looked: number, bad: readonly BadRow[], tooLong: number): ReasongenError {
-  const [first] = bad;
+function nothingUsable(looked: number, bad: readonly BadRow[], tooLong: readonly BadRow[]): ReasongenError {
+  const shown = ([first]: readonly BadRow[]): string =>
+    first === undefined ? '' : ` (${first.place === '' ? '' : `${first.place}: `}${shorten(first.why, 300)})`;
   return new ReasongenError({
     code: 'NO_EXAMPLES',
-    message: `of ${looked} examples in a row ${bad.length} could not be read${first === undefined ? '' : ` (${first.place}: ${first.why})`} and ${tooLong} were too long`,
-    hint: 'check dataset.columns, and recipe.longest',
+    message: `of ${looked} examples in a row ${bad.length} could not be read${shown(bad)} and ${tooLong.length} were too long${shown(tooLong)}`,
+    hint:
+      bad.length < tooLong.length
+        ? 'raise recipe.longest, or shorten the texts'
+        : 'check dataset.columns, and recipe.longest',
     exitCode: exitCodes.badPreset,
   });
 }

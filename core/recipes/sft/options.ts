@@ -37,7 +37,9 @@ export const sftOptions = z.strictObject({
   rationaleOnlyDropout: share.default(0).describe('share of sequences trained without the rationale'),
   longest: whole
     .optional()
-    .describe('longest sequence in tokens, picture included; longer ones are passed over and counted'),
+    .describe(
+      'longest sequence in tokens, picture included; longer ones are passed over and counted; by default rows of files may have 1280 tokens of text',
+    ),
   badRows: z
     .number()
     .int()
