@@ -102,15 +102,38 @@ describe('rows that cannot be used', () => {
     const recipe = 'steps: 6, badRows: 10, longest: 40';
     const whole = await place.run(preset('spoilt', await spoilt(), recipe));
     const warnings = whole.lines.filter((line) => /row passed over/.test(line));
-    // Forty rows, six batches of twelve: nearly two epochs.
-    expect(warnings.length).toBeGreaterThanOrEqual(3);
+    // Forty rows, six batches of twelve: nearly two epochs, and each row is named once.
+    expect(warnings).toHaveLength(3);
     expect(warnings.join('\n')).toMatch(/spoilt\.parquet, row 8: its picture cannot be decoded/);
     expect(warnings.join('\n')).toMatch(/spoilt\.parquet, row 21: detailed_caption is not a text/);
+    expect(warnings.join('\n')).toMatch(/as too long: .*spoilt\.parquet, row 34: its sequence has \d+ tokens, and 40/);
     const last = metricsOf(whole.directory).at(-1);
-    expect(last).toMatchObject({ badRows: warnings.length, tooLong: expect.any(Number) as number });
+    expect(last).toMatchObject({ badRows: 2, tooLong: expect.any(Number) as number });
     const stopped = await place.run(preset('spoilt-again', await spoilt(), recipe), { stopAfter: 3 });
     const resumed = await place.run('', { resume: stopped });
     expect(metricsOf(resumed.directory)).toEqual(metricsOf(whole.directory));
+  });
+
+  test('a bad row counts once, however often it is visited, and through a resume', async () => {
+    const rows = [...(await captionRows(8))];
+    rows[3] = { ...(rows[3] as CaptionRow), image: 'nowhere' };
+    const text = preset('one-bad', await data('one-bad', rows), 'steps: 9, badRows: 1');
+    const stopped = await place.run(text, { stopAfter: 4 });
+    const resumed = await place.run('', { resume: stopped });
+    expect([...curve(resumed.directory, 'badRows')]).toEqual(Array.from({ length: 9 }, () => 1));
+    expect([...stopped.lines, ...resumed.lines].filter((line) => /row passed over/.test(line))).toHaveLength(1);
+  });
+
+  test('a text of 100 000 characters is passed over and named without being asked to, and resumed past', async () => {
+    const rows = [...(await captionRows(8))];
+    rows[5] = { ...(rows[5] as CaptionRow), detailed_caption: 'paint it red . '.repeat(7000) };
+    const stopped = await place.run(preset('book', await data('book', rows), 'steps: 2'), { stopAfter: 1 });
+    const resumed = await place.run('', { resume: stopped });
+    expect(resumed.code).toBe(0);
+    expect(curve(resumed.directory, 'tooLong').at(-1)).toBeGreaterThanOrEqual(1);
+    expect(stopped.lines.join('\n')).toMatch(
+      /row passed over as too long: .*book\.parquet, row 6: its .* \d+ (?:tokens|characters)/,
+    );
   });
 
   test('beyond the limit they end the run', async () => {
