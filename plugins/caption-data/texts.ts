@@ -4,7 +4,7 @@
  * (step_by_step, object_centric, region_descriptions, tags).
  */
 import type { Row } from './rows.ts';
-import { BadValue, plain } from './values.ts';
+import { asText, BadValue } from './values.ts';
 
 export const promptFields = ['short_caption', 'paraphrases', 'varied_captions', 'tags', 'object_prompts'] as const;
 export const rationaleFields = ['step_by_step', 'object_centric', 'region_descriptions', 'tags'] as const;
@@ -76,7 +76,7 @@ function joinObjects(objects: readonly string[]): string {
 }
 
 function textAt(row: Row, column: string): string {
-  const value = plain(row[column], column);
+  const value = asText(row[column], column);
   if (typeof value !== 'string' || value.trim() === '')
     throw new BadValue(value === undefined || value === null ? `it has no ${column}` : `${column} is not a text`);
   return value.trim();
@@ -84,13 +84,13 @@ function textAt(row: Row, column: string): string {
 
 /** A struct, or its JSON. */
 function recordAt(row: Row, column: string): Readonly<Record<string, unknown>> {
-  const value = plain(row[column], column);
+  const value = asText(row[column], column);
   const parsed = typeof value === 'string' ? parse(value, column) : value;
   if (typeof parsed !== 'object' || parsed === null) throw new BadValue(`it has no ${column}`);
   return Object.fromEntries(
     Object.entries(parsed).map(([name, each]) => [
       name,
-      Array.isArray(each) ? each.map((one) => plain(one, column)) : plain(each, column),
+      Array.isArray(each) ? each.map((one) => asText(one, column)) : asText(each, column),
     ]),
   );
 }

@@ -4,7 +4,7 @@ import { decodeText } from '../../core/plugin.ts';
 export class BadValue extends Error {}
 
 /** A text that a file gives as bytes; what is none passes unchanged. Throws BadValue for bytes that are no text. */
-export function plain(value: unknown, column: string): unknown {
+export function asText(value: unknown, column: string): unknown {
   return value instanceof Uint8Array ? plainText(value, column) : value;
 }
 
