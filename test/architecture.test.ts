@@ -44,7 +44,7 @@ function targetOf(file: string, specifier: string): string {
 }
 
 const core = sourceFiles('core');
-const plugins = sourceFiles('plugins');
+const plugins = [...sourceFiles('plugins'), ...sourceFiles('plugins', '.mjs')];
 
 test('the tree was read', () => {
   expect(core.length).toBeGreaterThan(30);
