@@ -6,6 +6,16 @@ export function collect(value: string, before: readonly string[] = []): string[]
   return [...before, value];
 }
 
+/** A folder to be made. The shell expands `~` and variables only where they are not quoted; here nothing does. */
+export function newFolder(text: string): string {
+  if (text.startsWith('./')) return text;
+  const [what] = /^~[^/]*|\$(\w+|\{[^}]*\})|%\w+%/.exec(text) ?? [];
+  if (what === undefined) return text;
+  throw new InvalidArgumentError(
+    `${what} was not expanded by the shell, and is not here: write the whole path or take the quotes away (./… is taken as it is).`,
+  );
+}
+
 export function wholeNumber(text: string): number {
   if (!/^\d+$/.test(text)) throw new InvalidArgumentError('It must be a whole number.');
   return Number(text);

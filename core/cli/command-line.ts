@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { Command } from 'commander';
 import { packageRoot } from '../setup/cache.mjs';
 import type { Act } from './act.ts';
-import { collect } from './arguments.ts';
+import { collect, newFolder } from './arguments.ts';
 import { addMachineCommands } from './machine.ts';
 import { addModelCommands } from './models.ts';
 import { addPictureCommands } from './pictures.ts';
@@ -30,7 +30,7 @@ export function createCommandLine(act: Act, streams: CommandLineOutput): Command
     .description('Teaches image generators to think before they draw.')
     .version(version())
     .option('--set <path=value>', 'change a value of the preset (repeatable): --set recipe.steps=50', collect, [])
-    .option('--run-dir <directory>', 'directory of the run; runs/NAME unless given')
+    .option('--run-dir <directory>', 'directory of the run; runs/NAME unless given', newFolder)
     .option('--debug', 'show debug messages, and stacks with errors')
     .showHelpAfterError('(`reasongen help` lists the commands)')
     // Thrown instead of ending the process. Commands inherit this and the streams when they are made.

@@ -1,7 +1,7 @@
 import { type Command, Option } from 'commander';
 import type { ExportOptions } from '../commands/export.ts';
 import type { PullCommandOptions } from '../commands/pull.ts';
-import { byteCount, collect } from './arguments.ts';
+import { byteCount, collect, newFolder } from './arguments.ts';
 import type { Act } from './act.ts';
 
 /** Commands on published models: fetch one, write one. */
@@ -9,7 +9,7 @@ export function addModelCommands(commandLine: Command, act: Act): void {
   commandLine
     .command('export <from>')
     .description('write a run, a checkpoint or a published model as a folder that other programs load')
-    .requiredOption('--out <folder>', 'the new folder')
+    .requiredOption('--out <folder>', 'the new folder', newFolder)
     .addOption(
       new Option('--layout <name>', 'naming of weights and configuration; that of the base unless given').choices([
         'huggingface',

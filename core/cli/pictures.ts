@@ -1,7 +1,7 @@
 import { type Command, Option } from 'commander';
 import type { AskOptions } from '../commands/ask.ts';
 import type { GenerateOptions } from '../commands/generate.ts';
-import { collect, wholeNumber } from './arguments.ts';
+import { collect, newFolder, wholeNumber } from './arguments.ts';
 import type { Act } from './act.ts';
 
 /** Commands that use a model: draw, and answer questions about pictures. */
@@ -24,6 +24,7 @@ export function addPictureCommands(commandLine: Command, act: Act): void {
     .option(
       '--out <directory>',
       'where pictures and rationales go; goes on with what is missing when it holds the same run already',
+      newFolder,
     )
     .option('--weights <path>', 'a checkpoint, a run directory or a .safetensors file')
     .action(({ n, ...options }: GenerateOptions & { readonly n?: number }, command: Command) =>
@@ -46,7 +47,7 @@ export function addPictureCommands(commandLine: Command, act: Act): void {
     .option('--preset <preset>', 'a preset (a file or PACKAGE/NAME), or a run directory, whose newest weights are used')
     .option('--model <folder>', 'instead of a preset: the folder of a published model, or hub:OWNER/NAME')
     .option('--seed <number>', 'decides every random number', wholeNumber)
-    .option('--out <directory>', 'where the record of the answers goes')
+    .option('--out <directory>', 'where the record of the answers goes', newFolder)
     .option('--weights <path>', 'a checkpoint, a run directory or a .safetensors file')
     .action((question: string, options: AskOptions, command: Command) =>
       act(command, async (context) => (await import('../commands/ask.ts')).ask(question, options, context)),

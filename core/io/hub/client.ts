@@ -156,9 +156,9 @@ function isPage({ headers }: Response, start = ''): boolean {
 
 /** Whether the server announces exactly the rest of the file. Throws for what is another thing. */
 async function refuseOther(response: Response, file: HubFile, from: number): Promise<boolean> {
-  const refused = async (error: Error): Promise<never> => {
-    await response.body?.cancel().catch(() => undefined);
-    throw error;
+  const refused = async (reason: Error): Promise<never> => {
+    await response.body?.cancel();
+    throw reason;
   };
   if (isPage(response) && !/\.html?$/i.test(file.path))
     return refused(
