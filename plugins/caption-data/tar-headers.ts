@@ -207,7 +207,7 @@ function notTar(path: string, bytes: Buffer, offset: number): ReasongenError {
       message: 'this archive is compressed with gzip, and its members are read where they lie',
       place: path,
       hint: 'unpack it to a plain .tar (gunzip)',
-      exitCode: 2,
+      exitCode: 6,
     });
   return damaged(path, 'the checksum of a header is wrong', offset);
 }

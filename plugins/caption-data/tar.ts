@@ -58,7 +58,7 @@ function group(members: readonly Member[], path: string): Sample[] {
         message: `the sample "${key}" has the field "${field}" twice; the second is ${member.name} at byte ${member.offset}`,
         place: path,
         hint: 'give every sample a name of its own, and pack each of its members once',
-        exitCode: 2,
+        exitCode: 6,
       });
     }
     samples.set(key, fields.set(field, member));
