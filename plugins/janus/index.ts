@@ -91,7 +91,7 @@ export default definePlugin({
     }),
     defineBackbone({
       name: 'janus-nano',
-      summary: 'the Janus class at 1.26 M parameters: width 128, 6 layers, 4 heads',
+      summary: 'the smallest of the Janus class: width 128, 6 layers, 4 heads',
       options: z.strictObject({}),
       needs: ['tokenizer', 'imageTokenizer'],
       create: (_options, scope) => create('janus-nano', nano, scope),

@@ -3,7 +3,7 @@ import { defineBackbone, definePlugin, z, type Backbone, type Scope } from '../.
 import { unifiedBackbone } from './backbone.ts';
 
 const sizes = z.strictObject({
-  hidden: z.number().int().positive().multipleOf(4).describe('width of the residual stream'),
+  hidden: z.number().int().positive().describe('width of the residual stream'),
   layers: z.number().int().positive().describe('decoder layers'),
   heads: z.number().int().positive().describe('query heads'),
   keyValueHeads: z
@@ -16,11 +16,11 @@ const sizes = z.strictObject({
     .number()
     .int()
     .positive()
-    .multipleOf(8)
+    .multipleOf(2)
     .max(512)
     .optional()
     .describe('width of a head; hidden / heads by default'),
-  mlp: z.number().int().positive().multipleOf(4).describe('inner width of the SwiGLU'),
+  mlp: z.number().int().positive().describe('inner width of the SwiGLU'),
   ropeTheta: z.number().positive().default(10000).describe('base of the rotary positions'),
   normEpsilon: z.number().positive().default(1e-6).describe('epsilon of every RMSNorm'),
   queryKeyNorm: z.boolean().default(true).describe('normalize every query and key head before the rotation'),
@@ -32,8 +32,8 @@ type Options = z.output<typeof sizes>;
 function refuseHeads({ hidden, heads, keyValueHeads, headDimension }: Options, context: z.RefinementCtx): void {
   const issue = (path: string, message: string): void =>
     void context.addIssue({ code: 'custom', path: [path], message });
-  if (headDimension === undefined && (hidden / heads) % 8 !== 0)
-    issue('heads', `hidden / heads is ${hidden / heads}; it must be a multiple of 8, or give headDimension`);
+  if (headDimension === undefined && (hidden / heads) % 2 !== 0)
+    issue('heads', `hidden / heads is ${hidden / heads}; it must be an even number, or give headDimension`);
   if (keyValueHeads !== undefined && heads % keyValueHeads !== 0)
     issue('keyValueHeads', `${keyValueHeads} does not divide the ${heads} heads`);
 }
@@ -72,7 +72,7 @@ export default definePlugin({
     }),
     defineBackbone({
       name: 'unified-nano',
-      summary: 'the unified family at 1.1 M parameters: width 128, 6 layers, 4 heads over 2 key/value heads',
+      summary: 'the smallest of the unified family: width 128, 6 layers, 4 heads over 2 key/value heads',
       options: z.strictObject({}),
       needs: ['tokenizer', 'imageTokenizer'],
       create: (_options, scope) => create('unified-nano', nano, scope),

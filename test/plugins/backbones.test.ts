@@ -8,6 +8,7 @@ import type { Plugin, Scope } from '../../core/contracts/slots.ts';
 import { tokenLogProbability } from '../../core/ops/log-probability.ts';
 import { gatherRows, mergeRows } from '../../core/ops/rows.ts';
 import type { Tensor } from '../../core/tensor/tensor.ts';
+import { loadBuiltInPlugins } from '../../core/preset/plugins.ts';
 import { at, maximumError, randomFloats, randomWords } from '../../core/testing.ts';
 import { janusBackbone } from '../../plugins/janus/backbone.ts';
 import janus from '../../plugins/janus/index.ts';
@@ -32,6 +33,16 @@ const small = {
 const backbones: Backbone[] = [
   janusBackbone('janus', { ...small, codeDimension: 8, codebook: randomFloats(19 * 8, 9) }),
   unifiedBackbone('unified', { ...small, queryKeyNorm: true }),
+  // Nothing is a multiple of four but the sum of the heads.
+  unifiedBackbone('unified, odd widths', {
+    ...small,
+    hidden: 30,
+    heads: 3,
+    keyValueHeads: 1,
+    mlp: 37,
+    queryKeyNorm: true,
+  }),
+  unifiedBackbone('unified, narrow heads', { ...small, hidden: 33, headDimension: 2, queryKeyNorm: false }),
 ];
 
 const words = (values: readonly number[]): Tensor =>
@@ -210,6 +221,31 @@ describe('components', () => {
     expect(codes?.init).toEqual({ values: new Float32Array(2048).fill(0.5 * 2.8) });
   });
 
+  test.each([
+    ['heads of an even width', { hidden: 60, heads: 6 }],
+    ['widths that are no whole number of vectors', { hidden: 30, heads: 3, keyValueHeads: 1, mlp: 37 }],
+    ['heads apart from the residual stream', { hidden: 33, heads: 5, keyValueHeads: 5, headDimension: 6 }],
+    ['the widest head', { headDimension: 512 }],
+  ])('both families take %s', async (_what, sizes) => {
+    const options = { hidden: 64, layers: 1, heads: 4, keyValueHeads: 2, mlp: 96, ...sizes };
+    for (const [plugin, name] of [
+      [janus, 'janus'],
+      [unified, 'unified'],
+    ] as const)
+      await expect(build(plugin, name, options)).resolves.toMatchObject({ hiddenSize: options.hidden });
+  });
+
+  test('no summary claims a number of parameters, which the tokenizers of a preset decide', async () => {
+    const plugins = await loadBuiltInPlugins([]);
+    const summaries = plugins.flatMap(({ plugin }) =>
+      plugin.provides.map(({ name, summary }) => `${name}: ${summary}`),
+    );
+    expect(summaries.length).toBeGreaterThan(20);
+    expect(
+      summaries.filter((summary) => /\d\s*(K|M|B|million|billion)?\s*(parameters|weights)\b/i.test(summary)),
+    ).toEqual([]);
+  });
+
   test('unified-nano shares one table and one head', async () => {
     const backbone = await build(unified, 'unified-nano', {});
     const rows = (name: string): number | undefined =>
@@ -228,8 +264,10 @@ describe('components', () => {
       expect([backbone.layers, backbone.headDimension, backbone.keyValueHeads]).toEqual([3, 16, 2]);
       await expect(build(plugin, name, { ...options, keyValueHeads: 3 })).rejects.toThrow(/does not divide/);
       await expect(build(plugin, name, { ...options, heads: 64, keyValueHeads: 16 })).rejects.toThrow(
-        /hidden \/ heads is 1; it must be (an even number|a multiple of 8)/,
+        /hidden \/ heads is 1; it must be an even number/,
       );
+      await expect(build(plugin, name, { ...options, headDimension: 5 })).rejects.toThrow(/multiple of 2/);
+      await expect(build(plugin, name, { ...options, headDimension: 514 })).rejects.toThrow(/<=512/);
       await expect(build(plugin, name, { ...options, width: 3 })).rejects.toThrow(/width/);
     }
   });
