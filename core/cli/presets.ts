@@ -45,4 +45,11 @@ export function addPresetCommands(commandLine: Command, act: Act): void {
         (await import('../commands/describe.ts')).describe(slot, component, options, context),
       ),
     );
+  commandLine
+    .command('plugins [preset]')
+    .description('list the plugins that are installed, and those a preset names: what each provides, from where')
+    .option('--json', 'the same for programs')
+    .action((preset: string | undefined, options: { readonly json?: boolean }, command: Command) =>
+      act(command, async (context) => (await import('../commands/plugins.ts')).plugins(preset, options, context)),
+    );
 }

@@ -30,6 +30,8 @@ export interface LoadedPlugin {
   readonly source: string;
   /** Where it is named. */
   readonly place: string;
+  /** The file it was loaded from. */
+  readonly file?: string;
 }
 
 /** Two plugins, slots or components of one name are problems; the first stays. */

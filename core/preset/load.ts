@@ -39,19 +39,7 @@ export interface LoadPresetOptions {
 /** Reads, merges and checks a preset, a file or PACKAGE/NAME, and loads its plugins. Throws one `ProblemsError` with all that is wrong. */
 export async function loadPreset(file: string, options: LoadPresetOptions = {}): Promise<LoadedPreset> {
   const problems: PresetError[] = [];
-  const absolute = locatePreset(file, process.cwd(), undefined, problems);
-  if (absolute === undefined) throw new ProblemsError(problems);
-  const settings = (options.settings ?? []).flatMap((text) => parseSetting(text, problems) ?? []);
-  const before = problems.length;
-  const files = readPresetFiles(absolute, undefined, problems);
-  const isWhole = problems.length === before;
-  const main = files.at(-1);
-  if (main === undefined || main.origin.source !== absolute) throw new ProblemsError(problems);
-
-  const isChain = main.entries.has('stages');
-  const drafts = isChain
-    ? draftStages(main, absolute, settings, problems)
-    : [{ name: '', file: absolute, files, settings, isWhole }];
+  const { absolute, main, isChain, drafts } = readDrafts(file, options.settings ?? [], problems);
   const catalog = await loadCatalog(drafts, options.builtIn, problems);
   const stages = drafts.map((draft, index): Stage => {
     const own: PresetError[] = [];
@@ -71,6 +59,39 @@ export async function loadPreset(file: string, options: LoadPresetOptions = {}):
   const name = isChain ? readName(main, absolute, problems) : (stages[0]?.name ?? '');
   if (problems.length > 0) throw new ProblemsError(inOrder(unique(problems)));
   return { name, file: absolute, isChain, stages, catalog };
+}
+
+/** What a preset, or any stage of a chain, names in `plugins`, each once. Throws what keeps its files from being read. */
+export function pluginsNamedBy(file: string, settings: readonly string[]): PluginReference[] {
+  const problems: PresetError[] = [];
+  const { drafts } = readDrafts(file, settings, problems);
+  const wanted = wantedPlugins(drafts, problems);
+  if (problems.length > 0) throw new ProblemsError(inOrder(unique(problems)));
+  return wanted;
+}
+
+interface Drafts {
+  readonly absolute: string;
+  readonly main: LocatedMap;
+  readonly isChain: boolean;
+  readonly drafts: readonly Draft[];
+}
+
+/** The files of a preset and of its stages. Throws when the preset itself cannot be read. */
+function readDrafts(file: string, texts: readonly string[], problems: PresetError[]): Drafts {
+  const absolute = locatePreset(file, process.cwd(), undefined, problems);
+  if (absolute === undefined) throw new ProblemsError(problems);
+  const settings = texts.flatMap((text) => parseSetting(text, problems) ?? []);
+  const before = problems.length;
+  const files = readPresetFiles(absolute, undefined, problems);
+  const isWhole = problems.length === before;
+  const main = files.at(-1);
+  if (main === undefined || main.origin.source !== absolute) throw new ProblemsError(problems);
+  const isChain = main.entries.has('stages');
+  const drafts = isChain
+    ? draftStages(main, absolute, settings, problems)
+    : [{ name: '', file: absolute, files, settings, isWhole }];
+  return { absolute, main, isChain, drafts };
 }
 
 /** Of a preset of which a file could not be read: what seems missing, or to be set in vain, may stand there. */
@@ -105,14 +126,19 @@ async function loadCatalog(
   problems: PresetError[],
 ): Promise<Catalog> {
   const loaded = builtIn ?? (await loadBuiltInPlugins(problems));
-  // Only `plugins` is read here, which no plugin can change; the mistakes in it are reported by the merge that follows.
+  // The mistakes in `plugins` are reported by the merge that follows.
+  const named = await Promise.all(wantedPlugins(drafts, []).map((reference) => loadNamedPlugin(reference, problems)));
+  return createCatalog([...loaded, ...named.flatMap((plugin) => plugin ?? [])], problems);
+}
+
+/** Only `plugins` is read here, which no plugin can change. */
+function wantedPlugins(drafts: readonly Draft[], problems: PresetError[]): PluginReference[] {
   const wanted = new Map<string, PluginReference>();
   for (const draft of drafts) {
-    for (const reference of referencesOf(mergeFiles(draft, builtInSlots), []))
+    for (const reference of referencesOf(mergeFiles(draft, builtInSlots), problems))
       wanted.set(pluginIdentity(reference), reference);
   }
-  const named = await Promise.all([...wanted.values()].map((reference) => loadNamedPlugin(reference, problems)));
-  return createCatalog([...loaded, ...named.flatMap((plugin) => plugin ?? [])], problems);
+  return [...wanted.values()];
 }
 
 /** What a preset names under `plugins`. */

@@ -96,7 +96,7 @@ async function loadPlugin(
   }
   const fault = shapeFault(module.default);
   if (fault !== undefined) return refuse('BAD_PLUGIN', `plugin "${name}": ${fault}`, shape);
-  return { plugin: module.default as Plugin, source: name, place: position ?? name };
+  return { plugin: module.default as Plugin, source: name, place: position ?? name, file };
 }
 
 /** What is wrong with a default export, in words; nothing when it is a plugin. Types do not bind a JavaScript author. */
@@ -149,7 +149,8 @@ function isPathLike(specifier: string): boolean {
   return specifier.startsWith('.') || isAbsolute(specifier);
 }
 
-function locatePlugin({ specifier, origin }: PluginReference): string | undefined {
+/** The file that a name or path of `plugins` leads to. */
+export function locatePlugin({ specifier, origin }: PluginReference): string | undefined {
   const base = origin.kind === 'file' ? dirname(origin.source) : process.cwd();
   if (isPathLike(specifier)) {
     const path = resolve(base, specifier);

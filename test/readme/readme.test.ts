@@ -161,6 +161,7 @@ const outcomes: Readonly<Record<string, (result: Awaited<ReturnType<typeof run>>
   'checkpoint verify runs/mine': ({ output }) => expect(output).toContain('as saved'),
   'report runs/mine': ({ output }) =>
     expect(readFileSync(join(clone, output.trim()), 'utf8')).toContain('50 training steps'),
+  plugins: ({ output }) => expect(output).toMatch(/optimizers .*\n {2}optimizer: adamw/),
   doctor: ({ output }) => expect(output).toContain('This machine can run'),
   'verify-device --only linear': ({ output }) => expect(output).toContain('all right'),
   'check mine/judged.yaml': ({ output }) => expect(output).toContain('every option is valid'),
