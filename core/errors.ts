@@ -14,6 +14,7 @@ export interface ErrorFields {
   readonly cause?: unknown;
 }
 
+/** What a process ends with, by the kind of failure. A guard is a stop on purpose: the numbers of the run are wrong. */
 export const exitCodes = {
   done: 0,
   failure: 1,
@@ -27,6 +28,10 @@ export const exitCodes = {
   terminated: 143,
 } as const;
 
+/**
+ * A failure that is shown as it is: code and place, message, hint. Throw one from a component for a mistake of the user or of what the
+ * component works with; anything else thrown ends the run with exit code 1 and names the component.
+ */
 export class ReasongenError extends Error {
   readonly code: string;
   readonly exitCode: number;

@@ -65,48 +65,56 @@ export function defineComponent<Name extends Slot, Options extends z.ZodObject>(
   };
 }
 
+/** Text to ids and back: `create` returns a `Tokenizer`. */
 export function defineTokenizer<Options extends z.ZodObject>(
   declaration: Declaration<'tokenizer', Options>,
 ): Component<'tokenizer'> {
   return defineComponent('tokenizer', declaration);
 }
 
+/** Pictures to codes and back: `create` returns an `ImageTokenizer`. */
 export function defineImageTokenizer<Options extends z.ZodObject>(
   declaration: Declaration<'imageTokenizer', Options>,
 ): Component<'imageTokenizer'> {
   return defineComponent('imageTokenizer', declaration);
 }
 
+/** A decoder that writes text and image tokens: `create` returns a `Backbone`. */
 export function defineBackbone<Options extends z.ZodObject>(
   declaration: Declaration<'backbone', Options>,
 ): Component<'backbone'> {
   return defineComponent('backbone', declaration);
 }
 
+/** Judges drawings: `create` returns a `Reward`. */
 export function defineReward<Options extends z.ZodObject>(
   declaration: Declaration<'reward', Options>,
 ): Component<'reward'> {
   return defineComponent('reward', declaration);
 }
 
+/** Turns gradients into new weights: `create` returns an `Optimizer`. */
 export function defineOptimizer<Options extends z.ZodObject>(
   declaration: Declaration<'optimizer', Options>,
 ): Component<'optimizer'> {
   return defineComponent('optimizer', declaration);
 }
 
+/** Fixed prompts with a verdict: `create` returns a `Benchmark`. */
 export function defineBenchmark<Options extends z.ZodObject>(
   declaration: Declaration<'benchmark', Options>,
 ): Component<'benchmark'> {
   return defineComponent('benchmark', declaration);
 }
 
+/** Examples and prompts: `create` returns a `Dataset`. */
 export function defineDataset<Options extends z.ZodObject>(
   declaration: Declaration<'dataset', Options>,
 ): Component<'dataset'> {
   return defineComponent('dataset', declaration);
 }
 
+/** The program of a run: `create` returns a `Recipe`. */
 export function defineRecipe<Options extends z.ZodObject>(
   declaration: Declaration<'recipe', Options>,
 ): Component<'recipe'> {

@@ -30,6 +30,7 @@ export interface KernelTime {
   readonly milliseconds: number;
 }
 
+/** What a tape recorded, ready to run as often as one likes. `dispose` gives its own buffers back, those of the workspace stay. */
 export class Program {
   readonly name: string;
   readonly device: Device;

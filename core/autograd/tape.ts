@@ -26,6 +26,7 @@ export interface TapeOptions {
   readonly recompute?: boolean;
 }
 
+/** Records launches on a workspace until `finish` makes a program of them; the conventions stand at the head of the file. */
 export class Tape {
   readonly device: Device;
   private readonly workspace: Workspace;

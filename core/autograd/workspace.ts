@@ -6,6 +6,7 @@
  */
 import type { Device } from '../gpu/device.ts';
 
+/** Memory for the values of programs, which take turns in it. Open one for all tapes of a run. */
 export class Workspace {
   readonly device: Device;
   /** Largest first. */

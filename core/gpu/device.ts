@@ -48,6 +48,7 @@ const limitNames = [
 
 export type { AdapterReport, Pipeline };
 
+/** Opens the best adapter with all it offers. Throws NO_ADAPTER. `close` it, or the process does not end. */
 export async function openDevice(options: DeviceOptions = {}): Promise<Device> {
   const flags = ['disable-dawn-features=timestamp_quantization', 'enable-dawn-features=allow_unsafe_apis'];
   const gpu = options.nullBackend ? dawnWith(['backend=null', ...flags]) : dawn(flags);
@@ -67,6 +68,7 @@ export async function openDevice(options: DeviceOptions = {}): Promise<Device> {
   return new Device(device, reportAdapter(adapter, features));
 }
 
+/** Makes tensors, writes them, compiles kernels, and reads back. Errors of WebGPU come as ReasongenError at the next read. */
 export class Device {
   readonly gpu: GPUDevice;
   readonly adapter: AdapterReport;

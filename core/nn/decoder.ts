@@ -40,6 +40,7 @@ export interface WorkingHeads {
   readonly scale: number;
 }
 
+/** The widths a decoder’s heads are computed with: those that attention and rotary positions take. */
 export function workingHeads({ headDimension, ropeTheta }: DecoderShape): WorkingHeads {
   const width = rotaryWidth(headDimension);
   return {
@@ -57,6 +58,7 @@ export function widenTurned(tape: Tape, x: Tensor, heads: number, width: number)
 /** Initial standard deviation of matrices; those that write into the residual stream are divided by √(2 · layers). */
 export const initialStd = 0.02;
 
+/** Every weight of a decoder, in the order of its layers, with names of the Hugging Face layout under its prefix. */
 export function decoderParameters(shape: DecoderShape): ParameterSpec[] {
   const { prefix, hidden, layers, mlp } = shape;
   const queries = shape.heads * shape.headDimension;

@@ -18,6 +18,7 @@ export interface Perceptron {
   readonly depth: number;
 }
 
+/** x [M, from] → [M, to]: linear layers with biases and exact GELU between them. Gradients reach x and every weight. */
 export function perceptron(tape: Tape, weights: Weights, shape: Perceptron, x: Tensor): Tensor {
   const { states, weight, bias } = lastLayer(tape, weights, shape, x);
   return linear(tape, states, weight, bias);

@@ -36,6 +36,7 @@ export interface SiglipSizes {
 const tower = 'model.vision_model.';
 const channels = 3;
 
+/** A SigLIP tower with the perceptron behind it, as the vision part of a backbone (`Backbone.vision`). */
 export function siglipVision(sizes: SiglipSizes): Vision {
   const { imageSize, patchSize } = sizes;
   const tokens = Math.floor(imageSize / patchSize) ** 2;

@@ -69,6 +69,7 @@ export interface VqCodec {
   segments(device: Device, images: number): Segments | undefined;
 }
 
+/** The parameter of a codec that holds the code vectors, [K, D]. */
 export const codebookName = 'quantize.embedding.weight';
 
 type Layer =
@@ -84,6 +85,7 @@ type Layer =
   | { readonly kind: 'attention'; readonly name: string; readonly from: number }
   | { readonly kind: 'norm'; readonly name: string; readonly from: number };
 
+/** A convolutional codec as functions of weights: pictures to latents, latents to codes, codes to pictures. Sizes come from the configuration alone. */
 export function vqCodec(config: VqCodecConfig): VqCodec {
   const encoder = encoderLayers(config);
   const decoder = decoderLayers(config);

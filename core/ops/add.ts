@@ -1,8 +1,8 @@
-/** a + b for two tensors of one shape. Backward hands the same gradient to both. */
 import { grid } from '../autograd/launch.ts';
 import type { Tape } from '../autograd/tape.ts';
 import { sizeOf, type Tensor } from '../tensor/tensor.ts';
 
+/** a + b for two tensors of one shape. Backward hands the same gradient to both. */
 export function add(tape: Tape, a: Tensor, b: Tensor): Tensor {
   const count = sizeOf(a.shape);
   if (sizeOf(b.shape) !== count) throw new RangeError(`add: ${a.name} [${a.shape}] and ${b.name} [${b.shape}] differ`);

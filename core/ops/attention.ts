@@ -1,10 +1,3 @@
-/**
- * Attention within packed segments, without a score matrix: q [N, heads · d], k and v [N, keyValueHeads · d] → [N, heads · d].
- * Row n sees the keys of its segment up to itself (causal) or all of them. Online softmax; the forward keeps the logarithm of
- * each row's sum, the backward recomputes the probabilities and gathers: dQ over keys, dK and dV over rows.
- * d % 4 == 0. Three families: on a software adapter with subgroups tiles of eight rows share what they load by broadcasts; on a GPU
- * workgroups share keys and values (heads up to 128); else a thread serves a row and head.
- */
 import { grid } from '../autograd/launch.ts';
 import type { Tape } from '../autograd/tape.ts';
 import type { Device } from '../gpu/device.ts';
@@ -27,6 +20,13 @@ export interface AttentionOptions {
   readonly scale?: number;
 }
 
+/**
+ * Attention within packed segments, without a score matrix: q [N, heads · d], k and v [N, keyValueHeads · d] → [N, heads · d].
+ * Row n sees the keys of its segment up to itself (causal) or all of them. Online softmax; the forward keeps the logarithm of
+ * each row's sum, the backward recomputes the probabilities and gathers: dQ over keys, dK and dV over rows.
+ * d % 4 == 0. Three families: on a software adapter with subgroups tiles of eight rows share what they load by broadcasts; on a GPU
+ * workgroups share keys and values (heads up to 128); else a thread serves a row and head.
+ */
 export function attention(
   tape: Tape,
   q: Tensor,

@@ -1,11 +1,11 @@
-/**
- * a [B, M, K], b [B, N, K] → [B, M, N]: out[s] = a[s] · b[s]ᵀ, a product of values, not with a weight.
- * Backward: dA[s] = dOut[s] · b[s]; dB[s] = dOut[s]ᵀ · a[s].
- */
 import { grid } from '../autograd/launch.ts';
 import type { Tape } from '../autograd/tape.ts';
 import { dimension, type Tensor } from '../tensor/tensor.ts';
 
+/**
+ * a [B, M, K], b [B, N, K] → [B, M, N]: out[s] = a[s] · b[s]ᵀ, a product of values, not with a weight.
+ * Backward: dA[s] = dOut[s] · b[s]; dB[s] = dOut[s]ᵀ · a[s].
+ */
 export function batchedProduct(tape: Tape, a: Tensor, b: Tensor): Tensor {
   const batch = dimension(a, 0);
   const rows = dimension(a, 1);

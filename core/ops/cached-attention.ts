@@ -20,7 +20,7 @@ export interface CachedAttentionOptions {
   readonly isSerial?: boolean;
 }
 
-/** keys[cache rows[r], positions[r], :] = k[r, :] of layer `layer`, likewise values. k, v f32 [R, D]; positions u32 [R]. */
+/** keys[cache rows[r], positions[r], :] = k[r, :] of layer `layer`, likewise values. k, v f32 [R, D]; positions u32 [R]. Inference only. */
 export function appendToCache(
   tape: Tape,
   k: Tensor,
@@ -52,7 +52,7 @@ export interface CacheColumns {
 
 /**
  * Turns queries and keys to their positions (half-split rotary) and puts keys and values into the cache, in one launch:
- * `rotary` twice and `appendToCache`, bit for bit. Returns the turned queries f32 [R, heads · headDimension].
+ * `rotary` twice and `appendToCache`, bit for bit. Returns the turned queries f32 [R, heads · headDimension]. Inference only.
  */
 export function turnIntoCache(
   tape: Tape,
@@ -105,7 +105,7 @@ export function turnIntoCache(
 
 /**
  * f32 [R, heads · headDimension] from q of that shape and positions u32 [R]: row r attends to keys 0 … positions[r] of its row of
- * the cache.
+ * the cache. Inference only.
  */
 export function cachedAttention(
   tape: Tape,
@@ -148,7 +148,7 @@ export function cachedAttention(
   return out;
 }
 
-/** Fills layer `layer` of a cache from packed keys and values f32 [N, D]; see PrefillTarget. Rows of length 0 stay as they are. */
+/** Fills layer `layer` of a cache from packed keys and values f32 [N, D]; see PrefillTarget. Rows of length 0 stay as they are. Inference only. */
 export function prefillCache(tape: Tape, k: Tensor, v: Tensor, target: PrefillTarget, layer: number): void {
   const { keys, values, width, Entry } = cacheLayer(target.cache, layer);
   if (dimension(k, 1) !== width)

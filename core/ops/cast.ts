@@ -1,13 +1,13 @@
-/**
- * Another floating type for the same values, on the device: f32 ↔ f16 and f32 ↔ bf16. Rounds to nearest, ties to even; what f16
- * cannot hold becomes infinite. Differentiable as if nothing were rounded; gradients are f32.
- */
 import { grid } from '../autograd/launch.ts';
 import type { Tape } from '../autograd/tape.ts';
 import { sizeOf, type Tensor } from '../tensor/tensor.ts';
 
 type FloatType = 'f32' | 'f16' | 'bf16';
 
+/**
+ * Another floating type for the same values, on the device: f32 ↔ f16 and f32 ↔ bf16. Rounds to nearest, ties to even; what f16
+ * cannot hold becomes infinite. Differentiable as if nothing were rounded; gradients are f32.
+ */
 export function cast(tape: Tape, x: Tensor, type: FloatType): Tensor {
   if (x.type === type) return x;
   const isPacking = x.type === 'f32';

@@ -1,9 +1,3 @@
-/**
- * A codebook of K vectors compared by direction: latents z[N, D] and codebook[K, D] are both normalized to length one.
- * `quantize` is the training form: codes, their vectors, and the loss |q - sg z|² + commitment · |sg q - z|² averaged over rows.
- * Backward: the gradient of the quantized value passes straight to the normalized latent; the two terms of the loss go to the
- * codebook and to the latent; both through their normalization. D % 4 == 0, at most 32.
- */
 import { grid } from '../autograd/launch.ts';
 import type { Tape } from '../autograd/tape.ts';
 import { dimension, sizeOf, type Tensor } from '../tensor/tensor.ts';
@@ -26,7 +20,7 @@ export interface CodebookOutput {
   readonly latent: Tensor;
 }
 
-/** Rows of length one, and their former lengths. */
+/** rows [N, D] → rows of length one [N, D], and their former lengths [N]. Gradient: what of dOut is orthogonal to the row, over its length. */
 export function normalizeRows(tape: Tape, rows: Tensor): { normal: Tensor; length: Tensor } {
   const size = dimension(rows, -1);
   const count = sizeOf(rows.shape) / size;
@@ -43,7 +37,7 @@ export function normalizeRows(tape: Tape, rows: Tensor): { normal: Tensor; lengt
   return { normal, length };
 }
 
-/** u32 [N]: the code of largest cosine, the lowest index among equals. Both sides normalized by the caller. */
+/** u32 [N]: the code of largest cosine, the lowest index among equals. Both sides normalized by the caller. No gradient flows back. */
 export function assignCodes(tape: Tape, latent: Tensor, codebook: Tensor): Tensor {
   const [rows, size] = [dimension(latent, 0), dimension(latent, 1)];
   const codes = tape.empty('codes', [rows], 'u32');
@@ -56,7 +50,7 @@ export function assignCodes(tape: Tape, latent: Tensor, codebook: Tensor): Tenso
   return codes;
 }
 
-/** f32 [N, D]: the codebook's rows at u32 codes [N]. */
+/** f32 [N, D]: the codebook's rows at u32 codes [N]. No gradient flows back. */
 export function lookUpCodes(tape: Tape, codes: Tensor, codebook: Tensor): Tensor {
   const [rows, size] = [dimension(codes, 0), dimension(codebook, 1)];
   const out = tape.empty('code vectors', [rows, size]);
@@ -69,6 +63,12 @@ export function lookUpCodes(tape: Tape, codes: Tensor, codebook: Tensor): Tensor
   return out;
 }
 
+/**
+ * A codebook of K vectors compared by direction: latents z[N, D] and codebook[K, D] are both normalized to length one.
+ * `quantize` is the training form: codes, their vectors, and the loss |q - sg z|² + commitment · |sg q - z|² averaged over rows.
+ * Backward: the gradient of the quantized value passes straight to the normalized latent; the two terms of the loss go to the
+ * codebook and to the latent; both through their normalization. D % 4 == 0, at most 32.
+ */
 export function quantizeToCodebook(
   tape: Tape,
   z: Tensor,

@@ -1,8 +1,3 @@
-/**
- * out[B, Ho, Wo, O] = convolution of x[B, H, W, C] with weight[O, kernel, kernel, C] + bias[O] (+ residual[B, Ho, Wo, O]).
- * Channels last, odd square kernels, zero padding. Backward: dX is the convolution of dOut with the transposed weight, dWeight +=
- * Σ_p dOut · x and dBias += Σ_p dOut in splits of the pixels, so that small layers use every core as well.
- */
 import { grid } from '../autograd/launch.ts';
 import type { Tape } from '../autograd/tape.ts';
 import { dimension, sizeOf, type Tensor } from '../tensor/tensor.ts';
@@ -32,6 +27,11 @@ export interface Reading {
   readonly shift: 0 | 1;
 }
 
+/**
+ * out[B, Ho, Wo, O] = convolution of x[B, H, W, C] with weight[O, kernel, kernel, C] + bias[O] (+ residual[B, Ho, Wo, O]).
+ * Channels last, odd square kernels, zero padding. Backward: dX is the convolution of dOut with the transposed weight, dWeight +=
+ * Σ_p dOut · x and dBias += Σ_p dOut in splits of the pixels, so that small layers use every core as well.
+ */
 export function conv2d(
   tape: Tape,
   x: Tensor,

@@ -1,11 +1,11 @@
-/**
- * table [V, D] of any type and in any number of parts, ids u32 [N] → f32 [N, D]: out[n] = table[ids[n]].
- * Backward: dTable[v] += Σ dOut[n] over the n with ids[n] == v, in rising order of n: no atomics, deterministic.
- */
 import type { Tape } from '../autograd/tape.ts';
 import { dimension, type Tensor } from '../tensor/tensor.ts';
 import { gather, sumNamedRows } from './rows.ts';
 
+/**
+ * table [V, D] of any type and in any number of parts, ids u32 [N] → f32 [N, D]: out[n] = table[ids[n]].
+ * Backward: dTable[v] += Σ dOut[n] over the n with ids[n] == v, in rising order of n: no atomics, deterministic.
+ */
 export function embedding(tape: Tape, table: Tensor, ids: Tensor): Tensor {
   if (table.adapter !== undefined)
     throw new RangeError(`embedding: ${table.name} has an adapter, which only linear adds`);

@@ -1,9 +1,3 @@
-/**
- * out = f((x - mean) / √(variance + epsilon) · weight + bias) over x[B, H, W, C], mean and variance per image and group of
- * C / groups neighboring channels; f = SiLU when asked for, which saves two passes over the picture. C % 4 == 0.
- * Backward, with n the normalized value, v = n · weight + bias and e = dOut · f'(v):
- *   dBias += Σ e, dWeight += Σ e n, dX = (weight e - mean_group(weight e) - n · mean_group(weight e n)) / deviation
- */
 import { grid } from '../autograd/launch.ts';
 import type { Tape } from '../autograd/tape.ts';
 import { dimension, type Tensor } from '../tensor/tensor.ts';
@@ -17,6 +11,12 @@ export interface GroupNormOptions {
   readonly epsilon?: number;
 }
 
+/**
+ * out = f((x - mean) / √(variance + epsilon) · weight + bias) over x[B, H, W, C], mean and variance per image and group of
+ * C / groups neighboring channels; f = SiLU when asked for, which saves two passes over the picture. C % 4 == 0.
+ * Backward, with n the normalized value, v = n · weight + bias and e = dOut · f'(v):
+ *   dBias += Σ e, dWeight += Σ e n, dX = (weight e - mean_group(weight e) - n · mean_group(weight e n)) / deviation
+ */
 export function groupNorm(tape: Tape, x: Tensor, weight: Tensor, bias: Tensor, options: GroupNormOptions): Tensor {
   const { groups, epsilon = 1e-6 } = options;
   const silu = options.silu === true ? 1 : 0;

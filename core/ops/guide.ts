@@ -1,7 +1,3 @@
-/**
- * Classifier-free guidance on logits: u + w (c - u), what the sampler draws from when it is guided. The gradient goes to both
- * branches, or to the conditional one alone.
- */
 import { grid } from '../autograd/launch.ts';
 import type { Tape } from '../autograd/tape.ts';
 import type { Scalar } from '../gpu/device.ts';
@@ -13,6 +9,10 @@ export interface GuideOptions {
   readonly detach: boolean;
 }
 
+/**
+ * Classifier-free guidance on logits: u + w (c - u), what the sampler draws from when it is guided. The gradient goes to both
+ * branches, or to the conditional one alone.
+ */
 export function guide(
   tape: Tape,
   conditional: Tensor,

@@ -1,10 +1,3 @@
-/**
- * hidden [M, H], weight [V, H] (+ bias [V]), ids u32 [M] → [M, 2]: (log-probability, entropy) in nats, what
- * `tokenLogProbability(linear(hidden, weight, bias), ids)` gives, without the [M, V] logits: they are made `chunk` columns at a time,
- * forward keeps three running sums per row (online softmax), backward makes each chunk again and turns it into its gradient in place.
- * A chunk is a view of rows of the weight, so every type of weight that `linear` reads will do. The chunk does not depend on M, nor
- * does a row's result: it is summed in the order of the columns.
- */
 import { grid } from '../autograd/launch.ts';
 import type { Tape } from '../autograd/tape.ts';
 import { dimension, sizeOf, type Tensor } from '../tensor/tensor.ts';
@@ -20,6 +13,13 @@ export interface LanguageHeadOptions extends LogProbabilityOptions {
 
 const defaultChunk = 4096;
 
+/**
+ * hidden [M, H], weight [V, H] (+ bias [V]), ids u32 [M] → [M, 2]: (log-probability, entropy) in nats, what
+ * `tokenLogProbability(linear(hidden, weight, bias), ids)` gives, without the [M, V] logits: they are made `chunk` columns at a time,
+ * forward keeps three running sums per row (online softmax), backward makes each chunk again and turns it into its gradient in place.
+ * A chunk is a view of rows of the weight, so every type of weight that `linear` reads will do. The chunk does not depend on M, nor
+ * does a row's result: it is summed in the order of the columns.
+ */
 export function languageHead(
   tape: Tape,
   hidden: Tensor,

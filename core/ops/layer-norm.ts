@@ -1,8 +1,3 @@
-/**
- * x [..., D], weight [D], bias [D] → (x − mean) / sqrt(variance + ε) · weight + bias over the last axis.
- * Backward: kernels/layer-norm; adds what else flows into x (the residual) while it writes. Gradients of weight and bias are summed
- * in blocks of 32 rows, then over the blocks.
- */
 import { grid } from '../autograd/launch.ts';
 import type { Tape } from '../autograd/tape.ts';
 import { dimension, sizeOf, type Tensor } from '../tensor/tensor.ts';
@@ -10,6 +5,11 @@ import { rowVectors } from './row-vectors.ts';
 import { shareRows } from './row-groups.ts';
 import { sumSplits } from './sum-splits.ts';
 
+/**
+ * x [..., D], weight [D], bias [D] → (x − mean) / sqrt(variance + ε) · weight + bias over the last axis.
+ * Backward: kernels/layer-norm; adds what else flows into x (the residual) while it writes. Gradients of weight and bias are summed
+ * in blocks of 32 rows, then over the blocks.
+ */
 export function layerNorm(tape: Tape, x: Tensor, weight: Tensor, bias: Tensor, epsilon: number): Tensor {
   const columns = dimension(x, -1);
   const rows = sizeOf(x.shape) / columns;

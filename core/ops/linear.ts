@@ -1,13 +1,13 @@
-/**
- * out[M, N] = x[M, K] · weight[N, K]ᵀ + bias[N], the weight of any type and in any number of parts.
- * Backward: dX = dOut · weight; dWeight += dOutᵀ · x; dBias += Σ_m dOut.
- * A weight with an adapter counts as weight + scale · up · down: see linear-adapter.ts.
- */
 import type { Tape } from '../autograd/tape.ts';
 import { dimension, sizeOf, type Tensor } from '../tensor/tensor.ts';
 import { addAdapter } from './linear-adapter.ts';
 import { forward, inputGradient, weightGradient } from './linear-shards.ts';
 
+/**
+ * out[M, N] = x[M, K] · weight[N, K]ᵀ + bias[N], the weight of any type and in any number of parts.
+ * Backward: dX = dOut · weight; dWeight += dOutᵀ · x; dBias += Σ_m dOut.
+ * A weight with an adapter counts as weight + scale · up · down: see linear-adapter.ts.
+ */
 export function linear(tape: Tape, x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
   const inner = dimension(x, -1);
   const columns = dimension(weight, 0);

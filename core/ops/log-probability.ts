@@ -1,8 +1,3 @@
-/**
- * logits [M, V], targets u32 [M] → [M, 2]: the log-probability (nats) of each row's target and the row's entropy (nats)
- * under softmax(clamp(logits / temperature)). Backward recomputes the probabilities; none are stored.
- * A loss starts here: seed the tape with its derivative [M, 2] by both numbers.
- */
 import { grid } from '../autograd/launch.ts';
 import type { Tape } from '../autograd/tape.ts';
 import type { Scalar } from '../gpu/device.ts';
@@ -16,6 +11,11 @@ export interface LogProbabilityOptions {
   readonly clamp?: number;
 }
 
+/**
+ * logits [M, V], targets u32 [M] → [M, 2]: the log-probability (nats) of each row's target and the row's entropy (nats)
+ * under softmax(clamp(logits / temperature)). Backward recomputes the probabilities; none are stored.
+ * A loss starts here: seed the tape with its derivative [M, 2] by both numbers.
+ */
 export function tokenLogProbability(
   tape: Tape,
   logits: Tensor,

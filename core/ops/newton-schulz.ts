@@ -1,8 +1,3 @@
-/**
- * The nearest matrix with all singular values about 1: x [R, C] → U·Vᵀ of x = U·S·Vᵀ, by Newton–Schulz steps of degree five
- * (Bernstein and Newhouse 2024), with the coefficients of Muon (Jordan et al. 2024) that lift small singular values fastest and leave
- * them between 0.7 and 1.2. Steps are X ← aX + (bA + cA²)X with A = X·Xᵀ, on the shorter side; matrix products only. No backward.
- */
 import { grid } from '../autograd/launch.ts';
 import type { Tape } from '../autograd/tape.ts';
 import { dimension, sizeOf, type Tensor } from '../tensor/tensor.ts';
@@ -13,6 +8,11 @@ import { sumAll } from './reduce.ts';
 
 const [a, b, c] = [3.4445, -4.775, 2.0315];
 
+/**
+ * The nearest matrix with all singular values about 1: x [R, C] → U·Vᵀ of x = U·S·Vᵀ, by Newton–Schulz steps of degree five
+ * (Bernstein and Newhouse 2024), with the coefficients of Muon (Jordan et al. 2024) that lift small singular values fastest and leave
+ * them between 0.7 and 1.2. Steps are X ← aX + (bA + cA²)X with A = X·Xᵀ, on the shorter side; matrix products only. No backward.
+ */
 export function newtonSchulz(tape: Tape, x: Tensor, steps = 5): Tensor {
   const [rows, columns] = [dimension(x, 0), dimension(x, 1)];
   const count = sizeOf(x.shape);

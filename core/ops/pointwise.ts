@@ -3,7 +3,7 @@ import { grid } from '../autograd/launch.ts';
 import type { Tape } from '../autograd/tape.ts';
 import { sizeOf, type Tensor } from '../tensor/tensor.ts';
 
-/** a · b. */
+/** a · b, two tensors of one shape. Gradients: dA = dOut · b, dB = dOut · a. */
 export function multiply(tape: Tape, a: Tensor, b: Tensor): Tensor {
   refuseOtherShape('multiply', a, b);
   const out = times(tape, a, b, 'product');
@@ -14,14 +14,14 @@ export function multiply(tape: Tape, a: Tensor, b: Tensor): Tensor {
   return out;
 }
 
-/** factor · x. */
+/** factor · x, any shape. Gradient: dX = factor · dOut. */
 export function scale(tape: Tape, x: Tensor, factor: number): Tensor {
   const out = scaled(tape, x, factor, `${x.name} scaled`);
   tape.differentiable([x], out, (dOut) => [scaled(tape, dOut, factor, `d ${x.name}`)]);
   return out;
 }
 
-/** alpha · a + beta · b: a residual with a weight, or guidance with alpha = s and beta = 1 − s. */
+/** alpha · a + beta · b, two tensors of one shape: a residual with a weight, or guidance with alpha = s and beta = 1 − s. Gradients: dA = alpha · dOut, dB = beta · dOut. */
 export function weightedSum(tape: Tape, a: Tensor, alpha: number, b: Tensor, beta: number): Tensor {
   refuseOtherShape('weightedSum', a, b);
   const out = tape.empty('weighted sum', a.shape);

@@ -1,8 +1,3 @@
-/**
- * How far a picture out[B, H, W, 4] is from goal[B, H, W, 4] (the fourth channel pads): weighted |d| + 2 d², plus the difference of
- * neighboring errors, which keeps edges sharp. The formula stands in kernels/reconstruction-loss/rows.wgsl.
- * Starts the gradient of `out` when the tape goes back; returns f32 [B · H, 2]: each image row's share of the loss and its Σ d².
- */
 import { grid } from '../autograd/launch.ts';
 import type { Tape } from '../autograd/tape.ts';
 import { dimension, type Tensor } from '../tensor/tensor.ts';
@@ -17,6 +12,11 @@ export interface ReconstructionOptions {
   readonly background?: readonly [red: number, green: number, blue: number];
 }
 
+/**
+ * How far a picture out[B, H, W, 4] is from goal[B, H, W, 4] (the fourth channel pads): weighted |d| + 2 d², plus the difference of
+ * neighboring errors, which keeps edges sharp. The formula stands in kernels/reconstruction-loss/rows.wgsl.
+ * Starts the gradient of `out` when the tape goes back; returns f32 [B · H, 2]: each image row's share of the loss and its Σ d².
+ */
 export function reconstructionLoss(tape: Tape, out: Tensor, goal: Tensor, options: ReconstructionOptions = {}): Tensor {
   const [images, height, width] = [dimension(out, 0), dimension(out, 1), dimension(out, 2)];
   if (dimension(out, 3) !== 4 || goal.shape.join() !== out.shape.join()) {

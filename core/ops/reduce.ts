@@ -3,7 +3,7 @@ import { grid } from '../autograd/launch.ts';
 import type { Tape } from '../autograd/tape.ts';
 import { dimension, sizeOf, type Tensor } from '../tensor/tensor.ts';
 
-/** x [..., D] → [...]: Σ over the last axis. */
+/** x [..., D] → [...]: Σ over the last axis. Gradient: dOut, to every element of the row. */
 export function sumRows(tape: Tape, x: Tensor): Tensor {
   const columns = dimension(x, -1);
   return reduce(tape, x, x.shape.slice(0, -1), sizeOf(x.shape) / columns, columns, 1);
@@ -15,12 +15,12 @@ export function meanRows(tape: Tape, x: Tensor): Tensor {
   return reduce(tape, x, x.shape.slice(0, -1), sizeOf(x.shape) / columns, columns, 1 / columns);
 }
 
-/** Everything summed: [1]. */
+/** Any shape → [1]: everything summed. Gradient: dOut, to every element. */
 export function sumAll(tape: Tape, x: Tensor): Tensor {
   return total(tape, x, 1);
 }
 
-/** The mean of everything: [1]. */
+/** Any shape → [1]: the mean of everything. Gradient: dOut over the count, to every element. */
 export function meanAll(tape: Tape, x: Tensor): Tensor {
   return total(tape, x, 1 / sizeOf(x.shape));
 }

@@ -1,13 +1,13 @@
-/**
- * x [..., D], weight [D] → x / sqrt(mean(x²) + ε) · weight over the last axis.
- * Backward: kernels/rms-norm; adds what else flows into x (the residual) while it writes. The weight's gradient is summed in blocks of 32 rows, then over the blocks.
- */
 import { grid } from '../autograd/launch.ts';
 import type { Tape } from '../autograd/tape.ts';
 import { dimension, sizeOf, type Tensor } from '../tensor/tensor.ts';
 import { rowVectors } from './row-vectors.ts';
 import { shareRows } from './row-groups.ts';
 
+/**
+ * x [..., D], weight [D] → x / sqrt(mean(x²) + ε) · weight over the last axis.
+ * Backward: kernels/rms-norm; adds what else flows into x (the residual) while it writes. The weight's gradient is summed in blocks of 32 rows, then over the blocks.
+ */
 export function rmsNorm(tape: Tape, x: Tensor, weight: Tensor, epsilon: number): Tensor {
   const columns = dimension(x, -1);
   const rows = sizeOf(x.shape) / columns;

@@ -1,9 +1,3 @@
-/**
- * Rotary positions: x [N, heads · headDimension], positions u32 [N] → the same shape. Pairs of a head turn by position ·
- * theta^(−2j/headDimension): (j, j + headDimension/2) when halves are paired, as in LLaMA; (2j, 2j + 1) when neighbors are. For pictures,
- * positions [N, 2] (row, column) turn the first half of the neighbor pairs by row and the second by column, each half with the
- * frequencies of a head half as wide, as in LlamaGen. Backward turns the other way. Good to 2 ulp of the angle below position 16384.
- */
 import { grid } from '../autograd/launch.ts';
 import type { Tape } from '../autograd/tape.ts';
 import { dimension, sizeOf, type Tensor } from '../tensor/tensor.ts';
@@ -18,6 +12,12 @@ export interface RotaryOptions {
   readonly pairing?: 'halves' | 'neighbors';
 }
 
+/**
+ * Rotary positions: x [N, heads · headDimension], positions u32 [N] → the same shape. Pairs of a head turn by position ·
+ * theta^(−2j/headDimension): (j, j + headDimension/2) when halves are paired, as in LLaMA; (2j, 2j + 1) when neighbors are. For pictures,
+ * positions [N, 2] (row, column) turn the first half of the neighbor pairs by row and the second by column, each half with the
+ * frequencies of a head half as wide, as in LlamaGen. Backward turns the other way. Good to 2 ulp of the angle below position 16384.
+ */
 export function rotary(tape: Tape, x: Tensor, positions: Tensor, options: RotaryOptions): Tensor {
   const { heads, headDimension, pairing = 'halves' } = options;
   const rows = dimension(positions, 0);

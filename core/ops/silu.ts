@@ -1,8 +1,8 @@
-/** out = x / (1 + exp(-x)), any shape. Backward: dX = dOut · s (1 + x (1 - s)), s the logistic function of x. */
 import { grid } from '../autograd/launch.ts';
 import type { Tape } from '../autograd/tape.ts';
 import { sizeOf, type Tensor } from '../tensor/tensor.ts';
 
+/** out = x / (1 + exp(-x)), any shape. Backward: dX = dOut · s (1 + x (1 - s)), s the logistic function of x. */
 export function silu(tape: Tape, x: Tensor): Tensor {
   const count = sizeOf(x.shape);
   const groups = grid(Math.ceil(count / 256));

@@ -1,12 +1,12 @@
-/**
- * softmax over the last axis, x [..., D] → the same shape. −∞ stands for what cannot be and gets exactly 0; a row with NaN or +∞ comes
- * out as NaN. Backward: dX = p · (dOut − Σ p · dOut).
- */
 import { grid } from '../autograd/launch.ts';
 import type { Tape } from '../autograd/tape.ts';
 import { dimension, sizeOf, type Tensor } from '../tensor/tensor.ts';
 import { shareRows } from './row-groups.ts';
 
+/**
+ * softmax over the last axis, x [..., D] → the same shape. −∞ stands for what cannot be and gets exactly 0; a row with NaN or +∞ comes
+ * out as NaN. Backward: dX = p · (dOut − Σ p · dOut).
+ */
 export function softmax(tape: Tape, x: Tensor): Tensor {
   const columns = dimension(x, -1);
   const rows = sizeOf(x.shape) / columns;

@@ -1,8 +1,8 @@
-/** silu(gate) · up where gate and up lie side by side: x f32 [R, 2 · D] → [R, D]; D % 4 == 0. Inference only: `swiglu` has the way back. */
 import { grid } from '../autograd/launch.ts';
 import type { Tape } from '../autograd/tape.ts';
 import { dimension, type Tensor } from '../tensor/tensor.ts';
 
+/** silu(gate) · up where gate and up lie side by side: x f32 [R, 2 · D] → [R, D]; D % 4 == 0. Inference only: `swiglu` has the way back. */
 export function swigluRows(tape: Tape, x: Tensor): Tensor {
   const [rows, columns] = [dimension(x, 0), dimension(x, 1)];
   if (columns % 8 !== 0)

@@ -1,8 +1,8 @@
-/** silu(gate) · up, elementwise, for two tensors of one shape. Backward: both gradients in one launch. */
 import { grid } from '../autograd/launch.ts';
 import type { Tape } from '../autograd/tape.ts';
 import { sizeOf, type Tensor } from '../tensor/tensor.ts';
 
+/** silu(gate) · up, elementwise, for two tensors of one shape. Backward: both gradients in one launch. */
 export function swiglu(tape: Tape, gate: Tensor, up: Tensor): Tensor {
   const count = sizeOf(gate.shape);
   if (sizeOf(up.shape) !== count)

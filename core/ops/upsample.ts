@@ -1,3 +1,9 @@
+import { grid } from '../autograd/launch.ts';
+import type { Tape } from '../autograd/tape.ts';
+import { dimension, sizeOf, type Tensor } from '../tensor/tensor.ts';
+import { convolve, transposeWeight, conv2dWeightGradient, type Reading } from './conv2d.ts';
+import { sumSplits } from './sum-splits.ts';
+
 /**
  * Nearest neighbor enlargement by two: x[B, H, W, C] → out[B, 2H, 2W, C]. Backward: dX is the sum of the four copies. C % 4 == 0.
  *
@@ -5,12 +11,6 @@
  * repeated pixels make the filter one of 4 × 4 that widens by a stride of two, with 4 instead of 9 products (kernels/upsample/enlarge-weight).
  * Its input gradient is then a convolution of dOut with stride 2, and its weight gradient that of the 4 × 4 filter folded back.
  */
-import { grid } from '../autograd/launch.ts';
-import type { Tape } from '../autograd/tape.ts';
-import { dimension, sizeOf, type Tensor } from '../tensor/tensor.ts';
-import { convolve, transposeWeight, conv2dWeightGradient, type Reading } from './conv2d.ts';
-import { sumSplits } from './sum-splits.ts';
-
 export function upsample(tape: Tape, x: Tensor): Tensor {
   const [images, height, width, channels] = [dimension(x, 0), dimension(x, 1), dimension(x, 2), dimension(x, 3)];
   if (channels % 4 !== 0) throw new RangeError(`upsample: ${x.name} [${x.shape}] must have a multiple of 4 channels`);
@@ -35,7 +35,7 @@ export function upsample(tape: Tape, x: Tensor): Tensor {
   return out;
 }
 
-/** out[B, 2H, 2W, O] = convolution of the enlarged x[B, H, W, C] with weight[O, 3, 3, C] + bias[O], zeros around. Any channels. */
+/** out[B, 2H, 2W, O] = convolution of the enlarged x[B, H, W, C] with weight[O, 3, 3, C] + bias[O], zeros around. Any channels. Gradients reach x, weight (+=) and bias (+=). */
 export function upsampleConv2d(tape: Tape, x: Tensor, weight: Tensor, bias: Tensor): Tensor {
   const [images, height, width, inChannels] = [dimension(x, 0), dimension(x, 1), dimension(x, 2), dimension(x, 3)];
   const outChannels = dimension(weight, 0);

@@ -4,7 +4,7 @@ import type { Tape } from '../autograd/tape.ts';
 import { dimension, elementBytes, sizeOf, type Tensor } from '../tensor/tensor.ts';
 
 /**
- * Rows start … start + count - 1 of a weight, whatever its type, in parts or with an adapter; their gradient is that part of the
+ * weight [V, D] → [count, D]: rows start … start + count - 1, whatever its type, in parts or with an adapter; their gradient is that part of the
  * whole's. `start` rows must fill a multiple of 256 bytes, the alignment of a binding, counted from the part they lie in.
  */
 export function weightRows(tape: Tape, weight: Tensor, start: number, count: number): Tensor {

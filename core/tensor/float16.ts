@@ -32,6 +32,7 @@ export function halfValue(half: number): number {
 /** The largest finite f16. */
 export const largestHalf = 65504;
 
+/** The nearest f16 of each value as raw 16-bit words; ties to even, what is too large becomes infinite. */
 export function toHalves(values: Float32Array): Uint16Array {
   const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
   const halves = new Uint16Array(bits.length);
@@ -39,6 +40,7 @@ export function toHalves(values: Float32Array): Uint16Array {
   return halves;
 }
 
+/** The values of f16 given as raw 16-bit words; exact. */
 export function fromHalves(halves: Uint16Array): Float32Array {
   const values = new Float32Array(halves.length);
   for (let i = 0; i < halves.length; i++) values[i] = halfValue(halves[i] ?? 0);

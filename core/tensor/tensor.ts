@@ -43,6 +43,7 @@ export interface Adapter {
   readonly dropout?: { readonly share: number; readonly seed: Tensor; readonly key: number };
 }
 
+/** How many elements a tensor of this shape has. */
 export function sizeOf(shape: readonly number[]): number {
   return shape.reduce((product, n) => product * n, 1);
 }

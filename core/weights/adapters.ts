@@ -22,6 +22,7 @@ export function adapterNames(name: string): { readonly down: string; readonly up
   return { down: `${stem}.lora_A.weight`, up: `${stem}.lora_B.weight` };
 }
 
+/** Whether a name is that of a low-rank adapter’s matrix, as `adapterNames` gives them. */
 export function isAdapterName(name: string): boolean {
   return /\.lora_[AB]\.weight$/.test(name);
 }

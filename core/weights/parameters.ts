@@ -72,6 +72,7 @@ export type FloatTensor = { readonly shape: readonly number[]; readonly data: Fl
 /** Elements of first values or of a loaded map that are converted at a time. */
 const hostPiece = 2 ** 22;
 
+/** The weights of a model on a device, by name, with gradients where they are trained; given first values unless told otherwise. */
 export class ParameterSet implements Weights {
   readonly device: Device;
   readonly arenas: readonly Arena[];
