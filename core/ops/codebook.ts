@@ -20,7 +20,7 @@ export interface CodebookOutput {
   readonly latent: Tensor;
 }
 
-/** rows [N, D] → rows of length one [N, D], and their former lengths [N]. Gradient: what of dOut is orthogonal to the row, over its length. */
+/** rows [N, D] → rows of length one [N, D], and their former lengths [N]. No gradient flows back; `quantize` has its way back. */
 export function normalizeRows(tape: Tape, rows: Tensor): { normal: Tensor; length: Tensor } {
   const size = dimension(rows, -1);
   const count = sizeOf(rows.shape) / size;

@@ -2,7 +2,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Plugin } from '../contracts/slots.ts';
-import { ReasongenError } from '../errors.ts';
+import { PresetError, type ReasongenError } from '../errors.ts';
 import type { LoadedPlugin } from './catalog.ts';
 import { loadBuiltInPlugins, loadNamedPlugin, locatePlugin, type PluginReference } from './plugins.ts';
 
@@ -23,7 +23,7 @@ const keyword = 'reasongen-plugin';
 
 /** Every plugin in reach, a package once. One that cannot be loaded is listed with its reason; a damaged built-in one throws. */
 export async function installedPlugins(named: readonly PluginReference[]): Promise<InstalledPlugin[]> {
-  const problems: ReasongenError[] = [];
+  const problems: PresetError[] = [];
   const builtIn = await loadBuiltInPlugins(problems);
   const [damaged] = problems;
   if (damaged !== undefined) throw damaged;
@@ -43,7 +43,7 @@ export async function installedPlugins(named: readonly PluginReference[]): Promi
 const here = { kind: 'set', source: 'node_modules', line: 0, column: 0 } as const;
 
 async function look(reference: PluginReference, from: InstalledPlugin['from']): Promise<InstalledPlugin> {
-  const problems: ReasongenError[] = [];
+  const problems: PresetError[] = [];
   let loaded: LoadedPlugin | undefined;
   let file: string | undefined;
   try {
@@ -62,8 +62,8 @@ async function look(reference: PluginReference, from: InstalledPlugin['from']): 
   };
 }
 
-function unreadable({ specifier }: PluginReference, cause: unknown): ReasongenError {
-  return new ReasongenError({
+function unreadable({ specifier }: PluginReference, cause: unknown): PresetError {
+  return new PresetError({
     code: 'PLUGIN_FAILED',
     message: `plugin "${specifier}" cannot be read${cause instanceof Error ? `: ${cause.message}` : ''}`,
     place: specifier,
