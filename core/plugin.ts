@@ -7,7 +7,7 @@ import { inputFile } from './preset/input-file.ts';
 import { z } from './preset/zod.ts';
 
 export { inputFile, z };
-export { exitCodes, reasonOf, ReasongenError } from './errors.ts';
+export { exitCodes, reasonOf, ReasongenError, type ErrorFields } from './errors.ts';
 export { readKey } from './keys.ts';
 export { readText, request } from './request.ts';
 export { diskError, hasCode } from './io/disk.ts';
