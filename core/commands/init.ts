@@ -57,7 +57,7 @@ async function writeFiles(folder: string, files: Readonly<Record<string, string>
   const there = Object.keys(files).filter((name) => existsSync(join(folder, name)));
   if (there.length > 0) {
     throw new ReasongenError({
-      code: 'FILE_EXISTS',
+      code: 'DIRECTORY_NOT_EMPTY',
       message: `${there.join(', ')} ${there.length === 1 ? 'is' : 'are'} there already, and nothing is overwritten`,
       place: folder,
       hint: 'name a new folder: npx reasongen init my-judge',

@@ -132,7 +132,7 @@ describe('nothing is overwritten, and nothing half written', () => {
     for (const name of ['train.yaml', 'package.json']) writeFileSync(join(place, name), 'mine');
     const { code, errors } = await init(place, '--yes');
     expect(code).toBe(2);
-    expect(errors).toMatch(/FILE_EXISTS[^]*train\.yaml, package\.json are there already/);
+    expect(errors).toMatch(/DIRECTORY_NOT_EMPTY[^]*train\.yaml, package\.json are there already/);
     expect(readdirSync(place).sort()).toEqual(['package.json', 'train.yaml']);
     expect(readFileSync(join(place, 'package.json'), 'utf8')).toBe('mine');
   });
