@@ -19,6 +19,8 @@ export interface FuzzTarget {
   read(bytes: Uint8Array, file: string): Promise<unknown>;
   /** Ending of `file`, with its dot. */
   readonly ending?: string;
+  /** Inputs of the short form, 150 unless told: fewer for a reader that needs a process or a thread for each. */
+  readonly short?: number;
 }
 
 export interface FuzzLimits {

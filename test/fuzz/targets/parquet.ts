@@ -6,6 +6,7 @@ import type { FuzzTarget } from '../harness.ts';
 
 const target: FuzzTarget = {
   ending: '.parquet',
+  short: 20,
   seeds: async () => {
     const rows = await captionRows(6);
     const columnData = [
