@@ -75,6 +75,49 @@ export function createLog(options: LogOptions = {}): Log {
   };
 }
 
+/**
+ * A log whose messages are kept as well as shown, once it is known where: those from before wait until then. A place that cannot be
+ * written to is named once and ends nothing.
+ */
+export function recordedLog(shown: Log): { readonly log: Log; recordIn(place: { log(message: string): void }): void } {
+  let place: { log(message: string): void } | undefined;
+  let waiting: string[] = [];
+  const keep = (message: string): void => {
+    waiting.push(message);
+    flush();
+  };
+  const flush = (): void => {
+    if (place === undefined) return;
+    const messages = waiting;
+    waiting = [];
+    try {
+      for (const each of messages) place.log(each);
+    } catch (error) {
+      place = { log: () => {} };
+      shown.warn(`messages are no longer kept: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  };
+  const log: Log = {
+    info(message) {
+      shown.info(message);
+      keep(message);
+    },
+    warn(message) {
+      shown.warn(message);
+      keep(`warning: ${message}`);
+    },
+    debug: (message) => shown.debug(message),
+    progress: (...work) => shown.progress(...work),
+  };
+  return {
+    log,
+    recordIn(found) {
+      place = found;
+      flush();
+    },
+  };
+}
+
 /** A log that says nothing; for tests and for programs that embed the runtime. */
 export function silentLog(): Log {
   const nothing = (): void => {};

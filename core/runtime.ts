@@ -8,15 +8,16 @@ import { type ComponentContainer, createContainer, type RunContainer } from './c
 import type { Outcome } from './contracts/hooks.ts';
 import type { Preset } from './contracts/preset.ts';
 import type { Plan } from './contracts/recipe.ts';
-import { exitCodes, ReasongenError } from './errors.ts';
+import { exitCodes, formatError, ReasongenError } from './errors.ts';
 import { explainError, joinErrors } from './failure.ts';
 import type { Device } from './gpu/device.ts';
 import { availableMemory } from './gpu/host-memory.ts';
 import { createHooks, type Hooks } from './hooks.ts';
 import { openTunedDevice, recordedTuning, tuningRecord } from './tune.ts';
 import { listCheckpoints } from './io/checkpoint.ts';
+import type { RunFailure } from './io/records.ts';
 import type { RunDirectory } from './io/run-directory.ts';
-import type { Log } from './log.ts';
+import { recordedLog, type Log } from './log.ts';
 import { formatBytes, refuseWhatCannotFit, totalBytes } from './plan.ts';
 import { findSmaller, planStage } from './plan-stage.ts';
 import { hasResults, writeReport } from './report/report.ts';
@@ -68,12 +69,26 @@ export async function runPreset(loaded: LoadedPreset, options: RuntimeOptions): 
     // Begun with other settings than it was written down with.
     if (loaded.isChain && resume && !isStarted(directory)) await writeStage(directory, texts[index] ?? '');
     if (loaded.isChain) log.info(`stage ${index + 1} of ${loaded.stages.length}: ${stage.name}`);
-    await runStage(stage, { directory, text: texts[index] ?? '' }, loaded, plugins, options);
+    try {
+      await runStage(stage, { directory, text: texts[index] ?? '' }, loaded, plugins, options);
+    } catch (error) {
+      await report(runDirectory, log);
+      throw error;
+    }
     hasRun = true;
   }
   if (resume && !hasRun && !stop.requested && loaded.stages.some(trains)) throw nothingLeft(loaded, runDirectory);
-  if (hasRun && (await hasResults(runDirectory))) log.info(`report: ${await writeReport(runDirectory)}`);
+  if (hasRun) await report(runDirectory, log);
   return stop.exitCode;
+}
+
+/** A report tells of a run and decides nothing about it: one that cannot be made is a warning. */
+async function report(runDirectory: string, log: Log): Promise<void> {
+  try {
+    if (await hasResults(runDirectory)) log.info(`report: ${await writeReport(runDirectory)}`);
+  } catch (error) {
+    log.warn(`no report was written: ${formatError(explainError(error)).replaceAll(/\n\s*/g, '; ')}`);
+  }
 }
 
 /** A recipe with steps trains something; the others have nothing to add to what they have done. */
@@ -100,7 +115,8 @@ async function runStage(
   options: RuntimeOptions,
 ): Promise<void> {
   const { preset } = stage;
-  const { log, stop, signal, write = () => {} } = options;
+  const { stop, signal, write = () => {} } = options;
+  const { log, recordIn } = recordedLog(options.log);
   const errors: unknown[] = [];
   let outcome: Outcome = 'failed';
   let hooks: Hooks | undefined;
@@ -122,6 +138,7 @@ async function runStage(
       isStarted(path) && options.resume
         ? await openRunDirectory(path, options.command)
         : await createRunDirectory(stage, path, text, components, device, options.command);
+    recordIn(directory);
     const resume = options.resume && (await hasCheckpoint(directory, log));
     if (resume) device.tuning = recordedTuning(directory.record.adapter) ?? device.tuning;
     await directory.describe({ adapter: tuningRecord(device.tuning) });
@@ -144,9 +161,16 @@ async function runStage(
   };
   await attempt(() => hooks?.finish({ outcome, directory: path, ...(errors.length > 0 && { error: errors[0] }) }));
   await attempt(() => container.dispose());
-  const note = errors.length > 0 ? explainError(errors[0]).message : stop.reason;
-  await attempt(() => directory?.close(outcome, note === '' ? undefined : note));
+  const failure = errors.length > 0 ? explainError(errors[0]) : undefined;
+  const note = failure?.message ?? stop.reason;
+  if (failure !== undefined) await attempt(() => directory?.log(formatError(failure)));
+  await attempt(() => directory?.close(outcome, note === '' ? undefined : note, failure && recorded(failure)));
   if (errors.length > 0) throw joinErrors(errors);
+}
+
+/** An error as run.json keeps it and the report shows it. */
+function recorded({ code, message, place, hint }: ReasongenError): RunFailure {
+  return { code, message, ...(place !== undefined && { place }), ...(hint !== undefined && { hint }) };
 }
 
 /** Refuses what the adapter cannot hold, before anything is made on it. */

@@ -4,10 +4,11 @@
  * to `truncate()`, which takes back the lines of steps that will be done again.
  */
 import { closeSync, fdatasyncSync, fstatSync, ftruncateSync, openSync, writeSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
+import { basename, dirname } from 'node:path';
 import { exitCodes, ReasongenError } from '../errors.ts';
 import { scrub } from '../scrub.ts';
-import { diskError, hasCode } from './disk.ts';
+import { diskError } from './disk.ts';
+import { readTextWithin } from './record-file.ts';
 
 /** A number, or text for what is not a measurement, e.g. `phase`. */
 export type Metrics = Readonly<Record<string, number | string>>;
@@ -67,22 +68,32 @@ export class MetricsFile {
   }
 }
 
-/** All lines of a metrics file; none when there is no file. A last line without its end was cut off by a kill and is left out. */
+/**
+ * All lines of a metrics file; none when there is no file. A last line without its end was cut off by a kill and is left out, as
+ * are values that are neither numbers nor texts. Throws BAD_METRICS for a line that is no JSON object.
+ */
 export async function readMetrics(path: string): Promise<Metrics[]> {
-  const text = await readFile(path, 'utf8').catch((cause: unknown) => {
-    if (hasCode(cause, 'ENOENT')) return '';
-    throw diskError(cause, 'reading the metrics', path);
-  });
+  const text = (await readTextWithin(dirname(path), basename(path))) ?? '';
   const lines = text.split('\n').slice(0, -1);
   return lines.map((line, index) => parseLine(line, `${path}:${index + 1}`));
 }
 
+/** Names that a line may have, and characters of a name or a text. */
+const [mostNames, longestText] = [1000, 200];
+
 function parseLine(line: string, place: string): Metrics {
   try {
-    const value = JSON.parse(line, (_key, entry: unknown) => {
-      return entry === 'NaN' || entry === 'Infinity' || entry === '-Infinity' ? Number(entry) : entry;
-    }) as Metrics | null;
-    if (typeof value === 'object' && value !== null) return value;
+    const value = JSON.parse(line) as unknown;
+    if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
+      const kept = Object.entries(value)
+        .slice(0, mostNames)
+        .flatMap(([name, entry]) => {
+          const isNumber = typeof entry === 'number' || ['NaN', 'Infinity', '-Infinity'].includes(entry as string);
+          if (name.length > longestText || !(isNumber || typeof entry === 'string')) return [];
+          return [[name, isNumber ? Number(entry) : (entry as string).slice(0, longestText)] as const];
+        });
+      return Object.fromEntries(kept);
+    }
   } catch (cause) {
     if (!(cause instanceof SyntaxError)) throw cause;
   }

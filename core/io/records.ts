@@ -8,13 +8,14 @@
  *     evaluations/*.json        Evaluation, named <benchmark>.<split>.<label>
  *     checkpoints/, log.txt, report.html
  */
-import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Evaluation, PassCount } from '../contracts/evaluation.ts';
+import type { Evaluation, EvaluationSample, PassCount } from '../contracts/evaluation.ts';
 import type { Score } from '../contracts/reward.ts';
 import { exitCodes, ReasongenError } from '../errors.ts';
-import { diskError, hasCode } from './disk.ts';
+import { readEntries } from './checkpoint-folder.ts';
 import { readMetrics, type Metrics } from './metrics.ts';
+import { count, fields, list, map, number, present, text, time } from './record-fields.ts';
+import { badRecord, listWithin, readTextWithin, readWithin } from './record-file.ts';
 
 export interface RunSession {
   /** Program and arguments as typed: `['npx', 'reasongen', 'run', 'presets/nano/grpo.yaml']`. */
@@ -26,8 +27,18 @@ export interface RunSession {
   readonly outcome?: 'done' | 'stopped' | 'failed';
   /** Why it failed or stopped. */
   readonly note?: string;
+  /** What ended a session that failed. */
+  readonly error?: RunFailure;
   /** What went otherwise than asked for: a damaged checkpoint that was passed over, for instance. */
   readonly warnings?: readonly string[];
+}
+
+/** An error as it was shown. */
+export interface RunFailure {
+  readonly code: string;
+  readonly message: string;
+  readonly place?: string;
+  readonly hint?: string;
 }
 
 export interface RunRecord {
@@ -56,7 +67,7 @@ export interface SampleRecord {
   readonly prompt: string;
   readonly task: string;
   readonly rationale: string;
-  /** Path of the picture; relative to samples.jsonl in the file, to the run's directory when read. */
+  /** Path of the picture: relative to samples.jsonl in the file, to the run's directory when read. */
   readonly image: string;
   /** By the name of the reward. */
   readonly scores: Readonly<Record<string, Score>>;
@@ -81,22 +92,36 @@ export interface RunRecords {
   /** Those of the last step that has any; paths relative to `directory`. */
   readonly samples: readonly SampleRecord[];
   readonly sampleStep?: number;
+  /** The step of the newest checkpoint; whether it is whole is not looked at. */
+  readonly checkpointStep?: number;
 }
 
-/** Reads the records of a run, also while it runs. */
+/**
+ * Reads the records of a run, also while it runs. The one reader of all records: whatever it returns has the declared types, finite
+ * numbers and texts of bounded length, from files that lie in the directory itself. Throws BAD_RECORD for a file that is no record.
+ */
 export async function readRunRecords(directory: string): Promise<RunRecords> {
-  const run = await readRunRecord(directory);
-  const preset = (await readText(join(directory, 'preset.yaml'))) ?? '';
+  const run = checkRun(await readRunRecord(directory));
+  const preset = text(await readTextWithin(directory, 'preset.yaml'), 1e6) ?? '';
   const metrics = await readMetrics(join(directory, 'metrics.ndjson'));
-  const evaluations = await readEvaluations(join(directory, 'evaluations'));
-  return { directory, run, preset, metrics, evaluations, ...(await readLastSamples(directory)) };
+  const evaluations = await readEvaluations(directory);
+  const checkpointStep = (await readEntries(join(directory, 'checkpoints'))).at(-1)?.step;
+  return {
+    directory,
+    run,
+    preset,
+    metrics,
+    evaluations,
+    ...(await readLastSamples(directory)),
+    ...present({ checkpointStep }),
+  };
 }
 
-/** The run.json of a directory. Throws NOT_A_RUN when there is none. */
+/** The run.json of a directory, with everything in it, to be written back. Throws NOT_A_RUN when there is none. */
 export async function readRunRecord(directory: string): Promise<RunRecord> {
   const path = join(directory, 'run.json');
-  const text = await readText(path);
-  if (text === undefined) {
+  const json = await readTextWithin(directory, 'run.json');
+  if (json === undefined) {
     throw new ReasongenError({
       code: 'NOT_A_RUN',
       message: 'this is not the directory of a run: it has no run.json',
@@ -105,84 +130,179 @@ export async function readRunRecord(directory: string): Promise<RunRecord> {
       exitCode: exitCodes.badPreset,
     });
   }
-  const run = parseRecord(text, path) as Partial<RunRecord>;
+  const run = parseRecord(json, path) as Partial<RunRecord>;
   if (run.format !== 'reasongen-run' || !Array.isArray(run.sessions))
     throw badRecord(path, 'it does not describe a run');
   if (run.version !== 1) throw badRecord(path, `it has version ${String(run.version)}; this program reads version 1`);
   return run as RunRecord;
 }
 
-async function readEvaluations(folder: string): Promise<Evaluation[]> {
-  const names = (await listOrNone(folder)).filter((name) => name.endsWith('.json') && !name.startsWith('.'));
-  const records = await Promise.all(names.map((name) => readEvaluation(join(folder, name))));
+function checkRun(run: RunRecord): RunRecord {
+  const texts = (value: unknown): Readonly<Record<string, string>> => map(value, (item) => text(item));
+  return {
+    format: run.format,
+    version: run.version,
+    name: text(run.name) ?? '',
+    versions: texts(run.versions),
+    adapter: texts(run.adapter),
+    seeds: map(run.seeds, number),
+    hashes: texts(run.hashes),
+    ...present({ preset: text(run.preset), commit: text(run.commit) }),
+    memory: map(run.memory, number),
+    sessions: list(run.sessions, checkSession),
+  };
+}
+
+const outcomes = ['done', 'stopped', 'failed'] as const;
+
+function checkSession(value: unknown): RunSession | undefined {
+  const session = fields(value);
+  const startedAt = time(session['startedAt']);
+  if (startedAt === undefined) return undefined;
+  const warnings = list(session['warnings'], (item) => text(item));
+  return {
+    command: list(session['command'], (item) => text(item)),
+    startedAt,
+    ...present({
+      finishedAt: time(session['finishedAt']),
+      outcome: outcomes.find((outcome) => outcome === session['outcome']),
+      note: text(session['note']),
+      error: checkFailure(session['error']),
+      warnings: warnings.length === 0 ? undefined : warnings,
+    }),
+  };
+}
+
+function checkFailure(value: unknown): RunFailure | undefined {
+  const error = fields(value);
+  const [code, message] = [text(error['code']), text(error['message'])];
+  if (code === undefined || message === undefined) return undefined;
+  return { code, message, ...present({ place: text(error['place']), hint: text(error['hint']) }) };
+}
+
+async function readEvaluations(directory: string): Promise<Evaluation[]> {
+  const names = (await listWithin(directory, 'evaluations')).filter((name) => /^[^.].*\.json$/.test(name));
+  const records: Evaluation[] = [];
+  for (const name of names) records.push(await readEvaluation(directory, join('evaluations', name)));
   return records.sort((a, b) => a.step - b.step || (a.label < b.label ? -1 : 1));
 }
 
-async function readEvaluation(path: string): Promise<Evaluation> {
-  const record = parseRecord((await readText(path)) ?? '', path) as Partial<Evaluation>;
-  const { label, benchmark, split, step, overall, tasks, samples } = record;
-  const isNamed = [label, benchmark, split].every((name) => typeof name === 'string');
-  if (!isNamed || !Number.isSafeInteger(step) || !Array.isArray(samples))
+async function readEvaluation(directory: string, name: string): Promise<Evaluation> {
+  const path = join(directory, name);
+  const record = fields(parseRecord((await readTextWithin(directory, name)) ?? '', path));
+  const [label, benchmark, split] = ['label', 'benchmark', 'split'].map((field) => text(record[field], 200));
+  const step = count(record['step']);
+  if (label === undefined || benchmark === undefined || split === undefined || step === undefined)
     throw badRecord(path, 'it does not describe an evaluation');
-  for (const count of [overall, ...Object.values(tasks ?? {})]) {
-    if (!isPassCount(count)) throw badRecord(path, 'its passes and totals are not counts');
-  }
-  return record as Evaluation;
+  if (!Array.isArray(record['samples'])) throw badRecord(path, 'it does not describe an evaluation');
+  const overall = passCount(record['overall']);
+  const tasks = map(record['tasks'], passCount);
+  if (overall === undefined || Object.keys(tasks).length < Object.keys(fields(record['tasks'])).length)
+    throw badRecord(path, 'its passes and totals are not counts');
+  return {
+    label,
+    benchmark,
+    split,
+    step,
+    seed: number(record['seed']) ?? 0,
+    count: count(record['count']) ?? overall.total,
+    sampling: fields(record['sampling']),
+    overall,
+    tasks,
+    extra: map(record['extra'], number),
+    samples: list(record['samples'], checkEvaluationSample),
+  };
+}
+
+function checkEvaluationSample(value: unknown): EvaluationSample | undefined {
+  const sample = fields(value);
+  const prompt = text(sample['prompt']);
+  if (prompt === undefined) return undefined;
+  return {
+    prompt,
+    task: text(sample['task']) ?? '',
+    rationale: text(sample['rationale']) ?? '',
+    image: isPicture(sample['image']) ? sample['image'] : '',
+    pass: sample['pass'] === true,
+    why: text(sample['why']) ?? '',
+    scores: map(sample['scores'], checkScore),
+  };
+}
+
+/** A PNG in base64: its first eight bytes, and nothing outside of the alphabet. */
+function isPicture(value: unknown): value is string {
+  return typeof value === 'string' && /^iVBORw0KGg[A-Za-z0-9+/]*={0,2}$/.test(value);
+}
+
+/** Parts that are no finite numbers, as earlier versions wrote them, are left out. */
+function checkScore(score: unknown): Score | undefined {
+  const { value, why, parts } = fields(score);
+  const kept = number(value);
+  if (kept === undefined) return undefined;
+  const numbers = map(parts, number);
+  return {
+    value: kept,
+    ...present({ why: text(why), parts: Object.keys(numbers).length === 0 ? undefined : numbers }),
+  };
 }
 
 async function readLastSamples(directory: string): Promise<{ samples: SampleRecord[]; sampleStep?: number }> {
-  const steps = (await listOrNone(join(directory, 'samples'))).filter((name) => /^step-\d+$/.test(name)).sort();
-  const name = steps.at(-1);
-  if (name === undefined) return { samples: [] };
-  const path = join(directory, 'samples', name, 'samples.jsonl');
-  const lines = ((await readText(path)) ?? '').split('\n').slice(0, -1);
-  const samples = lines.map((line, index) => {
-    const sample = parseRecord(line, `${path}:${index + 1}`) as SampleRecord;
-    return { ...sample, image: join('samples', name, sample.image) };
-  });
-  return { samples, sampleStep: Number(name.slice('step-'.length)) };
-}
-
-function isPassCount(value: unknown): boolean {
-  const { passes, total } = (value ?? {}) as Partial<PassCount>;
-  return (
-    Number.isSafeInteger(passes) &&
-    Number.isSafeInteger(total) &&
-    Number(passes) >= 0 &&
-    Number(passes) <= Number(total)
+  const steps = (await listWithin(directory, 'samples')).filter((name) => /^step-\d{1,12}$/.test(name)).sort();
+  const folder = steps.at(-1);
+  if (folder === undefined) return { samples: [] };
+  const name = join('samples', folder, 'samples.jsonl');
+  const lines = ((await readTextWithin(directory, name)) ?? '').split('\n').slice(0, -1);
+  const samples = list(
+    lines.map((line, index) => parseRecord(line, `${join(directory, name)}:${index + 1}`)),
+    (sample) => checkSample(sample, join('samples', folder)),
   );
+  return { samples, sampleStep: Number(folder.slice('step-'.length)) };
 }
 
-function parseRecord(text: string, place: string): object {
+function checkSample(value: unknown, folder: string): SampleRecord | undefined {
+  const sample = fields(value);
+  const [prompt, image, total] = [text(sample['prompt']), text(sample['image'], 100), number(sample['total'])];
+  // A name beside samples.jsonl: no record points to another place.
+  if (prompt === undefined || image === undefined || total === undefined || !/^[\w-]+\.png$/.test(image))
+    return undefined;
+  const ended = sample['rationaleEnded'];
+  return {
+    prompt,
+    task: text(sample['task']) ?? '',
+    rationale: text(sample['rationale']) ?? '',
+    image: join(folder, image),
+    scores: map(sample['scores'], checkScore),
+    total,
+    ...present({
+      advantage: number(sample['advantage']),
+      seed: number(sample['seed']),
+      id: text(sample['id']),
+      rationaleEnded: typeof ended === 'boolean' ? ended : undefined,
+      codes: Array.isArray(sample['codes']) ? list(sample['codes'], count) : undefined,
+    }),
+  };
+}
+
+/** Bytes of a picture of a sample that a report takes in. */
+const largestPicture = 16 * 2 ** 20;
+
+/** The picture of a sample as base64; empty when it is missing or no PNG. Throws BAD_RECORD when it lies in another place. */
+export async function readSamplePicture(directory: string, { image }: SampleRecord): Promise<string> {
+  const base64 = (await readWithin(directory, image, largestPicture))?.toString('base64');
+  return isPicture(base64) ? base64 : '';
+}
+
+function passCount(value: unknown): PassCount | undefined {
+  const [passes, total] = [count(fields(value)['passes']), count(fields(value)['total'])];
+  return passes !== undefined && total !== undefined && passes <= total ? { passes, total } : undefined;
+}
+
+function parseRecord(json: string, place: string): object {
   try {
-    const value = JSON.parse(text) as unknown;
+    const value = JSON.parse(json) as unknown;
     if (typeof value === 'object' && value !== null) return value;
   } catch (cause) {
     if (!(cause instanceof SyntaxError)) throw cause;
   }
   throw badRecord(place, 'it is not a JSON object');
-}
-
-function badRecord(place: string, message: string): ReasongenError {
-  return new ReasongenError({
-    code: 'BAD_RECORD',
-    message,
-    place,
-    hint: 'remove or repair the file',
-    exitCode: exitCodes.disk,
-  });
-}
-
-async function readText(path: string): Promise<string | undefined> {
-  return readFile(path, 'utf8').catch((cause: unknown) => {
-    if (hasCode(cause, 'ENOENT')) return undefined;
-    throw diskError(cause, 'reading a record', path);
-  });
-}
-
-async function listOrNone(path: string): Promise<string[]> {
-  return readdir(path).catch((cause: unknown) => {
-    if (hasCode(cause, 'ENOENT')) return [];
-    throw diskError(cause, 'listing records', path);
-  });
 }

@@ -8,8 +8,8 @@ import { scrub, scrubbedJson } from '../scrub.ts';
 import { tidy } from './checkpoint-folder.ts';
 import { disk, diskError, removeTemporaries, replaceFile, writeDurably } from './disk.ts';
 import { takeLock, type Lock } from './lock.ts';
-import { MetricsFile } from './metrics.ts';
-import { readRunRecord, type RunRecord, type RunSession, type SampleRecord } from './records.ts';
+import { MetricsFile, type Metrics } from './metrics.ts';
+import { readRunRecord, type RunFailure, type RunRecord, type RunSession, type SampleRecord } from './records.ts';
 
 /** What is known when a run starts; `describe` adds the rest when it is known. */
 export type RunDescription = Omit<RunRecord, 'format' | 'version' | 'name' | 'sessions'>;
@@ -130,6 +130,11 @@ export class RunDirectory {
     await this.describe({});
   }
 
+  /** Appends the numbers of a step to metrics.ndjson, and when that was: `unixSeconds`. */
+  writeStep(step: number, metrics: Metrics): void {
+    this.metrics.append({ step, ...metrics, unixSeconds: this.#now().getTime() / 1000 });
+  }
+
   /** Appends a line with the time to log.txt. */
   log(message: string): void {
     const path = join(this.path, 'log.txt');
@@ -172,7 +177,7 @@ export class RunDirectory {
   }
 
   /** Notes the outcome in run.json, closes the files and gives the lock back. A second call does nothing. */
-  async close(outcome: NonNullable<RunSession['outcome']>, note?: string): Promise<void> {
+  async close(outcome: NonNullable<RunSession['outcome']>, note?: string, error?: RunFailure): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
     try {
@@ -184,6 +189,7 @@ export class RunDirectory {
           finishedAt: this.#now().toISOString(),
           outcome,
           ...(note === undefined ? {} : { note }),
+          ...(error === undefined ? {} : { error }),
         });
       }
       this.#record = { ...this.#record, sessions };

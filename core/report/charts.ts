@@ -45,13 +45,16 @@ const tickLabel =
 
 const size = { width: 348, height: 170 };
 
+/** Sums and differences of larger values are no longer finite. */
+const largest = 1e100;
+
 /** Draws a chart. The running mean is bold and the single steps pale where there are enough of them. */
 export async function drawChart(chart: Chart): Promise<Markup> {
   const layer = chart.series.flatMap(({ points, intervals }, index) => {
     const style = seriesStyles[Math.min(index, seriesStyles.length - 1)] ?? seriesStyles[0];
     if (intervals !== undefined) return intervalLayers(intervals, style);
     const drawn = thin(
-      points.filter(({ value }) => Number.isFinite(value)),
+      points.filter(({ value }) => Math.abs(value) < largest),
       400,
     );
     const smooth = runningMean(drawn, meanWindow(drawn.length));

@@ -22,6 +22,9 @@ const plans: readonly ChartPlan[] = [
   { title: 'Sampler against scorer', unit: 'largest difference of log-probabilities', metrics: ['ratioDifference'] },
 ];
 
+/** A page with more of them than any run has could not be read, nor drawn in reasonable time. */
+const mostCurves = 200;
+
 export interface Curves {
   readonly main: readonly Chart[];
   /** Everything else that was measured. */
@@ -30,11 +33,12 @@ export interface Curves {
 
 export function curvesOf(metrics: readonly Metrics[], comparisons: readonly Comparison[]): Curves {
   const left = new Map<string, Series>();
-  for (const name of new Set(metrics.flatMap((line) => Object.keys(line)))) {
-    if (name === 'step') continue;
+  const names = new Set(metrics.flatMap((line) => Object.keys(line)));
+  for (const name of [...names].slice(0, mostCurves)) {
+    if (name === 'step' || name === 'unixSeconds') continue;
     const points = metrics.flatMap((line, index) => {
       const value = line[name];
-      return typeof value === 'number' ? [{ step: Number(line['step'] ?? index + 1), value }] : [];
+      return typeof value === 'number' ? [{ step: stepOf(line, index), value }] : [];
     });
     if (points.length > 0) left.set(name, { name: words(name), points });
   }
@@ -52,6 +56,12 @@ export function curvesOf(metrics: readonly Metrics[], comparisons: readonly Comp
   }
   const others = [...left.values()].map((series) => ({ title: capital(series.name), unit: '', series: [series] }));
   return { main, others };
+}
+
+/** The place of the line where it names no step. */
+function stepOf(line: Metrics, index: number): number {
+  const { step } = line;
+  return Number.isSafeInteger(step) ? Number(step) : index + 1;
 }
 
 /** Pass rates of all evaluations over the steps, where there is more than one step. */

@@ -9,7 +9,7 @@ import { formatNumber } from './tables.ts';
 
 /** Prompts in sight, and with those behind the fold; the records may hold more. */
 const inSight = 12;
-const shown = 36;
+export const shown = 36;
 
 /** Pairs of the same prompt. `isFirst`: in sight, not behind a fold. */
 export function drawingSection(comparison: Comparison, isFirst: boolean): Markup | undefined {
@@ -102,6 +102,7 @@ function sampleCard({ prompt, image, rationale, scores, total, advantage }: Samp
 }
 
 function picture(base64: string, prompt: string): Markup {
+  if (base64 === '') return html`<p class="note">no picture</p>`;
   // The alphabet of base64 only: nothing in a damaged record may leave the attribute's address.
   return html`<img
     src="data:image/png;base64,${trusted(base64.replaceAll(/[^A-Za-z0-9+/=]/g, ''))}"

@@ -53,7 +53,7 @@ export async function renderPage(title: string, stages: readonly RunRecords[], s
 
 async function renderStage(stage: RunRecords, comparisons: readonly Comparison[], isPart: boolean): Promise<Markup> {
   const name = basename(stage.directory);
-  const body = html`${comparisons.length > 0 && resultSection(comparisons)}
+  const body = html`${failureSection(stage)} ${comparisons.length > 0 && resultSection(comparisons)}
   ${await chartsSection(stage.metrics, comparisons)}
   ${comparisons.map((comparison, index) => drawingSection(comparison, index === 0))}
   ${samplesSection(stage, comparisons.length === 0)} ${provenanceSection(stage)}`;
@@ -62,6 +62,31 @@ async function renderStage(stage: RunRecords, comparisons: readonly Comparison[]
     <h2 class="stage-name">Stage: ${name}</h2>
     <p class="stage-result">${headlineOf(stage, comparisons)}</p>
     ${body}
+  </section>`;
+}
+
+/** Why the last session ended early, and from where it can go on. */
+function failureSection({ run, checkpointStep }: RunRecords): Markup | undefined {
+  const last = run.sessions.at(-1);
+  if (last?.outcome !== 'failed') return undefined;
+  const { code, message, place, hint } = last.error ?? {
+    code: 'FAILED',
+    message: last.note ?? 'no reason was recorded',
+  };
+  return html`<section>
+    <h2>Why it failed</h2>
+    <div class="card failure">
+      <p><strong>${code}</strong>${place !== undefined && html` <code>${place}</code>`}</p>
+      <p class="why">${message}</p>
+      ${hint !== undefined && html`<p>What to do: ${hint}</p>`}
+      <p>
+        ${
+          checkpointStep === undefined
+            ? 'No checkpoint had been saved.'
+            : `The last checkpoint is that of step ${checkpointStep}.`
+        }
+      </p>
+    </div>
   </section>`;
 }
 

@@ -1,8 +1,10 @@
 /** Builds `report.html` from the records of a run, or of all runs of a chain; nothing else is looked at. */
+import { existsSync } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { diskError, replaceFile } from '../io/disk.ts';
-import { readRunRecords, type RunRecords } from '../io/records.ts';
+import { readRunRecords, readSamplePicture, type RunRecords, type SampleRecord } from '../io/records.ts';
+import { shown as shownSamples } from './drawings.ts';
 import { renderPage } from './page.ts';
 
 /** Writes the report into the directory and returns its path. A directory without runs throws NOT_A_RUN. */
@@ -17,14 +19,18 @@ export async function writeReport(directory: string): Promise<string> {
   return path;
 }
 
-/** Whether a report would show anything: steps or evaluations of the run, or of one of its stages. */
+/** Whether a report would show anything: steps, evaluations or why it failed, of the run or of one of its stages. */
 export async function hasResults(directory: string): Promise<boolean> {
-  const stages = await readStages(directory);
-  return stages.some(({ metrics, evaluations }) => metrics.length > 0 || evaluations.length > 0);
+  if (!existsSync(directory)) return false;
+  const stages = await readStages(directory, { allowNone: true });
+  return stages.some(
+    ({ run, metrics, evaluations }) =>
+      metrics.length > 0 || evaluations.length > 0 || run.sessions.at(-1)?.error !== undefined,
+  );
 }
 
 /** The run in a directory, or else the runs directly below it, by their start. */
-async function readStages(directory: string): Promise<RunRecords[]> {
+async function readStages(directory: string, { allowNone = false } = {}): Promise<RunRecords[]> {
   const entries = await readdir(directory, { withFileTypes: true }).catch((cause: unknown) => {
     throw diskError(cause, 'reading the records of a run', directory);
   });
@@ -36,21 +42,15 @@ async function readStages(directory: string): Promise<RunRecords[]> {
       stages.push(await withPictures(await readRunRecords(path)));
   }
   // Not a chain either: this throws the error that says so.
-  if (stages.length === 0) await readRunRecords(directory);
+  if (stages.length === 0 && !allowNone) await readRunRecords(directory);
   const start = ({ run }: RunRecords): string => run.sessions[0]?.startedAt ?? '';
   return stages.sort((a, b) => (start(a) < start(b) ? -1 : 1));
 }
 
 /** Puts the pictures of the samples, as base64, where their paths were. */
 async function withPictures(records: RunRecords): Promise<RunRecords> {
-  const samples = await Promise.all(
-    records.samples.map(async (sample) => {
-      const path = join(records.directory, sample.image);
-      const png = await readFile(path).catch((cause: unknown) => {
-        throw diskError(cause, 'reading a sample', path);
-      });
-      return { ...sample, image: png.toString('base64') };
-    }),
-  );
+  const samples: SampleRecord[] = [];
+  for (const sample of records.samples.slice(0, shownSamples))
+    samples.push({ ...sample, image: await readSamplePicture(records.directory, sample) });
   return { ...records, samples };
 }

@@ -27,6 +27,70 @@ export function scalarsEvent(seconds: number, step: number, scalars: Readonly<Re
   return concat([double(1, seconds), varint(2, step), bytes(5, concat(values))]);
 }
 
+/** A session starts at this step: TensorBoard forgets what it has read of this step and later ones. */
+export function startEvent(seconds: number, step: number): Uint8Array {
+  return concat([double(1, seconds), varint(2, step), bytes(7, varint(1, 1))]);
+}
+
+/** What `superseded` asks of a record. */
+export interface StoredEvent {
+  readonly step: number;
+  readonly tags: readonly string[];
+}
+
+/** The records of a file, framed, with what they say; what follows a torn one is left out. */
+export function readEvents(file: Uint8Array): (StoredEvent & { readonly frame: Uint8Array })[] {
+  const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
+  const found: (StoredEvent & { frame: Uint8Array })[] = [];
+  for (let at = 0; at + 12 <= file.length;) {
+    const length = Number(view.getBigUint64(at, true));
+    const end = at + 16 + length;
+    if (mask(crc32c(file.subarray(at, at + 8))) !== view.getUint32(at + 8, true) || end > file.length) break;
+    const data = file.subarray(at + 12, at + 12 + length);
+    if (mask(crc32c(data)) !== view.getUint32(end - 4, true)) break;
+    const fields = readFields(data);
+    const summary = fields.find(({ field }) => field === 5)?.bytes ?? new Uint8Array();
+    const tags = readFields(summary).flatMap(({ bytes: value }) =>
+      readFields(value)
+        .filter(({ field }) => field === 1)
+        .map(({ bytes: tag }) => new TextDecoder().decode(tag)),
+    );
+    found.push({ step: fields.find(({ field }) => field === 2)?.number ?? 0, tags, frame: file.subarray(at, end) });
+    at = end;
+  }
+  return found;
+}
+
+interface Field {
+  readonly field: number;
+  /** Of a varint. */
+  readonly number: number;
+  /** Of a field with a length. */
+  readonly bytes: Uint8Array;
+}
+
+/** The fields of a message of protobuf, in their order. */
+function readFields(data: Uint8Array): Field[] {
+  const found: Field[] = [];
+  let at = 0;
+  const readVarint = (): number => {
+    for (let value = 0, scale = 1; ; scale *= 128) {
+      const byte = data[at++] ?? 0;
+      value += (byte & 127) * scale;
+      if (byte < 128) return value;
+    }
+  };
+  while (at < data.length) {
+    const key = readVarint();
+    const wire = key & 7;
+    const number = wire === 0 ? readVarint() : 0;
+    const length = wire === 0 ? 0 : wire === 1 ? 8 : wire === 5 ? 4 : readVarint();
+    found.push({ field: key >>> 3, number, bytes: data.subarray(at, at + length) });
+    at += length;
+  }
+  return found;
+}
+
 /** Castagnoli's CRC-32. */
 export function crc32c(data: Uint8Array): number {
   let crc = 0xffffffff;

@@ -1,10 +1,10 @@
-import { mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, readdirSync, rmSync, statSync, truncateSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { createHooks } from '../../core/hooks.ts';
 import type { Extension } from '../../core/plugin.ts';
-import { crc32c, frame, scalarsEvent } from '../../plugins/tensorboard/event-file.ts';
+import { crc32c, frame, readEvents, scalarsEvent } from '../../plugins/tensorboard/event-file.ts';
 import tensorboard from '../../plugins/tensorboard/index.ts';
 
 test('CRC-32C of the check string of RFC 3720', () => {
@@ -66,6 +66,53 @@ test('a run writes a file with a version, a record per step and one per benchmar
     expect(text[0]).toContain('brain.Event:2');
     expect(text[2]).toContain('loss');
     expect(text[3]).toContain('b/heldout/pass');
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+});
+
+test.each([
+  ['whole', 0],
+  ['torn in its last record', 5],
+])('a resumed run shows no step twice in any reader: the file of the killed session was %s', async (_name, torn) => {
+  const directory = mkdtempSync(join(tmpdir(), 'reasongen-tensorboard-'));
+  try {
+    const [component] = tensorboard.provides;
+    if (component === undefined) throw new Error('the plugin provides nothing');
+    const session = async (resume: boolean, steps: readonly number[]): Promise<void> => {
+      const extension = component.create(component.options.parse({}), {} as never) as Extension;
+      const hooks = createHooks([{ name: 'tensorboard', extension }]);
+      await hooks.start({ preset: 'p', directory, resume });
+      for (const step of steps) {
+        await hooks.step({ step, metrics: { loss: 1 / step, 'text/entropy': step } });
+        if (step % 2 > 0) continue;
+        const metrics = { pass: 0.25 };
+        await hooks.evaluation({ step, benchmark: 'b', split: 'seen', samples: [], verdicts: [], metrics });
+      }
+      // Names of files are times.
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    };
+    const folder = join(directory, 'tensorboard');
+    const files = (): string[] => readdirSync(folder).sort();
+    await session(false, [1, 2, 3, 4, 5]);
+    const [first = ''] = files();
+    truncateSync(join(folder, first), statSync(join(folder, first)).size - torn);
+    // Saved at step 2 and killed in step 5; then killed again in step 4.
+    await session(true, [3, 4]);
+    await session(true, [4, 5, 6]);
+    expect(files()).toHaveLength(3);
+    const events = files().flatMap((name) => {
+      const file = readFileSync(join(folder, name));
+      expect(records(file).length).toBeGreaterThan(0);
+      return readEvents(file);
+    });
+    const stepsOf = (tag: string): number[] => events.filter(({ tags }) => tags.includes(tag)).map(({ step }) => step);
+    expect(stepsOf('loss')).toEqual([1, 2, 3, 4, 5, 6]);
+    expect(stepsOf('text/entropy')).toEqual([1, 2, 3, 4, 5, 6]);
+    expect(stepsOf('b/seen/pass')).toEqual([2, 4, 6]);
+    // wall_time, step 4 (field 2), session_log (field 7) { status START }.
+    const last = records(readFileSync(join(folder, files().at(-1) ?? '')));
+    expect([...(last[1] ?? [])].slice(9)).toEqual([0x10, 4, 0x3a, 2, 0x08, 1]);
   } finally {
     rmSync(directory, { recursive: true });
   }

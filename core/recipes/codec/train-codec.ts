@@ -157,7 +157,7 @@ async function runTrainCodec(context: RunContext, choice: TrainCodecOptions): Pr
       learningRate: training.learningRate(step),
       seconds: (performance.now() - started) / 1000,
     };
-    directory.metrics.append({ step, ...metrics });
+    directory.writeStep(step, metrics);
     await hooks.step({ step, metrics });
     progress.advance(1, `loss ${metrics.loss.toFixed(3)}, ${metrics.psnr.toFixed(1)} dB`);
     if (step % choice.saveEvery === 0 || step === choice.steps || stop.requested)

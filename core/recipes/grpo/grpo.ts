@@ -148,7 +148,7 @@ async function runGrpo(context: RunContext, choice: GrpoOptions): Promise<void> 
       ...seconds,
     };
     numbers = metrics;
-    directory.metrics.append({ step, ...metrics });
+    directory.writeStep(step, metrics);
     await hooks.step({ step, metrics });
     if (choice.samplesEvery > 0 && (step === 1 || step % choice.samplesEvery === 0))
       await keepSamples(context, choice, rollout, step);

@@ -127,7 +127,7 @@ async function runSft(context: RunContext, choice: SftOptions): Promise<void> {
       tokensPerSecond: report.tokens / seconds,
       seconds,
     };
-    directory.metrics.append({ step, ...metrics });
+    directory.writeStep(step, metrics);
     await hooks.step({ step, metrics });
     progress.advance(1, `loss ${report.metrics.loss.toFixed(3)}`);
     if (step % choice.saveEvery === 0 || step === choice.steps || stop.requested)

@@ -364,7 +364,7 @@ describe('samples and evaluations', () => {
         prompt: 'two cakes',
         task: 'counting',
         rationale: 'plan',
-        image: 'AAAA',
+        image: 'iVBORw0KGgo=',
         pass: true,
         why: 'two cakes',
         scores: { verdict: { value: 1 } },
