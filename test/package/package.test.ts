@@ -87,7 +87,7 @@ function writePlugins(): void {
 extends: reasongen/nano/grpo
 plugins: [./plugin.ts, ./plain.mjs, reasongen-plugin-quarter]
 rewards: [half, plain, quarter]
-recipe: { steps: 1, prompts: 1, samples: 2, updates: 1, evaluations: 0, rationaleTokens: 8, guards: { allFiltered: off, constantReward: off } }
+recipe: { steps: 1, prompts: 1, groupSize: 2, miniBatches: 1, evaluations: 0, rationaleTokens: 8, guards: { allFiltered: off, constantReward: off } }
 `,
   );
 }
