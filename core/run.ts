@@ -1,6 +1,5 @@
 /** Where runs and the stages of a chain lie, and how they are opened. One run is described in `io/records.ts`. */
 import { existsSync } from 'node:fs';
-import { mkdir } from 'node:fs/promises';
 import { join, relative, resolve } from 'node:path';
 import type { RunComponents } from './contracts/recipe.ts';
 import { exitCodes, ReasongenError } from './errors.ts';
@@ -12,6 +11,7 @@ import { createRun, openRun, type RunDirectory } from './io/run-directory.ts';
 import type { LoadedPreset, Stage } from './preset/load.ts';
 import { repeatablePreset } from './preset/read-back.ts';
 import { showChain } from './preset/show.ts';
+import { mkdir } from './io/files.ts';
 
 /** The resolved preset in a run directory: loading it gives the run again. */
 const presetFile = 'preset.yaml';

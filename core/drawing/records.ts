@@ -3,11 +3,11 @@
  * done and is not drawn again; anything else is.
  */
 import { existsSync, readFileSync } from 'node:fs';
-import { appendFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ReasongenError, exitCodes } from '../errors.ts';
 import { diskError, removeTemporaries, replaceFile } from '../io/disk.ts';
 import { z } from '../preset/zod.ts';
+import { appendFile } from '../io/files.ts';
 
 /** What all drawings of a folder have in common. */
 export type DrawingSettings = Readonly<Record<string, string | number | boolean>>;

@@ -3,14 +3,15 @@
  * clear error. `Files` is the part of `node:fs/promises` in use, so that a test can let any call fail.
  */
 import { createHash } from 'node:crypto';
-import * as nodeFiles from 'node:fs/promises';
+import type * as nodeFiles from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { exitCodes, ReasongenError } from '../errors.ts';
+import { files } from './files.ts';
 import type { FileFingerprint } from './fingerprint.ts';
 
 export type Files = Pick<typeof nodeFiles, 'mkdir' | 'open' | 'readdir' | 'rename' | 'rm'>;
 
-export const disk: Files = nodeFiles;
+export const disk: Files = files;
 
 /** Writes a new file, chunk by chunk, and waits until the disk has it. Replaces nothing: the name must be free. */
 export async function writeDurably(

@@ -4,11 +4,12 @@
  * some minutes without a sign of life where the holder is on another machine or in another container.
  */
 import { randomUUID } from 'node:crypto';
-import { link, rename, rm, stat, writeFile } from 'node:fs/promises';
-import { readFileSync, readlinkSync, rmSync, utimesSync } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { readFileSync, readlinkSync, utimesSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { exitCodes, ReasongenError } from '../errors.ts';
 import { diskError, hasCode } from './disk.ts';
+import { link, rename, rm, rmSync, writeFile } from './files.ts';
 
 interface Holder {
   readonly id: string;

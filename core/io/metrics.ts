@@ -3,12 +3,13 @@
  * the lines of a killed process are all there but perhaps the last. A checkpoint stores `position()`; a resume passes it
  * to `truncate()`, which takes back the lines of steps that will be done again.
  */
-import { closeSync, fdatasyncSync, fstatSync, ftruncateSync, openSync, writeSync } from 'node:fs';
+import { closeSync, fstatSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { exitCodes, ReasongenError } from '../errors.ts';
 import { scrub } from '../scrub.ts';
 import { diskError } from './disk.ts';
 import { readTextWithin } from './record-file.ts';
+import { fdatasyncSync, ftruncateSync, openSync, writeSync } from './files.ts';
 
 /** A number, or text for what is not a measurement, e.g. `phase`. */
 export type Metrics = Readonly<Record<string, number | string>>;

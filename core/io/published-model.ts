@@ -1,5 +1,5 @@
 /** The folder of a model as other programs load it: configuration, tokenizer, and safetensors, in several files when large. */
-import { copyFile, mkdir, open, readdir, readFile, rename, rm, rmdir, statfs } from 'node:fs/promises';
+import { readdir, readFile, statfs } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { WeightSource } from '../contracts/weight-source.ts';
 import { exitCodes, ReasongenError } from '../errors.ts';
@@ -8,6 +8,7 @@ import { takeLock } from './lock.ts';
 import { streamSafetensors } from './safetensors-stream.ts';
 import { bytesOf } from './weight-files/element-types.ts';
 import { filtered } from './weight-files/pieces.ts';
+import { copyFile, mkdir, open, rename, rm, rmdir } from './files.ts';
 
 export interface ModelFolder {
   readonly weights: WeightSource;

@@ -1,6 +1,6 @@
 /** The directory of one run, open for writing by one process; what lies in it is described in `records.ts`. */
-import { appendFileSync, existsSync } from 'node:fs';
-import { mkdir, readdir, readFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { readdir, readFile } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import type { Evaluation } from '../contracts/evaluation.ts';
 import { exitCodes, ReasongenError } from '../errors.ts';
@@ -10,6 +10,7 @@ import { disk, diskError, removeTemporaries, replaceFile, writeDurably } from '.
 import { takeLock, type Lock } from './lock.ts';
 import { MetricsFile, type Metrics } from './metrics.ts';
 import { readRunRecord, type RunFailure, type RunRecord, type RunSession, type SampleRecord } from './records.ts';
+import { appendFileSync, mkdir } from './files.ts';
 
 /** What is known when a run starts; `describe` adds the rest when it is known. */
 export type RunDescription = Omit<RunRecord, 'format' | 'version' | 'name' | 'sessions'>;

@@ -1,5 +1,4 @@
 /** Answers questions about pictures, turn by turn: every answer is part of what the next question follows. */
-import { appendFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Workspace } from '../autograd/workspace.ts';
 import type { Weights } from '../contracts/backbone.ts';
@@ -15,6 +14,7 @@ import { lookAt, readPicture, visionOf } from '../models/vision-input.ts';
 import { openModel, type Uses } from '../models/open-model.ts';
 import { describeModel } from '../drawing/plan.ts';
 import { storageOption, weightsInput } from '../models/weights.ts';
+import { appendFile } from '../io/files.ts';
 
 const turn = z.strictObject({
   question: z.string().trim().min(1).describe('what is asked'),

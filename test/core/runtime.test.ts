@@ -92,8 +92,20 @@ describe('a run', () => {
     const directory = join(folder, 'run');
     const failing = run(write(`${base}recipe: { use: practice, failAt: 2 }\n`), directory);
     await expect(failing).rejects.toThrow('out of paint');
-    expect(lines).toEqual(['start preset', 'finish failed: out of paint', 'disposed']);
-    expect((await readRunRecord(directory)).sessions.at(-1)).toMatchObject({ outcome: 'failed', note: 'out of paint' });
+    expect(lines).toEqual([
+      'start preset',
+      'finish failed: out of paint',
+      'disposed',
+      `report: ${join(directory, 'report.html')}`,
+    ]);
+    expect((await readRunRecord(directory)).sessions.at(-1)).toMatchObject({
+      outcome: 'failed',
+      note: 'out of paint',
+      error: { message: 'out of paint' },
+    });
+    expect(readFileSync(join(directory, 'report.html'), 'utf8')).toMatch(/Why it failed[^]*out of paint/);
+    const kept = readFileSync(join(directory, 'log.txt'), 'utf8');
+    expect(kept).toMatch(/^\d{4}-\d\d-\d\dT[\d:.]+Z UNEXPECTED\n {2}out of paint/m);
     expect(devices).toHaveLength(1);
     expect(existsSync(join(directory, 'lock'))).toBe(false);
   });

@@ -1,11 +1,12 @@
 /** One file from a hub into the cache: goes on where it stopped, and gets its name only when its content is what was promised. */
 import { createHash, type Hash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { open, rename, rm, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { diskError, hasCode } from '../disk.ts';
 import type { HubModel } from './cache.ts';
 import { wrongContent, type HubClient, type HubFile, type OpenFile } from './client.ts';
 import { BrokenTransfer, persistently, type Persistence } from './persistence.ts';
+import { open, rename, rm } from '../files.ts';
 
 export interface DownloadOptions extends Persistence {
   readonly client: HubClient;

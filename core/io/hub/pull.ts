@@ -1,6 +1,6 @@
 /** A model from a hub into the cache that other programs share. */
 import { existsSync } from 'node:fs';
-import { copyFile, lstat, mkdir, readFile, readlink, rm, statfs, symlink } from 'node:fs/promises';
+import { lstat, readFile, readlink, statfs } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
 import { exitCodes, ReasongenError } from '../../errors.ts';
 import type { Log } from '../../log.ts';
@@ -11,6 +11,7 @@ import { HubClient, type HubFile, type HubOptions } from './client.ts';
 import { download, hasContent } from './download.ts';
 import { noteFiles, openVerified, type Verified } from './pulled.ts';
 import { persistently, type Persistence } from './persistence.ts';
+import { copyFile, mkdir, rm, symlink } from '../files.ts';
 
 export interface PullOptions extends HubOptions {
   readonly cache: string;

@@ -8,7 +8,6 @@
  * 2. All codes start over from latents once the encoder has found its range, and codes that nothing chose for a while move to the
  *    latents that are worst served: every code ends up in use.
  */
-import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Plan, PlanContext, Recipe, RunContext } from '../../contracts/recipe.ts';
 import type { Dataset } from '../../contracts/dataset.ts';
@@ -28,6 +27,7 @@ import { MemoryAccount, planningRun, smallerValues } from '../../models/memory-a
 import { requireGenerated } from '../generated.ts';
 import { scheduleOptions } from '../../training/schedule.ts';
 import { Training } from '../../training/training.ts';
+import { rm } from '../../io/files.ts';
 
 const whole = z.number().int().positive();
 

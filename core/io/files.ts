@@ -1,0 +1,16 @@
+/**
+ * Everything by which the program changes files, in one place: under the names of `node:fs`, which they are unless a test wants
+ * one of them to fail (`faults.ts`). What only reads may use `node:fs` itself.
+ */
+import * as nodeSync from 'node:fs';
+import * as nodeFiles from 'node:fs/promises';
+import { FaultySystem, readFaultPlan } from './faults.ts';
+
+const plan = readFaultPlan(process.env['REASONGEN_FAULT']);
+const faulty = plan === undefined ? undefined : new FaultySystem(plan, nodeSync);
+
+export const files: typeof nodeFiles = faulty?.files(nodeFiles) ?? nodeFiles;
+const filesSync: typeof nodeSync = faulty?.filesSync(nodeSync) ?? nodeSync;
+
+export const { appendFile, copyFile, link, mkdir, open, rename, rm, rmdir, symlink, writeFile } = files;
+export const { appendFileSync, fdatasyncSync, ftruncateSync, openSync, rmSync, writeSync } = filesSync;
