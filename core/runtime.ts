@@ -69,12 +69,7 @@ export async function runPreset(loaded: LoadedPreset, options: RuntimeOptions): 
     // Begun with other settings than it was written down with.
     if (loaded.isChain && resume && !isStarted(directory)) await writeStage(directory, texts[index] ?? '');
     if (loaded.isChain) log.info(`stage ${index + 1} of ${loaded.stages.length}: ${stage.name}`);
-    try {
-      await runStage(stage, { directory, text: texts[index] ?? '' }, loaded, plugins, options);
-    } catch (error) {
-      await report(runDirectory, log);
-      throw error;
-    }
+    await runStage(stage, { directory, text: texts[index] ?? '' }, loaded, plugins, options);
     hasRun = true;
   }
   if (resume && !hasRun && !stop.requested && loaded.stages.some(trains)) throw nothingLeft(loaded, runDirectory);
@@ -165,7 +160,10 @@ async function runStage(
   const note = failure?.message ?? stop.reason;
   if (failure !== undefined) await attempt(() => directory?.log(formatError(failure)));
   await attempt(() => directory?.close(outcome, note === '' ? undefined : note, failure && recorded(failure)));
-  if (errors.length > 0) throw joinErrors(errors);
+  if (errors.length === 0) return;
+  // A run that was never opened, because another process has it for instance, is not this one's to report on.
+  if (directory !== undefined) await report(options.runDirectory, log);
+  throw joinErrors(errors);
 }
 
 /** An error as run.json keeps it and the report shows it. */

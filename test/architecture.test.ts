@@ -207,6 +207,18 @@ test('what is installed with the package is used by it', () => {
   expect(unused).toEqual([]);
 });
 
+test('what changes files goes through core/io/files.ts, so that the walk of all faults meets it', () => {
+  const effects =
+    /\b(appendFile|copyFile|link|mkdir|rename|rm|rmdir|symlink|truncate|unlink|writeFile|appendFileSync|copyFileSync|fdatasyncSync|ftruncateSync|mkdirSync|renameSync|rmSync|writeFileSync|writeSync)\b/;
+  // Signs of life of a lock, and what is built before any package is there, decide nothing about a run.
+  const exempt = /^core\/(io\/(files|faults)|setup\/.*)\.ts$/;
+  const wrong = core.filter(({ path, text }) => {
+    const imported = [...text.matchAll(/^import \{([^}]*)\} from 'node:fs(?:\/promises)?';/gm)];
+    return !exempt.test(path) && imported.some(([, names = '']) => effects.test(names));
+  });
+  expect(wrong.map(({ path }) => path)).toEqual([]);
+});
+
 test('contracts hold interfaces only', () => {
   const wrong = core.filter(
     (file) => file.path.startsWith('core/contracts/') && /^export (?:class|function|const|let)/m.test(file.text),

@@ -1,6 +1,5 @@
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdir, writeFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { exitCodes, ReasongenError } from '../errors.ts';
 import { diskError } from '../io/disk.ts';
@@ -10,6 +9,7 @@ import { installedPackage } from '../preset/locate.ts';
 import type { CommandContext } from './context.ts';
 import { chooseStarter, type StarterOptions, type Terminal } from './starter/choices.ts';
 import { publishedModel, starterFiles } from './starter/files.ts';
+import { mkdir, writeFile } from '../io/files.ts';
 
 export interface InitOptions extends StarterOptions {
   /** Take the defaults for what no flag says, and ask nothing. */

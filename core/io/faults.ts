@@ -217,6 +217,10 @@ export class FaultySystem {
         pass('append');
         files.appendFileSync(path, ...rest);
       },
+      mkdirSync: ((...values: Parameters<Sync['mkdirSync']>) => {
+        pass('mkdir');
+        return files.mkdirSync(...values);
+      }) as Sync['mkdirSync'],
       rmSync: (...values) => {
         pass('remove');
         files.rmSync(...values);

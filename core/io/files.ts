@@ -13,4 +13,4 @@ export const files: typeof nodeFiles = faulty?.files(nodeFiles) ?? nodeFiles;
 const filesSync: typeof nodeSync = faulty?.filesSync(nodeSync) ?? nodeSync;
 
 export const { appendFile, copyFile, link, mkdir, open, rename, rm, rmdir, symlink, writeFile } = files;
-export const { appendFileSync, fdatasyncSync, ftruncateSync, openSync, rmSync, writeSync } = filesSync;
+export const { appendFileSync, fdatasyncSync, ftruncateSync, mkdirSync, openSync, rmSync, writeSync } = filesSync;

@@ -2,12 +2,12 @@
  * Codes of pictures that have been encoded once, in memory or on disk for the next run as well: one file per codec, records of one size
  * that are only ever appended. A record that was cut off or damaged does not count.
  */
-import { closeSync, mkdirSync, readSync } from 'node:fs';
+import { closeSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import type { ImageTokenizer } from '../../contracts/image-tokenizer.ts';
 import { diskError } from '../../io/disk.ts';
-import { openSync, writeSync } from '../../io/files.ts';
+import { mkdirSync, openSync, writeSync } from '../../io/files.ts';
 
 const keyBytes = 32;
 const sumBytes = 4;
