@@ -58,7 +58,7 @@ function fillLaunch(out: Tensor, first: number, { mean, std }: Normal, seed: num
     kernel: 'parameters/fill',
     constants: { BITS: elementBytes(out.type) * 8, BRAIN: out.type === 'bf16' },
     bindings: { out },
-    params: { count, first, mean, std, seed: seed >>> 0, key },
+    params: { count, first, mean, deviation: std, seed: seed >>> 0, key },
     groups: grid(Math.ceil(count / 512)),
   };
 }

@@ -1,7 +1,7 @@
-// First values of a weight, in the form it is stored in: mean + std · n, n standard normal from Philox (counter: index of the
+// First values of a weight, in the form it is stored in: mean + deviation · n, n standard normal from Philox (counter: index of the
 // element in the whole weight, and the weight's key), by Box and Muller. Every value follows from seed, key and index only.
 // Eight elements a thread: eight words of f32, four of f16 or bf16, two of int8, one of int4. Codes: such a value rounded,
-// with mean and std in units of codes. What lies past `count` in the last word is zero.
+// with mean and deviation in units of codes. What lies past `count` in the last word is zero.
 //! use lib/philox.wgsl
 //! use lib/sine.wgsl
 const BITS: u32 = 32u;
@@ -13,7 +13,7 @@ struct Params {
   seed: u32,
   key: u32,
   mean: f32,
-  std: f32,
+  deviation: f32,
 }
 
 @group(0) @binding(0) var<storage, read_write> out: array<u32>;
@@ -47,7 +47,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       let words = philox(vec4u(index / 4u, params.key, 0x66696c6cu, 0u), vec2u(params.seed, 0u));
       normals = vec4f(normal_pair(words.x, words.y), normal_pair(words.z, words.w));
     }
-    values[i] = select(0.0, params.mean + params.std * normals[index % 4u], start + i < params.count);
+    values[i] = select(0.0, params.mean + params.deviation * normals[index % 4u], start + i < params.count);
   }
   const per_word = 32u / BITS;
   for (var w = 0u; w < BITS / 4u; w++) {

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { encodeManifest, readManifest } from '../../../core/io/checkpoint-manifest.ts';
 import { parseSafetensors } from '../../../core/io/safetensors.ts';
 import { checkpoints, curve, evaluationOf, metricsOf, Workplace } from '../../support/runs.ts';
 import { expectMessage } from '../../bad-input/message.ts';
@@ -280,14 +281,9 @@ describe('resuming', () => {
     });
     const state = saved.replace(/"program": "[^"]*"/, '"program": "0.0.1"');
     writeFileSync(join(folder, 'state.json'), state);
-    const manifest = JSON.parse(readFileSync(join(folder, 'manifest.json'), 'utf8')) as {
-      files: Record<string, unknown>;
-    };
-    manifest.files['state.json'] = {
-      bytes: Buffer.byteLength(state),
-      sha256: createHash('sha256').update(state).digest('hex'),
-    };
-    writeFileSync(join(folder, 'manifest.json'), JSON.stringify(manifest));
+    const { step, files } = await readManifest(folder);
+    const fingerprint = { bytes: Buffer.byteLength(state), sha256: createHash('sha256').update(state).digest('hex') };
+    writeFileSync(join(folder, 'manifest.json'), encodeManifest(step, { ...files, 'state.json': fingerprint }));
     const { lines } = await place.run('', { resume: stopped });
     expect(lines.join()).toMatch(/step-000002 was saved by reasongen 0\.0\.1; this is /);
   });
