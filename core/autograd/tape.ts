@@ -5,10 +5,12 @@
  * Conventions: an op launches its forward and hands the tape a `backward`. Gradients of intermediate values are assigned
  * by the first contribution and added by later ones. Gradients of watched weights accumulate (+=) in buffers that
  * outlive the program, until the optimizer clears them. An input that needs no gradient gets no work. Backward never
- * reads the device. A tape made for inference records no backward at all, so models are written once.
+ * reads the device. A tape made for inference records no backward at all, so models are written once. A launch between two ops
+ * that declares no way back would cut the gradient: `backward` refuses it, unless it was recorded within `detached`.
  */
 import type { Device } from '../gpu/device.ts';
 import { byteLength, sizeOf, type ElementType, type Tensor } from '../tensor/tensor.ts';
+import { GradientCuts } from './cuts.ts';
 import { Program } from './program.ts';
 import type { Workspace } from './workspace.ts';
 import { grid, type Launch, type Step } from './launch.ts';
@@ -39,6 +41,10 @@ export class Tape {
   /** Values that outlive the program, by id: their launches write where they are kept. */
   private readonly kept = new Map<number, Tensor>();
   private readonly recomputes: boolean;
+  private readonly cuts = new GradientCuts((tensor) => this.needs(tensor));
+  /** True while nothing that is recorded belongs to the way forward: within `backward` and `detached`. */
+  private isAside = false;
+  private isDetached = false;
   private valueCount = 0;
 
   constructor(workspace: Workspace, options: TapeOptions = {}) {
@@ -71,15 +77,18 @@ export class Tape {
   }
 
   launch(launch: Launch): void {
-    this.steps.push(launch);
+    this.record(launch);
   }
 
   copy(from: Tensor, to: Tensor): void {
-    this.steps.push({ copy: { from, to } });
+    this.record({ copy: { from, to } });
   }
 
   /** Declares `out` differentiable in `inputs`. `backward` returns one gradient per input, undefined where not needed. */
   differentiable(inputs: readonly Tensor[], out: Tensor, backward: Backward): void {
+    if (this.isDetached) return;
+    if (!this.isAside)
+      for (const input of inputs) if (!this.needs(input)) this.cuts.record({ constant: input, of: out });
     if (!inputs.some((input) => this.needs(input))) return;
     if (!('value' in out.memory)) throw new RangeError(`${out.name}: only values of the tape are differentiable`);
     this.tracked.add(out.memory.value.id);
@@ -88,6 +97,7 @@ export class Tape {
 
   /** Starts a gradient from outside: `dOut` is the derivative of the loss by `out`. May be called for several outputs. */
   seed(out: Tensor, dOut: Tensor): void {
+    if (!this.needs(out)) this.cuts.record({ constant: out, of: out });
     this.contribute(out, dOut);
   }
 
@@ -102,8 +112,16 @@ export class Tape {
     return gradient;
   }
 
-  /** Appends the backward launches of everything recorded, last to first. */
+  /**
+   * Appends the backward launches of everything recorded, last to first. Throws GRADIENT_CUT where a launch without a way back lies
+   * between a value that needs a gradient and what was made of it.
+   */
   backward(): void {
+    this.cuts.refuse();
+    this.aside(true, () => this.goBack());
+  }
+
+  private goBack(): void {
     for (const { inputs, out, backward } of this.records.toReversed()) {
       const dOut = this.gradients.get(slotId(out));
       if (dOut === undefined) continue;
@@ -116,6 +134,17 @@ export class Tape {
       this.gradients.delete(slotId(out));
     }
     this.records.length = 0;
+  }
+
+  /** What `record` makes counts as a constant: no gradient flows back through it, on purpose. */
+  detached<Result>(record: () => Result): Result {
+    const before = this.isDetached;
+    this.isDetached = true;
+    try {
+      return this.aside(true, record);
+    } finally {
+      this.isDetached = before;
+    }
   }
 
   /** Records launches whose way back is not kept: for values that a backward computes again (`backwardThrough`). */
@@ -132,7 +161,7 @@ export class Tape {
    */
   backwardThrough(record: () => void): void {
     const waiting = this.records.splice(0);
-    record();
+    this.aside(false, record);
     this.backward();
     this.records.push(...waiting);
   }
@@ -187,6 +216,21 @@ export class Tape {
       this.workspace,
       this.steps.map((step) => this.placed(step)),
     );
+  }
+
+  private record(step: Step): void {
+    this.steps.push(step);
+    if (!this.isAside) this.cuts.record(step);
+  }
+
+  private aside<Result>(isAside: boolean, record: () => Result): Result {
+    const before = this.isAside;
+    this.isAside = isAside;
+    try {
+      return record();
+    } finally {
+      this.isAside = before;
+    }
   }
 
   private place(tensor: Tensor): Tensor {
