@@ -8,6 +8,7 @@ import { exitCodes, formatError } from './errors.ts';
 import { scrub } from './scrub.ts';
 import type { Hooks } from './hooks.ts';
 import type { LogStream } from './log.ts';
+import { outliveReaders } from './setup/standard-streams.mjs';
 import { createStop, type RunStop } from './stop.ts';
 
 /** Where a command line reads and writes; the process itself unless told. */
@@ -30,7 +31,9 @@ export async function main(args: readonly string[], streams: CommandLineStreams)
     const log = createLog({ stream: streams.errors, debug: isDebug });
     const { set, runDir } = command.optsWithGlobals<GlobalOptions>();
     // The other commands have nothing to save: the first ^C ends them.
-    if (runs.includes(command.name())) ignoreSignals = listenForSignals(stop, givenUp, (text) => log.info(text));
+    ignoreSignals = runs.includes(command.name())
+      ? listenForSignals(stop, givenUp, streams.environment, (text) => log.info(text))
+      : onLostSupervisor(streams.environment, () => process.exit(exitCodes.terminated));
     exitCode = await work({
       log,
       write: (text) => void streams.output.write(scrub(text)),
@@ -63,24 +66,56 @@ export async function main(args: readonly string[], streams: CommandLineStreams)
 
 const runs = ['run', 'resume', 'generate', 'ask', 'evaluate'];
 
-/** The first signal lets the recipe finish its step and save; the second leaves at once. Returns how to stop listening. */
-function listenForSignals(stop: RunStop, givenUp: AbortController, say: (text: string) => void): () => void {
-  const listeners = (['SIGINT', 'SIGTERM'] as const).map((signal) => {
-    const exitCode = signal === 'SIGINT' ? exitCodes.interrupted : exitCodes.terminated;
-    const listener = (): void => {
-      if (stop.requested) {
-        givenUp.abort();
-        process.exit(exitCode);
-      }
-      stop.request(signal, exitCode);
-      say(`${signal}: stopping after this step; once more to stop at once`);
-    };
+/** A terminal, npm and the supervisor each send or pass on what was meant as one signal; copies come within so many milliseconds. */
+const copiesWithin = 300;
+
+/**
+ * The first signal lets the recipe finish its step and save; a second ^C or SIGTERM leaves at once. A hang-up may come any number of times,
+ * because nobody types it. Returns how to stop listening.
+ */
+function listenForSignals(
+  stop: RunStop,
+  givenUp: AbortController,
+  environment: CommandLineStreams['environment'],
+  say: (text: string) => void,
+): () => void {
+  let lastAt = -Infinity;
+  let asked = 0;
+  const hear = (signal: 'SIGINT' | 'SIGTERM' | 'SIGHUP', exitCode: number): void => {
+    const now = performance.now();
+    if (now - lastAt < copiesWithin) return;
+    lastAt = now;
+    if (signal !== 'SIGHUP' && ++asked > 1) {
+      givenUp.abort();
+      process.exit(exitCode);
+    }
+    stop.request(signal, exitCode);
+    say(`${signal}: stopping after this step${asked > 0 ? '; once more to stop at once' : ''}`);
+  };
+  const hungUp = environment['REASONGEN_NOHUP'] === '1' ? [] : [['SIGHUP', exitCodes.hungUp] as const];
+  const signals = [['SIGINT', exitCodes.interrupted] as const, ['SIGTERM', exitCodes.terminated] as const, ...hungUp];
+  const ends = signals.map(([signal, exitCode]): (() => void) => {
+    const listener = (): void => hear(signal, exitCode);
     process.on(signal, listener);
     return () => void process.off(signal, listener);
   });
+  ends.push(
+    onLostSupervisor(environment, () => {
+      stop.request('its supervisor was killed', exitCodes.terminated);
+      say('the process above this one is gone: stopping after this step');
+    }),
+  );
   return () => {
-    for (const ignore of listeners) ignore();
+    for (const end of ends) end();
   };
+}
+
+/** Calls `act` when the process that supervises this one is gone, now or later. Returns how to stop waiting. */
+function onLostSupervisor(environment: CommandLineStreams['environment'], act: () => void): () => void {
+  if (environment['REASONGEN_SUPERVISED'] !== '1') return () => {};
+  if (!process.connected) act();
+  process.once('disconnect', act);
+  return () => void process.off('disconnect', act);
 }
 
 async function report(error: unknown, isDebug: boolean, streams: CommandLineStreams): Promise<number> {
@@ -105,6 +140,7 @@ function reportHanging(hooks: Hooks | undefined, streams: CommandLineStreams): v
 
 /** The command line of this process. Returns the exit code. */
 export function runProgram(args: readonly string[]): Promise<number> {
+  outliveReaders();
   return main(args, { output: process.stdout, errors: process.stderr, environment: process.env });
 }
 

@@ -24,6 +24,7 @@ export const exitCodes = {
   deviceLost: 5,
   disk: 6,
   guard: 7,
+  hungUp: 129,
   interrupted: 130,
   terminated: 143,
 } as const;

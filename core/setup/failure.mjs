@@ -1,5 +1,6 @@
 import { realpathSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { outliveReaders } from './standard-streams.mjs';
 
 /** The exit code of every failed set-up: nothing was computed, and what helps is outside the program. */
 export const setupExitCode = 3;
@@ -30,6 +31,7 @@ export function packagesMissing() {
  * @param {() => Promise<number>} body resolves to the exit code
  */
 export async function exitWith(body) {
+  outliveReaders();
   try {
     process.exitCode = await body();
   } catch (error) {

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 import { spawn } from 'node:child_process';
-import { closeSync, openSync } from 'node:fs';
+import { closeSync, openSync, readFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { chatterFilter } from './chatter.mjs';
 import { exitWith, isMain, SetupError } from './failure.mjs';
@@ -13,37 +13,33 @@ const crashes = ['SIGSEGV', 'SIGABRT', 'SIGBUS', 'SIGILL', 'SIGFPE'];
 
 /**
  * Runs a command to its end under supervision: stdin and stdout are the child's own, stderr passes through without driver chatter
- * (REASONGEN_DRIVER_LOG=1 keeps it); REASONGEN_TERMINAL tells the child
- * that a terminal is at the other end. A terminal sends ^C to the child as well, so it is passed on only where there
- * is no terminal; SIGTERM and SIGHUP always are.
- * @param {string} command @param {string[]} args @param {{ env?: NodeJS.ProcessEnv, cwd?: string, stderr?: { write(text: string): unknown } }} options
+ * (REASONGEN_DRIVER_LOG=1 keeps it); REASONGEN_TERMINAL tells the child that a terminal is at the other end. SIGTERM and SIGHUP are passed on; a
+ * terminal sends ^C to the child as well, so SIGINT is passed on only where there is none.
+ *
+ * With `isOwn` the child is this program, which takes copies of a signal for one: every signal is passed on. A channel of messages tells the
+ * child when its supervisor is gone, however it ended (REASONGEN_SUPERVISED=1).
+ * @param {string} command @param {string[]} args
+ * @param {{ env?: NodeJS.ProcessEnv, cwd?: string, stderr?: { write(text: string): unknown }, isOwn?: boolean }} options
  * @returns {Promise<number>} the child's exit code, 128 + n when signal n ended it, 70 when it crashed
  * @throws {SetupError} when the command cannot be started
  */
-export function launch(command, args, { env = process.env, cwd = process.cwd(), stderr = process.stderr } = {}) {
+export function launch(
+  command,
+  args,
+  { env = process.env, cwd = process.cwd(), stderr = process.stderr, isOwn = false } = {},
+) {
   const raw = env.REASONGEN_DRIVER_LOG === '1';
   return new Promise((resolve, reject) => {
     const terminal = process.stderr.isTTY ? { REASONGEN_TERMINAL: String(process.stderr.columns ?? 80) } : {};
+    const killsBefore = killsForMemory();
     const child = spawn(command, args, {
       cwd,
-      env: { ...env, ...(raw ? {} : terminal) },
-      stdio: ['inherit', 'inherit', raw ? 'inherit' : 'pipe'],
+      env: { ...env, ...(raw ? {} : terminal), ...(isOwn ? { REASONGEN_SUPERVISED: '1' } : {}) },
+      stdio: ['inherit', 'inherit', raw ? 'inherit' : 'pipe', ...(isOwn ? [/** @type {const} */ ('ipc')] : [])],
     });
     const filter = chatterFilter((text) => stderr.write(text));
     child.stderr?.on('data', (chunk) => filter.push(chunk));
-    const ignore = () => {};
-    const forward = (/** @type {NodeJS.Signals} */ signal) => void child.kill(signal);
-    const fromTerminal = hasTerminal() ? ignore : forward;
-    const handlers = /** @type {const} */ ([
-      ['SIGINT', fromTerminal],
-      ['SIGQUIT', fromTerminal],
-      ['SIGTERM', forward],
-      ['SIGHUP', forward],
-    ]);
-    for (const [signal, handler] of handlers) process.on(signal, handler);
-    const restore = () => {
-      for (const [signal, handler] of handlers) process.off(signal, handler);
-    };
+    const restore = passSignalsOn(child, !isOwn && hasTerminal(), env.REASONGEN_NOHUP === '1');
     child.on('error', (error) => {
       restore();
       reject(
@@ -61,9 +57,31 @@ export function launch(command, args, { env = process.env, cwd = process.cwd(), 
       if (signal && crashes.includes(signal)) {
         stderr.write(crashMessage(signal));
         resolve(crashExitCode);
-      } else resolve(signal ? 128 + constants.signals[signal] : (code ?? 1));
+        return;
+      }
+      if (signal === 'SIGKILL') stderr.write(killMessage(killsBefore));
+      resolve(signal ? 128 + constants.signals[signal] : (code ?? 1));
     });
   });
+}
+
+/**
+ * @param {import('node:child_process').ChildProcess} child @param {boolean} sharesTerminal whether a terminal signals the child itself
+ * @param {boolean} ignoresHangUps @returns {() => void} ends it
+ */
+function passSignalsOn(child, sharesTerminal, ignoresHangUps) {
+  const ignore = () => {};
+  const forward = (/** @type {NodeJS.Signals} */ signal) => void child.kill(signal);
+  const handlers = /** @type {const} */ ([
+    ['SIGINT', sharesTerminal ? ignore : forward],
+    ['SIGQUIT', sharesTerminal ? ignore : forward],
+    ['SIGTERM', forward],
+    ['SIGHUP', ignoresHangUps ? ignore : forward],
+  ]);
+  for (const [signal, handler] of handlers) process.on(signal, handler);
+  return () => {
+    for (const [signal, handler] of handlers) process.off(signal, handler);
+  };
 }
 
 /**
@@ -85,6 +103,29 @@ function hasTerminal() {
   } catch {
     return false;
   }
+}
+
+/** How many processes the kernel has killed for want of memory since it started; undefined where it does not tell. */
+function killsForMemory() {
+  try {
+    const [, count] = /^oom_kill (\d+)$/m.exec(readFileSync('/proc/vmstat', 'utf8')) ?? [];
+    return count === undefined ? undefined : Number(count);
+  } catch {
+    return undefined;
+  }
+}
+
+/** @param {number | undefined} killsBefore */
+function killMessage(killsBefore) {
+  const kills = (killsForMemory() ?? 0) - (killsBefore ?? 0);
+  const why =
+    kills > 0
+      ? `the system ran out of memory meanwhile and killed ${kills === 1 ? 'a process' : `${kills} processes`}`
+      : 'a system or a container that runs out of memory does this, or somebody did';
+  return (
+    `error KILLED: the process was ended by SIGKILL: ${why}\n` +
+    '  hint: the last checkpoint is whole; go on with `reasongen resume <run directory>`, with more free memory or smaller batches (`reasongen check` prints what a preset needs)\n'
+  );
 }
 
 /** @param {string} signal */

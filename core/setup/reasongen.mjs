@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { packagesMissing } from './failure.mjs';
+import { ignoresHangUps, watchStarters } from './starter.mjs';
 
 /** Commands that use the device: they run in a child with the driver's environment, whose crash is explained. */
 export const deviceCommands = ['run', 'resume', 'generate', 'ask', 'evaluate', 'verify-device', 'check', 'doctor'];
@@ -20,7 +21,17 @@ const cli = new URL(isClone ? '../cli.ts' : '../cli.js', import.meta.url);
  */
 export async function reasongen(args, { env = process.env, quiet = env.REASONGEN_QUIET === '1' } = {}) {
   const command = commandOf(args);
-  return deviceCommands.includes(command) ? supervise(command, args, env, quiet) : runHere(args);
+  const isNohup = ignoresHangUps(env);
+  if (isNohup) process.on('SIGHUP', () => {});
+  else watchStarters(endWithThem);
+  const ownEnv = isNohup ? { ...env, REASONGEN_NOHUP: '1' } : env;
+  return deviceCommands.includes(command) ? supervise(command, args, ownEnv, quiet) : runHere(args);
+}
+
+/** To whoever started the program through npx, the end of npx is the end of the program. */
+function endWithThem() {
+  process.stderr.write('npm, or the shell between it and this program, was ended\n');
+  process.kill(process.pid, 'SIGHUP');
 }
 
 /** The command of a command line; '' where there is none, or where help or the version is asked for. @param {string[]} args */
@@ -43,10 +54,11 @@ async function runHere(args) {
 /** @param {string} command @param {string[]} args @param {NodeJS.ProcessEnv} env @param {boolean} quiet */
 async function supervise(command, args, env, quiet) {
   const [{ environmentFor }, { launch }] = await Promise.all([import('./environment.mjs'), import('./launch.mjs')]);
-  const imports = [...(isClone ? [loader()] : []), new URL('terminal.mjs', import.meta.url).href];
+  const imports = [...(isClone ? [loader()] : []), new URL('supervised.mjs', import.meta.url).href];
   const variables = await environmentFor(command, env, quiet);
   return launch(process.execPath, [...imports.flatMap((module) => ['--import', module]), fileURLToPath(cli), ...args], {
     env: { ...env, ...(isClone ? { TSX_TSCONFIG_PATH: tsconfig() } : {}), ...variables },
+    isOwn: true,
   });
 }
 

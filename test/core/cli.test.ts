@@ -46,8 +46,9 @@ async function inProcess(...args: string[]): Promise<Result> {
 function start(args: readonly string[], environment: Readonly<Record<string, string>> = {}): ChildProcess {
   return spawn(process.execPath, args, {
     cwd: root,
-    env: { ...process.env, ...environment },
+    env: { ...process.env, _: process.execPath, ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],
+    detached: true,
   });
 }
 
@@ -155,54 +156,82 @@ describe('the program', () => {
   });
 
   test.each([
-    ['SIGINT', 130],
-    ['SIGTERM', 143],
-  ] as const)('%s: the step is finished, the run is closed, exit code %i', async (signal, exitCode) => {
-    const directory = join(folder, signal);
-    const child = program(
-      'run',
-      preset,
-      '--run-dir',
-      directory,
-      '--set',
-      'steps=1000',
-      '--set',
-      'pause=50',
-      '--set',
-      'extensions=[counter]',
+    ['^C of a terminal, which signals every process of the group', 'SIGINT', ['supervisor', 'child'], 130, 'SIGINT'],
+    ['SIGINT from another shell', 'SIGINT', ['supervisor'], 130, 'SIGINT'],
+    ['SIGTERM to every process, as systemd sends it', 'SIGTERM', ['child', 'supervisor'], 143, 'SIGTERM'],
+    ['a hang-up', 'SIGHUP', ['supervisor', 'child'], 129, 'SIGHUP'],
+    ['a supervisor that is killed', 'SIGKILL', ['supervisor'], null, 'its supervisor was killed'],
+  ] as const)('%s: the step is finished, the run is closed', async (name, signal, receivers, exitCode, note) => {
+    const directory = join(folder, name.replaceAll(/\W/g, '-'));
+    const child = longRun(directory);
+    const { code, errors } = await finish(
+      child,
+      once('step 2', () => signalProgram(child, signal, receivers)),
     );
-    let isSent = false;
-    const { code, errors } = await finish(child, (seen) => {
-      if (isSent || !seen.includes('step 2')) return;
-      isSent = true;
-      // A terminal signals the whole group; the supervisor passes SIGTERM on itself.
-      if (child.pid !== undefined) signalProgram(child.pid, signal);
-    });
-    expect(errors).toContain(`${signal}: stopping after this step`);
     expect(code).toBe(exitCode);
-    expect((await readRunRecord(directory)).sessions.at(-1)?.outcome).toBe('stopped');
+    if (exitCode !== null) expect(errors).toContain(`${signal}: stopping after this step`);
+    await expect
+      .poll(async () => (await readRunRecord(directory)).sessions.at(-1), { timeout: 10_000 })
+      .toMatchObject({
+        outcome: 'stopped',
+        note,
+      });
     expect(existsSync(join(directory, 'lock'))).toBe(false);
   });
 
-  test('a second signal ends it at once', async () => {
+  test('a second signal ends it at once; a copy of the first does not', async () => {
     const child = program(
-      'run',
-      preset,
-      '--run-dir',
-      join(folder, 'twice'),
-      '--set',
-      'pause=60000',
-      '--set',
-      'extensions=[witness]',
+      ...['run', preset, '--run-dir', join(folder, 'twice')],
+      ...['--set', 'pause=60000', '--set', 'extensions=[witness]'],
     );
-    let sent = 0;
+    let ended = false;
+    const first = once('start preset', () => signalProgram(child, 'SIGINT', ['supervisor', 'child']));
+    const second = once('stopping after this step', () =>
+      setTimeout(() => {
+        ended = child.exitCode !== null;
+        signalProgram(child, 'SIGINT', ['child']);
+      }, 500),
+    );
     const { code } = await finish(child, (seen) => {
-      const due = sent === 0 ? 'start preset' : 'stopping after this step';
-      if (sent > 1 || !seen.includes(due)) return;
-      sent++;
-      if (child.pid !== undefined) signalProgram(child.pid, 'SIGINT');
+      first(seen);
+      second(seen);
     });
-    expect(code).toBe(130);
+    expect({ code, ended }).toEqual({ code: 130, ended: false });
+  });
+
+  test('a hang-up does not end what nohup has started', async () => {
+    const directory = join(folder, 'nohup');
+    const child = longRun(directory, { _: '/usr/bin/nohup' });
+    const hangUp = once('step 2', () => signalProgram(child, 'SIGHUP', ['supervisor', 'child']));
+    const end = once('step 6', () => signalProgram(child, 'SIGTERM', ['supervisor']));
+    const { code } = await finish(child, (seen) => {
+      hangUp(seen);
+      end(seen);
+    });
+    expect(code).toBe(143);
+    expect((await readRunRecord(directory)).sessions.at(-1)).toMatchObject({ outcome: 'stopped', note: 'SIGTERM' });
+  });
+
+  test('readers that go away end no run', async () => {
+    const directory = join(folder, 'unread');
+    const child = program('run', preset, '--run-dir', directory, '--set', 'pause=50', '--set', 'steps=10');
+    child.stdout?.destroy();
+    child.stderr?.once('data', () => child.stderr?.destroy());
+    expect(await new Promise((resolve) => child.on('exit', resolve))).toBe(0);
+    expect((await readRunRecord(directory)).sessions.at(-1)?.outcome).toBe('done');
+  });
+
+  test.each([
+    ['| true', 0, ''],
+    ['> /dev/full', 6, 'error OUTPUT_LOST'],
+  ])('a result nobody takes, %s: exit code %i, no stack', async (sink, exitCode, message) => {
+    const line = `{ "$0" core/bin.mjs describe; echo "code $?" >&2; } ${sink}`;
+    const { errors } = await finish(
+      spawn('sh', ['-c', line, process.execPath], { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] }),
+    );
+    expect(errors).toContain(`code ${exitCode}\n`);
+    expect(errors).toContain(message);
+    expect(errors).not.toMatch(/^\s+at /m);
   });
 
   test('without an adapter: exit code 3 and the way to get one; doctor says the same', async () => {
@@ -241,11 +270,28 @@ describe('the program', () => {
   });
 });
 
-/** Signals the program below its supervisor, as a terminal does for SIGINT and the supervisor for SIGTERM. */
-function signalProgram(supervisor: number, signal: NodeJS.Signals): void {
-  const children = readFileSync(`/proc/${supervisor}/task/${supervisor}/children`, 'utf8')
-    .trim()
-    .split(' ')
-    .filter(Boolean);
-  for (const child of children) process.kill(Number(child), signal);
+/** A run that goes on until it is stopped, in a process group of its own. */
+function longRun(directory: string, environment: Readonly<Record<string, string>> = {}): ChildProcess {
+  const settings = ['steps=1000', 'pause=50', 'extensions=[counter]'].flatMap((text) => ['--set', text]);
+  return start(['core/bin.mjs', 'run', preset, '--run-dir', directory, ...settings], environment);
+}
+
+/** Acts when the text is seen for the first time. */
+function once(text: string, act: () => void): (seen: string) => void {
+  let isDone = false;
+  return (seen) => {
+    if (isDone || !seen.includes(text)) return;
+    isDone = true;
+    act();
+  };
+}
+
+function signalProgram(
+  supervisor: ChildProcess,
+  signal: NodeJS.Signals,
+  receivers: readonly ('supervisor' | 'child')[],
+): void {
+  const pid = supervisor.pid ?? 0;
+  const [child = 0] = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').map(Number);
+  for (const receiver of receivers) process.kill(receiver === 'child' ? child : pid, signal);
 }

@@ -291,6 +291,11 @@ function spawnResult(args: string[], env: NodeJS.ProcessEnv): { code: number; st
   }
 }
 
+/** The address of a module of the set-up, quoted for a program. */
+function setupModule(name: string): string {
+  return JSON.stringify(join(packageRoot, 'core/setup', name));
+}
+
 describe('supervisor', () => {
   async function supervise(script: string, env: NodeJS.ProcessEnv = {}): Promise<{ code: number; shown: string }> {
     let shown = '';
@@ -313,7 +318,6 @@ describe('supervisor', () => {
 
   it.each([
     ['SIGTERM', 143],
-    ['SIGKILL', 137],
     ['SIGINT', 130],
   ])('tells %s by 128 + its number', async (signal, code) => {
     expect(await supervise(`process.kill(process.pid, "${signal}")`)).toEqual({ code, shown: '' });
@@ -324,6 +328,12 @@ describe('supervisor', () => {
     expect(code).toBe(70);
     expect(shown).toContain(`DRIVER_CRASH: the process died by ${signal}`);
     expect(shown).toContain('reasongen resume');
+  });
+
+  it('explains a SIGKILL, which systems without memory send', async () => {
+    const { code, shown } = await supervise('process.kill(process.pid, "SIGKILL")');
+    expect(code).toBe(137);
+    expect(shown).toMatch(/error KILLED: .*SIGKILL.*memory.*\n {2}hint: .*reasongen resume/);
   });
 
   it('names a program that cannot be started', async () => {
@@ -348,11 +358,50 @@ describe('supervisor', () => {
     expect({ code, output }).toEqual({ code: 5, output: 'ready\ngot 1\n' });
   });
 
+  it.each([
+    ['nohup', 'nohup "$@"', true],
+    ['a trap of the shell that waits', 'trap \'\' HUP; "$@"; exit 0', true],
+    ['neither', '"$@"; exit 0', false],
+  ])('knows whether hang-ups are to be ignored: %s', async (_, script, isIgnored) => {
+    const program = `import { ignoresHangUps } from ${setupModule('starter.mjs')}; console.log(ignoresHangUps())`;
+    const child = spawn('bash', ['-c', script, 'bash', process.execPath, '--input-type=module', '-e', program], {
+      detached: true,
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
+    let output = '';
+    child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
+    await new Promise((resolve) => child.on('close', resolve));
+    expect(output).toBe(`${isIgnored}\n`);
+  });
+
+  it.each([
+    ['npm', 'npm exec program', 'npm'],
+    ['the shell that npm starts programs with', 'npm exec program', 'sh'],
+    ['nobody: a shell that somebody types into may go', 'bash', 'none'],
+  ])('ends with %s', async (_, title, killed) => {
+    const program = `import { watchStarters } from ${setupModule('starter.mjs')}; watchStarters(() => { console.log('gone'); process.exit() }, { milliseconds: 50 }); setTimeout(() => { console.log('stayed'); process.exit() }, ${killed === 'none' ? 600 : 20_000}); console.log('ready', process.pid, process.ppid);`;
+    const npm = `process.title = ${JSON.stringify(title)}; require('child_process').spawn('sh', ['-c', '"$0" --input-type=module -e "$1"; exit 0', process.execPath, ${JSON.stringify(program)}], { stdio: 'inherit' }).on('exit', () => {}); setInterval(() => {}, 1000)`;
+    const outer = spawn(process.execPath, ['-e', npm], { stdio: ['ignore', 'pipe', 'inherit'] });
+    let output = '';
+    const end = new Promise<void>((resolve) => {
+      outer.stdout.on('data', (chunk: Buffer) => {
+        output += chunk.toString();
+        const [, shell] = /ready \d+ (\d+)\n$/.exec(output) ?? [];
+        if (shell !== undefined)
+          setTimeout(() => (killed === 'sh' ? process.kill(Number(shell), 'SIGKILL') : outer.kill('SIGKILL')), 200);
+        if (/gone|stayed/.test(output)) resolve();
+      });
+    });
+    await end;
+    outer.kill('SIGKILL');
+    expect(output).toContain(killed === 'none' ? 'stayed' : 'gone');
+  });
+
   it('tells the child of a terminal behind the filter', () => {
     const script = 'process.stdout.write(`${process.stderr.isTTY} ${process.stderr.columns}`)';
     const output = execFileSync(
       process.execPath,
-      ['--import', join(packageRoot, 'core/setup/terminal.mjs'), '-e', script],
+      ['--import', join(packageRoot, 'core/setup/supervised.mjs'), '-e', script],
       {
         env: { ...process.env, REASONGEN_TERMINAL: '97' },
         stdio: ['ignore', 'pipe', 'pipe'],
