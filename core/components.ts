@@ -12,8 +12,15 @@ export async function buildComponents(container: RunContainer, preset: Preset): 
     if (namesIn(preset, slot).length > 0) Object.assign(built, { [slot]: await container.get(slot) });
   }
   const rewards = (await container.getAll('reward')).map((reward, index) => {
-    const { name = '', weight = 1 } = namesIn(preset, 'reward')[index] ?? {};
-    return { name, weight, reward };
+    const { name = '', weight = 1, onError, retries, plugin } = namesIn(preset, 'reward')[index] ?? {};
+    return {
+      name,
+      weight,
+      reward,
+      ...(onError !== undefined && onError !== 'warn' && { onError }),
+      ...(retries !== undefined && { retries }),
+      ...(plugin !== undefined && { plugin }),
+    };
   });
   const benchmarks = (await container.getAll('benchmark')).map((benchmark, index) => {
     const { name = '' } = namesIn(preset, 'benchmark')[index] ?? {};

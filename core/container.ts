@@ -1,6 +1,7 @@
 import { Container, ContainerModule } from 'inversify';
 import type { ComponentChoice, Preset } from './contracts/preset.ts';
 import type { Component, Plugin, Scope, Slot, Slots } from './contracts/slots.ts';
+import { blamed, blamePlace } from './blame.ts';
 import { exitCodes, ReasongenError } from './errors.ts';
 import type { Device } from './gpu/device.ts';
 import type { Log } from './log.ts';
@@ -109,14 +110,18 @@ async function oneByOne<Item, Result>(
 async function create(root: Container, choice: ComponentChoice, scope: Scope): Promise<unknown> {
   const component = root.get<Component>(componentId(choice.slot, choice.use));
   try {
-    return await component.create(choice.options, scope);
+    const made = await component.create(choice.options, scope);
+    // What rewards and extensions throw is caught where they are called, with what the preset says of it.
+    const isBlamedElsewhere = choice.slot === 'reward' || choice.slot === 'extension';
+    if (choice.plugin === undefined || isBlamedElsewhere || typeof made !== 'object') return made;
+    return blamed(made, `${choice.slot} "${choice.name}" of plugin "${choice.plugin}"`);
   } catch (cause) {
     // An error that says what to do is not improved by a wrapper.
     if (cause instanceof ReasongenError) throw cause;
     throw new ReasongenError({
       code: 'COMPONENT_FAILED',
       message: cause instanceof Error ? cause.message : String(cause),
-      place: `creating ${choice.slot} "${choice.use}"`,
+      place: blamePlace(`creating ${choice.slot} "${choice.use}"`, cause),
       cause,
     });
   }

@@ -1,3 +1,5 @@
+import { thrownAt } from './blame.ts';
+import { frozenHint } from './frozen.ts';
 import { exitCodes, reasonOf, ReasongenError } from './errors.ts';
 import { diskError } from './io/disk.ts';
 
@@ -13,6 +15,16 @@ export function explainError(error: unknown): ReasongenError {
       message: `the machine has not enough memory: ${error.message}`,
       hint: 'use a smaller batch or a smaller model; `reasongen check` predicts what a preset needs',
       exitCode: exitCodes.outOfMemory,
+      cause: error,
+    });
+  }
+  const at = thrownAt(error);
+  if (at !== undefined) {
+    return new ReasongenError({
+      code: 'PLUGIN_THREW',
+      message: messageOf(error),
+      place: at,
+      hint: frozenHint(error) ?? 'mend the plugin, then resume the run; --debug shows the whole stack',
       cause: error,
     });
   }

@@ -1,16 +1,20 @@
 import { AsyncSeriesHook, AsyncSeriesWaterfallHook, SyncWaterfallHook } from 'tapable';
 import type { Extension, HookHandlers, HookName, HookOrder } from './contracts/hooks.ts';
+import { blamePlace } from './blame.ts';
 import { ReasongenError } from './errors.ts';
+import { frozenCopy, frozenHint } from './frozen.ts';
+import { badResult, checkAdvantages, checkBatch, checkJudgements, type ResultCheck } from './hook-results.ts';
 
 /** The value a hook carries. */
 type EventOf<Name extends HookName> = Parameters<HookHandlers[Name]>[0];
 
 /** Firing a waterfall gives the event as the last handler left it; firing a series gives nothing. */
-type Fired<Name extends HookName> = Name extends 'batch' | 'rewards'
-  ? Promise<EventOf<Name>>
-  : Name extends 'advantages'
-    ? EventOf<Name>
-    : Promise<void>;
+type Fired<Name extends HookName> =
+  void extends Awaited<ReturnType<HookHandlers[Name]>>
+    ? Promise<void>
+    : Promise<undefined> extends ReturnType<HookHandlers[Name]>
+      ? Promise<EventOf<Name>>
+      : EventOf<Name>;
 
 /** The hooks of one run. Recipes fire them; only extensions tap them. */
 export type Hooks = {
@@ -22,13 +26,28 @@ export type Hooks = {
 
 type Kind = 'series' | 'waterfall' | 'sync waterfall';
 
-/** Every hook with its kind and the sentence `describe` prints. The one list at run time. */
-export const hookList: Readonly<Record<HookName, { readonly kind: Kind; readonly fires: string }>> = {
+interface HookDeclaration<Event> {
+  readonly kind: Kind;
+  /** The sentence `describe` prints. */
+  readonly fires: string;
+  /** Of a waterfall: the fields a handler may replace; what it does to others counts for nothing. */
+  readonly returns?: readonly (keyof Event & string)[];
+  /** Of a waterfall: why what came back cannot be used. */
+  readonly check?: (before: Event, after: Event) => ResultCheck;
+}
+
+/** Every hook with its kind. The one list at run time; the compiler holds it to `HookHandlers`. */
+export const hookList: { readonly [Name in HookName]: HookDeclaration<EventOf<Name>> } = {
   start: { kind: 'series', fires: 'once, before the recipe starts' },
-  batch: { kind: 'waterfall', fires: 'before the model sees a batch' },
+  batch: { kind: 'waterfall', fires: 'before the model sees a batch', returns: ['items'], check: checkBatch },
   rollout: { kind: 'series', fires: 'when the samples of a step are decoded, not yet rewarded' },
-  rewards: { kind: 'waterfall', fires: 'after scoring' },
-  advantages: { kind: 'sync waterfall', fires: 'after grouping' },
+  rewards: { kind: 'waterfall', fires: 'after scoring', returns: ['judgements'], check: checkJudgements },
+  advantages: {
+    kind: 'sync waterfall',
+    fires: 'after grouping',
+    returns: ['advantages', 'tokenWeights'],
+    check: checkAdvantages,
+  },
   step: { kind: 'series', fires: 'when the numbers of a step are final' },
   evaluation: { kind: 'series', fires: 'when the numbers of a benchmark are final' },
   finish: { kind: 'series', fires: 'once, always, with the outcome' },
@@ -37,22 +56,22 @@ export const hookList: Readonly<Record<HookName, { readonly kind: Kind; readonly
 export interface NamedExtension {
   readonly name: string;
   readonly extension: Extension;
+  /** The plugin that provides it. */
+  readonly plugin?: string;
+  /** What a failure of a handler that only looks means; one that replaces values always ends the run. */
+  readonly onError?: 'fail' | 'warn';
 }
 
-/** Taps every handler of every extension: early, normal, late, each in the given order. */
-export function createHooks(extensions: readonly NamedExtension[]): Hooks {
+/** Taps every handler of every extension: early, normal, late, each in the given order. `warn` is told of failures the preset allows. */
+export function createHooks(extensions: readonly NamedExtension[], warn: (message: string) => void = () => {}): Hooks {
   for (const { name, extension } of extensions) refuseUnknownHooks(name, extension);
   const running = new Set<symbol>();
-  const taps = (hook: HookName): Tap[] => orderedTaps(hook, extensions, running);
+  const hooks = Object.entries(hookList).map(([hook, { kind }]) => [
+    hook,
+    firing[kind](orderedTaps(hook as HookName, extensions, running, warn)),
+  ]);
   return {
-    start: series<EventOf<'start'>>(taps('start')),
-    finish: series<EventOf<'finish'>>(taps('finish')),
-    batch: waterfall<EventOf<'batch'>>(taps('batch')),
-    rollout: series<EventOf<'rollout'>>(taps('rollout')),
-    rewards: waterfall<EventOf<'rewards'>>(taps('rewards')),
-    advantages: syncWaterfall<EventOf<'advantages'>>(taps('advantages')),
-    step: series<EventOf<'step'>>(taps('step')),
-    evaluation: series<EventOf<'evaluation'>>(taps('evaluation')),
+    ...(Object.fromEntries(hooks) as Omit<Hooks, 'pending'>),
     pending: () => [...running].map((call) => call.description ?? ''),
   };
 }
@@ -63,68 +82,85 @@ interface Tap {
   readonly call: (event: unknown) => unknown;
 }
 
-function series<Event>(taps: readonly Tap[]): (event: Event) => Promise<void> {
-  const hook = new AsyncSeriesHook<[Event]>(['event']);
-  for (const { name, call } of taps) {
-    hook.tapPromise(name, async (event) => {
-      await call(event);
-    });
-  }
-  return (event) => hook.promise(event);
-}
-
-function waterfall<Event>(taps: readonly Tap[]): (event: Event) => Promise<Event> {
-  const hook = new AsyncSeriesWaterfallHook<[Event], Event>(['event']);
-  // A waterfall handler returning `undefined` keeps the value; tapable's types leave that out.
-  for (const { name, call } of taps) hook.tapPromise(name, async (event) => (await call(event)) as Event);
-  return (event) => hook.promise(event);
-}
-
-function syncWaterfall<Event>(taps: readonly Tap[]): (event: Event) => Event {
-  const hook = new SyncWaterfallHook<[Event], Event>(['event']);
-  for (const { name, call } of taps) hook.tap(name, (event) => call(event) as Event);
-  return (event) => hook.call(event);
-}
+/** From the handlers of a hook to the function that fires it. */
+const firing: Readonly<Record<Kind, (taps: readonly Tap[]) => (event: unknown) => unknown>> = {
+  series: (taps) => {
+    const hook = new AsyncSeriesHook<[unknown]>(['event']);
+    for (const { name, call } of taps) {
+      hook.tapPromise(name, async (event) => {
+        await call(event);
+      });
+    }
+    return (event) => hook.promise(event);
+  },
+  waterfall: (taps) => {
+    const hook = new AsyncSeriesWaterfallHook<[unknown], unknown>(['event']);
+    for (const { name, call } of taps) hook.tapPromise(name, async (event) => call(event));
+    return (event) => hook.promise(event);
+  },
+  'sync waterfall': (taps) => {
+    const hook = new SyncWaterfallHook<[unknown], unknown>(['event']);
+    for (const { name, call } of taps) hook.tap(name, (event) => call(event));
+    return (event) => hook.call(event);
+  },
+};
 
 const orders: readonly HookOrder[] = ['early', 'normal', 'late'];
 
-function orderedTaps(hook: HookName, extensions: readonly NamedExtension[], running: Set<symbol>): Tap[] {
-  const tapped = extensions.flatMap(({ name, extension }) => {
-    const entry = extension[hook];
+function orderedTaps(
+  hook: HookName,
+  extensions: readonly NamedExtension[],
+  running: Set<symbol>,
+  warn: (message: string) => void,
+): Tap[] {
+  const tapped = extensions.flatMap((named) => {
+    const entry = named.extension[hook];
     if (entry === undefined) return [];
     const [order, handler] = typeof entry === 'function' ? (['normal', entry] as const) : [entry.order, entry.handler];
     // The table of hooks pairs each name with its own event; here the pairing is generic.
-    return [{ order, tap: { name, call: blame(name, hook, handler as (event: unknown) => unknown, running) } }];
+    const call = wrapped(named, hook, handler as (event: unknown) => unknown, running, warn);
+    return [{ order, tap: { name: named.name, call } }];
   });
   return orders.flatMap((order) => tapped.filter((each) => each.order === order).map((each) => each.tap));
 }
 
-function blame(
-  extension: string,
+/** A handler that is handed a frozen copy, whose errors name it, and whose result is checked. */
+function wrapped(
+  { name, plugin, onError = 'fail' }: NamedExtension,
   hook: HookName,
   handler: (event: unknown) => unknown,
   running: Set<symbol>,
+  warn: (message: string) => void,
 ): (event: unknown) => unknown {
-  const place = `extension "${extension}", hook "${hook}"`;
+  const who = plugin === undefined ? `extension "${name}"` : `extension "${name}" of plugin "${plugin}"`;
+  const place = `${who}, hook "${hook}"`;
   const failure = (cause: unknown): ReasongenError =>
     new ReasongenError({
       code: 'HOOK_FAILED',
       message: cause instanceof Error ? cause.message : String(cause),
-      place,
+      place: blamePlace(place, cause),
+      hint: frozenHint(cause) ?? 'mend the extension, then resume the run; --debug shows the whole stack',
       // A guard that stops a run says so with its own exit code.
       ...(cause instanceof ReasongenError && { exitCode: cause.exitCode, hint: cause.hint }),
       cause,
     });
+  const { kind } = hookList[hook];
+  const fail = (cause: unknown): undefined => {
+    const error = failure(cause);
+    // A guard stops the run, whatever the preset says of failures.
+    if (kind !== 'series' || onError === 'fail' || cause instanceof ReasongenError) throw error;
+    warn(`${error.place ?? place} failed, the run goes on without it: ${error.message}`);
+  };
   return (event) => {
     const call = Symbol(place);
     let result: unknown;
     try {
-      result = handler(event);
+      result = handler(frozenCopy(event));
     } catch (cause) {
-      throw failure(cause);
+      return fail(cause);
     }
-    if (!(result instanceof Promise)) return result;
-    if (hookList[hook].kind === 'sync waterfall') {
+    if (!(result instanceof Promise)) return adopted(hook, place, event, result);
+    if (kind === 'sync waterfall') {
       result.catch(() => {}); // The error below is about the same call.
       throw failure(new Error('the handler returned a promise, but this hook is synchronous'));
     }
@@ -132,14 +168,30 @@ function blame(
     return result.then(
       (value: unknown) => {
         running.delete(call);
-        return value;
+        return adopted(hook, place, event, value);
       },
       (cause: unknown) => {
         running.delete(call);
-        throw failure(cause);
+        return fail(cause);
       },
     );
   };
+}
+
+/** The event with what the handler was allowed to replace; undefined keeps it. Throws where what came back cannot be used. */
+function adopted(hook: HookName, place: string, before: unknown, result: unknown): unknown {
+  const { returns, check } = hookList[hook] as unknown as HookDeclaration<Record<string, unknown>>;
+  if (returns === undefined || result === undefined) return undefined;
+  const isEvent = typeof result === 'object' && result !== null;
+  const event = before as Record<string, unknown>;
+  const after = isEvent ? { ...event, ...pick(result as Record<string, unknown>, returns) } : event;
+  const wrong = isEvent ? check?.(event, after) : badResult(`it handed back ${String(result)} and no event`);
+  if (wrong !== undefined) throw new ReasongenError({ ...wrong, place });
+  return after;
+}
+
+function pick(from: Readonly<Record<string, unknown>>, keys: readonly string[]): Record<string, unknown> {
+  return Object.fromEntries(keys.filter((key) => key in from).map((key) => [key, from[key]]));
 }
 
 function refuseUnknownHooks(name: string, extension: Extension): void {

@@ -12,7 +12,7 @@ import { exitCodes, formatError, ReasongenError } from './errors.ts';
 import { explainError, joinErrors } from './failure.ts';
 import type { Device } from './gpu/device.ts';
 import { availableMemory } from './gpu/host-memory.ts';
-import { createHooks, type Hooks } from './hooks.ts';
+import { createHooks, type Hooks, type NamedExtension } from './hooks.ts';
 import { openTunedDevice, recordedTuning, tuningRecord } from './tune.ts';
 import { listCheckpoints } from './io/checkpoint.ts';
 import type { RunFailure } from './io/records.ts';
@@ -127,7 +127,7 @@ async function runStage(
     const plan = await planFor(device, stage, loaded, log);
     const components = await buildComponents(container, preset);
     const recipe = await container.get('recipe');
-    hooks = await tapHooks(container, preset);
+    hooks = await tapHooks(container, preset, log);
     options.onHooks?.(hooks);
     directory =
       isStarted(path) && options.resume
@@ -192,10 +192,19 @@ async function noteMemory(directory: RunDirectory, device: Device, plan: Plan, l
     log.info(`memory: at most ${formatBytes(peakBytes)} on the device; planned were ${formatBytes(plannedBytes)}`);
 }
 
-async function tapHooks(container: RunContainer, preset: Preset): Promise<Hooks> {
-  const names = (preset.components['extension'] ?? []).map((choice) => choice.name);
+async function tapHooks(container: RunContainer, preset: Preset, log: Log): Promise<Hooks> {
+  const choices = preset.components['extension'] ?? [];
   const extensions = await container.getAll('extension');
-  return createHooks(extensions.map((extension, index) => ({ name: names[index] ?? '', extension })));
+  const named = extensions.map((extension, index): NamedExtension => {
+    const { name = '', plugin, onError } = choices[index] ?? {};
+    return {
+      name,
+      extension,
+      ...(plugin !== undefined && { plugin }),
+      ...(onError === 'warn' && { onError }),
+    };
+  });
+  return createHooks(named, (message) => log.warn(message));
 }
 
 /** A run that ended before its first checkpoint starts over: what it has measured so far is void. */

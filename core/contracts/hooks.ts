@@ -35,7 +35,12 @@ export interface RolloutEvent {
 /** The judgement of one sample: `total` is the weighted sum of the rewards named in `scores`. */
 export interface Judgement {
   readonly total: number;
+  /** Of the rewards that apply to the sample and gave a verdict. */
   readonly scores: Readonly<Record<string, Score>>;
+  /** Rewards that failed on this sample, which the preset allows. */
+  readonly failed?: readonly string[];
+  /** No reward judged the sample: it is left out of its group and of every mean, and not trained on. */
+  readonly unjudged?: true;
 }
 
 export interface RewardsEvent extends RolloutEvent {
@@ -83,8 +88,9 @@ export interface EvaluationEvent {
 type Eventually<Value> = Value | Promise<Value>;
 
 /**
- * Every hook of a run. Handlers that return a value replace the event for the next handler
- * (`undefined` keeps it); the others only look. A thrown error ends the run and names extension and hook.
+ * Every hook of a run. Handlers are handed copies that cannot be changed. Those that return a value replace the event for the next
+ * handler (`undefined` keeps it); the others only look. What comes back is checked: as many entries as before, of the same samples,
+ * and finite. A thrown error ends the run and names extension and hook.
  */
 export interface HookHandlers {
   /** Once, before the recipe starts. */

@@ -7,6 +7,12 @@ export interface ComponentChoice {
   readonly name: string;
   /** Share in the total of the rewards; 1 unless the preset says otherwise. */
   readonly weight: number;
+  /** Rewards: `fail` (default), `drop` or `ignore`; extensions: `fail` (default) or `warn`. */
+  readonly onError?: 'fail' | 'drop' | 'ignore' | 'warn';
+  /** Rewards: how often one is asked again after a failure; never unless the preset says so. */
+  readonly retries?: number;
+  /** Name of the plugin that provides it; absent for what comes with reasongen. */
+  readonly plugin?: string;
   readonly options: Readonly<Record<string, unknown>>;
 }
 

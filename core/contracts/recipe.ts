@@ -17,6 +17,12 @@ export interface NamedReward {
   readonly name: string;
   readonly weight: number;
   readonly reward: Reward;
+  /** The plugin that provides it. */
+  readonly plugin?: string;
+  /** What its failure means: the end of the run, a step without the samples, or a total without this reward. */
+  readonly onError?: 'fail' | 'drop' | 'ignore';
+  /** How often it is asked again after a failure. */
+  readonly retries?: number;
 }
 
 export interface NamedBenchmark {

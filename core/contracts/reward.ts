@@ -1,9 +1,19 @@
 import type { Image } from './image.ts';
 
-/** One finished drawing with everything a judge may look at. */
+/** What a drawing was made for: to be trained on, or to measure how the model does. */
+export type Phase = 'train' | 'evaluation';
+
+/** One finished drawing with everything a judge may look at. What a plugin is handed is a copy that cannot be changed. */
 export interface Sample {
   /** Unique within a scoring call; stable for a seed. */
   readonly id: string;
+  /** Number of its prompt within the call: samples of one group share it, samples of equal prompts need not. */
+  readonly group: number;
+  /** Its number within the group, from 0. */
+  readonly copy: number;
+  /** The training step; 0 before the first, and where nothing is trained. */
+  readonly step: number;
+  readonly phase: Phase;
   readonly prompt: string;
   /** Task name of the prompt's dataset, e.g. `counting`. */
   readonly task: string;
@@ -27,12 +37,16 @@ export interface Score {
   readonly parts?: Readonly<Record<string, number>>;
   /** The judge gave no usable answer and `value` stands in for one; a guard stops a run in which that is common. */
   readonly unparsed?: true;
+  /** `id` of the sample that was judged. Where every score has one, their order does not matter. */
+  readonly id?: string;
 }
 
-/** Judges samples. Must return one finite score per sample, in order. */
+/** `null`: the reward does not apply to this sample, which is left out of the reward's mean and, where no reward applies, of its group. */
+export type RewardAnswer = number | Score | null;
+
+/** Judges samples. Must return one answer per sample: in order, or each with the `id` of its sample. */
 export interface Reward {
-  score(
-    samples: readonly Sample[],
-    signal: AbortSignal,
-  ): readonly (number | Score)[] | Promise<readonly (number | Score)[]>;
+  score(samples: readonly Sample[], signal: AbortSignal): readonly RewardAnswer[] | Promise<readonly RewardAnswer[]>;
+  /** True when it can judge the prompts of any benchmark. Otherwise it is asked about the prompts that are trained on, and held-out files of those. */
+  readonly judgesBenchmarks?: boolean;
 }

@@ -3,7 +3,7 @@ import type { Workspace } from '../autograd/workspace.ts';
 import type { Weights } from '../contracts/backbone.ts';
 import type { PromptItem } from '../contracts/dataset.ts';
 import type { RunContext } from '../contracts/recipe.ts';
-import type { Sample } from '../contracts/reward.ts';
+import type { Phase, Sample } from '../contracts/reward.ts';
 import { ReasongenError, exitCodes } from '../errors.ts';
 import { createSampler, type SampledSequence, type SampleProgress, type Sampler } from '../nn/sampler.ts';
 import { z } from '../preset/zod.ts';
@@ -75,6 +75,13 @@ export interface DrawItem extends PromptItem {
   readonly rationale?: string;
 }
 
+/** What drawings are made for: the beginning of their ids, and what judges are told of them. */
+export interface DrawPurpose {
+  readonly label: string;
+  readonly step: number;
+  readonly phase: Phase;
+}
+
 /** Row keys are 32 bits wide: 65536 prompts of up to 65536 samples. */
 const keysPerPrompt = 2 ** 16;
 
@@ -140,7 +147,7 @@ export class Drawer {
   async draw(
     items: readonly DrawItem[],
     seed: number,
-    label: string,
+    purpose: DrawPurpose,
     first = 0,
     onProgress?: (progress: SampleProgress) => void,
   ): Promise<Drawing[]> {
@@ -150,7 +157,7 @@ export class Drawer {
         ...(await this.drawOnce(
           items.slice(start, start + this.options.prompts),
           seed,
-          label,
+          purpose,
           first + start,
           onProgress,
         )),
@@ -166,7 +173,7 @@ export class Drawer {
   private async drawOnce(
     items: readonly DrawItem[],
     seed: number,
-    label: string,
+    purpose: DrawPurpose,
     first: number,
     onProgress?: (progress: SampleProgress) => void,
   ): Promise<Drawing[]> {
@@ -202,8 +209,12 @@ export class Drawer {
       const image = images[index];
       if (item === undefined || image === undefined) throw new RangeError(`drawing ${index} has no prompt or no image`);
       const sample: Sample = {
-        id: `${label}-${first * samplesPerPrompt + index}`,
+        id: `${purpose.label}-${first * samplesPerPrompt + index}`,
         ...item,
+        group: first + Math.floor(index / samplesPerPrompt),
+        copy: index % samplesPerPrompt,
+        step: purpose.step,
+        phase: purpose.phase,
         rationale: tokenizer.decode(sequence.rationaleIds).trim(),
         rationaleEnded: sequence.rationaleEnded,
         image,

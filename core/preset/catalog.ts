@@ -1,3 +1,4 @@
+import type { ComponentChoice } from '../contracts/preset.ts';
 import type { Component, Plugin, Slot, SlotDeclaration } from '../contracts/slots.ts';
 import { PresetError, suggest } from '../errors.ts';
 
@@ -14,6 +15,18 @@ export const builtInSlots: readonly SlotDeclaration[] = [
   { slot: 'recipe', key: 'recipe', many: false, summary: 'the program of the run' },
 ];
 
+/** What a preset may say a failure means, by slot; the first is the default. */
+export const errorPolicies: ReadonlyMap<string, readonly NonNullable<ComponentChoice['onError']>[]> = new Map([
+  ['reward', ['fail', 'drop', 'ignore']],
+  ['extension', ['fail', 'warn']],
+]);
+
+/** Keys of a preset that the runtime reads itself, by slot: no option of a component may be called so. */
+export const takenBySlot: ReadonlyMap<string, readonly string[]> = new Map([
+  ['reward', ['weight', 'onError', 'retries']],
+  ['extension', ['onError']],
+]);
+
 /** Every slot and every component of the loaded plugins. */
 export interface Catalog {
   readonly plugins: readonly Plugin[];
@@ -22,6 +35,8 @@ export interface Catalog {
   /** The components of a slot, by name. */
   components(slot: Slot): readonly Component[];
   pluginOf(component: Component): string;
+  /** The plugin of a component that did not come with reasongen. */
+  outsidePluginOf(component: Component): string | undefined;
 }
 
 /** A plugin and what the preset or the tree calls it, for messages. */
@@ -32,6 +47,7 @@ export interface LoadedPlugin {
   readonly place: string;
   /** The file it was loaded from. */
   readonly file?: string;
+  readonly isBuiltIn?: boolean;
 }
 
 /** Two plugins, slots or components of one name are problems; the first stays. */
@@ -49,7 +65,8 @@ export function createCatalog(loaded: readonly LoadedPlugin[], problems: PresetE
     'stages',
   ]);
   const kept: Plugin[] = [];
-  for (const { plugin, source, place } of loaded) {
+  const outside = new Set<string>();
+  for (const { plugin, source, place, isBuiltIn = false } of loaded) {
     const other = sources.get(plugin.name);
     if (other !== undefined) {
       problems.push(
@@ -65,6 +82,7 @@ export function createCatalog(loaded: readonly LoadedPlugin[], problems: PresetE
     sources.set(plugin.name, source);
     places.set(plugin.name, place);
     kept.push(plugin);
+    if (!isBuiltIn) outside.add(plugin.name);
     for (const slot of plugin.slots ?? []) {
       if (slots.has(slot.slot) || keys.has(slot.key)) {
         problems.push(
@@ -121,5 +139,9 @@ export function createCatalog(loaded: readonly LoadedPlugin[], problems: PresetE
       components.get(slot)?.get(name) as Component<Name> | undefined,
     components: (slot) => [...(components.get(slot)?.values() ?? [])].sort((a, b) => (a.name < b.name ? -1 : 1)),
     pluginOf: (component) => owners.get(component) ?? '',
+    outsidePluginOf: (component) => {
+      const name = owners.get(component);
+      return name !== undefined && outside.has(name) ? name : undefined;
+    },
   };
 }

@@ -2,7 +2,7 @@ import { basename } from 'node:path';
 import type { ComponentChoice, Origin, Preset } from '../contracts/preset.ts';
 import type { Slot, SlotDeclaration } from '../contracts/slots.ts';
 import { PresetError, suggest } from '../errors.ts';
-import type { Catalog } from './catalog.ts';
+import { errorPolicies, type Catalog } from './catalog.ts';
 import { type Located, type LocatedMap, place } from './located.ts';
 import { asComponent, unknownKey } from './merge.ts';
 import { nameFault } from './names.ts';
@@ -134,9 +134,33 @@ function checkComponent(
   rest.delete('use');
   const name = slot.many ? takeText(rest, 'name', path, problems) : undefined;
   const weight = slot.slot === 'reward' ? takeNumber(rest, 'weight', path, problems) : undefined;
+  const policy = takePolicy(slot.slot, rest, path, problems);
   const options = checkOptions(component, { ...node, entries: rest }, path, stages, problems);
   if (options === undefined || problems.length > before) return undefined;
-  return [{ slot: slot.slot, use: use.value, name: name ?? use.value, weight: weight ?? 1, options }];
+  const plugin = catalog.outsidePluginOf(component);
+  const choice = { slot: slot.slot, use: use.value, name: name ?? use.value, weight: weight ?? 1, ...policy, options };
+  return [plugin === undefined ? choice : { ...choice, plugin }];
+}
+
+/** What a failure of a reward or an extension means for the run. */
+function takePolicy(
+  slot: string,
+  entries: Map<string, { value: Located }>,
+  path: string,
+  problems: ReasongenError[],
+): Pick<ComponentChoice, 'onError' | 'retries'> {
+  const allowed = errorPolicies.get(slot);
+  if (allowed === undefined) return {};
+  const node = entries.get('onError')?.value;
+  const text = takeText(entries, 'onError', path, problems);
+  const onError = allowed.find((each) => each === text);
+  if (text !== undefined && node !== undefined && onError === undefined)
+    problems.push(wrongType(`${path}.onError`, `one of ${allowed.join(', ')}`, node));
+  const counted = slot === 'reward' ? entries.get('retries')?.value : undefined;
+  const retries = slot === 'reward' ? takeNumber(entries, 'retries', path, problems) : undefined;
+  if (retries !== undefined && counted !== undefined && !(Number.isInteger(retries) && retries >= 0))
+    problems.push(wrongType(`${path}.retries`, 'a whole number of 0 or more', counted));
+  return { ...(onError !== undefined && { onError }), ...(retries !== undefined && { retries }) };
 }
 
 function takeText(

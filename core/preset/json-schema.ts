@@ -1,5 +1,5 @@
 import type { Component, SlotDeclaration } from '../contracts/slots.ts';
-import type { Catalog } from './catalog.ts';
+import { errorPolicies, type Catalog } from './catalog.ts';
 import { defaultSeed } from './check.ts';
 import { z } from './zod.ts';
 
@@ -92,6 +92,7 @@ function slotSchema(slot: SlotDeclaration, catalog: Catalog): JsonSchema {
 
 function componentSchema(slot: SlotDeclaration, component: Component): JsonSchema {
   const { required: _, properties, ...rest } = optionsSchema(component);
+  const policies = errorPolicies.get(slot.slot);
   return {
     ...rest,
     description: component.summary,
@@ -99,7 +100,18 @@ function componentSchema(slot: SlotDeclaration, component: Component): JsonSchem
     properties: {
       use: { const: component.name },
       ...(slot.many && { name: { type: 'string', description: 'Name within the run; unique among its kind.' } }),
-      ...(slot.slot === 'reward' && { weight: { type: 'number', default: 1, description: 'Share in the total.' } }),
+      ...(slot.slot === 'reward' && {
+        weight: { type: 'number', default: 1, description: 'Share in the total.' },
+        retries: {
+          type: 'integer',
+          minimum: 0,
+          default: 0,
+          description: 'How often it is asked again after a failure.',
+        },
+      }),
+      ...(policies !== undefined && {
+        onError: { enum: policies, default: policies[0], description: 'What its failure means for the run.' },
+      }),
       ...(typeof properties === 'object' ? properties : {}),
     },
   };

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import type { Origin } from '../contracts/preset.ts';
 import type { Component, Plugin, SlotDeclaration } from '../contracts/slots.ts';
 import { PresetError } from '../errors.ts';
-import type { LoadedPlugin } from './catalog.ts';
+import { takenBySlot, type LoadedPlugin } from './catalog.ts';
 import { place } from './located.ts';
 import { importPlugin } from './plugin-module.ts';
 import { z } from './zod.ts';
@@ -96,7 +96,8 @@ async function loadPlugin(
   }
   const fault = shapeFault(module.default);
   if (fault !== undefined) return refuse('BAD_PLUGIN', `plugin "${name}": ${fault}`, shape);
-  return { plugin: module.default as Plugin, source: name, place: position ?? name, file };
+  const plugin = module.default as Plugin;
+  return { plugin, source: name, place: position ?? name, isBuiltIn: position === undefined, file };
 }
 
 /** What is wrong with a default export, in words; nothing when it is a plugin. Types do not bind a JavaScript author. */
@@ -136,7 +137,7 @@ function componentFault(value: unknown): string | undefined {
   if (component.options.def.catchall?._zod.def.type !== 'never') {
     return `${what}: \`options\` must be a z.strictObject, so that a misspelt option is found`;
   }
-  const taken = component.slot === 'reward' ? ['use', 'name', 'weight'] : ['use', 'name'];
+  const taken = ['use', 'name', ...(takenBySlot.get(component.slot) ?? [])];
   const reserved = taken.find((key) => key in (component.options as z.ZodObject).shape);
   return reserved && `${what}: the option name "${reserved}" is taken by the preset format`;
 }

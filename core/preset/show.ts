@@ -83,6 +83,8 @@ function componentNode(
   put('use', choice.use, '');
   if (isInList && choice.name !== choice.use) put('name', choice.name, '');
   if (choice.slot === 'reward') put('weight', choice.weight, 'default');
+  if (choice.onError !== undefined) put('onError', choice.onError, '');
+  if (choice.retries !== undefined) put('retries', choice.retries, '');
   addValues(map, choice.options, component.options, source, at);
   return map;
 }

@@ -8,7 +8,10 @@ import type { Sample } from '../contracts/reward.ts';
 import { ReasongenError, exitCodes } from '../errors.ts';
 import { encodePng } from '../io/image.ts';
 import { defineRecipe, z } from '../plugin.ts';
+import { rewardMetrics } from '../rl/reward-metrics.ts';
 import { scoreSamples } from '../rl/score.ts';
+import { checkedVerdicts } from '../rl/verdicts.ts';
+import { frozenCopy } from '../frozen.ts';
 import type { Evaluation, EvaluationSample } from '../contracts/evaluation.ts';
 import {
   Drawer,
@@ -65,7 +68,9 @@ export async function evaluateItems(
   const drawings: Drawing[] = [];
   for (let start = 0; start < items.length && !context.stop.requested; start += drawer.prompts) {
     const part = items.slice(start, start + drawer.prompts);
-    drawings.push(...(await drawer.draw(part, plan.seed, plan.label, start)));
+    drawings.push(
+      ...(await drawer.draw(part, plan.seed, { label: plan.label, step: plan.step, phase: 'evaluation' }, start)),
+    );
     progress.advance(part.length);
   }
   progress.end();
@@ -88,9 +93,13 @@ export async function recordEvaluation(
   sampling: Readonly<Record<string, unknown>>,
   measured: Readonly<Record<string, number>> = {},
 ): Promise<Evaluation> {
-  const verdicts = await benchmark.judge(samples, context.signal);
-  const scores =
-    context.rewards.length === 0 ? undefined : await scoreSamples(context.rewards, samples, context.signal);
+  const verdicts = checkedVerdicts(name, samples, await benchmark.judge(frozenCopy(samples), context.signal));
+  // A reward that knows its own prompts only would judge those of a benchmark by chance.
+  const judges = context.rewards.filter(({ reward }) => reward.judgesBenchmarks === true);
+  const judgements =
+    judges.length === 0
+      ? undefined
+      : await scoreSamples(judges, samples, context.signal, (message) => context.log.warn(message));
   const tasks: Record<string, { passes: number; total: number }> = {};
   for (const task of benchmark.tasks) tasks[task] = { passes: 0, total: 0 };
   samples.forEach((sample, index) => {
@@ -102,7 +111,8 @@ export async function recordEvaluation(
   const passes = verdicts.filter(({ pass }) => pass).length;
   const extra: Record<string, number> = {
     ...meanParts(verdicts.map(({ parts }) => parts ?? {})),
-    ...benchmark.measure?.(samples),
+    ...benchmark.measure?.(frozenCopy(samples)),
+    ...(judgements === undefined ? {} : rewardMetrics(judges, judgements)),
     ...measured,
   };
   extra['rationaleEnded'] = samples.filter(({ rationaleEnded }) => rationaleEnded).length / samples.length;
@@ -126,7 +136,7 @@ export async function recordEvaluation(
         image: png,
         pass: verdict.pass,
         why: verdict.why,
-        scores: scores?.[index]?.scores ?? {},
+        scores: judgements?.[index]?.scores ?? {},
       };
     }),
   );

@@ -157,8 +157,12 @@ async function runGenerate(context: RunContext, choice: GenerateOptions): Promis
       const items = prompts
         .slice(start, end)
         .map((each): DrawItem => ({ ...each, task: 'generate', specification: null }));
-      const drawings = await drawer.draw(items, seed, 'prompt', start, ({ phase, step, steps }) =>
-        progress.advance(0, `${phase} token ${step} of ${steps}`),
+      const drawings = await drawer.draw(
+        items,
+        seed,
+        { label: 'prompt', step: 0, phase: 'evaluation' },
+        start,
+        ({ phase, step, steps }) => progress.advance(0, `${phase} token ${step} of ${steps}`),
       );
       for (const [offset, drawing] of drawings.entries()) {
         const index = start * samplesPerPrompt + offset;

@@ -41,27 +41,37 @@ const epsilon = 1e-6;
 
 /**
  * One advantage per reward; rewards of a group stand together, `groupSize` each. Where a group is compared with itself, one
- * without variance gets exact zeros, and so does a group of one, which has nothing to be compared with.
+ * without variance gets exact zeros, and so does a group of one, which has nothing to be compared with. A sample without a reward
+ * (undefined) is left out of its group, of the batch and of every mean, and gets 0.
  */
 export function groupAdvantages(
-  rewards: readonly number[],
+  rewards: readonly (number | undefined)[],
   groupSize: number,
   options: AdvantageOptions,
   context: AdvantageContext = {},
 ): number[] {
   refuseBadRewards(rewards, groupSize);
   const { estimator, scale = ownScale[estimator] } = options;
-  const groups = inGroups(rewards, groupSize);
-  const centered = groups.flatMap((group, index) => center(group, estimator, rewards, context.baselines?.[index]));
-  if (scale === 'none') return centered;
-  if (scale === 'batch') return divide(centered, deviation(centered));
-  return inGroups(centered, groupSize).flatMap((group) => divide(group, deviation(group)));
+  const judged = inGroups(rewards, groupSize).map((group) => group.filter((reward) => reward !== undefined));
+  const batch = judged.flat();
+  const centered = judged.map((group, index) => center(group, estimator, batch, context.baselines?.[index]));
+  const scaled = scaledGroups(centered, scale).map((group) => group.values());
+  return rewards.map((reward, index) =>
+    reward === undefined ? 0 : (scaled[Math.floor(index / groupSize)]?.next().value ?? 0),
+  );
+}
+
+function scaledGroups(centered: readonly (readonly number[])[], scale: Scale): (readonly number[])[] {
+  if (scale === 'none') return [...centered];
+  const ofBatch = scale === 'batch' ? deviation(centered.flat()) : undefined;
+  return centered.map((group) => divide(group, ofBatch ?? deviation(group)));
 }
 
 /** A reward with its weight and its value for every sample. */
 export interface RewardColumn {
   readonly weight: number;
-  readonly values: readonly number[];
+  /** undefined where the reward does not apply. */
+  readonly values: readonly (number | undefined)[];
 }
 
 /**
@@ -75,7 +85,8 @@ export function decoupledAdvantages(columns: readonly RewardColumn[], groupSize:
     groupAdvantages(values, groupSize, { estimator: 'grpo' }).map((value) => value * weight),
   );
   const sums = first.values.map((_, index) => parts.reduce((sum, part) => sum + (part[index] ?? 0), 0));
-  return divide(sums, deviation(sums));
+  const isJudged = (index: number): boolean => columns.some(({ values }) => values[index] !== undefined);
+  return divide(sums, deviation(sums.filter((_, index) => isJudged(index))));
 }
 
 /** Whether a group says anything about which of its samples is better. */
@@ -128,15 +139,16 @@ function mean(values: readonly number[]): number {
   return values.reduce((sum, value) => sum + value, 0) / values.length;
 }
 
-function inGroups(values: readonly number[], groupSize: number): (readonly number[])[] {
+function inGroups<Value>(values: readonly Value[], groupSize: number): (readonly Value[])[] {
   return Array.from({ length: values.length / groupSize }, (_, index) =>
     values.slice(index * groupSize, (index + 1) * groupSize),
   );
 }
 
-function refuseBadRewards(rewards: readonly number[], groupSize: number): void {
+function refuseBadRewards(rewards: readonly (number | undefined)[], groupSize: number): void {
   if (!Number.isInteger(groupSize) || groupSize < 1 || rewards.length % groupSize !== 0) {
     throw new RangeError(`${rewards.length} rewards are not groups of ${groupSize}`);
   }
-  if (!rewards.every(Number.isFinite)) throw new RangeError('a reward is not a finite number');
+  if (!rewards.every((reward) => reward === undefined || Number.isFinite(reward)))
+    throw new RangeError('a reward is not a finite number');
 }

@@ -77,6 +77,8 @@ export class Training {
   private updates = 0;
   /** Content hash of the weights the run began with; empty when they were fresh. */
   private baseHash = '';
+  /** The step of the newest checkpoint; 0 without one. */
+  private savedStep = 0;
   /** Whether a step has succeeded since the last save. */
   private isProven = true;
   /** Whether a checkpoint had the number of `keepBest`. */
@@ -278,6 +280,28 @@ export class Training {
       ...(score === undefined ? {} : { score }),
     });
     this.isProven = false;
+    this.savedStep = state.step;
+  }
+
+  /**
+   * Waits for what plugins do before or behind an update. When it fails, `step`, the last whole one, is saved first, so that the failure
+   * costs no work; an error of the saving is told, and the first one thrown.
+   */
+  async orSave<Result>(work: Promise<Result>, step: number, save: () => Promise<void>): Promise<Result> {
+    try {
+      return await work;
+    } catch (error) {
+      const { log } = this.context;
+      if (step > this.savedStep) {
+        try {
+          await save();
+          log.info(`step ${step}, the last whole one, is saved`);
+        } catch (second) {
+          log.warn(`step ${step} could not be saved: ${second instanceof Error ? second.message : String(second)}`);
+        }
+      }
+      throw error;
+    }
   }
 
   async close(): Promise<void> {
@@ -345,6 +369,7 @@ export class Training {
     await reader.load('optimizer', this.optimizer.state);
     this.restored = reader;
     const { updates, metrics, base, preset: _preset, program: _program, ...rest } = reader.state;
+    this.savedStep = reader.step;
     this.updates = Number(updates);
     this.baseHash = String(base ?? '');
     context.directory.metrics.truncate(Number(metrics));

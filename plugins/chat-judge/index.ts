@@ -50,6 +50,7 @@ export default definePlugin({
       create: (choice, { log }) => {
         const endpoint = new Endpoint({ ...choice, ...keyOf(choice), log });
         return {
+          judgesBenchmarks: true,
           score: (samples, signal) =>
             inTurn(samples, choice.atOnce, signal, (sample, given) => judge(sample, endpoint, choice, given)),
         };

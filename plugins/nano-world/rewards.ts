@@ -69,6 +69,7 @@ function formatScore(sample: Sample, specification: Specification): Score {
 
 function eachSample(score: (sample: Sample) => Score): Reward {
   return {
+    judgesBenchmarks: true,
     score: (samples, signal) =>
       samples.map((sample) => {
         signal.throwIfAborted();

@@ -87,6 +87,10 @@ function sample(index: number): Sample {
     specification: {},
     rationale: '',
     rationaleEnded: true,
+    group: 0,
+    copy: 0,
+    step: 0,
+    phase: 'train',
     image,
     codes: [],
   };

@@ -35,6 +35,10 @@ function sampleOf(prompt: string, drawn: readonly Drawn[], change: Partial<Sampl
     specification: null,
     rationale: '',
     rationaleEnded: true,
+    group: 0,
+    copy: 0,
+    step: 0,
+    phase: 'train',
     image,
     codes: [],
     ...change,
@@ -43,7 +47,8 @@ function sampleOf(prompt: string, drawn: readonly Drawn[], change: Partial<Sampl
 
 async function scoreOf(reward: typeof strict, sample: Sample): Promise<Score> {
   const [score] = await reward.score([sample], signal);
-  if (score === undefined || typeof score === 'number') throw new Error('expected a score with reasons');
+  if (score === undefined || score === null || typeof score === 'number')
+    throw new Error('expected a score with reasons');
   return score;
 }
 
@@ -250,7 +255,7 @@ describe('nano-geneval', () => {
   test('passes every example as rendered, and gives the verdict asked for', async () => {
     const samples = Array.from({ length: 100 }, (_, index): Sample => {
       const { prompt, task, specification, rationale, image } = dataset.example(index, 9);
-      return { id: `${index}`, prompt, task, specification, rationale, rationaleEnded: true, image, codes: [] };
+      return sampleOf(prompt, [], { id: `${index}`, task, specification, rationale, image });
     });
     const verdicts = await benchmark.judge(samples, signal);
     expect(verdicts.every((one) => one.pass && one.parts?.plan_picture === 1)).toBe(true);

@@ -66,6 +66,10 @@ async function runReconstruct(context: RunContext, choice: ReconstructOptions): 
       specification,
       rationale,
       rationaleEnded: true,
+      group: index,
+      copy: 0,
+      step: 0,
+      phase: 'evaluation' as const,
       image,
       codes: codes[index] ?? [],
     };

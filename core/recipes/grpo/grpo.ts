@@ -26,7 +26,7 @@ import { Penalty } from './penalty.ts';
 import { openGrpo, type GrpoSetup } from './setup.ts';
 import { planGrpo, smallerGrpo } from './plan.ts';
 import { checkPrompts, openPrompts } from './prompts.ts';
-import { collectRollout, rolloutMetrics, type Rollout } from './rollout.ts';
+import { collectRollout, rolloutMetrics, type JudgeClock, type Rollout } from './rollout.ts';
 import { drawingsAtOnce } from './sizes.ts';
 import { type GrpoUpdate, samplerDisagrees } from './update.ts';
 import {
@@ -90,17 +90,16 @@ async function runGrpo(context: RunContext, choice: GrpoOptions): Promise<void> 
   const first = (state?.step ?? 0) + 1;
   const progress = log.progress('GRPO', choice.steps, { done: first - 1 });
   let numbers: Record<string, number> = {};
-  const save = (step: number, more: Record<string, number> = {}): Promise<void> => {
-    const own: GrpoState = {
-      position: source.position,
-      tooLong: source.tooLong,
-      history: { ...history },
-      controllers: plain(update.state),
-      kl: kl?.state() ?? null,
-      carried: carried.map(groupToJson),
-    };
-    return training.save({ step, ...own }, { ...numbers, ...more });
-  };
+  const stateNow = (): GrpoState => ({
+    position: source.position,
+    tooLong: source.tooLong,
+    history: { ...history },
+    controllers: plain(update.state),
+    kl: kl?.state() ?? null,
+    carried: carried.map(groupToJson),
+  });
+  const save = (step: number, more: Record<string, number> = {}, own = stateNow()): Promise<void> =>
+    training.save({ step, ...own }, { ...numbers, ...more });
   for (let step = first; step <= choice.steps; step++) {
     // Before the step rather than behind the last one: a run that is stopped here evaluates again when it is resumed.
     if (step > 1 && choice.evaluateEvery > 0 && (step - 1) % choice.evaluateEvery === 0) {
@@ -114,7 +113,14 @@ async function runGrpo(context: RunContext, choice: GrpoOptions): Promise<void> 
     }
     const started = performance.now();
     const skippedBefore = source.tooLong;
-    const rollout = await collectRollout(context, choice, tools, step, carried);
+    const judging: JudgeClock = { seconds: 0 };
+    const whole = stateNow();
+    // Nothing is learnt before a rollout is whole: what fails in it costs no step.
+    const rollout = await training.orSave(
+      collectRollout(context, choice, tools, step, carried, judging),
+      step - 1,
+      () => save(step - 1, {}, whole),
+    );
     carried = choice.carryOver ? rollout.surplus : [];
     history = lookAtRollout(context, choice, guards, rollout, step, history);
     const sampled = performance.now();
@@ -131,7 +137,8 @@ async function runGrpo(context: RunContext, choice: GrpoOptions): Promise<void> 
       step,
     );
     const seconds = {
-      secondsSampling: (sampled - started) / 1000,
+      secondsSampling: (sampled - started) / 1000 - judging.seconds,
+      secondsJudging: judging.seconds,
       secondsTraining: (performance.now() - sampled) / 1000,
     };
     const skipped = { promptsTooLong: source.tooLong - skippedBefore };
@@ -149,7 +156,7 @@ async function runGrpo(context: RunContext, choice: GrpoOptions): Promise<void> 
     };
     numbers = metrics;
     directory.writeStep(step, metrics);
-    await hooks.step({ step, metrics });
+    await training.orSave(hooks.step({ step, metrics }), step, () => save(step));
     if (choice.samplesEvery > 0 && (step === 1 || step % choice.samplesEvery === 0))
       await keepSamples(context, choice, rollout, step);
     progress.advance(1, `reward ${metrics.reward.toFixed(2)}`);
@@ -181,7 +188,7 @@ function lookAtRollout(
   return checkRewards(
     guards,
     choice.guardWindow,
-    judgements.map(({ total }) => total),
+    judgements.filter(({ unjudged }) => unjudged !== true).map(({ total }) => total),
     rollout.informativeCount > 0,
     before,
   );
@@ -220,7 +227,8 @@ async function keepSamples(context: RunContext, choice: GrpoOptions, rollout: Ro
     drawings.map((drawing, index) => ({
       drawing,
       judgement: judgements[index],
-      advantage: completions[index]?.advantage ?? 0,
+      // One that no reward judged has none.
+      advantage: completions.find(({ sequence }) => sequence === drawing.sequence)?.advantage ?? 0,
     })),
   );
   await saveSamples(context, step, all.slice(0, choice.samplesShown));

@@ -1,10 +1,11 @@
 /** One rollout of GRPO: draw groups, judge them, turn rewards into advantages, keep what a policy can learn from. */
-import type { AdvantagesEvent, Judgement } from '../../contracts/hooks.ts';
+import type { Judgement } from '../../contracts/hooks.ts';
 import type { PromptItem } from '../../contracts/dataset.ts';
 import type { RunContext } from '../../contracts/recipe.ts';
-import { ReasongenError } from '../../errors.ts';
+import type { Sample } from '../../contracts/reward.ts';
 import { decoupledAdvantages, groupAdvantages } from '../../rl/advantages.ts';
 import { GroupCollector } from '../../rl/groups.ts';
+import { rewardMetrics, totalMetrics } from '../../rl/reward-metrics.ts';
 import { scoreSamples } from '../../rl/score.ts';
 import type { Drawer, Drawing } from '../../drawing/drawer.ts';
 import type { TrainedGroup } from './carry.ts';
@@ -37,6 +38,7 @@ export async function collectRollout(
   tools: RolloutTools,
   step: number,
   carried: readonly TrainedGroup[],
+  clock: JudgeClock,
 ): Promise<Rollout> {
   const { hooks } = context;
   const { source, drawer } = tools;
@@ -49,27 +51,28 @@ export async function collectRollout(
   do {
     const { items } = await hooks.batch({ step, items: source.next(choice.prompts, step) });
     const seed = seedOf(context.seed, step, rollout.rounds);
-    const drawings = await drawer.draw(items, seed, `step-${step}-${rollout.rounds}`);
+    const drawings = await drawer.draw(items, seed, { label: `step-${step}-${rollout.rounds}`, step, phase: 'train' });
     const event = { step, groupSize: choice.groupSize, samples: drawings.map(({ sample }) => sample) };
     await hooks.rollout(event);
-    const { judgements } = await hooks.rewards({
-      ...event,
-      judgements: await scoreSamples(context.rewards, event.samples, context.signal),
-    });
-    const computed = await computeAdvantages(context, choice, tools, { items, seed, step, drawings, judgements });
+    const { judgements } = await hooks.rewards({ ...event, judgements: await judge(context, event.samples, clock) });
+    const computed = await computeAdvantages(
+      context,
+      choice,
+      tools,
+      { items, seed, step, drawings, judgements },
+      clock,
+    );
     const drawn = drawings.map(({ sequence }) => sequence);
-    const decided = hooks.advantages({ ...event, judgements, advantages: computed, drawn });
-    const { advantages, tokenWeights } = decided;
-    refuseBadWeights(decided);
+    const { advantages, tokenWeights } = hooks.advantages({ ...event, judgements, advantages: computed, drawn });
     rollout.offer(
       items.map((_, index): Group => {
         const [start, end] = [index * choice.groupSize, (index + 1) * choice.groupSize];
-        const completions = drawings.slice(start, end).map(({ sequence }, sample): Completion => ({
-          sequence,
-          advantage: advantages[start + sample] ?? 0,
-          tokenWeights: tokenWeights?.[start + sample],
-          step,
-        }));
+        const completions = drawings.slice(start, end).flatMap(({ sequence }, copy): Completion[] => {
+          const at = start + copy;
+          // A sample that no reward judged says nothing: it is no part of its group.
+          if (judgements[at]?.unjudged === true) return [];
+          return [{ sequence, advantage: entry(advantages, at), tokenWeights: tokenWeights?.[at], step }];
+        });
         return { completions, drawings: drawings.slice(start, end), judgements: judgements.slice(start, end) };
       }),
     );
@@ -91,21 +94,24 @@ async function computeAdvantages(
   choice: GrpoOptions,
   { greedy, penalties }: RolloutTools,
   round: Round,
+  clock: JudgeClock,
 ): Promise<number[]> {
-  const { drawings, judgements, items, seed, step } = round;
+  const { drawings, judgements, step } = round;
   const { estimator, normalize, groupSize, decoupled } = choice;
   if (decoupled) {
     const columns = context.rewards.map(({ name, weight }) => ({
       weight,
-      values: judgements.map(({ scores }) => scores[name]?.value ?? 0),
+      values: judgements.map(({ scores, unjudged }) => (unjudged === true ? undefined : scores[name]?.value)),
     }));
     return decoupledAdvantages(columns, groupSize);
   }
-  const totals = judgements.map(({ total }) => total);
+  const totals = judgements.map(({ total, unjudged }) => (unjudged === true ? undefined : total));
   const subtracted = await penalties?.(drawings.map(({ sequence }): Completion => ({ sequence, advantage: 0, step })));
-  const rewards = subtracted === undefined ? totals : totals.map((total, index) => total - (subtracted[index] ?? 0));
-  const baselines =
-    greedy === undefined ? undefined : await greedyRewards(context, greedy, items, seed, `step-${step}-greedy`);
+  const rewards =
+    subtracted === undefined
+      ? totals
+      : totals.map((total, index) => (total === undefined ? undefined : total - entry(subtracted, index)));
+  const baselines = greedy === undefined ? undefined : await greedyRewards(context, greedy, round, clock);
   const computed = groupAdvantages(
     rewards,
     groupSize,
@@ -117,57 +123,54 @@ async function computeAdvantages(
   return isRelative ? computed.map((value, index) => (isConstant(totals, groupSize, index) ? 0 : value)) : computed;
 }
 
-/** Whether all drawings of the group of drawing `index` were judged alike. */
-function isConstant(totals: readonly number[], groupSize: number, index: number): boolean {
+/** Whether all judged drawings of the group of drawing `index` were judged alike. */
+function isConstant(totals: readonly (number | undefined)[], groupSize: number, index: number): boolean {
   const start = Math.floor(index / groupSize) * groupSize;
-  return totals.slice(start, start + groupSize).every((total) => total === totals[start]);
+  const judged = totals.slice(start, start + groupSize).filter((total) => total !== undefined);
+  return judged.every((total) => total === judged[0]);
 }
 
+/** The reward of the likeliest drawing of each prompt. */
 async function greedyRewards(
   context: RunContext,
   greedy: Drawer,
-  items: readonly PromptItem[],
-  seed: number,
-  label: string,
+  { items, seed, step }: Round,
+  clock: JudgeClock,
 ): Promise<number[]> {
-  const drawings = await greedy.draw(items, seed, label);
-  const judgements = await scoreSamples(
-    context.rewards,
-    drawings.map(({ sample }) => sample),
-    context.signal,
-  );
-  return judgements.map(({ total }) => total);
+  const drawings = await greedy.draw(items, seed, { label: `step-${step}-greedy`, step, phase: 'train' });
+  const samples = drawings.map(({ sample }) => sample);
+  return (await judge(context, samples, clock)).map(({ total }) => total);
 }
 
-function refuseBadWeights({ tokenWeights, drawn }: AdvantagesEvent): void {
-  if (tokenWeights === undefined) return;
-  drawn.forEach(({ logProbability }, index) => {
-    const weights = tokenWeights[index];
-    if (weights?.length === logProbability.length && weights.every((weight) => Number.isFinite(weight) && weight >= 0))
-      return;
-    throw new ReasongenError({
-      code: 'BAD_TOKEN_WEIGHTS',
-      message: `an extension gave ${weights?.length ?? 'no'} token weights for drawing ${index}, which has ${logProbability.length} tokens, or one that is negative or not finite`,
-      place: 'hook "advantages"',
-      hint: 'give one weight of zero or more for every log-probability of every drawing, or none at all',
-    });
-  });
+/** How long judges took, apart from drawing. */
+export interface JudgeClock {
+  seconds: number;
+}
+
+async function judge(context: RunContext, samples: readonly Sample[], clock: JudgeClock): Promise<Judgement[]> {
+  const started = performance.now();
+  const judgements = await scoreSamples(context.rewards, samples, context.signal, (text) => context.log.warn(text));
+  clock.seconds += (performance.now() - started) / 1000;
+  return judgements;
+}
+
+/** An entry that must be there. */
+function entry(values: readonly number[], index: number): number {
+  const value = values[index];
+  if (value === undefined) throw new RangeError(`there is no value ${index} among ${values.length}`);
+  return value;
 }
 
 /** Numbers of all groups drawn, before any was dropped: they show the policy, not the filter. */
-export function rolloutMetrics(context: RunContext, rollout: Rollout): Record<string, number> & { reward: number } {
+export function rolloutMetrics(
+  context: RunContext,
+  rollout: Rollout,
+): Record<string, number> & { reward: number; passRate: number } {
   const judgements = rollout.all.flatMap((group) => group.judgements);
   const drawings = rollout.all.flatMap((group) => group.drawings);
-  const byReward = context.rewards.map(({ name }) => [
-    `reward/${name}`,
-    mean(judgements.map(({ scores }) => scores[name]?.value ?? 0)),
-  ]);
-  const most = context.rewards.reduce((sum, { weight }) => sum + Math.max(0, weight), 0);
   return {
-    reward: mean(judgements.map(({ total }) => total)),
-    ...(Object.fromEntries(byReward) as Record<string, number>),
-    // Rewards are 1 at best; rounding of a weighted sum must not fail a drawing.
-    passRate: mean(judgements.map(({ total }) => Number(total >= most - 1e-9))),
+    ...totalMetrics(context.rewards, judgements),
+    ...rewardMetrics(context.rewards, judgements),
     keptShare: rollout.informativeCount / rollout.all.length,
     groups: rollout.kept.length,
     carriedGroups: rollout.carriedCount,

@@ -104,13 +104,12 @@ async function runSft(context: RunContext, choice: SftOptions): Promise<void> {
   const validation = await SftValidation.open(context, choice, loss);
   const first = (state?.step ?? 0) + 1;
   const progress = log.progress('SFT', choice.steps, { done: first - 1 });
+  let last: Record<string, number> = {};
   for (let step = first; step <= choice.steps; step++) {
     const started = performance.now();
-    const picked = await stream.next(choice.batch);
-    const event = await hooks.batch({ step, items: picked.map(({ item }) => item) });
-    const sequences = await stream.sequences(
-      picked,
-      event.items as readonly (PromptItem & { readonly rationale: string })[],
+    const data = stream.state;
+    const sequences = await training.orSave(nextSequences(context, choice, stream, step), step - 1, () =>
+      training.save({ step: step - 1, data }, last),
     );
     const report = await loss.accumulate(sequences, step);
     training.applyUpdate(step);
@@ -127,8 +126,11 @@ async function runSft(context: RunContext, choice: SftOptions): Promise<void> {
       tokensPerSecond: report.tokens / seconds,
       seconds,
     };
+    last = metrics;
     directory.writeStep(step, metrics);
-    await hooks.step({ step, metrics });
+    await training.orSave(hooks.step({ step, metrics }), step, () =>
+      training.save({ step, data: stream.state }, metrics),
+    );
     progress.advance(1, `loss ${report.metrics.loss.toFixed(3)}`);
     if (step % choice.saveEvery === 0 || step === choice.steps || stop.requested)
       await training.save({ step, data: stream.state }, metrics);
@@ -138,4 +140,16 @@ async function runSft(context: RunContext, choice: SftOptions): Promise<void> {
   stream.close();
   await loss.close();
   await training.close();
+}
+
+/** The examples of a step, as extensions leave them, laid out for the model. */
+async function nextSequences(
+  { hooks }: RunContext,
+  choice: SftOptions,
+  stream: ExampleStream,
+  step: number,
+): Promise<Awaited<ReturnType<ExampleStream['sequences']>>> {
+  const picked = await stream.next(choice.batch);
+  const event = await hooks.batch({ step, items: picked.map(({ item }) => item) });
+  return stream.sequences(picked, event.items as readonly (PromptItem & { readonly rationale: string })[]);
 }

@@ -1,0 +1,67 @@
+/** What rewards said of many samples, as numbers by name. Arithmetic on the host, no device. */
+import type { Judgement } from '../contracts/hooks.ts';
+import type { NamedReward } from '../contracts/recipe.ts';
+import type { Score } from '../contracts/reward.ts';
+
+/** Rewards are 1 at best; rounding must not fail a drawing. */
+const tolerance = 1e-9;
+
+/**
+ * Of every reward: mean (`reward/NAME`), standard deviation, share of values of 1 and more (`passRate`), share of samples without a usable
+ * answer (`invalidShare`: failed, or unparsed), and the mean of each of its parts. Samples it does not apply to are left out; one that
+ * applied to none has no numbers but its share of invalid answers.
+ */
+export function rewardMetrics(
+  rewards: readonly NamedReward[],
+  judgements: readonly Judgement[],
+): Record<string, number> {
+  return Object.assign({}, ...rewards.map(({ name }) => metricsOf(name, judgements))) as Record<string, number>;
+}
+
+function metricsOf(name: string, judgements: readonly Judgement[]): Record<string, number> {
+  const scores = judgements.flatMap(({ scores: all }) => all[name] ?? []);
+  const invalid = scores.filter(({ unparsed }) => unparsed === true).length;
+  const failed = judgements.filter(({ failed: names }) => names?.includes(name)).length;
+  const asked = scores.length + failed;
+  const invalidShare = { [`reward/${name}/invalidShare`]: asked === 0 ? 0 : (invalid + failed) / asked };
+  if (scores.length === 0) return invalidShare;
+  const values = scores.map(({ value }) => value);
+  return {
+    [`reward/${name}`]: mean(values),
+    [`reward/${name}/std`]: deviation(values),
+    [`reward/${name}/passRate`]: mean(values.map((value) => Number(value >= 1 - tolerance))),
+    ...invalidShare,
+    ...partMeans(name, scores),
+  };
+}
+
+function partMeans(name: string, scores: readonly Score[]): Record<string, number> {
+  const byPart = new Map<string, number[]>();
+  for (const { parts } of scores)
+    for (const [part, value] of Object.entries(parts ?? {})) byPart.set(part, [...(byPart.get(part) ?? []), value]);
+  return Object.fromEntries([...byPart].map(([part, values]) => [`reward/${name}/parts/${part}`, mean(values)]));
+}
+
+/** Mean of the totals, and the share of samples with the best total there is. Of the samples that were judged. */
+export function totalMetrics(
+  rewards: readonly NamedReward[],
+  judgements: readonly Judgement[],
+): { reward: number; passRate: number } {
+  const judged = judgements.filter(({ unjudged }) => unjudged !== true);
+  const best = rewards.reduce((sum, { weight }) => sum + Math.max(0, weight), 0);
+  return {
+    reward: mean(judged.map(({ total }) => total)),
+    passRate: mean(judged.map(({ total }) => Number(total >= best - tolerance))),
+  };
+}
+
+function mean(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0) / Math.max(1, values.length);
+}
+
+/** Unbiased; 0 for a single value. */
+function deviation(values: readonly number[]): number {
+  const middle = mean(values);
+  const squares = values.reduce((sum, value) => sum + (value - middle) ** 2, 0);
+  return Math.sqrt(squares / Math.max(1, values.length - 1));
+}
