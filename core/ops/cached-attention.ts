@@ -182,5 +182,5 @@ function splitThreads(vectors: number): number {
 
 function refuseFewCacheRows({ cacheRows }: KeyValueCache, rows: number): void {
   if (dimension(cacheRows, 0) < rows)
-    throw new RangeError(`${rows} rows are fed, the cache names cacheRows for ${dimension(cacheRows, 0)}`);
+    throw new RangeError(`${rows} rows are fed, the cache names rows for ${dimension(cacheRows, 0)}`);
 }

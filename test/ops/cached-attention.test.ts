@@ -265,7 +265,7 @@ test('sizes that do not fit are refused', () => {
   expect(() => cachedAttention(tape, q, positions, cache, 1, options)).toThrow(/no layer 1/);
   expect(() => cachedAttention(tape, q, positions, { ...cache, capacity: 6 }, 0, options)).toThrow(RangeError);
   expect(() => cachedAttention(tape, q, positions, { ...cache, cacheRows: words([0]) }, 0, options)).toThrow(
-    /slots for 1/,
+    /rows for 1/,
   );
   expect(() => cachedAttention(tape, q, positions, cache, 0, { heads: 2, keyValueHeads: 2, headDimension: 6 })).toThrow(
     RangeError,
