@@ -147,7 +147,7 @@ function takePolicy(
   slot: string,
   entries: Map<string, { value: Located }>,
   path: string,
-  problems: ReasongenError[],
+  problems: PresetError[],
 ): Pick<ComponentChoice, 'onError' | 'retries'> {
   const allowed = errorPolicies.get(slot);
   if (allowed === undefined) return {};
