@@ -193,3 +193,11 @@ test('what is no set of groups is refused', () => {
   expect(() => groupAdvantages([1, 2, 3], 2, grpo)).toThrow(/not groups of 2/);
   expect(() => groupAdvantages([1, NaN], 2, grpo)).toThrow(/not a finite number/);
 });
+
+test('a sample without a reward is left out of its group: the others get what they would get alone', () => {
+  for (const estimator of ['grpo', 'rloo', 'reinforce++', 'passthrough'] as const) {
+    const [a, missing, b, c] = groupAdvantages([1, undefined, 0, 0.5], 4, { estimator });
+    expect(missing).toBe(0);
+    expect([a, b, c]).toEqual(groupAdvantages([1, 0, 0.5], 3, { estimator }));
+  }
+});

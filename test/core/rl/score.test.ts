@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { Reward, Sample } from '../../../core/contracts/reward.ts';
+import { rewardMetrics, totalMetrics } from '../../../core/rl/reward-metrics.ts';
 import { scoreSamples } from '../../../core/rl/score.ts';
 
 const samples = ['a', 'b', 'c'].map((id) => ({ id, prompt: `draw ${id}` }) as Sample);
@@ -67,9 +68,116 @@ describe('a reward that misbehaves is named', () => {
     const scoring = scoreSamples([named('waits', waits), named('throws', throws)], samples, never);
     await expect(scoring).rejects.toMatchObject({
       code: 'REWARD_FAILED',
-      place: 'reward "throws"',
+      place: expect.stringMatching(/^reward "throws" \(test\/core\/rl\/score\.test\.ts:\d+:\d+\)$/) as string,
       cause: { message: 'out of paint' },
     });
     expect(wasTold).toBe(true);
   });
+});
+
+describe('parts and explanations are checked where they enter', () => {
+  test.each<[string, unknown, RegExp]>([
+    ['NaN', { value: 1, parts: { x: Number.NaN } }, /part "x" of its score for sample 0 .* is NaN/],
+    ['null', { value: 1, parts: { x: null } }, /part "x" .* is null/],
+    ['a BigInt', { value: 1, parts: { x: 1n } }, /part "x" .* is 1n/],
+    ['a boolean', { value: 1, parts: { x: true } }, /part "x" .* is true/],
+    ['parts that are a text', { value: 1, parts: 'x' }, /the parts of its score .* are "x"/],
+    ['an explanation that is no text', { value: 1, why: 7 }, /explanation .* is 7/],
+    ['a value that is a BigInt', { value: 1n }, /score for sample 0 .* is 1n/],
+  ])('%s', async (_, answer, message) => {
+    const reward = named('bad', () => [answer, 0, 0] as unknown as number[]);
+    await expect(scoreSamples([reward], samples, never)).rejects.toMatchObject({
+      code: 'BAD_SCORES',
+      place: 'reward "bad"',
+      message: expect.stringMatching(message) as string,
+    });
+  });
+});
+
+describe('scores belong to samples', () => {
+  test('those with ids may stand in any order', async () => {
+    const reward = named('ids', (given) => given.map(({ id }, index) => ({ id, value: index })).toReversed());
+    expect((await scoreSamples([reward], samples, never)).map(({ total }) => total)).toEqual([0, 1, 2]);
+  });
+
+  test.each<[string, Reward['score'], RegExp]>([
+    [
+      'of a stranger',
+      () => ['a', 'b', 'x'].map((id) => ({ id, value: 0 })),
+      /a sample "x" that it was not asked about/,
+    ],
+    ['of one sample twice', () => ['a', 'b', 'b'].map((id) => ({ id, value: 0 })), /two scores for one sample/],
+    ['some without', () => [{ id: 'a', value: 0 }, 1, 2], /some of its scores name the id .* and some do not/],
+  ])('ids %s are refused', async (_, score, message) => {
+    await expect(scoreSamples([named('ids', score)], samples, never)).rejects.toThrow(message);
+  });
+
+  test('a list that is sorted in place is refused, not scored wrongly', async () => {
+    const sorts = named('sorts', (given) => (given as Sample[]).reverse().map((_, index) => index));
+    await expect(scoreSamples([sorts], samples, never)).rejects.toMatchObject({
+      code: 'REWARD_FAILED',
+      hint: expect.stringMatching(/copy it first/) as string,
+    });
+  });
+});
+
+test('null does not apply: left out of the total, and a sample that no reward applies to is not judged', async () => {
+  const one = named('one', () => [1, null, null], 2);
+  const two = named('two', () => [null, 3, null]);
+  expect(await scoreSamples([one, two], samples, never)).toEqual([
+    { total: 2, scores: { one: { value: 1 } } },
+    { total: 3, scores: { two: { value: 3 } } },
+    { total: 0, scores: {}, unjudged: true },
+  ]);
+});
+
+describe("what the failure of a reward means is the preset's choice", () => {
+  const throws: Reward['score'] = () => {
+    throw new Error('out of paint');
+  };
+  const good = named('good', () => [1, 1, 1]);
+
+  test('ignore: the total is made without it, and the failure counts as an invalid answer', async () => {
+    const said: string[] = [];
+    const bad = { ...named('bad', throws), onError: 'ignore' as const };
+    const judgements = await scoreSamples([good, bad], samples, never, (text) => said.push(text));
+    expect(judgements).toEqual(samples.map(() => ({ total: 1, scores: { good: { value: 1 } }, failed: ['bad'] })));
+    expect(said).toEqual([expect.stringMatching(/^reward "bad" failed, the total is made without it: .*out of paint/)]);
+    expect(rewardMetrics([good, bad], judgements)).toMatchObject({
+      'reward/good': 1,
+      'reward/good/invalidShare': 0,
+      'reward/bad/invalidShare': 1,
+    });
+  });
+
+  test('drop: no sample is judged', async () => {
+    const bad = { ...named('bad', throws), onError: 'drop' as const };
+    const judgements = await scoreSamples([good, bad], samples, never);
+    expect(judgements.every(({ unjudged }) => unjudged === true)).toBe(true);
+    expect(totalMetrics([good, bad], judgements)).toEqual({ reward: 0, passRate: 0 });
+  });
+
+  test('retries: it is asked again', async () => {
+    let asked = 0;
+    const flaky = { ...named('flaky', () => (++asked === 1 ? throws(samples, never) : [1, 1, 1])), retries: 1 };
+    expect((await scoreSamples([flaky], samples, never)).map(({ total }) => total)).toEqual([1, 1, 1]);
+    expect(asked).toBe(2);
+  });
+});
+
+test('numbers of rewards: mean, deviation, passes, unparsed answers, parts; what does not apply is left out', () => {
+  const judgements = [
+    { total: 1, scores: { one: { value: 1, parts: { color: 1 } } } },
+    { total: 0, scores: { one: { value: 0, parts: { color: 0.5 }, unparsed: true as const } } },
+    { total: 0, scores: {}, unjudged: true as const },
+  ];
+  const metrics = rewardMetrics([named('one', () => [])], judgements);
+  expect(metrics).toEqual({
+    'reward/one': 0.5,
+    'reward/one/std': Math.sqrt(0.5),
+    'reward/one/passRate': 0.5,
+    'reward/one/invalidShare': 0.5,
+    'reward/one/parts/color': 0.75,
+  });
+  expect(totalMetrics([named('one', () => [])], judgements)).toEqual({ reward: 0.5, passRate: 0.5 });
 });
