@@ -58,11 +58,7 @@ function fillLaunch(out: Tensor, first: number, { mean, std }: Normal, seed: num
     kernel: 'parameters/fill',
     constants: { BITS: elementBytes(out.type) * 8, BRAIN: out.type === 'bf16' },
     bindings: { out },
-<<<<<<< HEAD
     params: { count, first, mean, deviation: std, seed: seed >>> 0, key },
-=======
-    params: { count, first, mean, std_dev: std, seed: seed >>> 0, key },
->>>>>>> 501c249 (A kernel's parameter is no reserved word of WGSL; messages speak of cache rows)
     groups: grid(Math.ceil(count / 512)),
   };
 }

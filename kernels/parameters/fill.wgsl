@@ -13,11 +13,7 @@ struct Params {
   seed: u32,
   key: u32,
   mean: f32,
-<<<<<<< HEAD
   deviation: f32,
-=======
-  std_dev: f32,
->>>>>>> 501c249 (A kernel's parameter is no reserved word of WGSL; messages speak of cache rows)
 }
 
 @group(0) @binding(0) var<storage, read_write> out: array<u32>;
@@ -51,11 +47,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       let words = philox(vec4u(index / 4u, params.key, 0x66696c6cu, 0u), vec2u(params.seed, 0u));
       normals = vec4f(normal_pair(words.x, words.y), normal_pair(words.z, words.w));
     }
-<<<<<<< HEAD
     values[i] = select(0.0, params.mean + params.deviation * normals[index % 4u], start + i < params.count);
-=======
-    values[i] = select(0.0, params.mean + params.std_dev * normals[index % 4u], start + i < params.count);
->>>>>>> 501c249 (A kernel's parameter is no reserved word of WGSL; messages speak of cache rows)
   }
   const per_word = 32u / BITS;
   for (var w = 0u; w < BITS / 4u; w++) {
