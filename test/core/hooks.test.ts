@@ -219,7 +219,10 @@ describe('handlers are handed copies that cannot be changed', () => {
     ['sorted', (samples) => (samples as Sample[]).reverse()],
     ['cut', (samples) => (samples as Sample[]).pop()],
     ['written to', (samples) => Object.assign(samples[0] as object, { prompt: 'b' })],
-    ['written to inside', (samples) => ((samples[0]?.specification as { wanted: string[] }).wanted[0] = 'dog')],
+    [
+      'written to inside',
+      (samples) => (samples[0]?.specification as { wanted: string[] } | undefined)?.wanted.fill('dog'),
+    ],
     ['extended', (samples) => Object.assign(samples[0] as object, { more: 1 })],
   ])('%s: refused, and said so', async (_, change) => {
     const extension: Extension = { rollout: ({ samples }) => void change(samples) };
