@@ -9,9 +9,11 @@ import { describeProgram } from './io/software.ts';
 import { readRunRecord } from './io/records.ts';
 import { createRun, openRun, type RunDirectory } from './io/run-directory.ts';
 import type { LoadedPreset, Stage } from './preset/load.ts';
+import { copiesOfPlugins } from './preset/plugin-files.ts';
 import { repeatablePreset } from './preset/read-back.ts';
 import { showChain } from './preset/show.ts';
 import { mkdir } from './io/files.ts';
+import { copyPlugins, type RecordedInputs } from './run-inputs.ts';
 
 /** The resolved preset in a run directory: loading it gives the run again. */
 const presetFile = 'preset.yaml';
@@ -55,7 +57,16 @@ export function stageDirectory(loaded: LoadedPreset, stage: Stage, runDirectory:
 }
 
 /** Makes the directory of a chain, so that a resume finds its stages, those that have not begun as well: `preset.yaml` and `STAGE/preset.yaml`. */
-export async function writeChain(loaded: LoadedPreset, runDirectory: string, texts: readonly string[]): Promise<void> {
+export async function writeChain(
+  loaded: LoadedPreset,
+  runDirectory: string,
+  texts: readonly string[],
+  copies: PluginCopies,
+): Promise<void> {
+  await mkdir(runDirectory, { recursive: true }).catch((cause: unknown) => {
+    throw diskError(cause, 'creating the run', runDirectory, 'or choose another --run-dir');
+  });
+  await copyPlugins(copies, runDirectory);
   for (const [index, stage] of loaded.stages.entries())
     await writeStage(stageDirectory(loaded, stage, runDirectory), texts[index] ?? '');
   const stages = loaded.stages.map(({ name }) => ({ name, preset: `./${name}/${presetFile}` }));
@@ -87,18 +98,42 @@ export async function isDone(directory: string): Promise<boolean> {
 }
 
 /** The text of `preset.yaml` of a stage. Throws NOT_REPEATABLE when it would not give the stage again. */
-export function resolvedPreset(stage: Stage, loaded: LoadedPreset, runDirectory: string): string {
+export function resolvedPreset(
+  stage: Stage,
+  loaded: LoadedPreset,
+  runDirectory: string,
+  copies: PluginCopies = new Map(),
+): string {
   const earlier = loaded.stages
     .slice(0, loaded.stages.indexOf(stage))
     .map((each) => [each.name, stageDirectory(loaded, each, runDirectory)] as const);
-  return repeatablePreset(stage, loaded.catalog, stageDirectory(loaded, stage, runDirectory), new Map(earlier));
+  return repeatablePreset(stage, loaded.catalog, stageDirectory(loaded, stage, runDirectory), new Map(earlier), copies);
+}
+
+/** Copies of plugins in the directory of a run, by the files they are made from. */
+export type PluginCopies = ReadonlyMap<string, string>;
+
+/** The copies a new run keeps of its plugins; its stages share them. */
+export function pluginCopies(loaded: LoadedPreset, runDirectory: string): PluginCopies {
+  return copiesOfPlugins(
+    loaded.stages.flatMap(({ preset }) => preset.plugins),
+    runDirectory,
+  );
+}
+
+/** What the directory of a run begins with. */
+export interface RunParts {
+  readonly text: string;
+  readonly inputs: RecordedInputs;
+  /** Empty in a stage of a chain, which has them for all. */
+  readonly copies: PluginCopies;
 }
 
 /** Makes the directory of one run, with what is known when it starts. */
 export function createRunDirectory(
   stage: Stage,
   directory: string,
-  text: string,
+  { text, inputs, copies }: RunParts,
   components: RunComponents,
   device: Device,
   command: readonly string[],
@@ -109,12 +144,14 @@ export function createRunDirectory(
     directory,
     name: preset.name,
     preset: text,
+    fill: (path) => copyPlugins(copies, path),
     command,
     description: {
       ...describeProgram(),
       preset: relative(process.cwd(), preset.file),
       adapter: { description, vendor, kind: isSoftware ? 'software' : 'hardware', features: features.join(' ') },
       seeds: { run: preset.seed },
+      inputs,
       hashes: {
         ...(components.has('tokenizer') && { tokenizer: components.tokenizer.hash }),
         ...(components.has('imageTokenizer') && { imageTokenizer: components.imageTokenizer.hash }),

@@ -20,6 +20,8 @@ import type { RunDirectory } from './io/run-directory.ts';
 import { recordedLog, type Log } from './log.ts';
 import { formatBytes, refuseWhatCannotFit, totalBytes } from './plan.ts';
 import { findSmaller, planStage } from './plan-stage.ts';
+import { changedInputs, readInputs, refuseChanges } from './run-inputs.ts';
+import { readRunRecord } from './io/records.ts';
 import { hasResults, writeReport } from './report/report.ts';
 import type { LoadedPreset, Stage } from './preset/load.ts';
 import {
@@ -27,7 +29,9 @@ import {
   isDone,
   isStarted,
   openRunDirectory,
+  pluginCopies,
   resolvedPreset,
+  type RunParts,
   stageDirectory,
   writeChain,
   writeStage,
@@ -37,6 +41,8 @@ import type { RunStop } from './stop.ts';
 export interface RuntimeOptions {
   readonly runDirectory: string;
   readonly resume: boolean;
+  /** Whether a resumed run goes on although what it works from has changed in these ways; it does not unless told. */
+  readonly acceptChanges?: (changes: readonly string[]) => boolean;
   /** Program and arguments as typed, for the record. */
   readonly command: readonly string[];
   readonly log: Log;
@@ -55,8 +61,9 @@ export interface RuntimeOptions {
 export async function runPreset(loaded: LoadedPreset, options: RuntimeOptions): Promise<number> {
   const { log, stop, resume, runDirectory } = options;
   // Before anything is made: a run whose preset cannot be written down could never be resumed.
-  const texts = loaded.stages.map((stage) => resolvedPreset(stage, loaded, runDirectory));
-  if (loaded.isChain && !resume) await writeChain(loaded, runDirectory, texts);
+  const copies = resume ? new Map<string, string>() : pluginCopies(loaded, runDirectory);
+  const texts = loaded.stages.map((stage) => resolvedPreset(stage, loaded, runDirectory, copies));
+  if (loaded.isChain && !resume) await writeChain(loaded, runDirectory, texts, copies);
   const plugins = createContainer(loaded.catalog.plugins);
   let hasRun = false;
   for (const [index, stage] of loaded.stages.entries()) {
@@ -69,7 +76,8 @@ export async function runPreset(loaded: LoadedPreset, options: RuntimeOptions): 
     // Begun with other settings than it was written down with.
     if (loaded.isChain && resume && !isStarted(directory)) await writeStage(directory, texts[index] ?? '');
     if (loaded.isChain) log.info(`stage ${index + 1} of ${loaded.stages.length}: ${stage.name}`);
-    await runStage(stage, { directory, text: texts[index] ?? '' }, loaded, plugins, options);
+    const own = loaded.isChain ? new Map<string, string>() : copies;
+    await runStage(stage, { directory, text: texts[index] ?? '', copies: own }, loaded, plugins, options);
     hasRun = true;
   }
   if (resume && !hasRun && !stop.requested && loaded.stages.some(trains)) throw nothingLeft(loaded, runDirectory);
@@ -104,7 +112,7 @@ function nothingLeft(loaded: LoadedPreset, runDirectory: string): ReasongenError
 
 async function runStage(
   stage: Stage,
-  { directory: path, text }: { readonly directory: string; readonly text: string },
+  { directory: path, text, copies }: Omit<RunParts, 'inputs'> & { readonly directory: string },
   loaded: LoadedPreset,
   plugins: ComponentContainer,
   options: RuntimeOptions,
@@ -123,17 +131,25 @@ async function runStage(
     openDevice: options.openDevice ?? openTunedDevice,
   });
   try {
+    const inputs = await readInputs(stage, loaded);
+    const isResumed = options.resume && isStarted(path);
+    const changes = isResumed ? changedInputs((await readRunRecord(path)).inputs ?? {}, inputs) : [];
+    if (changes.length > 0 && options.acceptChanges?.(changes) !== true) refuseChanges(changes, path);
     const device = await container.device();
     const plan = await planFor(device, stage, loaded, log);
     const components = await buildComponents(container, preset);
     const recipe = await container.get('recipe');
     hooks = await tapHooks(container, preset, log);
     options.onHooks?.(hooks);
-    directory =
-      isStarted(path) && options.resume
-        ? await openRunDirectory(path, options.command)
-        : await createRunDirectory(stage, path, text, components, device, options.command);
+    directory = isResumed
+      ? await openRunDirectory(path, options.command)
+      : await createRunDirectory(stage, path, { text, inputs, copies }, components, device, options.command);
     recordIn(directory);
+    if (isResumed) await directory.describe({ inputs });
+    for (const change of changes) {
+      log.warn(`${change}; the run goes on with what is there now`);
+      await directory.warn(change);
+    }
     const resume = options.resume && (await hasCheckpoint(directory, log));
     if (resume) device.tuning = recordedTuning(directory.record.adapter) ?? device.tuning;
     await directory.describe({ adapter: tuningRecord(device.tuning) });

@@ -114,7 +114,18 @@ const layers = [
   ],
   ...['preset', 'plugin.ts', 'container.ts', 'components.ts', 'hook-results.ts', 'hooks.ts', 'stop.ts'],
   ...['weights', 'models', 'drawing', 'training', 'recipes'],
-  ...['plan.ts', 'plan-stage.ts', 'report', 'run.ts', 'tune.ts', 'runtime.ts', 'testing', 'commands', 'cli'],
+  ...[
+    'plan.ts',
+    'plan-stage.ts',
+    'report',
+    'run-inputs.ts',
+    'run.ts',
+    'tune.ts',
+    'runtime.ts',
+    'testing',
+    'commands',
+    'cli',
+  ],
   ...['compute.ts', 'testing.ts', 'index.ts', 'cli.ts'],
 ];
 

@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import type { ResumeOptions } from '../commands/run.ts';
 import type { Act } from './act.ts';
 
 /** Commands on a run: start it, go on with it, look at it. */
@@ -12,8 +13,9 @@ export function addRunCommands(commandLine: Command, act: Act): void {
   commandLine
     .command('resume <directory>')
     .description('go on with a run where it stopped')
-    .action((directory: string, _options, command: Command) =>
-      act(command, async (context) => (await import('../commands/run.ts')).resume(directory, context)),
+    .option('--accept-changes', 'go on although plugins, prompts or data have changed since the run began')
+    .action((directory: string, options: ResumeOptions, command: Command) =>
+      act(command, async (context) => (await import('../commands/run.ts')).resume(directory, options, context)),
     );
   commandLine
     .command('evaluate <preset>')

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { ReasongenError, exitCodes } from '../errors.ts';
 import { loadPreset } from '../preset/load.ts';
-import { freeRunDirectory, isStarted, resolvedPreset } from '../run.ts';
+import { freeRunDirectory, isStarted, pluginCopies, resolvedPreset } from '../run.ts';
 import type { CommandContext } from './context.ts';
 import { locateModel, type ModelChoice } from './model.ts';
 import { resume, run } from './run.ts';
@@ -44,7 +44,7 @@ export async function generate(options: GenerateOptions, context: CommandContext
   const runDirectory = options.out ?? context.runDirectory;
   if (runDirectory === undefined || !isStarted(runDirectory)) return run(file, { ...context, settings, runDirectory });
   await refuseOtherSettings(file, settings, resolve(runDirectory));
-  return resume(runDirectory, { ...context, settings: [] });
+  return resume(runDirectory, {}, { ...context, settings: [] });
 }
 
 function withRationales(
@@ -74,7 +74,7 @@ async function refuseOtherSettings(file: string, settings: readonly string[], di
       .map((line) => line.trim())
       .filter((line) => line !== '' && !line.startsWith('#'));
   const there = linesOf(readFileSync(join(directory, 'preset.yaml'), 'utf8'));
-  const now = linesOf(resolvedPreset(stage, loaded, directory));
+  const now = linesOf(resolvedPreset(stage, loaded, directory, pluginCopies(loaded, directory)));
   const onlyThere = there.filter((line) => !now.includes(line));
   const onlyNow = now.filter((line) => !there.includes(line));
   if (there.join('\n') === now.join('\n')) return;

@@ -2,6 +2,7 @@
  * What a run writes down about itself, as it lies in its directory:
  *
  *     preset.yaml               the resolved preset
+ *     plugins/                  copies of the plugins it names
  *     run.json                  RunRecord
  *     metrics.ndjson            Metrics, a line per step
  *     samples/step-000010/      samples.jsonl with a SampleRecord per line, and their pictures
@@ -41,6 +42,14 @@ export interface RunFailure {
   readonly hint?: string;
 }
 
+/** A file or folder that a run reads. */
+export interface RecordedInput {
+  /** Absolute; of a plugin the one its copy was made from. */
+  readonly path: string;
+  /** Of the content; for a plugin with the files it imports. */
+  readonly sha256: string;
+}
+
 export interface RunRecord {
   readonly format: 'reasongen-run';
   readonly version: 1;
@@ -56,6 +65,8 @@ export interface RunRecord {
   readonly commit?: string;
   /** sha256 of what went in: checkpoint, tokenizer, codec, … */
   readonly hashes: Readonly<Record<string, string>>;
+  /** What the run works from, by the option that names it: `recipe.promptFile`, `plugins[0]`. */
+  readonly inputs?: Readonly<Record<string, RecordedInput>>;
   /** Of the last session that ended by itself: plannedBytes and peakBytes on the device, and how many buffers, submits and passes were made. */
   readonly memory?: Readonly<Record<string, number>>;
   /** The first start and every resume. */

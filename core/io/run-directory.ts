@@ -22,6 +22,8 @@ export interface CreateOptions {
   /** Text of the resolved preset. */
   readonly preset: string;
   readonly description: RunDescription;
+  /** Fills the directory, before `preset.yaml` is written, with what that names. */
+  readonly fill?: (directory: string) => Promise<void>;
   readonly command: readonly string[];
   readonly now?: () => Date;
 }
@@ -41,6 +43,7 @@ export async function createRun(options: CreateOptions): Promise<RunDirectory> {
     throw cause;
   }
   try {
+    await options.fill?.(path);
     await replaceFile(join(path, 'preset.yaml'), options.preset);
     const record: RunRecord = {
       format: 'reasongen-run',
@@ -220,12 +223,17 @@ async function removeLeftovers(path: string): Promise<void> {
 
 /** What a process that was killed while it made this very run has left: nothing a user could miss. */
 async function isHalfMade(path: string, preset: string): Promise<boolean> {
-  const names = await readdir(path).catch(() => []);
+  const names = await readdir(path).catch((): string[] => []);
   if (
     names.length === 0 ||
     !names.every((name) =>
-      /^(lock(\.[\w-]+)?|preset\.yaml|metrics\.ndjson|\.tmp-(preset\.yaml|run\.json)-\d+)$/.test(name),
+      /^(lock(\.[\w-]+)?|preset\.yaml|plugins|metrics\.ndjson|\.tmp-(preset\.yaml|run\.json|plugins)-\d+)$/.test(name),
     )
+  )
+    return false;
+  if (
+    names.includes('plugins') &&
+    !(await readdir(join(path, 'plugins')).catch((): string[] => [])).includes('origins.json')
   )
     return false;
   const read = (name: string): Promise<string | undefined> => readFile(join(path, name), 'utf8').catch(() => undefined);
@@ -237,7 +245,7 @@ async function isHalfMade(path: string, preset: string): Promise<boolean> {
 async function clear(path: string): Promise<void> {
   try {
     for (const name of await readdir(path))
-      if (!name.startsWith('lock')) await disk.rm(join(path, name), { force: true });
+      if (!name.startsWith('lock')) await disk.rm(join(path, name), { recursive: true, force: true });
   } catch (cause) {
     throw diskError(cause, 'clearing what a killed process left', path);
   }

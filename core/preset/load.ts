@@ -30,8 +30,8 @@ export interface Stage {
 export interface LoadPresetOptions {
   /** Texts of `--set`, `path=value`. In a chain the path starts with the name of a stage. */
   readonly settings?: readonly string[];
-  /** Directory that holds the run directories of the stages; `stage:NAME` resolves into it. Left out by `check`. */
-  readonly runDirectory?: string;
+  /** Directory that holds the run directories of the stages, or how it follows from the name of the chain; `stage:NAME` resolves into it. Left out by `check`. */
+  readonly runDirectory?: string | ((name: string) => string);
   /** Instead of the plugins in the tree. */
   readonly builtIn?: readonly LoadedPlugin[];
 }
@@ -40,25 +40,20 @@ export interface LoadPresetOptions {
 export async function loadPreset(file: string, options: LoadPresetOptions = {}): Promise<LoadedPreset> {
   const problems: PresetError[] = [];
   const { absolute, main, isChain, drafts } = readDrafts(file, options.settings ?? [], problems);
+  const chainName = isChain ? readName(main, absolute, problems) : '';
+  const { runDirectory } = options;
+  const directory = typeof runDirectory !== 'function' ? runDirectory : isChain ? runDirectory(chainName) : undefined;
   const catalog = await loadCatalog(drafts, options.builtIn, problems);
   const stages = drafts.map((draft, index): Stage => {
     const own: PresetError[] = [];
     const tree = merge(draft, catalog, own);
     const plugins = referencesOf(tree, own).map(pluginIdentity);
-    const preset = checkPreset(
-      tree,
-      draft.file,
-      plugins,
-      catalog,
-      earlierStages(drafts, index, options.runDirectory),
-      own,
-    );
+    const preset = checkPreset(tree, draft.file, plugins, catalog, earlierStages(drafts, index, directory), own);
     problems.push(...own.filter((problem) => draft.isWhole || !mayStandInMissingPart(problem)));
     return { name: draft.name || preset.name, preset, tree };
   });
-  const name = isChain ? readName(main, absolute, problems) : (stages[0]?.name ?? '');
   if (problems.length > 0) throw new ProblemsError(inOrder(unique(problems)));
-  return { name, file: absolute, isChain, stages, catalog };
+  return { name: isChain ? chainName : (stages[0]?.name ?? ''), file: absolute, isChain, stages, catalog };
 }
 
 /** What a preset, or any stage of a chain, names in `plugins`, each once. Throws what keeps its files from being read. */

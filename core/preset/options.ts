@@ -6,6 +6,7 @@ import { findHubDataset } from '../io/hub/dataset.ts';
 import { findSnapshot, parseHubModel } from '../io/hub/cache.ts';
 import { inputFileWords } from './input-file.ts';
 import { type Located, type LocatedMap, nearestPart, place, plain } from './located.ts';
+import { placeBeforeMove } from './moved.ts';
 import { z } from './zod.ts';
 
 /** Run directories of the earlier stages of a chain, by stage name; `undefined` while they are not known. */
@@ -80,6 +81,8 @@ function resolveInput(text: string, node: Located, stages: Stages, problems: Pre
   const path = resolve(node.origin.kind === 'file' ? dirname(node.origin.source) : process.cwd(), text);
   // A stage that has not run yet has no directory.
   if (!existsSync(path) && ![...stages.values()].includes(path)) {
+    const before = placeBeforeMove(text, node.origin);
+    if (before !== undefined) return before;
     problems.push(
       new PresetError({
         code: 'MISSING_FILE',

@@ -6,6 +6,7 @@ import type { Component, Plugin, SlotDeclaration } from '../contracts/slots.ts';
 import { PresetError } from '../errors.ts';
 import { takenBySlot, type LoadedPlugin } from './catalog.ts';
 import { place } from './located.ts';
+import { placeBeforeMove } from './moved.ts';
 import { importPlugin } from './plugin-module.ts';
 import { z } from './zod.ts';
 
@@ -66,6 +67,11 @@ export function pluginIdentity(reference: PluginReference): string {
   if (file === undefined || isPathLike(specifier)) return file ?? specifier;
   const typedHere = { kind: 'set', source: specifier, line: 0, column: 0 } as const;
   return file === locatePlugin({ specifier, origin: typedHere }) ? specifier : file;
+}
+
+/** The file of a plugin that a checked preset names: an absolute path, or a package near the preset or here. */
+export function fileOfPlugin(plugin: string, preset: string): string | undefined {
+  return locatePlugin({ specifier: plugin, origin: { kind: 'file', source: preset, line: 1, column: 1 } });
 }
 
 async function loadPlugin(
@@ -156,7 +162,7 @@ export function locatePlugin({ specifier, origin }: PluginReference): string | u
   if (isPathLike(specifier)) {
     const path = resolve(base, specifier);
     const candidates = /\.[cm]?[jt]s$/.test(path) ? [path] : [join(path, 'index.ts'), join(path, 'index.js')];
-    return candidates.find((candidate) => existsSync(candidate));
+    return candidates.find((candidate) => existsSync(candidate)) ?? placeBeforeMove(specifier, origin);
   }
   for (const start of [base, process.cwd(), builtInFolder]) {
     for (let folder = start; ; folder = dirname(folder)) {

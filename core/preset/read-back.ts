@@ -1,5 +1,5 @@
 /** What a run writes down must give the same run again: the text of a preset is read and compared before anything depends on it. */
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import type { Preset } from '../contracts/preset.ts';
 import { PresetError } from '../errors.ts';
@@ -8,16 +8,23 @@ import { checkPreset } from './check.ts';
 import { referencesOf, type Stage } from './load.ts';
 import { parseLocated } from './located.ts';
 import type { Stages } from './options.ts';
-import { pluginIdentity } from './plugins.ts';
 import { showPreset } from './show.ts';
 
 /**
  * The text of `preset.yaml` in a run directory. Throws NOT_REPEATABLE when reading it there would not give the preset of the stage.
- * `earlier`: directories of the stages before it, which need not exist yet.
+ * `earlier`: directories of the stages before it, which need not exist yet; `copies`: those of plugins, by their originals, likewise.
  */
-export function repeatablePreset(stage: Stage, catalog: Catalog, directory: string, earlier: Stages): string {
-  const text = showPreset(stage, catalog, { directory, origins: false });
-  const difference = differenceOf(stage.preset, readAgain(text, catalog, join(directory, 'preset.yaml'), earlier));
+export function repeatablePreset(
+  stage: Stage,
+  catalog: Catalog,
+  directory: string,
+  earlier: Stages,
+  copies: ReadonlyMap<string, string>,
+): string {
+  const text = showPreset(stage, catalog, { directory, origins: false, copies });
+  const expected = stage.preset.plugins.map((plugin) => copies.get(plugin) ?? plugin);
+  const again = readAgain(text, catalog, directory, earlier);
+  const difference = differenceOf({ ...stage.preset, plugins: expected }, again);
   if (difference === undefined) return text;
   throw new PresetError({
     code: 'NOT_REPEATABLE',
@@ -27,16 +34,22 @@ export function repeatablePreset(stage: Stage, catalog: Catalog, directory: stri
   });
 }
 
-function readAgain(text: string, catalog: Catalog, file: string, earlier: Stages): Preset | string {
+function readAgain(text: string, catalog: Catalog, directory: string, earlier: Stages): Preset | string {
+  const file = join(directory, 'preset.yaml');
   const problems: PresetError[] = [];
   // As the disk gives it back: UTF-8 has no place for half a surrogate pair.
   const tree = parseLocated(Buffer.from(text).toString(), file, problems);
   if (tree?.kind === 'map') {
-    const plugins = referencesOf(tree, problems).map(pluginIdentity);
+    // The copies of plugins are not there yet.
+    const plugins = referencesOf(tree, problems).map(({ specifier }) => resolveWritten(specifier, directory));
     const preset = checkPreset(tree, file, plugins, catalog, earlier, problems);
     if (problems.length === 0) return preset;
   }
   return problems[0]?.message ?? 'it is no map';
+}
+
+function resolveWritten(plugin: string, directory: string): string {
+  return plugin.startsWith('.') ? resolve(directory, plugin) : plugin;
 }
 
 /** In words; undefined when both are the same but for their file. */

@@ -24,6 +24,8 @@ export interface ShowOptions {
   readonly directory: string;
   /** Whether each value is followed by where it came from. */
   readonly origins: boolean;
+  /** Paths of copies of plugins, by those of the originals: they are named instead. */
+  readonly copies?: ReadonlyMap<string, string>;
 }
 
 /** How values are written, and where each came from. */
@@ -48,7 +50,7 @@ export function showPreset({ preset, tree }: Stage, catalog: Catalog, options: S
   if (preset.plugins.length > 0)
     put(
       'plugins',
-      preset.plugins.map((plugin) => (plugin.startsWith('/') ? path(plugin) : plugin)),
+      preset.plugins.map((plugin) => (plugin.startsWith('/') ? path(options.copies?.get(plugin) ?? plugin) : plugin)),
       '',
     );
   for (const slot of catalog.slots) {
@@ -165,14 +167,14 @@ function withPaths(value: unknown, schema: z.core.$ZodType, source: Source): unk
 }
 
 /** The schema of a list's elements, through optional and default shells; the schema itself where it is no list. */
-function elementOf(schema: z.core.$ZodType): z.core.$ZodType {
+export function elementOf(schema: z.core.$ZodType): z.core.$ZodType {
   const { element, innerType }: z.core.$ZodTypeDef & { element?: z.core.$ZodType; innerType?: z.core.$ZodType } =
     schema._zod.def;
   return element ?? (innerType === undefined ? schema : elementOf(innerType));
 }
 
 /** The schema of an option, through optional and default shells; the schema itself where it has no such option. */
-function memberOf(schema: z.core.$ZodType, key: string): z.core.$ZodType {
+export function memberOf(schema: z.core.$ZodType, key: string): z.core.$ZodType {
   const definition: z.core.$ZodTypeDef & {
     innerType?: z.core.$ZodType;
     shape?: Readonly<Record<string, z.core.$ZodType>>;

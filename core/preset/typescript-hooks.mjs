@@ -1,10 +1,10 @@
 /**
- * Module hooks for plugins written in TypeScript. Every file is compiled by itself as an ES module, whatever `type` its package has, with
+ * Module hooks for plugins written in TypeScript and for the copies of plugins that runs keep. Every file is compiled by itself as an ES module, whatever `type` its package has, with
  * the nearest tsconfig.json above it: decorators, class fields and `paths` mean what they mean in the author's editor. Sources of this
  * program are left to whatever loaded them.
  */
 import { existsSync, readFileSync, statSync } from 'node:fs';
-import { extname, resolve as resolvePath, dirname } from 'node:path';
+import { dirname, extname, join, resolve as resolvePath } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { transform } from 'esbuild';
 import { createPathsMatcher, getTsconfig } from 'get-tsconfig';
@@ -30,10 +30,23 @@ function pluginFile(url) {
 
 /** @type {import('node:module').ResolveHook} */
 export async function resolve(specifier, context, next) {
+  const original = originalOf(context.parentURL);
+  // The program that loads the plugin, and no second copy of it.
+  if ((original ?? pluginFile(context.parentURL)) !== undefined && /^reasongen(\/|$)/.test(specifier))
+    return next(specifier, { ...context, parentURL: import.meta.url });
+  try {
+    return await resolveHere(specifier, context, next);
+  } catch (error) {
+    // A package that is installed where the copy was made from.
+    if (original === undefined) throw error;
+    return resolveHere(specifier, { ...context, parentURL: pathToFileURL(original).href }, next);
+  }
+}
+
+/** @type {import('node:module').ResolveHook} */
+async function resolveHere(specifier, context, next) {
   const parent = pluginFile(context.parentURL);
   if (parent === undefined) return next(specifier, context);
-  // The program that loads the plugin, and no second copy of it.
-  if (/^reasongen(\/|$)/.test(specifier)) return next(specifier, { ...context, parentURL: import.meta.url });
   const file = candidates(specifier, parent).map(existing).find(Boolean);
   if (file === undefined) return next(specifier, context);
   if (extname(file) === '.json')
@@ -58,7 +71,17 @@ export async function load(url, context, next) {
 
 /** @param {string} path */
 function tsconfigOf(path) {
-  return getTsconfig(dirname(path), 'tsconfig.json', files);
+  return getTsconfig(dirname(originalOf(pathToFileURL(path).href) ?? path), 'tsconfig.json', files);
+}
+
+/** The file that one of the copies in the directory of a run was made from (`plugin-files.ts`). @param {string | undefined} url */
+function originalOf(url) {
+  if (!url?.startsWith('file:')) return undefined;
+  const [, folder = '', number = '', inside = ''] = /^(.*\/plugins)\/(\d+)\/(.+)$/.exec(fileURLToPath(url)) ?? [];
+  const origins = join(folder, 'origins.json');
+  if (folder === '' || !existsSync(origins)) return undefined;
+  const origin = JSON.parse(readFileSync(origins, 'utf8'))[number]?.folder;
+  return typeof origin === 'string' ? join(origin, inside) : undefined;
 }
 
 /** Paths a specifier may stand for, without what may be left out; none for a package. @param {string} specifier @param {string} parent */

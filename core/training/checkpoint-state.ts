@@ -66,10 +66,19 @@ export class CheckpointReader {
   }
 }
 
-/** Preset and program a checkpoint was made by. */
-export function provenance(context: RunContext): { readonly preset: string; readonly program: string } {
+/** Preset and program a checkpoint was made by, and what the run worked from. */
+export function provenance(context: RunContext): {
+  readonly preset: string;
+  readonly program: string;
+  readonly inputs: Readonly<Record<string, string>>;
+} {
   const { versions, commit } = describeProgram();
-  return { preset: context.preset.name, program: [versions['reasongen'], commit].filter(Boolean).join(' ') };
+  const { inputs = {} } = context.directory.record;
+  return {
+    preset: context.preset.name,
+    program: [versions['reasongen'], commit].filter(Boolean).join(' '),
+    inputs: Object.fromEntries(Object.entries(inputs).map(([option, { sha256 }]) => [option, sha256])),
+  };
 }
 
 /** Says when a checkpoint was made by another program: its numbers may then differ from an uninterrupted run's. */

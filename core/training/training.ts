@@ -368,7 +368,7 @@ export class Training {
     if (average !== undefined) await load('average/', 'average', (source) => average.restore(source));
     await reader.load('optimizer', this.optimizer.state);
     this.restored = reader;
-    const { updates, metrics, base, preset: _preset, program: _program, ...rest } = reader.state;
+    const { updates, metrics, base, preset: _preset, program: _program, inputs: _inputs, ...rest } = reader.state;
     this.savedStep = reader.step;
     this.updates = Number(updates);
     this.baseHash = String(base ?? '');

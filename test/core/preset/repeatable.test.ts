@@ -130,11 +130,8 @@ describe('the preset of a run', () => {
       const second = { preset: './one.yaml', name: 'second', set: { 'recipe.weights': `stage:${name}` } };
       writeFileSync(join(home, 'all.yaml'), JSON.stringify({ stages: [`./${name}.yaml`, second] }));
       const chain = await load(join(home, 'all.yaml'), run);
-      await writeChain(
-        chain,
-        run,
-        chain.stages.map((stage) => resolvedPreset(stage, chain, run)),
-      );
+      const texts = chain.stages.map((stage) => resolvedPreset(stage, chain, run));
+      await writeChain(chain, run, texts, new Map());
       const again = await load(join(run, 'preset.yaml'), run);
       expect(again.stages.map((stage) => ({ ...stage.preset, file: '' }))).toEqual(
         chain.stages.map((stage) => ({ ...stage.preset, file: '' })),
