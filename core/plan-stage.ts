@@ -1,7 +1,7 @@
 /** What a stage will do and need, found out without computing anything: its components are built on a device that only counts. */
 import { dirname, resolve } from 'node:path';
 import { buildComponents, withFields } from './components.ts';
-import { createContainer } from './container.ts';
+import { createContainer, type RunContainer } from './container.ts';
 import type { Plan, PlanContext, Recipe, Smaller } from './contracts/recipe.ts';
 import type { AdapterReport } from './gpu/adapter-report.ts';
 import { PlanningDevice } from './gpu/planning-device.ts';
@@ -25,6 +25,25 @@ export function planStage(
   target: PlanTarget = unknownAdapter(),
 ): Promise<Plan> {
   return withPlanning(loaded, stage, log, target, async (recipe, context) => recipe.plan(context));
+}
+
+/** The plan, and the container whose components it was made with: a run takes them over and disposes of the rest. */
+export async function planRun(
+  loaded: LoadedPreset,
+  stage: Stage,
+  log: Log,
+  target: PlanTarget,
+): Promise<{ readonly plan: Plan; readonly planned: RunContainer }> {
+  const planning = openPlanning(loaded, stage, log, target);
+  try {
+    return {
+      plan: await work(planning, stage, log, async (recipe, context) => recipe.plan(context)),
+      planned: planning.container,
+    };
+  } catch (error) {
+    await planning.container.dispose();
+    throw error;
+  }
 }
 
 /**
@@ -82,11 +101,30 @@ function withOptimizer(stage: Stage, use: string | undefined): Stage {
 
 async function withPlanning<Result>(
   loaded: LoadedPreset,
+  stage: Stage,
+  log: Log,
+  target: PlanTarget,
+  use: (recipe: Recipe, context: PlanContext) => Promise<Result>,
+): Promise<Result> {
+  const planning = openPlanning(loaded, stage, log, target);
+  try {
+    return await work(planning, stage, log, use);
+  } finally {
+    await planning.container.dispose();
+  }
+}
+
+interface Planning {
+  readonly device: PlanningDevice;
+  readonly container: RunContainer;
+}
+
+function openPlanning(
+  loaded: LoadedPreset,
   { preset }: Stage,
   log: Log,
   { limits, report, tuning }: PlanTarget,
-  work: (recipe: Recipe, context: PlanContext) => Promise<Result>,
-): Promise<Result> {
+): Planning {
   const device = new PlanningDevice(limits, report);
   if (tuning !== undefined) device.tuning = tuning;
   const container = createContainer(loaded.catalog.plugins).openRun({
@@ -95,13 +133,18 @@ async function withPlanning<Result>(
     path: (relative) => resolve(dirname(preset.file), relative),
     openDevice: () => Promise.resolve(device),
   });
-  try {
-    const components = await buildComponents(container, preset);
-    const recipe = await container.get('recipe');
-    return await work(recipe, withFields(components, { preset, seed: preset.seed, device, log }));
-  } finally {
-    await container.dispose();
-  }
+  return { device, container };
+}
+
+async function work<Result>(
+  { device, container }: Planning,
+  { preset }: Stage,
+  log: Log,
+  use: (recipe: Recipe, context: PlanContext) => Promise<Result>,
+): Promise<Result> {
+  const components = await buildComponents(container, preset);
+  const recipe = await container.get('recipe');
+  return use(recipe, withFields(components, { preset, seed: preset.seed, device, log }));
 }
 
 /** Where no adapter is ready: a large GPU without optional features. Its limits refuse nothing that a real one might take. */

@@ -138,7 +138,6 @@ export function createRunDirectory(
   device: Device,
   command: readonly string[],
 ): Promise<RunDirectory> {
-  const { description, vendor, isSoftware, features } = device.adapter;
   const { preset } = stage;
   return createRun({
     directory,
@@ -149,7 +148,7 @@ export function createRunDirectory(
     description: {
       ...describeProgram(),
       preset: relative(process.cwd(), preset.file),
-      adapter: { description, vendor, kind: isSoftware ? 'software' : 'hardware', features: features.join(' ') },
+      adapter: describeAdapter(device),
       seeds: { run: preset.seed },
       inputs,
       hashes: {
@@ -158,6 +157,12 @@ export function createRunDirectory(
       },
     },
   });
+}
+
+/** The adapter as a run's record tells of it. */
+export function describeAdapter({ adapter }: Device): Record<string, string> {
+  const { description, vendor, isSoftware, features } = adapter;
+  return { description, vendor, kind: isSoftware ? 'software' : 'hardware', features: features.join(' ') };
 }
 
 export { openRun as openRunDirectory };

@@ -19,13 +19,14 @@ import type { RunFailure } from './io/records.ts';
 import type { RunDirectory } from './io/run-directory.ts';
 import { recordedLog, type Log } from './log.ts';
 import { formatBytes, refuseWhatCannotFit, totalBytes } from './plan.ts';
-import { findSmaller, planStage } from './plan-stage.ts';
+import { findSmaller, planRun } from './plan-stage.ts';
 import { changedInputs, readInputs, refuseChanges } from './run-inputs.ts';
-import { readRunRecord } from './io/records.ts';
+import { type RunRecord, readRunRecord } from './io/records.ts';
 import { hasResults, writeReport } from './report/report.ts';
 import type { LoadedPreset, Stage } from './preset/load.ts';
 import {
   createRunDirectory,
+  describeAdapter,
   isDone,
   isStarted,
   openRunDirectory,
@@ -41,6 +42,8 @@ import type { RunStop } from './stop.ts';
 export interface RuntimeOptions {
   readonly runDirectory: string;
   readonly resume: boolean;
+  /** Runs a recipe that has ended already once more: one that looks at what is there and does what is missing. */
+  readonly again?: boolean;
   /** Whether a resumed run goes on although what it works from has changed in these ways; it does not unless told. */
   readonly acceptChanges?: (changes: readonly string[]) => boolean;
   /** Program and arguments as typed, for the record. */
@@ -69,7 +72,7 @@ export async function runPreset(loaded: LoadedPreset, options: RuntimeOptions): 
   for (const [index, stage] of loaded.stages.entries()) {
     const directory = stageDirectory(loaded, stage, runDirectory);
     if (stop.requested) break;
-    if (resume && (await isDone(directory))) {
+    if (resume && (await isDone(directory)) && options.again !== true && !(await hasMoreSteps(stage, directory))) {
       log.info(`${stage.name} is done already`);
       continue;
     }
@@ -94,6 +97,13 @@ async function report(runDirectory: string, log: Log): Promise<void> {
   }
 }
 
+/** A finished training goes on when more steps are asked for than it has taken. */
+async function hasMoreSteps({ preset }: Stage, directory: string): Promise<boolean> {
+  const steps = preset.components['recipe']?.[0]?.options['steps'];
+  const taken = (await listCheckpoints(directory)).at(-1)?.step;
+  return typeof steps === 'number' && taken !== undefined && steps > taken;
+}
+
 /** A recipe with steps trains something; the others have nothing to add to what they have done. */
 function trains({ preset }: Stage): boolean {
   return preset.components['recipe']?.some(({ options }) => options['steps'] !== undefined) ?? false;
@@ -105,7 +115,7 @@ function nothingLeft(loaded: LoadedPreset, runDirectory: string): ReasongenError
     code: 'NOTHING_TO_TRAIN',
     message: `${loaded.isChain ? 'every stage of this run' : 'this run'} is done: resuming it would train zero steps`,
     place: runDirectory,
-    hint: 'to train further, start a new run with recipe.weights set to this directory',
+    hint: `to train further: npx reasongen resume ${runDirectory} --set ${loaded.isChain ? 'STAGE.' : ''}recipe.steps=N, with more steps than it has taken`,
     exitCode: exitCodes.guard,
   });
 }
@@ -124,11 +134,14 @@ async function runStage(
   let outcome: Outcome = 'failed';
   let hooks: Hooks | undefined;
   let directory: RunDirectory | undefined;
+  /** What the plan was made with. */
+  let planned: RunContainer | undefined;
   const container = plugins.openRun({
     preset,
     log,
     path: pathOf(preset),
     openDevice: options.openDevice ?? openTunedDevice,
+    takeFrom: () => planned,
   });
   try {
     const inputs = await readInputs(stage, loaded);
@@ -136,23 +149,33 @@ async function runStage(
     const changes = isResumed ? changedInputs((await readRunRecord(path)).inputs ?? {}, inputs) : [];
     if (changes.length > 0 && options.acceptChanges?.(changes) !== true) refuseChanges(changes, path);
     const device = await container.device();
-    const plan = await planFor(device, stage, loaded, log);
+    const made = await planFor(device, stage, loaded, log);
+    const { plan } = made;
+    planned = made.planned;
     const components = await buildComponents(container, preset);
     const recipe = await container.get('recipe');
+    await planned.dispose();
     hooks = await tapHooks(container, preset, log);
     options.onHooks?.(hooks);
     directory = isResumed
       ? await openRunDirectory(path, options.command)
       : await createRunDirectory(stage, path, { text, inputs, copies }, components, device, options.command);
     recordIn(directory);
-    if (isResumed) await directory.describe({ inputs });
+    if (isResumed) {
+      await directory.describe({ inputs });
+      await directory.writePreset(text);
+    }
     for (const change of changes) {
       log.warn(`${change}; the run goes on with what is there now`);
       await directory.warn(change);
     }
     const resume = options.resume && (await hasCheckpoint(directory, log));
-    if (resume) device.tuning = recordedTuning(directory.record.adapter) ?? device.tuning;
-    await directory.describe({ adapter: tuningRecord(device.tuning) });
+    const otherAdapter = isResumed ? adapterChange(directory.record.adapter, device) : undefined;
+    if (otherAdapter !== undefined) {
+      log.warn(otherAdapter);
+      await directory.warn(otherAdapter);
+    } else if (resume) device.tuning = recordedTuning(directory.record.adapter) ?? device.tuning;
+    await directory.describe({ adapter: { ...describeAdapter(device), ...tuningRecord(device.tuning) } });
     await hooks.start({ preset: preset.name, directory: path, resume });
     const context = { preset, seed: preset.seed, directory, device, hooks, log, write, stop, resume, signal };
     if (!stop.requested) await recipe.run(withFields(components, context));
@@ -172,6 +195,7 @@ async function runStage(
   };
   await attempt(() => hooks?.finish({ outcome, directory: path, ...(errors.length > 0 && { error: errors[0] }) }));
   await attempt(() => container.dispose());
+  await attempt(() => planned?.dispose());
   const failure = errors.length > 0 ? explainError(errors[0]) : undefined;
   const note = failure?.message ?? stop.reason;
   if (failure !== undefined) await attempt(() => directory?.log(formatError(failure)));
@@ -187,17 +211,34 @@ function recorded({ code, message, place, hint }: ReasongenError): RunFailure {
   return { code, message, ...(place !== undefined && { place }), ...(hint !== undefined && { hint }) };
 }
 
+/** In words, when a run goes on elsewhere than where it was before. */
+function adapterChange(before: RunRecord['adapter'], device: Device): string | undefined {
+  const { description: now = '' } = describeAdapter(device);
+  if (before['description'] === undefined || before['description'] === now) return undefined;
+  return `the run went on ${before['description']} so far and goes on ${now} now: its numbers may differ from those of a run that did not move`;
+}
+
 /** Refuses what the adapter cannot hold, before anything is made on it. */
-async function planFor(device: Device, stage: Stage, loaded: LoadedPreset, log: Log): Promise<Plan> {
+async function planFor(
+  device: Device,
+  stage: Stage,
+  loaded: LoadedPreset,
+  log: Log,
+): Promise<{ readonly plan: Plan; readonly planned: RunContainer }> {
   const target = { limits: device.limits, report: device.adapter, tuning: device.tuning };
-  const plan = await planStage(loaded, stage, log, target);
+  const { plan, planned } = await planRun(loaded, stage, log, target);
   const needed = totalBytes(plan);
   const availableBytes = device.adapter.isSoftware ? availableMemory() : await device.tryMemory(needed);
   const room = { limits: device.limits, availableBytes };
-  await refuseWhatCannotFit(plan, room, () => findSmaller(loaded, stage, log, target, room));
+  await refuseWhatCannotFit(plan, room, () => findSmaller(loaded, stage, log, target, room)).catch(
+    async (error: unknown) => {
+      await planned.dispose();
+      throw error;
+    },
+  );
   // What was made to measure kernels is gone, and no part of the run.
   device.peakBytes = device.memory.bytes;
-  return plan;
+  return { plan, planned };
 }
 
 async function noteMemory(directory: RunDirectory, device: Device, plan: Plan, log: Log): Promise<void> {

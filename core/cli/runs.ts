@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import type { EvaluateOptions } from '../commands/generate.ts';
 import type { ResumeOptions } from '../commands/run.ts';
 import type { Act } from './act.ts';
 
@@ -21,8 +22,9 @@ export function addRunCommands(commandLine: Command, act: Act): void {
     .command('evaluate <preset>')
     .description('run the benchmarks of a preset or of a run directory')
     .option('--weights <path>', 'a checkpoint, a run directory or a .safetensors file')
-    .action((preset: string, { weights }: { readonly weights?: string }, command: Command) =>
-      act(command, async (context) => (await import('../commands/generate.ts')).evaluate(preset, weights, context)),
+    .option('--judge', 'have the rewards of the preset judge the drawings as well')
+    .action((preset: string, options: EvaluateOptions, command: Command) =>
+      act(command, async (context) => (await import('../commands/generate.ts')).evaluate(preset, options, context)),
     );
   commandLine
     .command('report <directory>')

@@ -29,6 +29,8 @@ export async function ask(question: string, options: AskOptions, context: Comman
     ...context,
     settings: [
       ...settings,
+      'extensions=[]',
+      'rewards=[]',
       `recipe=${JSON.stringify(recipe)}`,
       ...(options.seed === undefined ? [] : [`seed=${options.seed}`]),
       ...context.settings,

@@ -17,6 +17,9 @@ export interface GenerateOptions extends ModelChoice {
   readonly out?: string;
 }
 
+/** What belongs to a training and not to its model: extensions hear of nothing, and rewards are not made, which may need keys. */
+const withoutTraining = ['extensions=[]', 'rewards=[]'];
+
 /** How the published models draw best; a run knows by itself. */
 const publishedSampling = { guidance: 5, imageTemperature: 1, rationaleTokens: 448 };
 
@@ -37,6 +40,7 @@ export async function generate(options: GenerateOptions, context: CommandContext
   };
   const settings = [
     ...components,
+    ...withoutTraining,
     `recipe=${JSON.stringify(recipe)}`,
     ...(options.seed === undefined ? [] : [`seed=${options.seed}`]),
     ...context.settings,
@@ -44,7 +48,10 @@ export async function generate(options: GenerateOptions, context: CommandContext
   const runDirectory = options.out ?? context.runDirectory;
   if (runDirectory === undefined || !isStarted(runDirectory)) return run(file, { ...context, settings, runDirectory });
   await refuseOtherSettings(file, settings, resolve(runDirectory));
-  return resume(runDirectory, {}, { ...context, settings: [] });
+  // Prompts and weights are compared drawing by drawing: new prompts are drawn, pictures of other weights are refused.
+  const acceptChanges = (changes: readonly string[]): boolean =>
+    changes.every((change) => /^recipe\.(promptFile|weights): /.test(change));
+  return resume(runDirectory, { again: true, acceptChanges }, { ...context, settings: [] });
 }
 
 function withRationales(
@@ -89,10 +96,16 @@ async function refuseOtherSettings(file: string, settings: readonly string[], di
   });
 }
 
+export interface EvaluateOptions {
+  readonly weights?: string;
+  /** Whether the rewards judge the drawings as well. */
+  readonly judge?: boolean;
+}
+
 /** `evaluate PRESET`: runs the recipe `evaluate` on the components and benchmarks of a preset or of a run. */
 export async function evaluate(
   preset: string,
-  weightsPath: string | undefined,
+  { weights: weightsPath, judge = false }: EvaluateOptions,
   context: CommandContext,
 ): Promise<number> {
   const { file, weights } = await locateModel(
@@ -100,8 +113,13 @@ export async function evaluate(
     { needsCodec: true },
   );
   const recipe = { use: 'evaluate', ...(weights !== undefined && { weights }) };
+  const settings = [
+    ...(judge ? ['extensions=[]'] : withoutTraining),
+    `recipe=${JSON.stringify(recipe)}`,
+    ...context.settings,
+  ];
   // A run's own name is taken by the run.
   const runDirectory =
     context.runDirectory ?? (file === preset ? undefined : freeRunDirectory(`${basename(resolve(preset))}-evaluation`));
-  return run(file, { ...context, settings: [`recipe=${JSON.stringify(recipe)}`, ...context.settings], runDirectory });
+  return run(file, { ...context, settings, runDirectory });
 }

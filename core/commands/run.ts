@@ -17,6 +17,8 @@ export async function run(file: string, context: CommandContext): Promise<number
 }
 
 export interface ResumeOptions {
+  /** Runs a recipe that has ended already once more. */
+  readonly again?: boolean;
   /** Goes on although what the run works from has changed; asked with the changes where it depends on them. */
   readonly acceptChanges?: boolean | ((changes: readonly string[]) => boolean);
 }
@@ -24,7 +26,7 @@ export interface ResumeOptions {
 /** `resume DIRECTORY`: goes on where the run stopped, with the preset it was started with. */
 export async function resume(
   directory: string,
-  { acceptChanges = false }: ResumeOptions,
+  { acceptChanges = false, again = false }: ResumeOptions,
   context: CommandContext,
 ): Promise<number> {
   const file = presetOfRun(directory);
@@ -34,13 +36,13 @@ export async function resume(
   await refreshPlugins(runDirectory, records, acceptChanges === true);
   const loaded = await loadPreset(file, { settings: context.settings, runDirectory });
   const accept = typeof acceptChanges === 'function' ? acceptChanges : () => acceptChanges;
-  return start(loaded, runDirectory, { resume: true, acceptChanges: accept }, context);
+  return start(loaded, runDirectory, { resume: true, again, acceptChanges: accept }, context);
 }
 
 async function start(
   loaded: LoadedPreset,
   runDirectory: string,
-  options: Pick<RuntimeOptions, 'resume' | 'acceptChanges'>,
+  options: Pick<RuntimeOptions, 'resume' | 'again' | 'acceptChanges'>,
   context: CommandContext,
 ): Promise<number> {
   const { log, write, stop, signal, onHooks, command } = context;

@@ -11,6 +11,8 @@ export interface Verdict {
 /** A fixed list of prompts and the rule that says whether a drawing is right. */
 export interface Benchmark {
   readonly tasks: readonly string[];
+  /** The splits it has prompts for; both unless told. */
+  readonly splits?: readonly ('seen' | 'heldout')[];
   /** `count` prompts of a split; the same arguments give the same prompts. */
   prompts(split: 'seen' | 'heldout', count: number, seed: number): readonly PromptItem[];
   judge(samples: readonly Sample[], signal: AbortSignal): readonly Verdict[] | Promise<readonly Verdict[]>;

@@ -2,6 +2,7 @@
  * The drawings that lie in a folder: a PNG each, and a line in `drawings.jsonl` once its PNG is complete. What both agree on is
  * done and is not drawn again; anything else is.
  */
+import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ReasongenError, exitCodes } from '../errors.ts';
@@ -27,11 +28,18 @@ export interface DrawingRecord {
   readonly codes: readonly number[];
 }
 
+/** A line, with what tells whether its picture is still the one that was drawn. */
+interface RecordLine extends DrawingRecord {
+  /** sha256 of the file. */
+  readonly sha256: string;
+}
+
 const recordSchema = z.looseObject({
   index: z.int().nonnegative(),
   file: z.string(),
   prompt: z.string(),
   settings: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])),
+  sha256: z.string().optional(),
 });
 
 const recordFile = 'drawings.jsonl';
@@ -51,7 +59,7 @@ export class DrawingRecords {
   }
 
   /**
-   * Reads what is there. Lines that were cut off and lines without their picture are dropped; drawings of other settings or other
+   * Reads what is there. Lines that were cut off and lines whose picture is missing or damaged are dropped; drawings of other settings or other
    * prompts are refused. `prompt` is the prompt of drawing `index`.
    */
   static async open(
@@ -65,7 +73,7 @@ export class DrawingRecords {
     const done = new Set<number>();
     const kept = lines.filter((line) => {
       const record = parse(line);
-      if (record === undefined || done.has(record.index) || !existsSync(join(folder, record.file))) return false;
+      if (record === undefined || done.has(record.index) || !isWhole(folder, record)) return false;
       refuseOthers(path, record, settings, prompt(record.index));
       done.add(record.index);
       return true;
@@ -87,11 +95,23 @@ export class DrawingRecords {
   async add(record: DrawingRecord, png: Uint8Array): Promise<void> {
     try {
       await replaceFile(join(this.folder, record.file), png);
-      await appendFile(join(this.folder, recordFile), `${JSON.stringify(record)}\n`);
+      const line: RecordLine = { ...record, sha256: sha256(png) };
+      await appendFile(join(this.folder, recordFile), `${JSON.stringify(line)}\n`);
     } catch (cause) {
       throw diskError(cause, `saving ${record.file}`, this.folder);
     }
   }
+}
+
+/** A name of the record's own making only: what else a line may name is none of its business. */
+function isWhole(folder: string, record: z.output<typeof recordSchema>): boolean {
+  const path = join(folder, record.file);
+  if (record.file !== drawingFile(record.index) || !existsSync(path)) return false;
+  return record.sha256 === undefined || record.sha256 === sha256(readFileSync(path));
+}
+
+function sha256(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex');
 }
 
 function parse(line: string): z.output<typeof recordSchema> | undefined {

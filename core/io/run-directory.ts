@@ -124,6 +124,12 @@ export class RunDirectory {
     await this.#write('run.json', `${scrubbedJson(this.#record, 2)}\n`);
   }
 
+  /** Writes `preset.yaml` anew when the run goes on with other settings: a later resume needs no one to repeat them. */
+  async writePreset(text: string): Promise<void> {
+    if ((await readFile(join(this.path, 'preset.yaml'), 'utf8').catch(() => '')) !== text)
+      await this.#write('preset.yaml', text);
+  }
+
   /** Notes in run.json what this session did otherwise than asked for. */
   async warn(warning: string): Promise<void> {
     const sessions = [...this.#record.sessions];

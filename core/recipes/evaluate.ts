@@ -5,7 +5,7 @@
 import type { NamedBenchmark, Plan, PlanContext, Recipe, RunContext } from '../contracts/recipe.ts';
 import type { PromptItem, Split } from '../contracts/dataset.ts';
 import type { Sample } from '../contracts/reward.ts';
-import { ReasongenError, exitCodes } from '../errors.ts';
+import { PresetError, ReasongenError, exitCodes } from '../errors.ts';
 import { encodePng } from '../io/image.ts';
 import { defineRecipe, z } from '../plugin.ts';
 import { rewardMetrics } from '../rl/reward-metrics.ts';
@@ -236,7 +236,7 @@ async function runEvaluation(context: RunContext, choice: EvaluateOptions): Prom
   const model = await openModel(context, choice, { text: choice.rationale, image: true });
   const drawer = await Drawer.open(context, model.parameters, model.workspace, drawerOptions(choice));
   for (const named of context.benchmarks) {
-    for (const split of choice.splits) {
+    for (const split of splitsOf(named, choice.splits)) {
       if (context.stop.requested) break;
       const record = await evaluateBenchmark(context, drawer, named, choice, {
         label: choice.label,
@@ -246,16 +246,29 @@ async function runEvaluation(context: RunContext, choice: EvaluateOptions): Prom
         seed: choice.evaluationSeed,
         pictures: choice.pictures,
       });
-      if (record !== undefined) context.log.info(summarize(record));
+      if (record !== undefined) context.log.info(summarize(record, context.benchmarks.length));
     }
   }
   drawer.close();
   model.close();
 }
 
-/** One line a person can read: `heldout: 302 of 600 right (.503)`. */
-export function summarize(record: Evaluation): string {
+/** Those of the wanted splits that a benchmark has. Throws NO_PROMPTS when it has none of them. */
+function splitsOf({ name, benchmark }: NamedBenchmark, wanted: readonly Split[]): Split[] {
+  const { splits } = benchmark;
+  const own = wanted.filter((split) => splits?.includes(split) ?? true);
+  if (own.length > 0) return own;
+  throw new PresetError({
+    code: 'NO_PROMPTS',
+    message: `benchmark "${name}" has no prompts for split ${wanted.join(', ')}`,
+    hint: `set recipe.splits to what it has: ${splits?.join(', ')}`,
+  });
+}
+
+/** One line a person can read: `before, heldout: 302 of 600 right (50.3 %)`; with the benchmark's name where there are several. */
+export function summarize(record: Evaluation, benchmarks = 1): string {
   const { passes, total } = record.overall;
   const tasks = Object.entries(record.tasks).map(([task, count]) => `${task} ${count.passes}/${count.total}`);
-  return `${record.label}, ${record.split}: ${passes} of ${total} right (${((100 * passes) / total).toFixed(1)} %): ${tasks.join(', ')}`;
+  const what = [record.label, ...(benchmarks > 1 ? [record.benchmark] : []), record.split].join(', ');
+  return `${what}: ${passes} of ${total} right (${((100 * passes) / total).toFixed(1)} %): ${tasks.join(', ')}`;
 }

@@ -8,6 +8,7 @@ import { describeProgram } from '../io/software.ts';
 import { fillFromSource, fits } from '../io/safetensors-stream.ts';
 import { openSafetensors } from '../io/weight-files/safetensors-source.ts';
 import type { Tensor } from '../tensor/tensor.ts';
+import { rateFactor, type Schedule } from './schedule.ts';
 import type { TrainingChoice } from './options.ts';
 
 /** A verified checkpoint, open for being put back. */
@@ -89,6 +90,26 @@ export function warnOtherProgram(context: RunContext, { state, path }: Checkpoin
     context.log.warn(
       `${path} was saved by reasongen ${made}; this is ${program}: the rest of the run may differ from one that was not interrupted`,
     );
+}
+
+/** Says when steps that were taken had other learning rates than a run of as many steps as are wanted now would have given them. */
+export function warnOtherSchedule(
+  context: RunContext,
+  { state, step }: CheckpointReader,
+  options: Schedule & { readonly steps: number },
+): void {
+  const before = state['steps'];
+  if (typeof before !== 'number' || before === options.steps) return;
+  const differs = (at: number): boolean => rateFactor(at, before, options) !== rateFactor(at, options.steps, options);
+  const first = Array.from({ length: step }, (_, index) => index + 1).find(differs);
+  const { log } = context;
+  if (first === undefined)
+    return log.info(`${options.steps} steps instead of ${before}: the end will be that of a run begun with as many`);
+  const rate = (steps: number): string =>
+    (context.optimizer.learningRate * rateFactor(step, steps, options)).toPrecision(3);
+  log.warn(
+    `${options.steps} steps instead of ${before} stretch the schedule: from step ${first} on the steps taken had other learning rates (step ${step}: ${rate(before)}) than a run begun with ${options.steps} would have given them (${rate(options.steps)}); the rest follows the new schedule`,
+  );
 }
 
 /** Stops a resume that has nothing to do: fewer steps are asked for than are done. */

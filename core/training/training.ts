@@ -28,6 +28,7 @@ import {
   refuseOtherBase,
   scoreOf,
   warnOtherProgram,
+  warnOtherSchedule,
 } from './checkpoint-state.ts';
 import { UpdateWatch } from './update-watch.ts';
 import { openWeights, randomWeights, trainedWith } from '../models/weights.ts';
@@ -267,6 +268,7 @@ export class Training {
       sources.set(stem, deviceSource(context.device, tensors, stem));
     const more = {
       updates: this.updates,
+      steps: options.steps,
       metrics: context.directory.metrics.position(),
       base: this.baseHash,
       ...provenance(context),
@@ -352,6 +354,7 @@ export class Training {
     const { context, options } = this;
     const reader = await CheckpointReader.newest(context);
     warnOtherProgram(context, reader);
+    warnOtherSchedule(context, reader, options);
     refuseNoSteps(reader.step, options.steps, reader.path);
     if (reader.step === options.steps)
       context.log.info(`all ${reader.step} steps were trained before; what is left is to finish the run`);
@@ -368,7 +371,16 @@ export class Training {
     if (average !== undefined) await load('average/', 'average', (source) => average.restore(source));
     await reader.load('optimizer', this.optimizer.state);
     this.restored = reader;
-    const { updates, metrics, base, preset: _preset, program: _program, inputs: _inputs, ...rest } = reader.state;
+    const {
+      updates,
+      metrics,
+      base,
+      preset: _preset,
+      program: _program,
+      inputs: _inputs,
+      steps: _steps,
+      ...rest
+    } = reader.state;
     this.savedStep = reader.step;
     this.updates = Number(updates);
     this.baseHash = String(base ?? '');

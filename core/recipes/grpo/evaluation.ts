@@ -38,7 +38,7 @@ export async function evaluatePolicy(
   const plan = { label, step, seed: choice.evaluationSeed, pictures: choice.evaluationPictures };
   const note = (record: Evaluation | undefined): void => {
     if (record === undefined) return;
-    context.log.info(summarize(record));
+    context.log.info(summarize(record, context.benchmarks.length + files.length));
     passes[`pass/${record.benchmark}/${record.split}`] = record.overall.passes / record.overall.total;
   };
   for (const named of context.benchmarks) {
@@ -52,7 +52,7 @@ export async function evaluatePolicy(
     note(
       await evaluateBenchmark(context, drawer, named, sampling, {
         ...plan,
-        split: 'heldout',
+        split: named.benchmark.splits?.includes('heldout') === false ? 'seen' : 'heldout',
         count: choice.evaluations,
       }),
     );
