@@ -4,7 +4,7 @@ import { Workspace } from '../autograd/workspace.ts';
 import type { Backbone, ParameterSpec } from '../contracts/backbone.ts';
 import type { RunContext } from '../contracts/recipe.ts';
 import { visionOf } from './vision-input.ts';
-import { openParameters } from './weights.ts';
+import { openBase, randomWeights } from './weights.ts';
 
 export interface OpenModel {
   readonly workspace: Workspace;
@@ -28,10 +28,9 @@ export async function openModel(
 ): Promise<OpenModel> {
   const workspace = new Workspace(context.device);
   const { weights, storage } = options;
-  const { parameters, hash } = await openParameters(context, parametersFor(context.backbone, uses), {
-    weights,
-    storage,
-  });
+  const { parameters, hash } = await openBase(context, parametersFor(context.backbone, uses), { weights, storage });
+  if (weights === randomWeights && !context.device.isPlanning)
+    context.log.warn(`the weights are random (seed ${context.seed}): what the model writes and draws means nothing`);
   const close = (): void => {
     parameters.close();
     workspace.close();

@@ -29,25 +29,44 @@ export function weightsInput() {
   return inputFile([randomWeights]);
 }
 
-/** Weights of a model that is used as it is, made and filled; `weights` is a path or `random`. */
-export async function openParameters(
+/** What a run begins with: a path, `random`, or fresh weights where nothing is named. */
+export interface BaseOptions extends Omit<ParameterOptions, 'seed' | 'initialize'> {
+  readonly weights?: string | undefined;
+}
+
+/** Room for the model a run begins with; it has its values where no file is named, and gets them by `loadBase` where one is. Reads no file. */
+export function makeBase(
+  { device, seed }: Pick<RunContext, 'device' | 'seed'>,
+  specs: readonly ParameterSpec[],
+  { weights, ...options }: BaseOptions,
+): Promise<ParameterSet> {
+  const initialize = weights === randomWeights ? 'device' : weights === undefined ? 'host' : 'none';
+  return ParameterSet.open(device, specs, { ...options, seed, initialize });
+}
+
+/** Fills what `makeBase` made, and notes in the record of the run what it was. Returns the weights' hash; empty for fresh ones. */
+export async function loadBase(
+  context: RunContext,
+  parameters: ParameterSet,
+  weights: string | undefined,
+): Promise<string> {
+  // A plan needs the sizes only.
+  if (context.device.isPlanning || weights === undefined) return '';
+  if (weights !== randomWeights) return openWeights(context, parameters, weights);
+  const hash = `${randomWeights}:${context.seed}`;
+  await context.directory.describe({ hashes: { weights: hash } });
+  return hash;
+}
+
+/** The model a run begins with, frozen: made and filled. */
+export async function openBase(
   context: RunContext,
   specs: readonly ParameterSpec[],
-  { weights, ...options }: { readonly weights: string } & Omit<ParameterOptions, 'seed'>,
+  options: BaseOptions,
 ): Promise<{ readonly parameters: ParameterSet; readonly hash: string }> {
-  const { device, seed, log } = context;
-  // A plan needs the sizes only.
-  if (device.isPlanning) return { parameters: new ParameterSet(device, specs, { ...options, seed }), hash: '' };
-  if (weights === randomWeights) {
-    const parameters = await ParameterSet.open(device, specs, { ...options, seed, initialize: 'device' });
-    log.warn(`the weights are random (seed ${seed}): what the model writes and draws means nothing`);
-    const hash = `${randomWeights}:${seed}`;
-    await context.directory.describe({ hashes: { weights: hash } });
-    return { parameters, hash };
-  }
-  const parameters = new ParameterSet(device, specs, { ...options, seed, initialize: 'none' });
+  const parameters = await makeBase(context, specs, options);
   try {
-    return { parameters, hash: await openWeights(context, parameters, weights) };
+    return { parameters, hash: await loadBase(context, parameters, options.weights) };
   } catch (error) {
     parameters.close();
     throw error;

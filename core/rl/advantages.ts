@@ -6,6 +6,7 @@
  * batch is baseline and scale), ReMax (Li et al. 2023: the reward of the greedy answer), GDPO (Liu et al. 2026: every reward
  * normalized by itself).
  */
+import { at } from '../tensor/at.ts';
 export const estimators = ['grpo', 'rloo', 'reinforce++', 'remax', 'passthrough'] as const;
 export type Estimator = (typeof estimators)[number];
 
@@ -84,7 +85,7 @@ export function decoupledAdvantages(columns: readonly RewardColumn[], groupSize:
   const parts = columns.map(({ weight, values }) =>
     groupAdvantages(values, groupSize, { estimator: 'grpo' }).map((value) => value * weight),
   );
-  const sums = first.values.map((_, index) => parts.reduce((sum, part) => sum + (part[index] ?? 0), 0));
+  const sums = first.values.map((_, index) => parts.reduce((sum, part) => sum + at(part, index), 0));
   const isJudged = (index: number): boolean => columns.some(({ values }) => values[index] !== undefined);
   return divide(sums, deviation(sums.filter((_, index) => isJudged(index))));
 }

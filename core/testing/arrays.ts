@@ -1,11 +1,7 @@
 /** Arrays for tests: reproducible values, element access that never yields undefined, and how far two arrays are apart. */
+import { at } from '../tensor/at.ts';
 
-/** Element `index`; reading outside is an error, not NaN. */
-export function at(values: ArrayLike<number>, index: number): number {
-  const value = values[index];
-  if (value === undefined) throw new RangeError(`index ${index} of ${values.length} values`);
-  return value;
-}
+export { at };
 
 /** A stream of uniform values in [0, 1) that depends on the seed only (mulberry32). */
 export function randomStream(seed: number): () => number {

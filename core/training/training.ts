@@ -6,7 +6,7 @@ import type { ParameterSpec, Weights } from '../contracts/backbone.ts';
 import type { OpenOptimizer } from '../contracts/optimizer.ts';
 import type { RunContext } from '../contracts/recipe.ts';
 import type { WeightSource } from '../contracts/weight-source.ts';
-import { ParameterSet } from '../weights/parameters.ts';
+import type { ParameterSet } from '../weights/parameters.ts';
 import type { Program } from '../autograd/program.ts';
 import { Workspace } from '../autograd/workspace.ts';
 import { Tape } from '../autograd/tape.ts';
@@ -31,7 +31,7 @@ import {
   warnOtherSchedule,
 } from './checkpoint-state.ts';
 import { UpdateWatch } from './update-watch.ts';
-import { openWeights, randomWeights, trainedWith } from '../models/weights.ts';
+import { loadBase, makeBase, randomWeights, trainedWith } from '../models/weights.ts';
 
 export type TrainingOptions = Pick<
   TrainingChoice,
@@ -127,7 +127,7 @@ export class Training {
     options: TrainingOptions,
   ): Promise<Training> {
     const { device, seed } = context;
-    const { lora, ema, storage = 'f32', train = ['*'], freeze = [] } = options;
+    const { lora, ema, weights, storage = 'f32', train = ['*'], freeze = [] } = options;
     if (lora !== undefined) refuseUnfit(options, specs);
     const trainable =
       lora === undefined
@@ -138,9 +138,7 @@ export class Training {
           )
         : () => false;
     const workspace = new Workspace(device);
-    const { weights } = options;
-    const initialize = weights === randomWeights ? 'device' : weights === undefined ? 'host' : 'none';
-    const parameters = await ParameterSet.open(device, specs, { seed, trainable, storage, initialize });
+    const parameters = await makeBase(context, specs, { weights, trainable, storage });
     const lowRank = lora === undefined ? undefined : new LowRank(device, specs, parameters, lora, seed);
     const trained = lowRank?.adapters ?? parameters;
     const optimizer = context.optimizer.open(trained);
@@ -342,12 +340,11 @@ export class Training {
   private async openBase(): Promise<void> {
     const { weights } = this.options;
     const { seed, log } = this.context;
-    if (weights === randomWeights) {
+    if (weights === randomWeights)
       log.warn(
         `the weights are random (seed ${seed}), made on the device: good for measuring speed and memory, not for training a model`,
       );
-      this.baseHash = `${randomWeights}:${seed}`;
-    } else if (weights !== undefined) this.baseHash = await openWeights(this.context, this.parameters, weights);
+    this.baseHash = await loadBase(this.context, this.parameters, weights);
   }
 
   private async restore(): Promise<TrainingState> {

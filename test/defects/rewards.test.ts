@@ -4,9 +4,8 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { Sample } from '../../core/contracts/reward.ts';
 import { decodePicture } from '../../core/io/image.ts';
-import { grpoOptions } from '../../core/recipes/grpo/options.ts';
 import { scoreSamples } from '../../core/rl/score.ts';
-import { curve, evaluationOf, metricsOf, root, Workplace, type Ended } from '../support/runs.ts';
+import { curve, evaluationOf, metricsOf, Workplace, type Ended } from '../support/runs.ts';
 
 const place = new Workplace();
 
@@ -79,19 +78,6 @@ test('defect 19: when nothing can be learnt the run goes on, with a warning', as
   expect(code).toBe(0);
   expect(lines.filter((line) => /none of 6 groups .* no update is made/.test(line))).toHaveLength(2);
   expect(curve(directory, 'reward')).toEqual([0.5, 0.5]);
-});
-
-test('defect 23: every option is read by something', () => {
-  const folder = join(root, 'core/recipes');
-  const sources = readdirSync(folder)
-    .filter((name) => name.endsWith('.ts') && !name.endsWith('-options.ts'))
-    .map((name) => readFileSync(join(folder, name), 'utf8'))
-    .join('\n');
-  const unread = Object.keys(grpoOptions.shape).filter((name) => {
-    const uses = sources.match(new RegExp(`\\b${name}\\b(?!: z\\.)`, 'g'))?.length ?? 0;
-    return uses === 0;
-  });
-  expect(unread).toEqual([]);
 });
 
 describe('defect 24: without a judge there is no reward', () => {

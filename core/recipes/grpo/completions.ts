@@ -7,6 +7,7 @@ import { packSequences, type PackedBatch, type Sequence } from '../../nn/packing
 import type { SampledSequence } from '../../nn/sampling.ts';
 import { tokenKinds, type ByKind, type TokenKind } from '../../nn/token-program.ts';
 import type { GrpoOptions } from './options.ts';
+import { at } from '../../tensor/at.ts';
 
 /** A drawing that is trained on. Lists count the tokens after the prompt: rationale, image start, codes. */
 export interface Completion {
@@ -54,10 +55,10 @@ export function eachTarget(
 ): void {
   const { used, owner, position } = batch[kind];
   for (let i = 0; i < used; i++) {
-    const whose = owner[i] ?? -1;
+    const whose = at(owner, i);
     const completion = completions[whose];
     if (completion === undefined) throw new RangeError(`target ${i} belongs to no drawing`);
-    visit(i, whose, (position[i] ?? 0) - completion.sequence.promptIds.length);
+    visit(i, whose, at(position, i) - completion.sequence.promptIds.length);
   }
 }
 
@@ -133,13 +134,15 @@ export function targetTables(
   const kindWeight = kind === 'text' ? choice.textWeight : choice.imageWeight;
   const shares = completions.map((completion) => shareOfToken(completion, by, aggregation, choice));
   eachTarget(batch, kind, completions, (target, owner, token) => {
-    const completion = completions[owner] as Completion;
-    const old = known.old[owner]?.[token] ?? 0;
-    terms.set([old, completion.advantage, known.reference?.[owner]?.[token] ?? old, owner], target * 4);
+    const completion = at(completions, owner);
+    const old = at(at(known.old, owner), token);
+    const reference = known.reference === undefined ? old : at(at(known.reference, owner), token);
+    terms.set([old, completion.advantage, reference, owner], target * 4);
     if (!isChosen(kind, token, completion, choice)) return;
-    const share = shares[owner] ?? 0;
+    const share = at(shares, owner);
     // The entropy term is a mean over its own kind of token; its coefficient makes up for the difference.
-    weights.set([share * kindWeight * (completion.tokenWeights?.[token] ?? 1), 1 / by.tokens, share, 1], target * 4);
+    const tokenWeight = completion.tokenWeights === undefined ? 1 : at(completion.tokenWeights, token);
+    weights.set([share * kindWeight * tokenWeight, 1 / by.tokens, share, 1], target * 4);
   });
   return { terms, weights };
 }
@@ -163,9 +166,9 @@ export function sequenceRanges(batch: PackedBatch, drawings: number, most: numbe
   tokenKinds.forEach((kind, offset) => {
     const { used, owner } = batch[kind];
     for (let i = 0; i < used; i++) {
-      const at = (owner[i] ?? 0) * 4 + offset * 2;
-      if (ranges[at + 1] === 0) ranges[at] = i;
-      ranges[at + 1] = i + 1;
+      const place = at(owner, i) * 4 + offset * 2;
+      if (ranges[place + 1] === 0) ranges[place] = i;
+      ranges[place + 1] = i + 1;
     }
   });
   return ranges;
@@ -182,8 +185,7 @@ export function byCompletion(
     const values = scored[kind];
     if (values === undefined) continue;
     eachTarget(batch, kind, completions, (target, owner, token) => {
-      const of = result[owner];
-      if (of !== undefined) of[token] = values[2 * target] ?? NaN;
+      at(result, owner)[token] = at(values, 2 * target);
     });
   }
   return result;
@@ -206,9 +208,7 @@ export function largestDifference(
   choice: MaskChoice,
 ): number {
   const differences = completions.flatMap((completion, index) =>
-    chosenTokens(completion, choice).map((token) =>
-      Math.abs((one[index]?.[token] ?? NaN) - (other[index]?.[token] ?? NaN)),
-    ),
+    chosenTokens(completion, choice).map((token) => Math.abs(at(at(one, index), token) - at(at(other, index), token))),
   );
   return differences.reduce((largest, difference) => Math.max(largest, difference), 0);
 }

@@ -125,6 +125,7 @@ async function runGrpo(context: RunContext, choice: GrpoOptions): Promise<void> 
     history = lookAtRollout(context, choice, guards, rollout, step, history);
     const sampled = performance.now();
     const learned = rollout.kept.length > 0 ? await learn(choice, parts, rollout, step) : {};
+    penalty.endStep();
     reference?.resetAfter(step);
     checkPolicy(
       guards,

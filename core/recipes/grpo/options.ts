@@ -215,6 +215,16 @@ export const grpoOptions = fields.superRefine((choice, context) => {
     refuse('decoupled', 'a divergence in the reward would be normalized away: use kl.place loss');
   if (choice.lora !== undefined && (choice.kl?.resetEvery ?? 0) > 0)
     refuse('kl', 'with lora the reference is the model without its adapters, which cannot be reset');
+  if ((choice.lora?.dropout ?? 0) > 0)
+    refuse(
+      'lora',
+      'dropout would make the scorer describe another policy than the one that drew: leave lora.dropout out, it is for recipes that learn from data, as sft',
+    );
+  if ((choice.kl?.resetEvery ?? 0) > 0 && choice.storage !== 'f32')
+    refuse(
+      'storage',
+      'a reference that is reset is a copy of the policy, f32 like what is trained: use storage f32, or kl.resetEvery 0',
+    );
   if (choice.pool > 0 && choice.promptFiles.length > 0)
     refuse('pool', 'a pool is taken from the dataset, not from promptFiles');
   for (const [index, { from }] of choice.curriculum.entries()) {

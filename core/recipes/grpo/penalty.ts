@@ -4,6 +4,7 @@ import type { KlController } from '../../rl/kl-controller.ts';
 import { chosenTokens, type Completion } from './completions.ts';
 import type { GrpoOptions } from './options.ts';
 import type { Reference } from './reference.ts';
+import { at } from '../../tensor/at.ts';
 
 export class Penalty {
   readonly isUsed: boolean;
@@ -13,6 +14,8 @@ export class Penalty {
   private tokens = 0;
   private sum = 0;
   private drawings = 0;
+  /** Of the last step, nats per token. */
+  private mean = 0;
 
   constructor(choice: GrpoOptions, kl: KlController | undefined, reference: Reference | undefined) {
     this.choice = choice;
@@ -33,8 +36,8 @@ export class Penalty {
           total +
           divergence(
             choice.kl?.estimator ?? 'k3',
-            completion.sequence.logProbability[token] ?? NaN,
-            scored[index]?.[token] ?? NaN,
+            at(completion.sequence.logProbability, token),
+            at(at(scored, index), token),
           ),
         0,
       );
@@ -45,13 +48,18 @@ export class Penalty {
     });
   };
 
-  /** Of the drawings since the last call, which the controller now learns of. */
+  /** Ends a step: the controller learns of its drawings. Once a step, behind the last of them. */
+  endStep(): void {
+    if (!this.isUsed) return;
+    this.mean = this.sum / Math.max(1, this.tokens);
+    this.kl?.update(this.mean, this.drawings);
+    [this.sum, this.tokens, this.drawings] = [0, 0, 0];
+  }
+
+  /** Of the last step that ended. */
   metrics(): Record<string, number> {
     if (!this.isUsed || this.kl === undefined) return {};
-    const mean = this.sum / Math.max(1, this.tokens);
-    this.kl.update(mean, this.drawings);
-    [this.sum, this.tokens, this.drawings] = [0, 0, 0];
-    return { referenceKl: mean, klCoefficient: this.kl.coefficient };
+    return { referenceKl: this.mean, klCoefficient: this.kl.coefficient };
   }
 }
 

@@ -7,6 +7,7 @@ import { basename, extname } from 'node:path';
 import type { PromptItem } from '../../contracts/dataset.ts';
 import { ReasongenError, exitCodes } from '../../errors.ts';
 import { readTextRows, type TextRow } from '../../io/text-rows.ts';
+import { at } from '../../tensor/at.ts';
 import { philox } from '../../tensor/philox.ts';
 import type { PromptFile } from './options.ts';
 
@@ -88,14 +89,12 @@ export class PromptMix {
     let index = 0;
     while (this.position <= position) {
       list = this.turn();
-      index = this.given[list] ?? 0;
+      index = at(this.given, list);
       this.given[list] = index + 1;
       this.position += 1;
     }
-    const from = this.lists[list];
-    const item = from?.items[this.order(list, Math.floor(index / from.items.length))[index % from.items.length] ?? -1];
-    if (item === undefined) throw new RangeError(`no prompt ${position}`);
-    return item;
+    const { items } = at(this.lists, list);
+    return at(items, at(this.order(list, Math.floor(index / items.length)), index % items.length));
   }
 
   /** Smooth weighted turns: every list gains its weight, the one that is owed most gives and pays the sum. */
@@ -103,11 +102,11 @@ export class PromptMix {
     let most = 0;
     let sum = 0;
     this.lists.forEach(({ weight }, list) => {
-      this.debt[list] = (this.debt[list] ?? 0) + weight;
+      this.debt[list] = at(this.debt, list) + weight;
       sum += weight;
-      if ((this.debt[list] ?? 0) > (this.debt[most] ?? 0)) most = list;
+      if (at(this.debt, list) > at(this.debt, most)) most = list;
     });
-    this.debt[most] = (this.debt[most] ?? 0) - sum;
+    this.debt[most] = at(this.debt, most) - sum;
     return most;
   }
 
@@ -116,7 +115,7 @@ export class PromptMix {
     const key = `${list} ${pass}`;
     let order = this.orders.get(key);
     if (order === undefined) {
-      order = shuffled(this.lists[list]?.items.length ?? 0, [this.seed, list * 65536 + pass]);
+      order = shuffled(at(this.lists, list).items.length, [this.seed, list * 65536 + pass]);
       this.orders.set(key, order);
     }
     return order;
@@ -129,7 +128,7 @@ function shuffled(count: number, seed: readonly [number, number]): Uint32Array {
   for (let last = count - 1; last > 0; last--) {
     const [word] = philox([last, 0, 0, 0x70726f6d], seed);
     const other = Math.floor((word / 2 ** 32) * (last + 1));
-    [order[last], order[other]] = [order[other] ?? 0, order[last] ?? 0];
+    [order[last], order[other]] = [at(order, other), at(order, last)];
   }
   return order;
 }

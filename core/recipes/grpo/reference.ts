@@ -13,7 +13,7 @@ import type { GrpoOptions } from './options.ts';
 import { GrpoScorer } from './scorer.ts';
 import { drawingsAtOnce } from './sizes.ts';
 import type { Training } from '../../training/training.ts';
-import { openWeights } from '../../models/weights.ts';
+import { openBase } from '../../models/weights.ts';
 
 export class Reference {
   private readonly choice: GrpoOptions;
@@ -35,9 +35,9 @@ export class Reference {
 
   /** Undefined where nothing asks for one. To be called before the first update of a session. */
   static async open(context: RunContext, choice: GrpoOptions, training: Training): Promise<Reference | undefined> {
-    const { kl, lora, weights } = choice;
+    const { kl, lora, weights, storage } = choice;
     if (kl === undefined || kl.coefficient === 0) return undefined;
-    const { device, backbone, seed } = context;
+    const specs = context.backbone.parameters;
     if (lora !== undefined)
       return new Reference(
         choice,
@@ -45,13 +45,15 @@ export class Reference {
         undefined,
         undefined,
       );
-    const own = new ParameterSet(device, backbone.parameters, { seed });
-    const scorer = new GrpoScorer(context, choice, training.workspace, own, 'reference');
     if (kl.resetEvery === 0) {
       // What the run started with can be had again: a checkpoint need not hold it.
-      if (weights !== undefined) await openWeights(context, own, weights);
+      const { parameters: own } = await openBase(context, specs, { weights, storage });
+      const scorer = new GrpoScorer(context, choice, training.workspace, own, 'reference');
       return new Reference(choice, scorer, own, undefined);
     }
+    // Copied from the policy before the first step: it needs no values of its own.
+    const own = new ParameterSet(context.device, specs, { seed: context.seed, initialize: 'none' });
+    const scorer = new GrpoScorer(context, choice, training.workspace, own, 'reference');
     const tape = new Tape(training.workspace);
     const pieces = pairs(training.parameters, own);
     for (const [from, to] of pieces) tape.copy(from, to);

@@ -8,6 +8,7 @@ import { GroupCollector } from '../../rl/groups.ts';
 import { rewardMetrics, totalMetrics } from '../../rl/reward-metrics.ts';
 import { scoreSamples } from '../../rl/score.ts';
 import type { Drawer, Drawing } from '../../drawing/drawer.ts';
+import { at } from '../../tensor/at.ts';
 import type { TrainedGroup } from './carry.ts';
 import type { Completion } from './completions.ts';
 import type { GrpoOptions } from './options.ts';
@@ -68,10 +69,10 @@ export async function collectRollout(
       items.map((_, index): Group => {
         const [start, end] = [index * choice.groupSize, (index + 1) * choice.groupSize];
         const completions = drawings.slice(start, end).flatMap(({ sequence }, copy): Completion[] => {
-          const at = start + copy;
+          const index = start + copy;
           // A sample that no reward judged says nothing: it is no part of its group.
-          if (judgements[at]?.unjudged === true) return [];
-          return [{ sequence, advantage: entry(advantages, at), tokenWeights: tokenWeights?.[at], step }];
+          if (at(judgements, index).unjudged === true) return [];
+          return [{ sequence, advantage: at(advantages, index), tokenWeights: tokenWeights?.[index], step }];
         });
         return { completions, drawings: drawings.slice(start, end), judgements: judgements.slice(start, end) };
       }),
@@ -110,7 +111,7 @@ async function computeAdvantages(
   const rewards =
     subtracted === undefined
       ? totals
-      : totals.map((total, index) => (total === undefined ? undefined : total - entry(subtracted, index)));
+      : totals.map((total, index) => (total === undefined ? undefined : total - at(subtracted, index)));
   const baselines = greedy === undefined ? undefined : await greedyRewards(context, greedy, round, clock);
   const computed = groupAdvantages(
     rewards,
@@ -152,13 +153,6 @@ async function judge(context: RunContext, samples: readonly Sample[], clock: Jud
   const judgements = await scoreSamples(context.rewards, samples, context.signal, (text) => context.log.warn(text));
   clock.seconds += (performance.now() - started) / 1000;
   return judgements;
-}
-
-/** An entry that must be there. */
-function entry(values: readonly number[], index: number): number {
-  const value = values[index];
-  if (value === undefined) throw new RangeError(`there is no value ${index} among ${values.length}`);
-  return value;
 }
 
 /** Numbers of all groups drawn, before any was dropped: they show the policy, not the filter. */

@@ -8,6 +8,7 @@ import type { PackedShape } from '../../nn/packed-shape.ts';
 import type { PackedBatch } from '../../nn/packing.ts';
 import { EntropyController, type EntropyControllerState } from '../../rl/entropy-controller.ts';
 import type { KlController } from '../../rl/kl-controller.ts';
+import { at } from '../../tensor/at.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 import {
   denominators,
@@ -18,6 +19,7 @@ import {
   type Denominators,
   type KnownProbabilities,
   type Completion,
+  type TargetTables,
 } from './completions.ts';
 import { aggregationOf, grpoObjective, writeSettings } from './objective.ts';
 import type { GrpoOptions } from './options.ts';
@@ -48,6 +50,13 @@ interface Totals {
 interface CompletionBatch {
   readonly completions: readonly Completion[];
   readonly known: KnownProbabilities;
+}
+
+/** A micro-batch on the device. */
+interface Filled {
+  readonly program: TokenProgram;
+  readonly batch: PackedBatch;
+  readonly tables: Readonly<Record<TokenKind, TargetTables>>;
 }
 
 export class GrpoUpdate {
@@ -160,53 +169,49 @@ export class GrpoUpdate {
     entropy: Record<TokenKind, number>,
     freshStep: number | undefined,
   ): Promise<void> {
-    const { program, batch } = await this.fill(part, by);
+    const { program, batch, tables } = await this.fill(part, by);
     program.program.run();
-    for (const kind of tokenKinds) {
+    const present = tokenKinds.flatMap((kind) => {
       const values = program.scored[kind];
       const stats = program.objective[kind]?.outputs['stats'];
-      if (values === undefined || stats === undefined) continue;
-      const [scored, perToken] = (await this.context.device.read([values, stats])) as [Float32Array, Float32Array];
-      const { terms, weights } = this.tables(batch, kind, part, by);
+      return values === undefined || stats === undefined ? [] : [{ kind, values, stats }];
+    });
+    const read = await this.context.device.read(present.flatMap(({ values, stats }) => [values, stats]));
+    for (const [index, { kind }] of present.entries()) {
+      const [scored, perToken] = [at(read, 2 * index), at(read, 2 * index + 1)];
+      const { terms, weights } = tables[kind];
       for (let i = 0; i < batch[kind].used; i++) {
-        if (weights[4 * i + 3] === 0) continue;
-        const difference = (scored[2 * i] ?? 0) - (terms[4 * i] ?? 0);
-        entropy[kind] += scored[2 * i + 1] ?? 0;
+        if (at(weights, 4 * i + 3) === 0) continue;
+        const difference = at(scored, 2 * i) - at(terms, 4 * i);
+        entropy[kind] += at(scored, 2 * i + 1);
         totals.difference += difference;
-        totals.clipped += perToken[4 * i + 1] ?? 0;
-        totals.divergence += perToken[4 * i + 3] ?? 0;
+        totals.clipped += at(perToken, 4 * i + 1);
+        totals.divergence += at(perToken, 4 * i + 3);
         // What an earlier step drew was drawn by another policy.
-        const isFresh = part.completions[batch[kind].owner[i] ?? -1]?.step === freshStep;
+        const isFresh = at(part.completions, at(batch[kind].owner, i)).step === freshStep;
         if (isFresh) totals.largestDifference = Math.max(totals.largestDifference, Math.abs(difference));
       }
     }
   }
 
-  private async fill(
-    part: CompletionBatch,
-    by: Denominators,
-  ): Promise<{ readonly program: TokenProgram; readonly batch: PackedBatch }> {
+  private async fill(part: CompletionBatch, by: Denominators): Promise<Filled> {
     const { device, tokenizer } = this.context;
     const batch = packCompletions(part.completions, tokenizer, this.choice);
     const program = await this.programs.prepare(batch);
+    const tables = { text: this.tables(batch, 'text', part, by), image: this.tables(batch, 'image', part, by) };
     for (const kind of tokenKinds) {
       const inputs = program.objective[kind]?.inputs;
       if (inputs === undefined) continue;
-      const { terms, weights } = this.tables(batch, kind, part, by);
+      const { terms, weights } = tables[kind];
       write(device, inputs['terms'], terms);
       write(device, inputs['weights'], weights);
       if (inputs['ranges'] !== undefined)
         device.write(inputs['ranges'], sequenceRanges(batch, part.completions.length, drawingsAtOnce(this.choice)));
     }
-    return { program, batch };
+    return { program, batch, tables };
   }
 
-  private tables(
-    batch: PackedBatch,
-    kind: TokenKind,
-    part: CompletionBatch,
-    by: Denominators,
-  ): ReturnType<typeof targetTables> {
+  private tables(batch: PackedBatch, kind: TokenKind, part: CompletionBatch, by: Denominators): TargetTables {
     return targetTables(batch, kind, part.completions, part.known, by, aggregationOf(this.choice), this.choice);
   }
 

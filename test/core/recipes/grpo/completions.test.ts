@@ -13,6 +13,8 @@ import {
   sequenceRanges,
   targetTables,
   type Completion,
+  type KnownProbabilities,
+  type TargetTables,
 } from '../../../../core/recipes/grpo/completions.ts';
 import { divergence } from '../../../../core/recipes/grpo/penalty.ts';
 import { at } from '../../../../core/testing.ts';
@@ -156,6 +158,17 @@ describe('shares of tokens in the policy term', () => {
     });
     expect(parts).toEqual(whole);
   });
+});
+
+test('a log-probability that is missing is an error, not probability 1', () => {
+  const batch = packCompletions(completions, tokenizer, choice);
+  const tables = (incomplete: KnownProbabilities): TargetTables =>
+    targetTables(batch, 'image', completions, incomplete, denominators(completions, choice), 'token-mean', choice);
+  const cut = known.old.map((values) => Array.from(values).slice(0, -1));
+  expect(() => tables({ ...known, old: cut })).toThrow(RangeError);
+  expect(() => tables({ ...known, old: known.old.slice(1) })).toThrow(RangeError);
+  expect(() => tables({ ...known, reference: cut })).toThrow(RangeError);
+  expect(() => tables(known)).not.toThrow();
 });
 
 test('terms: old log-probability, advantage, reference and the number of the drawing', () => {

@@ -2,6 +2,10 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { silentLog } from '../../../../core/log.ts';
+import { planStage } from '../../../../core/plan-stage.ts';
+import { loadPreset } from '../../../../core/preset/load.ts';
+import { at } from '../../../../core/testing.ts';
 import { curve, metricsOf, Workplace } from '../../../support/runs.ts';
 
 const place = new Workplace();
@@ -107,6 +111,32 @@ describe('a reference', () => {
     expect(first(directory, 'gradientNorm')).toBeGreaterThan(0);
   });
 
+  test('of random weights is those weights, made again; no file is looked for', async () => {
+    const text = (more: string): string =>
+      `rewards: [{ use: faulty, fault: half-blind }]\noptimizer: { use: adamw, learningRate: 2e-3 }\nrecipe: { use: grpo, weights: random, steps: 1, prompts: 2, groupSize: 4, miniBatches: 1, refillRounds: 0, rationaleTokens: 6, imageTemperature: 1, samplesEvery: 0, kl: { coefficient: 0.01 }${more} }\n`;
+    const { directory } = await place.run(place.preset('random', text('')));
+    expect(Math.abs(first(directory, 'referenceKl'))).toBeLessThan(1e-9);
+    expect(JSON.parse(readFileSync(join(directory, 'run.json'), 'utf8'))).toMatchObject({
+      hashes: { weights: 'random:3' },
+    });
+    // In four bits it is another model.
+    const { directory: stored } = await place.run(place.preset('random', text(', storage: int4')));
+    expect(Math.abs(first(stored, 'referenceKl'))).toBeGreaterThan(1e-9);
+  });
+
+  test('is kept as frozen weights are: in bf16 it takes less memory', async () => {
+    const { directory } = await place.halfTaught();
+    const planned = async (storage: string): Promise<number> => {
+      const preset = place.preset(
+        'planned',
+        `rewards: [is-color]\noptimizer: { use: adamw, learningRate: 1e-3 }\nrecipe: { use: grpo, weights: ${directory}, steps: 1, rationaleTokens: 6, kl: { coefficient: 0.01 }, storage: ${storage} }\n`,
+      );
+      const loaded = await loadPreset(preset);
+      return (await planStage(loaded, at(loaded.stages, 0), silentLog())).bytes['programs and sampler'] ?? NaN;
+    };
+    expect(await planned('bf16')).toBeLessThan(await planned('f32'));
+  });
+
   test('is not made where its coefficient is 0', async () => {
     const [without, zero] = [await grpo('miniBatches: 1'), await grpo('miniBatches: 1, kl: { coefficient: 0 }')];
     expect(metricsOf(zero)).toEqual(metricsOf(without));
@@ -148,6 +178,13 @@ test('adapters: the model without them is the reference, at no cost', async () =
   const [start = NaN, , end = NaN] = curve(directory, 'referenceKl');
   expect(Math.abs(start)).toBeLessThan(1e-9);
   expect(end).toBeGreaterThan(1e-7);
+});
+
+test.each([
+  ['lora: { rank: 4, dropout: 0.5 }', /dropout would make the scorer describe another policy/],
+  ['storage: bf16, kl: { coefficient: 0.1, resetEvery: 2 }', /a reference that is reset is a copy of the policy/],
+])('%s is refused', async (recipe, message) => {
+  await expect(grpo(recipe)).rejects.toMatchObject({ message: expect.stringMatching(message) as string, exitCode: 2 });
 });
 
 test('prompts of files, by weight and over-long ones counted; held-out files are judged by the rewards', async () => {
