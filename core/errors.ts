@@ -112,19 +112,40 @@ function capital(text: string): string {
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
-/** What words of presets have become, where the new one does not look like the old one. */
-const renamed: ReadonlyMap<string, readonly string[]> = new Map([
+/** What presets call what was called otherwise once, or is by other programs; written without hyphens, underscores and capitals. */
+const otherWords: ReadonlyMap<string, readonly string[]> = new Map([
   ['samples', ['groupSize', 'samplesPerPrompt']],
   ['updates', ['miniBatches']],
+  ['numgenerations', ['groupSize']],
+  ['maxsteps', ['steps']],
+  ['maxgradnorm', ['maxNorm']],
+  ['batchsize', ['batch', 'prompts']],
+  ['numiterations', ['epochs']],
+  ['gradientcheckpointing', ['recompute']],
+  ['warmupsteps', ['warmup']],
+  ['beta', ['kl', 'betas']],
+  ['eps', ['epsilon']],
 ]);
 
-/** What `name` has become, or the known name most like it, when it is like enough to be a slip of the keyboard. */
+const bare = (word: string): string => word.toLowerCase().replaceAll(/[-_]/g, '');
+
+/** Whether two words are one, written otherwise (`learning_rate`), cut to its initials (`lr`) or taken from another program. */
+export function isSameWord(name: string, known: string): boolean {
+  const word = bare(name);
+  const initials = (known.match(/^[a-z]|[A-Z]/g) ?? []).join('').toLowerCase();
+  return (
+    word === bare(known) || (word.length > 1 && word === initials) || otherWords.get(word)?.includes(known) === true
+  );
+}
+
+/** The known name that is the same word, or the one most like it, when it is like enough to be a slip of the keyboard. */
 export function nearest(name: string, known: Iterable<string>): string | undefined {
-  const now = renamed.get(name)?.find((candidate) => [...known].includes(candidate));
-  if (now !== undefined) return now;
+  const names = [...known];
+  const same = names.find((each) => bare(each) === bare(name)) ?? names.find((each) => isSameWord(name, each));
+  if (same !== undefined) return same;
   let best: string | undefined;
   let bestDistance = Math.max(1, Math.floor(name.length / 3)) + 1;
-  for (const candidate of known) {
+  for (const candidate of names) {
     const distance = editDistance(name.toLowerCase(), candidate.toLowerCase());
     if (distance < bestDistance) [best, bestDistance] = [candidate, distance];
   }

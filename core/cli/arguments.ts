@@ -28,3 +28,14 @@ export function byteCount(text: string): number {
   if (!(bytes >= 1)) throw new InvalidArgumentError('It must be a size such as 5GB.');
   return Math.floor(bytes);
 }
+
+/** Below the help of commands that read a preset. */
+export const settingHelp = `
+Settings:
+  --set steps=50                      an option of the recipe, in short
+  --set optimizer.learningRate=1e-5   an option of another component
+  --set rewards.NAME.weight=0.5       of an item of a list, by name or index: rewards[0].weight
+  --set rewards+=NAME                 one more; with options: --set 'rewards+={ use: NAME, weight: 0.2 }'
+  --set recipe.ema=null               takes a value away
+  --set NAME.steps=50                 in a chain: of the stage called NAME
+Values are YAML. A path that leads nowhere is refused with the one that was likely meant.`;

@@ -29,12 +29,18 @@ export function createCommandLine(act: Act, streams: CommandLineOutput): Command
   const commandLine = new Command('reasongen')
     .description('Teaches image generators to think before they draw.')
     .version(version())
-    .option('--set <path=value>', 'change a value of the preset (repeatable): --set recipe.steps=50', collect, [])
+    .option(
+      '--set <path=value>',
+      'change a value of the preset, or add to a list with += (repeatable): --set recipe.steps=50',
+      collect,
+      [],
+    )
     .option('--run-dir <directory>', 'directory of the run; runs/NAME unless given', newFolder)
     .option('--debug', 'show debug messages, and stacks with errors')
     .showHelpAfterError('(`reasongen help` lists the commands)')
     // Thrown instead of ending the process. Commands inherit this and the streams when they are made.
     .exitOverride()
+    .configureHelp({ showGlobalOptions: true })
     .configureOutput({
       writeOut: (text) => void streams.output.write(text),
       writeErr: (text) => void streams.errors.write(text),

@@ -1,7 +1,7 @@
 import { type Command, Option } from 'commander';
 import type { DescribeOptions } from '../commands/describe.ts';
 import type { InitOptions } from '../commands/init.ts';
-import { collect } from './arguments.ts';
+import { collect, settingHelp } from './arguments.ts';
 import type { Act } from './act.ts';
 
 /** Commands about presets: a new one with a reward of one's own, what one says, and what one may say. */
@@ -26,12 +26,14 @@ export function addPresetCommands(commandLine: Command, act: Act): void {
   commandLine
     .command('check <preset>')
     .description('find every mistake of a preset, and say what it will do and need')
+    .addHelpText('after', settingHelp)
     .action((preset: string, _options, command: Command) =>
       act(command, async (context) => (await import('../commands/check.ts')).check(preset, context)),
     );
   commandLine
     .command('show <preset>')
     .description('print the resolved preset and where each value came from')
+    .addHelpText('after', settingHelp)
     .action((preset: string, _options, command: Command) =>
       act(command, async (context) => (await import('../commands/show.ts')).show(preset, context)),
     );

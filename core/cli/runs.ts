@@ -2,12 +2,14 @@ import type { Command } from 'commander';
 import type { EvaluateOptions } from '../commands/generate.ts';
 import type { ResumeOptions } from '../commands/run.ts';
 import type { Act } from './act.ts';
+import { settingHelp } from './arguments.ts';
 
 /** Commands on a run: start it, go on with it, look at it. */
 export function addRunCommands(commandLine: Command, act: Act): void {
   commandLine
     .command('run <preset>')
     .description('run a preset: a file, or one of a package such as reasongen/nano/grpo')
+    .addHelpText('after', settingHelp)
     .action((preset: string, _options, command: Command) =>
       act(command, async (context) => (await import('../commands/run.ts')).run(preset, context)),
     );
@@ -15,6 +17,7 @@ export function addRunCommands(commandLine: Command, act: Act): void {
     .command('resume <directory>')
     .description('go on with a run where it stopped')
     .option('--accept-changes', 'go on although plugins, prompts or data have changed since the run began')
+    .addHelpText('after', settingHelp)
     .action((directory: string, options: ResumeOptions, command: Command) =>
       act(command, async (context) => (await import('../commands/run.ts')).resume(directory, options, context)),
     );

@@ -22,9 +22,7 @@ export function checkPreset(
 ): Preset {
   const known = [...plainKeys, ...catalog.slots.map((slot) => slot.key)];
   for (const [key, entry] of tree.entries) {
-    // `--set steps=50` is short for an option of the recipe, so a slip may have meant one.
-    const meant = entry.key.kind === 'set' ? [...known, ...recipeOptions(tree, catalog)] : known;
-    if (!known.includes(key)) problems.push(unknownKey(entry, `${key} is not a key of a preset`, key, meant));
+    if (!known.includes(key)) problems.push(unknownKey(entry, `${key} is not a key of a preset`, key, known));
   }
   const description = tree.entries.get('description')?.value;
   if (description !== undefined && !(description.kind === 'scalar' && typeof description.value === 'string')) {
@@ -45,14 +43,6 @@ export function checkPreset(
     components,
   };
   return deepFreeze(preset);
-}
-
-/** Names of the options of the recipe a preset names; none when it names none that exists. */
-export function recipeOptions(tree: LocatedMap, catalog: Catalog): string[] {
-  const written = tree.entries.get('recipe')?.value;
-  const use = written?.kind === 'map' ? written.entries.get('use')?.value : written;
-  const recipe = use?.kind === 'scalar' ? catalog.component('recipe', String(use.value)) : undefined;
-  return recipe === undefined ? [] : Object.keys(recipe.options.shape);
 }
 
 /** Freezes plain data; leaves other objects (typed arrays, instances) alone. */

@@ -1,15 +1,17 @@
 import { basename, dirname, resolve } from 'node:path';
 import type { Preset } from '../contracts/preset.ts';
-import { PresetError, ProblemsError, suggest } from '../errors.ts';
+import { nearest, PresetError, ProblemsError, suggest } from '../errors.ts';
 import { builtInSlots, type Catalog, createCatalog, type LoadedPlugin } from './catalog.ts';
-import { badName, checkPreset, plainKeys, readName, recipeOptions, wrongType } from './check.ts';
+import { badName, checkPreset, readName, wrongType } from './check.ts';
 import { listOf, readPresetFiles } from './files.ts';
 import { locatePreset } from './locate.ts';
 import { type Located, type LocatedMap, place } from './located.ts';
-import { applySetting, mergePresets, parseSetting, type Setting, unknownKey } from './merge.ts';
+import { mergePresets, unknownKey } from './merge.ts';
 import { stageNameFault } from './names.ts';
 import { loadBuiltInPlugins, loadNamedPlugin, pluginIdentity, type PluginReference } from './plugins.ts';
 import type { Stages } from './options.ts';
+import { didYouMean, isPathOf, pathsLike, resolveSetting } from './setting-paths.ts';
+import { applySetting, parseSetting, parseTarget, type Setting } from './settings.ts';
 
 /** A preset ready to run. A chain has several stages, any other preset one. */
 export interface LoadedPreset {
@@ -39,7 +41,7 @@ export interface LoadPresetOptions {
 /** Reads, merges and checks a preset, a file or PACKAGE/NAME, and loads its plugins. Throws one `ProblemsError` with all that is wrong. */
 export async function loadPreset(file: string, options: LoadPresetOptions = {}): Promise<LoadedPreset> {
   const problems: PresetError[] = [];
-  const { absolute, main, isChain, drafts } = readDrafts(file, options.settings ?? [], problems);
+  const { absolute, main, isChain, drafts, settings } = readDrafts(file, options.settings ?? [], problems);
   const chainName = isChain ? readName(main, absolute, problems) : '';
   const { runDirectory } = options;
   const directory = typeof runDirectory !== 'function' ? runDirectory : isChain ? runDirectory(chainName) : undefined;
@@ -47,11 +49,20 @@ export async function loadPreset(file: string, options: LoadPresetOptions = {}):
   const stages = drafts.map((draft, index): Stage => {
     const own: PresetError[] = [];
     const tree = merge(draft, catalog, own);
-    const plugins = referencesOf(tree, own).map(pluginIdentity);
+    const plugins = pluginsOf(tree, own);
     const preset = checkPreset(tree, draft.file, plugins, catalog, earlierStages(drafts, index, directory), own);
     problems.push(...own.filter((problem) => draft.isWhole || !mayStandInMissingPart(problem)));
     return { name: draft.name || preset.name, preset, tree };
   });
+  if (isChain)
+    problems.push(
+      ...strays(
+        drafts,
+        stages.map(({ tree }) => tree),
+        settings,
+        catalog,
+      ),
+    );
   if (problems.length > 0) throw new ProblemsError(inOrder(unique(problems)));
   return { name: isChain ? chainName : (stages[0]?.name ?? ''), file: absolute, isChain, stages, catalog };
 }
@@ -70,6 +81,7 @@ interface Drafts {
   readonly main: LocatedMap;
   readonly isChain: boolean;
   readonly drafts: readonly Draft[];
+  readonly settings: readonly Setting[];
 }
 
 /** The files of a preset and of its stages. Throws when the preset itself cannot be read. */
@@ -86,7 +98,7 @@ function readDrafts(file: string, texts: readonly string[], problems: PresetErro
   const drafts = isChain
     ? draftStages(main, absolute, settings, problems)
     : [{ name: '', file: absolute, files, settings, isWhole }];
-  return { absolute, main, isChain, drafts };
+  return { absolute, main, isChain, drafts, settings };
 }
 
 /** Of a preset of which a file could not be read: what seems missing, or to be set in vain, may stand there. */
@@ -136,6 +148,11 @@ function wantedPlugins(drafts: readonly Draft[], problems: PresetError[]): Plugi
   return [...wanted.values()];
 }
 
+/** What the plugins of a preset are called in a run, each once: a base and what extends it may both name one. */
+export function pluginsOf(tree: LocatedMap, problems: PresetError[]): string[] {
+  return [...new Set(referencesOf(tree, problems).map(pluginIdentity))];
+}
+
 /** What a preset names under `plugins`. */
 export function referencesOf(tree: LocatedMap, problems: PresetError[]): PluginReference[] {
   return listOf(tree.entries.get('plugins')?.value, 'plugins', problems).map(({ text, node }) => ({
@@ -156,16 +173,12 @@ function mergeFiles(draft: Draft, slots: Catalog['slots']): LocatedMap {
 
 function merge(draft: Draft, catalog: Catalog, problems: PresetError[]): LocatedMap {
   return draft.settings.reduce(
-    (tree, setting) => applySetting(tree, lengthen(setting, tree, catalog), catalog.slots, problems),
+    (tree, setting) => {
+      const resolved = resolveSetting(setting, tree, catalog, problems);
+      return resolved === undefined ? tree : applySetting(tree, resolved, catalog.slots, problems);
+    },
     mergeFiles({ ...draft, settings: [] }, catalog.slots),
   );
-}
-
-/** `steps=50` stands for `recipe.steps=50` when `steps` is an option of the recipe and no key of a preset. */
-function lengthen(setting: Setting, tree: LocatedMap, catalog: Catalog): Setting {
-  const [key = ''] = setting.path;
-  if (plainKeys.some((each) => each === key) || catalog.slots.some((slot) => slot.key === key)) return setting;
-  return recipeOptions(tree, catalog).includes(key) ? { ...setting, path: ['recipe', ...setting.path] } : setting;
 }
 
 const chainKeys = ['name', 'description', 'seed', 'stages'];
@@ -204,7 +217,7 @@ function draftStages(chain: LocatedMap, file: string, settings: readonly Setting
         name: stage.name,
         file: path ?? resolve(dirname(file), stage.preset),
         files,
-        settings: [...own, ...stage.settings, ...settingsFor(stage.name, settings)],
+        settings: [...own, ...stage.settings, ...settingsFor(stage.name, index, settings)],
         isWhole: problems.length === before,
       },
     ];
@@ -222,22 +235,6 @@ function draftStages(chain: LocatedMap, file: string, settings: readonly Setting
       }),
     );
   }
-  for (const { path, text } of settings) {
-    const [first = ''] = path;
-    if (names.includes(first) || first === 'seed') continue;
-    const hint =
-      path.length > 1 || names.length === 0
-        ? suggest(first, [...names, 'seed'])
-        : `write ${names[0]}.${path.join('.')}=…`;
-    problems.push(
-      new PresetError({
-        code: 'BAD_SETTING',
-        message: `"${first}" is not a stage of this chain`,
-        place: text,
-        hint,
-      }),
-    );
-  }
   return drafts;
 }
 
@@ -249,14 +246,48 @@ function sameFolder(a: string, b: string): boolean {
 /** The seed of a chain holds for every stage. */
 function sharedSettings(chain: LocatedMap): Setting[] {
   const seed = chain.entries.get('seed')?.value;
-  return seed === undefined ? [] : [{ path: ['seed'], value: seed, text: 'seed' }];
+  return seed === undefined ? [] : [{ path: ['seed'], value: seed, isAppended: false, text: 'seed', prefix: '' }];
 }
 
-function settingsFor(stage: string, settings: readonly Setting[]): Setting[] {
-  return settings.flatMap((setting) => {
-    const [first, ...rest] = setting.path;
-    if (first === 'seed') return [setting];
-    return first === stage && rest.length > 0 ? [{ ...setting, path: rest }] : [];
+/** What a setting says of a stage: `NAME.path`, `stages.NAME.path` or `stages[0].path`; undefined when it speaks of another. */
+function settingOf(stage: string, index: number, setting: Setting): Setting | undefined {
+  const [first = '', ...rest] = setting.path;
+  if (first === 'seed') return setting;
+  const [called, path] = first === 'stages' ? [rest[0], rest.slice(1)] : [first, rest];
+  const isMeant = called === stage || (first === 'stages' && called === String(index));
+  return isMeant && path.length > 0 ? { ...setting, path, prefix: `${stage}.` } : undefined;
+}
+
+function settingsFor(stage: string, index: number, settings: readonly Setting[]): Setting[] {
+  return settings.flatMap((setting) => settingOf(stage, index, setting) ?? []);
+}
+
+/** Settings of a chain that speak of no stage. Which paths the stages have is known when their plugins are. */
+function strays(
+  drafts: readonly Draft[],
+  trees: readonly LocatedMap[],
+  settings: readonly Setting[],
+  catalog: Catalog,
+): PresetError[] {
+  const names = drafts.map(({ name }) => name);
+  const stray = settings.filter((setting) => !names.some((name, index) => settingOf(name, index, setting)));
+  return stray.map(({ path, text }) => {
+    const [first = ''] = path;
+    const asIs = names
+      .filter((_, at) => trees[at] && isPathOf(path, trees[at], catalog))
+      .map((name) => `${name}.${path.join('.')}`);
+    const like = names.flatMap((name, at) =>
+      (trees[at] ? pathsLike(path, trees[at], catalog) : []).map((each) => `${name}.${each}`),
+    );
+    const stage = path.length > 1 ? nearest(first, names) : undefined;
+    return new PresetError({
+      code: 'BAD_SETTING',
+      message: `"${first}" is not a stage of this chain`,
+      place: text,
+      hint:
+        didYouMean(stage !== undefined ? [[stage, ...path.slice(1)].join('.')] : asIs.length > 0 ? asIs : like) ??
+        suggest(first, [...names, 'seed']),
+    });
   });
 }
 
@@ -298,11 +329,14 @@ function readStage(
   if (preset === undefined) return undefined;
   refuseName(name ?? nameOf(preset), item.entries.get('name')?.value ?? item);
   const entries = set?.kind === 'map' ? [...set.entries] : [];
-  const settings = entries.map(([key, entry]) => ({
-    path: key.split('.'),
-    value: entry.value,
-    text: place(entry.key),
-  }));
+  const settings = entries.flatMap(([key, entry]): Setting[] => {
+    const target = parseTarget(key);
+    const text = place(entry.key);
+    if (target !== undefined) return [{ ...target, value: entry.value, text, prefix: '' }];
+    const message = `"${key}" is no path: a part of it is empty, or a bracket without its other`;
+    problems.push(new PresetError({ code: 'BAD_SETTING', message, place: text }));
+    return [];
+  });
   return { preset, name: name ?? nameOf(preset), settings };
 }
 

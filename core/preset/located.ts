@@ -1,4 +1,4 @@
-import { isAlias, isMap, isScalar, isSeq, LineCounter, type ParsedNode, parse, parseDocument } from 'yaml';
+import { isAlias, isMap, isScalar, isSeq, LineCounter, type ParsedNode, parseDocument } from 'yaml';
 import type { Origin } from '../contracts/preset.ts';
 import { PresetError } from '../errors.ts';
 
@@ -32,71 +32,93 @@ export interface LocatedScalar {
 /** Reads YAML text; syntax errors go to `problems` and give `undefined`. An empty document is an empty map. */
 export function parseLocated(text: string, file: string, problems: PresetError[]): Located | undefined {
   const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
   const originAt = (offset: number): Origin => {
     const { line, col } = lines.linePos(offset);
     return { kind: 'file', source: file, line, column: col };
   };
-  const faults = [...document.errors, ...document.warnings];
-  for (const fault of faults) {
-    problems.push(new PresetError({ code: 'BAD_YAML', message: fault.message, place: place(originAt(fault.pos[0])) }));
-  }
-  if (faults.length > 0) return undefined;
-  if (document.contents === null) return { kind: 'map', origin: originAt(0), entries: new Map() };
-  return convert(document.contents, originAt, problems);
+  const read = readYaml(text, lines, originAt, problems);
+  return read === null ? { kind: 'map', origin: originAt(0), entries: new Map() } : read;
 }
 
-function convert(node: ParsedNode, originAt: (offset: number) => Origin, problems: PresetError[]): Located | undefined {
-  const origin = originAt(node.range[0]);
-  const refuse = (message: string): undefined => {
-    problems.push(new PresetError({ code: 'BAD_YAML', message, place: place(origin) }));
+/** The value of a `--set path=value`, read as YAML: `2e-3` is a number, `[a, b]` a list, nothing is `null`. */
+export function parseValue(text: string, origin: Origin, problems: PresetError[]): Located | undefined {
+  const read = readYaml(text, undefined, () => origin, problems);
+  return read === null ? nothing(origin) : read;
+}
+
+/** Larger than any preset, and small enough to be read in a second. */
+const largestText = 2 ** 20;
+/** Deeper than any preset, and far from what the stack holds. */
+const deepest = 50;
+
+/** The value of a document; null when it is empty, undefined when something is wrong with it. */
+function readYaml(
+  text: string,
+  lineCounter: LineCounter | undefined,
+  originAt: (offset: number) => Origin,
+  problems: PresetError[],
+): Located | null | undefined {
+  const refuse = (message: string, offset: number): undefined => {
+    problems.push(new PresetError({ code: 'BAD_YAML', message, place: place(originAt(offset)) }));
     return undefined;
   };
-  if (isAlias(node)) return refuse('anchors and aliases have no meaning in a preset; share values with `extends`');
+  if (text.length > largestText)
+    return refuse(`a preset has at most ${largestText} characters, and this has ${text.length}`, 0);
+  let document: ReturnType<typeof parseDocument>;
+  try {
+    // Keys that stand twice are found by `convert`: the library compares every key with every other.
+    document = parseDocument(text, { prettyErrors: false, uniqueKeys: false, ...(lineCounter && { lineCounter }) });
+  } catch (error) {
+    // The library goes down by calling itself.
+    if (error instanceof RangeError) return refuse('this is nested too deeply', 0);
+    throw error;
+  }
+  const faults = [...document.errors, ...document.warnings];
+  for (const fault of faults) refuse(fault.message, fault.pos[0]);
+  if (faults.length > 0) return undefined;
+  return document.contents === null ? null : convert(document.contents as ParsedNode, originAt, refuse, 0);
+}
+
+function convert(
+  node: ParsedNode,
+  originAt: (offset: number) => Origin,
+  refuse: (message: string, offset: number) => undefined,
+  depth: number,
+): Located | undefined {
+  const [offset] = node.range;
+  const origin = originAt(offset);
+  if (depth > deepest) return refuse('this is nested too deeply', offset);
+  if (isAlias(node))
+    return refuse('anchors and aliases have no meaning in a preset; share values with `extends`', offset);
   if (isScalar(node)) {
     const { value } = node;
     if (value === null || ['string', 'number', 'boolean'].includes(typeof value)) {
       return { kind: 'scalar', origin, value: value as LocatedScalar['value'] };
     }
-    return refuse(`a ${typeof value} has no meaning in a preset`);
+    return refuse(`a ${typeof value} has no meaning in a preset`, offset);
   }
   if (isSeq<ParsedNode>(node)) {
-    const items = node.items.flatMap((item) => convert(item, originAt, problems) ?? []);
+    const items = node.items.flatMap((item) => convert(item, originAt, refuse, depth + 1) ?? []);
     return { kind: 'list', origin, items };
   }
-  if (!isMap<ParsedNode, ParsedNode | null>(node)) return refuse('this has no meaning in a preset');
+  if (!isMap<ParsedNode, ParsedNode | null>(node)) return refuse('this has no meaning in a preset', offset);
   const entries = new Map<string, LocatedEntry>();
   for (const { key, value } of node.items) {
     if (!isScalar(key)) {
-      refuse('a key must be a plain name');
+      refuse('a key must be a plain name', key.range[0]);
       continue;
     }
-    const keyOrigin = originAt(key.range?.[0] ?? node.range[0]);
-    const located = value === null ? nothing(keyOrigin) : convert(value, originAt, problems);
-    if (located !== undefined) entries.set(String(key.value), { key: keyOrigin, value: located });
+    const at = key.range?.[0] ?? offset;
+    const name = String(key.value);
+    if (entries.has(name)) refuse('Map keys must be unique', at);
+    const located = value === null ? nothing(originAt(at)) : convert(value, originAt, refuse, depth + 1);
+    if (located !== undefined) entries.set(name, { key: originAt(at), value: located });
   }
   return { kind: 'map', origin, entries };
 }
 
 function nothing(origin: Origin): LocatedScalar {
   return { kind: 'scalar', origin, value: null };
-}
-
-/** The value of a `--set path=value`, read as YAML: `2e-3` is a number, `[a, b]` a list. */
-export function parseValue(text: string, origin: Origin): Located {
-  return locate(parse(text) as unknown, origin);
-}
-
-/** Gives every part of a plain value one origin. */
-export function locate(value: unknown, origin: Origin): Located {
-  if (Array.isArray(value)) return { kind: 'list', origin, items: value.map((item) => locate(item, origin)) };
-  if (typeof value === 'object' && value !== null) {
-    const entries = Object.entries(value).map(
-      ([key, item]) => [key, { key: origin, value: locate(item, origin) }] as const,
-    );
-    return { kind: 'map', origin, entries: new Map(entries) };
-  }
-  return { kind: 'scalar', origin, value: value as LocatedScalar['value'] };
 }
 
 /** The plain value, without places. */

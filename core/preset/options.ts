@@ -122,7 +122,7 @@ function resolveHub(text: string, node: Located, problems: PresetError[]): strin
 }
 
 /** A schema without its optional, nullable and default shells. */
-function unwrap(schema: z.core.$ZodType): z.core.$ZodType {
+export function unwrap(schema: z.core.$ZodType): z.core.$ZodType {
   const definition: z.core.$ZodTypeDef & { innerType?: z.core.$ZodType } = schema._zod.def;
   return definition.innerType === undefined ? schema : unwrap(definition.innerType);
 }

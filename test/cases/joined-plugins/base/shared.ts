@@ -1,0 +1,13 @@
+import { definePlugin, defineReward, z } from '../../../../core/plugin.ts';
+
+export default definePlugin({
+  name: 'shared',
+  provides: [
+    defineReward({
+      name: 'shared',
+      summary: 'gives every drawing the same',
+      options: z.strictObject({}),
+      create: () => ({ score: (samples) => samples.map(() => 1) }),
+    }),
+  ],
+});
