@@ -53,14 +53,17 @@ export async function buildComponents(container: RunContainer, preset: Preset): 
   };
 }
 
-/** The same components with more beside them. A spread would call the getters, which throw for what is not named. */
-export function withFields<Fields extends object>(components: RunComponents, fields: Fields): RunComponents & Fields {
+/** Components or a context with more beside them, or other fields instead. A spread would call the getters, which throw for what is not named. */
+export function withFields<Base extends RunComponents, Fields extends object>(
+  base: Base,
+  fields: Fields,
+): Omit<Base, keyof Fields> & Fields {
   return Object.freeze(
     Object.defineProperties(
       {},
-      { ...Object.getOwnPropertyDescriptors(components), ...Object.getOwnPropertyDescriptors(fields) },
+      { ...Object.getOwnPropertyDescriptors(base), ...Object.getOwnPropertyDescriptors(fields) },
     ),
-  ) as RunComponents & Fields;
+  ) as Omit<Base, keyof Fields> & Fields;
 }
 
 function namesIn(preset: Preset, slot: string): Preset['components'][string] {

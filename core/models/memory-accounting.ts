@@ -44,17 +44,25 @@ export class MemoryAccount {
  * hooks, nothing that could be stopped. Touching what is not there is a defect of the plan.
  */
 export function planningRun(context: PlanContext): RunContext {
-  const { preset, seed, device, log } = context;
-  const missing = (name: string): PropertyDescriptor => ({
-    get: () => {
-      throw new RangeError(`a plan has no ${name}`);
+  const missing = (name: string): never => {
+    throw new RangeError(`a plan has no ${name}`);
+  };
+  return withFields(context, {
+    resume: false,
+    signal: new AbortController().signal,
+    get directory() {
+      return missing('directory');
+    },
+    get write() {
+      return missing('output');
+    },
+    get hooks() {
+      return missing('hooks');
+    },
+    get stop() {
+      return missing('stop request');
     },
   });
-  const fields = Object.defineProperties(
-    { preset, seed, device, log, resume: false, signal: new AbortController().signal },
-    { directory: missing('directory'), hooks: missing('hooks'), stop: missing('stop request') },
-  );
-  return withFields(context, fields) as unknown as RunContext;
 }
 
 /** Halves of a count, down to 1: the sizes a recipe proposes instead of one that does not fit. */

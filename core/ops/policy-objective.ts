@@ -16,6 +16,14 @@ export type PolicyMethod = (typeof policyMethods)[number];
 export const divergenceEstimators = ['k1', 'k2', 'k3'] as const;
 export type DivergenceEstimator = (typeof divergenceEstimators)[number];
 
+/** Columns of the tables that the host fills and reads, as `kernels/policy-objective` has them in its vectors. */
+export const policyColumns = {
+  scored: { logProbability: 0, entropy: 1, count: 2 },
+  terms: { old: 0, advantage: 1, reference: 2, sequence: 3, count: 4 },
+  weights: { policy: 0, entropy: 1, divergence: 2, counted: 3, count: 4 },
+  stats: { policy: 0, clipped: 1, ratio: 2, divergence: 3, count: 4 },
+} as const;
+
 export interface PolicyInputs {
   /** f32 [M, 4]: log-probability when drawn, advantage, log-probability under the reference, number of the token's sequence. */
   readonly terms: Tensor;

@@ -1,4 +1,5 @@
 /** How a policy does before, while and after it is trained: benchmarks, files of held-out prompts, and the pool itself. */
+import { withFields } from '../../components.ts';
 import type { Benchmark } from '../../contracts/benchmark.ts';
 import type { Evaluation } from '../../contracts/evaluation.ts';
 import type { NamedBenchmark, NamedReward, RunContext } from '../../contracts/recipe.ts';
@@ -58,7 +59,7 @@ export async function evaluatePolicy(
     );
   }
   // Its verdict is the rewards': they need not judge everything twice.
-  const unjudged = withoutRewards(context);
+  const unjudged = withFields(context, { rewards: [] });
   for (const named of files)
     note(
       await evaluateBenchmark(unjudged, drawer, named, sampling, {
@@ -85,14 +86,6 @@ function openDrawer(context: RunContext, choice: GrpoOptions, training: Training
 export async function planEvaluation(context: RunContext, choice: GrpoOptions, training: Training): Promise<void> {
   if (choice.evaluations === 0 || context.benchmarks.length + choice.evaluationFiles.length === 0) return;
   (await openDrawer(context, choice, training)).close();
-}
-
-/** A spread would call the getters of components, which throw for what the preset does not name. */
-function withoutRewards(context: RunContext): RunContext {
-  return Object.defineProperties(
-    {},
-    { ...Object.getOwnPropertyDescriptors(context), rewards: { value: [], enumerable: true } },
-  ) as RunContext;
 }
 
 /** As many as need the memory that drawing for training needs: guidance doubles it. */

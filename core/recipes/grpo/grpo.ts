@@ -3,6 +3,21 @@
  * A step: draw every prompt group-size times, judge, keep the groups that disagree, turn rewards into advantages within
  * each group, and take a few clipped updates on what was drawn.
  *
+ * The loss of an update over its tokens t, each with log-probability l and entropy H under the policy that is trained:
+ *
+ *   L = Σ_t  s · ( k · max(-A ρ, -A clip(ρ, 1 - clipLow, 1 + clipHigh))  +  β K(l_ref - l) )  +  Σ_kinds c · mean(H)
+ *
+ *   ρ = exp(l - l_old)   the ratio to the policy that drew; of the whole sequence, or cut and held constant, by `method`
+ *   A                    (reward - mean of the group) / standard deviation of the group, or as `estimator` and `normalize` say
+ *   s                    1 / tokens of the mini-batch, or as `aggregation` says; k: textWeight or imageWeight, times a token's own weight
+ *   β K                  divergence from the reference, `kl`; c: coefficient of the entropy, fixed or adapted, of text and of image tokens
+ *
+ * In the order of a step: prompts.ts, prompt-source.ts, prompt-files.ts (what is drawn), rollout.ts (draw, judge; advantages are
+ * rl/advantages.ts), carry.ts (groups kept for the next step), penalty.ts (K in the reward), completions.ts (packed sequences;
+ * l_old, A, l_ref, s and k of every token), reference.ts and scorer.ts (l_ref, l_old), update.ts (mini-batches and micro-batches),
+ * objective.ts (the formula on the device: ops/policy-objective.ts and its kernel). Beside them: options.ts, plan.ts, sizes.ts,
+ * setup.ts (what is made once), evaluation.ts, samples.ts.
+ *
  * On purpose different from the published code:
  * 1. Temperatures and guidance are shared by sampler and scorer; the largest difference of their log-probabilities is measured
  *    at every step and stops the run when it is not rounding.

@@ -8,6 +8,7 @@ import type { PackedShape } from '../../nn/packed-shape.ts';
 import type { PackedBatch } from '../../nn/packing.ts';
 import { EntropyController, type EntropyControllerState } from '../../rl/entropy-controller.ts';
 import type { KlController } from '../../rl/kl-controller.ts';
+import { policyColumns } from '../../ops/policy-objective.ts';
 import { at } from '../../tensor/at.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 import {
@@ -180,13 +181,14 @@ export class GrpoUpdate {
     for (const [index, { kind }] of present.entries()) {
       const [scored, perToken] = [at(read, 2 * index), at(read, 2 * index + 1)];
       const { terms, weights } = tables[kind];
+      const { scored: score, terms: term, weights: weight, stats: stat } = policyColumns;
       for (let i = 0; i < batch[kind].used; i++) {
-        if (at(weights, 4 * i + 3) === 0) continue;
-        const difference = at(scored, 2 * i) - at(terms, 4 * i);
-        entropy[kind] += at(scored, 2 * i + 1);
+        if (at(weights, weight.count * i + weight.counted) === 0) continue;
+        const difference = at(scored, score.count * i + score.logProbability) - at(terms, term.count * i + term.old);
+        entropy[kind] += at(scored, score.count * i + score.entropy);
         totals.difference += difference;
-        totals.clipped += at(perToken, 4 * i + 1);
-        totals.divergence += at(perToken, 4 * i + 3);
+        totals.clipped += at(perToken, stat.count * i + stat.clipped);
+        totals.divergence += at(perToken, stat.count * i + stat.divergence);
         // What an earlier step drew was drawn by another policy.
         const isFresh = at(part.completions, at(batch[kind].owner, i)).step === freshStep;
         if (isFresh) totals.largestDifference = Math.max(totals.largestDifference, Math.abs(difference));
