@@ -1,5 +1,6 @@
 /** How the texts of a command line become values. What they throw is shown by commander beside the option's name. */
 import { InvalidArgumentError } from 'commander';
+import { unexpandedPath } from '../preset/unexpanded.ts';
 
 /** Of an option that may be repeated: all its values. */
 export function collect(value: string, before: readonly string[] = []): string[] {
@@ -9,11 +10,9 @@ export function collect(value: string, before: readonly string[] = []): string[]
 /** A folder to be made. The shell expands `~` and variables only where they are not quoted; here nothing does. */
 export function newFolder(text: string): string {
   if (text.startsWith('./')) return text;
-  const [what] = /^~[^/]*|\$(\w+|\{[^}]*\})|%\w+%/.exec(text) ?? [];
-  if (what === undefined) return text;
-  throw new InvalidArgumentError(
-    `${what} was not expanded by the shell, and is not here: write the whole path or take the quotes away (./… is taken as it is).`,
-  );
+  const unexpanded = unexpandedPath(text, undefined);
+  if (unexpanded === undefined) return text;
+  throw new InvalidArgumentError(`${unexpanded.message}; ${unexpanded.hint} (./… is taken as it is).`);
 }
 
 export function wholeNumber(text: string): number {

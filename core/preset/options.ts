@@ -7,6 +7,7 @@ import { findSnapshot, parseHubModel } from '../io/hub/cache.ts';
 import { inputFileWords } from './input-file.ts';
 import { type Located, type LocatedMap, nearestPart, place, plain } from './located.ts';
 import { placeBeforeMove } from './moved.ts';
+import { unexpandedPath } from './unexpanded.ts';
 import { z } from './zod.ts';
 
 /** Run directories of the earlier stages of a chain, by stage name; `undefined` while they are not known. */
@@ -84,14 +85,13 @@ function resolveInput(text: string, node: Located, stages: Stages, problems: Pre
     const before = placeBeforeMove(text, node.origin);
     if (before !== undefined) return before;
     problems.push(
-      new PresetError({
-        code: 'MISSING_FILE',
-        message: `nothing is at "${text}" (${path})`,
-        place: place(node.origin),
-        hint: /^~|\$\w|\$\{|%\w+%/.test(text)
-          ? 'neither ~ nor variables are expanded in presets: write the whole path, or let the shell expand it: --set KEY="$HOME/…"'
-          : 'a path is relative to the file in which it is written',
-      }),
+      unexpandedPath(text, place(node.origin)) ??
+        new PresetError({
+          code: 'MISSING_FILE',
+          message: `nothing is at "${text}" (${path})`,
+          place: place(node.origin),
+          hint: 'a path is relative to the file in which it is written',
+        }),
     );
   }
   return path;

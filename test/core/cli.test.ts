@@ -71,8 +71,16 @@ describe('arguments', () => {
     ['a missing argument', ['run'], "missing required argument 'preset'"],
     ['an unknown option', ['check', 'a.yaml', '--sett', 'a=1'], 'Did you mean --set?'],
     ['a count that is none', ['generate', '--preset', 'a.yaml', '--n', 'few'], 'It must be a whole number'],
-    ['a home that no shell expanded', ['run', 'a.yaml', '--run-dir', '~/runs'], '~ was not expanded by the shell'],
-    ['a variable that no shell expanded', ['export', 'a', '--out', '/b/${HOME}/c'], '${HOME} was not expanded'],
+    [
+      'a home that no shell expanded',
+      ['run', 'a.yaml', '--run-dir', '~/runs'],
+      '"~/runs" has ~ in it, and paths are taken as they stand',
+    ],
+    [
+      'a variable that no shell expanded',
+      ['export', 'a', '--out', '/b/${HOME}/c'],
+      '"/b/${HOME}/c" has ${HOME} in it, and paths are taken as they stand',
+    ],
   ])('%s: exit code 2 and a hint', async (_, args, hint) => {
     const { code, errors } = await inProcess(...args);
     expect(code).toBe(2);
