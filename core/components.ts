@@ -29,7 +29,7 @@ export async function buildComponents(container: RunContainer, preset: Preset): 
   const demand = <Slot extends Single>(slot: Slot): RunComponents[Slot] => {
     const component = built[slot];
     if (component === undefined) throw missingComponent(slot, 'the recipe');
-    return component as RunComponents[Slot];
+    return component;
   };
   return {
     get dataset() {

@@ -185,7 +185,9 @@ function adopted(hook: HookName, place: string, before: unknown, result: unknown
   const isEvent = typeof result === 'object' && result !== null;
   const event = before as Record<string, unknown>;
   const after = isEvent ? { ...event, ...pick(result as Record<string, unknown>, returns) } : event;
-  const wrong = isEvent ? check?.(event, after) : badResult(`it handed back ${String(result)} and no event`);
+  const wrong = isEvent
+    ? check?.(event, after)
+    : badResult(`it handed back ${typeof result === 'object' ? 'null' : JSON.stringify(result)} and no event`);
   if (wrong !== undefined) throw new ReasongenError({ ...wrong, place });
   return after;
 }

@@ -79,7 +79,10 @@ export function createLog(options: LogOptions = {}): Log {
  * A log whose messages are kept as well as shown, once it is known where: those from before wait until then. A place that cannot be
  * written to is named once and ends nothing.
  */
-export function recordedLog(shown: Log): { readonly log: Log; recordIn(place: { log(message: string): void }): void } {
+export function recordedLog(shown: Log): {
+  readonly log: Log;
+  readonly recordIn: (place: { log(message: string): void }) => void;
+} {
   let place: { log(message: string): void } | undefined;
   let waiting: string[] = [];
   const keep = (message: string): void => {

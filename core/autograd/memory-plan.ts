@@ -102,8 +102,8 @@ function tensorsOf(step: Step): Tensor[] {
   return 'copy' in step ? [step.copy.from, step.copy.to] : Object.values(step.bindings);
 }
 
-function peakAlive(lifetimes: readonly Lifetime[], length: number): number {
-  const change = new Array<number>(length + 1).fill(0);
+function peakAlive(lifetimes: readonly Lifetime[], stepCount: number): number {
+  const change = new Array<number>(stepCount + 1).fill(0);
   for (const { first, last, bytes } of lifetimes) {
     change[first] = (change[first] ?? 0) + bytes;
     change[last + 1] = (change[last + 1] ?? 0) - bytes;

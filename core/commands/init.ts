@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join, relative } from 'node:path';
-import { exitCodes, ReasongenError } from '../errors.ts';
+import { exitCodes, reasonOf, ReasongenError } from '../errors.ts';
 import { diskError } from '../io/disk.ts';
 import { describeProgram } from '../io/software.ts';
 import { loadCatalogOf } from '../preset/load.ts';
@@ -84,7 +84,7 @@ async function install(folder: string, shown: string, environment: CommandContex
   if (fault === undefined) return;
   throw new ReasongenError({
     code: 'INSTALL_FAILED',
-    message: `the files are written, but \`${manager} install\` failed: ${fault instanceof Error ? fault.message : String(fault)}`,
+    message: `the files are written, but \`${manager} install\` failed: ${reasonOf(fault)}`,
     place: shown,
     hint: `look at its messages above, then run \`${manager} install\` there yourself`,
   });

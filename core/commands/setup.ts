@@ -4,6 +4,6 @@ import type { CommandContext } from './context.ts';
 
 /** `setup`: chooses the best Vulkan driver anew, and fetches one where the system has none. */
 export async function setup({ log, write }: CommandContext): Promise<number> {
-  write(`${await prepareDriver({ report: log.info, again: true })}\n`);
+  write(`${await prepareDriver({ report: (text: string) => log.info(text), again: true })}\n`);
   return exitCodes.done;
 }

@@ -6,7 +6,7 @@ import type { CommandContext } from './context.ts';
 /** How the suite is run: with what the adapter offers, and as if it offered less. */
 const forms: readonly { readonly name: string; readonly without: readonly GPUFeatureName[] }[] = [
   { name: 'as offered', without: [] },
-  { name: 'without subgroups', without: ['subgroups' as GPUFeatureName] },
+  { name: 'without subgroups', without: ['subgroups'] },
 ];
 
 export interface VerifyOptions {

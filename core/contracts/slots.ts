@@ -28,6 +28,8 @@ export interface Slots {
   extension: Extension;
 }
 
+// A plugin may add slots by declaration merging: `keyof` alone does not say that they are texts.
+// oxlint-disable-next-line typescript/no-redundant-type-constituents
 export type Slot = keyof Slots & string;
 
 /** How a slot appears in a preset: under `key`, as one component or as a list. */

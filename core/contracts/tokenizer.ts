@@ -42,5 +42,5 @@ export interface Tokenizer {
    * The ids of a conversation about pictures, up to where the next answer starts. Every picture is `imageStart`, its
    * vectors as that many `imagePlaceholder`, `imageEnd`. Absent where the layout has no conversations.
    */
-  conversation?(turns: readonly Turn[], vectorsPerPicture: number): number[];
+  readonly conversation?: (turns: readonly Turn[], vectorsPerPicture: number) => number[];
 }

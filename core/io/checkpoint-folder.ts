@@ -30,7 +30,7 @@ export async function readEntries(folder: string): Promise<CheckpointEntry[]> {
     throw diskError(cause, 'listing checkpoints', folder);
   });
   const entries = new Map<string, CheckpointEntry>();
-  for (const found of names.sort().reverse()) {
+  for (const found of names.toSorted((a, b) => (a < b ? 1 : -1))) {
     const match = /^(\.replaced-)?(step-(\d{6,}))$/.exec(found);
     const [, replaced, name, digits] = match ?? [];
     if (name !== checkpointName(Number(digits)) || (replaced !== undefined && entries.has(name))) continue;

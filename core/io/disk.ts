@@ -17,11 +17,11 @@ export const disk: Files = files;
 export async function writeDurably(
   path: string,
   chunks: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
-  files = disk,
+  through = disk,
 ): Promise<FileFingerprint> {
   const hash = createHash('sha256');
   let bytes = 0;
-  const file = await files.open(path, 'wx');
+  const file = await through.open(path, 'wx');
   try {
     for await (const chunk of chunks) {
       hash.update(chunk);
@@ -39,16 +39,16 @@ export async function writeDurably(
 }
 
 /** Replaces a file in one step: a reader sees the old content or the new one, never a part. */
-export async function replaceFile(path: string, content: string | Uint8Array, files = disk): Promise<void> {
+export async function replaceFile(path: string, content: string | Uint8Array, through = disk): Promise<void> {
   const temporary = join(dirname(path), `.tmp-${basename(path)}-${process.pid}`);
   try {
-    await files.rm(temporary, { force: true });
-    await writeDurably(temporary, [typeof content === 'string' ? new TextEncoder().encode(content) : content], files);
-    await files.rename(temporary, path);
-    await syncDirectory(dirname(path), files);
+    await through.rm(temporary, { force: true });
+    await writeDurably(temporary, [typeof content === 'string' ? new TextEncoder().encode(content) : content], through);
+    await through.rename(temporary, path);
+    await syncDirectory(dirname(path), through);
   } catch (cause) {
     // What went wrong first is what the user must know; the leftover is hidden and replaced by the next try.
-    await files.rm(temporary, { force: true }).catch(() => undefined);
+    await through.rm(temporary, { force: true }).catch(() => undefined);
     throw cause;
   }
 }
@@ -57,14 +57,14 @@ export async function replaceFile(path: string, content: string | Uint8Array, fi
  * Removes what `replaceFile` left in a folder when its process was killed. Only whoever holds the lock of what the folder belongs to
  * may call it; files of other living processes, which write a report without that lock, stay.
  */
-export async function removeTemporaries(folder: string, files = disk): Promise<void> {
-  const names = await files.readdir(folder).catch((cause: unknown) => {
+export async function removeTemporaries(folder: string, through = disk): Promise<void> {
+  const names = await through.readdir(folder).catch((cause: unknown) => {
     if (hasCode(cause, 'ENOENT')) return [];
     throw cause;
   });
   for (const name of names) {
     const [, pid] = /^\.tmp-.+-(\d+)$/.exec(name) ?? [];
-    if (pid !== undefined && !isOther(Number(pid))) await files.rm(join(folder, name), { force: true });
+    if (pid !== undefined && !isOther(Number(pid))) await through.rm(join(folder, name), { force: true });
   }
 }
 
@@ -80,9 +80,9 @@ function isOther(pid: number): boolean {
 }
 
 /** Makes the names in a directory durable. Windows has no such call and needs none. */
-export async function syncDirectory(path: string, files = disk): Promise<void> {
+export async function syncDirectory(path: string, through = disk): Promise<void> {
   if (process.platform === 'win32') return;
-  const directory = await files.open(path, 'r');
+  const directory = await through.open(path, 'r');
   try {
     await directory.sync();
   } finally {

@@ -45,7 +45,7 @@ const formats: readonly (readonly [format: string, signature: string, at: number
 /** PNG, JPEG, WebP, GIF, TIFF or AVIF by the first bytes; undefined: nothing that is read. */
 export function pictureFormat(bytes: Uint8Array): string | undefined {
   const begin = Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(bytes.length, 16)).toString('latin1');
-  return formats.find(([, signature, at]) => begin.startsWith(signature, at))?.[0];
+  return formats.find(([, first, at]) => begin.startsWith(first, at))?.[0];
 }
 
 /**

@@ -104,8 +104,8 @@ export function decoderHidden(
 ): Tensor {
   let residual = x;
   for (let layer = 0; layer < shape.layers; layer++) {
-    const x = residual;
-    residual = tape.block(() => packedBlock(tape, weights, shape, layer, x, tokens, prefill));
+    const entering = residual;
+    residual = tape.block(() => packedBlock(tape, weights, shape, layer, entering, tokens, prefill));
   }
   return finalNorm(tape, weights, shape, residual);
 }

@@ -74,10 +74,10 @@ export function packSequences(sequences: readonly Sequence[]): PackedBatch {
     segmentEnd.push(end);
     return positions.length - 1;
   };
-  const placeUnconditional = (text: readonly number[], codes: readonly number[]): void => {
+  const placeUnconditional = (unconditionalText: readonly number[], codes: readonly number[]): void => {
     const start = positions.length;
-    const end = start + text.length + codes.length;
-    for (const id of text) {
+    const end = start + unconditionalText.length + codes.length;
+    for (const id of unconditionalText) {
       textIds.push(id);
       textRows.push(place(start, end));
     }

@@ -62,7 +62,7 @@ function runTower(
   tape: Tape,
   weights: Weights,
   sizes: SiglipSizes,
-  { patches, places, ...segments }: PictureInputs,
+  { patches: pixels, places, ...segments }: PictureInputs,
 ): Tensor {
   const { width, heads, layers, normEpsilon } = sizes;
   const affine = (x: Tensor, name: string): Tensor =>
@@ -74,7 +74,7 @@ function runTower(
   const filters = weights.get(`${tower}embeddings.patch_embedding.weight`);
   const seen = linear(
     tape,
-    patches,
+    pixels,
     reshape(filters, [width, channels * sizes.patchSize ** 2]),
     weights.get(`${tower}embeddings.patch_embedding.bias`),
   );

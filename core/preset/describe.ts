@@ -85,7 +85,11 @@ function kindOf(schema: JsonSchema): string {
   if (Array.isArray(choices)) return choices.map((choice) => (isSchema(choice) ? kindOf(choice) : '?')).join(' | ');
   if (schema['type'] === 'array') return isSchema(schema['items']) ? `list of ${kindOf(schema['items'])}` : 'list';
   if (schema['type'] === 'object') return 'map';
-  const type = Array.isArray(schema['type']) ? schema['type'].join(' | ') : String(schema['type'] ?? 'any');
+  const type = Array.isArray(schema['type'])
+    ? schema['type'].join(' | ')
+    : typeof schema['type'] === 'string'
+      ? schema['type']
+      : 'any';
   return [type, ...bounds(schema)].join(' ');
 }
 

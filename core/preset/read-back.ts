@@ -24,11 +24,11 @@ export function repeatablePreset(
   const text = showPreset(stage, catalog, { directory, origins: false, copies });
   const expected = stage.preset.plugins.map((plugin) => copies.get(plugin) ?? plugin);
   const again = readAgain(text, catalog, directory, earlier);
-  const difference = differenceOf({ ...stage.preset, plugins: expected }, again);
-  if (difference === undefined) return text;
+  const found = differenceOf({ ...stage.preset, plugins: expected }, again);
+  if (found === undefined) return text;
   throw new PresetError({
     code: 'NOT_REPEATABLE',
-    message: `written into the run's preset.yaml and read again, ${difference}`,
+    message: `written into the run's preset.yaml and read again, ${found}`,
     place: stage.preset.file,
     hint: 'an option must accept the value it gives: let the component convert it in `create`, not in its schema',
   });
@@ -74,5 +74,5 @@ function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
 }
 
 function show(value: unknown): string {
-  return value === undefined ? 'nothing' : (JSON.stringify(value) ?? String(value));
+  return value === undefined ? 'nothing' : (JSON.stringify(value) ?? typeof value);
 }

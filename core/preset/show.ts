@@ -12,7 +12,7 @@ import {
   YAMLSeq,
 } from 'yaml';
 import type { ComponentChoice, Origin } from '../contracts/preset.ts';
-import type { Component, Slot } from '../contracts/slots.ts';
+import type { Component } from '../contracts/slots.ts';
 import type { Catalog } from './catalog.ts';
 import { isInputFile } from './input-file.ts';
 import type { Stage } from './load.ts';
@@ -74,7 +74,7 @@ export function showChain(name: string, stages: readonly { readonly name: string
 
 function componentNode(
   choice: ComponentChoice,
-  component: Component<Slot>,
+  component: Component,
   source: Source,
   at: readonly PropertyKey[],
   isInList: boolean,

@@ -44,14 +44,14 @@ export function curvesOf(metrics: readonly Metrics[], comparisons: readonly Comp
   }
   const main: Chart[] = [];
   for (const { metrics: wanted, ...plan } of plans) {
-    const names = wanted.flatMap((name) =>
+    const shown = wanted.flatMap((name) =>
       [...left.keys()].filter((each) => (name.endsWith('/') ? each.startsWith(name) : each === name)),
     );
-    const series = names.flatMap((name) => left.get(name) ?? []);
-    for (const name of names) left.delete(name);
+    const series = shown.flatMap((name) => left.get(name) ?? []);
+    for (const name of shown) left.delete(name);
     // A single reward is the sum itself.
     if (series.length > 0)
-      main.push({ ...plan, series: names.join() === `reward,${names[1]}` ? series.slice(0, 1) : series });
+      main.push({ ...plan, series: shown.join() === `reward,${shown[1]}` ? series.slice(0, 1) : series });
     if (plan.title === 'Reward') main.push(...passRateChart(comparisons));
   }
   const others = [...left.values()].map((series) => ({ title: capital(series.name), unit: '', series: [series] }));

@@ -50,7 +50,7 @@ export interface DeviceCase {
   /** Sizes or storage, as the table shows them. */
   readonly form: string;
   /** @throws Error that says what is wrong */
-  run(device: Device): Promise<OpErrors>;
+  readonly run: (device: Device) => Promise<OpErrors>;
 }
 
 const floats = (shape: readonly number[], seed: number, scale = 1): OpInput => ({

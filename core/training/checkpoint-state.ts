@@ -129,7 +129,7 @@ export function refuseOtherBase({ state, path }: CheckpointReader, hash: string)
   if (state['base'] === hash) return;
   throw new ReasongenError({
     code: 'OTHER_BASE',
-    message: `its adapters were trained on other weights (${String(state['base']).slice(0, 12)}…) than recipe.weights names now (${hash.slice(0, 12)}…)`,
+    message: `its adapters were trained on other weights (${JSON.stringify(state['base'] ?? '').slice(0, 12)}…) than recipe.weights names now (${hash.slice(0, 12)}…)`,
     place: path,
     hint: 'put the former weights back',
     exitCode: exitCodes.badPreset,

@@ -76,10 +76,16 @@ export function adapterChange({
   weights,
   train,
   freeze,
-  ema,
+  ema: average,
   storage,
 }: TrainingChoice): Partial<TrainingChoice> | undefined {
-  if (chosen !== undefined || weights === undefined || train.join() !== '*' || freeze.length > 0 || ema !== undefined)
+  if (
+    chosen !== undefined ||
+    weights === undefined ||
+    train.join() !== '*' ||
+    freeze.length > 0 ||
+    average !== undefined
+  )
     return undefined;
   return { lora: defaultLora, storage: storage === 'f32' ? 'bf16' : storage };
 }

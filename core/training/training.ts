@@ -380,7 +380,7 @@ export class Training {
     } = reader.state;
     this.savedStep = reader.step;
     this.updates = Number(updates);
-    this.baseHash = String(base ?? '');
+    this.baseHash = typeof base === 'string' ? base : '';
     context.directory.metrics.truncate(Number(metrics));
     return { ...rest, step: reader.step };
   }

@@ -112,7 +112,7 @@ export function writeRange(device: Device, range: StoredRange, start: number, { 
   device.gpu.queue.writeBuffer(
     values.memory.buffer,
     values.memory.offset + start * elementBytes(values.type),
-    bytes.buffer as ArrayBuffer,
+    bytes.buffer,
     bytes.byteOffset,
     bytes.byteLength,
   );
@@ -124,7 +124,7 @@ export function writeRange(device: Device, range: StoredRange, start: number, { 
   device.gpu.queue.writeBuffer(
     buffer,
     offset + (start / perScale) * 4,
-    scales.buffer as ArrayBuffer,
+    scales.buffer,
     scales.byteOffset,
     scales.byteLength,
   );

@@ -26,14 +26,17 @@ const decoders = Object.fromEntries(
 /** By path: a footer may describe thousands of row groups. @type {Map<string, Metadata>} */
 const known = new Map();
 
-parentPort?.on('message', async (/** @type {ParquetRequest} */ request) => {
+parentPort?.on('message', (/** @type {ParquetRequest} */ request) => void answer(request));
+
+/** @param {ParquetRequest} request */
+async function answer(request) {
   try {
-    const answer = await (request.kind === 'open' ? layoutOf(request.path) : rowsOf(request));
-    parentPort?.postMessage(answer, answer.kind === 'rows' ? buffersOf(answer.rows) : []);
+    const found = await (request.kind === 'open' ? layoutOf(request.path) : rowsOf(request));
+    parentPort?.postMessage(found, found.kind === 'rows' ? buffersOf(found.rows) : []);
   } catch (error) {
     parentPort?.postMessage({ kind: 'failed', why: error instanceof Error ? error.message : String(error) });
   }
-});
+}
 
 /** @param {string} path @returns {Promise<ParquetAnswer>} */
 async function layoutOf(path) {
@@ -101,13 +104,13 @@ async function withFile(path, use) {
 function topLevel(schema) {
   const names = [];
   /** Elements that are still to come on each level above. */
-  const open = [schema[0]?.num_children ?? 0];
+  const pending = [schema[0]?.num_children ?? 0];
   for (const element of schema.slice(1)) {
-    while (open.length > 0 && open.at(-1) === 0) open.pop();
-    if (open.length === 0) break;
-    if (open.length === 1) names.push(element.name);
-    open[open.length - 1] = (open.at(-1) ?? 0) - 1;
-    open.push(element.num_children ?? 0);
+    while (pending.length > 0 && pending.at(-1) === 0) pending.pop();
+    if (pending.length === 0) break;
+    if (pending.length === 1) names.push(element.name);
+    pending[pending.length - 1] = (pending.at(-1) ?? 0) - 1;
+    pending.push(element.num_children ?? 0);
   }
   return names;
 }

@@ -42,7 +42,7 @@ function refuseMisfits(
   { hidden, heads, keyValueHeads, headDimension, vision }: Options,
   context: z.RefinementCtx,
 ): void {
-  const issue = (path: string[], message: string): void => void context.addIssue({ code: 'custom', path, message });
+  const issue = (path: string[], message: string): void => context.addIssue({ code: 'custom', path, message });
   if (headDimension === undefined && (hidden / heads) % 2 !== 0)
     issue(['heads'], `hidden / heads is ${hidden / heads}; it must be an even number, or give headDimension`);
   if (keyValueHeads !== undefined && heads % keyValueHeads !== 0)

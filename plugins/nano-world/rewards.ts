@@ -61,7 +61,7 @@ function formatScore(sample: Sample, specification: Specification): Score {
     plan && !namesAll ? 'it names other objects than the prompt' : undefined,
   ].filter((fault) => fault !== undefined);
   return {
-    value: Number(parts.ended && parts.plan && parts.names),
+    value: parts.ended && parts.plan && parts.names,
     why: faults.length === 0 ? 'a readable plan of what the prompt asks for' : faults.join('; '),
     parts,
   };

@@ -30,8 +30,7 @@ type Options = z.output<typeof sizes>;
 
 /** What the heads must satisfy beyond each number by itself. */
 function refuseHeads({ hidden, heads, keyValueHeads, headDimension }: Options, context: z.RefinementCtx): void {
-  const issue = (path: string, message: string): void =>
-    void context.addIssue({ code: 'custom', path: [path], message });
+  const issue = (path: string, message: string): void => context.addIssue({ code: 'custom', path: [path], message });
   if (headDimension === undefined && (hidden / heads) % 2 !== 0)
     issue('heads', `hidden / heads is ${hidden / heads}; it must be an even number, or give headDimension`);
   if (keyValueHeads !== undefined && heads % keyValueHeads !== 0)

@@ -47,8 +47,7 @@ const options = z
     sizes: sizes.optional().describe('for random weights; the published sizes by default'),
   })
   .superRefine(({ checkpoint, weights, config, sizes: given }, context) => {
-    const issue = (path: string, message: string): void =>
-      void context.addIssue({ code: 'custom', path: [path], message });
+    const issue = (path: string, message: string): void => context.addIssue({ code: 'custom', path: [path], message });
     if ((checkpoint === undefined) === (weights === undefined))
       issue('checkpoint', 'give either checkpoint or weights');
     if (config !== undefined && (weights === undefined || weights === 'random'))

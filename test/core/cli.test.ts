@@ -273,7 +273,7 @@ describe('the program', () => {
     const file = write('hang.yaml', 'recipe: practice\nextensions: [hang]\n');
     writeFileSync(file, readFileSync(file, 'utf8').replace('plugins: [', `plugins: [${plugin}, `));
     const { code, errors } = await finish(program('run', file, '--run-dir', join(folder, 'hang')));
-    expect(errors).toContain('extension "hang", hook "finish"');
+    expect(errors).toContain('extension "hang" of plugin "hang", hook "finish"');
     expect(code).toBe(1);
   });
 });

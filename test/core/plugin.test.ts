@@ -73,6 +73,7 @@ describe('extensions', () => {
 });
 
 declare module '../../core/contracts/slots.ts' {
+  // oxlint-disable-next-line no-shadow -- merged with the interface of that name
   interface Slots {
     palette: readonly string[];
   }

@@ -111,7 +111,7 @@ describe('where it is masked', () => {
         name: 'r',
         preset: 'recipe: {}\n',
         command: ['reasongen', 'run', 'p.yaml', '--set', `rewards[0].url=${address}`],
-        description: { versions: {}, preset: 'p.yaml', adapter: {}, seeds: {}, hashes: {} } as never,
+        description: { versions: {}, preset: 'p.yaml', adapter: {}, seeds: {}, hashes: {} },
       });
       run.log(`asked ${address}`);
       run.metrics.append({ step: 1, phase: secret });

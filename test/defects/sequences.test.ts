@@ -150,11 +150,11 @@ test('defect 34: a single object stands alone, several are joined', () => {
     augmentedPrompts: 'augmented_prompts',
     augmentedRationales: 'augmented_cots',
   };
-  const choice: TextChoice = { columns, promptFields: ['object_prompts'], rationaleFields: [], rationaleShare: 0 };
+  const fields: TextChoice = { columns, promptFields: ['object_prompts'], rationaleFields: [], rationaleShare: 0 };
   const promptOf = (objects: readonly string[]): string =>
     textsOf(
       { brief_caption: 'x', detailed_caption: 'y', augmented_prompts: { object_prompts: objects } },
-      choice,
+      fields,
       () => 0,
     ).prompt;
   expect([['a cat'], ['a cat', 'a dog'], ['a cat', 'a dog', 'a tree']].map(promptOf)).toEqual([

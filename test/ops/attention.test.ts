@@ -73,7 +73,7 @@ const shapes = [
 ] as const;
 
 describe.each(await testDevices())('attention, %s', (_name, device) => {
-  const run = async (lengths: readonly number[], options: AttentionOptions, spread = 1.5): Promise<void> => {
+  const checkAttention = async (lengths: readonly number[], options: AttentionOptions, spread = 1.5): Promise<void> => {
     const rows = lengths.reduce((sum, length) => sum + length, 0);
     const { heads, keyValueHeads, headDimension } = options;
     const { start, end } = segmentsOf(lengths);
@@ -97,24 +97,24 @@ describe.each(await testDevices())('attention, %s', (_name, device) => {
 
   describe.each(packings.map((lengths) => ({ lengths })))('segments of $lengths', ({ lengths }) => {
     test.each([true, false])('causal %s', async (causal) => {
-      await run(lengths, { heads: 4, keyValueHeads: 2, headDimension: 16, causal });
+      await checkAttention(lengths, { heads: 4, keyValueHeads: 2, headDimension: 16, causal });
     });
   });
 
   test.each(shapes)('%i heads over %i of %i', async (heads, keyValueHeads, headDimension) => {
-    await run([11, 2, 6], { heads, keyValueHeads, headDimension, causal: true });
+    await checkAttention([11, 2, 6], { heads, keyValueHeads, headDimension, causal: true });
   });
 
   test('a wide head, as in the codec', async () => {
-    await run([9], { heads: 1, keyValueHeads: 1, headDimension: 128, causal: false });
+    await checkAttention([9], { heads: 1, keyValueHeads: 1, headDimension: 128, causal: false });
   });
 
   test('an odd head width', async () => {
-    await run([5, 4], { heads: 2, keyValueHeads: 1, headDimension: 12, causal: true });
+    await checkAttention([5, 4], { heads: 2, keyValueHeads: 1, headDimension: 12, causal: true });
   });
 
   test('scores far apart, and a scale of its own', async () => {
-    await run([19], { heads: 2, keyValueHeads: 2, headDimension: 8, causal: true, scale: 1.7 }, 4);
+    await checkAttention([19], { heads: 2, keyValueHeads: 2, headDimension: 8, causal: true, scale: 1.7 }, 4);
   });
 
   // SigLIP's heads, and those of decoders of 1 to 7 billion weights; the codec's one head as wide as its 512 channels.
@@ -125,7 +125,7 @@ describe.each(await testDevices())('attention, %s', (_name, device) => {
     [2, 1, 128, true],
     [1, 1, 512, false],
   ])('%i heads over %i of %i, causal %s', async (heads, keyValueHeads, headDimension, causal) => {
-    await run(
+    await checkAttention(
       headDimension > 128 ? [3] : [4, 3],
       { heads, keyValueHeads, headDimension, causal },
       8 / Math.sqrt(headDimension),

@@ -70,6 +70,7 @@ describe.each(adapters)('%s', (_name, device) => {
     const tape = new Tape(new Workspace(device));
     exercise(new Stage(tape));
     tape.backward();
+    expect(tape.recorded).not.toEqual([]);
     for (const step of tape.recorded) {
       if (!('kernel' in step)) continue;
       launched.add(String(step.kernel));

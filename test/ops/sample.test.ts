@@ -107,7 +107,7 @@ async function draw(
 /** Deterministic logits with a spread of several nats. */
 function logitsOf(rows: number, vocabulary: number, seed: number): number[][] {
   return Array.from({ length: rows }, (_, row) =>
-    Array.from({ length: vocabulary }, (_, index) =>
+    Array.from({ length: vocabulary }, (_each, index) =>
       Math.fround(((philox([row, index, 0, 9], [seed, 0])[0] / 2 ** 32) * 2 - 1) * 4),
     ),
   );

@@ -62,14 +62,14 @@ export class InstalledPackage {
 
   /** Runs node in the project, with nothing of this process's driver in its environment. */
   node(node: string, args: readonly string[], more: Readonly<Record<string, string>> = {}): SpawnSyncReturns<string> {
-    const {
-      VK_DRIVER_FILES,
-      VK_ICD_FILENAMES,
-      LD_LIBRARY_PATH,
-      REASONGEN_DRIVER,
-      NODE_OPTIONS: _options,
-      ...env
-    } = process.env;
+    const ours = new Set([
+      'VK_DRIVER_FILES',
+      'VK_ICD_FILENAMES',
+      'LD_LIBRARY_PATH',
+      'REASONGEN_DRIVER',
+      'NODE_OPTIONS',
+    ]);
+    const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !ours.has(name)));
     return spawnSync(node, args, {
       cwd: this.folder,
       encoding: 'utf8',

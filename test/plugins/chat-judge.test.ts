@@ -156,9 +156,7 @@ test('an answer without a verdict, or one that was cut off, is said to be none',
 });
 
 describe('an endpoint that does not answer', () => {
-  const failure = async (
-    work: Promise<unknown> | unknown,
-  ): Promise<{ code: string; message: string; hint: string }> => {
+  const failure = async (work: unknown): Promise<{ code: string; message: string; hint: string }> => {
     try {
       await work;
     } catch (error) {

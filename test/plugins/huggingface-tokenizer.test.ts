@@ -35,12 +35,12 @@ const path = join(folder, 'tokenizer.json');
 writeFileSync(path, JSON.stringify(json));
 const tokenizer = janusTokenizer(path, publishedQuestions);
 const other = fromPreTrained({
-  tokenizerJSON: { ...json, post_processor: null } as never,
+  tokenizerJSON: { ...json, post_processor: null },
   tokenizerConfig: {
     tokenizer_class: 'PreTrainedTokenizerFast',
     clean_up_tokenization_spaces: false,
     model_max_length: 1e6,
-  } as never,
+  },
 });
 /** The other implementation, which takes special tokens from the string. */
 const whole = (text: string): number[] => other.encode(text, { add_special_tokens: false });

@@ -227,15 +227,15 @@ describe.each(Object.entries(cases))('%s', (_name, sizes) => {
     };
     const asText = [{ id: 1, isImage: false }];
     const asImage = [...asText, { id: 1, isImage: true }];
-    const text = read((tape, seen) =>
-      backbone.textLogits(tape, seen, backbone.hidden(tape, seen, packTokens(device, [asText]).tokens)),
+    const written = read((tape, shown) =>
+      backbone.textLogits(tape, shown, backbone.hidden(tape, shown, packTokens(device, [asText]).tokens)),
     );
-    const image = read((tape, seen) =>
-      backbone.imageLogits(tape, seen, backbone.hidden(tape, seen, packTokens(device, [asImage]).tokens)),
+    const image = read((tape, shown) =>
+      backbone.imageLogits(tape, shown, backbone.hidden(tape, shown, packTokens(device, [asImage]).tokens)),
     );
     const all = backbone.parameters.map(({ name }) => name);
     expect(all.filter((name) => !image.has(name)).sort()).toEqual([...(backbone.textOnly ?? [])].sort());
-    expect(all.filter((name) => !text.has(name)).sort()).toEqual([...(backbone.imageOnly ?? [])].sort());
+    expect(all.filter((name) => !written.has(name)).sort()).toEqual([...(backbone.imageOnly ?? [])].sort());
     weights.close();
   });
 

@@ -56,7 +56,7 @@ describe('the codec of a published model', () => {
     const codes = Array.from(golden.get('generate.codes_greedy_w5')?.data ?? [], Number);
     const pixels = Array.from(golden.get('generate.pixels_nchw')?.data ?? [], Number);
     const tokenizer = vqTokenizer(await codecFromCheckpoint(fileURLToPath(tinyA)), () => Promise.resolve(device));
-    const [picture] = await tokenizer.decode([codes]);
+    const [decoded] = await tokenizer.decode([codes]);
     await tokenizer.close();
     const expected = Array.from(
       { length: 8 * 8 * 3 },
@@ -66,7 +66,7 @@ describe('the codec of a published model', () => {
     const clear = expected.flatMap((value, index) => (Math.abs(value - Math.round(value)) > 0.02 ? [index] : []));
     expect(clear.length).toBeGreaterThan(100);
     for (const index of clear)
-      expect(picture?.data[index]).toBe(Math.trunc(Math.min(255, Math.max(0, expected[index] ?? NaN))));
+      expect(decoded?.data[index]).toBe(Math.trunc(Math.min(255, Math.max(0, expected[index] ?? NaN))));
   });
 
   test('drawing loads the decoder alone', async () => {
@@ -80,11 +80,11 @@ describe('the codec of a published model', () => {
       ),
     };
     const tokenizer = vqTokenizer(watched, () => Promise.resolve(device));
-    const [picture] = await tokenizer.decode([Array.from(randomWords(16, 1, 64))]);
-    expect(picture).toMatchObject({ width: 8, height: 8 });
+    const [decoded] = await tokenizer.decode([Array.from(randomWords(16, 1, 64))]);
+    expect(decoded).toMatchObject({ width: 8, height: 8 });
     expect(opened).toHaveLength(1);
     expect(opened[0]?.filter((name) => name.startsWith('encoder.'))).toEqual([]);
-    await tokenizer.encode(picture === undefined ? [] : [picture]);
+    await tokenizer.encode(decoded === undefined ? [] : [decoded]);
     expect(opened).toHaveLength(2);
     await tokenizer.close();
   });
@@ -93,9 +93,9 @@ describe('the codec of a published model', () => {
     const config = { ...codec.config, groups: 4 };
     const draw = async (seed: number): Promise<Uint8Array | undefined> => {
       const tokenizer = vqTokenizer(randomCodec(config, seed), () => Promise.resolve(device));
-      const [picture] = await tokenizer.decode([Array.from(randomWords(16, 1, 32))]);
+      const [decoded] = await tokenizer.decode([Array.from(randomWords(16, 1, 32))]);
       await tokenizer.close();
-      return picture?.data;
+      return decoded?.data;
     };
     expect(await draw(1)).toEqual(await draw(1));
     expect(await draw(1)).not.toEqual(await draw(2));

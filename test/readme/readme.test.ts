@@ -128,16 +128,16 @@ async function writeData(): Promise<void> {
 
 /** Runs a line of the README in the clone. */
 async function run(line: string): Promise<{ status: number | null; output: string; errors: string }> {
-  const words = [...line.matchAll(/"([^"]*)"|(\S+)/g)].map(([, quoted, plain]) => quoted ?? plain ?? '').slice(2);
+  const words = [...line.matchAll(/"([^"]*)"|(\S+)/g)].map(([, inQuotes, plain]) => inQuotes ?? plain ?? '').slice(2);
   const [, settings = {}] = Object.entries(short).find(([start]) => line.startsWith(`npx reasongen ${start}`)) ?? [];
   const more = Object.entries(settings).flatMap(([path, value]) => ['--set', `${path}=${value}`]);
   const env = { ...process.env, REASONGEN_QUIET: '1', HF_ENDPOINT: hub.url, HF_HUB_CACHE: join(clone, 'hub') };
-  return new Promise((resolve) => {
+  return new Promise((done) => {
     const child = execFile(
       process.execPath,
       ['core/bin.mjs', ...words, ...more],
       { cwd: clone, encoding: 'utf8', env, maxBuffer: 2 ** 26 },
-      (_error, output, errors) => resolve({ status: child.exitCode, output, errors }),
+      (_error, output, errors) => done({ status: child.exitCode, output, errors }),
     );
   });
 }
@@ -262,7 +262,7 @@ describe('commands', () => {
       scripts: Record<string, string>;
     };
     const mentioned = [...everything.matchAll(/npm (?:run ([\w:]+)|(test))/g)].map(
-      ([, script, test]) => script ?? test ?? '',
+      ([, script, file]) => script ?? file ?? '',
     );
     expect(mentioned).toContain('quickstart');
     expect(mentioned.filter((name) => scripts[name] === undefined)).toEqual([]);

@@ -54,7 +54,7 @@ export const interrupter = defineExtension({
     let finished = 0;
     const onBenchmark = (): void => void press('benchmark', finished);
     benchmarkAsked.subscribe(onBenchmark);
-    scope.onDispose(() => void benchmarkAsked.unsubscribe(onBenchmark));
+    scope.onDispose(() => benchmarkAsked.unsubscribe(onBenchmark));
     return {
       start: async ({ directory }) => {
         if (at !== 'save') return;

@@ -199,8 +199,7 @@ export type GrpoOptions = z.output<typeof fields>;
 export type PromptFile = z.output<typeof promptFile>;
 
 export const grpoOptions = fields.superRefine((choice, context) => {
-  const refuse = (path: string, message: string): void =>
-    void context.addIssue({ code: 'custom', path: [path], message });
+  const refuse = (path: string, message: string): void => context.addIssue({ code: 'custom', path: [path], message });
   const cut =
     'the scorer describes the whole distribution, so training draws from all of it; cut tails in evaluationSampling, or lower the temperature';
   for (const name of ['textTopK', 'imageTopK'] as const) if (choice[name] !== 0) refuse(name, cut);

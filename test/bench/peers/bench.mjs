@@ -180,7 +180,7 @@ function startWorker({ file, variant, title }, env) {
     },
     close: () =>
       new Promise((resolve) => {
-        if (ended !== '') return void resolve(undefined);
+        if (ended !== '') return resolve(undefined);
         child.on('close', resolve);
         stdin.end();
         setTimeout(() => child.kill('SIGKILL'), 3000).unref();

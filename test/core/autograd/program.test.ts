@@ -197,10 +197,8 @@ describe('the first number that is none', () => {
     readonly weight?: number;
   }): Promise<Awaited<ReturnType<Tape['finish']>>> {
     const tape = new Tape(new Workspace(device));
-    const values = (spoilt: number | undefined): Float32Array =>
-      Float32Array.from({ length: 64 }, (_, index) =>
-        index === 11 && spoilt !== undefined ? spoilt : Math.sin(index),
-      );
+    const values = (at: number | undefined): Float32Array =>
+      Float32Array.from({ length: 64 }, (_, index) => (index === 11 && at !== undefined ? at : Math.sin(index)));
     const x = device.tensor('x', [8, 8], 'f32', values(spoil.x));
     const [first, second] = [
       device.tensor('first', [8, 8], 'f32', values(undefined)),

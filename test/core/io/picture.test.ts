@@ -127,8 +127,8 @@ describe('colors', () => {
         .webp({ lossless: true, delay: [10, 10] })
         .toBuffer(),
     ]) {
-      const { width, height, data } = await decodePicture(bytes);
-      expect([width, height, data[0]]).toEqual([8, 8, 10]);
+      const { width: across, height: down, data } = await decodePicture(bytes);
+      expect([across, down, data[0]]).toEqual([8, 8, 10]);
     }
   });
 });

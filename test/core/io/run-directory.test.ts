@@ -178,7 +178,9 @@ describe('lock', { timeout: 30_000 }, () => {
     await run.close('done');
     const holder = { id: 'x', pid: process.pid, host: hostname(), processStart: '1', boot: 'earlier' };
     await writeFile(join(run.path, 'lock'), JSON.stringify(holder));
-    await (await openRun(run.path, [])).close('done');
+    const opened = await openRun(run.path, []);
+    expect(opened.path).toBe(run.path);
+    await opened.close('done');
   });
 
   test.each(['', '{', '{"pid":7', 'null', '[]', '{"pid":-1,"host":"x"}', '{"pid":"7"}', '\0\0\0\0', 'x'.repeat(5000)])(
@@ -233,9 +235,9 @@ describe('lock', { timeout: 30_000 }, () => {
     const lock = join(run.path, 'lock');
     for (let round = 0; round < 20; round++) {
       const opening = openRun(run.path, []);
-      let isOpen = false;
-      void opening.then(() => (isOpen = true));
-      while (!isOpen) {
+      const state = { isOpen: false };
+      void opening.then(() => (state.isOpen = true));
+      while (!state.isOpen) {
         if (existsSync(lock)) seen.add(readFileSync(lock, 'utf8').slice(-2));
         await new Promise((resolve) => setImmediate(resolve));
       }

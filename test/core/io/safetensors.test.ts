@@ -138,7 +138,7 @@ describe('what the reference reader takes', () => {
     const source = await openSafetensors(path);
     await source.close();
     expect(source.metadata).toEqual({});
-    return [...source.entries].map(([name, { shape, type }]) => `${name} ${type} [${shape}]`);
+    return [...source.entries].map(([name, { shape: sizes, type }]) => `${name} ${type} [${sizes}]`);
   };
 
   test.each<[string, object | string, number, string[]]>([

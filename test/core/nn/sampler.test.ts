@@ -187,12 +187,12 @@ describe('cached decoding is the full forward', () => {
     const batch = packSequences(
       samples.map((sample) => ({ ...asSequence(sample), firstTarget: sample.promptIds.length })),
     );
-    const { program, scored } = await programs.prepare(batch);
+    const { program, scored: outputs } = await programs.prepare(batch);
     program.run();
     let compared = 0;
     for (const kind of ['text', 'image'] as const) {
       const { used, owner, position } = batch[kind];
-      const values = scored[kind] === undefined ? new Float32Array() : await device.readFloats(scored[kind]);
+      const values = outputs[kind] === undefined ? new Float32Array() : await device.readFloats(outputs[kind]);
       for (let i = 0; i < used; i++) {
         const sample = samples[owner[i] ?? -1];
         const index = (position[i] ?? 0) - (sample?.promptIds.length ?? 0);

@@ -250,7 +250,7 @@ describe('values that are not what they should be are left out', () => {
     ['name', { a: 1 }],
   ])('%s of run.json', async (name, value) => {
     editRun({ [name]: value });
-    await page();
+    expect(await page()).toContain('</html>');
   });
 
   test('ten thousand metrics, and a text of megabytes, are bounded', async () => {

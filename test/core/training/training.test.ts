@@ -235,7 +235,9 @@ describe('which checkpoints stay', () => {
     );
     const norms = curve(run.directory, 'gradientNorm');
     const best = norms.indexOf(Math.max(...norms)) + 1;
-    expect(checkpoints(run.directory)).toEqual([...new Set([3, 6, 8, best])].sort().map((step) => `step-00000${step}`));
+    expect(checkpoints(run.directory)).toEqual(
+      [...new Set([3, 6, 8, best])].sort((a, b) => a - b).map((step) => `step-00000${step}`),
+    );
   });
 
   test('the last good one stays until a further step has proven the newest', async () => {

@@ -36,8 +36,8 @@ describe('reading', () => {
 
   test('what is trained on is not held out', async () => {
     const path = file('val.txt', 'a dog\na frog\n');
-    const [list] = await readPromptFiles([{ file: path, weight: 1 }], new Set(['a frog']));
-    expect(list?.items.map(({ prompt }) => prompt)).toEqual(['a dog']);
+    const [read] = await readPromptFiles([{ file: path, weight: 1 }], new Set(['a frog']));
+    expect(read?.items.map(({ prompt }) => prompt)).toEqual(['a dog']);
   });
 
   test('JSON Lines keep what a judge needs; a task may be called tag', async () => {
@@ -45,9 +45,9 @@ describe('reading', () => {
       'metadata.jsonl',
       '{"prompt":"two dogs","tag":"counting","include":[{"class":"dog","count":2}]}\n{"prompt":"a cat","task":"single"}\n{"prompt":"a hat"}\n',
     );
-    const [list] = await readPromptFiles([{ file: path, weight: 1 }]);
-    expect(list?.items.map(({ task }) => task)).toEqual(['counting', 'single', 'metadata']);
-    expect(list?.items[0]?.specification).toMatchObject({ include: [{ class: 'dog', count: 2 }] });
+    const [read] = await readPromptFiles([{ file: path, weight: 1 }]);
+    expect(read?.items.map(({ task }) => task)).toEqual(['counting', 'single', 'metadata']);
+    expect(read?.items[0]?.specification).toMatchObject({ include: [{ class: 'dog', count: 2 }] });
   });
 
   test.each([
