@@ -169,7 +169,7 @@ async function runStage(
       log.warn(`${change}; the run goes on with what is there now`);
       await directory.warn(change);
     }
-    const resume = options.resume && (await hasCheckpoint(directory, log));
+    const resume = options.resume && (await hasCheckpoint(directory, stage, log));
     const otherAdapter = isResumed ? adapterChange(directory.record.adapter, device) : undefined;
     if (otherAdapter !== undefined) {
       log.warn(otherAdapter);
@@ -265,9 +265,9 @@ async function tapHooks(container: RunContainer, preset: Preset, log: Log): Prom
 }
 
 /** A run that ended before its first checkpoint starts over: what it has measured so far is void. */
-async function hasCheckpoint(directory: RunDirectory, log: Log): Promise<boolean> {
+async function hasCheckpoint(directory: RunDirectory, stage: Stage, log: Log): Promise<boolean> {
   if ((await listCheckpoints(directory.path)).length > 0) return true;
-  log.info('no checkpoint had been saved yet: starting from the beginning');
+  if (trains(stage)) log.info('no checkpoint had been saved yet: starting from the beginning');
   directory.metrics.truncate(0);
   return false;
 }

@@ -235,7 +235,7 @@ describe('a folder that holds drawings already', () => {
     expect(statSync(join(killed, '00000.png')).mtimeMs).toBe(untouched);
     for (const { file } of records(whole))
       expect(readFileSync(join(killed, file))).toEqual(readFileSync(join(whole, file)));
-    expect((await into(killed)).errors).toContain('is done already');
+    expect((await into(killed)).errors).toContain('4 of 4 drawings are there already');
   });
 
   test('refuses other settings and says which', async () => {
