@@ -105,7 +105,9 @@ describe('a run', () => {
     });
     expect(readFileSync(join(directory, 'report.html'), 'utf8')).toMatch(/Why it failed[^]*out of paint/);
     const kept = readFileSync(join(directory, 'log.txt'), 'utf8');
-    expect(kept).toMatch(/^\d{4}-\d\d-\d\dT[\d:.]+Z UNEXPECTED\n {2}out of paint/m);
+    expect(kept).toMatch(
+      /^\d{4}-\d\d-\d\dT[\d:.]+Z COMPONENT_FAILED {2}recipe "practice" of plugin "test-components" \(test\/cases\/components\.ts:\d+:\d+\)\n {2}out of paint/m,
+    );
     expect(devices).toHaveLength(1);
     expect(existsSync(join(directory, 'lock'))).toBe(false);
   });

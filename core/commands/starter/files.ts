@@ -23,7 +23,7 @@ function preset({ folder, model, reward, data }: StarterChoices): string {
   const prompts =
     data === undefined ? [] : [`  promptFiles: [{ file: ${JSON.stringify(dotted(relative(folder, data)))} }]`];
   const base = isNano ? 'reasongen/nano/grpo' : `reasongen/${model}/grpo-lora`;
-  const few = isNano ? ['  prompts: 4          # drawn at once, each', '  samples: 4          # so many times'] : [];
+  const few = isNano ? ['  prompts: 4          # drawn at once, each', '  groupSize: 4        # so many times'] : [];
   return `${[
     `# GRPO with a reward of your own. \`npx reasongen show train.yaml\` prints every option, also those that ${base} decides.`,
     `name: ${reward}`,
