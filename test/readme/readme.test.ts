@@ -162,6 +162,9 @@ const outcomes: Readonly<Record<string, (result: Awaited<ReturnType<typeof run>>
   'report runs/mine': ({ output }) =>
     expect(readFileSync(join(clone, output.trim()), 'utf8')).toContain('50 training steps'),
   plugins: ({ output }) => expect(output).toMatch(/optimizers .*\n {2}optimizer: adamw/),
+  setup: ({ output }) => expect(output).toMatch(/lavapipe|swiftshader|gpu/i),
+  'init my-judge': () =>
+    expect(readdirSync(join(clone, 'my-judge'))).toEqual(expect.arrayContaining(['train.yaml', 'package.json'])),
   doctor: ({ output }) => expect(output).toContain('This machine can run'),
   'verify-device --only linear': ({ output }) => expect(output).toContain('all right'),
   'check mine/judged.yaml': ({ output }) => expect(output).toContain('every option is valid'),
