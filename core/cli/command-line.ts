@@ -8,7 +8,7 @@ import { Command } from 'commander';
 import { packageRoot } from '../setup/cache.mjs';
 import type { Act } from './act.ts';
 import { collect, newFolder } from './arguments.ts';
-import { addMachineCommands } from './machine.ts';
+import { addCompletion, addMachineCommands } from './machine.ts';
 import { addModelCommands } from './models.ts';
 import { addPictureCommands } from './pictures.ts';
 import { addPresetCommands } from './presets.ts';
@@ -38,6 +38,7 @@ export function createCommandLine(act: Act, streams: CommandLineOutput): Command
     .option('--run-dir <directory>', 'directory of the run; runs/NAME unless given', newFolder)
     .option('--debug', 'show debug messages, and stacks with errors')
     .showHelpAfterError('(`reasongen help` lists the commands)')
+    .configureHelp({ showGlobalOptions: true })
     // Thrown instead of ending the process. Commands inherit this and the streams when they are made.
     .exitOverride()
     .configureHelp({ showGlobalOptions: true })
@@ -50,7 +51,40 @@ export function createCommandLine(act: Act, streams: CommandLineOutput): Command
   addPictureCommands(commandLine, act);
   addModelCommands(commandLine, act);
   addMachineCommands(commandLine, act);
+  addCompletion(commandLine, act);
+  addExamples(commandLine);
   return commandLine;
+}
+
+const examples: Readonly<Record<string, readonly string[]>> = {
+  run: ['run reasongen/nano/grpo', 'run my.yaml --run-dir runs/first --set recipe.steps=50 --set seed=2'],
+  resume: ['resume runs/first'],
+  evaluate: ['evaluate runs/first', 'evaluate my.yaml --weights runs/first --json'],
+  runs: ['runs', 'runs runs/old --json'],
+  report: ['report runs/first'],
+  init: ['init my-judge --model nano --yes'],
+  check: ['check my.yaml', 'check my.yaml --set recipe.groupSize=8 --json'],
+  show: ['show reasongen/nano/grpo'],
+  describe: ['describe', 'describe reward', 'describe recipe grpo'],
+  generate: [
+    'generate --preset runs/first --prompt "a red circle" --count 4',
+    'generate --model hub:OWNER/NAME --prompt "a cat"',
+  ],
+  ask: ['ask "What is in the picture?" --image cat.png --model hub:OWNER/NAME'],
+  export: ['export runs/first --out my-model'],
+  pull: ['pull OWNER/NAME'],
+  doctor: ['doctor', 'doctor --json'],
+  setup: ['setup'],
+  'verify-device': ['verify-device --only linear'],
+  verify: ['checkpoint verify runs/first'],
+};
+
+function addExamples(commandLine: Command): void {
+  for (const command of [...commandLine.commands, ...commandLine.commands.flatMap((each) => each.commands)]) {
+    const lines = examples[command.name()]?.map((line) => `\n  npx reasongen ${line}`) ?? [];
+    if (lines.length > 0)
+      command.addHelpText('after', `\n${lines.length > 1 ? 'Examples' : 'Example'}:${lines.join('')}`);
+  }
 }
 
 function version(): string {

@@ -1,14 +1,16 @@
-import type { Command } from 'commander';
+import { Argument, type Command } from 'commander';
 import type { VerifyOptions } from '../commands/verify-device.ts';
 import type { Act } from './act.ts';
+import { completionScript, shells } from './completion.ts';
 
 /** Commands about this machine. */
 export function addMachineCommands(commandLine: Command, act: Act): void {
   commandLine
     .command('doctor')
     .description('tell what this machine has for computing, and how to get what is missing')
-    .action((_options, command: Command) =>
-      act(command, async (context) => (await import('../commands/doctor.ts')).doctor(context)),
+    .option('--json', 'print JSON, for programs')
+    .action((options: { readonly json?: boolean }, command: Command) =>
+      act(command, async (context) => (await import('../commands/doctor.ts')).doctor(context, options)),
     );
   commandLine
     .command('setup')
@@ -22,5 +24,23 @@ export function addMachineCommands(commandLine: Command, act: Act): void {
     .option('--only <op>', 'ops whose name contains this')
     .action((options: VerifyOptions, command: Command) =>
       act(command, async (context) => (await import('../commands/verify-device.ts')).verifyDevice(options, context)),
+    );
+}
+
+/** `completion`: what lets a shell complete the command line. */
+export function addCompletion(commandLine: Command, act: Act): void {
+  commandLine
+    .command('completion')
+    .description('print what lets a shell complete commands and options')
+    .addArgument(new Argument('<shell>', 'the shell').choices(shells))
+    .addHelpText(
+      'after',
+      '\nExample:\n  eval "$(reasongen completion bash)"     # in ~/.bashrc; for fish: reasongen completion fish | source',
+    )
+    .action((shell: (typeof shells)[number], _options, command: Command) =>
+      act(command, async ({ write }) => {
+        write(completionScript(shell, commandLine));
+        return 0;
+      }),
     );
 }

@@ -27,8 +27,9 @@ export function addPresetCommands(commandLine: Command, act: Act): void {
     .command('check <preset>')
     .description('find every mistake of a preset, and say what it will do and need')
     .addHelpText('after', settingHelp)
-    .action((preset: string, _options, command: Command) =>
-      act(command, async (context) => (await import('../commands/check.ts')).check(preset, context)),
+    .option('--json', 'print JSON, for programs')
+    .action((preset: string, options: { readonly json?: boolean }, command: Command) =>
+      act(command, async (context) => (await import('../commands/check.ts')).check(preset, context, options)),
     );
   commandLine
     .command('show <preset>')
@@ -40,6 +41,7 @@ export function addPresetCommands(commandLine: Command, act: Act): void {
   commandLine
     .command('describe [slot] [component]')
     .description('list components and their options')
+    .option('--json', 'print JSON, for programs')
     .option('--json-schema', 'print the JSON Schema of presets, for editors')
     .option('--plugin <path or package>', 'a plugin to describe as well (repeatable)', collect, [])
     .action((slot: string | undefined, component: string | undefined, options: DescribeOptions, command: Command) =>

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { EvaluateOptions } from '../commands/generate.ts';
+import type { EvaluateOptions } from '../commands/evaluate.ts';
 import type { ResumeOptions } from '../commands/run.ts';
 import type { Act } from './act.ts';
 import { settingHelp } from './arguments.ts';
@@ -26,8 +26,18 @@ export function addRunCommands(commandLine: Command, act: Act): void {
     .description('run the benchmarks of a preset or of a run directory')
     .option('--weights <path>', 'a checkpoint, a run directory or a .safetensors file')
     .option('--judge', 'have the rewards of the preset judge the drawings as well')
+    .option('--json', 'print JSON, for programs')
     .action((preset: string, options: EvaluateOptions, command: Command) =>
-      act(command, async (context) => (await import('../commands/generate.ts')).evaluate(preset, options, context)),
+      act(command, async (context) => (await import('../commands/evaluate.ts')).evaluate(preset, options, context)),
+    );
+  commandLine
+    .command('runs [folder]')
+    .description('list the runs of a folder: state, step, pass rate, reward, age')
+    .option('--json', 'print JSON, for programs')
+    .action((folder: string | undefined, options: { readonly json?: boolean }, command: Command) =>
+      act(command, async (context) =>
+        (await import('../commands/runs.ts')).listRuns(folder ?? 'runs', options, context),
+      ),
     );
   commandLine
     .command('report <directory>')

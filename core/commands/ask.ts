@@ -1,7 +1,8 @@
 import { resolve } from 'node:path';
 import { readTextRows } from '../io/text-rows.ts';
 import type { CommandContext } from './context.ts';
-import { locateModel, type ModelChoice } from './model.ts';
+import { inWordsOfFlags } from './flags.ts';
+import { flagsOfModel, locateModel, type ModelChoice } from './model.ts';
 import { run } from './run.ts';
 
 export interface AskOptions extends ModelChoice {
@@ -17,6 +18,19 @@ export interface AskOptions extends ModelChoice {
 
 /** `ask QUESTION`: runs the recipe `ask` on the components of a preset, of a run or of a published model. */
 export async function ask(question: string, options: AskOptions, context: CommandContext): Promise<number> {
+  return inWordsOfFlags(
+    [
+      { flag: '--weights', path: 'recipe.weights', value: options.weights },
+      ...options.image.map((value) => ({ flag: '--image', path: 'recipe.turns[0].pictures', value })),
+      { flag: '--turn', path: 'recipe.turns', value: undefined },
+      { flag: '--seed', path: 'seed', value: options.seed },
+      ...flagsOfModel(options),
+    ],
+    () => answer(question, options, context),
+  );
+}
+
+async function answer(question: string, options: AskOptions, context: CommandContext): Promise<number> {
   const { file, weights, settings } = await locateModel(options, { needsCodec: false });
   const more = options.turns === undefined ? [] : await readTextRows(options.turns, 'question');
   const questions = [question, ...options.turn, ...more.map(({ text }) => text)];

@@ -8,7 +8,13 @@ import { type AdapterFacts, readAdapter, tryMemory } from './adapter.ts';
 import type { CommandContext } from './context.ts';
 
 /** `check PRESET`: every mistake at once; then what each stage will do and need, and whether the adapter allows it. */
-export async function check(file: string, { write, log, settings, environment }: CommandContext): Promise<number> {
+export async function check(
+  file: string,
+  { write: print, log, settings, environment }: CommandContext,
+  { json = false }: { readonly json?: boolean } = {},
+): Promise<number> {
+  const write = json ? () => {} : print;
+  const checked: unknown[] = [];
   const loaded = await loadPreset(file, { settings });
   const adapter = environment['REASONGEN_NO_DRIVER'] === '1' ? undefined : await readAdapter();
   const problems: ReasongenError[] = [];
@@ -19,11 +25,14 @@ export async function check(file: string, { write, log, settings, environment }:
     const waitsFor = unfinishedStage(stage.preset);
     if (waitsFor !== undefined) {
       write(`  what it needs is known once ${waitsFor} has run\n`);
+      checked.push({ stage: stage.name, waitsFor });
       continue;
     }
     try {
       const plan = await planStage(loaded, stage, log, adapter);
       for (const line of describePlan(plan)) write(`  ${line}\n`);
+      const { lines, bytes, largestBinding } = plan;
+      checked.push({ stage: stage.name, lines, bytes, totalBytes: totalBytes(plan), largestBinding });
       if (adapter === undefined) continue;
       const room = {
         limits: adapter.limits,
@@ -33,6 +42,12 @@ export async function check(file: string, { write, log, settings, environment }:
     } catch (error) {
       problems.push(inStage(stage, explainError(error)));
     }
+  }
+  if (json) {
+    const { description } = adapter ?? {};
+    print(
+      `${JSON.stringify({ ok: problems.length === 0, adapter: description ?? null, stages: checked }, undefined, 2)}\n`,
+    );
   }
   if (problems.length === 1) throw problems[0];
   if (problems.length > 0) throw new ProblemsError(problems);

@@ -1,10 +1,11 @@
 import { hookList } from '../hooks.ts';
-import { describeComponents } from '../preset/describe.ts';
+import { componentsAsData, describeComponents } from '../preset/describe.ts';
 import { presetSchema } from '../preset/json-schema.ts';
 import { loadCatalogOf } from '../preset/load.ts';
 import type { CommandContext } from './context.ts';
 
 export interface DescribeOptions {
+  readonly json?: boolean;
   readonly jsonSchema?: boolean;
   /** Plugins beyond the built-in ones. */
   readonly plugin: readonly string[];
@@ -20,6 +21,10 @@ export async function describe(
   const catalog = await loadCatalogOf(options.plugin);
   if (options.jsonSchema === true) {
     write(`${JSON.stringify(presetSchema(catalog), undefined, 2)}\n`);
+    return 0;
+  }
+  if (options.json === true) {
+    write(`${JSON.stringify(componentsAsData(catalog, slot, component), undefined, 2)}\n`);
     return 0;
   }
   write(`${describeComponents(catalog, slot, component)}\n`);

@@ -16,15 +16,24 @@ interface Fact {
 }
 
 /** `doctor`: adapter, driver, features, limits, versions, and the remedy for each thing missing. */
-export async function doctor({ write, environment }: CommandContext): Promise<number> {
+export async function doctor(
+  { write, environment }: CommandContext,
+  { json = false }: { readonly json?: boolean } = {},
+): Promise<number> {
   const adapter = await readAdapter();
   const facts = [
     ...versions(),
     ...machine(),
     driver(environment),
+    ...vulkanVariables(environment),
     ...(adapter === undefined ? [noAdapter] : describe(adapter)),
     ...(await setupFacts(environment)),
   ];
+  const exitCode = adapter === undefined ? exitCodes.noAdapter : exitCodes.done;
+  if (json) {
+    write(`${JSON.stringify({ ready: adapter !== undefined, facts }, undefined, 2)}\n`);
+    return exitCode;
+  }
   const width = Math.max(...facts.map((fact) => fact.name.length));
   for (const { name, ok, found, hint } of facts) {
     // With an adapter at work, what is not there is an alternative.
@@ -37,7 +46,7 @@ export async function doctor({ write, environment }: CommandContext): Promise<nu
       ? '\nNothing can be computed on this machine yet.\n'
       : '\nThis machine can run every preset that fits its memory.\n',
   );
-  return adapter === undefined ? exitCodes.noAdapter : exitCodes.done;
+  return exitCode;
 }
 
 const noAdapter: Fact = {
@@ -91,6 +100,20 @@ function driver(environment: CommandContext['environment']): Fact {
   if (!failed) return { name, ok: true, found: 'whatever the system offers: started without the set-up' };
   const { message, hint } = JSON.parse(failed) as { readonly message: string; readonly hint: string };
   return { name, ok: false, found: message, hint };
+}
+
+/** What a user has set that decides which drivers the Vulkan loader shows. */
+function vulkanVariables(environment: CommandContext['environment']): Fact[] {
+  const set = JSON.parse(environment['REASONGEN_VULKAN_VARIABLES'] ?? '{}') as Readonly<Record<string, string>>;
+  return Object.entries(set).map(([name, value]) => ({
+    name,
+    ok: true,
+    found: `"${value}": set by you; ${
+      /^VK_(DRIVER_FILES|ICD_FILENAMES)$/.test(name)
+        ? 'the chosen driver takes its place'
+        : 'the Vulkan loader obeys it and may hide drivers; unset it if an adapter is missing'
+    }`,
+  }));
 }
 
 function describe({ description, isSoftware, features, limits }: AdapterFacts): Fact[] {

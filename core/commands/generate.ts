@@ -1,10 +1,11 @@
 import { readFileSync } from 'node:fs';
-import { basename, join, resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { ReasongenError, exitCodes } from '../errors.ts';
 import { loadPreset } from '../preset/load.ts';
-import { freeRunDirectory, isStarted, pluginCopies, resolvedPreset } from '../run.ts';
+import { isStarted, pluginCopies, resolvedPreset } from '../run.ts';
 import type { CommandContext } from './context.ts';
-import { locateModel, type ModelChoice } from './model.ts';
+import { inWordsOfFlags } from './flags.ts';
+import { flagsOfModel, locateModel, type ModelChoice, withoutTraining } from './model.ts';
 import { resume, run } from './run.ts';
 
 export interface GenerateOptions extends ModelChoice {
@@ -17,9 +18,6 @@ export interface GenerateOptions extends ModelChoice {
   readonly out?: string;
 }
 
-/** What belongs to a training and not to its model: extensions hear of nothing, and rewards are not made, which may need keys. */
-const withoutTraining = ['extensions=[]', 'rewards=[]'];
-
 /** How the published models draw best; a run knows by itself. */
 const publishedSampling = { guidance: 5, imageTemperature: 1, rationaleTokens: 448 };
 
@@ -28,6 +26,20 @@ const publishedSampling = { guidance: 5, imageTemperature: 1, rationaleTokens: 4
  * that holds such a run already it draws what is missing there, unless anything about the run differs.
  */
 export async function generate(options: GenerateOptions, context: CommandContext): Promise<number> {
+  return inWordsOfFlags(
+    [
+      { flag: '--weights', path: 'recipe.weights', value: options.weights },
+      { flag: '--prompt', path: 'recipe.prompts', value: options.prompt[0] },
+      { flag: '--count', path: 'recipe.samplesPerPrompt', value: options.count },
+      { flag: '--rationale', path: 'recipe.rationale', value: undefined },
+      { flag: '--seed', path: 'seed', value: options.seed },
+      ...flagsOfModel(options),
+    ],
+    () => draw(options, context),
+  );
+}
+
+async function draw(options: GenerateOptions, context: CommandContext): Promise<number> {
   const { file, weights, settings: components } = await locateModel(options, { needsCodec: true });
   const prompts = withRationales(options.prompt, options.rationale);
   const recipe = {
@@ -94,32 +106,4 @@ async function refuseOtherSettings(file: string, settings: readonly string[], di
     hint: `choose another --out; or go on with what is there: npx reasongen resume ${directory}`,
     exitCode: exitCodes.badPreset,
   });
-}
-
-export interface EvaluateOptions {
-  readonly weights?: string;
-  /** Whether the rewards judge the drawings as well. */
-  readonly judge?: boolean;
-}
-
-/** `evaluate PRESET`: runs the recipe `evaluate` on the components and benchmarks of a preset or of a run. */
-export async function evaluate(
-  preset: string,
-  { weights: weightsPath, judge = false }: EvaluateOptions,
-  context: CommandContext,
-): Promise<number> {
-  const { file, weights } = await locateModel(
-    { preset, ...(weightsPath !== undefined && { weights: weightsPath }) },
-    { needsCodec: true },
-  );
-  const recipe = { use: 'evaluate', ...(weights !== undefined && { weights }) };
-  const settings = [
-    ...(judge ? ['extensions=[]'] : withoutTraining),
-    `recipe=${JSON.stringify(recipe)}`,
-    ...context.settings,
-  ];
-  // A run's own name is taken by the run.
-  const runDirectory =
-    context.runDirectory ?? (file === preset ? undefined : freeRunDirectory(`${basename(resolve(preset))}-evaluation`));
-  return run(file, { ...context, settings, runDirectory });
 }

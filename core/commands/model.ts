@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { ReasongenError, exitCodes } from '../errors.ts';
 import { trainedRun } from '../io/chain.ts';
 import { presetOfRun } from '../run.ts';
+import type { TypedFlag } from './flags.ts';
 
 export interface ModelChoice {
   /** A preset file, or a run directory, whose newest weights are then used; of a chain those of the last stage that has any. */
@@ -21,6 +22,9 @@ export interface LocatedModel {
   /** Texts of `--set` that go before those of the user. */
   readonly settings: readonly string[];
 }
+
+/** What belongs to a training and not to its model: extensions hear of nothing, and rewards are not made, which may need keys. */
+export const withoutTraining = ['extensions=[]', 'rewards=[]'];
 
 const publishedPreset = fileURLToPath(new URL('../../presets/base/published.yaml', import.meta.url));
 
@@ -56,6 +60,12 @@ export async function locateModel(
   if (!isRun) return { file, weights: weightsPath(weights), settings: [] };
   const run = (await trainedRun(file)) ?? file;
   return { file: presetOfRun(run), weights: weightsPath(weights) ?? resolve(run), settings: [] };
+}
+
+/** The components that `--model` puts into the preset. */
+export function flagsOfModel({ model }: ModelChoice): TypedFlag[] {
+  if (model === undefined) return [];
+  return ['tokenizer', 'imageTokenizer', 'backbone'].map((path) => ({ flag: '--model', path, value: model }));
 }
 
 /** Words and hub models are no paths. */

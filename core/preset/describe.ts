@@ -29,6 +29,30 @@ export function describeComponents(catalog: Catalog, slotName?: string, componen
   return describeComponent(component, catalog);
 }
 
+/** What `describe --json` prints: for each slot its components, with the JSON Schema of their options. */
+export function componentsAsData(catalog: Catalog, slotName?: string, componentName?: string): unknown {
+  // Names that do not exist are refused in the same words.
+  describeComponents(catalog, slotName, componentName);
+  return catalog.slots
+    .filter(({ slot, key }) => slotName === undefined || slot === slotName || key === slotName)
+    .map(({ slot, key, many, summary }) => ({
+      slot,
+      key,
+      many,
+      summary,
+      components: catalog
+        .components(slot)
+        .filter(({ name }) => componentName === undefined || name === componentName)
+        .map((component) => ({
+          name: component.name,
+          summary: component.summary,
+          plugin: catalog.pluginOf(component),
+          needs: component.needs,
+          options: optionsSchema(component),
+        })),
+    }));
+}
+
 function describeSlot(slot: SlotDeclaration, catalog: Catalog): string {
   const components = catalog.components(slot.slot);
   const width = Math.max(0, ...components.map((component) => component.name.length));

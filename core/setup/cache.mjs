@@ -18,7 +18,16 @@ function rootAbove(folder) {
  */
 export function cacheDirectory(env = process.env) {
   if (env.REASONGEN_CACHE) return resolve(env.REASONGEN_CACHE);
-  return join(env.XDG_CACHE_HOME || join(env.HOME || homedir(), '.cache'), 'reasongen');
+  return join(env.XDG_CACHE_HOME || join(env.HOME || home(), '.cache'), 'reasongen');
+}
+
+/** A user without an entry in the system's list, as in a container, has none: '/' then, as Docker sets HOME. */
+function home() {
+  try {
+    return homedir();
+  } catch {
+    return '/';
+  }
 }
 
 /**

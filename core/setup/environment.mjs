@@ -1,6 +1,10 @@
 import { SetupError } from './failure.mjs';
 import { describeDriver, driverEnvironment, knownDriver, prepareDriver } from './vulkan.mjs';
 
+/** By which users choose among drivers, devices and layers of Vulkan. */
+const vulkanVariable =
+  /^(VK_(LOADER_|DRIVER_FILES|ICD_FILENAMES|ADD_DRIVER_FILES|INSTANCE_LAYERS)|MESA_VK_|DRI_PRIME$)/;
+
 /**
  * The variables a command on the device needs. What is known about the driver goes along in REASONGEN_DRIVER, or in REASONGEN_DRIVER_ERROR,
  * or REASONGEN_NO_DRIVER=1 says that none is ready.
@@ -14,11 +18,16 @@ export async function environmentFor(command, env, quiet) {
     return known ? driverEnvironment(known, env) : { REASONGEN_NO_DRIVER: '1' };
   }
   if (command === 'doctor') {
+    const set = Object.entries(env).filter(([name, value]) => value && vulkanVariable.test(name));
+    const own = env.REASONGEN_DRIVER ? {} : { REASONGEN_VULKAN_VARIABLES: JSON.stringify(Object.fromEntries(set)) };
     try {
-      return driverEnvironment(await prepareDriver({ env, download: false }), env);
+      return { ...own, ...driverEnvironment(await prepareDriver({ env, download: false }), env) };
     } catch (error) {
       if (!(error instanceof SetupError)) throw error;
-      return { REASONGEN_DRIVER_ERROR: JSON.stringify({ code: error.code, message: error.message, hint: error.hint }) };
+      return {
+        ...own,
+        REASONGEN_DRIVER_ERROR: JSON.stringify({ code: error.code, message: error.message, hint: error.hint }),
+      };
     }
   }
   const say = (/** @type {string} */ line) => void process.stderr.write(`${line}\n`);

@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, statSync } from 'node:fs';
+import { accessSync, constants, existsSync, mkdirSync, readFileSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
@@ -36,6 +36,7 @@ export async function prepareDriver({ env = process.env, report = () => {}, down
   const known = knownDriver(env);
   if (known && !again) return known;
   const cache = cacheDirectory(env);
+  if (download) requireWritable(cache, env);
   const driver = await choose(forced ? [forced] : kinds, forced !== undefined, { env, cache, download, report });
   if (download) writeJson(join(cache, 'adapter.json'), { key: fingerprint(env, forced), driver });
   return driver;
@@ -72,7 +73,13 @@ export function describeDriver({ kind, description, why, faster }) {
  */
 export function driverEnvironment(driver, env = process.env) {
   const shaders = shaderCacheDirectory(cacheDirectory(env), driver, env);
-  mkdirSync(shaders, { recursive: true });
+  if (!env.MESA_SHADER_CACHE_DIR) {
+    try {
+      mkdirSync(shaders, { recursive: true });
+    } catch {
+      // The driver compiles anew where it cannot keep anything.
+    }
+  }
   const folders = libraryPath(driver.folders, env);
   return {
     VK_DRIVER_FILES: driver.files.join(':'),
@@ -161,6 +168,24 @@ async function accepted(candidate, env) {
         ? 'update the GPU driver (NVIDIA 535 or newer, Mesa 24 or newer)'
         : `delete ${cacheDirectory(env)} and run npx reasongen setup`,
   });
+}
+
+/** Said before anything is fetched: a user of a container often has no home. @param {string} cache @param {NodeJS.ProcessEnv} env @throws {SetupError} */
+function requireWritable(cache, env) {
+  try {
+    let there = cache;
+    while (!existsSync(there)) there = dirname(there);
+    accessSync(there, constants.W_OK | constants.X_OK);
+    if (!statSync(there).isDirectory()) throw new Error(`${there} is no folder`);
+  } catch (error) {
+    const home = !env.REASONGEN_CACHE && (!env.HOME || env.HOME === '/') ? '; HOME names no home directory' : '';
+    throw new SetupError({
+      code: 'CACHE_NOT_WRITABLE',
+      message: `the cache for drivers and compiled shaders, ${cache}, cannot be written: ${/** @type {Error} */ (error).message}${home}`,
+      hint: 'set REASONGEN_CACHE to a folder that may be written: REASONGEN_CACHE=/tmp/reasongen',
+      cause: error,
+    });
+  }
 }
 
 /** @param {NodeJS.ProcessEnv} env @returns {DriverKind | undefined} */

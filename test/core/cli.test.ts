@@ -1,6 +1,6 @@
 /** The command line: in this process where nothing is computed, as a program where signals, exit codes and drivers count. */
-import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -91,6 +91,58 @@ describe('arguments', () => {
     expect(await inProcess('--help')).toMatchObject({ code: 0, output: expect.stringContaining('resume') });
     const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { readonly version: string };
     expect(await inProcess('--version')).toMatchObject({ code: 0, output: `${version}\n` });
+  });
+});
+
+describe('for programs and shells', () => {
+  test('every help shows the options of all commands and an example', async () => {
+    for (const command of ['run', 'evaluate', 'doctor', 'generate', 'runs']) {
+      const { output } = await inProcess(command, '--help');
+      for (const part of ['--set <path=value>', '--run-dir', '--debug', `npx reasongen ${command}`])
+        expect(output).toContain(part);
+    }
+  });
+
+  test('check --json, describe --json, runs --json print JSON and nothing else', async () => {
+    const checked = await inProcess('check', preset, '--json');
+    expect(JSON.parse(checked.output)).toMatchObject({ ok: true, stages: [{ stage: 'preset', totalBytes: 3 << 20 }] });
+    const described = await inProcess('describe', 'reward', 'warmth', '--plugin', components, '--json');
+    expect(JSON.parse(described.output)).toMatchObject([{ slot: 'reward', components: [{ name: 'warmth' }] }]);
+    mkdirSync(join(folder, 'broken'), { recursive: true });
+    writeFileSync(join(folder, 'broken/run.json'), '{');
+    const listed = await inProcess('runs', folder, '--json');
+    expect(JSON.parse(listed.output)).toContainEqual({
+      directory: join(folder, 'broken'),
+      state: 'unreadable',
+      note: 'it is not a JSON object',
+    });
+    rmSync(join(folder, 'broken'), { recursive: true });
+  });
+
+  test.each([
+    [['reasongen', 'che'], 'checkpoint check'],
+    [['reasongen', 'evaluate', '--we'], '--weights'],
+    [['reasongen', '--debug', 'completion', 'f'], 'fish'],
+  ])('bash completes %j', async (words, expected) => {
+    const { output } = await inProcess('completion', 'bash');
+    const line = `COMP_WORDS=(${words.join(' ')}); COMP_CWORD=${words.length - 1}; _reasongen; echo "\${COMPREPLY[*]}"`;
+    expect(execFileSync('bash', ['-c', `${output}\n${line}`]).toString()).toBe(`${expected}\n`);
+  });
+
+  test('errors speak of the flags that were typed', async () => {
+    const { errors } = await inProcess(
+      'generate',
+      '--preset',
+      preset,
+      '--count',
+      '0',
+      '--weights',
+      '/nowhere',
+      '--prompt',
+      'a',
+    );
+    expect(errors).toContain('--weights /nowhere');
+    expect(errors).not.toMatch(/recipe[.=]/);
   });
 });
 

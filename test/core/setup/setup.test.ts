@@ -246,6 +246,26 @@ describe('choosing a driver', () => {
     expect(folder({ LP_NATIVE_VECTOR_WIDTH: '512' })).not.toBe(folder({}));
   });
 
+  it.each([
+    ['a file', 'cache'],
+    ['below a file', 'cache/deeper'],
+  ])('names REASONGEN_CACHE before anything is fetched, where the cache cannot be written: %s', async (_, path) => {
+    put('cache');
+    const env = freshEnvironment({ REASONGEN_CACHE: join(root, path) });
+    const said: string[] = [];
+    await expect(prepareDriver({ env, report: (line) => said.push(line) })).rejects.toMatchObject({
+      code: 'CACHE_NOT_WRITABLE',
+      hint: expect.stringContaining('REASONGEN_CACHE='),
+    });
+    expect(said).toEqual([]);
+  });
+
+  it('tells the doctor which variables of Vulkan are set', async () => {
+    const env = freshEnvironment({ REASONGEN_ADAPTER: 'swiftshader', VK_LOADER_DRIVERS_SELECT: '*nvidia*' });
+    const { REASONGEN_VULKAN_VARIABLES = '' } = await environmentFor('doctor', env, true);
+    expect(JSON.parse(REASONGEN_VULKAN_VARIABLES)).toEqual({ VK_LOADER_DRIVERS_SELECT: '*nvidia*' });
+  });
+
   it('prepares nothing for check', async () => {
     const env = freshEnvironment({ REASONGEN_ADAPTER: 'swiftshader' });
     expect(await environmentFor('check', env, true)).toEqual({ REASONGEN_NO_DRIVER: '1' });
