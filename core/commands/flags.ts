@@ -25,7 +25,7 @@ function reword(error: ReasongenError, flags: readonly TypedFlag[]): ReasongenEr
   const say = (text: string): string =>
     flags.reduce(
       (said, { flag, path }) =>
-        said.replaceAll(new RegExp(`(?<![\\w.])${path.replaceAll('.', '\\.')}(?![\\w])`, 'g'), flag),
+        said.replaceAll(new RegExp(`(?<![\\w.])${path.replaceAll('.', '\\.')}(?![\\w])`, 'g'), () => flag),
       text,
     );
   // A short value, 0 for instance, may stand in any message.
