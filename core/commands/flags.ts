@@ -40,7 +40,7 @@ function reword(error: ReasongenError, flags: readonly TypedFlag[]): ReasongenEr
     place:
       named === undefined
         ? 'the command line'
-        : `${named.flag}${named.value === undefined ? '' : ` ${String(named.value)}`}`,
+        : `${named.flag}${named.value === undefined ? '' : ` ${JSON.stringify(named.value)}`}`,
     hint: hint === undefined || hint.startsWith('a path is relative') ? undefined : say(hint),
     exitCode,
     cause,

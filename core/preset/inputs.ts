@@ -1,6 +1,5 @@
 /** The files and folders a preset names: what a run reads and does not own. */
 import type { Preset } from '../contracts/preset.ts';
-import type { Slot } from '../contracts/slots.ts';
 import type { Catalog } from './catalog.ts';
 import { isInputFile } from './input-file.ts';
 import { elementOf, memberOf } from './show.ts';
@@ -11,7 +10,7 @@ export function inputsOf(preset: Preset, catalog: Catalog): Map<string, string> 
   const inputs = new Map<string, string>();
   for (const slot of catalog.slots) {
     for (const [index, { use, options }] of (preset.components[slot.slot] ?? []).entries()) {
-      const schema = catalog.component(slot.slot as Slot, use)?.options;
+      const schema = catalog.component(slot.slot, use)?.options;
       if (schema !== undefined) collect(options, schema, slot.many ? `${slot.key}[${index}]` : slot.key, inputs);
     }
   }

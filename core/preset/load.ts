@@ -331,10 +331,10 @@ function readStage(
   const entries = set?.kind === 'map' ? [...set.entries] : [];
   const settings = entries.flatMap(([key, entry]): Setting[] => {
     const target = parseTarget(key);
-    const text = place(entry.key);
-    if (target !== undefined) return [{ ...target, value: entry.value, text, prefix: '' }];
+    const written = place(entry.key);
+    if (target !== undefined) return [{ ...target, value: entry.value, text: written, prefix: '' }];
     const message = `"${key}" is no path: a part of it is empty, or a bracket without its other`;
-    problems.push(new PresetError({ code: 'BAD_SETTING', message, place: text }));
+    problems.push(new PresetError({ code: 'BAD_SETTING', message, place: written }));
     return [];
   });
   return { preset, name: name ?? nameOf(preset), settings };

@@ -66,8 +66,8 @@ export async function collectRollout(
     const drawn = drawings.map(({ sequence }) => sequence);
     const { advantages, tokenWeights } = hooks.advantages({ ...event, judgements, advantages: computed, drawn });
     rollout.offer(
-      items.map((_, index): Group => {
-        const [start, end] = [index * choice.groupSize, (index + 1) * choice.groupSize];
+      items.map((_, group): Group => {
+        const [start, end] = [group * choice.groupSize, (group + 1) * choice.groupSize];
         const completions = drawings.slice(start, end).flatMap(({ sequence }, copy): Completion[] => {
           const index = start + copy;
           // A sample that no reward judged says nothing: it is no part of its group.

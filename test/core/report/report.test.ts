@@ -306,6 +306,7 @@ describe('the page', { timeout: 60_000 }, () => {
     expect(page).toContain(`content="default-src &#39;none&#39;; img-src data:; style-src &#39;unsafe-inline&#39;"`);
     const tags = page.match(/<[a-z][^>]*>/gi) ?? [];
     expect(tags.length).toBeGreaterThan(200);
+    expect(tags.some((tag) => /\ssrc=/.test(tag))).toBe(true);
     for (const tag of tags) {
       expect(tag).not.toMatch(/^<(script|iframe|link|object|embed|base|form|a)\b/i);
       const attributes = tag.replaceAll(/="[^"]*"/g, '=""');
