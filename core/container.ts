@@ -170,14 +170,26 @@ async function oneByOne<Item, Result>(
   return results;
 }
 
+/**
+ * Slots whose components are objects with methods. What rewards and extensions throw is caught where they are called, with what the preset
+ * says of it; what fills the slots of plugins may be anything.
+ */
+const blamedSlots: ReadonlySet<string> = new Set([
+  'dataset',
+  'tokenizer',
+  'imageTokenizer',
+  'backbone',
+  'optimizer',
+  'benchmark',
+  'recipe',
+]);
+
 async function create(root: Container, choice: ComponentChoice, scope: Scope): Promise<unknown> {
   const component = root.get<Component>(componentId(choice.slot, choice.use));
   try {
     const made = await component.create(choice.options, scope);
-    // What rewards and extensions throw is caught where they are called, with what the preset says of it.
-    const isBlamedElsewhere = choice.slot === 'reward' || choice.slot === 'extension';
-    if (choice.plugin === undefined || isBlamedElsewhere || typeof made !== 'object') return made;
-    return blamed(made, `${choice.slot} "${choice.name}" of plugin "${choice.plugin}"`);
+    if (choice.plugin === undefined || !blamedSlots.has(choice.slot)) return made;
+    return blamed(made as object, `${choice.slot} "${choice.name}" of plugin "${choice.plugin}"`);
   } catch (cause) {
     // An error that says what to do is not improved by a wrapper.
     if (cause instanceof ReasongenError) throw cause;

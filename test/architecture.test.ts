@@ -97,6 +97,7 @@ const layers = [
     'scrub.ts',
     'frozen.ts',
     'errors.ts',
+    'unexpanded.ts',
     'driver.ts',
     'blame.ts',
 

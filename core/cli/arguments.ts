@@ -1,6 +1,6 @@
 /** How the texts of a command line become values. What they throw is shown by commander beside the option's name. */
 import { InvalidArgumentError } from 'commander';
-import { unexpandedPath } from '../preset/unexpanded.ts';
+import { unexpandedPath } from '../unexpanded.ts';
 
 /** Of an option that may be repeated: all its values. */
 export function collect(value: string, before: readonly string[] = []): string[] {

@@ -6,7 +6,7 @@ import { existsSync, readdirSync, statSync } from 'node:fs';
 import { basename, dirname, isAbsolute, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { nearest, PresetError, suggest } from '../errors.ts';
-import { unexpandedPath } from './unexpanded.ts';
+import { unexpandedPath } from '../unexpanded.ts';
 
 /** This program's own presets go by its name, whichever other copy of it is installed nearby: they fit the program that reads them. */
 const ownName = 'reasongen';

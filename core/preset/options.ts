@@ -7,7 +7,7 @@ import { findSnapshot, parseHubModel } from '../io/hub/cache.ts';
 import { inputFileWords } from './input-file.ts';
 import { type Located, type LocatedMap, nearestPart, place, plain } from './located.ts';
 import { placeBeforeMove } from './moved.ts';
-import { unexpandedPath } from './unexpanded.ts';
+import { unexpandedPath } from '../unexpanded.ts';
 import { z } from './zod.ts';
 
 /** Run directories of the earlier stages of a chain, by stage name; `undefined` while they are not known. */

@@ -52,10 +52,19 @@ function resolveWritten(plugin: string, directory: string): string {
   return plugin.startsWith('.') ? resolve(directory, plugin) : plugin;
 }
 
-/** In words; undefined when both are the same but for their file. */
+/** What a text can say: not where it lies, nor which plugin provides a component, which the catalog tells. */
+function asWritten(preset: Preset): Preset {
+  const components = Object.entries(preset.components).map(([slot, choices]) => [
+    slot,
+    choices.map(({ plugin: _, ...choice }) => choice),
+  ]);
+  return { ...preset, file: '', components: Object.fromEntries(components) as Preset['components'] };
+}
+
+/** In words; undefined when both are the same but for what no text says. */
 function differenceOf(preset: Preset, again: Preset | string): string | undefined {
   if (typeof again === 'string') return `it is refused: ${again}`;
-  return difference({ ...preset, file: '' }, { ...again, file: '' }, '');
+  return difference(asWritten(preset), asWritten(again), '');
 }
 
 function difference(before: unknown, after: unknown, path: string): string | undefined {

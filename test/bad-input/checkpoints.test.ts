@@ -86,18 +86,7 @@ describe('a resumed run', () => {
 
   test('with another optimizer is refused', async () => {
     const directory = await copy();
-    const end = await place.command(
-      'resume',
-      directory,
-      '--set',
-      'optimizer={ use: sgd, learningRate: 0.1 }',
-      '--set',
-      'recipe.steps=5',
-    );
-    // It was done; more steps do not undo that.
-    expect(end).toMatchObject({ code: 7 });
-    const record = join(directory, 'run.json');
-    writeFileSync(record, readFileSync(record, 'utf8').replaceAll('"outcome": "done"', '"outcome": "failed"'));
+    // A run that is done may be trained further, but not by an optimizer that knows nothing of its state.
     const again = await place.command(
       'resume',
       directory,

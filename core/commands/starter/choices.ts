@@ -3,7 +3,7 @@ import { existsSync, statSync } from 'node:fs';
 import { basename, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { exitCodes, ReasongenError, suggest } from '../../errors.ts';
-import { unexpandedPath } from '../../preset/unexpanded.ts';
+import { unexpandedPath } from '../../unexpanded.ts';
 
 export const starterModels = ['nano', 'janus-pro-1b', 'janus-pro-7b'] as const;
 export type StarterModel = (typeof starterModels)[number];

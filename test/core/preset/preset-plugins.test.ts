@@ -103,6 +103,8 @@ describe('the schema for editors', () => {
           use: { const: 'warmth' },
           name: expect.objectContaining({ type: 'string' }),
           weight: expect.objectContaining({ default: 1 }),
+          retries: expect.objectContaining({ type: 'integer', default: 0 }),
+          onError: expect.objectContaining({ enum: ['fail', 'drop', 'ignore'], default: 'fail' }),
           gain: { type: 'number', default: 1, description: 'factor of the score' },
           mode: { type: 'string', enum: ['mean', 'median'], default: 'mean', description: 'how pixels are summed up' },
           file: { type: 'string', minLength: 1, description: 'a table of colors' },

@@ -148,7 +148,10 @@ describe('low-rank adapters', () => {
     const base = await place.halfTaught();
     const stopped = await place.run(preset('lora-other', recipe(base.directory)), { stopAfter: 2 });
     const other = await place.run(preset('other-base', 'steps: 1'));
-    const end = await place.command('resume', stopped.directory, '--set', `recipe.weights=${other.directory}`);
+    const resume = ['resume', stopped.directory, '--set', `recipe.weights=${other.directory}`];
+    expectMessage(await place.command(...resume), { exit: 2, code: 'INPUTS_CHANGED', says: [/recipe\.weights/] });
+    // Accepting other inputs does not make adapters fit other weights.
+    const end = await place.command(...resume, '--accept-changes');
     expectMessage(end, { exit: 2, code: 'OTHER_BASE', says: [/its adapters were trained on other weights/] });
   });
 

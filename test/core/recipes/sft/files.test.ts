@@ -83,7 +83,10 @@ describe('captions in parquet', () => {
     const path = await data('changing');
     const stopped = await place.run(preset('changing', path, 'steps: 4'), { stopAfter: 2 });
     writeParquet(path, await captionRows(39), 16);
-    const end = await place.command('resume', stopped.directory);
+    const refused = await place.command('resume', stopped.directory);
+    expectMessage(refused, { exit: 2, code: 'INPUTS_CHANGED', says: [/dataset\.path/, /--accept-changes/] });
+    // Rows of another layout have other positions: no accepting makes the state fit them.
+    const end = await place.command('resume', stopped.directory, '--accept-changes');
     expectMessage(end, { exit: 2, code: 'OTHER_DATA', says: [/not those this run was started with/] });
   });
 });

@@ -1,5 +1,5 @@
 /** Nothing in a path stands for something else: `~` and variables are the shell's, and a preset is read without one. */
-import { PresetError } from '../errors.ts';
+import { PresetError } from './errors.ts';
 
 /** What of a path would have to be expanded first: `~`, `$NAME`, `${NAME}` or `%NAME%`; undefined when it is a plain path. */
 export function unexpandedPart(path: string): string | undefined {
