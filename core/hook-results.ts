@@ -2,7 +2,7 @@
 import type { AdvantagesEvent, BatchEvent, RewardsEvent } from './contracts/hooks.ts';
 
 /** Why a result cannot be used; undefined when it can. */
-export type ResultCheck = { readonly code: string; readonly message: string; readonly hint: string } | undefined;
+export type ResultCheck = { readonly isOfTokens: boolean; readonly message: string; readonly hint: string } | undefined;
 
 /** As many items as before, each with the prompt that the model will see. */
 export function checkBatch(before: BatchEvent, { items }: BatchEvent): ResultCheck {
@@ -43,7 +43,7 @@ export function checkAdvantages(before: AdvantagesEvent, { advantages, tokenWeig
     )
       continue;
     return {
-      code: 'BAD_TOKEN_WEIGHTS',
+      isOfTokens: true,
       message: `it gave ${weights?.length ?? 'no'} token weights for drawing ${index}, which has ${logProbability.length} tokens, or one that is negative or not finite`,
       hint: 'give one weight of zero or more for every log-probability of every drawing, or none at all',
     };
@@ -71,7 +71,7 @@ function firstWrong<Item>(list: readonly Item[], why: (item: Item, index: number
 /** The message behind every other mistake of a result. */
 export function badResult(message: string): NonNullable<ResultCheck> {
   return {
-    code: 'BAD_HOOK_RESULT',
+    isOfTokens: false,
     message,
     hint: 'hand back the whole event with as many entries as it had, all numbers finite, or nothing to leave it as it is',
   };

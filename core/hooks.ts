@@ -188,7 +188,10 @@ function adopted(hook: HookName, place: string, before: unknown, result: unknown
   const wrong = isEvent
     ? check?.(event, after)
     : badResult(`it handed back ${typeof result === 'object' ? 'null' : JSON.stringify(result)} and no event`);
-  if (wrong !== undefined) throw new ReasongenError({ ...wrong, place });
+  if (wrong !== undefined) {
+    const { isOfTokens, message, hint } = wrong;
+    throw new ReasongenError({ code: isOfTokens ? 'BAD_TOKEN_WEIGHTS' : 'BAD_HOOK_RESULT', message, hint, place });
+  }
   return after;
 }
 

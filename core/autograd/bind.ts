@@ -64,7 +64,7 @@ export function packUniforms(device: Device, name: string, steps: readonly Loade
   const known = new Map<string, number>();
   const offsets = steps.map((item) => {
     if (!('kernel' in item)) return 0;
-    const bytes = packParams(item.kernel, item.step.params ?? {});
+    const bytes = packParams(item.kernel, item.step.params ?? {}, device.isPlanning);
     if (bytes.length > blockBytes)
       throw new RangeError(
         `${item.kernel.label}: a parameter block has ${bytes.length} bytes, at most ${blockBytes} fit`,

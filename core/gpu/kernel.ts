@@ -97,12 +97,15 @@ function parseParams(source: KernelSource, code: string, label: string): KernelF
   });
 }
 
-/** Packs named parameters in the order of `struct Params`; a missing or an unknown name is an error. */
-export function packParams(kernel: Kernel, params: Readonly<Record<string, number>>): Uint8Array {
+/**
+ * Packs named parameters in the order of `struct Params`; a missing or an unknown name is an error, and so is a value that its type cannot
+ * hold, but for a plan: it counts what no device could hold, and says so in bytes.
+ */
+export function packParams(kernel: Kernel, params: Readonly<Record<string, number>>, isPlan = false): Uint8Array {
   const view = new DataView(new ArrayBuffer(Math.max(16, Math.ceil(kernel.fields.length / 4) * 16)));
   kernel.fields.forEach((field, position) => {
     const value = params[field.name];
-    if (value === undefined || !isOf(field.type, value)) {
+    if (value === undefined || !(isPlan ? Number.isFinite(value) : isOf(field.type, value))) {
       throw new ReasongenError({
         code: 'KERNEL_PARAMS',
         message: `${kernel.label}: parameter ${field.name}: ${field.type} is ${value}`,

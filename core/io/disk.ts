@@ -90,6 +90,7 @@ export async function syncDirectory(path: string, through = disk): Promise<void>
   }
 }
 
+/** Whether an error of the file system has one of these codes: `hasCode(error, 'ENOENT')`. */
 export function hasCode(error: unknown, ...codes: string[]): boolean {
   return error instanceof Error && 'code' in error && codes.includes(String(error.code));
 }

@@ -39,8 +39,9 @@ export function resolveSetting(
   problems: PresetError[],
 ): Setting | undefined {
   const found = follow(setting.path, tree, catalog);
-  const refuse = (code: string, message: string, hint: string): undefined => {
-    problems.push(new PresetError({ code, message, place: setting.text, hint }));
+  const refuse = (code: 'UNKNOWN_OPTION' | 'BAD_SETTING', message: string, hint: string): undefined => {
+    const known = code === 'BAD_SETTING' ? 'BAD_SETTING' : 'UNKNOWN_OPTION';
+    problems.push(new PresetError({ code: known, message, place: setting.text, hint }));
     return undefined;
   };
   if ('key' in found) {

@@ -70,7 +70,7 @@ function failureSection({ run, checkpointStep }: RunRecords): Markup | undefined
   const last = run.sessions.at(-1);
   if (last?.outcome !== 'failed') return undefined;
   const { code, message, place, hint } = last.error ?? {
-    code: 'FAILED',
+    code: 'UNEXPECTED',
     message: last.note ?? 'no reason was recorded',
   };
   return html`<section>

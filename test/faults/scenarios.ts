@@ -16,7 +16,7 @@ export const small: Scenario = {
 
 const recipes: Readonly<Record<string, string>> = {
   sft: 'recipe: { use: sft, steps: 3, batch: 8, examples: 8, saveEvery: 1, keep: 2, ema: { decay: 0.5 } }\n',
-  grpo: 'rewards: [is-colour]\nrecipe: { use: grpo, steps: 2, prompts: 4, samples: 4, rationaleTokens: 6, saveEvery: 1 }\n',
+  grpo: 'rewards: [is-color]\nrecipe: { use: grpo, steps: 2, prompts: 4, groupSize: 4, rationaleTokens: 6, saveEvery: 1 }\n',
   lora: 'recipe: { use: sft, steps: 3, batch: 8, examples: 8, saveEvery: 1, weights: random, lora: { rank: 4 } }\n',
 };
 

@@ -82,7 +82,7 @@ const preset = fc.record({
       table: fc.dictionary(key, fc.oneof(text, fc.array(text), fc.dictionary(key, text, { noNullPrototype: true })), {
         noNullPrototype: true,
       }),
-      numbers: fc.array(fc.double()),
+      numbers: fc.array(fc.double({ noNaN: true, noDefaultInfinity: true })),
     }),
     { selector: ({ name }) => name, maxLength: 3 },
   ),

@@ -33,7 +33,7 @@ export default definePlugin({ name: 'mine', provides: [defineReward({ name: 'gre
 plugins: [${join(root, 'test/support/swatches.ts')}, ./lib/green.ts]
 optimizer: { use: adamw, learningRate: 2e-3 }
 rewards: [green]
-recipe: { use: grpo, weights: ${taught}, steps: 3, prompts: 2, samples: 2, promptFiles: [{ file: prompts.txt }], rationaleTokens: 4, saveEvery: 1 }
+recipe: { use: grpo, weights: ${taught}, steps: 3, prompts: 2, groupSize: 2, promptFiles: [{ file: prompts.txt }], rationaleTokens: 4, saveEvery: 1 }
 `,
   );
   return folder;

@@ -93,7 +93,10 @@ test('a run that ended is left alone when it is resumed, and that is no success'
     exit: 7,
     code: 'NOTHING_TO_TRAIN',
     place: run.directory,
-    says: [/this run is done: resuming it would train zero steps/, /start a new run with recipe\.weights/],
+    says: [
+      /this run is done: resuming it would train zero steps/,
+      /To train further: npx reasongen resume .* --set recipe\.steps=N/,
+    ],
   });
   expect(end.errors).toMatch(/sft is done already/);
   expect(await readFile(`${run.directory}/run.json`)).toEqual(before);
