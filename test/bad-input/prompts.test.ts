@@ -33,7 +33,8 @@ describe('generate', () => {
   test('an empty prompt', async () => {
     const { end } = await generate('--prompt', '  ');
     expect(end.code).toBe(2);
-    expect(end.errors).toMatch(/recipe\.prompts\.?\[?0/);
+    // The flag that was typed is named, not the key of a preset behind it.
+    expect(end.errors).toMatch(/^BAD_OPTION {2}--prompt " {2}"\n {2}--prompt\[0\]: /m);
     expect(end.errors).not.toMatch(/^\s+at /m);
   });
 
