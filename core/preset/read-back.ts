@@ -56,9 +56,9 @@ function resolveWritten(plugin: string, directory: string): string {
 function asWritten(preset: Preset): Preset {
   const components = Object.entries(preset.components).map(([slot, choices]) => [
     slot,
-    choices.map(({ plugin: _, ...choice }) => choice),
+    choices.map((choice) => ({ ...choice, plugin: undefined })),
   ]);
-  return { ...preset, file: '', components: Object.fromEntries(components) as Preset['components'] };
+  return { ...preset, file: '', components: Object.fromEntries(components) };
 }
 
 /** In words; undefined when both are the same but for what no text says. */
