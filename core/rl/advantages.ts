@@ -7,6 +7,8 @@
  * normalized by itself).
  */
 import { at } from '../tensor/at.ts';
+import { deviation, mean } from './statistics.ts';
+
 export const estimators = ['grpo', 'rloo', 'reinforce++', 'remax', 'passthrough'] as const;
 export type Estimator = (typeof estimators)[number];
 
@@ -127,17 +129,6 @@ function center(
 /** A deviation of zero means values that are all zero: nothing to divide. */
 function divide(values: readonly number[], by: number): number[] {
   return by === 0 ? [...values] : values.map((value) => value / (by + epsilon));
-}
-
-/** Unbiased; 0 for a single value. */
-function deviation(values: readonly number[]): number {
-  if (values.length < 2) return 0;
-  const middle = mean(values);
-  return Math.sqrt(values.reduce((sum, value) => sum + (value - middle) ** 2, 0) / (values.length - 1));
-}
-
-function mean(values: readonly number[]): number {
-  return values.reduce((sum, value) => sum + value, 0) / values.length;
 }
 
 function inGroups<Value>(values: readonly Value[], groupSize: number): (readonly Value[])[] {

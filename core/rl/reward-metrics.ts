@@ -2,6 +2,7 @@
 import type { Judgement } from '../contracts/hooks.ts';
 import type { NamedReward } from '../contracts/recipe.ts';
 import type { Score } from '../contracts/reward.ts';
+import { deviation, mean } from './statistics.ts';
 
 /** Rewards are 1 at best; rounding must not fail a drawing. */
 const tolerance = 1e-9;
@@ -42,26 +43,19 @@ function partMeans(name: string, scores: readonly Score[]): Record<string, numbe
   return Object.fromEntries([...byPart].map(([part, values]) => [`reward/${name}/parts/${part}`, mean(values)]));
 }
 
+/** Whether a total is the best that the rewards can give together. */
+export function isBest(rewards: readonly NamedReward[], total: number): boolean {
+  return total >= rewards.reduce((sum, { weight }) => sum + Math.max(0, weight), 0) - tolerance;
+}
+
 /** Mean of the totals, and the share of samples with the best total there is. Of the samples that were judged. */
 export function totalMetrics(
   rewards: readonly NamedReward[],
   judgements: readonly Judgement[],
 ): { reward: number; passRate: number } {
   const judged = judgements.filter(({ unjudged }) => unjudged !== true);
-  const best = rewards.reduce((sum, { weight }) => sum + Math.max(0, weight), 0);
   return {
     reward: mean(judged.map(({ total }) => total)),
-    passRate: mean(judged.map(({ total }) => Number(total >= best - tolerance))),
+    passRate: mean(judged.map(({ total }) => Number(isBest(rewards, total)))),
   };
-}
-
-function mean(values: readonly number[]): number {
-  return values.reduce((total, value) => total + value, 0) / Math.max(1, values.length);
-}
-
-/** Unbiased; 0 for a single value. */
-function deviation(values: readonly number[]): number {
-  const middle = mean(values);
-  const squares = values.reduce((sum, value) => sum + (value - middle) ** 2, 0);
-  return Math.sqrt(squares / Math.max(1, values.length - 1));
 }

@@ -3,6 +3,7 @@ import { withFields } from '../../components.ts';
 import type { Benchmark } from '../../contracts/benchmark.ts';
 import type { Evaluation } from '../../contracts/evaluation.ts';
 import type { NamedBenchmark, NamedReward, RunContext } from '../../contracts/recipe.ts';
+import { isBest } from '../../rl/reward-metrics.ts';
 import { scoreSamples } from '../../rl/score.ts';
 import { Drawer, type Sampling } from '../../drawing/drawer.ts';
 import { evaluateBenchmark, evaluateItems, summarize } from '../evaluate.ts';
@@ -105,7 +106,6 @@ export function evaluationSampling(choice: GrpoOptions): Sampling {
 
 /** Prompts of files, judged by the rewards: one passes when every reward is at its best, 1. */
 export function fileBenchmark(lists: readonly PromptList[], rewards: readonly NamedReward[]): Benchmark {
-  const best = rewards.reduce((sum, { weight }) => sum + Math.max(0, weight), 0);
   return {
     tasks: [...new Set(lists.flatMap(({ items }) => items.map(({ task }) => task)))],
     prompts: (_split, count, seed) => {
@@ -115,7 +115,7 @@ export function fileBenchmark(lists: readonly PromptList[], rewards: readonly Na
     async judge(samples, signal) {
       const judgements = await scoreSamples(rewards, samples, signal);
       return judgements.map(({ total, scores }) => ({
-        pass: total >= best - 1e-9,
+        pass: isBest(rewards, total),
         why: Object.entries(scores)
           .map(([name, { value, why }]) => `${name} ${value}${why === undefined ? '' : `: ${why}`}`)
           .join('; '),

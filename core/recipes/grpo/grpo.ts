@@ -105,16 +105,20 @@ async function runGrpo(context: RunContext, choice: GrpoOptions): Promise<void> 
   const first = (state?.step ?? 0) + 1;
   const progress = log.progress('GRPO', choice.steps, { done: first - 1 });
   let numbers: Record<string, number> = {};
-  const stateNow = (): GrpoState => ({
-    position: source.position,
-    tooLong: source.tooLong,
-    history: { ...history },
-    controllers: plain(update.state),
-    kl: kl?.state() ?? null,
-    carried: carried.map(groupToJson),
-  });
+  /** What changes from now on is noted; groups do not change, and become JSON only when they are saved. */
+  const stateNow = (): (() => GrpoState) => {
+    const groups = carried;
+    const noted = {
+      position: source.position,
+      tooLong: source.tooLong,
+      history: { ...history },
+      controllers: plain(update.state),
+      kl: kl?.state() ?? null,
+    };
+    return () => ({ ...noted, carried: groups.map(groupToJson) });
+  };
   const save = (step: number, more: Record<string, number> = {}, own = stateNow()): Promise<void> =>
-    training.save({ step, ...own }, { ...numbers, ...more });
+    training.save({ step, ...own() }, { ...numbers, ...more });
   for (let step = first; step <= choice.steps; step++) {
     // Before the step rather than behind the last one: a run that is stopped here evaluates again when it is resumed.
     if (step > 1 && choice.evaluateEvery > 0 && (step - 1) % choice.evaluateEvery === 0) {

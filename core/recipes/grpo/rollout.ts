@@ -7,6 +7,7 @@ import { decoupledAdvantages, groupAdvantages } from '../../rl/advantages.ts';
 import { GroupCollector } from '../../rl/groups.ts';
 import { rewardMetrics, totalMetrics } from '../../rl/reward-metrics.ts';
 import { scoreSamples } from '../../rl/score.ts';
+import { mean } from '../../rl/statistics.ts';
 import type { Drawer, Drawing } from '../../drawing/drawer.ts';
 import { at } from '../../tensor/at.ts';
 import type { TrainedGroup } from './carry.ts';
@@ -172,10 +173,6 @@ export function rolloutMetrics(
     rationaleTokens: mean(drawings.map(({ sequence }) => sequence.rationaleIds.length)),
     forcedShare: mean(drawings.map(({ sequence }) => (sequence.imageStartForced ? 1 : 0))),
   };
-}
-
-function mean(values: readonly number[]): number {
-  return values.reduce((total, value) => total + value, 0) / Math.max(1, values.length);
 }
 
 /** A seed for every rollout of a run, different by step and round. */
