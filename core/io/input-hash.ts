@@ -1,9 +1,11 @@
 /** What tells whether a file or folder that a run reads is still the one it began with. */
 import { createHash, type Hash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { open, readdir, readFile, stat } from 'node:fs/promises';
+import { open, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { ReasongenError } from '../errors.ts';
 import { listCheckpoints } from './checkpoint.ts';
+import { readManifest } from './checkpoint-manifest.ts';
 import { diskError } from './disk.ts';
 
 /** Bytes up to which a file is read whole; of a larger one its size and samples count, so that a start does not wait for terabytes. */
@@ -13,7 +15,7 @@ const sampleBytes = 4096;
 /** Files of a folder beyond which only names and sizes count. */
 const mostFiles = 1000;
 
-/** sha256 of a file or of a folder with all that is in it. Of a run or a checkpoint its newest weights count. */
+/** sha256 of a file or of a folder with all that is in it. Of a run its newest checkpoint counts, of a checkpoint its model. */
 export async function inputHash(path: string): Promise<string> {
   const hash = createHash('sha256');
   try {
@@ -27,10 +29,10 @@ export async function inputHash(path: string): Promise<string> {
 
 async function addFolder(hash: Hash, folder: string): Promise<void> {
   const names = await readdir(folder);
-  if (names.includes('manifest.json')) return void hash.update(await readFile(join(folder, 'manifest.json')));
+  if (names.includes('manifest.json') && (await addModel(hash, folder))) return;
   if (names.includes('run.json') || names.includes('checkpoints')) {
     const newest = (await listCheckpoints(folder)).at(-1);
-    if (newest !== undefined) hash.update(await readFile(join(newest.path, 'manifest.json')));
+    if (newest !== undefined) await addModel(hash, newest.path);
     return;
   }
   const files = (await filesIn(folder, '')).sort();
@@ -40,6 +42,23 @@ async function addFolder(hash: Hash, folder: string): Promise<void> {
     if (files.length <= mostFiles) await addFile(hash, path);
     else hash.update(`${(await stat(path)).size}\0`);
   }
+}
+
+/**
+ * Adds the model of a checkpoint, by the checksums in its manifest: neither the state nor the optimizer, which speak of the run that saved
+ * it (the length of its metrics file differs from run to run). False when the folder is no checkpoint.
+ */
+async function addModel(hash: Hash, folder: string): Promise<boolean> {
+  let files;
+  try {
+    ({ files } = await readManifest(folder));
+  } catch (error) {
+    if (error instanceof ReasongenError && error.code === 'BAD_CHECKPOINT') return false;
+    throw error;
+  }
+  for (const name of Object.keys(files).sort())
+    if (name !== 'state.json' && name !== 'optimizer.safetensors') hash.update(`${name} ${files[name]?.sha256}\n`);
+  return true;
 }
 
 /** Paths of all files below, hidden ones left out. Links are followed: a hub's cache consists of them. */

@@ -141,7 +141,7 @@ describe('for programs and shells', () => {
       '--prompt',
       'a',
     );
-    expect(errors).toContain('--weights /nowhere');
+    expect(errors).toContain('--weights "/nowhere"');
     expect(errors).not.toMatch(/recipe[.=]/);
   });
 });
