@@ -114,7 +114,7 @@ const layers = [
     'failure.ts',
   ],
   ...['preset', 'plugin.ts', 'container.ts', 'components.ts', 'hook-results.ts', 'hooks.ts', 'stop.ts'],
-  ...['weights', 'models', 'drawing', 'training', 'recipes'],
+  ...['weights', 'models', 'drawing', 'evaluation', 'training', 'recipes'],
   ...[
     'plan.ts',
     'plan-stage.ts',

@@ -1,6 +1,8 @@
 /** What the evaluations of a run say, in numbers and in one sentence. Everything here is arithmetic on records. */
 import type { Evaluation, EvaluationSample, PassCount } from '../contracts/evaluation.ts';
-import { wilson, type Interval } from './intervals.ts';
+import { groupBy } from '../evaluation/group-by.ts';
+import type { Change } from '../evaluation/paired.ts';
+import { wilson, type Interval } from '../evaluation/intervals.ts';
 
 export interface Rate extends Interval, PassCount {}
 
@@ -12,9 +14,6 @@ export interface TaskRow {
   /** Undefined without a `before`. */
   readonly change: Change | undefined;
 }
-
-/** `rose`, `fell`: the 95 % intervals do not overlap. `unclear`: they do. */
-export type Change = 'rose' | 'fell' | 'unclear';
 
 /** The first and the last evaluation of one benchmark and split that were drawn alike. */
 export interface Comparison {
@@ -43,7 +42,11 @@ function compareGroup(all: readonly Evaluation[]): Comparison {
   const names = Object.keys(after.tasks);
   const row = (task: string, last: PassCount, first: PassCount | undefined): TaskRow => {
     const rates = { before: first === undefined ? undefined : rateOf(first), after: rateOf(last) };
-    return { task, ...rates, change: rates.before === undefined ? undefined : changeOf(rates.before, rates.after) };
+    return {
+      task,
+      ...rates,
+      change: rates.before === undefined ? undefined : unpairedChange(rates.before, rates.after),
+    };
   };
   return {
     benchmark: after.benchmark,
@@ -60,7 +63,8 @@ export function rateOf({ passes, total }: PassCount): Rate {
   return { passes, total, ...wilson(passes, total) };
 }
 
-export function changeOf(before: Interval, after: Interval): Change {
+/** Of two evaluations that do not tell picture by picture: clear where the intervals do not overlap. */
+function unpairedChange(before: Interval, after: Interval): Change {
   if (after.low > before.high) return 'rose';
   return after.high < before.low ? 'fell' : 'unclear';
 }
@@ -125,14 +129,4 @@ export function choosePairs(pairs: readonly SamplePair[], count: number): Sample
 
 export function capital(text: string): string {
   return text.charAt(0).toUpperCase() + text.slice(1);
-}
-
-function groupBy<Item>(items: readonly Item[], key: (item: Item) => string): Map<string, Item[]> {
-  const groups = new Map<string, Item[]>();
-  for (const item of items) {
-    const group = groups.get(key(item));
-    if (group === undefined) groups.set(key(item), [item]);
-    else group.push(item);
-  }
-  return groups;
 }

@@ -1,16 +1,8 @@
 /** Pass rates by task, before and after, as numbers and as a small drawing of the intervals. */
 import { html, type Markup } from './html.ts';
+import type { Change } from '../evaluation/paired.ts';
 import { words } from './curves.ts';
-import {
-  capital,
-  formatRate,
-  formatShare,
-  splitName,
-  type Change,
-  type Comparison,
-  type Rate,
-  type TaskRow,
-} from './summary.ts';
+import { capital, formatRate, formatShare, splitName, type Comparison, type Rate, type TaskRow } from './summary.ts';
 
 export function resultTable(comparison: Comparison): Markup {
   const { before, after, split, benchmark, overall, tasks } = comparison;

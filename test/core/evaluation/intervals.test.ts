@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { wilson } from '../../../core/report/intervals.ts';
+import { wilson } from '../../../core/evaluation/intervals.ts';
 
 test.each([
   // Published intervals of the nano world's evaluations, n = 600.
