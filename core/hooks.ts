@@ -3,7 +3,7 @@ import type { Extension, HookHandlers, HookName, HookOrder } from './contracts/h
 import { blamePlace } from './blame.ts';
 import { ReasongenError } from './errors.ts';
 import { frozenCopy, frozenHint } from './frozen.ts';
-import { badResult, checkAdvantages, checkBatch, checkJudgements, type ResultCheck } from './hook-results.ts';
+import { badResult, checkAdvantages, checkBatch, checkJudgements, type ResultFault } from './hook-results.ts';
 
 /** The value a hook carries. */
 type EventOf<Name extends HookName> = Parameters<HookHandlers[Name]>[0];
@@ -33,7 +33,7 @@ interface HookDeclaration<Event> {
   /** Of a waterfall: the fields a handler may replace; what it does to others counts for nothing. */
   readonly returns?: readonly (keyof Event & string)[];
   /** Of a waterfall: why what came back cannot be used. */
-  readonly check?: (before: Event, after: Event) => ResultCheck;
+  readonly check?: (before: Event, after: Event, place: string) => ResultFault;
 }
 
 /** Every hook with its kind. The one list at run time; the compiler holds it to `HookHandlers`. */
@@ -186,12 +186,9 @@ function adopted(hook: HookName, place: string, before: unknown, result: unknown
   const event = before as Record<string, unknown>;
   const after = isEvent ? { ...event, ...pick(result as Record<string, unknown>, returns) } : event;
   const wrong = isEvent
-    ? check?.(event, after)
-    : badResult(`it handed back ${typeof result === 'object' ? 'null' : JSON.stringify(result)} and no event`);
-  if (wrong !== undefined) {
-    const { isOfTokens, message, hint } = wrong;
-    throw new ReasongenError({ code: isOfTokens ? 'BAD_TOKEN_WEIGHTS' : 'BAD_HOOK_RESULT', message, hint, place });
-  }
+    ? check?.(event, after, place)
+    : badResult(place, `it handed back ${typeof result === 'object' ? 'null' : JSON.stringify(result)} and no event`);
+  if (wrong !== undefined) throw wrong;
   return after;
 }
 

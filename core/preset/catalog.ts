@@ -1,4 +1,3 @@
-import type { ComponentChoice } from '../contracts/preset.ts';
 import type { Component, Plugin, Slot, SlotDeclaration } from '../contracts/slots.ts';
 import { PresetError, suggest } from '../errors.ts';
 
@@ -14,18 +13,6 @@ export const builtInSlots: readonly SlotDeclaration[] = [
   { slot: 'extension', key: 'extensions', many: true, summary: 'handlers for the hooks of a run' },
   { slot: 'recipe', key: 'recipe', many: false, summary: 'the program of the run' },
 ];
-
-/** What a preset may say a failure means, by slot; the first is the default. */
-export const errorPolicies: ReadonlyMap<string, readonly NonNullable<ComponentChoice['onError']>[]> = new Map([
-  ['reward', ['fail', 'drop', 'ignore']],
-  ['extension', ['fail', 'warn']],
-]);
-
-/** Keys of a preset that the runtime reads itself, by slot: no option of a component may be called so. */
-export const takenBySlot: ReadonlyMap<string, readonly string[]> = new Map([
-  ['reward', ['weight', 'onError', 'retries']],
-  ['extension', ['onError']],
-]);
 
 /** Every slot and every component of the loaded plugins. */
 export interface Catalog {
@@ -52,70 +39,81 @@ export interface LoadedPlugin {
 
 /** Two plugins, slots or components of one name are problems; the first stays. */
 export function createCatalog(loaded: readonly LoadedPlugin[], problems: PresetError[]): Catalog {
-  const sources = new Map<string, string>();
-  const places = new Map<string, string>();
-  const slots = new Map<string, SlotDeclaration>(builtInSlots.map((slot) => [slot.slot, slot]));
-  const keys = new Set([
-    ...builtInSlots.map((slot) => slot.key),
-    'name',
-    'description',
-    'seed',
-    'extends',
-    'plugins',
-    'stages',
-  ]);
-  const kept: Plugin[] = [];
-  const outside = new Set<string>();
-  for (const { plugin, source, place, isBuiltIn = false } of loaded) {
-    const other = sources.get(plugin.name);
-    if (other !== undefined) {
+  const kept = uniquePlugins(loaded, problems);
+  const slots = slotsOf(kept, problems);
+  const { bySlot, owners } = componentsOf(kept, slots, problems);
+  const outside = new Set(kept.flatMap(({ plugin, isBuiltIn = false }) => (isBuiltIn ? [] : [plugin.name])));
+  return {
+    plugins: kept.map(({ plugin }) => plugin),
+    slots,
+    // Filed under its slot, which is what its type says.
+    component: <Name extends Slot>(slot: Name, name: string) =>
+      bySlot.get(slot)?.get(name) as Component<Name> | undefined,
+    components: (slot) => [...(bySlot.get(slot)?.values() ?? [])].sort((a, b) => (a.name < b.name ? -1 : 1)),
+    pluginOf: (component) => owners.get(component) ?? '',
+    outsidePluginOf: (component) => {
+      const name = owners.get(component);
+      return name !== undefined && outside.has(name) ? name : undefined;
+    },
+  };
+}
+
+function uniquePlugins(loaded: readonly LoadedPlugin[], problems: PresetError[]): LoadedPlugin[] {
+  const kept = new Map<string, LoadedPlugin>();
+  for (const each of loaded) {
+    const { name } = each.plugin;
+    const other = kept.get(name);
+    if (other === undefined) kept.set(name, each);
+    else
       problems.push(
         new PresetError({
           code: 'DUPLICATE_PLUGIN',
-          message: `two plugins are called "${plugin.name}": ${other} and ${source}`,
-          place,
+          message: `two plugins are called "${name}": ${other.source} and ${each.source}`,
+          place: each.place,
           hint: 'rename one of them, or name only one in `plugins`',
         }),
       );
-      continue;
-    }
-    sources.set(plugin.name, source);
-    places.set(plugin.name, place);
-    kept.push(plugin);
-    if (!isBuiltIn) outside.add(plugin.name);
-    for (const slot of plugin.slots ?? []) {
-      if (slots.has(slot.slot) || keys.has(slot.key)) {
+  }
+  return [...kept.values()];
+}
+
+/** Keys of a preset that no slot may take. */
+const formatKeys = ['name', 'description', 'seed', 'extends', 'plugins', 'stages'];
+
+/** Those the runtime knows, and those that plugins add. */
+function slotsOf(plugins: readonly LoadedPlugin[], problems: PresetError[]): SlotDeclaration[] {
+  const slots = [...builtInSlots];
+  for (const { plugin, place } of plugins) {
+    for (const added of plugin.slots ?? []) {
+      const isTaken = slots.some(({ slot, key }) => slot === added.slot || key === added.key);
+      if (!isTaken && !formatKeys.includes(added.key)) slots.push(added);
+      else
         problems.push(
           new PresetError({
             code: 'DUPLICATE_SLOT',
-            message: `plugin "${plugin.name}" adds slot "${slot.slot}" under the key "${slot.key}", which exists already`,
+            message: `plugin "${plugin.name}" adds slot "${added.slot}" under the key "${added.key}", which exists already`,
             place,
           }),
         );
-        continue;
-      }
-      slots.set(slot.slot, slot);
-      keys.add(slot.key);
     }
   }
+  return slots;
+}
 
-  const components = new Map<string, Map<string, Component>>([...slots.keys()].map((slot) => [slot, new Map()]));
+/** Every component under its slot and name, and the plugin that provides it. */
+function componentsOf(
+  plugins: readonly LoadedPlugin[],
+  slots: readonly SlotDeclaration[],
+  problems: PresetError[],
+): { bySlot: ReadonlyMap<string, ReadonlyMap<string, Component>>; owners: ReadonlyMap<Component, string> } {
+  const bySlot = new Map<string, Map<string, Component>>(slots.map(({ slot }) => [slot, new Map()]));
   const owners = new Map<Component, string>();
-  for (const plugin of kept) {
-    const place = places.get(plugin.name);
+  for (const { plugin, place } of plugins) {
     for (const component of plugin.provides) {
-      const inSlot = components.get(component.slot);
+      const inSlot = bySlot.get(component.slot);
       const other = inSlot?.get(component.name);
-      if (inSlot === undefined) {
-        problems.push(
-          new PresetError({
-            code: 'UNKNOWN_SLOT',
-            message: `plugin "${plugin.name}" provides "${component.name}" for a slot "${component.slot}" that does not exist`,
-            place,
-            hint: suggest(component.slot, [...slots.keys()]),
-          }),
-        );
-      } else if (other !== undefined) {
+      if (inSlot === undefined) problems.push(unknownSlot(plugin, component, place, [...bySlot.keys()]));
+      else if (other !== undefined)
         problems.push(
           new PresetError({
             code: 'DUPLICATE_COMPONENT',
@@ -124,24 +122,20 @@ export function createCatalog(loaded: readonly LoadedPlugin[], problems: PresetE
             hint: 'rename one of them',
           }),
         );
-      } else {
+      else {
         inSlot.set(component.name, component);
         owners.set(component, plugin.name);
       }
     }
   }
+  return { bySlot, owners };
+}
 
-  return {
-    plugins: kept,
-    slots: [...slots.values()],
-    // Filed under its slot above, which is what its type says.
-    component: <Name extends Slot>(slot: Name, name: string) =>
-      components.get(slot)?.get(name) as Component<Name> | undefined,
-    components: (slot) => [...(components.get(slot)?.values() ?? [])].sort((a, b) => (a.name < b.name ? -1 : 1)),
-    pluginOf: (component) => owners.get(component) ?? '',
-    outsidePluginOf: (component) => {
-      const name = owners.get(component);
-      return name !== undefined && outside.has(name) ? name : undefined;
-    },
-  };
+function unknownSlot(plugin: Plugin, { slot, name }: Component, place: string, known: readonly string[]): PresetError {
+  return new PresetError({
+    code: 'UNKNOWN_SLOT',
+    message: `plugin "${plugin.name}" provides "${name}" for a slot "${slot}" that does not exist`,
+    place,
+    hint: suggest(slot, known),
+  });
 }

@@ -2,7 +2,8 @@ import { basename } from 'node:path';
 import type { ComponentChoice, Origin, Preset } from '../contracts/preset.ts';
 import type { Slot, SlotDeclaration } from '../contracts/slots.ts';
 import { PresetError, suggest } from '../errors.ts';
-import { errorPolicies, type Catalog } from './catalog.ts';
+import type { Catalog } from './catalog.ts';
+import { commonKeys } from './common-keys.ts';
 import { type Located, type LocatedMap, place } from './located.ts';
 import { asComponent, unknownKey } from './merge.ts';
 import { nameFault } from './names.ts';
@@ -123,34 +124,19 @@ function checkComponent(
   const rest = new Map(node.entries);
   rest.delete('use');
   const name = slot.many ? takeText(rest, 'name', path, problems) : undefined;
-  const weight = slot.slot === 'reward' ? takeNumber(rest, 'weight', path, problems) : undefined;
-  const policy = takePolicy(slot.slot, rest, path, problems);
-  const options = checkOptions(component, { ...node, entries: rest }, path, stages, problems);
-  if (options === undefined || problems.length > before) return undefined;
+  const keys = commonKeys(slot.slot);
+  const isCommon = ([key]: readonly [string, unknown]): boolean => Object.hasOwn(keys.shape, key);
+  const taken = new Map([...rest].filter(isCommon));
+  const left = new Map([...rest].filter((entry) => !isCommon(entry)));
+  const read = (of: typeof component, entries: typeof rest): ReturnType<typeof checkOptions> =>
+    checkOptions(of, { ...node, entries }, path, stages, problems);
+  // The field of the choice that each key is called after says what it holds.
+  const common = read({ ...component, options: keys }, taken) as Partial<ComponentChoice> | undefined;
+  const options = read(component, left);
+  if (common === undefined || options === undefined || problems.length > before) return undefined;
   const plugin = catalog.outsidePluginOf(component);
-  const choice = { slot: slot.slot, use: use.value, name: name ?? use.value, weight: weight ?? 1, ...policy, options };
+  const choice = { slot: slot.slot, use: use.value, name: name ?? use.value, weight: 1, ...common, options };
   return [plugin === undefined ? choice : { ...choice, plugin }];
-}
-
-/** What a failure of a reward or an extension means for the run. */
-function takePolicy(
-  slot: string,
-  entries: Map<string, { value: Located }>,
-  path: string,
-  problems: PresetError[],
-): Pick<ComponentChoice, 'onError' | 'retries'> {
-  const allowed = errorPolicies.get(slot);
-  if (allowed === undefined) return {};
-  const node = entries.get('onError')?.value;
-  const text = takeText(entries, 'onError', path, problems);
-  const onError = allowed.find((each) => each === text);
-  if (text !== undefined && node !== undefined && onError === undefined)
-    problems.push(wrongType(`${path}.onError`, `one of ${allowed.join(', ')}`, node));
-  const counted = slot === 'reward' ? entries.get('retries')?.value : undefined;
-  const retries = slot === 'reward' ? takeNumber(entries, 'retries', path, problems) : undefined;
-  if (retries !== undefined && counted !== undefined && !(Number.isInteger(retries) && retries >= 0))
-    problems.push(wrongType(`${path}.retries`, 'a whole number of 0 or more', counted));
-  return { ...(onError !== undefined && { onError }), ...(retries !== undefined && { retries }) };
 }
 
 function takeText(
@@ -164,20 +150,6 @@ function takeText(
   if (value === undefined) return undefined;
   if (value.kind === 'scalar' && typeof value.value === 'string' && value.value !== '') return value.value;
   problems.push(wrongType(`${path}.${key}`, 'a text', value));
-  return undefined;
-}
-
-function takeNumber(
-  entries: Map<string, { value: Located }>,
-  key: string,
-  path: string,
-  problems: PresetError[],
-): number | undefined {
-  const value = entries.get(key)?.value;
-  entries.delete(key);
-  if (value === undefined) return undefined;
-  if (value.kind === 'scalar' && typeof value.value === 'number' && Number.isFinite(value.value)) return value.value;
-  problems.push(wrongType(`${path}.${key}`, 'a finite number', value));
   return undefined;
 }
 

@@ -1,14 +1,15 @@
 import type { Component, SlotDeclaration } from '../contracts/slots.ts';
-import { errorPolicies, type Catalog } from './catalog.ts';
+import type { Catalog } from './catalog.ts';
 import { defaultSeed } from './check.ts';
+import { commonKeys } from './common-keys.ts';
 import { z } from './zod.ts';
 
 /** Plain JSON, a JSON Schema of draft 7. */
 export type JsonSchema = { readonly [key: string]: unknown };
 
-/** The schema of one component's options. */
-export function optionsSchema(component: Component): JsonSchema {
-  const schema = z.toJSONSchema(component.options, {
+/** The schema of one component's options, or of the keys that all of a slot have. */
+export function optionsSchema({ options }: Pick<Component, 'options'>): JsonSchema {
+  const schema = z.toJSONSchema(options, {
     io: 'input',
     target: 'draft-7',
     unrepresentable: 'any',
@@ -92,7 +93,6 @@ function slotSchema(slot: SlotDeclaration, catalog: Catalog): JsonSchema {
 
 function componentSchema(slot: SlotDeclaration, component: Component): JsonSchema {
   const { required: _, properties, ...rest } = optionsSchema(component);
-  const policies = errorPolicies.get(slot.slot);
   return {
     ...rest,
     description: component.summary,
@@ -100,18 +100,7 @@ function componentSchema(slot: SlotDeclaration, component: Component): JsonSchem
     properties: {
       use: { const: component.name },
       ...(slot.many && { name: { type: 'string', description: 'Name within the run; unique among its kind.' } }),
-      ...(slot.slot === 'reward' && {
-        weight: { type: 'number', default: 1, description: 'Share in the total.' },
-        retries: {
-          type: 'integer',
-          minimum: 0,
-          default: 0,
-          description: 'How often it is asked again after a failure.',
-        },
-      }),
-      ...(policies !== undefined && {
-        onError: { enum: policies, default: policies[0], description: 'What its failure means for the run.' },
-      }),
+      ...(optionsSchema({ options: commonKeys(slot.slot) })['properties'] as object),
       ...(typeof properties === 'object' ? properties : {}),
     },
   };

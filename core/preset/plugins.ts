@@ -2,9 +2,10 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, extname, isAbsolute, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Origin } from '../contracts/preset.ts';
-import type { Component, Plugin, SlotDeclaration } from '../contracts/slots.ts';
+import type { Component, Plugin, Slot, SlotDeclaration } from '../contracts/slots.ts';
 import { PresetError } from '../errors.ts';
-import { takenBySlot, type LoadedPlugin } from './catalog.ts';
+import type { LoadedPlugin } from './catalog.ts';
+import { commonKeys } from './common-keys.ts';
 import { place } from './located.ts';
 import { placeBeforeMove } from './moved.ts';
 import { importPlugin } from './plugin-module.ts';
@@ -143,7 +144,7 @@ function componentFault(value: unknown): string | undefined {
   if (component.options.def.catchall?._zod.def.type !== 'never') {
     return `${what}: \`options\` must be a z.strictObject, so that a misspelt option is found`;
   }
-  const taken = ['use', 'name', ...(takenBySlot.get(component.slot) ?? [])];
+  const taken = ['use', 'name', ...Object.keys(commonKeys(component.slot as Slot).shape)];
   const reserved = taken.find((key) => key in (component.options as z.ZodObject).shape);
   return reserved && `${what}: the option name "${reserved}" is taken by the preset format`;
 }

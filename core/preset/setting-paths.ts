@@ -3,6 +3,7 @@ import type { Component, SlotDeclaration } from '../contracts/slots.ts';
 import { isSameWord, nearest, PresetError, suggest } from '../errors.ts';
 import type { Catalog } from './catalog.ts';
 import { plainKeys } from './check.ts';
+import { commonKeys } from './common-keys.ts';
 import { type Located, type LocatedMap, parseValue } from './located.ts';
 import { asComponent } from './merge.ts';
 import { unwrap } from './options.ts';
@@ -39,9 +40,8 @@ export function resolveSetting(
   problems: PresetError[],
 ): Setting | undefined {
   const found = follow(setting.path, tree, catalog);
-  const refuse = (code: 'UNKNOWN_OPTION' | 'BAD_SETTING', message: string, hint: string): undefined => {
-    const known = code === 'BAD_SETTING' ? 'BAD_SETTING' : 'UNKNOWN_OPTION';
-    problems.push(new PresetError({ code: known, message, place: setting.text, hint }));
+  const refuse = (code: Lost['code'], message: string, hint: string): undefined => {
+    problems.push(new PresetError({ code, message, place: setting.text, hint }));
     return undefined;
   };
   if ('key' in found) {
@@ -138,9 +138,11 @@ function followComponent(
   const [key] = path;
   if (key === undefined) return { path: at, isList: false };
   const component = componentOf(node, slot, catalog);
-  if (component === undefined || formatKeys(slot).includes(key))
-    return { path: [...at, ...path], isList: formatKeys(slot).includes(key) ? false : undefined };
-  let schema: z.core.$ZodType | undefined = component.options;
+  if (key === 'use' || (key === 'name' && slot.many)) return { path: [...at, ...path], isList: false };
+  const common = commonKeys(slot.slot);
+  const isCommon = Object.hasOwn(common.shape, key);
+  if (component === undefined && !isCommon) return { path: [...at, ...path] };
+  let schema: z.core.$ZodType | undefined = isCommon ? common : component?.options;
   for (const [depth, each] of path.entries()) {
     const inner: z.core.$ZodType | undefined = schema && unwrap(schema);
     if (inner instanceof z.ZodObject) {
@@ -148,7 +150,7 @@ function followComponent(
       if (!isKnown && inner.def.catchall?._zod.def.type === 'never') {
         const reached = [...at, ...path.slice(0, depth)];
         const siblings = [...Object.keys(inner.shape), ...(depth === 0 ? formatKeys(slot).slice(1) : [])];
-        const what = `${[...reached, each].join('.')} is not an option of ${slot.slot} "${component.name}"`;
+        const what = `${[...reached, each].join('.')} is not an option of ${slot.slot} "${component?.name ?? ''}"`;
         return lost(reached, each, siblings, what);
       }
       schema = isKnown ? (inner.shape[each] as z.core.$ZodType) : undefined;
@@ -163,7 +165,7 @@ function lost(reached: readonly string[], key: string, siblings: readonly string
 
 /** What the format itself says of a component, `use` first. */
 function formatKeys(slot: SlotDeclaration): readonly string[] {
-  return ['use', ...(slot.many ? ['name'] : []), ...(slot.slot === 'reward' ? ['weight'] : [])];
+  return ['use', ...(slot.many ? ['name'] : []), ...Object.keys(commonKeys(slot.slot).shape)];
 }
 
 function isList(schema: z.core.$ZodType | undefined): boolean | undefined {

@@ -14,6 +14,7 @@ import {
 import type { ComponentChoice, Origin } from '../contracts/preset.ts';
 import type { Component } from '../contracts/slots.ts';
 import type { Catalog } from './catalog.ts';
+import { commonKeys } from './common-keys.ts';
 import { isInputFile } from './input-file.ts';
 import type { Stage } from './load.ts';
 import { type Located, nearestPart } from './located.ts';
@@ -84,9 +85,10 @@ function componentNode(
     add(map, key, leaf(value, source.originOf([...at, key], otherwise)));
   put('use', choice.use, '');
   if (isInList && choice.name !== choice.use) put('name', choice.name, '');
-  if (choice.slot === 'reward') put('weight', choice.weight, 'default');
-  if (choice.onError !== undefined) put('onError', choice.onError, '');
-  if (choice.retries !== undefined) put('retries', choice.retries, '');
+  for (const key of Object.keys(commonKeys(component.slot).shape)) {
+    const value = choice[key as keyof ComponentChoice];
+    if (value !== undefined) put(key, value, 'default');
+  }
   addValues(map, choice.options, component.options, source, at);
   return map;
 }

@@ -99,6 +99,13 @@ describe('reading', () => {
       [],
     ],
     [
+      'a code that its type lists',
+      `type Kind = 'AA' | 'BB';
+       declare function kind(): Kind;
+       throw new ReasongenError({ code: kind(), message: 'a', exitCode: 2 });`,
+      ['AA | 2 | a | -', 'BB | 2 | a | -'],
+    ],
+    [
       'the exit code of a cause',
       `declare const cause: { exitCode: number };
        throw new ReasongenError({ code: 'AA', message: 'a', exitCode: cause.exitCode });`,

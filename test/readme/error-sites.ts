@@ -302,8 +302,17 @@ class Reader {
     if (ts.isBinaryExpression(node) && node.operatorToken.kind === ts.SyntaxKind.PlusToken)
       return inner(node.left) + inner(node.right);
     const next = this.follow(node, reading);
-    if (next === undefined) return ellipsis;
+    if (next === undefined) return this.textOfType(node, reading) ?? ellipsis;
     return this.textOf(next.node, { ...reading, parameters: next.parameters }, depth + 1);
+  }
+
+  /** One of the texts that the type of an expression names; undefined where it is of any text. */
+  private textOfType(node: ts.Expression, reading: Reading): string | undefined {
+    const type = this.checker.getTypeAtLocation(node);
+    const named = type.isUnion() ? type.types : [type];
+    const texts = named.flatMap((each) => (each.isStringLiteral() ? [each.value] : []));
+    if (texts.length !== named.length) return undefined;
+    return texts[texts.length < 2 ? 0 : choose(reading, `type at ${positionOf(node)}`, texts.length)];
   }
 
   /** Part of a template: words where they are written in the source, no branches for mere details. */
