@@ -7,7 +7,7 @@ import { buildComponents, withFields } from './components.ts';
 import { type ComponentContainer, createContainer, type RunContainer } from './container.ts';
 import type { Outcome } from './contracts/hooks.ts';
 import type { Preset } from './contracts/preset.ts';
-import type { Plan } from './contracts/recipe.ts';
+import type { Plan, Recipe } from './contracts/recipe.ts';
 import { exitCodes, formatError, ReasongenError } from './errors.ts';
 import { explainError, joinErrors } from './failure.ts';
 import type { Device } from './gpu/device.ts';
@@ -155,7 +155,7 @@ async function runStage(
     const components = await buildComponents(container, preset);
     const recipe = await container.get('recipe');
     await planned.dispose();
-    hooks = await tapHooks(container, preset, log);
+    hooks = await tapHooks(container, preset, recipe, log);
     options.onHooks?.(hooks);
     directory = isResumed
       ? await openRunDirectory(path, options.command)
@@ -249,7 +249,7 @@ async function noteMemory(directory: RunDirectory, device: Device, plan: Plan, l
     log.info(`memory: at most ${formatBytes(peakBytes)} on the device; planned were ${formatBytes(plannedBytes)}`);
 }
 
-async function tapHooks(container: RunContainer, preset: Preset, log: Log): Promise<Hooks> {
+async function tapHooks(container: RunContainer, preset: Preset, recipe: Recipe, log: Log): Promise<Hooks> {
   const choices = preset.components['extension'] ?? [];
   const extensions = await container.getAll('extension');
   const named = extensions.map((extension, index): NamedExtension => {
@@ -261,7 +261,8 @@ async function tapHooks(container: RunContainer, preset: Preset, log: Log): Prom
       ...(onError === 'warn' && { onError }),
     };
   });
-  return createHooks(named, (message) => log.warn(message));
+  const own = Object.entries(recipe.extensions ?? {}).map(([name, extension]): NamedExtension => ({ name, extension }));
+  return createHooks([...named, ...own], (message) => log.warn(message));
 }
 
 /** A run that ended before its first checkpoint starts over: what it has measured so far is void. */

@@ -1,6 +1,7 @@
 import type { Device } from '../gpu/device.ts';
 import type { PlanningDevice } from '../gpu/planning-device.ts';
 import type { Hooks } from '../hooks.ts';
+import type { Extension } from './hooks.ts';
 import type { RunDirectory } from '../io/run-directory.ts';
 import type { Log } from '../log.ts';
 import type { Backbone } from './backbone.ts';
@@ -110,5 +111,7 @@ export interface Recipe {
   plan(context: PlanContext): Plan | Promise<Plan>;
   /** Asked for when the plan does not fit: changes to propose, the least harmful first. */
   readonly smaller?: readonly Smaller[];
+  /** What it does beside training, by name: taps the hooks as the preset's extensions do, behind them where the order is the same. */
+  readonly extensions?: Readonly<Record<string, Extension>>;
   run(context: RunContext): Promise<void>;
 }

@@ -6,10 +6,10 @@ import type { Evaluation } from '../contracts/evaluation.ts';
 import { exitCodes, ReasongenError } from '../errors.ts';
 import { scrub, scrubbedJson } from '../scrub.ts';
 import { tidy } from './checkpoint-folder.ts';
-import { disk, diskError, removeTemporaries, replaceFile, writeDurably } from './disk.ts';
+import { disk, diskError, removeTemporaries, replaceFile } from './disk.ts';
 import { takeLock, type Lock } from './lock.ts';
 import { MetricsFile, type Metrics } from './metrics.ts';
-import { readRunRecord, type RunFailure, type RunRecord, type RunSession, type SampleRecord } from './records.ts';
+import { readRunRecord, type RunFailure, type RunRecord, type RunSession } from './records.ts';
 import { appendFileSync, mkdir } from './files.ts';
 
 /** What is known when a run starts; `describe` adds the rest when it is known. */
@@ -86,9 +86,6 @@ export async function openRun(
   }
 }
 
-/** A sample with its picture, on the way to the disk. */
-export type DrawnSample = Omit<SampleRecord, 'image'> & { readonly png: Uint8Array };
-
 /** Made by `createRun` and `openRun`; `close` ends it. */
 export class RunDirectory {
   readonly path: string;
@@ -152,25 +149,6 @@ export class RunDirectory {
       appendFileSync(path, `${this.#now().toISOString()} ${scrub(message)}\n`);
     } catch (cause) {
       throw diskError(cause, 'writing the log', path);
-    }
-  }
-
-  /** Writes samples/step-000010/. A step done again after a resume replaces what it wrote the first time. */
-  async writeSamples(step: number, samples: readonly DrawnSample[]): Promise<void> {
-    const name = join('samples', `step-${String(step).padStart(6, '0')}`);
-    const folder = join(this.path, name);
-    try {
-      await disk.rm(folder, { recursive: true, force: true });
-      await disk.mkdir(folder, { recursive: true });
-      const lines: string[] = [];
-      for (const [index, { png, ...sample }] of samples.entries()) {
-        const image = `${String(index).padStart(3, '0')}.png`;
-        await writeDurably(join(folder, image), [png]);
-        lines.push(`${scrubbedJson({ ...sample, image } satisfies SampleRecord)}\n`);
-      }
-      await this.#write(join(name, 'samples.jsonl'), lines.join(''));
-    } catch (cause) {
-      throw diskError(cause, 'writing samples', folder);
     }
   }
 

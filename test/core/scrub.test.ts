@@ -6,6 +6,7 @@ import fc from 'fast-check';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { formatError, ReasongenError } from '../../core/errors.ts';
 import { explainError } from '../../core/failure.ts';
+import { writeSamples } from '../../core/io/sample-folder.ts';
 import { createRun } from '../../core/io/run-directory.ts';
 import { isPrivate, readKey } from '../../core/keys.ts';
 import { createLog } from '../../core/log.ts';
@@ -115,7 +116,7 @@ describe('where it is masked', () => {
       });
       run.log(`asked ${address}`);
       run.metrics.append({ step: 1, phase: secret });
-      await run.writeSamples(1, [{ prompt: 'p', why: secret, png: new Uint8Array(4) } as never]);
+      await writeSamples(run.path, 1, [{ prompt: 'p', why: secret, png: new Uint8Array(4) } as never]);
       await run.writeEvaluation({ benchmark: 'b', split: 's', label: 'l', note: address } as never);
       await run.close('failed', `the server says ${secret}`);
       const files = [

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Evaluation } from '../../../core/contracts/evaluation.ts';
+import { writeSamples } from '../../../core/io/sample-folder.ts';
 import { MetricsFile, readMetrics } from '../../../core/io/metrics.ts';
 import { describeProgram } from '../../../core/io/software.ts';
 import { readRunRecord, readRunRecords } from '../../../core/io/records.ts';
@@ -386,9 +387,9 @@ describe('samples and evaluations', () => {
       seed: 9,
     };
     const drawn = { ...sample, png: Uint8Array.of(1, 2, 3) };
-    await run.writeSamples(10, [drawn, drawn]);
-    await run.writeSamples(20, [drawn, drawn]);
-    await run.writeSamples(20, [drawn]);
+    await writeSamples(run.path, 10, [drawn, drawn]);
+    await writeSamples(run.path, 20, [drawn, drawn]);
+    await writeSamples(run.path, 20, [drawn]);
     await run.writeEvaluation(evaluation('later', 20));
     await run.writeEvaluation({ ...evaluation('later', 20), split: 'seen' });
     await run.writeEvaluation(evaluation('before', 0));

@@ -13,6 +13,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { writeSamples } from '../../../core/io/sample-folder.ts';
 import { encodePng } from '../../../core/io/image.ts';
 import { readRunRecords } from '../../../core/io/records.ts';
 import { createRun } from '../../../core/io/run-directory.ts';
@@ -41,7 +42,7 @@ beforeEach(async () => {
   });
   run = directory.path;
   directory.metrics.append({ step: 1, loss: 2 });
-  await directory.writeSamples(1, [
+  await writeSamples(directory.path, 1, [
     { prompt: 'a', task: 't', rationale: '', scores: {}, total: 1, png: new Uint8Array(png) },
   ]);
   await directory.close('done');

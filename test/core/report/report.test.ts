@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Evaluation, EvaluationSample } from '../../../core/contracts/evaluation.ts';
+import { writeSamples } from '../../../core/io/sample-folder.ts';
 import { encodePng } from '../../../core/io/image.ts';
 import { createRun, type RunDirectory } from '../../../core/io/run-directory.ts';
 import { meanWindow, runningMean } from '../../../core/report/charts.ts';
@@ -251,7 +252,7 @@ describe('the page', { timeout: 60_000 }, () => {
         tasks: { [nasty]: { passes: 130, total: 200 } },
       }),
     );
-    await run.writeSamples(60, [
+    await writeSamples(run.path, 60, [
       {
         prompt: nasty,
         task: 'counting',

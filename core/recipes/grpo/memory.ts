@@ -1,0 +1,60 @@
+/** What a run remembers from step to step beside weights and optimizer, and keeps in its checkpoints. */
+import type { Json } from '../../io/checkpoint.ts';
+import type { EntropyControllerState } from '../../rl/entropy-controller.ts';
+import type { KlController } from '../../rl/kl-controller.ts';
+import { emptyHistory, type RewardHistory } from '../../training/guards.ts';
+import { groupFromJson, groupToJson, type TrainedGroup } from './carry.ts';
+import type { PromptSource } from './prompt-source.ts';
+import type { GrpoUpdate } from './update.ts';
+
+/** As it lies in a checkpoint. */
+export type GrpoState = {
+  readonly position: number;
+  readonly tooLong: number;
+  readonly history: { readonly [Name in keyof RewardHistory]: number };
+  readonly controllers: { readonly [kind: string]: { readonly [Name in keyof EntropyControllerState]: number } };
+  readonly kl: { readonly coefficient: number } | null;
+  readonly carried: readonly Json[];
+};
+
+export class GrpoMemory {
+  /** Of rewards, for the guards. */
+  history: RewardHistory = emptyHistory;
+  /** Groups that a refill brought beyond the need of the step before. */
+  carried: readonly TrainedGroup[] = [];
+  readonly source: PromptSource;
+  private readonly update: GrpoUpdate;
+  private readonly kl: KlController | undefined;
+
+  constructor(source: PromptSource, update: GrpoUpdate, kl: KlController | undefined) {
+    this.source = source;
+    this.update = update;
+    this.kl = kl;
+  }
+
+  restore({ position, tooLong, controllers, kl, history, carried }: GrpoState): void {
+    Object.assign(this.source, { position, tooLong });
+    this.update.restore(controllers);
+    if (kl !== null) this.kl?.restore(kl);
+    this.history = history;
+    this.carried = carried.map(groupFromJson);
+  }
+
+  /** What changes from now on is noted; groups do not change, and become JSON only when they are saved. */
+  note(): () => GrpoState {
+    const { source, carried } = this;
+    const noted = {
+      position: source.position,
+      tooLong: source.tooLong,
+      history: { ...this.history },
+      controllers: plain(this.update.state),
+      kl: this.kl?.state() ?? null,
+    };
+    return () => ({ ...noted, carried: carried.map(groupToJson) });
+  }
+}
+
+/** Records as plain JSON. */
+function plain(state: GrpoUpdate['state']): GrpoState['controllers'] {
+  return Object.fromEntries(Object.entries(state).map(([kind, numbers]) => [kind, { ...numbers }]));
+}
