@@ -26,6 +26,7 @@ export async function buildComponents(container: RunContainer, preset: Preset): 
     const { name = '' } = namesIn(preset, 'benchmark')[index] ?? {};
     return { name, benchmark };
   });
+  const judges = await container.getAll('judge');
   const demand = <Slot extends Single>(slot: Slot): RunComponents[Slot] => {
     const component = built[slot];
     if (component === undefined) throw missingComponent(slot, 'the recipe');
@@ -47,6 +48,7 @@ export async function buildComponents(container: RunContainer, preset: Preset): 
     get optimizer() {
       return demand('optimizer');
     },
+    judges,
     rewards,
     benchmarks,
     has: (slot) => built[slot] !== undefined,

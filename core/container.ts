@@ -1,9 +1,11 @@
 import { Container, ContainerModule } from 'inversify';
+import type { Judge } from './contracts/judge.ts';
 import type { ComponentChoice, Preset } from './contracts/preset.ts';
 import type { Component, Plugin, Scope, Slot, Slots } from './contracts/slots.ts';
 import { blamed, blamePlace } from './blame.ts';
 import { exitCodes, ReasongenError } from './errors.ts';
 import type { Device } from './gpu/device.ts';
+import { offeredJudge } from './judging/offered-judge.ts';
 import type { Log } from './log.ts';
 
 /**
@@ -188,6 +190,7 @@ async function create(root: Container, choice: ComponentChoice, scope: Scope): P
   const component = root.get<Component>(componentId(choice.slot, choice.use));
   try {
     const made = await component.create(choice.options, scope);
+    if (choice.slot === 'judge') return offeredJudge(made as Judge, choice);
     if (choice.plugin === undefined || !blamedSlots.has(choice.slot)) return made;
     return blamed(made as object, `${choice.slot} "${choice.name}" of plugin "${choice.plugin}"`);
   } catch (cause) {

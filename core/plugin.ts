@@ -8,6 +8,7 @@ import { z } from './preset/zod.ts';
 
 export { inputFile, z };
 export { exitCodes, reasonOf, ReasongenError, type ErrorFields } from './errors.ts';
+export { judgeFor } from './judging/judge-for.ts';
 export { readKey } from './keys.ts';
 export { readText, request } from './request.ts';
 export { diskError, hasCode } from './io/disk.ts';
@@ -29,6 +30,7 @@ export type {
 export type * from './contracts/hooks.ts';
 export type { Image } from './contracts/image.ts';
 export type { ImageTokenizer } from './contracts/image-tokenizer.ts';
+export type * from './contracts/judge.ts';
 export type { Optimizer } from './contracts/optimizer.ts';
 export type { PublishedLayout as Layout, PublishedFormat, PublishedType, WantedConfig } from './contracts/published.ts';
 export type { Plan, PlanContext, Recipe, RunContext } from './contracts/recipe.ts';
@@ -84,6 +86,13 @@ export function defineBackbone<Options extends z.ZodObject>(
   declaration: Declaration<'backbone', Options>,
 ): Component<'backbone'> {
   return defineComponent('backbone', declaration);
+}
+
+/** Gives evidence about pictures: `create` returns a `Judge`. */
+export function defineJudge<Options extends z.ZodObject>(
+  declaration: Declaration<'judge', Options>,
+): Component<'judge'> {
+  return defineComponent('judge', declaration);
 }
 
 /** Judges drawings: `create` returns a `Reward`. */

@@ -112,6 +112,7 @@ const layers = [
     'rl',
     'io',
     'failure.ts',
+    'judging',
   ],
   ...['preset', 'plugin.ts', 'container.ts', 'components.ts', 'hook-results.ts', 'hooks.ts', 'stop.ts'],
   ...['weights', 'models', 'drawing', 'evaluation', 'training', 'recipes'],

@@ -1,5 +1,25 @@
+/** What a preset says of a component to the runtime; which keys there are depends on the slot. Absent where the preset says nothing. */
+export interface EntrySettings extends CallSettings {
+  /** Rewards: share in the total. */
+  readonly weight?: number;
+  /** Rewards: `fail` (default), `drop` or `ignore`; extensions: `fail` (default) or `warn`. */
+  readonly onError?: 'fail' | 'drop' | 'ignore' | 'warn';
+}
+
+/** Policies of the calls that a component makes to something outside of the run. */
+export interface CallSettings {
+  readonly atOnce?: number;
+  /** Seconds. */
+  readonly timeout?: number;
+  readonly retries?: number;
+  readonly perMinute?: number;
+  readonly budget?: { readonly requests?: number; readonly tokens?: number };
+  /** A folder, absolute, or `off`. */
+  readonly cache?: string;
+}
+
 /** A component the preset names, with checked options: defaults filled in, paths absolute, deeply frozen. */
-export interface ComponentChoice {
+export interface ComponentChoice extends EntrySettings {
   readonly slot: string;
   /** Name of the component. */
   readonly use: string;
@@ -7,10 +27,6 @@ export interface ComponentChoice {
   readonly name: string;
   /** Share in the total of the rewards; 1 unless the preset says otherwise. */
   readonly weight: number;
-  /** Rewards: `fail` (default), `drop` or `ignore`; extensions: `fail` (default) or `warn`. */
-  readonly onError?: 'fail' | 'drop' | 'ignore' | 'warn';
-  /** Rewards: how often one is asked again after a failure; never unless the preset says so. */
-  readonly retries?: number;
   /** Name of the plugin that provides it; absent for what comes with reasongen. */
   readonly plugin?: string;
   readonly options: Readonly<Record<string, unknown>>;

@@ -8,6 +8,7 @@ import type { Backbone } from './backbone.ts';
 import type { Benchmark } from './benchmark.ts';
 import type { Dataset } from './dataset.ts';
 import type { ImageTokenizer } from './image-tokenizer.ts';
+import type { Judge } from './judge.ts';
 import type { Optimizer } from './optimizer.ts';
 import type { Preset } from './preset.ts';
 import type { Reward } from './reward.ts';
@@ -41,7 +42,8 @@ export interface RunComponents {
   readonly backbone: Backbone;
   readonly dataset: Dataset;
   readonly optimizer: Optimizer;
-  /** Empty when the preset names none. */
+  /** Each with its name; empty when the preset names none, as are rewards and benchmarks. */
+  readonly judges: readonly Judge[];
   readonly rewards: readonly NamedReward[];
   readonly benchmarks: readonly NamedBenchmark[];
   has(slot: 'tokenizer' | 'imageTokenizer' | 'backbone' | 'dataset' | 'optimizer'): boolean;

@@ -6,6 +6,7 @@ import type { Benchmark } from './benchmark.ts';
 import type { Dataset } from './dataset.ts';
 import type { Extension } from './hooks.ts';
 import type { ImageTokenizer } from './image-tokenizer.ts';
+import type { Judge } from './judge.ts';
 import type { Optimizer } from './optimizer.ts';
 import type { PublishedFormat } from './published.ts';
 import type { Recipe } from './recipe.ts';
@@ -20,6 +21,7 @@ export interface Slots {
   tokenizer: Tokenizer;
   imageTokenizer: ImageTokenizer;
   backbone: Backbone;
+  judge: Judge;
   reward: Reward;
   optimizer: Optimizer;
   benchmark: Benchmark;

@@ -1,11 +1,35 @@
 /** Keys of a preset that the runtime reads itself of every component of a slot: no option of a component may be called so. */
 import type { Slot } from '../contracts/slots.ts';
+import { folderPath } from './input-file.ts';
 import { z } from './zod.ts';
 
 const byError = 'What its failure means for the run.';
 
+/** Policies of calls to something outside of the run: a server, another process. The runtime keeps them; absent means its default. */
+const calls = {
+  atOnce: z.int().positive().optional().meta({ default: 8, description: 'Calls under way at a time.' }),
+  timeout: z.number().positive().optional().meta({ default: 120, description: 'Seconds a call may take.' }),
+  retries: z.int().min(0).optional().meta({
+    default: 7,
+    description:
+      'How often a call that failed for a passing reason is made again, after pauses from a second to a minute, or as long as the other side asks.',
+  }),
+  perMinute: z.number().positive().optional().describe('Calls begun in a minute at most.'),
+  budget: z
+    .strictObject({
+      requests: z.int().positive().optional().describe('Calls at most.'),
+      tokens: z.int().positive().optional().describe('Tokens read and written at most, where the judge counts them.'),
+    })
+    .optional()
+    .describe('What a session of the run may spend; it stops when that is spent, and can be resumed.'),
+  cache: folderPath(['off'])
+    .optional()
+    .describe("Folder in which answers are kept, or off; judgements/ in the user's cache unless told."),
+};
+
 /** By slot. Checking, `show`, settings and the schema for editors follow from it; `ComponentChoice` has a field for each. */
 const shapes = {
+  judge: z.strictObject(calls),
   reward: z.strictObject({
     weight: z.number().default(1).describe('Share in the total.'),
     onError: z.enum(['fail', 'drop', 'ignore']).optional().meta({ default: 'fail', description: byError }),

@@ -1,6 +1,7 @@
 import { PresetError, suggest } from '../errors.ts';
 import type { Component, SlotDeclaration } from '../contracts/slots.ts';
 import type { Catalog } from './catalog.ts';
+import { commonKeys } from './common-keys.ts';
 import { type JsonSchema, optionsSchema } from './json-schema.ts';
 
 /** What `describe` prints: all slots, one slot, or one component with its options. A slot may be given by its key. */
@@ -15,9 +16,11 @@ export function describeComponents(catalog: Catalog, slotName?: string, componen
     );
   const components = catalog.components(slot.slot);
   if (componentName === undefined) {
-    return [describeSlot(slot, catalog), ...components.map((component) => describeComponent(component, catalog))].join(
-      '\n\n',
-    );
+    return [
+      describeSlot(slot, catalog),
+      ...describeKeys(slot),
+      ...components.map((component) => describeComponent(component, catalog)),
+    ].join('\n\n');
   }
   const component = catalog.component(slot.slot, componentName);
   if (component === undefined)
@@ -40,6 +43,7 @@ export function componentsAsData(catalog: Catalog, slotName?: string, componentN
       key,
       many,
       summary,
+      keys: optionsSchema({ options: commonKeys(slot) }),
       components: catalog
         .components(slot)
         .filter(({ name }) => componentName === undefined || name === componentName)
@@ -64,19 +68,28 @@ function describeSlot(slot: SlotDeclaration, catalog: Catalog): string {
 }
 
 function describeComponent(component: Component, catalog: Catalog): string {
-  const schema = optionsSchema(component);
-  const options = optionRows('', schema);
-  const width = Math.max(0, ...options.map(([name]) => name.length));
-  const kindWidth = Math.max(0, ...options.map(([, kind]) => kind.length));
+  const rows = alignedRows(optionsSchema(component));
   const needs = component.needs.length > 0 ? [`  needs: ${component.needs.join(', ')}`] : [];
-  const rows = options.map(([name, kind, text]) =>
-    `  ${name.padEnd(width)}  ${kind.padEnd(kindWidth)}  ${text}`.trimEnd(),
-  );
   return [
     `${component.slot} "${component.name}" (plugin ${catalog.pluginOf(component)}): ${component.summary}`,
     ...needs,
     ...(rows.length > 0 ? rows : ['  no options']),
   ].join('\n');
+}
+
+/** What every entry of a slot takes beside the options of its component. */
+function describeKeys({ slot, key }: SlotDeclaration): string[] {
+  const rows = alignedRows(optionsSchema({ options: commonKeys(slot) }));
+  return rows.length === 0
+    ? []
+    : [`every entry of ${key} takes, beside the options of its component:\n${rows.join('\n')}`];
+}
+
+function alignedRows(schema: JsonSchema): string[] {
+  const options = optionRows('', schema);
+  const width = Math.max(0, ...options.map(([name]) => name.length));
+  const kindWidth = Math.max(0, ...options.map(([, kind]) => kind.length));
+  return options.map(([name, kind, text]) => `  ${name.padEnd(width)}  ${kind.padEnd(kindWidth)}  ${text}`.trimEnd());
 }
 
 type Row = readonly [name: string, kind: string, text: string];

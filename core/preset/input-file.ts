@@ -2,6 +2,8 @@ import { z } from './zod.ts';
 
 /** Marks an option as the path of something that must exist; the value lists the words that stand for something else. */
 const mark = 'reasongenInputFile';
+/** Marks one of which nothing need be there. */
+const made = 'reasongenFolderPath';
 
 /**
  * An option that names an existing file or directory. It is resolved relative to the file in which it is written
@@ -16,6 +18,19 @@ export function inputFile(words: readonly string[] = []): z.ZodString {
     .meta({ [mark]: words });
 }
 
+/** As `inputFile`, but nothing need be there: a folder that is made when it is wanted. It is no input of a run. */
+export function folderPath(words: readonly string[] = []): z.ZodString {
+  return z
+    .string()
+    .min(1)
+    .meta({ [mark]: words, [made]: true });
+}
+
+/** True for the schema of `folderPath()`. */
+export function isFolderPath(schema: z.core.$ZodType): boolean {
+  return metaOf(schema, made) === true;
+}
+
 /** True for the schema of `inputFile()`, also when it is optional, nullable, described or has a default. */
 export function isInputFile(schema: z.core.$ZodType): boolean {
   return inputFileWords(schema) !== undefined;
@@ -23,9 +38,14 @@ export function isInputFile(schema: z.core.$ZodType): boolean {
 
 /** The words of an `inputFile()`; undefined for other schemas. */
 export function inputFileWords(schema: z.core.$ZodType): readonly string[] | undefined {
+  const words = metaOf(schema, mark);
+  return Array.isArray(words) ? (words as readonly string[]) : undefined;
+}
+
+function metaOf(schema: z.core.$ZodType, key: string): unknown {
   for (let current: z.core.$ZodType | undefined = schema; current !== undefined;) {
-    const words = z.globalRegistry.get(current)?.[mark];
-    if (Array.isArray(words)) return words as readonly string[];
+    const value = z.globalRegistry.get(current)?.[key];
+    if (value !== undefined) return value;
     const definition: z.core.$ZodTypeDef & { innerType?: z.core.$ZodType } = current._zod.def;
     current = definition.innerType;
   }

@@ -15,6 +15,7 @@ export function optionsSchema({ options }: Pick<Component, 'options'>): JsonSche
     unrepresentable: 'any',
     override: ({ jsonSchema }) => {
       delete jsonSchema['reasongenInputFile'];
+      delete jsonSchema['reasongenFolderPath'];
     },
   });
   const { $schema: _, ...rest } = schema;

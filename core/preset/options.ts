@@ -4,7 +4,8 @@ import type { Component } from '../contracts/slots.ts';
 import { exitCodes, PresetError, ReasongenError, suggest } from '../errors.ts';
 import { findHubDataset } from '../io/hub/dataset.ts';
 import { findSnapshot, parseHubModel } from '../io/hub/cache.ts';
-import { inputFileWords } from './input-file.ts';
+import { commonKeys } from './common-keys.ts';
+import { inputFileWords, isFolderPath } from './input-file.ts';
 import { type Located, type LocatedMap, nearestPart, place, plain } from './located.ts';
 import { placeBeforeMove } from './moved.ts';
 import { unexpandedPath } from '../unexpanded.ts';
@@ -36,8 +37,9 @@ function readValue(
   problems: PresetError[],
 ): unknown {
   const words = schema && inputFileWords(schema);
-  if (words !== undefined && node.kind === 'scalar' && typeof node.value === 'string') {
-    return words.includes(node.value) ? node.value : resolveInput(node.value, node, stages, problems);
+  if (schema !== undefined && words !== undefined && node.kind === 'scalar' && typeof node.value === 'string') {
+    if (words.includes(node.value)) return node.value;
+    return isFolderPath(schema) ? absolute(node.value, node) : resolveInput(node.value, node, stages, problems);
   }
   const inner = schema && unwrap(schema);
   if (node.kind === 'map' && inner instanceof z.ZodObject) {
@@ -79,7 +81,7 @@ function resolveInput(text: string, node: Located, stages: Stages, problems: Pre
     return text;
   }
   if (text.startsWith('hub:')) return resolveHub(text, node, problems);
-  const path = resolve(node.origin.kind === 'file' ? dirname(node.origin.source) : process.cwd(), text);
+  const path = absolute(text, node);
   // A stage that has not run yet has no directory.
   if (!existsSync(path) && ![...stages.values()].includes(path)) {
     const before = placeBeforeMove(text, node.origin);
@@ -95,6 +97,10 @@ function resolveInput(text: string, node: Located, stages: Stages, problems: Pre
     );
   }
   return path;
+}
+
+function absolute(path: string, { origin }: Located): string {
+  return resolve(origin.kind === 'file' ? dirname(origin.source) : process.cwd(), path);
 }
 
 /** The folder of a pulled model, or of a data set in the cache. */
@@ -133,7 +139,10 @@ function explain(issue: z.core.$ZodIssue, component: Component, map: LocatedMap,
   const node = nearestPart(map, issue.path);
   const called = path + issue.path.map((key) => (typeof key === 'number' ? `[${key}]` : `.${String(key)}`)).join('');
   if (issue.code === 'unrecognized_keys') {
-    const known = keysAt(component.options, issue.path);
+    const known = [
+      ...keysAt(component.options, issue.path),
+      ...(issue.path.length === 0 ? Object.keys(commonKeys(component.slot).shape) : []),
+    ];
     return issue.keys.map((key) => {
       const entry = node.kind === 'map' ? node.entries.get(key) : undefined;
       return new PresetError({

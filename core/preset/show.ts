@@ -85,10 +85,9 @@ function componentNode(
     add(map, key, leaf(value, source.originOf([...at, key], otherwise)));
   put('use', choice.use, '');
   if (isInList && choice.name !== choice.use) put('name', choice.name, '');
-  for (const key of Object.keys(commonKeys(component.slot).shape)) {
-    const value = choice[key as keyof ComponentChoice];
-    if (value !== undefined) put(key, value, 'default');
-  }
+  const keys = commonKeys(component.slot);
+  const said = Object.keys(keys.shape).map((key) => [key, choice[key as keyof ComponentChoice]] as const);
+  addValues(map, Object.fromEntries(said), keys, source, at);
   addValues(map, choice.options, component.options, source, at);
   return map;
 }

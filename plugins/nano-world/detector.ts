@@ -3,18 +3,18 @@
  * and size at 25 positions, and the best match counts when it explains enough of the sprite's own energy.
  */
 import { background, canvasSize, cellSize } from './scene.ts';
-import type { Box } from './scene.ts';
+import type { Edges } from './scene.ts';
 import { spriteSizes } from './sprites.ts';
 import type { Sprite, SpriteSheet, SpriteSize } from './sprites.ts';
 import { classNames, lookCount } from './vocabulary.ts';
 
 /** A sprite found in a picture. */
-export interface Detection {
+export interface FoundSprite {
   readonly classIndex: number;
   /** 0 = natural colors, k = the k-th color. */
   readonly look: number;
   readonly size: SpriteSize;
-  readonly box: Box;
+  readonly box: Edges;
   /** The cell, 0–8, that holds the middle of the box. */
   readonly cell: number;
   /** Share of the template's energy the picture explains: R² = 1 - Σm(w - t)² / Σm t². */
@@ -23,7 +23,7 @@ export interface Detection {
 
 export interface Inspection {
   /** Best score first. */
-  readonly detections: readonly Detection[];
+  readonly detections: readonly FoundSprite[];
   /** Cells with paint in them, ascending: where sprites are looked for. */
   readonly occupiedCells: readonly number[];
   /** Clearly painted pixels that no detection covers. */
@@ -82,7 +82,7 @@ interface Shape {
 }
 
 interface Match {
-  readonly detection: Detection;
+  readonly detection: FoundSprite;
   readonly shape: Shape;
   /** The window's first pixel in the framed picture. */
   readonly origin: number;
@@ -234,16 +234,16 @@ function squaredError(
 function detectionOf(
   { shape, look, origin }: { shape: Shape; look: number; origin: number },
   score: number,
-): Detection {
+): FoundSprite {
   const left = (origin % stride) - frame + shape.left;
   const top = Math.floor(origin / stride) - frame + shape.top;
-  const box: Box = [left, top, left + shape.width, top + shape.height];
+  const box: Edges = [left, top, left + shape.width, top + shape.height];
   const cell = Math.floor((top + shape.height / 2) / cellSize) * 3 + Math.floor((left + shape.width / 2) / cellSize);
   return { classIndex: shape.classIndex, look, size: shape.size, box, cell, score };
 }
 
 /** Chebyshev distance of the centers of two boxes. */
-function distance(a: Box, b: Box): number {
+function distance(a: Edges, b: Edges): number {
   return Math.max(Math.abs(a[0] + a[2] - b[0] - b[2]), Math.abs(a[1] + a[3] - b[1] - b[3])) / 2;
 }
 

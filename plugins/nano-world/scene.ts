@@ -23,10 +23,10 @@ export interface PlacedObject {
 }
 
 /** Left, top, right, bottom in pixels; right and bottom are exclusive. */
-export type Box = readonly [number, number, number, number];
+export type Edges = readonly [number, number, number, number];
 
 /** The box of a sprite placed on the canvas; it may stick out by one pixel. */
-export function boxOf(object: PlacedObject, sprite: Sprite): Box {
+export function boxOf(object: PlacedObject, sprite: Sprite): Edges {
   const left = (object.cell % 3) * cellSize + Math.floor((cellSize - sprite.width) / 2) + object.dx;
   const top = Math.floor(object.cell / 3) * cellSize + Math.floor((cellSize - sprite.height) / 2) + object.dy;
   return [left, top, left + sprite.width, top + sprite.height];
@@ -36,7 +36,7 @@ export function boxOf(object: PlacedObject, sprite: Sprite): Box {
  * The relations of box `a` to box `b` by GenEval's rule: the offset of the centers, shrunk by 0.1 of the summed
  * sizes, over the length of the unshrunk offset, must exceed ½. Two relations may hold at once, or none.
  */
-export function relationsOf(a: Box, b: Box): Relation[] {
+export function relationsOf(a: Edges, b: Edges): Relation[] {
   const offset = [a[0] + a[2] - b[0] - b[2], a[1] + a[3] - b[1] - b[3]].map((twice) => twice / 2);
   const sizes = [a[2] - a[0] + b[2] - b[0], a[3] - a[1] + b[3] - b[1]];
   const length = Math.hypot(...offset);

@@ -1,6 +1,6 @@
 /** GenEval's rules on what the detector found, and the same in words for a person. */
 import { blobPixels } from './detector.ts';
-import type { Detection, Inspection } from './detector.ts';
+import type { FoundSprite, Inspection } from './detector.ts';
 import { relationsOf } from './scene.ts';
 import { demandOf, describeSpecification } from './specification.ts';
 import type { Specification, Wanted } from './specification.ts';
@@ -81,7 +81,7 @@ function mean(values: readonly number[]): number {
   return values.reduce((sum, value) => sum + value, 0) / values.length;
 }
 
-function colorOf(detection: Detection): string | undefined {
+function colorOf(detection: FoundSprite): string | undefined {
   return colorNames[detection.look - 1];
 }
 
@@ -89,7 +89,7 @@ function explain(
   specification: Specification,
   inspection: Inspection,
   isRight: boolean,
-  best: readonly (Detection | undefined)[],
+  best: readonly (FoundSprite | undefined)[],
 ): string {
   const inventory = listOf(inspection.detections);
   if (isRight) return `found ${inventory}`;
@@ -102,7 +102,7 @@ function explain(
   return [`expected ${demandOf(specification)}, found ${inventory}`, ...notes].join('; ');
 }
 
-function relationNote({ wanted, relation }: Specification, a: Detection, b: Detection): string[] {
+function relationNote({ wanted, relation }: Specification, a: FoundSprite, b: FoundSprite): string[] {
   const holding = relationsOf(a.box, b.box);
   if (!relation || holding.includes(relation)) return [];
   const [first, second] = wanted;
@@ -111,8 +111,8 @@ function relationNote({ wanted, relation }: Specification, a: Detection, b: Dete
 }
 
 /** "2 red cakes (top left, middle center) and 1 apple (bottom right)", in order of the cells. */
-function listOf(detections: readonly Detection[]): string {
-  const groups = new Map<string, Detection[]>();
+function listOf(detections: readonly FoundSprite[]): string {
+  const groups = new Map<string, FoundSprite[]>();
   for (const detection of [...detections].sort((a, b) => a.cell - b.cell)) {
     const words = describeSpecification(wantedOf(detection));
     groups.set(words, [...(groups.get(words) ?? []), detection]);
@@ -126,7 +126,7 @@ function listOf(detections: readonly Detection[]): string {
   return items.length > 0 ? `${items.join(', ')} and ${last}` : last;
 }
 
-function wantedOf(detection: Detection): Wanted {
+function wantedOf(detection: FoundSprite): Wanted {
   const name = classNames[detection.classIndex];
   if (!name) throw new RangeError(`There is no class ${detection.classIndex}.`);
   const color = colorNames[detection.look - 1];

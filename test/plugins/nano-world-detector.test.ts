@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { acceptance, blobPixels, createDetector } from '../../plugins/nano-world/detector.ts';
-import type { Detection } from '../../plugins/nano-world/detector.ts';
+import type { FoundSprite } from '../../plugins/nano-world/detector.ts';
 import { drawStream } from '../../plugins/nano-world/random.ts';
 import { background, boxOf, canvasSize, drawDenseScene, drawScene, render } from '../../plugins/nano-world/scene.ts';
 import type { PlacedObject } from '../../plugins/nano-world/scene.ts';
@@ -51,7 +51,7 @@ describe('ground truth', () => {
       const inspection = detect(render(objects, sheet));
       expect(judgeScene(specification, inspection)).toMatchObject({ geneval: true, strict: true, clean: 1 });
       expect(inspection.occupiedCells).toEqual(objects.map((one) => one.cell).sort((a, b) => a - b));
-      const found = (list: readonly (Detection | PlacedObject)[]) =>
+      const found = (list: readonly (FoundSprite | PlacedObject)[]) =>
         list.map((one) => [one.cell, one.classIndex, one.look].join()).sort();
       expect(found(inspection.detections)).toEqual(found(objects));
       for (const object of objects) {
