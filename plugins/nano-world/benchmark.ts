@@ -2,21 +2,22 @@
 import type { Benchmark, PromptItem, Split } from '../../core/plugin.ts';
 import { purposes } from './dataset.ts';
 import { drawStream } from './random.ts';
-import { promptOf, specificationSpace } from './specification.ts';
+import { promptOf } from './specification.ts';
 import type { Specification } from './specification.ts';
 import { judgeScene, partsOf } from './verdict.ts';
 import { tasks } from './vocabulary.ts';
-import { createInspector, createReader, drawnCells, planAgreement } from './world.ts';
+import { createInspector, createReader, drawnCells, planAgreement, worldSpace } from './world.ts';
 
 /** `verdict`: which of the two verdicts decides whether a sample passes. */
 export function createNanoGeneval({ verdict }: { readonly verdict: 'strict' | 'geneval' }): Benchmark {
-  const space = specificationSpace();
   const read = createReader();
   const inspect = createInspector();
   return {
     tasks,
     prompts(split, count, seed) {
-      const pools = tasks.map((task, number) => shuffledPool(space.pools[task][split], count, seed, split, number));
+      const pools = tasks.map((task, number) =>
+        shuffledPool(worldSpace().pools[task][split], count, seed, split, number),
+      );
       return Array.from({ length: count }, (_, index) => itemOf(pools, index));
     },
     judge: (samples, signal) =>

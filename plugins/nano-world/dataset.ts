@@ -4,22 +4,19 @@ import { drawStream } from './random.ts';
 import { rationaleOf, templates } from './rationale.ts';
 import { canvasSize, drawDenseScene, drawScene, render } from './scene.ts';
 import type { PlacedObject } from './scene.ts';
-import { drawSpecification, promptOf, specificationSpace } from './specification.ts';
+import { drawSpecification, promptOf } from './specification.ts';
 import type { Specification } from './specification.ts';
-import { createSpriteSheet } from './sprites.ts';
 import { classNames, colorNames, relations, tasks } from './vocabulary.ts';
+import { worldSheet, worldSpace } from './world.ts';
 
 /** Keeps the streams of one seed apart. */
 export const purposes = { example: 1, rationale: 2, codec: 3, prompt: 4, benchmark: 5 } as const;
 
 export function createNanoDataset(): GeneratedDataset {
-  const space = specificationSpace();
-  const sheet = createSpriteSheet();
-
   function scene(index: number, seed: number): { specification: Specification; objects: PlacedObject[] } {
     const random = drawStream(seed, purposes.example, index);
-    const specification = drawSpecification(space, 'seen', random);
-    return { specification, objects: drawScene(specification, sheet, random) };
+    const specification = drawSpecification(worldSpace(), 'seen', random);
+    return { specification, objects: drawScene(specification, worldSheet(), random) };
   }
   function rationale(index: number, seed: number, visit: number): string {
     const { specification, objects } = scene(index, seed);
@@ -31,7 +28,7 @@ export function createNanoDataset(): GeneratedDataset {
     );
   }
   function picture(objects: readonly PlacedObject[]): { width: number; height: number; data: Uint8Array } {
-    return { width: canvasSize, height: canvasSize, data: render(objects, sheet) };
+    return { width: canvasSize, height: canvasSize, data: render(objects, worldSheet()) };
   }
   return {
     imageSize: { width: canvasSize, height: canvasSize },
@@ -45,7 +42,7 @@ export function createNanoDataset(): GeneratedDataset {
     rationale,
     codecImage: (index, seed) => picture(drawDenseScene(drawStream(seed, purposes.codec, index))),
     prompt(index, seed, split) {
-      const specification = drawSpecification(space, split, drawStream(seed, purposes.prompt, index));
+      const specification = drawSpecification(worldSpace(), split, drawStream(seed, purposes.prompt, index));
       return { prompt: promptOf(specification), task: specification.task, specification };
     },
     corpus,

@@ -9,14 +9,24 @@ import { specificationSpace } from './specification.ts';
 import type { Specification } from './specification.ts';
 import { createSpriteSheet } from './sprites.ts';
 
+// Each takes a few tenths of a second: made when a prompt or picture first needs it, and shared by every component of the process.
+export const worldSpace = once(specificationSpace);
+export const worldSheet = once(createSpriteSheet);
+const worldDetector = once(() => createDetector(worldSheet()));
+
+/** `make()` of the first call for all calls. */
+function once<Value>(make: () => Value): () => Value {
+  let made: { readonly value: Value } | undefined;
+  return () => (made ??= { value: make() }).value;
+}
+
 /**
  * What a sample's prompt demands; fails when the prompt is not one of this world's. The prompt is what counts, not the
  * recorded specification: in this world its wording determines it, so that a prompt typed by a user can be judged as well.
  */
 export function createReader(): (sample: Sample) => Specification {
-  const space = specificationSpace();
   return ({ prompt }) => {
-    const specification = space.ofPrompt(prompt);
+    const specification = worldSpace().ofPrompt(prompt);
     if (specification) return specification;
     throw new ReasongenError({
       code: 'NANO_UNKNOWN_PROMPT',
@@ -28,9 +38,8 @@ export function createReader(): (sample: Sample) => Specification {
 
 /** What is in a sample's picture; fails when it has another size than this world's. */
 export function createInspector(): (sample: Sample) => Inspection {
-  const detect = createDetector(createSpriteSheet());
   return ({ id, image }) => {
-    if (image.width === canvasSize && image.height === canvasSize) return detect(image.data);
+    if (image.width === canvasSize && image.height === canvasSize) return worldDetector()(image.data);
     throw new ReasongenError({
       code: 'NANO_IMAGE_SIZE',
       message: `sample ${id} is ${image.width}x${image.height} pixels; the nano world's pictures are ${canvasSize}x${canvasSize}`,
