@@ -59,13 +59,14 @@ function placeAt(source: KernelSource, index: number): string {
 }
 
 function parseBindings(source: KernelSource, code: string, label: string): KernelBinding[] {
-  const declared = /@group\(0\)\s*@binding\((\d+)\)\s*$/;
+  const declared = /^@group\(0\)\s*@binding\((\d+)\)\s*$/;
   const bindings = [
     ...code.matchAll(/var\s*<\s*(storage|uniform)(?:\s*,\s*(read_write|read))?\s*>\s*(\w+)\s*:\s*([^;]+);/g),
   ];
   return bindings.map((match, position): KernelBinding => {
     const [, space, access, name = '', type = ''] = match;
-    const [, index] = declared.exec(code.slice(0, match.index)) ?? [];
+    const [, index] =
+      declared.exec(code.slice(Math.max(0, code.lastIndexOf('@group', match.index)), match.index)) ?? [];
     if (Number(index) !== position) {
       throw new ReasongenError({
         code: 'KERNEL_BINDINGS',

@@ -12,7 +12,14 @@ export interface ProgramDescription {
   readonly commit?: string;
 }
 
+let described: ProgramDescription | undefined;
+
+/** As it was when first asked: what is committed or installed later is not what runs in this process. */
 export function describeProgram(): ProgramDescription {
+  return (described ??= readDescription());
+}
+
+function readDescription(): ProgramDescription {
   const require = createRequire(import.meta.url);
   const commit = readCommit(packageRoot);
   return {

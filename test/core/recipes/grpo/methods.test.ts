@@ -10,7 +10,17 @@ import { curve, metricsOf, Workplace } from '../../../support/runs.ts';
 
 const place = new Workplace();
 
-async function grpo(recipe: string, { steps = 1, rewards = '[is-color]', more = '' } = {}): Promise<string> {
+/** Runs by what they were told: a run that several tests compare others with is made once. */
+const runs = new Map<string, Promise<string>>();
+
+function grpo(recipe: string, { steps = 1, rewards = '[is-color]', more = '' } = {}): Promise<string> {
+  const told = JSON.stringify([recipe, steps, rewards, more]);
+  const run = runs.get(told) ?? runGrpo(recipe, steps, rewards, more);
+  runs.set(told, run);
+  return run;
+}
+
+async function runGrpo(recipe: string, steps: number, rewards: string, more: string): Promise<string> {
   const { directory } = await place.halfTaught();
   const text = `rewards: ${rewards}\noptimizer: { use: adamw, learningRate: 2e-3 }\n${more}`;
   const preset = place.preset(
