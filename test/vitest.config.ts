@@ -1,13 +1,29 @@
 import { defineConfig } from 'vitest/config';
 
-// Device tests share two cores and one software driver: one file at a time, each in a process of its own.
+/**
+ * What takes minutes: programs that are packed, installed, started, killed and resumed as users do. `npm run test:slow` runs these, and CI runs
+ * them after the others.
+ */
+const slow = [
+  'test/bad-input/interrupts.test.ts',
+  'test/core/recipes/{chain,inputs,kill,repeat}.test.ts',
+  'test/package/package.test.ts',
+  'test/readme/readme.test.ts',
+];
+
 export default defineConfig({
   test: {
-    include: ['test/**/*.test.ts'],
-    exclude: ['**/node_modules/**'],
+    projects: [
+      {
+        extends: true,
+        test: { name: 'quick', include: ['test/**/*.test.ts'], exclude: ['**/node_modules/**', ...slow] },
+      },
+      { extends: true, test: { name: 'slow', include: slow } },
+    ],
+    // Each file in a process of its own. Two at a time: a program that starts uses one core, and so does half of a software driver.
     pool: 'forks',
-    fileParallelism: false,
     isolate: true,
+    maxWorkers: 2,
     testTimeout: 120_000,
     hookTimeout: 120_000,
     typecheck: { enabled: false },
