@@ -10,6 +10,7 @@ export { inputFile, z };
 export { exitCodes, reasonOf, ReasongenError, type ErrorFields } from './errors.ts';
 export { judgeFor } from './judging/judge-for.ts';
 export { readKey } from './keys.ts';
+export { once } from './once.ts';
 export { readText, request } from './request.ts';
 export { diskError, hasCode } from './io/disk.ts';
 export { decodeText, knownBinary, readBounded, shorten } from './io/text.ts';

@@ -95,6 +95,7 @@ const layers = [
     'setup',
     'contracts',
     'scrub.ts',
+    'once.ts',
     'frozen.ts',
     'errors.ts',
     'unexpanded.ts',

@@ -4,6 +4,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { arch, platform } from 'node:os';
 import { join } from 'node:path';
+import { once } from '../once.ts';
 import { packageRoot } from '../setup/cache.mjs';
 
 export interface ProgramDescription {
@@ -12,12 +13,8 @@ export interface ProgramDescription {
   readonly commit?: string;
 }
 
-let described: ProgramDescription | undefined;
-
 /** As it was when first asked: what is committed or installed later is not what runs in this process. */
-export function describeProgram(): ProgramDescription {
-  return (described ??= readDescription());
-}
+export const describeProgram = once(readDescription);
 
 function readDescription(): ProgramDescription {
   const require = createRequire(import.meta.url);

@@ -1,5 +1,5 @@
 /** The world a component works in: reading its prompts and inspecting its pictures. */
-import { ReasongenError } from '../../core/plugin.ts';
+import { once, ReasongenError } from '../../core/plugin.ts';
 import type { Sample } from '../../core/plugin.ts';
 import { createDetector } from './detector.ts';
 import type { Inspection } from './detector.ts';
@@ -13,12 +13,6 @@ import { createSpriteSheet } from './sprites.ts';
 export const worldSpace = once(specificationSpace);
 export const worldSheet = once(createSpriteSheet);
 const worldDetector = once(() => createDetector(worldSheet()));
-
-/** `make()` of the first call for all calls. */
-function once<Value>(make: () => Value): () => Value {
-  let made: { readonly value: Value } | undefined;
-  return () => (made ??= { value: make() }).value;
-}
 
 /**
  * What a sample's prompt demands; fails when the prompt is not one of this world's. The prompt is what counts, not the

@@ -112,7 +112,7 @@ interface GrpoRun {
   readonly parts: GrpoSetup;
   readonly memory: GrpoMemory;
   readonly penalty: Penalty;
-  save(step: number, more: Record<string, number>, own: () => GrpoState): Promise<void>;
+  readonly save: (step: number, more: Record<string, number>, own: () => GrpoState) => Promise<void>;
 }
 
 /** Draws and judges, learns from the groups that disagree, and looks at both. Returns the numbers of the step. */
