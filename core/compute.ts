@@ -126,5 +126,16 @@ export { ConfigReader } from './io/config-reader.ts';
 export { originalVqConfig, portVqConfig, publishedVqConfig } from './io/vq-config.ts';
 export { readTokenizerFile, type TokenizerFile } from './io/tokenizer-file.ts';
 export { decodePicture, decodeSquare, encodePng, pictureFormat } from './io/image.ts';
+export { resizeBicubic, resizeBilinear } from './io/resize.ts';
+export {
+  duplicateShare,
+  faultsOf,
+  pictureFaults,
+  pictureSigns,
+  thumbnailDistance,
+  thumbnailOf,
+  type PictureFault,
+  type PictureSigns,
+} from './rl/picture-signs.ts';
 export { fingerprint } from './io/fingerprint.ts';
 export { philox } from './tensor/philox.ts';

@@ -1,6 +1,6 @@
 /**
- * Pictures to the size a model takes, byte for byte as Pillow's `resize` with bicubic filter and antialiasing does it, which the published
- * preprocessing uses (https://github.com/python-pillow/Pillow, src/libImaging/Resample.c): a cubic kernel with a = -1/2, widened when
+ * Pictures to the size a model takes, byte for byte as Pillow's `resize` with antialiasing does it, which the published preprocessing
+ * uses (https://github.com/python-pillow/Pillow, src/libImaging/Resample.c): a triangle, or a cubic kernel with a = -1/2, widened when
  * shrinking, in fixed point, rows first, rounded to bytes after each of the two passes.
  */
 import type { Image } from '../contracts/image.ts';
@@ -10,10 +10,25 @@ const channels = 3;
 const precision = 22;
 
 export function resizeBicubic(image: Image, width: number, height: number): Image {
+  return resize(image, width, height, { support: 2, weight: cubic });
+}
+
+/** How most detectors look at a picture. */
+export function resizeBilinear(image: Image, width: number, height: number): Image {
+  return resize(image, width, height, { support: 1, weight: triangle });
+}
+
+/** Weights by the distance in pixels of the result; none beyond the support. */
+interface Kernel {
+  readonly support: number;
+  weight(distance: number): number;
+}
+
+function resize(image: Image, width: number, height: number, kernel: Kernel): Image {
   for (const side of [width, height])
     if (!Number.isInteger(side) || side < 1) throw new RangeError(`a picture cannot have ${width} x ${height} pixels`);
-  const across = width === image.width ? image : turn(resizeRows(image, width, true), width, image.height);
-  return height === image.height ? across : turn(resizeRows(across, height, false), width, height);
+  const across = width === image.width ? image : turn(resizeRows(image, width, true, kernel), width, image.height);
+  return height === image.height ? across : turn(resizeRows(across, height, false, kernel), width, height);
 }
 
 /** Longest side to `size`, the picture in the middle of a square of one color: how Janus looks at a picture. */
@@ -61,11 +76,11 @@ interface Taps {
 }
 
 /** Resizes along one axis. Horizontal: [height, n] pixels; vertical gives columns as rows, so both loops read in memory order. */
-function resizeRows(image: Image, size: number, isHorizontal: boolean): Uint8Array {
+function resizeRows(image: Image, size: number, isHorizontal: boolean, kernel: Kernel): Uint8Array {
   const { width, height, data } = image;
   const lines = isHorizontal ? height : width;
   const [step, lineStep] = isHorizontal ? [channels, width * channels] : [width * channels, channels];
-  const { first, count, weights, most } = tapsOf(isHorizontal ? width : height, size);
+  const { first, count, weights, most } = tapsOf(isHorizontal ? width : height, size, kernel);
   const result = new Uint8Array(lines * size * channels);
   const half = 1 << (precision - 1);
   for (let line = 0; line < lines; line++)
@@ -85,17 +100,17 @@ function turn(data: Uint8Array, width: number, height: number): Image {
   return { width, height, data };
 }
 
-function tapsOf(from: number, to: number): Taps {
+function tapsOf(from: number, to: number, kernel: Kernel): Taps {
   const ratio = from / to;
   const scale = Math.max(1, ratio);
-  const support = 2 * scale;
+  const support = kernel.support * scale;
   const most = Math.ceil(support) * 2 + 1;
   const [first, count, weights] = [new Int32Array(to), new Int32Array(to), new Int32Array(to * most)];
   for (let pixel = 0; pixel < to; pixel++) {
     const center = (pixel + 0.5) * ratio;
     const begin = Math.max(0, Math.trunc(center - support + 0.5));
     const taps = Math.min(from, Math.trunc(center + support + 0.5)) - begin;
-    const values = Array.from({ length: taps }, (_, tap) => cubic((begin + tap - center + 0.5) / scale));
+    const values = Array.from({ length: taps }, (_, tap) => kernel.weight((begin + tap - center + 0.5) / scale));
     const total = values.reduce((sum, value) => sum + value, 0);
     first[pixel] = begin;
     count[pixel] = taps;
@@ -105,6 +120,10 @@ function tapsOf(from: number, to: number): Taps {
     });
   }
   return { first, count, weights, most };
+}
+
+function triangle(distance: number): number {
+  return Math.max(0, 1 - Math.abs(distance));
 }
 
 function cubic(distance: number): number {

@@ -24,8 +24,9 @@ export default definePlugin({
       create: (options) => verdictReward(options),
     }),
     defineReward({
-      name: 'rationale-format',
-      summary: 'Whether the rationale is a complete plan that names what the prompt asks for',
+      name: 'plan-format',
+      summary:
+        'Whether the rationale is a complete plan, in one of the three wordings, that names what the prompt asks for',
       options: z.strictObject({}),
       create: () => formatReward(),
     }),

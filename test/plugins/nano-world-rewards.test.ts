@@ -194,7 +194,7 @@ describe('nano-verdict', () => {
   });
 });
 
-describe('rationale-format', () => {
+describe('plan-format', () => {
   const format = formatReward();
   const score = (prompt: string, rationale: string, rationaleEnded = true) =>
     scoreOf(format, sampleOf(prompt, [], { rationale, rationaleEnded }));
@@ -273,7 +273,7 @@ test('the plugin declares its components with checked options', () => {
   expect(plugin.provides.map((one) => `${one.slot} ${one.name}`)).toEqual([
     'dataset nano-world',
     'reward nano-verdict',
-    'reward rationale-format',
+    'reward plan-format',
     'reward plan-agreement',
     'benchmark nano-geneval',
   ]);
