@@ -35,7 +35,7 @@ export type * from './contracts/judge.ts';
 export type { Optimizer } from './contracts/optimizer.ts';
 export type { PublishedLayout as Layout, PublishedFormat, PublishedType, WantedConfig } from './contracts/published.ts';
 export type { Plan, PlanContext, Recipe, RunContext } from './contracts/recipe.ts';
-export type { Reward, Sample, Score } from './contracts/reward.ts';
+export type { Reward, RewardAnswer, Sample, Score } from './contracts/reward.ts';
 export type { Component, Plugin, Scope, Slot, SlotDeclaration, Slots } from './contracts/slots.ts';
 export type { SpecialTokens, Tokenizer, Turn } from './contracts/tokenizer.ts';
 export type { Log, Progress } from './log.ts';

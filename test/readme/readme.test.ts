@@ -169,6 +169,7 @@ const outcomes: Readonly<Record<string, (result: Awaited<ReturnType<typeof run>>
     expect(readdirSync(join(clone, 'my-judge'))).toEqual(expect.arrayContaining(['train.yaml', 'package.json'])),
   doctor: ({ output }) => expect(output).toContain('This machine can run'),
   'verify-device --only linear': ({ output }) => expect(output).toContain('all right'),
+  'check mine/formed.yaml': ({ output }) => expect(output).toContain('every option is valid'),
   'check mine/judged.yaml': ({ output }) => expect(output).toContain('every option is valid'),
   'run mine/captions.yaml': () => expect(metricsOf(join(clone, 'runs/captions'))).toHaveLength(2),
   'run mine/lora.yaml': () => {
