@@ -9,11 +9,12 @@ const channels = 3;
 /** Bits behind the point of a weight: 32, less 8 of the byte and 2 against overflow. */
 const precision = 22;
 
+/** How Janus and CLIP look at a picture. RangeError for a size that no picture has. */
 export function resizeBicubic(image: Image, width: number, height: number): Image {
   return resize(image, width, height, { support: 2, weight: cubic });
 }
 
-/** How most detectors look at a picture. */
+/** How most detectors look at a picture. RangeError for a size that no picture has. */
 export function resizeBilinear(image: Image, width: number, height: number): Image {
   return resize(image, width, height, { support: 1, weight: triangle });
 }

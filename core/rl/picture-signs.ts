@@ -18,6 +18,7 @@ export interface PictureSigns {
   readonly repetition: number;
 }
 
+/** Ways in which a picture shows nothing. */
 export const pictureFaults = ['blank', 'flat', 'dark', 'saturated', 'grid'] as const;
 export type PictureFault = (typeof pictureFaults)[number];
 
@@ -32,6 +33,7 @@ const side = 16;
 /** Pictures whose thumbnails are as near are one. */
 const sameDistance = 0.005;
 
+/** Signs of an RGB picture of any size; about 20 ms for 384 x 384 pixels. */
 export function pictureSigns(image: Image): PictureSigns {
   const { data } = image;
   const pixels = data.length / 3;
