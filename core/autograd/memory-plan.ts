@@ -4,6 +4,7 @@
  */
 import { byteLength, type Tensor } from '../tensor/tensor.ts';
 import type { Step } from './launch.ts';
+import { at } from '../tensor/at.ts';
 
 export interface MemoryPlan {
   /** Bytes of each buffer to make. */
@@ -64,7 +65,7 @@ function place(items: readonly Lifetime[], choose: Choice): Omit<MemoryPlan, 'lo
     let cost: readonly [number, number] = [item.bytes, 0];
     taken.forEach((others, index) => {
       if (others.some((other) => other.first <= item.last && item.first <= other.last)) return;
-      const size = buffers[index] ?? 0;
+      const size = at(buffers, index);
       const [growth, rest] = choose(size, item.bytes, index);
       // A buffer that grows costs less than a new one.
       if (chosen < 0 ? growth < cost[0] : growth < cost[0] || (growth === cost[0] && rest < cost[1]))
@@ -72,7 +73,7 @@ function place(items: readonly Lifetime[], choose: Choice): Omit<MemoryPlan, 'lo
     });
     if (chosen < 0) chosen = taken.push([]) - 1;
     taken[chosen]?.push(item);
-    buffers[chosen] = Math.max(buffers[chosen] ?? 0, item.bytes);
+    buffers[chosen] = Math.max(at(buffers, chosen), item.bytes);
     placement.set(item.id, chosen);
   }
   return { buffers, placement, bytes: buffers.reduce((sum, bytes) => sum + bytes, 0) };
@@ -105,8 +106,8 @@ function tensorsOf(step: Step): Tensor[] {
 function peakAlive(lifetimes: readonly Lifetime[], stepCount: number): number {
   const change = new Array<number>(stepCount + 1).fill(0);
   for (const { first, last, bytes } of lifetimes) {
-    change[first] = (change[first] ?? 0) + bytes;
-    change[last + 1] = (change[last + 1] ?? 0) - bytes;
+    change[first] = at(change, first) + bytes;
+    change[last + 1] = at(change, last + 1) - bytes;
   }
   let alive = 0;
   let peak = 0;

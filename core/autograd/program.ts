@@ -24,6 +24,7 @@ import { findNonFinite, type NonFinite } from './non-finite.ts';
 import { planMemory, type MemoryPlan } from './memory-plan.ts';
 import type { Step } from './launch.ts';
 import type { Workspace } from './workspace.ts';
+import { at } from '../tensor/at.ts';
 
 export interface KernelTime {
   readonly label: string;
@@ -94,7 +95,7 @@ export class Program {
       const stamps = new BigUint64Array(words.buffer, words.byteOffset, 2);
       times.push({
         label: step.pipeline.kernel.label,
-        milliseconds: Number((stamps[1] ?? 0n) - (stamps[0] ?? 0n)) / 1e6,
+        milliseconds: Number(at(stamps, 1) - at(stamps, 0)) / 1e6,
       });
     }
     querySet.destroy();
@@ -148,7 +149,7 @@ export class Program {
         const { from, to } = item.step.copy;
         return { from: locate(from), to: locate(to) };
       }
-      return bindLaunch(this.device, item, this.uniforms.buffer, this.uniforms.offsets[index] ?? 0, locate);
+      return bindLaunch(this.device, item, this.uniforms.buffer, at(this.uniforms.offsets, index), locate);
     });
     this.ready = steps.filter((step) => !('workgroups' in step) || step.workgroups.every((count) => count > 0));
     this.generation = this.workspace.generation;

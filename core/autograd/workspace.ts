@@ -5,6 +5,7 @@
  * costs so depends on which programs there are, never on the order in which they were recorded.
  */
 import type { Device } from '../gpu/device.ts';
+import { at } from '../tensor/at.ts';
 
 /** Memory for the values of programs, which take turns in it. Open one for all tapes of a run. */
 export class Workspace {
@@ -41,10 +42,10 @@ export class Workspace {
   /** One distinct buffer per size, in the order of the sizes; `reserve` must have been called with them. */
   take(sizes: readonly number[]): GPUBuffer[] {
     const taken: GPUBuffer[] = new Array(sizes.length);
-    const order = sizes.map((_, index) => index).sort((a, b) => (sizes[b] ?? 0) - (sizes[a] ?? 0));
+    const order = sizes.map((_, index) => index).sort((a, b) => at(sizes, b) - at(sizes, a));
     order.forEach((index, rank) => {
       const buffer = this.buffers[rank];
-      if (buffer === undefined || buffer.size < (sizes[index] ?? 0))
+      if (buffer === undefined || buffer.size < at(sizes, index))
         throw new RangeError('the workspace was not reserved for these sizes');
       taken[index] = buffer;
     });

@@ -9,6 +9,7 @@ import { readMetrics } from '../io/metrics.ts';
 import { readRunRecord } from '../io/records.ts';
 import { formatSeconds } from '../log.ts';
 import type { CommandContext } from './context.ts';
+import { at } from '../tensor/at.ts';
 
 /** One run of a folder, or a stage of a chain. */
 interface RunLine {
@@ -107,7 +108,7 @@ function table(runs: readonly RunLine[], folder: string): string {
     .map(
       (row) =>
         `${row
-          .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+          .map((cell, column) => cell.padEnd(at(widths, column)))
           .join('  ')
           .trimEnd()}\n`,
     )

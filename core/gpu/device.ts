@@ -2,15 +2,19 @@
  * The device: one WebGPU adapter opened with everything it offers, its pipelines, its buffers, and the only way back
  * to the host (`read`). Errors that Dawn reports asynchronously are kept and thrown at the next `read`.
  */
-import { exitCodes, ReasongenError } from '../errors.ts';
-import { byteLength, elementBytes, sizeOf, type ElementType, type Tensor } from '../tensor/tensor.ts';
+import { ReasongenError } from '../errors.ts';
+import { at } from '../tensor/at.ts';
+import { byteLength, type ElementType, type Tensor } from '../tensor/tensor.ts';
 import { offeredFeatures, reportAdapter, type AdapterReport } from './adapter-report.ts';
 import { beginWait, dawn, dawnWith } from './dawn.ts';
+import { bindingTooLarge, bufferTooLarge, deviceLost, noAdapter, outOfMemory, reportedError } from './device-errors.ts';
 import { availableMemory } from './host-memory.ts';
 import { defaultTuning, type KernelTuning } from './tuning.ts';
 import type { Kernel } from './kernel.ts';
 import { compilePipeline, type Pipeline } from './pipeline.ts';
 import { ReadBack } from './read-back.ts';
+import { valuesOf, writeTensor } from './transfer.ts';
+import { tryBuffers } from './memory-trial.ts';
 
 export interface DeviceOptions {
   /** Dawn's null back end: compiles every kernel, computes nothing. */
@@ -53,14 +57,7 @@ export async function openDevice(options: DeviceOptions = {}): Promise<Device> {
   const flags = ['disable-dawn-features=timestamp_quantization', 'enable-dawn-features=allow_unsafe_apis'];
   const gpu = options.nullBackend ? dawnWith(['backend=null', ...flags]) : dawn(flags);
   const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });
-  if (adapter === null) {
-    throw new ReasongenError({
-      code: 'NO_ADAPTER',
-      message: 'no WebGPU adapter: Dawn found no Vulkan driver it accepts',
-      hint: 'run `npx reasongen doctor`; it names what is missing and the command that installs it. A program that embeds reasongen calls `await prepareDriver()` before anything else',
-      exitCode: exitCodes.noAdapter,
-    });
-  }
+  if (adapter === null) throw noAdapter();
   const features = offeredFeatures(adapter, options.without);
   const requiredLimits: Record<string, number> = {};
   for (const name of limitNames) requiredLimits[name] = adapter.limits[name];
@@ -97,19 +94,13 @@ export class Device {
     this.limits = gpu.limits;
     gpu.addEventListener('uncapturederror', (event) => {
       event.preventDefault();
-      this.failure ??= describeDeviceError(event.error);
+      this.failure ??= reportedError(event.error);
     });
     void gpu.lost.then((info) => this.noteLoss(info));
   }
 
-  private noteLoss(info: GPUDeviceLostInfo): void {
-    if (this.isClosed) return;
-    this.failure = new ReasongenError({
-      code: 'DEVICE_LOST',
-      message: `the device was lost: ${info.message || info.reason}`,
-      hint: 'nothing saved is lost: `reasongen resume <run directory>` goes on from the last checkpoint',
-      exitCode: exitCodes.deviceLost,
-    });
+  private noteLoss({ message, reason }: GPUDeviceLostInfo): void {
+    if (!this.isClosed) this.failure = deviceLost(`the device was lost: ${message || reason}`);
   }
 
   /** True where a subgroup is exactly eight lanes wide and there is no GPU: the broadcast tiles apply (kernels/linear). */
@@ -181,22 +172,9 @@ export class Device {
     if ('buffer' in tensor.memory) this.destroyBuffer(tensor.memory.buffer);
   }
 
+  /** Writes all values of a tensor in a buffer of its own; f16 and bf16 are given as raw 16-bit words. Throws RangeError for any other tensor or type. */
   write(tensor: Tensor, data: Float32Array | Uint32Array | Uint16Array): void {
-    if (data.length !== sizeOf(tensor.shape)) {
-      throw new RangeError(`${tensor.name} [${tensor.shape}] cannot take ${data.length} values`);
-    }
-    if (!('buffer' in tensor.memory)) throw new RangeError(`${tensor.name} lives in a program and cannot be written`);
-    if (data.BYTES_PER_ELEMENT !== elementBytes(tensor.type))
-      throw new RangeError(`${tensor.name} is ${tensor.type} and cannot take a ${data.constructor.name}`);
-    const { buffer, offset } = tensor.memory;
-    if (data.byteLength % 4 === 0) {
-      this.gpu.queue.writeBuffer(buffer, offset, data);
-      return;
-    }
-    // A queue writes whole words; a tensor has room for them.
-    const words = new Uint8Array(Math.ceil(data.byteLength / 4) * 4);
-    words.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
-    this.gpu.queue.writeBuffer(buffer, offset, words);
+    writeTensor(this.gpu.queue, tensor, data);
   }
 
   scalar(name: string, value: number, type: 'f32' | 'u32' = 'f32'): Scalar {
@@ -216,23 +194,10 @@ export class Device {
       if (cause instanceof RangeError || cause instanceof ReasongenError) throw cause;
       // What Dawn reports and what becomes of the device arrive as events of their own.
       await Promise.resolve();
-      throw (
-        this.failure ??
-        new ReasongenError({
-          code: 'DEVICE_LOST',
-          message: 'reading from the device failed',
-          exitCode: exitCodes.deviceLost,
-          cause,
-        })
-      );
+      throw this.failure ?? deviceLost('reading from the device failed', cause);
     }
     this.throwFailure();
-    return tensors.map(({ shape, type }, index) => {
-      const data = bytes[index] ?? new ArrayBuffer(0);
-      const count = sizeOf(shape);
-      if (type === 'f16' || type === 'bf16') return new Uint16Array(data, 0, count);
-      return type === 'u32' ? new Uint32Array(data, 0, count) : new Float32Array(data, 0, count);
-    });
+    return tensors.map((tensor, index) => valuesOf(tensor, at(bytes, index)));
   }
 
   /** Makes the staging buffer for reads of so many bytes now, so that later ones allocate nothing. */
@@ -284,68 +249,27 @@ export class Device {
     throw failure;
   }
 
-  /** Bytes of memory that can be had right now, up to `wanted`: made in pieces and given back. For adapters with memory of their own. */
+  /** Bytes of memory that can be had right now, up to `wanted`. For adapters with memory of their own. */
   async tryMemory(wanted: number): Promise<number> {
-    const pieces: GPUBuffer[] = [];
-    let had = 0;
-    for (let isOut = false; had < wanted && !isOut;) {
-      const size = Math.min(Math.ceil((wanted - had) / 4) * 4, 2 ** 30, this.limits.maxBufferSize);
-      this.gpu.pushErrorScope('out-of-memory');
-      pieces.push(this.gpu.createBuffer({ size, usage: GPUBufferUsage.STORAGE, label: 'trial' }));
-      isOut = (await this.gpu.popErrorScope()) !== null;
-      if (!isOut) had += size;
-    }
-    for (const piece of pieces) piece.destroy();
+    const had = await tryBuffers(this.gpu, wanted);
     await this.settle();
-    return Math.min(had, wanted);
+    return had;
   }
 
   /** Throws when a kernel cannot be given so many bytes at once. `what` names kernel and tensor. */
   requireBinding(bytes: number, what: string): void {
     const limit = this.limits.maxStorageBufferBindingSize;
-    if (bytes <= limit) return;
-    throw new ReasongenError({
-      code: 'BINDING_TOO_LARGE',
-      message: `${what} has ${bytes} bytes; this adapter binds at most ${limit}`,
-      hint: 'use a smaller micro-batch',
-      exitCode: exitCodes.outOfMemory,
-    });
+    if (bytes > limit) throw bindingTooLarge(what, bytes, limit);
   }
 
   protected refuseWhatCannotFit(bytes: number, label: string): void {
-    if (bytes > this.limits.maxBufferSize) {
-      throw new ReasongenError({
-        code: 'BUFFER_TOO_LARGE',
-        message: `"${label}" needs a buffer of ${bytes} bytes; this adapter allows ${this.limits.maxBufferSize}`,
-        hint: 'use a smaller batch or a smaller model',
-        exitCode: exitCodes.outOfMemory,
-      });
-    }
+    if (bytes > this.limits.maxBufferSize) throw bufferTooLarge(label, bytes, this.limits.maxBufferSize);
     // A software adapter commits memory lazily and crashes instead of reporting: ask the system first, but not for every small buffer.
     this.unasked += bytes;
     if (!this.adapter.isSoftware || this.unasked < 16 * 2 ** 20) return;
     const left = availableMemory();
     const isTooMuch = this.unasked > left;
     this.unasked = 0;
-    if (isTooMuch) {
-      throw new ReasongenError({
-        code: 'OUT_OF_MEMORY',
-        message: `"${label}" needs ${(bytes / 2 ** 20).toFixed(0)} MiB; the machine has ${(left / 2 ** 20).toFixed(0)} MiB left`,
-        hint: 'use a smaller batch or a smaller model; `reasongen check` predicts what a preset needs',
-        exitCode: exitCodes.outOfMemory,
-      });
-    }
+    if (isTooMuch) throw outOfMemory(label, bytes, left);
   }
-}
-
-function describeDeviceError(error: GPUError): ReasongenError {
-  const isMemory = error.constructor.name === 'GPUOutOfMemoryError';
-  return new ReasongenError({
-    code: isMemory ? 'OUT_OF_MEMORY' : 'DEVICE_ERROR',
-    message: `the device reported: ${error.message}`,
-    hint: isMemory
-      ? 'use a smaller batch or a smaller model; `reasongen check` predicts what a preset needs'
-      : undefined,
-    exitCode: isMemory ? exitCodes.outOfMemory : exitCodes.failure,
-  });
 }

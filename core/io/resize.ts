@@ -4,6 +4,7 @@
  * shrinking, in fixed point, rows first, rounded to bytes after each of the two passes.
  */
 import type { Image } from '../contracts/image.ts';
+import { at } from '../tensor/at.ts';
 
 const channels = 3;
 /** Bits behind the point of a weight: 32, less 8 of the byte and 2 against overflow. */
@@ -42,7 +43,7 @@ export function fitSquare(image: Image, size: number, color: readonly [number, n
     Math.min(size, side(image.height)),
   );
   const square = new Uint8Array(size * size * channels);
-  for (let at = 0; at < square.length; at += channels) square.set(color, at);
+  for (let start = 0; start < square.length; start += channels) square.set(color, start);
   const [left, top] = [Math.floor((size - width) / 2), Math.floor((size - height) / 2)];
   for (let y = 0; y < height; y++)
     square.set(data.subarray(y * width * channels, (y + 1) * width * channels), ((top + y) * size + left) * channels);
@@ -88,11 +89,11 @@ function resizeRows(image: Image, size: number, isHorizontal: boolean, kernel: K
     for (let to = 0; to < size; to++)
       for (let channel = 0; channel < channels; channel++) {
         let sum = half;
-        const begin = line * lineStep + (first[to] ?? 0) * step + channel;
-        for (let tap = 0; tap < (count[to] ?? 0); tap++)
-          sum += (data[begin + tap * step] ?? 0) * (weights[to * most + tap] ?? 0);
-        const at = isHorizontal ? line * size + to : to * lines + line;
-        result[at * channels + channel] = Math.max(0, Math.min(255, sum >> precision));
+        const begin = line * lineStep + at(first, to) * step + channel;
+        for (let tap = 0; tap < at(count, to); tap++)
+          sum += at(data, begin + tap * step) * at(weights, to * most + tap);
+        const pixel = isHorizontal ? line * size + to : to * lines + line;
+        result[pixel * channels + channel] = Math.max(0, Math.min(255, sum >> precision));
       }
   return result;
 }

@@ -57,90 +57,106 @@ export interface PackedBatch {
 const bucket = 128;
 
 export function packSequences(sequences: readonly Sequence[]): PackedBatch {
-  const textIds: number[] = [];
-  const textRows: number[] = [];
-  const imageCodes: number[] = [];
-  const imageRows: number[] = [];
-  const featureRows: number[] = [];
-  const positions: number[] = [];
-  const segmentStart: number[] = [];
-  const segmentEnd: number[] = [];
-  const text = new TargetList();
-  const image = new TargetList();
-  const unconditionalRows: number[] = [];
-  const place = (start: number, end: number): number => {
-    positions.push(positions.length - start);
-    segmentStart.push(start);
-    segmentEnd.push(end);
-    return positions.length - 1;
-  };
-  const placeUnconditional = (unconditionalText: readonly number[], codes: readonly number[]): void => {
-    const start = positions.length;
-    const end = start + unconditionalText.length + codes.length;
-    for (const id of unconditionalText) {
-      textIds.push(id);
-      textRows.push(place(start, end));
-    }
-    for (const code of codes) {
-      imageCodes.push(code);
-      imageRows.push(place(start, end));
-      unconditionalRows.push(positions.length - 2);
-    }
-  };
-  sequences.forEach((sequence, owner) => {
-    const start = positions.length;
+  const packer = new Packer();
+  for (const [owner, sequence] of sequences.entries()) packer.add(sequence, owner);
+  return packer.finish();
+}
+
+class Packer {
+  private readonly textIds: number[] = [];
+  private readonly textRows: number[] = [];
+  private readonly imageCodes: number[] = [];
+  private readonly imageRows: number[] = [];
+  private readonly featureRows: number[] = [];
+  private readonly positions: number[] = [];
+  private readonly segmentStart: number[] = [];
+  private readonly segmentEnd: number[] = [];
+  private readonly text = new TargetList();
+  private readonly image = new TargetList();
+  private readonly unconditionalRows: number[] = [];
+
+  /** A segment: text, codes, trailing text; with guidance a second one, without targets, of the same codes. */
+  add(sequence: Sequence, owner: number): void {
+    const start = this.positions.length;
     const codesFrom = sequence.text.length;
     const trailingFrom = codesFrom + sequence.codes.length;
     const end = start + trailingFrom + sequence.trailing.length;
     const features = new Set(sequence.features);
     const placeText = (id: number, index: number): void => {
-      const row = place(start, end);
+      const row = this.place(start, end);
       if (features.has(index)) {
-        featureRows.push(row);
+        this.featureRows.push(row);
         return;
       }
-      textIds.push(id);
-      textRows.push(row);
-      if (index >= Math.max(1, sequence.firstTarget)) text.add(row - 1, id, owner, index);
+      this.textIds.push(id);
+      this.textRows.push(row);
+      if (index >= Math.max(1, sequence.firstTarget)) this.text.add(row - 1, id, owner, index);
     };
     sequence.text.forEach(placeText);
     sequence.codes.forEach((code, index) => {
-      const row = place(start, end);
-      imageCodes.push(code);
-      imageRows.push(row);
-      image.add(row - 1, code, owner, codesFrom + index);
+      const row = this.place(start, end);
+      this.imageCodes.push(code);
+      this.imageRows.push(row);
+      this.image.add(row - 1, code, owner, codesFrom + index);
     });
     sequence.trailing.forEach((id, index) => placeText(id, trailingFrom + index));
-    if (sequence.unconditional !== undefined) placeUnconditional(sequence.unconditional, sequence.codes);
-  });
-  if (unconditionalRows.length > 0 && unconditionalRows.length !== imageCodes.length / 2)
-    throw new RangeError('some sequences of a batch have an unconditional branch, others none');
-  const usedTokens = positions.length;
-  const fill = (ids: number[], rows: number[]): void => {
+    if (sequence.unconditional !== undefined) this.addUnconditional(sequence.unconditional, sequence.codes);
+  }
+
+  finish(): PackedBatch {
+    const { textIds, textRows, imageCodes, imageRows, unconditionalRows, positions } = this;
+    if (unconditionalRows.length > 0 && unconditionalRows.length !== imageCodes.length / 2)
+      throw new RangeError('some sequences of a batch have an unconditional branch, others none');
+    const usedTokens = positions.length;
+    this.fill(textIds, textRows);
+    this.fill(imageCodes, imageRows);
+    const image = this.image.finish();
+    return {
+      count: positions.length,
+      textIds: Uint32Array.from(textIds),
+      textRows: Uint32Array.from(textRows),
+      imageCodes: Uint32Array.from(imageCodes),
+      imageRows: Uint32Array.from(imageRows),
+      featureRows: Uint32Array.from(this.featureRows),
+      positions: Uint32Array.from(positions),
+      segmentStart: Uint32Array.from(this.segmentStart),
+      segmentEnd: Uint32Array.from(this.segmentEnd),
+      text: this.text.finish(),
+      image: unconditionalRows.length === 0 ? image : { ...image, unconditionalRows: padded(unconditionalRows) },
+      usedTokens,
+    };
+  }
+
+  private addUnconditional(text: readonly number[], codes: readonly number[]): void {
+    const start = this.positions.length;
+    const end = start + text.length + codes.length;
+    for (const id of text) {
+      this.textIds.push(id);
+      this.textRows.push(this.place(start, end));
+    }
+    for (const code of codes) {
+      this.imageCodes.push(code);
+      const row = this.place(start, end);
+      this.imageRows.push(row);
+      this.unconditionalRows.push(row - 1);
+    }
+  }
+
+  /** The next row, of the segment from `start` to `end`. */
+  private place(start: number, end: number): number {
+    this.positions.push(this.positions.length - start);
+    this.segmentStart.push(start);
+    this.segmentEnd.push(end);
+    return this.positions.length - 1;
+  }
+
+  /** Segments of one token that belong to nobody, up to the bucket. */
+  private fill(ids: number[], rows: number[]): void {
     for (let missing = roundUp(ids.length) - ids.length; missing > 0; missing--) {
       ids.push(0);
-      rows.push(place(positions.length, positions.length + 1));
+      rows.push(this.place(this.positions.length, this.positions.length + 1));
     }
-  };
-  fill(textIds, textRows);
-  fill(imageCodes, imageRows);
-  return {
-    count: positions.length,
-    textIds: Uint32Array.from(textIds),
-    textRows: Uint32Array.from(textRows),
-    imageCodes: Uint32Array.from(imageCodes),
-    imageRows: Uint32Array.from(imageRows),
-    featureRows: Uint32Array.from(featureRows),
-    positions: Uint32Array.from(positions),
-    segmentStart: Uint32Array.from(segmentStart),
-    segmentEnd: Uint32Array.from(segmentEnd),
-    text: text.finish(),
-    image:
-      unconditionalRows.length === 0
-        ? image.finish()
-        : { ...image.finish(), unconditionalRows: padded(unconditionalRows) },
-    usedTokens,
-  };
+  }
 }
 
 class TargetList {

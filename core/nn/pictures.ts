@@ -1,6 +1,7 @@
 /** Pictures between bytes and the device: row-major RGB bytes here, f32 [B, H, W, 4] in -1 … 1 with a zero fourth channel there. */
 import type { Image } from '../contracts/image.ts';
 import { exitCodes, ReasongenError } from '../errors.ts';
+import { at } from '../tensor/at.ts';
 
 /** Packs pictures of one size; missing ones, up to `images`, stay zero. */
 export function packPictures(pictures: readonly Image[], size: number, images: number = pictures.length): Float32Array {
@@ -17,9 +18,9 @@ export function packPictures(pictures: readonly Image[], size: number, images: n
     }
     let to = image * pixels * 4;
     for (let from = 0; from < data.length; from += 3, to += 4) {
-      packed[to] = (data[from] ?? 0) / 127.5 - 1;
-      packed[to + 1] = (data[from + 1] ?? 0) / 127.5 - 1;
-      packed[to + 2] = (data[from + 2] ?? 0) / 127.5 - 1;
+      packed[to] = at(data, from) / 127.5 - 1;
+      packed[to + 1] = at(data, from + 1) / 127.5 - 1;
+      packed[to + 2] = at(data, from + 2) / 127.5 - 1;
     }
   });
   return packed;
@@ -37,8 +38,7 @@ export function unpackPictures(
     const data = new Uint8Array(pixels * 3);
     let from = image * pixels * 4;
     for (let to = 0; to < data.length; to += 3, from += 4) {
-      for (let c = 0; c < 3; c++)
-        data[to + c] = Math.min(255, Math.max(0, toByte(((packed[from + c] ?? 0) + 1) * 127.5)));
+      for (let c = 0; c < 3; c++) data[to + c] = Math.min(255, Math.max(0, toByte((at(packed, from + c) + 1) * 127.5)));
     }
     return { width: size, height: size, data };
   });

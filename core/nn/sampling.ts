@@ -6,6 +6,7 @@ import type { Device } from '../gpu/device.ts';
 import { forcedByBudget, type SamplingRule } from '../ops/sample.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import type { PromptFeatures } from './prefill.ts';
+import { at } from '../tensor/at.ts';
 
 export interface SamplerOptions {
   readonly device: Device;
@@ -181,11 +182,11 @@ function placeFeatures(
   const { placeholder, values } = features;
   let first = 0;
   const placed = prompts.map((ids): PromptFeatures | undefined => {
-    const at = ids.flatMap((id, index) => (id === placeholder ? [index] : []));
-    if (at.at(-1) === ids.length - 1)
+    const places = ids.flatMap((id, index) => (id === placeholder ? [index] : []));
+    if (places.at(-1) === ids.length - 1)
       throw new RangeError('a prompt must not end with a placeholder: its last token is fed as a token');
-    first += at.length;
-    return at.length === 0 ? undefined : { at, values, first: first - at.length };
+    first += places.length;
+    return places.length === 0 ? undefined : { at: places, values, first: first - places.length };
   });
   if (values.shape.join() !== [first, hiddenSize].join())
     throw new RangeError(
@@ -205,7 +206,7 @@ export function collectSequence(
   const after = Array.from({ length: length - promptIds.length }, (_, index): DrawnToken => {
     const position = promptIds.length + index;
     return position < head.length
-      ? { id: head[position] ?? 0, forced: givenByCaller, logProbability: 0, entropy: 0 }
+      ? { id: at(head, position), forced: givenByCaller, logProbability: 0, entropy: 0 }
       : token(position);
   });
   refuseNotFinite(after);

@@ -16,6 +16,7 @@ import { layerNorm } from '../ops/layer-norm.ts';
 import { linear } from '../ops/linear.ts';
 import { reshape, type Tensor } from '../tensor/tensor.ts';
 import { perceptron, perceptronParameters, type Perceptron } from './perceptron.ts';
+import { at } from '../tensor/at.ts';
 
 export interface SiglipSizes {
   /** Height and width of a picture in pixels; a multiple of `patchSize`. */
@@ -80,10 +81,10 @@ function runTower(
   );
   let x = add(tape, seen, embedding(tape, weights.get(`${tower}embeddings.position_embedding.weight`), places));
   for (let layer = 0; layer < layers; layer++) {
-    const at = `encoder.layers.${layer}.`;
-    const before = norm(x, `${at}layer_norm1`);
+    const prefix = `encoder.layers.${layer}.`;
+    const before = norm(x, `${prefix}layer_norm1`);
     const project = (part: string): Tensor =>
-      resizeParts(tape, affine(before, `${at}self_attn.${part}_proj`), heads, headDimension);
+      resizeParts(tape, affine(before, `${prefix}self_attn.${part}_proj`), heads, headDimension);
     const mixed = attention(tape, project('q'), project('k'), project('v'), segments, {
       heads,
       keyValueHeads: heads,
@@ -94,10 +95,10 @@ function runTower(
     const middle = add(
       tape,
       x,
-      affine(resizeParts(tape, mixed, heads, width / heads), `${at}self_attn.projection_layer`),
+      affine(resizeParts(tape, mixed, heads, width / heads), `${prefix}self_attn.projection_layer`),
     );
     const inner: Perceptron = {
-      name: `${tower}${at}mlp`,
+      name: `${tower}${prefix}mlp`,
       first: 'fc1',
       last: 'fc2',
       from: width,
@@ -105,7 +106,7 @@ function runTower(
       to: width,
       depth: 2,
     };
-    x = add(tape, middle, perceptron(tape, weights, inner, norm(middle, `${at}layer_norm2`)));
+    x = add(tape, middle, perceptron(tape, weights, inner, norm(middle, `${prefix}layer_norm2`)));
   }
   return norm(x, 'post_layernorm');
 }
@@ -127,14 +128,14 @@ function towerParameters(sizes: SiglipSizes, tokens: number): ParameterSpec[] {
     bias(name, width),
   ];
   const block = (layer: number): ParameterSpec[] => {
-    const at = `encoder.layers.${layer}.`;
+    const prefix = `encoder.layers.${layer}.`;
     return [
-      ...norm(`${at}layer_norm1`),
-      ...['q', 'k', 'v'].flatMap((part) => affine(`${at}self_attn.${part}_proj`, width, width)),
-      ...affine(`${at}self_attn.projection_layer`, width, width),
-      ...norm(`${at}layer_norm2`),
-      ...affine(`${at}mlp.fc1`, sizes.mlp, width),
-      ...affine(`${at}mlp.fc2`, width, sizes.mlp),
+      ...norm(`${prefix}layer_norm1`),
+      ...['q', 'k', 'v'].flatMap((part) => affine(`${prefix}self_attn.${part}_proj`, width, width)),
+      ...affine(`${prefix}self_attn.projection_layer`, width, width),
+      ...norm(`${prefix}layer_norm2`),
+      ...affine(`${prefix}mlp.fc1`, sizes.mlp, width),
+      ...affine(`${prefix}mlp.fc2`, width, sizes.mlp),
     ];
   };
   return [
@@ -181,17 +182,15 @@ export function patchesOf(vision: Vision, pictures: readonly Image[]): Float32Ar
   return patches(
     vision,
     pictures.length,
-    (picture, channel, y, x) => (pictures[picture]?.data[(y * imageSize + x) * channels + channel] ?? 0) / 127.5 - 1,
+    (picture, channel, y, x) => at(at(pictures, picture).data, (y * imageSize + x) * channels + channel) / 127.5 - 1,
   );
 }
 
 /** The same of values [B, 3, imageSize, imageSize] that are in -1 … 1 already. */
 export function patchesOfChannels(vision: Vision, values: Float32Array): Float32Array {
   const { imageSize } = vision;
-  return patches(
-    vision,
-    values.length / (channels * imageSize ** 2),
-    (picture, channel, y, x) => values[((picture * channels + channel) * imageSize + y) * imageSize + x] ?? 0,
+  return patches(vision, values.length / (channels * imageSize ** 2), (picture, channel, y, x) =>
+    at(values, ((picture * channels + channel) * imageSize + y) * imageSize + x),
   );
 }
 
@@ -202,13 +201,13 @@ function patches(
 ): Float32Array {
   const across = Math.floor(imageSize / patchSize);
   const result = new Float32Array(pictures * tokens * channels * patchSize ** 2);
-  let at = 0;
+  let to = 0;
   for (let picture = 0; picture < pictures; picture++)
     for (let token = 0; token < tokens; token++) {
       const [top, left] = [Math.floor(token / across) * patchSize, (token % across) * patchSize];
       for (let channel = 0; channel < channels; channel++)
         for (let y = top; y < top + patchSize; y++)
-          for (let x = left; x < left + patchSize; x++) result[at++] = value(picture, channel, y, x);
+          for (let x = left; x < left + patchSize; x++) result[to++] = value(picture, channel, y, x);
     }
   return result;
 }

@@ -7,6 +7,7 @@ import { exitCodes, ReasongenError } from '../errors.ts';
 import { nameTable, type NameRule } from '../tensor/name-rules.ts';
 import { sizeOf } from '../tensor/tensor.ts';
 import type { VqCodec } from './vq-codec.ts';
+import { at } from '../tensor/at.ts';
 
 interface Values {
   readonly shape: readonly number[];
@@ -107,7 +108,7 @@ function transposeInner(data: Float32Array, outer: number, rows: number, columns
   let index = 0;
   for (let o = 0; o < outer; o++)
     for (let row = 0; row < rows; row++)
-      for (let column = 0; column < columns; column++) result[(o * columns + column) * rows + row] = data[index++] ?? 0;
+      for (let column = 0; column < columns; column++) result[(o * columns + column) * rows + row] = at(data, index++);
   return result;
 }
 

@@ -12,6 +12,7 @@ import { conv2d } from '../ops/conv2d.ts';
 import { groupNorm } from '../ops/group-norm.ts';
 import { upsampleConv2d } from '../ops/upsample.ts';
 import { dimension, reshape, sizeOf, type Tensor } from '../tensor/tensor.ts';
+import { at } from '../tensor/at.ts';
 
 export interface VqCodecConfig {
   /** Height and width of the pictures. */
@@ -122,7 +123,7 @@ function encoderLayers(config: VqCodecConfig): Layer[] {
     channels = addBlocks(
       layers,
       name,
-      encoderBlocks[level] ?? 0,
+      at(encoderBlocks, level),
       channels,
       multiplier * baseChannels,
       isCoarsest && config.attention === 'coarsest',
@@ -159,7 +160,7 @@ function decoderLayers(config: VqCodecConfig): Layer[] {
     channels = addBlocks(
       layers,
       name,
-      decoderBlocks[level] ?? 0,
+      at(decoderBlocks, level),
       channels,
       multiplier * baseChannels,
       level === 0 && config.attention === 'coarsest',

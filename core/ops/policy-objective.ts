@@ -22,6 +22,7 @@ export const policyColumns = {
   terms: { old: 0, advantage: 1, reference: 2, sequence: 3, count: 4 },
   weights: { policy: 0, entropy: 1, divergence: 2, counted: 3, count: 4 },
   stats: { policy: 0, clipped: 1, ratio: 2, divergence: 3, count: 4 },
+  settings: { clipLow: 0, clipHigh: 1, entropy: 2, divergence: 3, dualClip: 4, count: 8 },
 } as const;
 
 export interface PolicyInputs {
@@ -61,7 +62,14 @@ export function policySettings({
   entropyCoefficient = 0,
   klCoefficient = 0,
 }: PolicySettings): Float32Array {
-  return Float32Array.of(clipLow, clipHigh, entropyCoefficient, klCoefficient, dualClip, 0, 0, 0);
+  const { settings } = policyColumns;
+  const values = new Float32Array(settings.count);
+  values[settings.clipLow] = clipLow;
+  values[settings.clipHigh] = clipHigh;
+  values[settings.entropy] = entropyCoefficient;
+  values[settings.divergence] = klCoefficient;
+  values[settings.dualClip] = dualClip;
+  return values;
 }
 
 /**
@@ -77,7 +85,7 @@ export function policyObjective(
   const { terms, weights, settings, sequences } = inputs;
   const count = dimension(scored, 0);
   for (const tensor of [terms, weights]) refuseShape(tensor, [count, 4], `${count} tokens`);
-  refuseShape(settings, [8], 'the settings');
+  refuseShape(settings, [policyColumns.settings.count], 'the settings');
   const method = policyMethods.indexOf(options.method);
   if (options.method === 'sequence' && sequences === undefined)
     throw new RangeError('policyObjective: the method "sequence" needs the ratios of sequences');

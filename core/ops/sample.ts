@@ -28,6 +28,12 @@ export interface SamplingSettings {
 /** In a trace: the image start was put there instead of drawn, because the text's budget was used up. (2: in the place of an end.) */
 export const forcedByBudget = 1;
 
+/** Columns of the tables that the host fills and reads, as `kernels/sample` has them. */
+export const sampledColumns = {
+  state: { key: 0, length: 1, done: 2, lastText: 3, count: 4 },
+  trace: { token: 0, forced: 1, logProbability: 2, entropy: 3, count: 4 },
+} as const;
+
 /** S cache rows that are written to by steps of R rows; with guidance another R rows follow that are fed the same tokens. */
 export interface SamplingState {
   /** u32 [S, 4] by cache row: key, length (tokens so far), done, last position a text token may take. */
@@ -71,10 +77,8 @@ export function createSamplingSettings(device: Device, name: string): SamplingSe
         throw new RangeError(`top k is ${topK}; it must be a whole number, 0 for all`);
       if (!(topP > 0 && topP <= 1)) throw new RangeError(`top p is ${topP}; it must be above 0 and at most 1`);
       if (!Number.isFinite(guidance)) throw new RangeError(`guidance is ${guidance}`);
-      const [temperatureBits = 0, topPBits = 0, guidanceBits = 0] = new Uint32Array(
-        Float32Array.of(temperature, topP, guidance).buffer,
-      );
-      device.write(tensor, Uint32Array.of(...seedWords(seed), topK, temperatureBits, topPBits, guidanceBits));
+      const bits = new Uint32Array(Float32Array.of(temperature, topP, guidance).buffer);
+      device.write(tensor, Uint32Array.of(...seedWords(seed), topK, ...bits));
     },
   };
 }

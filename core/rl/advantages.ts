@@ -58,10 +58,9 @@ export function groupAdvantages(
   const judged = inGroups(rewards, groupSize).map((group) => group.filter((reward) => reward !== undefined));
   const batch = judged.flat();
   const centered = judged.map((group, index) => center(group, estimator, batch, context.baselines?.[index]));
-  const scaled = scaledGroups(centered, scale).map((group) => group.values());
-  return rewards.map((reward, index) =>
-    reward === undefined ? 0 : (scaled[Math.floor(index / groupSize)]?.next().value ?? 0),
-  );
+  const scaled = scaledGroups(centered, scale).flat();
+  let next = 0;
+  return rewards.map((reward) => (reward === undefined ? 0 : at(scaled, next++)));
 }
 
 function scaledGroups(centered: readonly (readonly number[])[], scale: Scale): (readonly number[])[] {

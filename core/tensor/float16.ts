@@ -1,4 +1,5 @@
 /** Half precision on the host: for files, and for weights that are stored so on the device. */
+import { at } from './at.ts';
 
 /** Bits of an f32 → bits of the nearest f16, ties to even; 65520 and more become infinity. */
 export function halfBits(single: number): number {
@@ -36,14 +37,14 @@ export const largestHalf = 65504;
 export function toHalves(values: Float32Array): Uint16Array {
   const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
   const halves = new Uint16Array(bits.length);
-  for (let i = 0; i < bits.length; i++) halves[i] = halfBits(bits[i] ?? 0);
+  for (let i = 0; i < bits.length; i++) halves[i] = halfBits(at(bits, i));
   return halves;
 }
 
 /** The values of f16 given as raw 16-bit words; exact. */
 export function fromHalves(halves: Uint16Array): Float32Array {
   const values = new Float32Array(halves.length);
-  for (let i = 0; i < halves.length; i++) values[i] = halfValue(halves[i] ?? 0);
+  for (let i = 0; i < halves.length; i++) values[i] = halfValue(at(halves, i));
   return values;
 }
 
@@ -56,7 +57,7 @@ export function brainBits(single: number): number {
 export function toBrainFloats(values: Float32Array): Uint16Array {
   const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
   const brains = new Uint16Array(bits.length);
-  for (let i = 0; i < bits.length; i++) brains[i] = brainBits(bits[i] ?? 0);
+  for (let i = 0; i < bits.length; i++) brains[i] = brainBits(at(bits, i));
   return brains;
 }
 

@@ -3,6 +3,8 @@
  * value = minimum + scale · code, codes 0 … 255 (int8) or 0 … 15 (int4). Scale and minimum are rounded outwards, so every
  * value lies within half a scale of what is stored.
  */
+import { at } from './at.ts';
+
 /** Neighbors along a row that share scale and minimum: 32 bits for 64 weights, half a bit each. */
 export const quantizedGroup = 64;
 
@@ -29,7 +31,7 @@ export function quantize(values: Float32Array, type: QuantizedType): Quantized {
     let high = Number.NEGATIVE_INFINITY;
     let sum = 0;
     for (let i = first; i < first + quantizedGroup; i++) {
-      const value = values[i] ?? 0;
+      const value = at(values, i);
       if (value < low) low = value;
       if (value > high) high = value;
       sum += value;
@@ -45,9 +47,9 @@ export function quantize(values: Float32Array, type: QuantizedType): Quantized {
     scales[group] = ((minimumBits << 16) | scaleBits) >>> 0;
     if (scale === 0) continue;
     for (let i = first; i < first + quantizedGroup; i++) {
-      const code = Math.min(levels, Math.round(((values[i] ?? 0) - minimum) / scale));
+      const code = Math.min(levels, Math.round((at(values, i) - minimum) / scale));
       if (type === 'int8') codes[i] = code;
-      else codes[i >>> 1] = (codes[i >>> 1] ?? 0) | (code << ((i & 1) * 4));
+      else codes[i >>> 1] = at(codes, i >>> 1) | (code << ((i & 1) * 4));
     }
   }
   return { codes, scales };
@@ -58,8 +60,8 @@ export function dequantize({ codes, scales }: Quantized, type: QuantizedType): F
   const values = new Float32Array(scales.length * quantizedGroup);
   const scratch = new DataView(new ArrayBuffer(4));
   for (let i = 0; i < values.length; i++) {
-    const word = scales[Math.floor(i / quantizedGroup)] ?? 0;
-    const code = type === 'int8' ? (codes[i] ?? 0) : ((codes[i >>> 1] ?? 0) >>> ((i & 1) * 4)) & 15;
+    const word = at(scales, Math.floor(i / quantizedGroup));
+    const code = type === 'int8' ? at(codes, i) : (at(codes, i >>> 1) >>> ((i & 1) * 4)) & 15;
     values[i] = brainValue(word >>> 16, scratch) + brainValue(word & 0xffff, scratch) * code;
   }
   return values;

@@ -7,6 +7,7 @@ import { grid } from '../autograd/launch.ts';
 import type { Tape } from '../autograd/tape.ts';
 import { sizeOf, type Tensor } from '../tensor/tensor.ts';
 import { groupOf } from './name-patterns.ts';
+import { at } from '../tensor/at.ts';
 
 /** Elements one thread adds up. */
 const runLength = 4096;
@@ -95,10 +96,10 @@ export class UpdateWatch {
     const elements = { trained: 0, unmoved: 0 };
     let [sumBefore, sumAfter] = [0, 0];
     this.pieces.forEach(({ name, count }, index) => {
-      const square = floatsBefore[4 * index] ?? 0;
+      const square = at(floatsBefore, 4 * index);
       squares.set(groupOf(name), (squares.get(groupOf(name)) ?? 0) + square);
-      sumBefore += floatsBefore[4 * index + 1] ?? 0;
-      sumAfter += floatsAfter[4 * index + 1] ?? 0;
+      sumBefore += at(floatsBefore, 4 * index + 1);
+      sumAfter += at(floatsAfter, 4 * index + 1);
       if (square === 0) return;
       elements.trained += count;
       if (before[4 * index + 2] !== after[4 * index + 2]) return;

@@ -3,6 +3,7 @@ import type { StoredType } from '../contracts/weight-source.ts';
 import { brainBits, halfBits, halfValue, largestHalf } from '../tensor/float16.ts';
 import { quantize } from '../tensor/quantized.ts';
 import type { WeightStorage } from './layout.ts';
+import { at } from '../tensor/at.ts';
 
 /** Bytes of one element in a file, of the types that hold weights. */
 export const floatBytes = { F64: 8, F32: 4, F16: 2, BF16: 2 } as const;
@@ -78,9 +79,9 @@ export class WeightEncoder {
     const to = new Uint16Array(this.stored.buffer, 0, from.length + (from.length & 1));
     let lost = 0;
     for (let i = 0; i < from.length; i++) {
-      const code = from[i] ?? 0;
-      to[i] = codes[code] ?? 0;
-      lost |= isLost[code] ?? 0;
+      const code = at(from, i);
+      to[i] = at(codes, code);
+      lost |= at(isLost, code);
     }
     return lost === 0 ? new Uint8Array(to.buffer, 0, to.byteLength) : undefined;
   }
@@ -97,8 +98,8 @@ export class WeightEncoder {
       return { bytes: new Uint8Array(kept.buffer, kept.byteOffset, kept.byteLength), scales: undefined, lost };
     const bits = new Uint32Array(kept.buffer, kept.byteOffset, kept.length);
     const halves = new Uint16Array(this.stored.buffer, 0, kept.length + (kept.length & 1));
-    if (storage === 'f16') for (let i = 0; i < bits.length; i++) halves[i] = halfBits(bits[i] ?? 0);
-    else for (let i = 0; i < bits.length; i++) halves[i] = brainBits(bits[i] ?? 0);
+    if (storage === 'f16') for (let i = 0; i < bits.length; i++) halves[i] = halfBits(at(bits, i));
+    else for (let i = 0; i < bits.length; i++) halves[i] = brainBits(at(bits, i));
     return { bytes: new Uint8Array(halves.buffer, 0, halves.byteLength), scales: undefined, lost };
   }
 
@@ -109,7 +110,7 @@ export class WeightEncoder {
     let clamped = 0;
     let firstClamped: Found | undefined;
     for (let i = 0; i < values.length; i++) {
-      const value = values[i] ?? 0;
+      const value = at(values, i);
       if (value <= largest && value >= -largest) continue;
       const before = exact?.[i] ?? value;
       if (!Number.isFinite(before)) {
@@ -152,14 +153,14 @@ function widen(bytes: Uint8Array, type: FloatType, values: Float32Array): void {
   else if (type === 'F64') values.set(new Float64Array(aligned(bytes), 0, count));
   else {
     const halves = sixteens(bytes);
-    if (type === 'BF16') for (let i = 0; i < count; i++) bits[i] = (halves[i] ?? 0) << 16;
-    else for (let i = 0; i < count; i++) values[i] = halfValue(halves[i] ?? 0);
+    if (type === 'BF16') for (let i = 0; i < count; i++) bits[i] = at(halves, i) << 16;
+    else for (let i = 0; i < count; i++) values[i] = halfValue(at(halves, i));
   }
 }
 
 /** A number is infinite or NaN exactly when all bits of its exponent are set. */
 function isFinite16(values: Uint16Array, exponent: number): boolean {
-  for (let i = 0; i < values.length; i++) if (((values[i] ?? 0) & exponent) === exponent) return false;
+  for (let i = 0; i < values.length; i++) if ((at(values, i) & exponent) === exponent) return false;
   return true;
 }
 

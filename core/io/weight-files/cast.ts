@@ -5,6 +5,7 @@ import { largestHalf, toBrainFloats, toHalves } from '../../tensor/float16.ts';
 import { fileElementBytes } from './element-types.ts';
 import { floatsOf } from './floats.ts';
 import { largestRead } from './file-pieces.ts';
+import { at } from '../../tensor/at.ts';
 
 export type ExportType = 'F32' | 'F16' | 'BF16';
 
@@ -52,7 +53,7 @@ function encode(values: Float32Array, type: ExportType): Uint8Array {
 function refuseLost(values: Float32Array, type: ExportType, name: string, first: number, place: string): void {
   const limit = type === 'F16' ? largestHalf : Number.MAX_VALUE;
   for (let index = 0; index < values.length; index++) {
-    const value = values[index] ?? 0;
+    const value = at(values, index);
     if (Math.abs(value) <= limit && Number.isFinite(value)) continue;
     const isNumber = Number.isFinite(value);
     throw new ReasongenError({

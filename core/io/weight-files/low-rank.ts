@@ -15,6 +15,7 @@ import { badWeights } from './errors.ts';
 import { floatsOf } from './floats.ts';
 import { openFile } from './open.ts';
 import { assembledSource, layered, whole } from './pieces.ts';
+import { at } from '../../tensor/at.ts';
 
 /** What is written about adapters of this program. */
 export interface LowRankConfig {
@@ -154,7 +155,7 @@ async function readFactors(source: WeightSource, { down, up, rank, columns }: De
 function transposed(values: Float32Array, rows: number, columns: number): Float32Array {
   const result = new Float32Array(values.length);
   for (let row = 0; row < rows; row++)
-    for (let column = 0; column < columns; column++) result[column * rows + row] = values[row * columns + column] ?? 0;
+    for (let column = 0; column < columns; column++) result[column * rows + row] = at(values, row * columns + column);
   return result;
 }
 
@@ -171,11 +172,11 @@ function addProduct(
     const length = Math.min(columns - column, values.length - start);
     const sums = new Float64Array(length);
     for (let r = 0; r < rank; r++) {
-      const factor = scale * (up[row * rank + r] ?? 0);
+      const factor = scale * at(up, row * rank + r);
       const offset = r * columns + column;
-      for (let i = 0; i < length; i++) sums[i] = (sums[i] ?? 0) + factor * (down[offset + i] ?? 0);
+      for (let i = 0; i < length; i++) sums[i] = at(sums, i) + factor * at(down, offset + i);
     }
-    for (let i = 0; i < length; i++) values[start + i] = (values[start + i] ?? 0) + (sums[i] ?? 0);
+    for (let i = 0; i < length; i++) values[start + i] = at(values, start + i) + at(sums, i);
     start += length;
   }
 }

@@ -21,7 +21,9 @@ export async function openSafetensors(path: string): Promise<WeightSource> {
       async read(name, first, count) {
         const entry = checkedRange({ entries, origin: path }, name, first, count);
         const width = fileElementBytes[entry.type];
-        return file.read(dataStart + (begins.get(name) ?? 0) + first * width, count * width);
+        const begin = begins.get(name);
+        if (begin === undefined) throw new RangeError(`${name} has no place in ${path}`);
+        return file.read(dataStart + begin + first * width, count * width);
       },
       close: () => file.close(),
     };

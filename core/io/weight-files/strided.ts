@@ -1,5 +1,6 @@
 /** Tensors whose elements do not lie row by row: transposed, sliced or expanded views that were saved as they were. */
 import type { FilePieces } from './file-pieces.ts';
+import { at } from '../../tensor/at.ts';
 
 export interface Strided {
   /** In elements. */
@@ -12,7 +13,7 @@ export interface Strided {
 export function isContiguous({ shape, strides }: Strided): boolean {
   let expected = 1;
   for (let axis = shape.length - 1; axis >= 0; axis--) {
-    const n = shape[axis] ?? 0;
+    const n = at(shape, axis);
     if (n === 0) return true;
     if (n !== 1 && strides[axis] !== expected) return false;
     expected *= n;
@@ -22,7 +23,7 @@ export function isContiguous({ shape, strides }: Strided): boolean {
 
 /** The elements of the storage between the tensor's first and last one. */
 export function span({ offset, shape, strides }: Strided): { begin: number; elements: number } {
-  const last = shape.reduce((sum, n, axis) => sum + (n - 1) * (strides[axis] ?? 0), 0);
+  const last = shape.reduce((sum, n, axis) => sum + (n - 1) * at(strides, axis), 0);
   return { begin: offset, elements: shape.includes(0) ? 0 : last + 1 };
 }
 
@@ -72,15 +73,15 @@ function gather(
     index[axis] = rest % n;
     rest = Math.floor(rest / n);
   }
-  let from = index.reduce((sum, i, axis) => sum + i * (strides[axis] ?? 0), 0);
+  let from = index.reduce((sum, i, axis) => sum + i * at(strides, axis), 0);
   for (let to = 0; to < count; to++) {
-    for (let byte = 0; byte < width; byte++) result[to * width + byte] = bytes[from * width + byte] ?? 0;
+    for (let byte = 0; byte < width; byte++) result[to * width + byte] = at(bytes, from * width + byte);
     for (let axis = shape.length - 1; axis >= 0; axis--) {
-      const next = (index[axis] ?? 0) + 1;
-      from += strides[axis] ?? 0;
+      const next = at(index, axis) + 1;
+      from += at(strides, axis);
       index[axis] = next;
       if (next < (shape[axis] ?? 1)) break;
-      from -= next * (strides[axis] ?? 0);
+      from -= next * at(strides, axis);
       index[axis] = 0;
     }
   }

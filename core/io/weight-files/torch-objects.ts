@@ -2,6 +2,7 @@
 import type { StoredType } from '../../contracts/weight-source.ts';
 import { refusedPickle, unpickle, type PickleGlobal, type Pickled } from './pickle.ts';
 import { fileElementBytes } from './element-types.ts';
+import { at } from '../../tensor/at.ts';
 
 /** A run of elements in an entry `data/KEY` of the zip file; tensors are windows on storages and may share one. */
 export class TorchStorage {
@@ -78,7 +79,7 @@ export function torchTensors(
     ) {
       throw refuse('a tensor is not described as PyTorch does');
     }
-    const last = shape.includes(0) ? -1 : shape.reduce((sum, n, axis) => sum + (n - 1) * (strides[axis] ?? 0), offset);
+    const last = shape.includes(0) ? -1 : shape.reduce((sum, n, axis) => sum + (n - 1) * at(strides, axis), offset);
     if (last >= storage.elements)
       throw refuse(
         `a tensor [${shape}] with strides [${strides}] reaches element ${last} of storage "${storage.key}", which has ${storage.elements}`,

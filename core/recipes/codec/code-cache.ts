@@ -41,15 +41,17 @@ export class CodeStore {
 
   get(key: string): readonly number[] | undefined {
     const at = this.onDisk.get(key);
-    if (at === undefined || this.file === undefined) return this.inMemory.get(key);
+    const { file } = this;
+    if (at === undefined || file === undefined) return this.inMemory.get(key);
     const record = Buffer.alloc(this.recordBytes);
-    this.attempt('reading', () => readSync(this.file ?? 0, record, 0, record.length, at));
+    this.attempt('reading', () => readSync(file, record, 0, record.length, at));
     return this.isWhole(record) ? this.codesOf(record) : undefined;
   }
 
   /** A `key` that is a sha256 in hexadecimal is kept on disk, where there is a folder. */
   set(key: string, codes: readonly number[]): void {
-    if (this.file === undefined || !/^[0-9a-f]{64}$/.test(key) || codes.length !== this.count) {
+    const { file } = this;
+    if (file === undefined || !/^[0-9a-f]{64}$/.test(key) || codes.length !== this.count) {
       this.inMemory.set(key, codes);
       return;
     }
@@ -57,7 +59,7 @@ export class CodeStore {
     record.write(key, 0, 'hex');
     codes.forEach((code, index) => record.writeUIntLE(code, keyBytes + this.width * index, this.width));
     record.writeUInt32LE(crc32(record.subarray(0, -sumBytes)), record.length - sumBytes);
-    this.attempt('writing', () => writeSync(this.file ?? 0, record));
+    this.attempt('writing', () => writeSync(file, record));
     // Another process may append to the same file: where the record lies is known when the file is opened again.
     this.inMemory.set(key, codes);
   }
@@ -72,9 +74,11 @@ export class CodeStore {
 
   private index(): void {
     const size = this.recordBytes;
+    const { file } = this;
+    if (file === undefined) return;
     const piece = Buffer.alloc(size * recordsAtOnce);
     for (;;) {
-      const read = readSync(this.file ?? 0, piece, 0, piece.length, this.end);
+      const read = readSync(file, piece, 0, piece.length, this.end);
       let at = 0;
       while (at + size <= read) {
         const record = piece.subarray(at, at + size);

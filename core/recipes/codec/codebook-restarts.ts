@@ -3,6 +3,7 @@ import type { Json } from '../../io/checkpoint.ts';
 import type { Device } from '../../gpu/device.ts';
 import { philox } from '../../tensor/philox.ts';
 import { dimension, type Tensor } from '../../tensor/tensor.ts';
+import { at } from '../../tensor/at.ts';
 
 export interface CodeKeeperOptions {
   readonly seed: number;
@@ -47,7 +48,7 @@ export class CodeKeeper {
       return this.set([...this.all()], order, latent);
     }
     if (step < startCodesAt || step % restartEvery !== 0 || step > restartUntil * steps) return 0;
-    const worstFirst = [...losses.keys()].sort((a, b) => (losses[b] ?? 0) - (losses[a] ?? 0));
+    const worstFirst = [...losses.keys()].sort((a, b) => at(losses, b) - at(losses, a));
     return this.set([...this.unused], worstFirst, latent);
   }
 
@@ -58,8 +59,8 @@ export class CodeKeeper {
     const { buffer, offset } = this.codebook.memory;
     const count = Math.min(codes.length, rows.length);
     for (let i = 0; i < count; i++) {
-      const row = rows[i] ?? 0;
-      const place = { buffer, offset: offset + (codes[i] ?? 0) * size * 4 };
+      const row = at(rows, i);
+      const place = { buffer, offset: offset + at(codes, i) * size * 4 };
       this.device.write({ ...this.codebook, shape: [size], memory: place }, latent.slice(row * size, (row + 1) * size));
     }
     this.unused = this.all();

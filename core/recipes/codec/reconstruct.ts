@@ -10,6 +10,7 @@ import { recordEvaluation, summarize } from '../evaluate.ts';
 import { requireGenerated } from '../generated.ts';
 import { MemoryAccount } from '../../models/memory-accounting.ts';
 import { planDecoding, planEncoding } from '../../drawing/plan.ts';
+import { at } from '../../tensor/at.ts';
 
 const options = z.strictObject({
   count: z.number().int().positive().default(300).describe('examples to encode and decode'),
@@ -100,5 +101,5 @@ async function runReconstruct(context: RunContext, choice: ReconstructOptions): 
 
 /** Mean squared difference, values in 0 … 1. */
 function meanSquare(a: Image, b: Image): number {
-  return a.data.reduce((sum, value, index) => sum + ((value - (b.data[index] ?? 0)) / 255) ** 2, 0) / a.data.length;
+  return a.data.reduce((sum, value, index) => sum + ((value - at(b.data, index)) / 255) ** 2, 0) / a.data.length;
 }

@@ -28,6 +28,7 @@ import { requireGenerated } from '../generated.ts';
 import { scheduleOptions } from '../../training/schedule.ts';
 import { Training } from '../../training/training.ts';
 import { rm } from '../../io/files.ts';
+import { at } from '../../tensor/at.ts';
 
 const whole = z.number().int().positive();
 
@@ -241,7 +242,7 @@ async function readPass({ device }: RunContext, training: Training, pass: Pass):
   ) {
     throw new RangeError('unreachable: the types of the pass are fixed');
   }
-  return { losses, quantization, codes, latent, norm: report?.[0] ?? 0, wasApplied: report?.[1] ?? 0 };
+  return { losses, quantization, codes, latent, norm: at(report ?? [], 0), wasApplied: at(report ?? [], 1) };
 }
 
 function summarize(
@@ -252,8 +253,8 @@ function summarize(
   let reconstruction = 0;
   let square = 0;
   for (let i = 0; i < result.losses.length; i += 2) {
-    reconstruction += result.losses[i] ?? 0;
-    square += result.losses[i + 1] ?? 0;
+    reconstruction += at(result.losses, i);
+    square += at(result.losses, i + 1);
   }
   const quantization = result.quantization.reduce((sum, value) => sum + value, 0) / result.quantization.length;
   // Pictures span two units, so that the peak is 2.

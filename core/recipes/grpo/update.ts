@@ -86,8 +86,8 @@ export class GrpoUpdate {
     this.kl = kl;
     this.controllers = createControllers(choice);
     this.settings = {
-      text: device.tensor('text policy settings', [8]),
-      image: device.tensor('image policy settings', [8]),
+      text: device.tensor('text policy settings', [policyColumns.settings.count]),
+      image: device.tensor('image policy settings', [policyColumns.settings.count]),
     };
     const objective = grpoObjective(device, choice, this.settings, drawingsAtOnce(choice));
     this.programs = new TokenPrograms({

@@ -12,11 +12,15 @@ import {
   type TokenKind,
   type TokenProgram,
 } from '../../nn/token-program.ts';
-import { likelihoodObjective } from '../../ops/likelihood-objective.ts';
+import { likelihoodColumns, likelihoodObjective } from '../../ops/likelihood-objective.ts';
 import type { Scalar } from '../../gpu/device.ts';
 import { classWeights, type SftOptions, type TargetClass } from './options.ts';
 import type { Training } from '../../training/training.ts';
 import { openWeights } from '../../models/weights.ts';
+import { at } from '../../tensor/at.ts';
+import { dimension, sizeOf } from '../../tensor/tensor.ts';
+
+const { scored: scoredColumns, terms: columns } = likelihoodColumns;
 
 interface Sum {
   crossEntropy: number;
@@ -175,11 +179,14 @@ export class SftLoss {
     for (const kind of tokenKinds) {
       const terms = program.objective[kind]?.inputs['terms'];
       if (terms === undefined) continue;
-      const values = new Float32Array((terms.shape[0] ?? 0) * 4);
+      const values = new Float32Array(sizeOf(terms.shape));
+      const known = reference[kind];
       for (let i = 0; i < batch[kind].used; i++) {
-        values[4 * i] = weights[this.classOf(batch, kind, i)] / targets;
-        values[4 * i + 1] = reference[kind]?.[2 * i] ?? 0;
-        values[4 * i + 2] = this.choice.klWeight / targets;
+        const row = i * columns.count;
+        values[row + columns.weight] = weights[this.classOf(batch, kind, i)] / targets;
+        if (known === undefined) continue;
+        values[row + columns.reference] = at(known, i * scoredColumns.count + scoredColumns.logProbability);
+        values[row + columns.divergence] = this.choice.klWeight / targets;
       }
       device.write(terms, values);
     }
@@ -214,8 +221,9 @@ export class SftLoss {
   private addScores(numbers: Float32Array, batch: PackedBatch, kind: TokenKind, sums: Record<TargetClass, Sum>): void {
     for (let i = 0; i < batch[kind].used; i++) {
       const sum = sums[this.classOf(batch, kind, i)];
-      sum.crossEntropy -= numbers[2 * i] ?? 0;
-      sum.entropy += numbers[2 * i + 1] ?? 0;
+      const row = i * scoredColumns.count;
+      sum.crossEntropy -= at(numbers, row + scoredColumns.logProbability);
+      sum.entropy += at(numbers, row + scoredColumns.entropy);
       sum.count += 1;
     }
   }
@@ -228,7 +236,7 @@ export class SftLoss {
 
 function objective(): Objective {
   return eachKind((tape, kind, scored) => {
-    const terms = tape.device.tensor(`sft ${kind} terms`, [scored.shape[0] ?? 0, 4]);
+    const terms = tape.device.tensor(`sft ${kind} terms`, [dimension(scored, 0), columns.count]);
     const { dOut, divergences } = likelihoodObjective(tape, scored, terms);
     return { dOut, inputs: { terms }, outputs: { divergences: tape.output(divergences) } };
   });

@@ -1,0 +1,59 @@
+/** Attention and positions. */
+import { attention } from '../../ops/attention.ts';
+import { rotary } from '../../ops/rotary.ts';
+import { checkOp } from '../check-op.ts';
+import { attended, turned } from '../oracles.ts';
+import { type DeviceCase, floats, randomIds } from './cases.ts';
+
+const attentionSizes = [
+  { heads: 4, keyValueHeads: 4, headDimension: 32, causal: true, segments: [1, 17, 8, 30] },
+  { heads: 4, keyValueHeads: 2, headDimension: 64, causal: true, segments: [33, 5] },
+  { heads: 2, keyValueHeads: 2, headDimension: 72, causal: false, segments: [25, 9] },
+  { heads: 1, keyValueHeads: 1, headDimension: 128, causal: true, segments: [40] },
+];
+
+export const attentionCases: readonly DeviceCase[] = [
+  ...attentionSizes.map((sizes): DeviceCase => {
+    const { heads, keyValueHeads, headDimension, causal, segments } = sizes;
+    const rows = segments.reduce((sum, length) => sum + length, 0);
+    const starts = segments.flatMap((length, index) =>
+      Array.from({ length }, () => segments.slice(0, index).reduce((sum, each) => sum + each, 0)),
+    );
+    const ends = segments.flatMap((length, index) =>
+      Array.from({ length }, () => segments.slice(0, index + 1).reduce((sum, each) => sum + each, 0)),
+    );
+    return {
+      op: 'attention',
+      form: `${heads}/${keyValueHeads} heads of ${headDimension}, ${causal ? 'causal' : 'both ways'}, segments ${segments.join(' ')}`,
+      run: (device) =>
+        checkOp({
+          device,
+          inputs: {
+            q: floats([rows, heads * headDimension], 1),
+            k: floats([rows, keyValueHeads * headDimension], 2),
+            v: floats([rows, keyValueHeads * headDimension], 3),
+            segmentStart: { shape: [rows], data: Uint32Array.from(starts) },
+            segmentEnd: { shape: [rows], data: Uint32Array.from(ends) },
+          },
+          op: (tape, { q, k, v, segmentStart, segmentEnd }) =>
+            attention(tape, q, k, v, { segmentStart, segmentEnd }, { heads, keyValueHeads, headDimension, causal }),
+          oracle: ({ q, k, v }) => attended(q, k, v, sizes),
+          valueTolerance: 3e-6,
+        }),
+    };
+  }),
+  {
+    op: 'rotary positions',
+    form: '29 rows, 3 heads of 16',
+    run: (device) =>
+      checkOp({
+        device,
+        inputs: { x: floats([29, 48], 1), positions: randomIds(29, 2, 600) },
+        op: (tape, { x, positions }) => rotary(tape, x, positions, { heads: 3, headDimension: 16, theta: 10000 }),
+        oracle: ({ x, positions }) => turned(x, positions, 3, 16, 10000),
+        // sin and cos of an angle of hundreds, reduced in f32.
+        valueTolerance: 1e-4,
+        gradientTolerance: 1e-4,
+      }),
+  },
+];

@@ -1,0 +1,111 @@
+/** What is computed row by row: embedding, norms, softmax, sums. */
+import { add } from '../../ops/add.ts';
+import { embedding } from '../../ops/embedding.ts';
+import { layerNorm } from '../../ops/layer-norm.ts';
+import { multiply } from '../../ops/pointwise.ts';
+import { sumAll, sumRows } from '../../ops/reduce.ts';
+import { rmsNorm } from '../../ops/rms-norm.ts';
+import { gatherRows } from '../../ops/rows.ts';
+import { softmax } from '../../ops/softmax.ts';
+import { at } from '../arrays.ts';
+import { checkOp } from '../check-op.ts';
+import { byRow, meanOf, softmaxOf, standardised } from '../oracles.ts';
+import { type DeviceCase, floats, randomIds } from './cases.ts';
+
+export const rowCases: readonly DeviceCase[] = [
+  {
+    op: 'embedding',
+    form: '50 rows of 24, 37 ids',
+    run: (device) =>
+      checkOp({
+        device,
+        inputs: { table: floats([50, 24], 1), ids: randomIds(37, 2, 50) },
+        op: (tape, { table, ids }) => embedding(tape, table, ids),
+        oracle: ({ table, ids }) =>
+          Float64Array.from([...ids].flatMap((id) => [...table.subarray(id * 24, (id + 1) * 24)])),
+      }),
+  },
+  {
+    op: 'gather rows',
+    form: '19 of 40 rows of 12',
+    run: (device) =>
+      checkOp({
+        device,
+        inputs: { x: floats([40, 12], 1), rows: randomIds(19, 3, 40) },
+        op: (tape, { x, rows }) => gatherRows(tape, x, rows),
+        oracle: ({ x, rows }) =>
+          Float64Array.from([...rows].flatMap((row) => [...x.subarray(row * 12, (row + 1) * 12)])),
+      }),
+  },
+  ...[
+    [1, 8],
+    [37, 128],
+    [70, 336],
+  ].map(([rows = 0, width = 0]): DeviceCase => ({
+    op: 'RMSNorm',
+    form: `${rows} x ${width}`,
+    run: (device) =>
+      checkOp({
+        device,
+        inputs: { x: floats([rows, width], 1), weight: floats([width], 2) },
+        op: (tape, { x, weight }) => rmsNorm(tape, x, weight, 1e-6),
+        oracle: ({ x, weight }) =>
+          byRow(x, width, (row) => {
+            const length = Math.sqrt(meanOf(row.map((value) => value * value)) + 1e-6);
+            return row.map((value, i) => (value / length) * at(weight, i));
+          }),
+      }),
+  })),
+  {
+    op: 'LayerNorm',
+    form: '37 x 60',
+    run: (device) =>
+      checkOp({
+        device,
+        inputs: { x: floats([37, 60], 1), weight: floats([60], 2), bias: floats([60], 3) },
+        op: (tape, { x, weight, bias }) => layerNorm(tape, x, weight, bias, 1e-5),
+        oracle: ({ x, weight, bias }) =>
+          byRow(x, 60, (row) => standardised(row, 1e-5).map((value, i) => value * at(weight, i) + at(bias, i))),
+      }),
+  },
+  {
+    op: 'softmax',
+    form: '23 x 301',
+    run: (device) =>
+      checkOp({
+        device,
+        inputs: { x: floats([23, 301], 1, 4) },
+        op: (tape, { x }) => softmax(tape, x),
+        oracle: ({ x }) => byRow(x, 301, softmaxOf),
+      }),
+  },
+  {
+    op: 'sums',
+    form: 'of rows and of all, 41 x 77',
+    run: (device) =>
+      checkOp({
+        device,
+        inputs: { x: floats([41, 77], 1) },
+        op: (tape, { x }) =>
+          add(tape, sumRows(tape, x), multiply(tape, sumRows(tape, x), sumRows(tape, multiply(tape, x, x)))),
+        oracle: ({ x }) =>
+          byRow(x, 77, (row) => {
+            const sum = 77 * meanOf(row);
+            return [sum + sum * 77 * meanOf(row.map((value) => value * value))];
+          }),
+        valueTolerance: 1e-5,
+      }),
+  },
+  {
+    op: 'sums',
+    form: 'of 100003 values',
+    run: (device) =>
+      checkOp({
+        device,
+        inputs: { x: floats([100_003], 1) },
+        op: (tape, { x }) => sumAll(tape, x),
+        oracle: ({ x }) => Float64Array.of(x.length * meanOf(x)),
+        valueTolerance: 1e-4,
+      }),
+  },
+];
