@@ -3,6 +3,7 @@
 // A subgroup of exactly eight lanes serves eight neighboring rows of one head, a row a lane. Keys come in tiles of eight: each lane
 // loads one key and one value and shares them by subgroupBroadcast. Online softmax, once per tile. Rows of a group may belong to
 // different segments; the tile range covers them all and each lane masks what it must not see.
+//! use lib/ordered-dot.wgsl
 enable subgroups;
 
 const HEAD: u32 = 32u;
@@ -57,14 +58,14 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     for (var c = 0u; c < params.width; c++) {
       let a = query[c];
       let b = k[base + c];
-      s0 += dot(a, subgroupBroadcast(b, 0u));
-      s1 += dot(a, subgroupBroadcast(b, 1u));
-      s2 += dot(a, subgroupBroadcast(b, 2u));
-      s3 += dot(a, subgroupBroadcast(b, 3u));
-      s4 += dot(a, subgroupBroadcast(b, 4u));
-      s5 += dot(a, subgroupBroadcast(b, 5u));
-      s6 += dot(a, subgroupBroadcast(b, 6u));
-      s7 += dot(a, subgroupBroadcast(b, 7u));
+      s0 += ordered_dot(a, subgroupBroadcast(b, 0u));
+      s1 += ordered_dot(a, subgroupBroadcast(b, 1u));
+      s2 += ordered_dot(a, subgroupBroadcast(b, 2u));
+      s3 += ordered_dot(a, subgroupBroadcast(b, 3u));
+      s4 += ordered_dot(a, subgroupBroadcast(b, 4u));
+      s5 += ordered_dot(a, subgroupBroadcast(b, 5u));
+      s6 += ordered_dot(a, subgroupBroadcast(b, 6u));
+      s7 += ordered_dot(a, subgroupBroadcast(b, 7u));
     }
     s0 = select(-3.0e38, s0, first + 0u >= start && first + 0u < end);
     s1 = select(-3.0e38, s1, first + 1u >= start && first + 1u < end);

@@ -3,6 +3,7 @@
 // For GPUs: a workgroup serves a head of 16 · ROWS neighboring rows. Teams of four threads have ROWS rows, each thread every fourth vec4
 // of them in registers; eight keys and values at a time are shared. Every row takes its keys one by one in rising order, so its result
 // does not depend on what it is packed with.
+//! use lib/ordered-dot.wgsl
 const HEAD: u32 = 32u;
 const ROWS: u32 = 4u;
 // A GPU keeps the arrays in registers when the loops unroll; a software adapter would only compile ten times longer.
@@ -88,7 +89,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       for (var r = 0u; r < ROWS; r++) { part[r] = f32(); }
       for (var c = 0u; c < share; c++) {
         let key_value = keys[key * PADDED + c * 4u + lane];
-        for (var r = 0u; r < ROWS; r++) { part[r] += dot(query[r * SHARE + c], key_value); }
+        for (var r = 0u; r < ROWS; r++) { part[r] += ordered_dot(query[r * SHARE + c], key_value); }
       }
       for (var r = 0u; r < ROWS; r++) { parts[((r * TEAMS + team) * KEYS + key) * 4u + lane] = part[r]; }
     }

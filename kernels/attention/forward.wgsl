@@ -1,6 +1,7 @@
 // out[n, h] = Σ_j p_j · v[j], p = softmax over the row's keys of scale · q[n, h]·k[j]; log_sum[n, h] = log Σ_j exp(scale · q·k).
 // Rows are packed segments: row n sees keys start[n] … n (causal) or … end[n] − 1. Head h reads key/value head h / (heads / kv_heads).
 // One thread per row and head, online softmax, HEAD % 4 == 0. The portable sibling of forward-broadcast.
+//! use lib/ordered-dot.wgsl
 const HEAD: u32 = 32u;
 // A GPU keeps the arrays in registers when the loops unroll; a software adapter would only compile ten times longer.
 const UNROLL: bool = false;
@@ -44,7 +45,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   for (var key = segment_start[row]; key < end; key++) {
     let base = key * kv_stride + kv_base;
     var score = 0.0;
-    for (var c = 0u; c < width; c++) { score += dot(query[c], k[base + c]); }
+    for (var c = 0u; c < width; c++) { score += ordered_dot(query[c], k[base + c]); }
     if (score > largest) {
       let shrink = exp(largest - score);
       sum *= shrink;

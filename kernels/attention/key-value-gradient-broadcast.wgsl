@@ -2,6 +2,7 @@
 // of its group, p = exp(scale · q·k[j] − log_sum): a gather, head by head, rows in rising order: deterministic without atomics.
 // A subgroup of exactly eight lanes serves eight neighboring keys, a key a lane; rows come in tiles of eight: each lane loads one
 // row's q and dOut and shares them by subgroupBroadcast.
+//! use lib/ordered-dot.wgsl
 enable subgroups;
 
 const HEAD: u32 = 32u;
@@ -65,24 +66,24 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       for (var c = 0u; c < params.width; c++) {
         let a = key[c];
         let b = q[base + c];
-        s0 += dot(a, subgroupBroadcast(b, 0u));
-        s1 += dot(a, subgroupBroadcast(b, 1u));
-        s2 += dot(a, subgroupBroadcast(b, 2u));
-        s3 += dot(a, subgroupBroadcast(b, 3u));
-        s4 += dot(a, subgroupBroadcast(b, 4u));
-        s5 += dot(a, subgroupBroadcast(b, 5u));
-        s6 += dot(a, subgroupBroadcast(b, 6u));
-        s7 += dot(a, subgroupBroadcast(b, 7u));
+        s0 += ordered_dot(a, subgroupBroadcast(b, 0u));
+        s1 += ordered_dot(a, subgroupBroadcast(b, 1u));
+        s2 += ordered_dot(a, subgroupBroadcast(b, 2u));
+        s3 += ordered_dot(a, subgroupBroadcast(b, 3u));
+        s4 += ordered_dot(a, subgroupBroadcast(b, 4u));
+        s5 += ordered_dot(a, subgroupBroadcast(b, 5u));
+        s6 += ordered_dot(a, subgroupBroadcast(b, 6u));
+        s7 += ordered_dot(a, subgroupBroadcast(b, 7u));
         let w = value[c];
         let g = d_out[base + c];
-        d0 += dot(w, subgroupBroadcast(g, 0u));
-        d1 += dot(w, subgroupBroadcast(g, 1u));
-        d2 += dot(w, subgroupBroadcast(g, 2u));
-        d3 += dot(w, subgroupBroadcast(g, 3u));
-        d4 += dot(w, subgroupBroadcast(g, 4u));
-        d5 += dot(w, subgroupBroadcast(g, 5u));
-        d6 += dot(w, subgroupBroadcast(g, 6u));
-        d7 += dot(w, subgroupBroadcast(g, 7u));
+        d0 += ordered_dot(w, subgroupBroadcast(g, 0u));
+        d1 += ordered_dot(w, subgroupBroadcast(g, 1u));
+        d2 += ordered_dot(w, subgroupBroadcast(g, 2u));
+        d3 += ordered_dot(w, subgroupBroadcast(g, 3u));
+        d4 += ordered_dot(w, subgroupBroadcast(g, 4u));
+        d5 += ordered_dot(w, subgroupBroadcast(g, 5u));
+        d6 += ordered_dot(w, subgroupBroadcast(g, 6u));
+        d7 += ordered_dot(w, subgroupBroadcast(g, 7u));
       }
       s0 = select(0.0, exp(s0 - subgroupBroadcast(log_sum, 0u)), first + 0u >= start && first + 0u < end);
       s1 = select(0.0, exp(s1 - subgroupBroadcast(log_sum, 1u)), first + 1u >= start && first + 1u < end);

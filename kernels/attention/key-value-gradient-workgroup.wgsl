@@ -1,6 +1,7 @@
 // dV[j] = Σ p · dOut[n, h]; dK[j] = scale · Σ p · (dOut[n, h]·v[j] − delta) · q[n, h], over the rows n that see key j and the heads h
 // of its group, p = exp(scale · q·k[j] − log_sum): a gather, head by head, rows in rising order: deterministic without atomics.
 // For GPUs, with the threads of forward-workgroup: teams of four have ROWS keys, eight rows at a time are shared.
+//! use lib/ordered-dot.wgsl
 const HEAD: u32 = 32u;
 const ROWS: u32 = 2u;
 // A GPU keeps the arrays in registers when the loops unroll; a software adapter would only compile ten times longer.
@@ -91,7 +92,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
         for (var c = 0u; c < share; c++) {
           let query = queries[n * PADDED + c * 4u + lane];
           let slope = slopes[n * PADDED + c * 4u + lane];
-          for (var r = 0u; r < ROWS; r++) { part[r] += vec2f(dot(key[r * SHARE + c], query), dot(value[r * SHARE + c], slope)); }
+          for (var r = 0u; r < ROWS; r++) { part[r] += vec2f(ordered_dot(key[r * SHARE + c], query), ordered_dot(value[r * SHARE + c], slope)); }
         }
         for (var r = 0u; r < ROWS; r++) { parts[((r * TEAMS + team) * QUERIES + n) * 4u + lane] = part[r]; }
       }

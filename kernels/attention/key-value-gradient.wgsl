@@ -1,6 +1,7 @@
 // dV[j] = Σ p · dOut[n, h]; dK[j] = scale · Σ p · (dOut[n, h]·v[j] − delta) · q[n, h], over the rows n that see key j and the heads h
 // of its group, p = exp(scale · q·k[j] − log_sum): a gather, head by head, rows in rising order: deterministic without atomics.
 // One thread per key and key/value head, HEAD % 4 == 0. The portable sibling of key-value-gradient-broadcast.
+//! use lib/ordered-dot.wgsl
 const HEAD: u32 = 32u;
 // A GPU keeps the arrays in registers when the loops unroll; a software adapter would only compile ten times longer.
 const UNROLL: bool = false;
@@ -52,8 +53,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       var score = 0.0;
       var dp = 0.0;
       for (var c = 0u; c < width; c++) {
-        score += dot(key[c], q[base + c]);
-        dp += dot(value[c], d_out[base + c]);
+        score += ordered_dot(key[c], q[base + c]);
+        dp += ordered_dot(value[c], d_out[base + c]);
       }
       let p = exp(score - bitcast<f32>(other.x));
       let ds = p * (dp - bitcast<f32>(other.y));

@@ -1,6 +1,7 @@
 // dQ[n, h] = scale · Σ_j p_j · (dOut[n, h]·v[j] − delta) · k[j], p_j = exp(scale · q·k[j] − log_sum): a gather over the row's keys.
 // A subgroup of exactly eight lanes serves eight neighboring rows of one head; keys and values are shared by subgroupBroadcast
 // in tiles of eight, as in forward-broadcast.
+//! use lib/ordered-dot.wgsl
 enable subgroups;
 
 const HEAD: u32 = 32u;
@@ -53,24 +54,24 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     for (var c = 0u; c < params.width; c++) {
       let a = query[c];
       let b = k[base + c];
-      s0 += dot(a, subgroupBroadcast(b, 0u));
-      s1 += dot(a, subgroupBroadcast(b, 1u));
-      s2 += dot(a, subgroupBroadcast(b, 2u));
-      s3 += dot(a, subgroupBroadcast(b, 3u));
-      s4 += dot(a, subgroupBroadcast(b, 4u));
-      s5 += dot(a, subgroupBroadcast(b, 5u));
-      s6 += dot(a, subgroupBroadcast(b, 6u));
-      s7 += dot(a, subgroupBroadcast(b, 7u));
+      s0 += ordered_dot(a, subgroupBroadcast(b, 0u));
+      s1 += ordered_dot(a, subgroupBroadcast(b, 1u));
+      s2 += ordered_dot(a, subgroupBroadcast(b, 2u));
+      s3 += ordered_dot(a, subgroupBroadcast(b, 3u));
+      s4 += ordered_dot(a, subgroupBroadcast(b, 4u));
+      s5 += ordered_dot(a, subgroupBroadcast(b, 5u));
+      s6 += ordered_dot(a, subgroupBroadcast(b, 6u));
+      s7 += ordered_dot(a, subgroupBroadcast(b, 7u));
       let g = slope[c];
       let w = v[base + c];
-      d0 += dot(g, subgroupBroadcast(w, 0u));
-      d1 += dot(g, subgroupBroadcast(w, 1u));
-      d2 += dot(g, subgroupBroadcast(w, 2u));
-      d3 += dot(g, subgroupBroadcast(w, 3u));
-      d4 += dot(g, subgroupBroadcast(w, 4u));
-      d5 += dot(g, subgroupBroadcast(w, 5u));
-      d6 += dot(g, subgroupBroadcast(w, 6u));
-      d7 += dot(g, subgroupBroadcast(w, 7u));
+      d0 += ordered_dot(g, subgroupBroadcast(w, 0u));
+      d1 += ordered_dot(g, subgroupBroadcast(w, 1u));
+      d2 += ordered_dot(g, subgroupBroadcast(w, 2u));
+      d3 += ordered_dot(g, subgroupBroadcast(w, 3u));
+      d4 += ordered_dot(g, subgroupBroadcast(w, 4u));
+      d5 += ordered_dot(g, subgroupBroadcast(w, 5u));
+      d6 += ordered_dot(g, subgroupBroadcast(w, 6u));
+      d7 += ordered_dot(g, subgroupBroadcast(w, 7u));
     }
     d0 = select(0.0, exp(s0 - log_sum) * (d0 - delta), first + 0u >= own.z && first + 0u < own.w);
     d1 = select(0.0, exp(s1 - log_sum) * (d1 - delta), first + 1u >= own.z && first + 1u < own.w);

@@ -1,5 +1,6 @@
 // dQ[n, h] = scale · Σ_j p_j · (dOut[n, h]·v[j] − delta) · k[j], p_j = exp(scale · q·k[j] − log_sum): a gather over the row's keys.
 // For GPUs, with the threads of forward-workgroup: teams of four have ROWS rows, eight keys and values at a time are shared.
+//! use lib/ordered-dot.wgsl
 const HEAD: u32 = 32u;
 const ROWS: u32 = 2u;
 // A GPU keeps the arrays in registers when the loops unroll; a software adapter would only compile ten times longer.
@@ -83,7 +84,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       for (var c = 0u; c < share; c++) {
         let key_value = keys[key * PADDED + c * 4u + lane];
         let value = values[key * PADDED + c * 4u + lane];
-        for (var r = 0u; r < ROWS; r++) { part[r] += vec2f(dot(query[r * SHARE + c], key_value), dot(slope[r * SHARE + c], value)); }
+        for (var r = 0u; r < ROWS; r++) { part[r] += vec2f(ordered_dot(query[r * SHARE + c], key_value), ordered_dot(slope[r * SHARE + c], value)); }
       }
       for (var r = 0u; r < ROWS; r++) { parts[((r * TEAMS + team) * KEYS + key) * 4u + lane] = part[r]; }
     }

@@ -1,5 +1,6 @@
 // dQ[n, h] = scale · Σ_j p_j · (dOut[n, h]·v[j] − delta) · k[j], p_j = exp(scale · q·k[j] − log_sum): a gather over the row's keys.
 // One thread per row and head, HEAD % 4 == 0. The portable sibling of query-gradient-broadcast.
+//! use lib/ordered-dot.wgsl
 const HEAD: u32 = 32u;
 // A GPU keeps the arrays in registers when the loops unroll; a software adapter would only compile ten times longer.
 const UNROLL: bool = false;
@@ -47,8 +48,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     var score = 0.0;
     var dp = 0.0;
     for (var c = 0u; c < width; c++) {
-      score += dot(query[c], k[base + c]);
-      dp += dot(slope[c], v[base + c]);
+      score += ordered_dot(query[c], k[base + c]);
+      dp += ordered_dot(slope[c], v[base + c]);
     }
     let ds = exp(score - log_sum) * (dp - delta);
     for (var c = 0u; c < width; c++) { gradient[c] += ds * k[base + c]; }

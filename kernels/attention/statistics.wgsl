@@ -1,5 +1,6 @@
 // What the backward needs of each row and head, one vec4u: log_sum and delta = Σ_c out·dOut (float bits), first and end key.
 // One thread per row and head.
+//! use lib/ordered-dot.wgsl
 struct Params {
   rows: u32,
   width: u32,  // vec4 of a head
@@ -21,7 +22,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   if (index >= params.rows * params.heads) { return; }
   let row = index / params.heads;
   var delta = 0.0;
-  for (var c = 0u; c < params.width; c++) { delta += dot(out[index * params.width + c], d_out[index * params.width + c]); }
+  for (var c = 0u; c < params.width; c++) { delta += ordered_dot(out[index * params.width + c], d_out[index * params.width + c]); }
   let end = select(segment_end[row], row + 1u, params.causal == 1u);
   statistics[index] = vec4u(bitcast<u32>(log_sum[index]), bitcast<u32>(delta), segment_start[row], end);
 }

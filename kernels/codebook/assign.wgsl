@@ -1,5 +1,6 @@
 // codes[r] = argmax_k z[r] · codebook[k] over normalized rows: the nearest code by cosine, the lowest index among equals.
 // One thread per row; D % 4 == 0.
+//! use lib/ordered-dot.wgsl
 struct Params {
   rows: u32,
   codes: u32,
@@ -20,7 +21,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   var chosen = 0u;
   for (var k = 0u; k < params.codes; k++) {
     var cosine = 0.0;
-    for (var i = 0u; i < width; i++) { cosine += dot(z[row * width + i], codebook[k * width + i]); }
+    for (var i = 0u; i < width; i++) { cosine += ordered_dot(z[row * width + i], codebook[k * width + i]); }
     if (cosine > best) {
       best = cosine;
       chosen = k;

@@ -1,6 +1,7 @@
 // The codebook term of the loss: with g_k = Σ_{r: codes[r] = k} 2 · weight · (e_k - z_r), e the normalized codebook,
 //   dCodebook[k] += (g_k - e_k (e_k · g_k)) / |codebook[k]|
 // One thread per code walks all rows in order, so that nothing is scattered: deterministic. At most 32 dimensions; D % 4 == 0.
+//! use lib/ordered-dot.wgsl
 struct Params {
   rows: u32,
   codes: u32,
@@ -27,7 +28,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     }
   }
   var along = 0.0;
-  for (var i = 0u; i < width; i++) { along += dot(normal[code * width + i], gradient[i]); }
+  for (var i = 0u; i < width; i++) { along += ordered_dot(normal[code * width + i], gradient[i]); }
   for (var i = 0u; i < width; i++) {
     d_codebook[code * width + i] += (gradient[i] - normal[code * width + i] * along) / length[code];
   }

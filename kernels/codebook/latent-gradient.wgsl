@@ -2,6 +2,7 @@
 // and both go back through the normalization:
 //   g = dOut + 2 · weight · commitment · (z - q),  dLatent = (g - z (z · g)) / |latent|
 // `weight` is that of the loss divided by the rows it is averaged over. One thread per row; D % 4 == 0.
+//! use lib/ordered-dot.wgsl
 struct Params {
   rows: u32,
   dimension: u32,  // D
@@ -22,7 +23,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let width = params.dimension / 4u;
   var along = 0.0;
   for (var i = row * width; i < (row + 1u) * width; i++) {
-    along += dot(z[i], d_out[i] + params.factor * (z[i] - quantized[i]));
+    along += ordered_dot(z[i], d_out[i] + params.factor * (z[i] - quantized[i]));
   }
   for (var i = row * width; i < (row + 1u) * width; i++) {
     let g = d_out[i] + params.factor * (z[i] - quantized[i]);

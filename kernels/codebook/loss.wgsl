@@ -1,5 +1,6 @@
 // losses[r] = |q - sg z|² + commitment · |sg q - z|² with q the normalized code of row r and z its normalized latent; sg stops the
 // gradient, so that the value is (1 + commitment) |q - z|². One thread per row; D % 4 == 0.
+//! use lib/ordered-dot.wgsl
 struct Params {
   rows: u32,
   dimension: u32,  // D
@@ -19,7 +20,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   var square = 0.0;
   for (var i = 0u; i < width; i++) {
     let d = quantized[row * width + i] - z[row * width + i];
-    square += dot(d, d);
+    square += ordered_dot(d, d);
   }
   losses[row] = (1.0 + params.commitment) * square;
 }

@@ -1,4 +1,5 @@
 // normal[r] = rows[r] / |rows[r]|, length[r] = max(|rows[r]|, 1e-12). One thread per row; D % 4 == 0.
+//! use lib/ordered-dot.wgsl
 struct Params {
   rows: u32,
   dimension: u32,  // D
@@ -15,7 +16,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   if (row >= params.rows) { return; }
   let width = params.dimension / 4u;
   var square = 0.0;
-  for (var i = 0u; i < width; i++) { square += dot(rows[row * width + i], rows[row * width + i]); }
+  for (var i = 0u; i < width; i++) { square += ordered_dot(rows[row * width + i], rows[row * width + i]); }
   let norm = max(sqrt(square), 1e-12);
   for (var i = 0u; i < width; i++) { normal[row * width + i] = rows[row * width + i] / norm; }
   length[row] = norm;

@@ -2,6 +2,7 @@
 //   loss = mean[ w (|d| + 2 d²) ] + edge · ( mean |d(x+1) - d(x)| + mean |d(y+1) - d(y)| )
 // w = 1 + (emphasis - 1) where the goal differs from the background by more than `threshold` in some channel. Means are over images,
 // pixels and three channels. `losses` holds per image row its share of the loss and its Σ d². One thread per image row.
+//! use lib/ordered-dot.wgsl
 struct Params {
   lines: u32,        // B · H
   height: u32,
@@ -55,8 +56,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     if (y + 1u < params.height) { down = difference(index + params.width) - d; }
     let contrast = abs(goal[index] - background);
     let w = select(1.0, params.emphasis, max(contrast.x, max(contrast.y, contrast.z)) > params.threshold) / values;
-    loss += dot(w * (abs(d) + 2.0 * d * d) + edge_x * abs(right) + edge_y * abs(down), opaque);
-    square += dot(d, d);
+    loss += ordered_dot(w * (abs(d) + 2.0 * d * d) + edge_x * abs(right) + edge_y * abs(down), opaque);
+    square += ordered_dot(d, d);
     d_out[index] = w * (sign(d) + 4.0 * d) + edge_x * (sign(left) - sign(right)) + edge_y * (sign(up) - sign(down));
     left = right;
     d = next;
