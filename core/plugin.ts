@@ -16,7 +16,18 @@ export { diskError, hasCode } from './io/disk.ts';
 export { decodeText, knownBinary, readBounded, shorten } from './io/text.ts';
 
 export type { Backbone } from './contracts/backbone.ts';
-export type { Benchmark, Verdict } from './contracts/benchmark.ts';
+export type {
+  Atom,
+  Benchmark,
+  DirectBenchmark,
+  EvidenceBenchmark,
+  JudgedPicture,
+  JudgeUse,
+  RewardedBenchmark,
+  Summary,
+  Verdict,
+} from './contracts/benchmark.ts';
+export type { LocatedPicture, PictureFolder, PictureLayout } from './contracts/picture-layout.ts';
 export type {
   BadRow,
   Dataset,

@@ -4,11 +4,11 @@
  */
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { ReasongenError, exitCodes } from '../errors.ts';
 import { diskError, removeTemporaries, replaceFile } from '../io/disk.ts';
 import { z } from '../preset/zod.ts';
-import { appendFile } from '../io/files.ts';
+import { appendFile, mkdir } from '../io/files.ts';
 
 /** What all drawings of a folder have in common. */
 export type DrawingSettings = Readonly<Record<string, string | number | boolean>>;
@@ -38,9 +38,21 @@ const recordSchema = z.looseObject({
   index: z.int().nonnegative(),
   file: z.string(),
   prompt: z.string(),
+  rationale: z.string(),
+  rationaleEnded: z.boolean(),
+  codes: z.array(z.int().nonnegative()),
   settings: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])),
   sha256: z.string().optional(),
 });
+
+/** What is known of a drawing that lies there. */
+export type KnownDrawing = Pick<
+  DrawingRecord,
+  'index' | 'file' | 'prompt' | 'rationale' | 'rationaleEnded' | 'codes'
+> & {
+  /** sha256 of its file. */
+  readonly sha256: string;
+};
 
 const recordFile = 'drawings.jsonl';
 
@@ -49,68 +61,97 @@ export function drawingFile(index: number): string {
   return `${String(index).padStart(5, '0')}.png`;
 }
 
-export class DrawingRecords {
-  private readonly folder: string;
-  private readonly done: ReadonlySet<number>;
+/** Which drawings a folder holds. */
+export interface DrawingFolder {
+  readonly folder: string;
+  readonly settings: DrawingSettings;
+  /** The prompt of drawing `index`. */
+  readonly prompt: (index: number) => string | undefined;
+  /** Its file, relative to the folder; several may share one. `drawingFile` unless told. */
+  readonly file?: (index: number) => string;
+  /** Where the lines lie: `drawings.jsonl` of the folder unless told. */
+  readonly lines?: string;
+}
 
-  private constructor(folder: string, done: ReadonlySet<number>) {
-    this.folder = folder;
-    this.done = done;
+export class DrawingRecords {
+  readonly #place: DrawingFolder;
+  readonly #lines: string;
+  readonly #done: ReadonlyMap<number, KnownDrawing>;
+
+  private constructor(place: DrawingFolder, lines: string, done: ReadonlyMap<number, KnownDrawing>) {
+    this.#place = place;
+    this.#lines = lines;
+    this.#done = done;
   }
 
   /**
    * Reads what is there. Lines that were cut off and lines whose picture is missing or damaged are dropped; drawings of other settings or other
-   * prompts are refused. `prompt` is the prompt of drawing `index`.
+   * prompts are refused.
    */
-  static async open(
-    folder: string,
-    settings: DrawingSettings,
-    prompt: (index: number) => string | undefined,
-  ): Promise<DrawingRecords> {
+  static async open(place: DrawingFolder): Promise<DrawingRecords> {
+    const { folder, settings, prompt, file = drawingFile, lines: path = join(folder, recordFile) } = place;
     await removeTemporaries(folder);
-    const path = join(folder, recordFile);
     const lines = existsSync(path) ? readFileSync(path, 'utf8').split('\n') : [];
-    const done = new Set<number>();
+    const done = new Map<number, KnownDrawing>();
+    const hashes = new Map<string, string>();
     const kept = lines.filter((line) => {
       const record = parse(line);
-      if (record === undefined || done.has(record.index) || !isWhole(folder, record)) return false;
+      if (record === undefined || done.has(record.index)) return false;
+      const hash = wholeHash(folder, record, file(record.index), hashes);
+      if (hash === undefined) return false;
       refuseOthers(path, record, settings, prompt(record.index));
-      done.add(record.index);
+      done.set(record.index, { ...record, sha256: hash });
       return true;
     });
     if (kept.length !== lines.filter((line) => line !== '').length)
       await replaceFile(path, kept.map((line) => `${line}\n`).join(''));
-    return new DrawingRecords(folder, done);
+    return new DrawingRecords(place, path, done);
   }
 
   get count(): number {
-    return this.done.size;
+    return this.#done.size;
   }
 
   has(index: number): boolean {
-    return this.done.has(index);
+    return this.#done.has(index);
   }
 
-  /** The picture first: a line without its picture never lies there. */
-  async add(record: DrawingRecord, png: Uint8Array): Promise<void> {
+  get(index: number): KnownDrawing | undefined {
+    return this.#done.get(index);
+  }
+
+  /** The picture first: a line without its picture never lies there. Several records are drawings of one file. */
+  async add(records: readonly DrawingRecord[], png: Uint8Array): Promise<void> {
+    const [first] = records;
+    if (first === undefined) throw new RangeError('unreachable: a picture without a drawing');
+    const path = join(this.#place.folder, first.file);
     try {
-      await replaceFile(join(this.folder, record.file), png);
-      const line: RecordLine = { ...record, sha256: sha256(png) };
-      await appendFile(join(this.folder, recordFile), `${JSON.stringify(line)}\n`);
+      await mkdir(dirname(path), { recursive: true });
+      await replaceFile(path, png);
+      const lines = records.map((record): RecordLine => ({ ...record, sha256: pictureHash(png) }));
+      await appendFile(this.#lines, lines.map((line) => `${JSON.stringify(line)}\n`).join(''));
     } catch (cause) {
-      throw diskError(cause, `saving ${record.file}`, this.folder);
+      throw diskError(cause, `saving ${first.file}`, this.#place.folder);
     }
   }
 }
 
-/** A name of the record's own making only: what else a line may name is none of its business. */
-function isWhole(folder: string, record: z.output<typeof recordSchema>): boolean {
-  const path = join(folder, record.file);
-  if (record.file !== drawingFile(record.index) || !existsSync(path)) return false;
-  return record.sha256 === undefined || record.sha256 === sha256(readFileSync(path));
+/** sha256 of the file, when it is the one that was drawn: of a name of the record's own making only; what else a line may name is none of its business. */
+function wholeHash(
+  folder: string,
+  { file, sha256 }: z.output<typeof recordSchema>,
+  wanted: string,
+  known: Map<string, string>,
+): string | undefined {
+  const path = join(folder, file);
+  if (file !== wanted || !existsSync(path)) return undefined;
+  const hash = known.get(file) ?? pictureHash(readFileSync(path));
+  known.set(file, hash);
+  return sha256 === undefined || sha256 === hash ? hash : undefined;
 }
 
-function sha256(bytes: Uint8Array): string {
+/** sha256 of a file. */
+export function pictureHash(bytes: Uint8Array): string {
   return createHash('sha256').update(bytes).digest('hex');
 }
 

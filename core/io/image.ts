@@ -2,6 +2,7 @@
  * PNG in and out, with text chunks that carry a drawing's prompt, rationale and seed, and the few picture
  * operations reports need. The only file that knows sharp.
  */
+import { open } from 'node:fs/promises';
 import { crc32 } from 'node:zlib';
 import sharp, { type Sharp } from 'sharp';
 import type { Image } from '../contracts/image.ts';
@@ -94,6 +95,27 @@ async function decode(
     const { data, info } = await inSrgb.raw().toBuffer({ resolveWithObject: true });
     if (info.channels !== 3) throw new RangeError(`expected 3 channels, got ${info.channels}`);
     return { width: info.width, height: info.height, data: new Uint8Array(data) };
+  } catch (cause) {
+    if (cause instanceof RangeError) throw cause;
+    throw new RangeError(damage(cause), { cause });
+  }
+}
+
+/** Width and height of a picture file as it is stored, from its first bytes. RangeError says why it is no picture. */
+export async function pictureSize(path: string): Promise<{ readonly width: number; readonly height: number }> {
+  const file = await open(path, 'r');
+  try {
+    const begin = Buffer.alloc(256);
+    const { bytesRead } = await file.read(begin, 0, begin.length, 0);
+    if (pictureFormat(begin.subarray(0, bytesRead)) === undefined)
+      throw new RangeError(unknownFormat(begin.subarray(0, bytesRead)));
+  } finally {
+    await file.close();
+  }
+  try {
+    const { width, height } = await sharp(path, { limitInputPixels: false }).metadata();
+    if (width * height > mostPixels) throw new RangeError(tooManyPixels(width, height));
+    return { width, height };
   } catch (cause) {
     if (cause instanceof RangeError) throw cause;
     throw new RangeError(damage(cause), { cause });

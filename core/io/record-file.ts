@@ -57,3 +57,13 @@ export function badRecord(place: string, message: string): ReasongenError {
     exitCode: exitCodes.disk,
   });
 }
+
+export function parseRecord(json: string, place: string): object {
+  try {
+    const value = JSON.parse(json) as unknown;
+    if (typeof value === 'object' && value !== null) return value;
+  } catch (cause) {
+    if (!(cause instanceof SyntaxError)) throw cause;
+  }
+  throw badRecord(place, 'it is not a JSON object');
+}

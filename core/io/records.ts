@@ -6,17 +6,20 @@
  *     run.json                  RunRecord
  *     metrics.ndjson            Metrics, a line per step
  *     samples/step-000010/      samples.jsonl with a SampleRecord per line, and their pictures
- *     evaluations/*.json        Evaluation, named <benchmark>.<split>.<label>
+ *     evaluations/*.json        Evaluation, named <benchmark>.<split>.<label>, and beside it
+ *     evaluations/*.jsonl       a VerdictRecord per line, one for every picture
+ *     pictures/, evidence/      of the recipe `evaluate`: what it drew, and what judges said of it
  *     checkpoints/, log.txt, report.html
  */
 import { join } from 'node:path';
-import type { Evaluation, EvaluationSample, PassCount } from '../contracts/evaluation.ts';
+import type { Evaluation } from '../contracts/evaluation.ts';
 import type { Score } from '../contracts/reward.ts';
 import { exitCodes, ReasongenError } from '../errors.ts';
 import { readEntries } from './checkpoint-folder.ts';
+import { checkScore, isPicture, readEvaluations } from './evaluation-records.ts';
 import { readMetrics, type Metrics } from './metrics.ts';
 import { count, fields, list, map, number, present, text, time } from './record-fields.ts';
-import { badRecord, listWithin, readTextWithin, readWithin } from './record-file.ts';
+import { badRecord, listWithin, parseRecord, readTextWithin, readWithin } from './record-file.ts';
 
 export interface RunSession {
   /** Program and arguments as typed: `['npx', 'reasongen', 'run', 'presets/nano/grpo.yaml']`. */
@@ -191,72 +194,6 @@ function checkFailure(value: unknown): RunFailure | undefined {
   return { code, message, ...present({ place: text(error['place']), hint: text(error['hint']) }) };
 }
 
-async function readEvaluations(directory: string): Promise<Evaluation[]> {
-  const names = (await listWithin(directory, 'evaluations')).filter((name) => /^[^.].*\.json$/.test(name));
-  const records: Evaluation[] = [];
-  for (const name of names) records.push(await readEvaluation(directory, join('evaluations', name)));
-  return records.sort((a, b) => a.step - b.step || (a.label < b.label ? -1 : 1));
-}
-
-async function readEvaluation(directory: string, name: string): Promise<Evaluation> {
-  const path = join(directory, name);
-  const record = fields(parseRecord((await readTextWithin(directory, name)) ?? '', path));
-  const [label, benchmark, split] = ['label', 'benchmark', 'split'].map((field) => text(record[field], 200));
-  const step = count(record['step']);
-  if (label === undefined || benchmark === undefined || split === undefined || step === undefined)
-    throw badRecord(path, 'it does not describe an evaluation');
-  if (!Array.isArray(record['samples'])) throw badRecord(path, 'it does not describe an evaluation');
-  const overall = passCount(record['overall']);
-  const tasks = map(record['tasks'], passCount);
-  if (overall === undefined || Object.keys(tasks).length < Object.keys(fields(record['tasks'])).length)
-    throw badRecord(path, 'its passes and totals are not counts');
-  return {
-    label,
-    benchmark,
-    split,
-    step,
-    seed: number(record['seed']) ?? 0,
-    count: count(record['count']) ?? overall.total,
-    sampling: fields(record['sampling']),
-    overall,
-    tasks,
-    extra: map(record['extra'], number),
-    samples: list(record['samples'], checkEvaluationSample),
-  };
-}
-
-function checkEvaluationSample(value: unknown): EvaluationSample | undefined {
-  const sample = fields(value);
-  const prompt = text(sample['prompt']);
-  if (prompt === undefined) return undefined;
-  return {
-    prompt,
-    task: text(sample['task']) ?? '',
-    rationale: text(sample['rationale']) ?? '',
-    image: isPicture(sample['image']) ? sample['image'] : '',
-    pass: sample['pass'] === true,
-    why: text(sample['why']) ?? '',
-    scores: map(sample['scores'], checkScore),
-  };
-}
-
-/** A PNG in base64: its first eight bytes, and nothing outside of the alphabet. */
-function isPicture(value: unknown): value is string {
-  return typeof value === 'string' && /^iVBORw0KGg[A-Za-z0-9+/]*={0,2}$/.test(value);
-}
-
-/** Parts that are no finite numbers, as earlier versions wrote them, are left out. */
-function checkScore(score: unknown): Score | undefined {
-  const { value, why, parts } = fields(score);
-  const kept = number(value);
-  if (kept === undefined) return undefined;
-  const numbers = map(parts, number);
-  return {
-    value: kept,
-    ...present({ why: text(why), parts: Object.keys(numbers).length === 0 ? undefined : numbers }),
-  };
-}
-
 async function readLastSamples(directory: string): Promise<{ samples: SampleRecord[]; sampleStep?: number }> {
   const steps = (await listWithin(directory, 'samples')).filter((name) => /^step-\d{1,12}$/.test(name)).sort();
   const folder = steps.at(-1);
@@ -301,19 +238,4 @@ const largestPicture = 16 * 2 ** 20;
 export async function readSamplePicture(directory: string, { image }: SampleRecord): Promise<string> {
   const base64 = (await readWithin(directory, image, largestPicture))?.toString('base64');
   return isPicture(base64) ? base64 : '';
-}
-
-function passCount(value: unknown): PassCount | undefined {
-  const [passes, total] = [count(fields(value)['passes']), count(fields(value)['total'])];
-  return passes !== undefined && total !== undefined && passes <= total ? { passes, total } : undefined;
-}
-
-function parseRecord(json: string, place: string): object {
-  try {
-    const value = JSON.parse(json) as unknown;
-    if (typeof value === 'object' && value !== null) return value;
-  } catch (cause) {
-    if (!(cause instanceof SyntaxError)) throw cause;
-  }
-  throw badRecord(place, 'it is not a JSON object');
 }

@@ -1,4 +1,5 @@
 /** The directory of one run, open for writing by one process; what lies in it is described in `records.ts`. */
+import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
@@ -152,16 +153,17 @@ export class RunDirectory {
     }
   }
 
-  /** Writes evaluations/<benchmark>.<split>.<label>.json. */
-  async writeEvaluation(evaluation: Evaluation): Promise<void> {
-    const { benchmark, split, label } = evaluation;
-    const name = `${[benchmark, split, label].map((part) => part.replaceAll(/[^\w-]/g, '_')).join('.')}.json`;
+  /** Writes evaluations/<benchmark>.<split>.<label>.json, and its verdicts with the ending .jsonl before it. */
+  async writeEvaluation({ verdicts, ...evaluation }: Evaluation): Promise<void> {
+    const name = join('evaluations', evaluationName(evaluation));
     try {
       await disk.mkdir(join(this.path, 'evaluations'), { recursive: true });
     } catch (cause) {
       throw diskError(cause, 'writing an evaluation', this.path);
     }
-    await this.#write(join('evaluations', name), `${scrubbedJson(evaluation, 1)}\n`);
+    if (verdicts !== undefined)
+      await this.#write(`${name}.jsonl`, verdicts.map((verdict) => `${scrubbedJson(verdict)}\n`).join(''));
+    await this.#write(`${name}.json`, `${scrubbedJson(evaluation, 1)}\n`);
   }
 
   /** Notes the outcome in run.json, closes the files and gives the lock back. A second call does nothing. */
@@ -194,6 +196,27 @@ export class RunDirectory {
       throw diskError(cause, `writing ${basename(name)}`, path);
     });
   }
+}
+
+/** Bytes of a part of a file name that every file system takes three of. */
+const longestPart = 60;
+
+/**
+ * What the files of an evaluation are called, without their ending. Two evaluations never share a name, not even where capitals are not told
+ * apart: all but lower-case letters, digits, `-` and `_` is written as its UTF-8 bytes, `%20`, and what is too long ends in its hash.
+ */
+export function evaluationName({ benchmark, split, label }: Pick<Evaluation, 'benchmark' | 'split' | 'label'>): string {
+  return [benchmark, split, label].map(fileNamePart).join('.');
+}
+
+/** A name as a part of a file name, without a dot in it. */
+export function fileNamePart(text: string): string {
+  const whole = text.replaceAll(/[^a-z0-9_-]/gu, (character) =>
+    [...Buffer.from(character)].map((byte) => `%${byte.toString(16).padStart(2, '0')}`).join(''),
+  );
+  if (whole.length <= longestPart) return whole;
+  const hash = createHash('sha256').update(text).digest('hex').slice(0, 16);
+  return `${whole.slice(0, longestPart - hash.length - 1)}+${hash}`;
 }
 
 /** What killed processes were writing: as large as a model where it was a checkpoint. */

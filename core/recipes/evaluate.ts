@@ -1,26 +1,18 @@
 /**
- * Evaluation: a benchmark's prompts drawn once each, judged, counted by task. Used before, during and after training and as
- * a recipe of its own. Prompts, row keys and random numbers follow from the seed: the same evaluation twice gives the same record.
+ * Evaluation: the prompts of benchmarks drawn, judged, counted. Used before, during and after training and as a recipe of its own.
+ * Prompts, row keys and random numbers follow from the seed: the same evaluation twice gives the same record.
  */
 import type { NamedBenchmark, Plan, PlanContext, Recipe, RunContext } from '../contracts/recipe.ts';
 import type { PromptItem, Split } from '../contracts/dataset.ts';
-import type { Sample } from '../contracts/reward.ts';
-import { PresetError, ReasongenError, exitCodes } from '../errors.ts';
-import { encodePng } from '../io/image.ts';
+import type { Benchmark } from '../contracts/benchmark.ts';
+import type { Evaluation } from '../contracts/evaluation.ts';
+import { PresetError } from '../errors.ts';
 import { defineRecipe, z } from '../plugin.ts';
-import { rewardMetrics } from '../rl/reward-metrics.ts';
-import { scoreSamples } from '../rl/score.ts';
-import { checkedVerdicts } from '../rl/verdicts.ts';
-import { frozenCopy } from '../frozen.ts';
-import type { Evaluation, EvaluationSample } from '../contracts/evaluation.ts';
-import {
-  Drawer,
-  samplingOf,
-  samplingOptions,
-  type DrawerOptions,
-  type Drawing,
-  type Sampling,
-} from '../drawing/drawer.ts';
+import { Drawer, samplingOf, samplingOptions, type DrawerOptions, type Sampling } from '../drawing/drawer.ts';
+import { drawnPictures } from '../evaluation/drawn-pictures.ts';
+import { pictureOf, type PictureSource } from '../evaluation/pictures.ts';
+import { recordEvaluation, type EvaluationPlan } from '../evaluation/record.ts';
+import { fileNamePart } from '../io/run-directory.ts';
 import { openModel } from '../models/open-model.ts';
 import { planDrawing, smallerDrawing } from '../drawing/plan.ts';
 import { storageOption, weightsInput } from '../models/weights.ts';
@@ -36,7 +28,7 @@ export interface EvaluationRequest {
   readonly pictures: number;
 }
 
-/** Draws and judges every prompt of one benchmark, writes the record and returns it; nothing when a stop was requested before its end. */
+/** Draws and judges every prompt of one benchmark once, writes the record and returns it; nothing when a stop was requested before its end. */
 export async function evaluateBenchmark(
   context: RunContext,
   drawer: Drawer,
@@ -51,145 +43,32 @@ export async function evaluateBenchmark(
 export async function evaluateItems(
   context: RunContext,
   drawer: Drawer,
-  { name, benchmark }: NamedBenchmark,
+  named: NamedBenchmark,
   sampling: Sampling,
   plan: Omit<EvaluationRequest, 'split' | 'count'> & { readonly split: string },
   items: readonly PromptItem[],
 ): Promise<Evaluation | undefined> {
-  if (items.length === 0) {
-    throw new ReasongenError({
-      code: 'NO_PROMPTS',
-      message: `benchmark "${name}" has no prompts for split "${plan.split}"`,
-      hint: 'choose another split or a larger count',
-      exitCode: exitCodes.badPreset,
-    });
-  }
-  const progress = context.log.progress(`evaluating ${plan.label} (${plan.split})`, items.length, { unit: 'prompt' });
-  const drawings: Drawing[] = [];
-  for (let start = 0; start < items.length && !context.stop.requested; start += drawer.prompts) {
-    const part = items.slice(start, start + drawer.prompts);
-    drawings.push(
-      ...(await drawer.draw(part, plan.seed, { label: plan.label, step: plan.step, phase: 'evaluation' }, start)),
-    );
-    progress.advance(part.length);
-  }
-  progress.end();
-  if (drawings.length < items.length) return undefined;
-  return recordEvaluation(
-    context,
-    { name, benchmark },
-    drawings.map(({ sample }) => sample),
-    plan,
-    { ...samplingOf(sampling) },
-  );
+  const whole = { ...plan, items, samplesPerPrompt: 1, sampling: { ...samplingOf(sampling) } };
+  return recordEvaluation(context, named, whole, drawnInMemory(context, drawer, whole));
 }
 
-/** Judges samples, however they were made, counts them by task, and writes the record. */
-export async function recordEvaluation(
-  context: RunContext,
-  { name, benchmark }: NamedBenchmark,
-  samples: readonly Sample[],
-  plan: Omit<EvaluationRequest, 'split' | 'count'> & { readonly split: string },
-  sampling: Readonly<Record<string, unknown>>,
-  measured: Readonly<Record<string, number>> = {},
-): Promise<Evaluation> {
-  const verdicts = checkedVerdicts(name, samples, await benchmark.judge(frozenCopy(samples), context.signal));
-  // A reward that knows its own prompts only would judge those of a benchmark by chance.
-  const judges = context.rewards.filter(({ reward }) => reward.judgesBenchmarks === true);
-  const judgements =
-    judges.length === 0
-      ? undefined
-      : await scoreSamples(judges, samples, context.signal, (message) => context.log.warn(message));
-  const tasks: Record<string, { passes: number; total: number }> = {};
-  for (const task of benchmark.tasks) tasks[task] = { passes: 0, total: 0 };
-  samples.forEach((sample, index) => {
-    const count = (tasks[sample.task] ??= { passes: 0, total: 0 });
-    count.total += 1;
-    if (verdicts[index]?.pass) count.passes += 1;
-  });
-  for (const [task, { total }] of Object.entries(tasks)) if (total === 0) delete tasks[task];
-  const passes = verdicts.filter(({ pass }) => pass).length;
-  const extra: Record<string, number> = {
-    ...meanParts(verdicts.map(({ parts }) => parts ?? {})),
-    ...benchmark.measure?.(frozenCopy(samples)),
-    ...(judgements === undefined ? {} : rewardMetrics(judges, judgements)),
-    ...measured,
-  };
-  extra['rationaleEnded'] = samples.filter(({ rationaleEnded }) => rationaleEnded).length / samples.length;
-  const shown = pickEvenly(
-    samples.map(({ task }) => task),
-    plan.pictures,
-  );
-  const kept = await Promise.all(
-    shown.map(async (index): Promise<EvaluationSample> => {
-      const sample = samples[index];
-      const verdict = verdicts[index];
-      if (sample === undefined || verdict === undefined) throw new RangeError(`no sample ${index}`);
-      const { prompt, task, rationale, image } = sample;
-      const png = Buffer.from(await encodePng(image, { prompt, rationale, seed: String(plan.seed) })).toString(
-        'base64',
-      );
-      return {
-        prompt,
-        task,
-        rationale,
-        image: png,
-        pass: verdict.pass,
-        why: verdict.why,
-        scores: judgements?.[index]?.scores ?? {},
-      };
-    }),
-  );
-  const record: Evaluation = {
-    label: plan.label,
-    benchmark: name,
-    step: plan.step,
-    split: plan.split,
-    seed: plan.seed,
-    count: samples.length,
-    sampling,
-    overall: { passes, total: samples.length },
-    tasks,
-    extra,
-    samples: kept,
-  };
-  await context.directory.writeEvaluation(record);
-  const split: Split = plan.split === 'seen' ? 'seen' : 'heldout';
-  await context.hooks.evaluation({
-    step: plan.step,
-    benchmark: name,
-    split,
-    samples,
-    verdicts,
-    metrics: { pass: passes / samples.length, ...extra },
-  });
-  return record;
-}
-
-/** Means of every named part, over the samples that have it. */
-function meanParts(parts: readonly Readonly<Record<string, number>>[]): Record<string, number> {
-  const sums = new Map<string, { sum: number; count: number }>();
-  for (const each of parts) {
-    for (const [name, value] of Object.entries(each)) {
-      const entry = sums.get(name) ?? { sum: 0, count: 0 };
-      sums.set(name, { sum: entry.sum + value, count: entry.count + 1 });
+/** A drawing of every prompt, held in memory until it is judged. Ends early when a stop is requested. */
+async function* drawnInMemory(
+  { log, stop }: RunContext,
+  drawer: Drawer,
+  { items, seed, label, step, split }: EvaluationPlan,
+): PictureSource {
+  const progress = log.progress(`evaluating ${label} (${split})`, items.length, { unit: 'prompt' });
+  try {
+    for (let start = 0; start < items.length && !stop.requested; start += drawer.prompts) {
+      const part = items.slice(start, start + drawer.prompts);
+      const drawings = await drawer.draw(part, seed, { label, step, phase: 'evaluation' }, start);
+      yield drawings.map(({ sample }, index) => pictureOf(sample, start + index, 0));
+      progress.advance(part.length);
     }
+  } finally {
+    progress.end();
   }
-  return Object.fromEntries([...sums].map(([name, { sum, count }]) => [name, sum / count]));
-}
-
-/** Up to `count` indices, the same number from every task as far as there are enough. */
-function pickEvenly(tasks: readonly string[], count: number): number[] {
-  const byTask = new Map<string, number[]>();
-  tasks.forEach((task, index) => byTask.set(task, [...(byTask.get(task) ?? []), index]));
-  const chosen: number[] = [];
-  for (let round = 0; chosen.length < Math.min(count, tasks.length); round++) {
-    for (const indices of byTask.values()) {
-      const index = indices[round];
-      if (index !== undefined && chosen.length < count) chosen.push(index);
-    }
-  }
-  return chosen.sort((a, b) => a - b);
 }
 
 const options = z.strictObject({
@@ -200,7 +79,19 @@ const options = z.strictObject({
     .min(1)
     .default(['heldout', 'seen'])
     .describe('which prompts'),
-  count: z.number().int().positive().default(600).describe('prompts per split, one picture each'),
+  count: z
+    .number()
+    .int()
+    .positive()
+    .optional()
+    .describe('prompts per split; absent: all of a benchmark whose list is fixed, else 600'),
+  samplesPerPrompt: z
+    .number()
+    .int()
+    .positive()
+    .optional()
+    .describe('pictures of each prompt; absent: as many as the benchmark asks for, else 1'),
+  judge: z.boolean().default(true).describe('false: only draws, into the folders that the original scorers read'),
   evaluationSeed: z.number().int().nonnegative().default(1000).describe('seed of prompts and pictures'),
   batch: z.number().int().positive().default(120).describe('pictures drawn at once'),
   promptTokens: z.number().int().positive().default(24).describe('longest prompt in tokens, special tokens included'),
@@ -213,7 +104,7 @@ type EvaluateOptions = z.output<typeof options>;
 
 export const evaluateRecipe = defineRecipe({
   name: 'evaluate',
-  summary: 'draws the prompts of every benchmark and reports pass rates by task with intervals',
+  summary: 'draws the prompts of every benchmark, judges the pictures and reports scores with intervals',
   options,
   needs: ['tokenizer', 'imageTokenizer', 'backbone', 'benchmark'],
   create: (choice): Recipe => ({
@@ -223,52 +114,131 @@ export const evaluateRecipe = defineRecipe({
   }),
 });
 
+/** What is asked for where neither preset nor benchmark says. */
+const defaultCount = 600;
+
 function planEvaluation(context: PlanContext, choice: EvaluateOptions): Promise<Plan> {
-  const lines = [`${choice.splits.length} split(s) x ${choice.count} prompts, ${choice.batch} pictures at once`];
-  return planDrawing(context, { ...drawerOptions(choice), ...choice, lines });
+  const lines = context.benchmarks.map(({ name, benchmark }) => {
+    const copies = copiesOf(benchmark, choice);
+    const prompts = `${ownSplits(benchmark, choice.splits).length} split(s) x ${countOf(benchmark, choice)} prompts`;
+    return `${name}: ${prompts}${copies === 1 ? '' : ` x ${copies} pictures`}, ${choice.batch} pictures at once`;
+  });
+  return planDrawing(context, { ...choice, ...drawerOptions(context.benchmarks, choice), lines });
 }
 
-function drawerOptions(choice: EvaluateOptions): DrawerOptions {
-  return { sampling: choice, prompts: choice.batch, samplesPerPrompt: 1, promptTokens: choice.promptTokens };
+function countOf({ size }: Benchmark, { count }: EvaluateOptions): number {
+  return Math.min(count ?? size ?? defaultCount, size ?? Number.POSITIVE_INFINITY);
+}
+
+function copiesOf({ samplesPerPrompt, layout }: Benchmark, choice: EvaluateOptions): number {
+  const { grid } = layout ?? {};
+  return grid === undefined ? (choice.samplesPerPrompt ?? samplesPerPrompt ?? 1) : grid.rows * grid.columns;
+}
+
+/** Room for the benchmark with the most pictures a prompt. */
+function drawerOptions(
+  benchmarks: readonly NamedBenchmark[],
+  choice: EvaluateOptions,
+): DrawerOptions & { readonly samplesPerPrompt: number } {
+  const samplesPerPrompt = Math.max(1, ...benchmarks.map(({ benchmark }) => copiesOf(benchmark, choice)));
+  const prompts = Math.max(1, Math.floor(choice.batch / samplesPerPrompt));
+  return { sampling: choice, prompts, samplesPerPrompt, promptTokens: choice.promptTokens };
 }
 
 async function runEvaluation(context: RunContext, choice: EvaluateOptions): Promise<void> {
+  // A judge that is missing is better known before hours of drawing than after.
+  if (choice.judge) for (const { benchmark } of context.benchmarks) if ('judges' in benchmark) await benchmark.judges();
   const model = await openModel(context, choice, { text: choice.rationale, image: true });
-  const drawer = await Drawer.open(context, model.parameters, model.workspace, drawerOptions(choice));
-  for (const named of context.benchmarks) {
-    for (const split of splitsOf(named, choice.splits)) {
-      if (context.stop.requested) break;
-      const record = await evaluateBenchmark(context, drawer, named, choice, {
-        label: choice.label,
-        step: 0,
-        split,
-        count: choice.count,
-        seed: choice.evaluationSeed,
-        pictures: choice.pictures,
-      });
-      if (record !== undefined) context.log.info(summarize(record, context.benchmarks.length));
+  const hashes = { weights: model.hash, codec: context.imageTokenizer.hash };
+  try {
+    for (const named of context.benchmarks) {
+      const drawer = await Drawer.open(context, model.parameters, model.workspace, drawerOptions([named], choice));
+      try {
+        for (const split of splitsOf(named, choice.splits)) {
+          if (context.stop.requested) break;
+          await evaluateSplit(context, drawer, named, split, choice, hashes);
+        }
+      } finally {
+        drawer.close();
+      }
     }
+  } finally {
+    model.close();
   }
-  drawer.close();
-  model.close();
+}
+
+async function evaluateSplit(
+  context: RunContext,
+  drawer: Drawer,
+  named: NamedBenchmark,
+  split: Split,
+  choice: EvaluateOptions,
+  model: Readonly<Record<string, string>>,
+): Promise<void> {
+  const { name, benchmark } = named;
+  const { label, evaluationSeed: seed, pictures, storage } = choice;
+  const items = benchmark.prompts(split, countOf(benchmark, choice), seed);
+  const samplesPerPrompt = copiesOf(benchmark, choice);
+  const sampling = { ...samplingOf(choice) };
+  const plan = { label, step: 0, split, seed, items, samplesPerPrompt, pictures, sampling, model, isResumable: true };
+  const folder = `pictures/${folderName(named, split)}`;
+  const settings = { seed, samplesPerPrompt, storage, ...model, ...sampling };
+  const source = drawnPictures(context, drawer, { named, plan, folder, settings });
+  if (choice.judge) {
+    const record = await recordEvaluation(context, named, plan, source);
+    if (record !== undefined) context.log.info(summarize(record, context.benchmarks.length));
+    return;
+  }
+  let drawn = 0;
+  for await (const some of source) drawn += some.length;
+  context.log.info(`${name}: ${drawn} pictures in ${folder}`);
+}
+
+/** A benchmark with one split needs no word for it. */
+function folderName({ name, benchmark }: NamedBenchmark, split: Split): string {
+  return benchmark.splits?.length === 1 ? fileNamePart(name) : `${fileNamePart(name)}.${split}`;
+}
+
+function ownSplits({ splits }: Benchmark, wanted: readonly Split[]): Split[] {
+  const own = wanted.filter((split) => splits?.includes(split) ?? true);
+  // A published list of prompts is what it is, whatever a preset for others says.
+  return own.length === 0 && splits?.length === 1 ? [...splits] : own;
 }
 
 /** Those of the wanted splits that a benchmark has. Throws NO_PROMPTS when it has none of them. */
 function splitsOf({ name, benchmark }: NamedBenchmark, wanted: readonly Split[]): Split[] {
-  const { splits } = benchmark;
-  const own = wanted.filter((split) => splits?.includes(split) ?? true);
+  const own = ownSplits(benchmark, wanted);
   if (own.length > 0) return own;
   throw new PresetError({
     code: 'NO_PROMPTS',
     message: `benchmark "${name}" has no prompts for split ${wanted.join(', ')}`,
-    hint: `set recipe.splits to what it has: ${splits?.join(', ')}`,
+    hint: `set recipe.splits to what it has: ${benchmark.splits?.join(', ')}`,
   });
 }
 
-/** One line a person can read: `before, heldout: 302 of 600 right (50.3 %)`; with the benchmark's name where there are several. */
+/**
+ * One line a person can read: `before, heldout: 302 of 600 right (50.3 %): ...`, or the headline of a benchmark that has one of its own;
+ * with the benchmark's name where there are several.
+ */
 export function summarize(record: Evaluation, benchmarks = 1): string {
   const { passes, total } = record.overall;
-  const tasks = Object.entries(record.tasks).map(([task, count]) => `${task} ${count.passes}/${count.total}`);
   const what = [record.label, ...(benchmarks > 1 ? [record.benchmark] : []), record.split].join(', ');
-  return `${what}: ${passes} of ${total} right (${((100 * passes) / total).toFixed(1)} %): ${tasks.join(', ')}`;
+  if (record.title === undefined) {
+    const tasks = Object.entries(record.tasks).map(([task, count]) => `${task} ${count.passes}/${count.total}`);
+    return `${what}: ${passes} of ${total} right (${((100 * passes) / total).toFixed(1)} %): ${tasks.join(', ')}`;
+  }
+  return `${what}: ${headlineOf(record)}`;
+}
+
+/** `GenEval (RT-DETRv2): overall 0.712 [0.690, 0.735]`, without the judges' names where they are those of published scores. */
+export function headlineOf({ title, benchmark, headline, counts }: Evaluation): string {
+  if (headline === undefined) return title ?? benchmark;
+  const { name, value, low, high } = headline;
+  const failed = counts === undefined ? 0 : counts.missing + counts.unreadable + counts.judgeErrors;
+  const lost = failed === 0 ? '' : `; ${failed} of ${counts?.images} pictures have no verdict and count as wrong`;
+  return `${title ?? benchmark}: ${name} ${inDigits(value)} [${inDigits(low)}, ${inDigits(high)}]${lost}`;
+}
+
+function inDigits(value: number): string {
+  return value.toFixed(Math.abs(value) > 1.5 ? 2 : 3);
 }

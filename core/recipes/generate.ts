@@ -136,11 +136,11 @@ async function runGenerate(context: RunContext, choice: GenerateOptions): Promis
     scale: choice.scale,
     ...samplingOf(choice),
   };
-  const records = await DrawingRecords.open(
-    directory.path,
+  const records = await DrawingRecords.open({
+    folder: directory.path,
     settings,
-    (index) => prompts[Math.floor(index / samplesPerPrompt)]?.prompt,
-  );
+    prompt: (index) => prompts[Math.floor(index / samplesPerPrompt)]?.prompt,
+  });
   const together = rowsAtOnce(choice) / samplesPerPrompt;
   const drawer = await Drawer.open(context, model.parameters, model.workspace, drawerOptions(choice));
   const progress = log.progress('drawing', prompts.length * samplesPerPrompt, { unit: 'drawing', done: records.count });
@@ -200,7 +200,7 @@ async function save(
   // Whether rationales are written is a setting, too; in the picture the word stands for what was written.
   const png = await encodePng(upscale(image, settings.scale), { ...words, prompt, rationale });
   await records.add(
-    { index, file, prompt, rationale, rationaleGiven, rationaleEnded, settings, codes: drawing.sequence.codes },
+    [{ index, file, prompt, rationale, rationaleGiven, rationaleEnded, settings, codes: drawing.sequence.codes }],
     png,
   );
   log.info(`${file}: ${prompt}${rationale === '' ? '' : ` | ${rationale}`}`);

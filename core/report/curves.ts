@@ -1,7 +1,7 @@
 /** Which of a run's numbers are drawn together, under which title. Numbers nobody named here are drawn too, each by itself. */
 import type { Metrics } from '../io/metrics.ts';
 import type { Chart, Series } from './charts.ts';
-import { capital, rateOf, splitName, type Comparison } from './summary.ts';
+import { capital, headlineRate, splitName, type Comparison } from './summary.ts';
 
 interface ChartPlan {
   readonly title: string;
@@ -74,9 +74,9 @@ function passRateChart(comparisons: readonly Comparison[]): Chart[] {
           ? `${benchmark}, ${splitName(split)}`
           : splitName(split),
       points: [],
-      intervals: all.map(({ step, overall }) => {
-        const { rate, low, high } = rateOf(overall);
-        return { step, value: rate, low, high };
+      intervals: all.map((each) => {
+        const { rate, low, high } = headlineRate(each);
+        return { step: each.step, value: rate, low, high };
       }),
     }));
   return series.length === 0 ? [] : [{ title: 'Pass rate', unit: 'with 95 % intervals', series, range: [0, 1] }];

@@ -94,8 +94,11 @@ function resultSection(comparisons: readonly Comparison[]): Markup {
   return html`<section>
     <h2>Pass rate by task</h2>
     <p class="note">
-      Share of drawings that the benchmark judges right, one drawing per prompt, with Wilson 95 % intervals. “Within
-      noise”: the intervals before and after overlap.
+      Share of drawings that the benchmark judges right, or its own score, with 95 % intervals (Wilson’s for one drawing
+      a prompt, else prompts resampled). A change is the mean over pairs of drawings, before and after, of the same
+      prompt and random numbers; “within noise”: its interval holds 0. ▲ ▼ count the drawings that went from wrong to
+      right and back, p is McNemar’s. Where a record does not tell of every drawing, “within noise” means that both
+      intervals overlap.
     </p>
     ${comparisons.map(resultTable)} ${extrasTable(comparisons)}
   </section>`;
@@ -124,11 +127,10 @@ function headlineOf({ metrics, run }: RunRecords, comparisons: readonly Comparis
 /** What the headline rests on. */
 function basis([first]: readonly Comparison[]): Markup | undefined {
   if (first === undefined) return undefined;
-  const { before, after, overall, benchmark } = first;
+  const { before, after, benchmark } = first;
+  const copies = (after.samplesPerPrompt ?? 1) === 1 ? 'one drawing' : `${after.samplesPerPrompt} drawings`;
   const change = before === undefined ? '' : `${before.label} → ${after.label}, `;
-  return html`<p class="basis">
-    ${change}${overall.after.total} prompts of ${benchmark}, one drawing each, 95 % intervals
-  </p>`;
+  return html`<p class="basis">${change}${after.count} prompts of ${benchmark}, ${copies} each, 95 % intervals</p>`;
 }
 
 function facts(stages: readonly RunRecords[]): Markup {

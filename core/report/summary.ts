@@ -1,16 +1,25 @@
 /** What the evaluations of a run say, in numbers and in one sentence. Everything here is arithmetic on records. */
-import type { Evaluation, EvaluationSample, PassCount } from '../contracts/evaluation.ts';
+import type { Estimate, Evaluation, EvaluationSample, PassCount } from '../contracts/evaluation.ts';
 import { groupBy } from '../evaluation/group-by.ts';
-import type { Change } from '../evaluation/paired.ts';
+import {
+  changeOf,
+  pairDrawings,
+  pairedDifference,
+  type Change,
+  type PairedDifference,
+  type ScorePair,
+} from '../evaluation/paired.ts';
 import { wilson, type Interval } from '../evaluation/intervals.ts';
 
 export interface Rate extends Interval, PassCount {}
 
-/** A row of the table: a task, or all of them. */
+/** A row of the table: a task, a sub-score, or all of them. */
 export interface TaskRow {
   readonly task: string;
   readonly before: Rate | undefined;
   readonly after: Rate;
+  /** Picture by picture, where both evaluations tell of every picture. */
+  readonly paired: PairedDifference | undefined;
   /** Undefined without a `before`. */
   readonly change: Change | undefined;
 }
@@ -39,27 +48,51 @@ function compareGroup(all: readonly Evaluation[]): Comparison {
   const after = all.at(-1);
   if (after === undefined) throw new RangeError('compareGroup: no evaluation');
   const before = all.find((each) => each !== after && isDrawnAlike(each, after));
-  const names = Object.keys(after.tasks);
-  const row = (task: string, last: PassCount, first: PassCount | undefined): TaskRow => {
-    const rates = { before: first === undefined ? undefined : rateOf(first), after: rateOf(last) };
-    return {
-      task,
-      ...rates,
-      change: rates.before === undefined ? undefined : unpairedChange(rates.before, rates.after),
-    };
+  const pairs = pairDrawings(before?.verdicts ?? [], after.verdicts ?? []);
+  const row = (task: string, last: Rate, first: Rate | undefined, own: readonly ScorePair[]): TaskRow => {
+    const paired = first === undefined || own.length === 0 ? undefined : pairedDifference(own, after.seed);
+    const change = paired === undefined ? first && unpairedChange(first, last) : changeOf(paired);
+    return { task, before: first, after: last, paired, change };
   };
   return {
     benchmark: after.benchmark,
     split: after.split,
     before,
     after,
-    overall: row('all tasks', after.overall, before?.overall),
-    tasks: names.map((name) => row(name, after.tasks[name] ?? { passes: 0, total: 0 }, before?.tasks[name])),
+    overall: row('all tasks', headlineRate(after), before && headlineRate(before), pairs),
+    tasks: rowNames(after).map((name) =>
+      row(
+        name,
+        taskRate(after, name) ?? rateOf({ passes: 0, total: 0 }),
+        before && taskRate(before, name),
+        pairs.filter(({ task }) => task === name),
+      ),
+    ),
     all,
   };
 }
 
-export function rateOf({ passes, total }: PassCount): Rate {
+/** Tasks, then what the benchmark scores besides. */
+function rowNames({ tasks, subScores = {} }: Evaluation): string[] {
+  return [...new Set([...Object.keys(tasks), ...Object.keys(subScores)])];
+}
+
+/** The benchmark's own headline where its record has one, as a share of the best; else the pass rate. */
+export function headlineRate({ headline, overall, outOf = 1 }: Evaluation): Rate {
+  return headline === undefined ? rateOf(overall) : { ...overall, ...shareOf(headline, outOf) };
+}
+
+function taskRate({ tasks, subScores, outOf = 1 }: Evaluation, name: string): Rate | undefined {
+  const [count, estimate] = [tasks[name], subScores?.[name]];
+  if (estimate !== undefined) return { ...(count ?? { passes: 0, total: 0 }), ...shareOf(estimate, outOf) };
+  return count === undefined ? undefined : rateOf(count);
+}
+
+function shareOf({ value, low, high }: Estimate, outOf: number): Interval {
+  return { rate: value / outOf, low: low / outOf, high: high / outOf };
+}
+
+function rateOf({ passes, total }: PassCount): Rate {
   return { passes, total, ...wilson(passes, total) };
 }
 
@@ -71,20 +104,42 @@ function unpairedChange(before: Interval, after: Interval): Change {
 
 /** Same prompts and same way of drawing: nothing but the weights differs. */
 function isDrawnAlike(a: Evaluation, b: Evaluation): boolean {
-  const settings = ({ seed, count, sampling }: Evaluation): string => {
-    return JSON.stringify([seed, count, Object.entries(sampling).sort(([left], [right]) => (left < right ? -1 : 1))]);
+  const settings = ({ seed, count, samplesPerPrompt = 1, sampling }: Evaluation): string => {
+    return JSON.stringify([
+      seed,
+      count,
+      samplesPerPrompt,
+      Object.entries(sampling).sort(([left], [right]) => (left < right ? -1 : 1)),
+    ]);
   };
   return settings(a) === settings(b);
 }
 
-/** The result in words, as far as the records carry it. */
+/** The result in words, as far as the records carry it. Where pictures can be paired, the paired interval says what is clear of noise. */
 export function sentenceOf(comparison: Comparison): string {
-  const { overall, split } = comparison;
-  const { before, after, change } = overall;
-  const what = `${capital(splitName(split))} pass rate`;
+  const { overall, split, after: evaluation } = comparison;
+  const { before, after, change, paired } = overall;
+  const what = `${capital(splitName(split))} ${scoreName(evaluation)}`;
   if (before === undefined) return `${what} ${formatRate(after)}`;
-  const numbers = `${formatRate(before)}\u00a0→ ${formatRate(after)}`;
+  const rates = `${formatRate(before)}\u00a0→ ${formatRate(after)}`;
+  const numbers = paired === undefined ? rates : `${rates}, paired difference ${formatDifference(paired)}`;
   return change === 'unclear' ? `${what} ${numbers}: no change clear of noise` : `${what} ${change}: ${numbers}`;
+}
+
+/** `pass rate`, or the headline of a benchmark that has one of its own: `GenEval (RT-DETRv2) overall`. */
+export function scoreName({ title, headline }: Evaluation): string {
+  const name = headline?.name ?? 'pass rate';
+  return title === undefined ? name : `${title} ${name}`;
+}
+
+/** `+.15 [+.08, +.22]`, with spaces that do not break. */
+export function formatDifference({ difference, low, high }: PairedDifference): string {
+  return `${formatSigned(difference)}\u00a0[${formatSigned(low)},\u00a0${formatSigned(high)}]`;
+}
+
+export function formatSigned(share: number): string {
+  const sign = Math.abs(share) < 0.005 ? '±' : share < 0 ? '−' : '+';
+  return `${sign}${formatShare(Math.abs(share))}`;
 }
 
 export function splitName(split: string): string {

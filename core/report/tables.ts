@@ -1,13 +1,25 @@
 /** Pass rates by task, before and after, as numbers and as a small drawing of the intervals. */
+import type { Evaluation } from '../contracts/evaluation.ts';
 import { html, type Markup } from './html.ts';
-import type { Change } from '../evaluation/paired.ts';
+import type { Change, PairedDifference } from '../evaluation/paired.ts';
 import { words } from './curves.ts';
-import { capital, formatRate, formatShare, splitName, type Comparison, type Rate, type TaskRow } from './summary.ts';
+import {
+  capital,
+  formatDifference,
+  formatRate,
+  formatShare,
+  formatSigned,
+  scoreName,
+  splitName,
+  type Comparison,
+  type Rate,
+  type TaskRow,
+} from './summary.ts';
 
 export function resultTable(comparison: Comparison): Markup {
   const { before, after, split, benchmark, overall, tasks } = comparison;
   const isPaired = before !== undefined;
-  const single = html`<th scope="col">Pass rate</th>`;
+  const single = html`<th scope="col">${capital(scoreName(after))}</th>`;
   const both = html`<th scope="col">${capital(before?.label ?? '')}</th>
     <th scope="col">${capital(after.label)}</th>`;
   const scale = html`<span class="scale" aria-hidden="true"><span>0</span><span>.5</span><span>1</span></span>`;
@@ -20,7 +32,7 @@ export function resultTable(comparison: Comparison): Markup {
       <thead>
         <tr>
           <th scope="col">Task</th>
-          <th scope="col" class="count">Prompts</th>
+          <th scope="col" class="count">${(after.samplesPerPrompt ?? 1) > 1 ? 'Pictures' : 'Prompts'}</th>
           ${isPaired ? both : single}
           <th scope="col" class="plot">${scale}</th>
           ${isPaired && html`<th scope="col">Change</th>`}
@@ -30,14 +42,39 @@ export function resultTable(comparison: Comparison): Markup {
         ${[overall, ...tasks].map((row) => tableRow(row, row === overall, isPaired))}
       </tbody>
     </table>
+    ${standingNotes(after)}
     ${isPaired && html`<p class="key"><span class="mark before"></span> ${before.label} <span class="mark after"></span> ${after.label} <span class="bar"></span> 95 % interval</p>`}
   </div>`;
 }
 
-function tableRow({ task, before, after, change }: TaskRow, isTotal: boolean, isPaired: boolean): Markup {
-  return html`<tr${isTotal && html` class="total"`}><th scope="row">${capital(task.replaceAll('_', ' '))}</th><td class="count" data-label="prompts">${after.total}</td>
+/** What a score of a published benchmark rests on, and what is missing. */
+function standingNotes({ title, comparable, counts, unavailable = {}, headlineOfJudged }: Evaluation): Markup {
+  const failed = counts === undefined ? 0 : counts.missing + counts.unreadable + counts.judgeErrors;
+  const lost =
+    failed > 0 &&
+    html`<p class="warning">
+      ${failed} of ${counts?.images} pictures have no verdict and count as wrong (missing ${counts?.missing}, unreadable
+      ${counts?.unreadable}, judge failed
+      ${counts?.judgeErrors})${
+        headlineOfJudged !== undefined && html`; without them the score is ${formatNumber(headlineOfJudged)}`
+      }.
+    </p>`;
+  const standing =
+    comparable !== undefined &&
+    html`<p class="note">
+      ${title}:
+      ${comparable.yes ? 'comparable with published scores' : `not comparable with published scores, because ${comparable.because.join('; ')}`}.
+    </p>`;
+  const missing = Object.entries(unavailable).map(
+    ([name, why]) => html`<p class="note">${capital(words(name))}: not available, ${why}.</p>`,
+  );
+  return html`${lost} ${standing} ${missing}`;
+}
+
+function tableRow({ task, before, after, change, paired }: TaskRow, isTotal: boolean, isPaired: boolean): Markup {
+  return html`<tr${isTotal && html` class="total"`}><th scope="row">${capital(task.replaceAll('_', ' '))}</th><td class="count" data-label="pictures">${after.total === 0 ? '' : after.total}</td>
 ${isPaired && html`<td class="number" data-label="before">${rateCell(before)}</td>`}<td class="number" data-label="${isPaired ? 'after' : 'pass rate'}">${rateCell(after)}</td>
-<td class="plot">${intervalDrawing(before, after)}</td>${isPaired && html`<td class="change">${changeCell(change, before, after)}</td>`}</tr>
+<td class="plot">${intervalDrawing(before, after)}</td>${isPaired && html`<td class="change">${changeCell(change, before, after, paired)}</td>`}</tr>
 `;
 }
 
@@ -53,15 +90,26 @@ const changeSigns: Readonly<Record<Change, readonly [string, string]>> = {
   unclear: ['', 'within noise'],
 };
 
-function changeCell(change: Change | undefined, before: Rate | undefined, after: Rate): Markup {
+function changeCell(
+  change: Change | undefined,
+  before: Rate | undefined,
+  after: Rate,
+  paired: PairedDifference | undefined,
+): Markup {
   if (change === undefined || before === undefined) return html`–`;
   const [arrow, word] = changeSigns[change];
   const difference = after.rate - before.rate;
-  const sign = Math.abs(difference) < 0.005 ? '±' : difference < 0 ? '−' : '+';
-  const text = `${sign}${formatShare(Math.abs(difference))}`;
+  const text = paired === undefined ? formatSigned(difference) : formatDifference(paired);
   return html`<span class="${change}"
-    ><span class="difference">${arrow} ${text}</span> <span class="word">${word}</span></span
-  >`;
+      ><span class="difference">${arrow} ${text}</span> <span class="word">${word}</span></span
+    >${
+      paired?.mcnemar !== undefined &&
+      html` <span class="interval-text">${paired.rose} ▲ ${paired.fell} ▼, p ${formatChance(paired.mcnemar)}</span>`
+    }`;
+}
+
+function formatChance(chance: number): string {
+  return chance < 0.001 ? '< .001' : formatShare(chance);
 }
 
 /** Two intervals on a line from 0 to 1: above before (hollow), below after (filled). */

@@ -1,5 +1,5 @@
 /** nano-geneval: the same number of prompts for each of GenEval's six tasks, judged by its rules. */
-import type { Benchmark, PromptItem, Split } from '../../core/plugin.ts';
+import type { DirectBenchmark, PromptItem, Split } from '../../core/plugin.ts';
 import { purposes } from './dataset.ts';
 import { drawStream } from './random.ts';
 import { promptOf } from './specification.ts';
@@ -9,7 +9,7 @@ import { tasks } from './vocabulary.ts';
 import { createInspector, createReader, drawnCells, planAgreement, worldSpace } from './world.ts';
 
 /** `verdict`: which of the two verdicts decides whether a sample passes. */
-export function createNanoGeneval({ verdict }: { readonly verdict: 'strict' | 'geneval' }): Benchmark {
+export function createNanoGeneval({ verdict }: { readonly verdict: 'strict' | 'geneval' }): DirectBenchmark {
   const read = createReader();
   const inspect = createInspector();
   return {

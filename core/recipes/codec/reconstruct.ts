@@ -6,7 +6,9 @@ import type { Plan, PlanContext, Recipe, RunContext } from '../../contracts/reci
 import type { Sample } from '../../contracts/reward.ts';
 import type { Image } from '../../contracts/image.ts';
 import { defineRecipe, z } from '../../plugin.ts';
-import { recordEvaluation, summarize } from '../evaluate.ts';
+import { fromSamples } from '../../evaluation/pictures.ts';
+import { recordEvaluation } from '../../evaluation/record.ts';
+import { summarize } from '../evaluate.ts';
 import { requireGenerated } from '../generated.ts';
 import { MemoryAccount } from '../../models/memory-accounting.ts';
 import { planDecoding, planEncoding } from '../../drawing/plan.ts';
@@ -86,16 +88,15 @@ async function runReconstruct(context: RunContext, choice: ReconstructOptions): 
       split: 'seen',
       seed: choice.exampleSeed,
       pictures: choice.pictures,
+      items: examples,
+      samplesPerPrompt: 1,
+      sampling: {},
     };
-    const record = await recordEvaluation(
-      context,
-      named,
-      samples,
-      plan,
-      {},
-      { 'peak signal-to-noise ratio (dB)': decibels, 'codes in use': new Set(codes.flat()).size },
-    );
-    log.info(`${summarize(record)}; ${decibels.toFixed(1)} dB`);
+    const record = await recordEvaluation(context, named, plan, fromSamples(samples), {
+      'peak signal-to-noise ratio (dB)': decibels,
+      'codes in use': new Set(codes.flat()).size,
+    });
+    if (record !== undefined) log.info(`${summarize(record)}; ${decibels.toFixed(1)} dB`);
   }
 }
 

@@ -1,10 +1,7 @@
 /** How a policy does before, while and after it is trained: benchmarks, files of held-out prompts, and the pool itself. */
-import { withFields } from '../../components.ts';
 import type { Benchmark } from '../../contracts/benchmark.ts';
 import type { Evaluation } from '../../contracts/evaluation.ts';
-import type { NamedBenchmark, NamedReward, RunContext } from '../../contracts/recipe.ts';
-import { isBest } from '../../rl/reward-metrics.ts';
-import { scoreSamples } from '../../rl/score.ts';
+import type { NamedBenchmark, RunContext } from '../../contracts/recipe.ts';
 import { Drawer, type Sampling } from '../../drawing/drawer.ts';
 import { evaluateBenchmark, evaluateItems, summarize } from '../evaluate.ts';
 import type { GrpoOptions } from './options.ts';
@@ -32,7 +29,7 @@ export async function evaluatePolicy(
   step: number,
 ): Promise<Record<string, number>> {
   const files: NamedBenchmark[] =
-    heldOut.length === 0 ? [] : [{ name: 'evaluation-files', benchmark: fileBenchmark(heldOut, context.rewards) }];
+    heldOut.length === 0 ? [] : [{ name: 'evaluation-files', benchmark: fileBenchmark(heldOut) }];
   const passes: Record<string, number> = {};
   if (choice.evaluations === 0 || context.benchmarks.length + files.length === 0) return passes;
   const sampling = evaluationSampling(choice);
@@ -59,11 +56,9 @@ export async function evaluatePolicy(
       }),
     );
   }
-  // Its verdict is the rewards': they need not judge everything twice.
-  const unjudged = withFields(context, { rewards: [] });
   for (const named of files)
     note(
-      await evaluateBenchmark(unjudged, drawer, named, sampling, {
+      await evaluateBenchmark(context, drawer, named, sampling, {
         ...plan,
         split: 'heldout',
         count: choice.evaluations,
@@ -105,22 +100,13 @@ export function evaluationSampling(choice: GrpoOptions): Sampling {
 }
 
 /** Prompts of files, judged by the rewards: one passes when every reward is at its best, 1. */
-export function fileBenchmark(lists: readonly PromptList[], rewards: readonly NamedReward[]): Benchmark {
+export function fileBenchmark(lists: readonly PromptList[]): Benchmark {
   return {
     tasks: [...new Set(lists.flatMap(({ items }) => items.map(({ task }) => task)))],
     prompts: (_split, count, seed) => {
       const mix = new PromptMix(lists, seed);
       return Array.from({ length: count }, (_, index) => mix.at(index));
     },
-    async judge(samples, signal) {
-      const judgements = await scoreSamples(rewards, samples, signal);
-      return judgements.map(({ total, scores }) => ({
-        pass: isBest(rewards, total),
-        why: Object.entries(scores)
-          .map(([name, { value, why }]) => `${name} ${value}${why === undefined ? '' : `: ${why}`}`)
-          .join('; '),
-        parts: { reward: total },
-      }));
-    },
+    judgedByRewards: true,
   };
 }

@@ -12,7 +12,7 @@ import { writeSamples } from '../../../core/io/sample-folder.ts';
 import { MetricsFile, readMetrics } from '../../../core/io/metrics.ts';
 import { describeProgram } from '../../../core/io/software.ts';
 import { readRunRecord, readRunRecords } from '../../../core/io/records.ts';
-import { createRun, openRun, type RunDirectory } from '../../../core/io/run-directory.ts';
+import { createRun, evaluationName, openRun, type RunDirectory } from '../../../core/io/run-directory.ts';
 
 let root: string;
 beforeEach(async () => {
@@ -407,10 +407,55 @@ describe('samples and evaluations', () => {
     expect(records.evaluations[0]).toEqual(evaluation('before', 0));
   });
 
+  test('of other names have other files, whatever the names hold and wherever capitals are one with small letters', async () => {
+    const names = ['a b', 'a_b', 'a-b', 'A b', 'a.b', 'a%20b', 'ä', 'a/b', '', 'x'.repeat(300), `${'x'.repeat(299)}y`];
+    const files = names.map((label) => evaluationName({ benchmark: 'b', split: 's', label }).toLowerCase());
+    expect(new Set(files).size).toBe(names.length);
+    expect(evaluationName({ benchmark: 'a', split: 'b.c', label: 'd' })).not.toBe(
+      evaluationName({ benchmark: 'a.b', split: 'c', label: 'd' }),
+    );
+    fc.assert(
+      fc.property(fc.string({ unit: 'grapheme' }), fc.string({ unit: 'grapheme' }), (one, other) => {
+        const [first, second] = [one, other].map((label) => evaluationName({ benchmark: 'b', split: 's', label }));
+        expect(first).toMatch(/^[a-z0-9_%+.-]{1,200}$/);
+        expect(first?.toLowerCase() === second?.toLowerCase()).toBe(one === other);
+      }),
+    );
+    const run = await start();
+    for (const label of names) await run.writeEvaluation(evaluation(label, 0));
+    await run.close('done');
+    expect((await readRunRecords(run.path)).evaluations.map(({ label }) => label)).toEqual(
+      names.map((label) => (label.length > 200 ? `${label.slice(0, 200)}…` : label)).toSorted(),
+    );
+  });
+
+  test('every verdict is kept, in a file of its own', async () => {
+    const run = await start();
+    const verdict = { index: 0, copy: 1, prompt: 'two cakes', task: 'counting', pass: false, score: 0.5, why: 'one' };
+    const more = {
+      ...verdict,
+      index: 1,
+      atoms: [{ id: 'cake', kind: 'count', score: 0.5 }],
+      failure: 'judge' as const,
+    };
+    await run.writeEvaluation({ ...evaluation('before', 0), verdicts: [verdict, more] });
+    const lines = join(run.path, 'evaluations', 'nano-geneval.heldout.before.jsonl');
+    expect(
+      (await readFile(lines, 'utf8'))
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line) as unknown),
+    ).toEqual([verdict, more]);
+    expect((await readRunRecords(run.path)).evaluations[0]?.verdicts).toEqual([verdict, more]);
+    await writeFile(lines, `${JSON.stringify(verdict)}\n{"index":-1}\n`);
+    expect((await readRunRecords(run.path)).evaluations[0]).not.toHaveProperty('verdicts');
+    await run.close('done');
+  });
+
   test('names cannot leave the directory, a broken record is named', async () => {
     const run = await start();
     await run.writeEvaluation({ ...evaluation('../../x', 0), overall: { passes: 3, total: 2 } });
-    const path = join(run.path, 'evaluations', 'nano-geneval.heldout.______x.json');
+    const path = join(run.path, 'evaluations', 'nano-geneval.heldout.%2e%2e%2f%2e%2e%2fx.json');
     await expect(readRunRecords(run.path)).rejects.toMatchObject({ code: 'BAD_RECORD', place: path });
     await writeFile(path, '{');
     await expect(readRunRecords(run.path)).rejects.toMatchObject({

@@ -87,6 +87,40 @@ describe('the result in words', () => {
     expect(sentence(evaluation('before', 0, first), evaluation('after', 50, last))).toBe(words);
   });
 
+  test('pictures are paired where both records tell of all of them: what is clear then need not be clear apart', () => {
+    const verdicts = (passing: (index: number) => boolean) =>
+      Array.from({ length: 200 }, (_, index) => ({
+        index,
+        copy: 0,
+        prompt: String(index),
+        task: 'counting',
+        pass: passing(index),
+        score: Number(passing(index)),
+        why: '',
+      }));
+    const before = evaluation('before', 0, 100, { verdicts: verdicts((index) => index < 100) });
+    const better = evaluation('after', 50, 115, { verdicts: verdicts((index) => index < 115) });
+    expect(sentence(before, better)).toBe(
+      'Held-out pass rate rose: .50 [.43, .57] → .57 [.51, .64], paired difference +.07 [+.04, +.11]',
+    );
+    const shuffled = evaluation('after', 50, 115, { verdicts: verdicts((index) => index >= 85) });
+    expect(sentence(before, shuffled)).toBe(
+      'Held-out pass rate .50 [.43, .57] → .57 [.51, .64], paired difference +.07 [−.06, +.21]: no change clear of noise',
+    );
+    expect(compare([before, better])[0]?.tasks[0]?.paired).toMatchObject({ rose: 15, fell: 0, pairs: 200 });
+  });
+
+  test('a benchmark with a headline of its own is told by it, and by the judges that made it', () => {
+    const own = {
+      title: 'GenEval (RT-DETRv2)',
+      headline: { name: 'overall', value: 0.71, low: 0.69, high: 0.73 },
+      subScores: { counting: { value: 0.4, low: 0.3, high: 0.5 } },
+    };
+    expect(sentence(evaluation('evaluation', 0, 100, own))).toBe('Held-out GenEval (RT-DETRv2) overall .71 [.69, .73]');
+    const outOf = { ...own, outOf: 100, headline: { name: 'overall', value: 71, low: 69, high: 73 } };
+    expect(compare([evaluation('evaluation', 0, 100, outOf)])[0]?.overall.after).toMatchObject({ rate: 0.71 });
+  });
+
   test('a single evaluation is not a comparison, nor are two of other settings', () => {
     expect(sentence(evaluation('evaluation', 0, 100))).toBe('Held-out pass rate .50 [.43, .57]');
     const [comparison] = compare([

@@ -1,0 +1,129 @@
+/** From verdicts to scores with intervals, and whether they may stand beside published ones. Pure arithmetic. */
+import type { Benchmark, JudgedPicture, JudgeUse, Summary } from '../contracts/benchmark.ts';
+import type { Estimate, Evaluation, EvaluationCounts } from '../contracts/evaluation.ts';
+import { bootstrapPrompts } from './bootstrap.ts';
+import { groupBy } from './group-by.ts';
+import { wilson } from './intervals.ts';
+
+export type Scores = Pick<Evaluation, 'headline' | 'headlineOfJudged' | 'outOf' | 'subScores' | 'unavailable'>;
+
+/**
+ * The benchmark's summary with 95 % intervals: Wilson's where pictures just pass, one a prompt, and the benchmark counts them; prompts
+ * resampled within their tasks otherwise. Pictures without a verdict count as wrong; `headlineOfJudged` leaves them out.
+ */
+export function estimateScores(benchmark: Benchmark, pictures: readonly JudgedPicture[], seed: number): Scores {
+  const aggregate = benchmark.aggregate?.bind(benchmark) ?? meanScores;
+  const summary = aggregate(pictures);
+  const estimates = intervals(pictures, benchmark.aggregate === undefined, aggregate, seed);
+  const estimateOf = (name: string, value: number): Estimate => ({ value, ...estimates(name, value) });
+  const judged = pictures.filter(({ failure }) => failure === undefined);
+  return {
+    headline: { name: summary.headline.name, ...estimateOf('headline', summary.headline.value) },
+    ...(judged.length < pictures.length && judged.length > 0 && { headlineOfJudged: aggregate(judged).headline.value }),
+    subScores: Object.fromEntries(
+      Object.entries(summary.scores).map(([name, value]) => [name, estimateOf(`score ${name}`, value)]),
+    ),
+    ...(summary.outOf !== undefined && { outOf: summary.outOf }),
+    ...(summary.unavailable !== undefined && { unavailable: summary.unavailable }),
+  };
+}
+
+/** The mean of all pictures and of those of every task. */
+function meanScores(pictures: readonly JudgedPicture[]): Summary {
+  const isPassFail = pictures.every(({ verdict }) => verdict.score === Number(verdict.pass));
+  const tasks = groupBy(pictures, ({ task }) => task);
+  return {
+    headline: { name: isPassFail ? 'pass rate' : 'mean score', value: meanScore(pictures) },
+    scores: Object.fromEntries([...tasks].map(([task, some]) => [task, meanScore(some)])),
+  };
+}
+
+export function meanScore(pictures: readonly JudgedPicture[]): number {
+  return pictures.reduce((sum, { verdict }) => sum + verdict.score, 0) / Math.max(1, pictures.length);
+}
+
+type Ends = Pick<Estimate, 'low' | 'high'>;
+
+function intervals(
+  pictures: readonly JudgedPicture[],
+  isMean: boolean,
+  aggregate: (pictures: readonly JudgedPicture[]) => Summary,
+  seed: number,
+): (name: string, value: number) => Ends {
+  const prompts = groupBy(pictures, ({ index }) => index);
+  const isPassFail = pictures.every(({ verdict }) => verdict.score === 0 || verdict.score === 1);
+  const promptsOf = (name: string): number =>
+    name === 'headline'
+      ? prompts.size
+      : [...prompts.values()].filter(([first]) => first !== undefined && name === `score ${first.task}`).length;
+  /** Of a share of prompts; none where the name is of something else. */
+  const wilsonEnds = (name: string, value: number): Ends | undefined => {
+    const count = promptsOf(name);
+    if (!isPassFail || count === 0) return undefined;
+    const { low, high } = wilson(Math.round(value * count), count);
+    return { low, high };
+  };
+  if (isMean && isPassFail && prompts.size === pictures.length)
+    return (name, value) => wilsonEnds(name, value) ?? { low: value, high: value };
+  const clusters = [...prompts.values()].map((items) => ({ stratum: items[0]?.task ?? '', items }));
+  const ends = bootstrapPrompts(
+    clusters,
+    (some) => {
+      const { headline, scores } = aggregate(some);
+      const named = Object.entries(scores).map(([name, value]) => [`score ${name}`, value] as const);
+      return Object.fromEntries([['headline', headline.value] as const, ...named]);
+    },
+    { seed },
+  );
+  return (name, value) => {
+    const [low, high] = ends[name] ?? [value, value];
+    // Prompts that are all alike tell nothing of how far others may differ.
+    const isCertain = low === high && (value === 0 || value === 1);
+    return (isCertain ? wilsonEnds(name, value) : undefined) ?? { low, high };
+  };
+}
+
+export function countsOf(pictures: readonly JudgedPicture[]): EvaluationCounts {
+  const failed = (wanted: JudgedPicture['failure']): number =>
+    pictures.filter(({ failure }) => failure === wanted).length;
+  return {
+    prompts: new Set(pictures.map(({ index }) => index)).size,
+    images: pictures.length,
+    missing: failed('missing'),
+    unreadable: failed('unreadable'),
+    judgeErrors: failed('judge'),
+    unparsed: pictures.filter(({ verdict }) => verdict.unparsed === true).length,
+  };
+}
+
+/** What a score is called, and whether it may stand beside published ones; nothing of a benchmark that nobody has published. */
+export function standing(
+  benchmark: Benchmark,
+  judges: readonly JudgeUse[],
+  counts: EvaluationCounts,
+): Pick<Evaluation, 'title' | 'comparable'> {
+  const { published, size, samplesPerPrompt = 1 } = benchmark;
+  if (published === undefined) return {};
+  const others = judges.filter(({ isOfficial }) => !isOfficial);
+  const titles = [...new Set(others.map(({ title }) => title))];
+  const copies = counts.images / Math.max(1, counts.prompts);
+  const failures = [
+    [counts.missing, 'missing'],
+    [counts.unreadable, 'unreadable'],
+    [counts.judgeErrors, 'without a verdict'],
+    [counts.unparsed, 'with an answer that could not be read'],
+  ] as const;
+  const because = [
+    ...published.departures,
+    ...others.map(({ capability, title }) => `${capability} is by ${title}, not by the judge of the published scores`),
+    ...(size !== undefined && counts.prompts < size ? [`${counts.prompts} of ${size} prompts`] : []),
+    ...(copies === samplesPerPrompt
+      ? []
+      : [`${Number(copies.toFixed(2))} instead of ${samplesPerPrompt} pictures a prompt`]),
+    ...failures.flatMap(([count, what]) => (count > 0 ? [`${count} of ${counts.images} pictures ${what}`] : [])),
+  ];
+  return {
+    title: titles.length === 0 ? published.name : `${published.name} (${titles.join(' + ')})`,
+    comparable: { yes: because.length === 0, because },
+  };
+}

@@ -1,0 +1,99 @@
+/** Folders of pictures: where each lies, and which of a benchmark's prompts it was drawn for. */
+import { readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Benchmark } from '../contracts/benchmark.ts';
+import type { PromptItem } from '../contracts/dataset.ts';
+import type { Image } from '../contracts/image.ts';
+import type { LocatedPicture, PictureFolder, PictureLayout } from '../contracts/picture-layout.ts';
+import { diskError } from '../io/disk.ts';
+import { decodeText, readBounded } from '../io/text.ts';
+
+/** Where a benchmark without a layout of its own has its pictures: `00012/0003.png`. */
+const plainLayout: PictureLayout = {
+  file: (_item, index, copy) => `${digits(index, 5)}/${digits(copy, 4)}.png`,
+  locate: (folder) => Promise.resolve(numberedPictures(folder.paths, /^(\d+)\/(\d+)\.(?:png|jpe?g|webp)$/i)),
+};
+
+export function layoutOf({ layout = plainLayout }: Benchmark): PictureLayout {
+  return layout;
+}
+
+function digits(value: number, length: number): string {
+  return String(value).padStart(length, '0');
+}
+
+/** Pictures whose path holds the number of the prompt and their own, in groups 1 and 2 of the pattern; own numbers are counted through from 0. */
+export function numberedPictures(paths: readonly string[], pattern: RegExp): LocatedPicture[] {
+  const found = paths.flatMap((path) => {
+    const [, index, copy] = pattern.exec(path) ?? [];
+    return index === undefined || copy === undefined ? [] : [{ path, index: Number(index), number: Number(copy) }];
+  });
+  found.sort((a, b) => a.index - b.index || a.number - b.number || (a.path < b.path ? -1 : 1));
+  const copies = new Map<number, number>();
+  return found.map(({ path, index }) => {
+    const copy = copies.get(index) ?? 0;
+    copies.set(index, copy + 1);
+    return { path, index, copy };
+  });
+}
+
+/** The pictures that a layout finds in a folder; by the names that it would give them, where it does not look by itself. */
+export async function locatePictures(
+  layout: PictureLayout,
+  folder: PictureFolder,
+  items: readonly PromptItem[],
+): Promise<readonly LocatedPicture[]> {
+  if (layout.locate !== undefined) return layout.locate(folder, items);
+  const there = new Set(folder.paths);
+  return items.flatMap((item, index) => {
+    const found: LocatedPicture[] = [];
+    for (let copy = 0; ; copy++) {
+      const path = layout.file(item, index, copy);
+      if (!there.has(path)) return found;
+      found.push({ path, index, copy });
+      if (layout.grid !== undefined) return found;
+    }
+  });
+}
+
+/** Names of folders within folders that are looked at; deeper ones are no layout of anyone's. */
+const deepest = 4;
+
+/** The files of a folder; links are followed, hidden files are left out. Throws what a disk does wrong. */
+export async function readPictureFolder(path: string): Promise<PictureFolder> {
+  const list = async (inside: string, levels: number): Promise<string[]> => {
+    const names = (await readdir(join(path, inside))).filter((name) => !name.startsWith('.')).toSorted();
+    const files: string[] = [];
+    for (const name of names) {
+      const own = inside === '' ? name : `${inside}/${name}`;
+      const status = await stat(join(path, own));
+      if (status.isFile()) files.push(own);
+      else if (status.isDirectory() && levels > 1) files.push(...(await list(own, levels - 1)));
+    }
+    return files;
+  };
+  try {
+    const paths = await list('', deepest);
+    return { paths, text: async (name) => decodeText(await readBounded(join(path, name), 'reading what was drawn')) };
+  } catch (cause) {
+    throw diskError(cause, 'reading a folder of pictures', path);
+  }
+}
+
+/** Picture `copy` of a grid, counted row by row. RangeError where the grid has no whole pictures. */
+export function pictureOfGrid(
+  image: Image,
+  { rows, columns }: NonNullable<PictureLayout['grid']>,
+  copy: number,
+): Image {
+  const [width, height] = [image.width / columns, image.height / rows];
+  if (!Number.isInteger(width) || !Number.isInteger(height))
+    throw new RangeError(`${image.width} x ${image.height} pixels are no ${columns} x ${rows} pictures of one size`);
+  const data = new Uint8Array(width * height * 3);
+  const [left, top] = [(copy % columns) * width, Math.floor(copy / columns) * height];
+  for (let y = 0; y < height; y++) {
+    const from = ((top + y) * image.width + left) * 3;
+    data.set(image.data.subarray(from, from + width * 3), y * width * 3);
+  }
+  return { width, height, data };
+}
