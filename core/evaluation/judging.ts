@@ -12,7 +12,7 @@ import type { EvidenceKey, EvidenceLog } from './evidence-log.ts';
 import type { MissingPicture, Picture, PicturePlace, PictureSource } from './pictures.ts';
 
 /** A picture with its verdict. */
-export interface Outcome extends PicturePlace {
+export interface PictureOutcome extends PicturePlace {
   readonly file?: string;
   readonly verdict: Verdict;
   readonly failure?: PictureFailure;
@@ -49,9 +49,9 @@ export async function judgePictures(
   named: NamedBenchmark,
   source: PictureSource,
   options: JudgingOptions,
-): Promise<Outcome[]> {
+): Promise<PictureOutcome[]> {
   const work = new Judging(context, named, options);
-  const outcomes: Outcome[] = [];
+  const outcomes: PictureOutcome[] = [];
   let pending: Promise<void> = Promise.resolve();
   try {
     for await (const pictures of source) {
@@ -90,7 +90,7 @@ class Judging {
     if ('judgedByRewards' in named.benchmark && this.#rewards.length === 0) throw noRewards(named.name);
   }
 
-  async judge(pictures: readonly (Picture | MissingPicture)[]): Promise<Outcome[]> {
+  async judge(pictures: readonly (Picture | MissingPicture)[]): Promise<PictureOutcome[]> {
     const loaded = await Promise.all(pictures.map((picture) => this.#load(picture)));
     const readable = loaded.flatMap(({ sample }) => sample ?? []);
     const judgements =
@@ -135,7 +135,7 @@ class Judging {
   async #verdicts(
     loaded: readonly Loaded[],
     judgementOf: ReadonlyMap<Sample, Judgement | undefined>,
-  ): Promise<Outcome[]> {
+  ): Promise<PictureOutcome[]> {
     const { benchmark, name } = this.#named;
     if ('gather' in benchmark) return Promise.all(loaded.map((each) => this.#fromEvidence(benchmark, each)));
     const samples = loaded.flatMap(({ sample }) => sample ?? []);
@@ -152,7 +152,7 @@ class Judging {
     });
   }
 
-  async #fromEvidence(benchmark: EvidenceBenchmark, loaded: Loaded): Promise<Outcome> {
+  async #fromEvidence(benchmark: EvidenceBenchmark, loaded: Loaded): Promise<PictureOutcome> {
     const { picture, sample, failed, place } = loaded;
     if (failed !== undefined || picture === undefined) return outcomeOf(loaded, failed ?? unjudged);
     const { evidence: log } = this.#options;
@@ -210,7 +210,7 @@ interface Decided {
 
 const unjudged: Decided = { verdict: wrong('no verdict'), failure: 'judge' };
 
-function outcomeOf({ place, file, sample }: Loaded, decided: Decided): Outcome {
+function outcomeOf({ place, file, sample }: Loaded, decided: Decided): PictureOutcome {
   return { ...place, ...decided, ...(file !== undefined && { file }), ...(sample !== undefined && { sample }) };
 }
 

@@ -12,7 +12,7 @@ import { rewardMetrics } from '../rl/reward-metrics.ts';
 import { countsOf, estimateScores, standing } from './estimates.ts';
 import { EvidenceLog } from './evidence-log.ts';
 import { groupBy } from './group-by.ts';
-import { judgePictures, rewardsFor, type Outcome } from './judging.ts';
+import { judgePictures, rewardsFor, type PictureOutcome } from './judging.ts';
 import type { PicturePlace, PictureSource } from './pictures.ts';
 
 /** What names an evaluation and its prompts. */
@@ -62,7 +62,7 @@ export async function recordEvaluation(
 }
 
 interface Judged {
-  readonly outcomes: readonly Outcome[];
+  readonly outcomes: readonly PictureOutcome[];
   readonly judges: readonly JudgeUse[];
   readonly shown: ReadonlySet<string>;
   readonly measured: Readonly<Record<string, number>>;
@@ -105,7 +105,7 @@ async function writeDown(
   return record;
 }
 
-function judgedPicture({ index, copy, item, verdict, failure }: Outcome): JudgedPicture {
+function judgedPicture({ index, copy, item, verdict, failure }: PictureOutcome): JudgedPicture {
   const score = verdict.score ?? Number(verdict.pass);
   return { ...item, index, copy, verdict: { ...verdict, score }, ...(failure !== undefined && { failure }) };
 }
@@ -128,7 +128,7 @@ function passCounts(names: readonly string[], pictures: readonly JudgedPicture[]
 function extraNumbers(
   context: RunContext,
   { name, benchmark }: NamedBenchmark,
-  outcomes: readonly Outcome[],
+  outcomes: readonly PictureOutcome[],
 ): Record<string, number> {
   const samples = outcomes.flatMap(({ sample }) => sample ?? []);
   const isWhole =
@@ -161,7 +161,16 @@ function meanParts(parts: readonly Readonly<Record<string, number>>[]): Record<s
   return Object.fromEntries([...sums].map(([name, { sum, count }]) => [name, sum / count]));
 }
 
-function verdictRecord({ index, copy, item, verdict, failure, file, sample, judgement }: Outcome): VerdictRecord {
+function verdictRecord({
+  index,
+  copy,
+  item,
+  verdict,
+  failure,
+  file,
+  sample,
+  judgement,
+}: PictureOutcome): VerdictRecord {
   const { pass, why, parts, atoms, unparsed } = verdict;
   return {
     index,
@@ -182,7 +191,7 @@ function verdictRecord({ index, copy, item, verdict, failure, file, sample, judg
 }
 
 async function shownSamples(
-  outcomes: readonly Outcome[],
+  outcomes: readonly PictureOutcome[],
   shown: ReadonlySet<string>,
   seed: number,
 ): Promise<EvaluationSample[]> {
@@ -205,7 +214,11 @@ async function shownSamples(
   return samples;
 }
 
-async function tellHooks({ hooks }: RunContext, record: Evaluation, outcomes: readonly Outcome[]): Promise<void> {
+async function tellHooks(
+  { hooks }: RunContext,
+  record: Evaluation,
+  outcomes: readonly PictureOutcome[],
+): Promise<void> {
   const seen = outcomes.flatMap(({ sample, verdict }) => (sample === undefined ? [] : [{ sample, verdict }]));
   const { headline, step, benchmark, overall } = record;
   await hooks.evaluation({
