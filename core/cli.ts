@@ -2,6 +2,7 @@
 import { realpathSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { type Command, CommanderError } from 'commander';
+import { type Environment, processEnvironment } from './environment.ts';
 import { createCommandLine, type GlobalOptions } from './cli/command-line.ts';
 import type { Act } from './cli/act.ts';
 import { exitCodes, formatError } from './errors.ts';
@@ -15,7 +16,7 @@ import { createStop, type RunStop } from './stop.ts';
 export interface CommandLineStreams {
   readonly output: { write(text: string): unknown };
   readonly errors: LogStream;
-  readonly environment: Readonly<Record<string, string | undefined>>;
+  readonly environment: Environment;
 }
 
 /** Runs one command and returns its exit code. Throws nothing. */
@@ -141,7 +142,7 @@ function reportHanging(hooks: Hooks | undefined, streams: CommandLineStreams): v
 /** The command line of this process. Returns the exit code. */
 export function runProgram(args: readonly string[]): Promise<number> {
   outliveReaders();
-  return main(args, { output: process.stdout, errors: process.stderr, environment: process.env });
+  return main(args, { output: process.stdout, errors: process.stderr, environment: processEnvironment });
 }
 
 async function setExitCode(): Promise<void> {

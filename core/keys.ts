@@ -1,14 +1,17 @@
 /** Keys for servers: read from the environment, checked before use, and given to the server they are for only. */
 import { exitCodes, ReasongenError } from './errors.ts';
 import { hide } from './scrub.ts';
-
-type Environment = Readonly<Record<string, string | undefined>>;
+import { type Environment, processEnvironment } from './environment.ts';
 
 /**
  * The key in an environment variable, to be sent to `url`; undefined when the variable is not set. From then on it is masked in everything
  * that is written or shown. Throws BAD_KEY for a value that cannot be a key, and KEY_IN_THE_OPEN when others on the way could read it.
  */
-export function readKey(variable: string, url: string, environment: Environment = process.env): string | undefined {
+export function readKey(
+  variable: string,
+  url: string,
+  environment: Environment = processEnvironment,
+): string | undefined {
   const value = environment[variable] ?? '';
   hide(value);
   // What a file ends with is no part of a key.

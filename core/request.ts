@@ -2,8 +2,7 @@
 import type { Dispatcher } from 'undici';
 import { exitCodes, reasonOf, ReasongenError } from './errors.ts';
 import { isLoopback } from './keys.ts';
-
-type Environment = Readonly<Record<string, string | undefined>>;
+import { type Environment, processEnvironment } from './environment.ts';
 
 /** One for each set of proxies, so that connections are used again. */
 const dispatchers = new Map<string, Dispatcher>();
@@ -15,7 +14,7 @@ const dispatchers = new Map<string, Dispatcher>();
 export async function request(
   url: string,
   init: RequestInit = {},
-  environment: Environment = process.env,
+  environment: Environment = processEnvironment,
 ): Promise<Response> {
   const { fetch } = await import('undici');
   const proxies = proxiesOf(environment);

@@ -3,6 +3,8 @@
  * What a secret is follows from the environment, from what components have asked for by `readKey`, and from the form of addresses.
  */
 
+import { type Environment, processEnvironment } from './environment.ts';
+
 const mask = '***';
 
 /** Values that were read as keys in this process. It only grows: no runtime may show a key of another. */
@@ -24,7 +26,7 @@ const secretName = /(^|_)(KEY|TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIAL
 /** `text` without secrets. */
 export function scrub(text: string): string {
   let result = text;
-  for (const secret of secrets(process.env)) {
+  for (const secret of secrets(processEnvironment)) {
     for (const form of new Set([secret, JSON.stringify(secret).slice(1, -1), encodeURIComponent(secret)]))
       if (result.includes(form)) result = result.replaceAll(form, () => mask);
   }
@@ -48,7 +50,7 @@ export function scrubbedJson(value: unknown, space?: number): string {
 }
 
 /** The longest first, so that no rest of one is left where another is a part of it. */
-function secrets(environment: Readonly<Record<string, string | undefined>>): string[] {
+function secrets(environment: Environment): string[] {
   const found = new Set(known);
   for (const [name, value = ''] of Object.entries(environment)) {
     if (secretName.test(name) && value.trim().length >= 8 && !placeholder.test(value.trim())) found.add(value.trim());

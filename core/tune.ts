@@ -11,14 +11,13 @@ import { openDevice, type Device } from './gpu/device.ts';
 import { defaultTuning, type KernelTuning } from './gpu/tuning.ts';
 import { cacheDirectory, readJson, writeJson } from './setup/cache.mjs';
 import { linear } from './ops/linear.ts';
-
-type Environment = Readonly<Record<string, string | undefined>>;
+import { type Environment, processEnvironment } from './environment.ts';
 
 /** Raised when kernels change so that old measurements no longer tell anything. */
 const version = 1;
 
 /** The best adapter of the machine, its kernels chosen by measurement. */
-export async function openTunedDevice(environment: Environment = process.env): Promise<Device> {
+export async function openTunedDevice(environment: Environment = processEnvironment): Promise<Device> {
   const device = await openDevice();
   device.tuning = await tuningFor(device, environment);
   return device;

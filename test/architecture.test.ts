@@ -93,6 +93,7 @@ describe('each third-party package has one importer, so that an upgrade touches 
 const layers = [
   ...[
     'setup',
+    'environment.ts',
     'contracts',
     'scrub.ts',
     'once.ts',
@@ -223,6 +224,13 @@ test('what is installed with the package is used by it', () => {
   expect(unused).toEqual([]);
 });
 
+test('variables of the process are read in one place, so that who embeds or tests the program can give others', () => {
+  const readers = [...core, ...plugins].filter(
+    ({ path, text }) => !path.startsWith('core/setup/') && /\bprocess\.env\b/.test(text),
+  );
+  expect(readers.map(({ path }) => path)).toEqual(['core/environment.ts']);
+});
+
 test('what changes files goes through core/io/files.ts, so that the walk of all faults meets it', () => {
   const effects =
     /\b(appendFile|copyFile|link|mkdir|rename|rm|rmdir|symlink|truncate|unlink|writeFile|appendFileSync|copyFileSync|fdatasyncSync|ftruncateSync|mkdirSync|renameSync|rmSync|writeFileSync|writeSync)\b/;
@@ -281,6 +289,15 @@ test('kernels are files of WGSL, and every folder of kernels holds nothing else;
   expect(strangers).toEqual(['kernels/README.md']);
   const inline = [...core, ...plugins].filter((file) => /@compute|@workgroup_size/.test(file.text));
   expect(inline.map((file) => file.path)).toEqual([]);
+});
+
+test('every kernel is named whole where it is launched, in a comment where its name is put together: a search finds both', () => {
+  const texts = [...core, ...plugins].map(({ text }) => text);
+  const kernels = readdirSync(join(root, 'kernels'), { recursive: true, encoding: 'utf8' })
+    .filter((path) => path.endsWith('.wgsl') && !path.startsWith('lib/'))
+    .map((path) => path.replace(/\.wgsl$/, ''));
+  const isNamed = (kernel: string): boolean => texts.some((text) => new RegExp(`${kernel}(?![\\w-])`).test(text));
+  expect(kernels.filter((kernel) => !isNamed(kernel))).toEqual([]);
 });
 
 test('the top level holds what was agreed and tools’ own dot-files only', () => {

@@ -73,7 +73,7 @@ function place(items: readonly Lifetime[], choose: Choice): Omit<MemoryPlan, 'lo
     });
     if (chosen < 0) chosen = taken.push([]) - 1;
     taken[chosen]?.push(item);
-    buffers[chosen] = Math.max(at(buffers, chosen), item.bytes);
+    buffers[chosen] = Math.max(buffers[chosen] ?? 0, item.bytes);
     placement.set(item.id, chosen);
   }
   return { buffers, placement, bytes: buffers.reduce((sum, bytes) => sum + bytes, 0) };

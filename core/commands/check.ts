@@ -15,7 +15,7 @@ export async function check(
 ): Promise<number> {
   const write = json ? () => {} : print;
   const checked: unknown[] = [];
-  const loaded = await loadPreset(file, { settings });
+  const loaded = await loadPreset(file, { settings, environment });
   const adapter = environment['REASONGEN_NO_DRIVER'] === '1' ? undefined : await readAdapter();
   const problems: ReasongenError[] = [];
   const facts = adapter ?? 'unknown';

@@ -1,3 +1,4 @@
+import type { Environment } from '../environment.ts';
 import type { Hooks } from '../hooks.ts';
 import type { Log } from '../log.ts';
 import type { RunStop } from '../stop.ts';
@@ -14,7 +15,7 @@ export interface CommandContext {
   readonly settings: readonly string[];
   /** `--run-dir` */
   readonly runDirectory: string | undefined;
-  readonly environment: Readonly<Record<string, string | undefined>>;
+  readonly environment: Environment;
   readonly stop: RunStop;
   /** Aborted when a second signal gives the run up. */
   readonly signal: AbortSignal;

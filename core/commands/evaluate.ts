@@ -30,7 +30,9 @@ export async function evaluate(preset: string, options: EvaluateOptions, context
     ];
     // A run's own name is taken by the run.
     const name =
-      file === preset ? (await loadPreset(file, { settings })).name : `${basename(resolve(preset))}-evaluation`;
+      file === preset
+        ? (await loadPreset(file, { settings, environment: context.environment })).name
+        : `${basename(resolve(preset))}-evaluation`;
     const runDirectory = resolve(context.runDirectory ?? freeRunDirectory(name));
     const exitCode = await run(file, { ...context, settings, runDirectory });
     if (isStarted(runDirectory)) context.write(await results(runDirectory, json));

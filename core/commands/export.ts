@@ -8,6 +8,7 @@ import { dirname, join, resolve } from 'node:path';
 import { createContainer } from '../container.ts';
 import type { PublishedLayout, PublishedFormat, PublishedType } from '../contracts/published.ts';
 import type { WeightSource } from '../contracts/weight-source.ts';
+import type { Environment } from '../environment.ts';
 import { exitCodes, ReasongenError } from '../errors.ts';
 import { trainedRun } from '../io/chain.ts';
 import { addedTokens, writeModelFolder } from '../io/published-model.ts';
@@ -40,13 +41,13 @@ const storedTypes: Readonly<Record<PublishedType, ExportType>> = { f32: 'F32', f
 export async function exportModel(
   from: string,
   options: ExportOptions,
-  { log, write }: CommandContext,
+  { log, write, environment }: CommandContext,
 ): Promise<number> {
-  const base = resolve(options.base ?? (await findBase(from, log)));
+  const base = resolve(options.base ?? (await findBase(from, log, environment)));
   const config = await readConfig(base);
   const { format, layout: baseLayout } = await recognize(config, base, options.plugin);
   const layout = options.layout ?? baseLayout;
-  const sources = await openSources(from, base, format, log);
+  const sources = await openSources(from, base, format, log, environment);
   try {
     const weights = arrange(sources, format, { layout, baseLayout, dtype: options.dtype });
     const configs = format.configFiles(config, {
@@ -88,13 +89,19 @@ interface Sources {
   readonly baseFiles: WeightSource;
 }
 
-async function openSources(from: string, base: string, format: PublishedFormat, log: Log): Promise<Sources> {
+async function openSources(
+  from: string,
+  base: string,
+  format: PublishedFormat,
+  log: Log,
+  environment: Environment,
+): Promise<Sources> {
   const baseFiles = await openWeightSource(base);
   const port = renamed(baseFiles, format.names, 'port');
   if (resolve(from) === base) return { trained: port, base: port, baseFiles };
   let trained: WeightSource | undefined;
   try {
-    const model = await openModelSource(from, format.names);
+    const model = await openModelSource(from, format.names, environment);
     trained = model.source;
     for (const warning of model.warnings) log.warn(warning);
     refuseMisfits(trained, port);
@@ -158,7 +165,7 @@ function floatType(type: string | undefined): ExportType | undefined {
 }
 
 /** The published model that a run began with: the one its backbone was made from. A folder with a config.json is its own base. */
-async function findBase(from: string, log: Log): Promise<string> {
+async function findBase(from: string, log: Log, environment: Environment): Promise<string> {
   if (existsSync(join(from, 'config.json'))) return from;
   const preset = [(await trainedRun(from)) ?? from, dirname(dirname(resolve(from)))]
     .map((folder) => join(folder, 'preset.yaml'))
@@ -172,7 +179,7 @@ async function findBase(from: string, log: Log): Promise<string> {
       exitCode: exitCodes.badPreset,
     });
   if (preset === undefined) throw missing('this is no run, no checkpoint of a run, and no folder with a config.json');
-  const loaded = await loadPreset(preset);
+  const loaded = await loadPreset(preset, { environment });
   const [stage, ...more] = loaded.stages;
   if (stage === undefined || more.length > 0)
     throw missing('this is a chain of runs, and no stage of it has saved weights yet');

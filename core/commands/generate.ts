@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import type { Environment } from '../environment.ts';
 import { ReasongenError, exitCodes } from '../errors.ts';
 import { loadPreset } from '../preset/load.ts';
 import { isStarted, pluginCopies, resolvedPreset } from '../run.ts';
@@ -59,7 +60,7 @@ async function draw(options: GenerateOptions, context: CommandContext): Promise<
   ];
   const runDirectory = options.out ?? context.runDirectory;
   if (runDirectory === undefined || !isStarted(runDirectory)) return run(file, { ...context, settings, runDirectory });
-  await refuseOtherSettings(file, settings, resolve(runDirectory));
+  await refuseOtherSettings(file, settings, resolve(runDirectory), context.environment);
   // Prompts and weights are compared drawing by drawing: new prompts are drawn, pictures of other weights are refused.
   const acceptChanges = (changes: readonly string[]): boolean =>
     changes.every((change) => /^recipe\.(promptFile|weights): /.test(change));
@@ -83,8 +84,13 @@ function withRationales(
 }
 
 /** The run in `directory` must be the one that would be started now. */
-async function refuseOtherSettings(file: string, settings: readonly string[], directory: string): Promise<void> {
-  const loaded = await loadPreset(file, { settings, runDirectory: directory });
+async function refuseOtherSettings(
+  file: string,
+  settings: readonly string[],
+  directory: string,
+  environment: Environment,
+): Promise<void> {
+  const loaded = await loadPreset(file, { settings, runDirectory: directory, environment });
   const [stage] = loaded.stages;
   if (stage === undefined) throw new RangeError('unreachable: a preset has a stage');
   const linesOf = (text: string): string[] =>

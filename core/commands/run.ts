@@ -9,10 +9,10 @@ import type { CommandContext } from './context.ts';
 
 /** `run PRESET`: a new run in `--run-dir`, or in the next free `runs/NAME`. */
 export async function run(file: string, context: CommandContext): Promise<number> {
-  const { settings, runDirectory } = context;
+  const { settings, runDirectory, environment } = context;
   if (runDirectory !== undefined) refuseExistingRun(resolve(runDirectory));
   const directoryOf = (name: string): string => resolve(runDirectory ?? freeRunDirectory(name));
-  const loaded = await loadPreset(file, { settings, runDirectory: directoryOf });
+  const loaded = await loadPreset(file, { settings, runDirectory: directoryOf, environment });
   return start(loaded, directoryOf(loaded.name), { resume: false }, context);
 }
 
@@ -34,7 +34,7 @@ export async function resume(
   const records = [];
   for (const path of await runsIn(runDirectory)) if (!(await isDone(path))) records.push(await readRunRecord(path));
   await refreshPlugins(runDirectory, records, acceptChanges === true);
-  const loaded = await loadPreset(file, { settings: context.settings, runDirectory });
+  const loaded = await loadPreset(file, { settings: context.settings, runDirectory, environment: context.environment });
   const accept = typeof acceptChanges === 'function' ? acceptChanges : () => acceptChanges;
   return start(loaded, runDirectory, { resume: true, again, acceptChanges: accept }, context);
 }

@@ -3,6 +3,7 @@
  * garbage-collected the process dies, so it is pinned here for the life of the process (the one allowed piece of module state).
  */
 import { create, globals } from 'webgpu';
+import { processEnvironment } from '../environment.ts';
 
 let pinned: GPU | undefined;
 let waitStarted = 0;
@@ -40,7 +41,7 @@ export function beginWait(): void {
  * a whole core from a software adapter's shader threads. Native calls later than 1 ms into a wait go through a timer instead.
  */
 function installPollingBackOff(): void {
-  if (process.env['REASONGEN_POLLING'] === 'spin') return;
+  if (processEnvironment['REASONGEN_POLLING'] === 'spin') return;
   const original = globalThis.setImmediate;
   const isNative = (callback: unknown): boolean =>
     typeof callback === 'function' && /\[native code\]/.test(Function.prototype.toString.call(callback));

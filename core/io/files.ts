@@ -4,9 +4,10 @@
  */
 import * as nodeSync from 'node:fs';
 import * as nodeFiles from 'node:fs/promises';
+import { processEnvironment } from '../environment.ts';
 import { FaultySystem, readFaultPlan } from './faults.ts';
 
-const plan = readFaultPlan(process.env['REASONGEN_FAULT']);
+const plan = readFaultPlan(processEnvironment['REASONGEN_FAULT']);
 const faulty = plan === undefined ? undefined : new FaultySystem(plan, nodeSync);
 
 export const files: typeof nodeFiles = faulty?.files(nodeFiles) ?? nodeFiles;

@@ -47,6 +47,7 @@ export function attention(
   const width = headDimension / 4;
   const params = { rows, width, heads, kv_heads: keyValueHeads, scale };
   tape.launch({
+    // attention/forward-broadcast, attention/forward-workgroup, attention/forward
     kernel: `attention/forward${family.suffix}`,
     constants: family.constants.forward,
     bindings: { q, k, v, ...range, out, log_sum: logSum },
@@ -65,6 +66,7 @@ export function attention(
     const dQ = tape.empty('d queries', q.shape);
     if (needs[0]) {
       tape.launch({
+        // attention/query-gradient-broadcast, attention/query-gradient-workgroup, attention/query-gradient
         kernel: `attention/query-gradient${family.suffix}`,
         constants: family.constants.queryGradient,
         bindings: { ...read, d_q: dQ },
@@ -76,6 +78,7 @@ export function attention(
     const dV = tape.empty('d values', v.shape);
     if (needs[1] || needs[2]) {
       tape.launch({
+        // attention/key-value-gradient-broadcast, attention/key-value-gradient-workgroup, attention/key-value-gradient
         kernel: `attention/key-value-gradient${family.suffix}`,
         constants: family.constants.keyValueGradient,
         bindings: { ...read, segment_end: segments.segmentEnd, d_k: dK, d_v: dV },

@@ -106,6 +106,7 @@ export function convolve(
         : [16, 32];
   const [groupsX, groupsY] = grid(Math.ceil(pixels / rows));
   tape.launch({
+    // conv2d/broadcast-16x32, conv2d/broadcast-32x16, conv2d/broadcast-32x4
     kernel: isBroadcast ? `conv2d/broadcast-${rows}x${columns}` : 'conv2d/portable',
     // What is absent binds the weight instead; the flags keep it from being read.
     bindings: { x, weight, bias: bias ?? weight, residual: residual ?? weight, out },

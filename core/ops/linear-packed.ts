@@ -16,6 +16,7 @@ export function packedForward(
   const HAS_BIAS = bias !== undefined;
   if (hasHalfTiles(tape, weight) && inner % 8 === 0) {
     tape.launch({
+      // linear/nt-half-broadcast-8, linear/nt-half-broadcast-16
       kernel: `linear/nt-half-broadcast-${tileRows(rows)}`,
       constants: { HAS_BIAS, BRAIN: weight.type === 'bf16' },
       bindings: { x: a, weight, bias: bias ?? a, out },
@@ -43,6 +44,7 @@ export function packedInputGradient(
   const HAS_ADDEND = addend !== undefined;
   if (hasHalfTiles(tape, weight) && inner % 4 === 0 && columns % 4 === 0) {
     tape.launch({
+      // linear/nn-half-broadcast-8, linear/nn-half-broadcast-16
       kernel: `linear/nn-half-broadcast-${tileRows(rows)}`,
       constants: { HAS_ADDEND, BRAIN: weight.type === 'bf16' },
       bindings: { a, b: weight, addend: addend ?? a, out },

@@ -29,6 +29,7 @@ function floatForward(
     // The tallest tile stores four columns at once.
     const tile = columns % 4 === 0 ? tileRows(tape, rows) : Math.min(16, tileRows(tape, rows));
     tape.launch({
+      // linear/nt-broadcast-8, linear/nt-broadcast-16, linear/nt-broadcast-32
       kernel: `linear/nt-broadcast-${tile}`,
       constants,
       bindings: { x: a, weight, bias: bias ?? weight, out },
@@ -61,6 +62,7 @@ export function inputProduct(tape: Tape, product: Product, addend?: Tensor): voi
   if (tape.device.hasBroadcastTiles && inner % 4 === 0 && columns % 4 === 0) {
     const tile = tileRows(tape, rows);
     tape.launch({
+      // linear/nn-broadcast-8, linear/nn-broadcast-16, linear/nn-broadcast-32
       kernel: `linear/nn-broadcast-${tile}`,
       constants: { HAS_ADDEND },
       bindings: { a, b: weight, addend: addend ?? a, out },

@@ -48,6 +48,7 @@ export function workgroupProduct(tape: Tape, product: WorkgroupProduct): void {
   const tile = Math.ceil(rows / 128) * Math.ceil(columns / 128) >= tape.device.tuning.largeTilesFrom ? 128 : 64;
   const down = Math.ceil(rows / tile);
   tape.launch({
+    // linear/workgroup-64, linear/workgroup-128
     kernel: `linear/workgroup-${tile}`,
     constants: { ...constants, A_ALONG: kind !== 'tn', B_ALONG: kind === 'nt' },
     bindings: { a, b, scales, bias: bias ?? a, addend: addend ?? a, out },

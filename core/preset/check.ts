@@ -7,7 +7,7 @@ import { commonKeys } from './common-keys.ts';
 import { type Located, type LocatedMap, place } from './located.ts';
 import { asComponent, unknownKey } from './merge.ts';
 import { nameFault } from './names.ts';
-import { checkOptions, type Stages } from './options.ts';
+import { checkOptions, type Lookup } from './options.ts';
 
 /** Keys of a preset that are not slots. */
 export const plainKeys = ['name', 'description', 'seed', 'extends', 'plugins'] as const;
@@ -18,7 +18,7 @@ export function checkPreset(
   file: string,
   plugins: readonly string[],
   catalog: Catalog,
-  stages: Stages,
+  lookup: Lookup,
   problems: PresetError[],
 ): Preset {
   const known = [...plainKeys, ...catalog.slots.map((slot) => slot.key)];
@@ -33,7 +33,7 @@ export function checkPreset(
   for (const slot of catalog.slots) {
     const node = tree.entries.get(slot.key)?.value;
     const isEmpty = node === undefined || (node.kind === 'scalar' && node.value === null);
-    components[slot.slot] = isEmpty ? [] : checkSlot(slot, node, catalog, stages, problems);
+    components[slot.slot] = isEmpty ? [] : checkSlot(slot, node, catalog, lookup, problems);
   }
   checkNeeds(tree, components, catalog, problems);
   const preset: Preset = {
@@ -59,17 +59,17 @@ function checkSlot(
   slot: SlotDeclaration,
   node: Located,
   catalog: Catalog,
-  stages: Stages,
+  lookup: Lookup,
   problems: PresetError[],
 ): ComponentChoice[] {
-  if (!slot.many) return checkComponent(slot, node, slot.key, catalog, stages, problems) ?? [];
+  if (!slot.many) return checkComponent(slot, node, slot.key, catalog, lookup, problems) ?? [];
   if (node.kind !== 'list') {
     problems.push(wrongType(slot.key, 'a list of components', node));
     return [];
   }
   const names = new Set<string>();
   return node.items.flatMap((item, index) => {
-    const [choice] = checkComponent(slot, item, `${slot.key}[${index}]`, catalog, stages, problems) ?? [];
+    const [choice] = checkComponent(slot, item, `${slot.key}[${index}]`, catalog, lookup, problems) ?? [];
     if (choice === undefined) return [];
     if (names.has(choice.name)) {
       problems.push(
@@ -91,7 +91,7 @@ function checkComponent(
   written: Located,
   path: string,
   catalog: Catalog,
-  stages: Stages,
+  lookup: Lookup,
   problems: PresetError[],
 ): [ComponentChoice] | undefined {
   const node = asComponent(written);
@@ -129,7 +129,7 @@ function checkComponent(
   const taken = new Map([...rest].filter(isCommon));
   const left = new Map([...rest].filter((entry) => !isCommon(entry)));
   const read = (of: typeof component, entries: typeof rest): ReturnType<typeof checkOptions> =>
-    checkOptions(of, { ...node, entries }, path, stages, problems);
+    checkOptions(of, { ...node, entries }, path, lookup, problems);
   // The field of the choice that each key is called after says what it holds.
   const common = read({ ...component, options: keys }, taken) as Partial<ComponentChoice> | undefined;
   const options = read(component, left);

@@ -1,5 +1,6 @@
 import { resolve } from 'node:path';
 import type { Preset } from '../contracts/preset.ts';
+import { type Environment, processEnvironment } from '../environment.ts';
 import { type PresetError, ProblemsError } from '../errors.ts';
 import { builtInSlots, type Catalog, createCatalog, type LoadedPlugin } from './catalog.ts';
 import { type Draft, draftStages, strays } from './chain.ts';
@@ -9,7 +10,7 @@ import { locatePreset } from './locate.ts';
 import type { LocatedMap } from './located.ts';
 import { mergePresets } from './merge.ts';
 import { loadBuiltInPlugins, loadNamedPlugin, pluginIdentity, type PluginReference } from './plugins.ts';
-import type { Stages } from './options.ts';
+import type { Lookup } from './options.ts';
 import { reported } from './problem-order.ts';
 import { resolveSetting } from './setting-paths.ts';
 import { applySetting, parseSetting, type Setting } from './settings.ts';
@@ -37,6 +38,8 @@ export interface LoadPresetOptions {
   readonly runDirectory?: string | ((name: string) => string);
   /** Instead of the plugins in the tree. */
   readonly builtIn?: readonly LoadedPlugin[];
+  /** Variables instead of those of the process. */
+  readonly environment?: Environment;
 }
 
 /** Reads, merges and checks a preset, a file or PACKAGE/NAME, and loads its plugins. Throws one `ProblemsError` with all that is wrong. */
@@ -44,14 +47,21 @@ export async function loadPreset(file: string, options: LoadPresetOptions = {}):
   const problems: PresetError[] = [];
   const { absolute, main, isChain, drafts, settings } = readDrafts(file, options.settings ?? [], problems);
   const chainName = isChain ? readName(main, absolute, problems) : '';
-  const { runDirectory } = options;
+  const { runDirectory, environment = processEnvironment } = options;
   const directory = typeof runDirectory !== 'function' ? runDirectory : isChain ? runDirectory(chainName) : undefined;
   const catalog = await loadCatalog(drafts, options.builtIn, problems);
   const stages = drafts.map((draft, index): Stage => {
     const own: PresetError[] = [];
     const tree = merge(draft, catalog, own);
     const plugins = pluginsOf(tree, own);
-    const preset = checkPreset(tree, draft.file, plugins, catalog, earlierStages(drafts, index, directory), own);
+    const preset = checkPreset(
+      tree,
+      draft.file,
+      plugins,
+      catalog,
+      { stages: earlierStages(drafts, index, directory), environment },
+      own,
+    );
     problems.push(...own.filter((problem) => draft.isWhole || !mayStandInMissingPart(problem)));
     return { name: draft.name || preset.name, preset, tree };
   });
@@ -172,7 +182,7 @@ function merge(draft: Draft, catalog: Catalog, problems: PresetError[]): Located
   );
 }
 
-function earlierStages(drafts: readonly Draft[], index: number, runDirectory: string | undefined): Stages {
+function earlierStages(drafts: readonly Draft[], index: number, runDirectory: string | undefined): Lookup['stages'] {
   return new Map(
     drafts
       .slice(0, index)

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import type { Component } from '../contracts/slots.ts';
+import type { Environment } from '../environment.ts';
 import { exitCodes, PresetError, ReasongenError, suggest } from '../errors.ts';
 import { findHubDataset } from '../io/hub/dataset.ts';
 import { findSnapshot, parseHubModel } from '../io/hub/cache.ts';
@@ -11,19 +12,24 @@ import { placeBeforeMove } from './moved.ts';
 import { unexpandedPath } from '../unexpanded.ts';
 import { z } from './zod.ts';
 
-/** Run directories of the earlier stages of a chain, by stage name; `undefined` while they are not known. */
-export type Stages = ReadonlyMap<string, string | undefined>;
+/** Where paths of a preset may lead beside the files near it. */
+export interface Lookup {
+  /** Run directories of the earlier stages of a chain, by stage name; `undefined` while they are not known. */
+  readonly stages: ReadonlyMap<string, string | undefined>;
+  /** Says where the cache of the hub lies. */
+  readonly environment: Environment;
+}
 
 /** Checks the options of one component. `path` is how messages call the map: `rewards[0]`, `recipe`. */
 export function checkOptions(
   component: Component,
   map: LocatedMap,
   path: string,
-  stages: Stages,
+  lookup: Lookup,
   problems: PresetError[],
 ): Readonly<Record<string, unknown>> | undefined {
   const before = problems.length;
-  const options = readValue(map, component.options, stages, problems);
+  const options = readValue(map, component.options, lookup, problems);
   const result = component.options.safeParse(options);
   for (const issue of result.error?.issues ?? []) problems.push(...explain(issue, component, map, path));
   return problems.length === before ? result.data : undefined;
@@ -33,24 +39,24 @@ export function checkOptions(
 function readValue(
   node: Located,
   schema: z.core.$ZodType | undefined,
-  stages: Stages,
+  lookup: Lookup,
   problems: PresetError[],
 ): unknown {
   const words = schema && inputFileWords(schema);
   if (schema !== undefined && words !== undefined && node.kind === 'scalar' && typeof node.value === 'string') {
     if (words.includes(node.value)) return node.value;
-    return isFolderPath(schema) ? absolute(node.value, node) : resolveInput(node.value, node, stages, problems);
+    return isFolderPath(schema) ? absolute(node.value, node) : resolveInput(node.value, node, lookup, problems);
   }
   const inner = schema && unwrap(schema);
   if (node.kind === 'map' && inner instanceof z.ZodObject) {
     const schemaOf = (key: string): z.core.$ZodType | undefined =>
       Object.hasOwn(inner.shape, key) ? inner.shape[key] : undefined;
     const written = [...node.entries].filter(([key, { value }]) => !isTakenAway(value, schemaOf(key)));
-    const entries = written.map(([key, entry]) => [key, readValue(entry.value, schemaOf(key), stages, problems)]);
+    const entries = written.map(([key, entry]) => [key, readValue(entry.value, schemaOf(key), lookup, problems)]);
     return Object.fromEntries(entries) as unknown;
   }
   if (node.kind === 'list' && inner instanceof z.ZodArray) {
-    return node.items.map((item) => readValue(item, inner.element, stages, problems));
+    return node.items.map((item) => readValue(item, inner.element, lookup, problems));
   }
   return plain(node);
 }
@@ -60,7 +66,7 @@ function isTakenAway(node: Located, schema: z.core.$ZodType | undefined): boolea
   return node.kind === 'scalar' && node.value === null && schema !== undefined && !z.safeParse(schema, null).success;
 }
 
-function resolveInput(text: string, node: Located, stages: Stages, problems: PresetError[]): string {
+function resolveInput(text: string, node: Located, { stages, environment }: Lookup, problems: PresetError[]): string {
   if (text.startsWith('stage:')) {
     const name = text.slice('stage:'.length);
     if (stages.has(name)) return stages.get(name) ?? text;
@@ -80,7 +86,7 @@ function resolveInput(text: string, node: Located, stages: Stages, problems: Pre
     );
     return text;
   }
-  if (text.startsWith('hub:')) return resolveHub(text, node, problems);
+  if (text.startsWith('hub:')) return resolveHub(text, node, environment, problems);
   const path = absolute(text, node);
   // A stage that has not run yet has no directory.
   if (!existsSync(path) && ![...stages.values()].includes(path)) {
@@ -104,11 +110,11 @@ function absolute(path: string, { origin }: Located): string {
 }
 
 /** The folder of a pulled model, or of a data set in the cache. */
-function resolveHub(text: string, node: Located, problems: PresetError[]): string {
+function resolveHub(text: string, node: Located, environment: Environment, problems: PresetError[]): string {
   const name = text.slice('hub:'.length);
   try {
-    if (name.startsWith('datasets/')) return findHubDataset(name.slice('datasets/'.length), process.env);
-    const found = findSnapshot(parseHubModel(name), process.env);
+    if (name.startsWith('datasets/')) return findHubDataset(name.slice('datasets/'.length), environment);
+    const found = findSnapshot(parseHubModel(name), environment);
     if (found !== undefined) return found;
     problems.push(
       new PresetError({

@@ -2,12 +2,13 @@
 import { join, resolve } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import type { Preset } from '../contracts/preset.ts';
+import { processEnvironment } from '../environment.ts';
 import { PresetError } from '../errors.ts';
 import type { Catalog } from './catalog.ts';
 import { checkPreset } from './check.ts';
 import { referencesOf, type Stage } from './load.ts';
 import { parseLocated } from './located.ts';
-import type { Stages } from './options.ts';
+import type { Lookup } from './options.ts';
 import { showPreset } from './show.ts';
 
 /**
@@ -18,7 +19,7 @@ export function repeatablePreset(
   stage: Stage,
   catalog: Catalog,
   directory: string,
-  earlier: Stages,
+  earlier: Lookup['stages'],
   copies: ReadonlyMap<string, string>,
 ): string {
   const text = showPreset(stage, catalog, { directory, origins: false, copies });
@@ -34,7 +35,7 @@ export function repeatablePreset(
   });
 }
 
-function readAgain(text: string, catalog: Catalog, directory: string, earlier: Stages): Preset | string {
+function readAgain(text: string, catalog: Catalog, directory: string, earlier: Lookup['stages']): Preset | string {
   const file = join(directory, 'preset.yaml');
   const problems: PresetError[] = [];
   // As the disk gives it back: UTF-8 has no place for half a surrogate pair.
@@ -42,7 +43,14 @@ function readAgain(text: string, catalog: Catalog, directory: string, earlier: S
   if (tree?.kind === 'map') {
     // The copies of plugins are not there yet.
     const plugins = referencesOf(tree, problems).map(({ specifier }) => resolveWritten(specifier, directory));
-    const preset = checkPreset(tree, file, plugins, catalog, earlier, problems);
+    const preset = checkPreset(
+      tree,
+      file,
+      plugins,
+      catalog,
+      { stages: earlier, environment: processEnvironment },
+      problems,
+    );
     if (problems.length === 0) return preset;
   }
   return problems[0]?.message ?? 'it is no map';

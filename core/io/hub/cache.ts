@@ -7,8 +7,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { exitCodes, ReasongenError } from '../../errors.ts';
-
-type Environment = Readonly<Record<string, string | undefined>>;
+import type { Environment } from '../../environment.ts';
 
 /** A model on a hub: `OWNER/NAME`, and a branch, tag or commit. */
 export interface HubModel {

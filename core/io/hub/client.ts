@@ -1,4 +1,5 @@
 /** What a Hugging-Face-compatible hub says about a model, and its files from any byte on. https://huggingface.co/docs/hub/api */
+import type { Environment } from '../../environment.ts';
 import { exitCodes, reasonOf, ReasongenError } from '../../errors.ts';
 import { request } from '../../request.ts';
 import { isCommit, type HubModel } from './cache.ts';
@@ -24,7 +25,7 @@ export interface HubOptions {
   /** Why there is no token, for the message that asks for one. */
   readonly tokenHint?: string | undefined;
   /** Where proxies stand; that of the process unless told. */
-  readonly environment?: Readonly<Record<string, string | undefined>>;
+  readonly environment?: Environment;
 }
 
 /** The beginning of a file from some byte on. */

@@ -1,11 +1,12 @@
 /** Data sets in the cache that programs of the Hugging Face ecosystem share: `datasets--OWNER--NAME/snapshots/COMMIT/`. */
+import type { Environment } from '../../environment.ts';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { exitCodes, ReasongenError } from '../../errors.ts';
 import { hubCacheFolder, isCommit, parseHubModel } from './cache.ts';
 
 /** The folder of a data set that was fetched before: `OWNER/NAME` or `OWNER/NAME@REVISION`. Throws NOT_IN_CACHE, saying how to fetch it. */
-export function findHubDataset(text: string, environment: Readonly<Record<string, string | undefined>>): string {
+export function findHubDataset(text: string, environment: Environment): string {
   const { id, revision } = parseHubModel(text);
   const folder = join(hubCacheFolder(environment), `datasets--${id.replace('/', '--')}`);
   const reference = join(folder, 'refs', revision);

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { realpath } from 'node:fs/promises';
+import { type Environment, processEnvironment } from '../../environment.ts';
 import type { WeightSource } from '../../contracts/weight-source.ts';
 import { exitCodes, ReasongenError } from '../../errors.ts';
 import type { NameRule } from '../../tensor/name-rules.ts';
@@ -21,18 +22,29 @@ export interface ModelSource {
 }
 
 /** `path`: whatever `openWeightSource` takes, or adapters, whose base is opened as well. `names`: the table of a published class of models. */
-export function openModelSource(path: string, names: readonly NameRule[] = []): Promise<ModelSource> {
-  return openAbove(path, names, []);
+export function openModelSource(
+  path: string,
+  names: readonly NameRule[] = [],
+  environment: Environment = processEnvironment,
+): Promise<ModelSource> {
+  return openAbove(path, { names, environment }, []);
+}
+
+/** How what is opened is read. */
+interface Reading {
+  readonly names: readonly NameRule[];
+  /** Says where the cache of the hub lies. */
+  readonly environment: Environment;
 }
 
 /** `above`: folders of adapters that belong to what is opened. */
-async function openAbove(path: string, names: readonly NameRule[], above: readonly string[]): Promise<ModelSource> {
+async function openAbove(path: string, reading: Reading, above: readonly string[]): Promise<ModelSource> {
   const place = await findWeights(path);
   const { warnings = [] } = place;
   if (!place.isAdapter) {
     const hash = place.hash ?? (await contentHash(place.path));
     const source = await openFile(place.path);
-    return closedOnError(source, () => ({ source: renamed(source, names, 'port'), hash, warnings }));
+    return closedOnError(source, () => ({ source: renamed(source, reading.names, 'port'), hash, warnings }));
   }
   const folder = await realpath(place.path);
   if (above.includes(folder))
@@ -48,17 +60,17 @@ async function openAbove(path: string, names: readonly NameRule[], above: readon
       'there are neither weights nor adapters here',
       'point to a run, a checkpoint, or a file of weights',
     );
-  const model = await closedOnError(adapter.source, () => withBase(place.path, adapter, names, [...above, folder]));
+  const model = await closedOnError(adapter.source, () => withBase(place.path, adapter, reading, [...above, folder]));
   return { ...model, warnings: [...warnings, ...model.warnings] };
 }
 
 async function withBase(
   path: string,
   adapter: StoredAdapter,
-  names: readonly NameRule[],
+  reading: Reading,
   above: readonly string[],
 ): Promise<ModelSource> {
-  const base = await openAbove(locateBase(adapter), names, above);
+  const base = await openAbove(locateBase(adapter, reading.environment), reading, above);
   return closedOnError(base.source, async () => {
     const { baseHash } = adapter.config;
     if (baseHash !== undefined && baseHash !== base.hash)
@@ -71,7 +83,7 @@ async function withBase(
       });
     const own = await contentHash(adapter.file);
     return {
-      source: mergedSource(base.source, adapter, names),
+      source: mergedSource(base.source, adapter, reading.names),
       hash: createHash('sha256').update(`${base.hash} ${own} ${adapter.config.scales}`).digest('hex'),
       warnings: base.warnings,
     };
@@ -88,10 +100,10 @@ async function closedOnError<Result>(source: WeightSource, work: () => Result | 
 }
 
 /** PEFT names a path, or a model on a hub. */
-function locateBase({ config: { base, revision, place } }: StoredAdapter): string {
+function locateBase({ config: { base, revision, place } }: StoredAdapter, environment: Environment): string {
   if (existsSync(base) || !/^[^/\s]+\/[^/\s]+$/.test(base)) return base;
   const model = parseHubModel(base, revision);
-  const found = findSnapshot(model, process.env);
+  const found = findSnapshot(model, environment);
   if (found !== undefined) return found;
   throw new ReasongenError({
     code: 'NOT_PULLED',
