@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Workspace } from '../../core/autograd/workspace.ts';
 import { openDevice, type Device } from '../../core/gpu/device.ts';
 import { at, maximumError, relativeError } from '../../core/testing.ts';
-import { packTokens } from '../support/packed.ts';
+import { packTokens } from '../../core/testing/packed.ts';
 import { compute, type Bench } from './comparison.ts';
 import { loadFixture } from './fixture.ts';
 import { imageTokens, rowsOf, textTokens } from './tokens.ts';

@@ -6,20 +6,20 @@ import { gatherRows } from '../../core/ops/rows.ts';
 import type { Tensor } from '../../core/tensor/tensor.ts';
 import { at } from '../../core/testing.ts';
 import type { Bench } from './comparison.ts';
-import { packTokens, type Token } from '../support/packed.ts';
+import { packTokens, type PackedToken } from '../../core/testing/packed.ts';
 import type { Fixture } from './fixture.ts';
 
 export interface FixtureRow {
   /** Column of each token in the fixture's table. */
   readonly columns: readonly number[];
-  readonly tokens: readonly Token[];
+  readonly tokens: readonly PackedToken[];
 }
 
-export function textTokens(ids: readonly number[]): Token[] {
+export function textTokens(ids: readonly number[]): PackedToken[] {
   return ids.map((id) => ({ id, isImage: false }));
 }
 
-export function imageTokens(codes: readonly number[]): Token[] {
+export function imageTokens(codes: readonly number[]): PackedToken[] {
   return codes.map((id) => ({ id, isImage: true }));
 }
 
@@ -50,7 +50,7 @@ export interface ScoredTokens {
   readonly kind: 'text' | 'image';
   /** f32 [entries, 2] (log-probability, entropy). */
   readonly values: Tensor;
-  readonly entries: readonly { readonly sequence: number; readonly index: number; readonly token: Token }[];
+  readonly entries: readonly { readonly sequence: number; readonly index: number; readonly token: PackedToken }[];
 }
 
 /** (log-probability, entropy) of every token but the first of each sequence, by the head that fits it. */
@@ -58,7 +58,7 @@ export function score(
   bench: Bench,
   tape: Tape,
   weights: Weights,
-  sequences: readonly (readonly Token[])[],
+  sequences: readonly (readonly PackedToken[])[],
   clamp?: number,
 ): ScoredTokens[] {
   const { backbone } = bench.fixture;

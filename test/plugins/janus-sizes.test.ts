@@ -12,7 +12,7 @@ import { at, maximumError, randomFloats, randomWords } from '../../core/testing.
 import type { Tensor } from '../../core/tensor/tensor.ts';
 import { janusBackbone, type JanusSizes } from '../../plugins/janus/backbone.ts';
 import { JanusOracle, type OracleToken } from '../support/janus-oracle.ts';
-import { packTokens } from '../support/packed.ts';
+import { packTokens } from '../../core/testing/packed.ts';
 
 const device = await openDevice();
 const workspace = new Workspace(device);

@@ -11,7 +11,7 @@ import { linear } from '../../../core/ops/linear.ts';
 import { randomFloats } from '../../../core/testing.ts';
 import { janusBackbone } from '../../../plugins/janus/backbone.ts';
 import { unifiedBackbone } from '../../../plugins/unified/backbone.ts';
-import { packTokens } from '../../support/packed.ts';
+import { packTokens } from '../../../core/testing/packed.ts';
 
 const device = await openDevice();
 afterAll(() => device.close());

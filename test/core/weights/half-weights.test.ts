@@ -10,7 +10,7 @@ import { PlanningDevice } from '../../../core/gpu/planning-device.ts';
 import { at, fromHalves, randomFloats, randomWords, relativeError, toHalves } from '../../../core/testing.ts';
 import { janusBackbone } from '../../../plugins/janus/backbone.ts';
 import { unifiedBackbone } from '../../../plugins/unified/backbone.ts';
-import { packTokens } from '../../support/packed.ts';
+import { packTokens } from '../../../core/testing/packed.ts';
 import { testDevice } from '../../ops/device.ts';
 
 const device = await testDevice();

@@ -3,7 +3,7 @@ import { finalNorm, packedBlock } from '../../../core/nn/decoder.ts';
 import { gatherRows } from '../../../core/ops/rows.ts';
 import { at } from '../../../core/testing.ts';
 import { bounds, compute, farthest, type Bench, type Comparison } from '../comparison.ts';
-import { packTokens } from '../../support/packed.ts';
+import { packTokens } from '../../../core/testing/packed.ts';
 import { imageTokens, rowsOf, sequencesOf, textTokens } from '../tokens.ts';
 
 export async function text(bench: Bench): Promise<Comparison[]> {

@@ -1,7 +1,7 @@
 /** Looking: the vision tower with its aligner, then text logits with its vectors at the placeholders. */
 import { createPictureInputs, patchesOfChannels } from '../../../core/nn/siglip.ts';
 import { bounds, compute, farthest, type Bench, type Comparison } from '../comparison.ts';
-import { packTokens } from '../../support/packed.ts';
+import { packTokens } from '../../../core/testing/packed.ts';
 import { rowsOf } from '../tokens.ts';
 
 export async function understand(bench: Bench): Promise<Comparison[]> {

@@ -1,24 +1,28 @@
-/** Sequences of text, codes and given vectors as a backbone takes them, for tests. */
-import type { PackedTokens } from '../../core/contracts/backbone.ts';
-import type { Device } from '../../core/gpu/device.ts';
-import type { Tensor } from '../../core/tensor/tensor.ts';
-import { at } from '../../core/testing.ts';
+/** Sequences of text, codes and given vectors as a backbone takes them, for checks. */
+import type { PackedTokens } from '../contracts/backbone.ts';
+import type { Device } from '../gpu/device.ts';
+import type { Tensor } from '../tensor/tensor.ts';
+import { at } from './arrays.ts';
 
-export interface Token {
+export interface PackedToken {
   readonly id: number;
   readonly isImage: boolean;
   /** Stands for a given vector instead of an embedded id. */
   readonly isFeature?: boolean;
 }
 
-export interface Packed {
+export interface PackedSequences {
   readonly tokens: PackedTokens;
   /** Row of token `index` of sequence `sequence`. */
   row(sequence: number, index: number): number;
 }
 
 /** Sequences end to end; positions from zero, nothing padded. `features` are the vectors of the tokens marked so, in order. */
-export function packTokens(device: Device, sequences: readonly (readonly Token[])[], features?: Tensor): Packed {
+export function packTokens(
+  device: Device,
+  sequences: readonly (readonly PackedToken[])[],
+  features?: Tensor,
+): PackedSequences {
   const starts: number[] = [];
   const all = sequences.flatMap((sequence) => {
     const start = (starts.at(-1) ?? 0) + (sequences[starts.length - 1]?.length ?? 0);

@@ -1,0 +1,153 @@
+/** What a benchmark must keep so that its numbers mean the same wherever they are measured. */
+import type { Benchmark, Verdict } from '../contracts/benchmark.ts';
+import type { PromptItem } from '../contracts/dataset.ts';
+import type { Sample } from '../contracts/reward.ts';
+import type { Component } from '../contracts/slots.ts';
+import { frozenCopy } from '../frozen.ts';
+import { checkedVerdicts } from '../rl/verdicts.ts';
+import { ContractError, type ContractSettings, nameOf, openComponent, shown, within } from './contract.ts';
+import { testSamples } from './stand-ins.ts';
+
+export interface BenchmarkContract extends ContractSettings {
+  /** Prompts asked for; 8 unless told. */
+  readonly count?: number;
+  /** Tasks with so few prompts that none is held out: both splits share them. */
+  readonly sharedTasks?: readonly string[];
+  /** Drawings of the prompts; those of `testSamples()` unless given, one each. */
+  readonly draw?: (item: PromptItem, index: number) => Partial<Sample>;
+  /** False for a judge that may say otherwise when asked again. */
+  readonly deterministic?: boolean;
+  readonly abortWithin?: number;
+}
+
+/**
+ * Holds a benchmark to its contract: the same prompts for the same arguments, of its tasks, as JSON; none of the held-out ones among those
+ * that training may use; a whole verdict for every drawing, the same in another order and company; and an end soon after an abort.
+ * @throws ContractError or ReasongenError, with the cause
+ */
+export async function checkBenchmark(
+  component: Component<'benchmark'>,
+  contract: BenchmarkContract = {},
+): Promise<void> {
+  const { count = 8, deterministic = true, abortWithin = 1000, seed = 1, sharedTasks = [] } = contract;
+  const who = nameOf(component);
+  const { made, dispose } = await openComponent(component, contract);
+  const splits = made.splits ?? (['seen', 'heldout'] as const);
+  const bySplit = new Map(splits.map((split) => [split, checkPrompts(who, made, split, count, seed)]));
+  const [seen = [], heldout = []] = [bySplit.get('seen'), bySplit.get('heldout')];
+  const both = heldout.find(
+    ({ prompt, task }) => !sharedTasks.includes(task) && seen.some((item) => item.prompt === prompt),
+  );
+  if (both !== undefined)
+    throw new ContractError(
+      who,
+      `has the prompt "${both.prompt}" in both splits: what is held out may not be trained on`,
+    );
+  const items = [...seen, ...heldout].slice(0, count);
+  const samples = items.map((item, index): Sample => {
+    const template = testSamples()[index % 8] ?? testSamples()[0]!;
+    return {
+      ...template,
+      id: `drawing-${index}`,
+      group: index,
+      copy: 0,
+      phase: 'evaluation',
+      ...item,
+      ...contract.draw?.(item, index),
+    };
+  });
+  const judge = async (some: readonly Sample[]): Promise<readonly Verdict[]> =>
+    checkedVerdicts(component.name, some, await made.judge(frozenCopy(some), new AbortController().signal));
+  const first = await judge(samples);
+  if (deterministic) {
+    const same = (verdicts: readonly (Verdict | undefined)[], when: string): void => {
+      samples.forEach(({ prompt }, index) => {
+        if (verdicts[index]?.pass !== first[index]?.pass)
+          throw new ContractError(
+            who,
+            `says ${word(first[index])} on drawing ${index} ("${prompt}"), and ${word(verdicts[index])} ${when}`,
+          );
+      });
+    };
+    same(await judge(samples), 'when asked again');
+    same((await judge(samples.toReversed())).toReversed(), 'when asked in another order');
+    const alone: (Verdict | undefined)[] = [];
+    for (const sample of samples) alone.push((await judge([sample]))[0]);
+    same(alone, 'when asked about it alone');
+  }
+  checkMeasure(who, made, samples);
+  const abort = new AbortController();
+  const asked = (async () => made.judge(samples, abort.signal))().then(
+    () => {},
+    () => {},
+  );
+  abort.abort(new Error('the run was given up'));
+  await within(
+    abortWithin,
+    asked,
+    () => new ContractError(who, `goes on ${abortWithin} ms after its signal was aborted`),
+  );
+  await dispose();
+}
+
+function word(verdict: Verdict | undefined): string {
+  return verdict?.pass === true ? '"pass"' : '"fail"';
+}
+
+function checkPrompts(
+  who: string,
+  benchmark: Benchmark,
+  split: 'seen' | 'heldout',
+  count: number,
+  seed: number,
+): readonly PromptItem[] {
+  const items = benchmark.prompts(split, count, seed);
+  if (items.length === 0 || items.length > count)
+    throw new ContractError(who, `gives ${items.length} prompts where ${count} of the split ${split} are asked for`);
+  checkItems(who, items, benchmark.tasks);
+  const again = benchmark.prompts(split, count, seed);
+  if (JSON.stringify(again) !== JSON.stringify(items))
+    throw new ContractError(
+      who,
+      `gives other prompts of the split ${split} when asked again with the same count and seed: draw them from the seed alone`,
+    );
+  return items;
+}
+
+/** Prompts as a preset, a record and a judge need them. Also for those of a dataset. */
+export function checkItems(who: string, items: readonly PromptItem[], tasks: readonly string[]): void {
+  for (const { prompt, task, specification } of items) {
+    if (typeof prompt !== 'string' || prompt.trim() === '')
+      throw new ContractError(who, `has a prompt ${shown(prompt)}; a prompt is a text`);
+    if (!tasks.includes(task))
+      throw new ContractError(
+        who,
+        `has the prompt "${prompt}" of the task ${shown(task)}, which is not in its \`tasks\` (${tasks.join(', ')})`,
+      );
+    const kept: unknown = specification === undefined ? undefined : JSON.parse(JSON.stringify(specification));
+    if (
+      specification === undefined ||
+      JSON.stringify(kept) !== JSON.stringify(specification) ||
+      losesValues(specification)
+    )
+      throw new ContractError(
+        who,
+        `has the prompt "${prompt}" with a specification that JSON cannot hold; null where there is none`,
+      );
+  }
+}
+
+/** Whether JSON would drop or change something within: functions, undefined, NaN, maps, dates. */
+function losesValues(value: unknown): boolean {
+  if (typeof value === 'number') return !Number.isFinite(value);
+  if (Array.isArray(value)) return value.some(losesValues);
+  if (typeof value === 'object' && value !== null)
+    return Object.getPrototypeOf(value) !== Object.prototype || Object.values(value).some(losesValues);
+  return value !== null && typeof value !== 'string' && typeof value !== 'boolean';
+}
+
+function checkMeasure(who: string, benchmark: Benchmark, samples: readonly Sample[]): void {
+  for (const [name, value] of Object.entries(benchmark.measure?.(frozenCopy(samples)) ?? {}))
+    if (!Number.isFinite(value))
+      throw new ContractError(who, `measures ${name} = ${String(value)}; a measurement is a finite number`);
+}
