@@ -63,6 +63,7 @@ const examples: Readonly<Record<string, readonly string[]>> = {
   runs: ['runs', 'runs runs/old --json'],
   report: ['report runs/first'],
   init: ['init my-judge --model nano --yes'],
+  create: ['create reward my-reward', 'create benchmark my-benchmark --no-install'],
   check: ['check my.yaml', 'check my.yaml --set recipe.groupSize=8 --json'],
   show: ['show reasongen/nano/grpo'],
   describe: ['describe', 'describe reward', 'describe recipe grpo'],

@@ -1,4 +1,5 @@
 import { type Command, Option } from 'commander';
+import type { CreateOptions } from '../commands/create.ts';
 import type { DescribeOptions } from '../commands/describe.ts';
 import type { InitOptions } from '../commands/init.ts';
 import { collect, settingHelp } from './arguments.ts';
@@ -22,6 +23,15 @@ export function addPresetCommands(commandLine: Command, act: Act): void {
     .option('--no-install', 'leave `npm install` to you')
     .action((folder: string | undefined, options: InitOptions, command: Command) =>
       act(command, async (context) => (await import('../commands/init.ts')).init(folder, options, context)),
+    );
+  commandLine
+    .command('create <kind> <name>')
+    .description(
+      'write a package with a component of your own, which builds and has its tests: reward, dataset, benchmark, extension, optimizer or backbone',
+    )
+    .option('--no-install', 'leave `npm install` to you')
+    .action((kind: string, name: string, options: CreateOptions, command: Command) =>
+      act(command, async (context) => (await import('../commands/create.ts')).create(kind, name, options, context)),
     );
   commandLine
     .command('check <preset>')

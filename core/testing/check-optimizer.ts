@@ -23,8 +23,8 @@ interface Trained {
   readonly parameters: ParameterSet;
   readonly opened: OpenOptimizer;
   /** Runs update `step` with given gradients, by name. */
-  update(step: number, rate: number, gradientOf?: (name: string) => Float32Array): Promise<void>;
-  weights(): Promise<Map<string, Float32Array>>;
+  readonly update: (step: number, rate: number, gradientOf?: (name: string) => Float32Array) => Promise<void>;
+  readonly weights: () => Promise<Map<string, Float32Array>>;
 }
 
 /**
@@ -138,7 +138,7 @@ async function checkResume(who: string, device: Device, optimizer: Optimizer): P
   const [weights, state] = [await whole.weights(), await stateOf(device, whole.opened)];
   await whole.update(3, 0.01);
   const resumed = await open(device, optimizer);
-  for (const [name, values] of weights) device.write(resumed.parameters.get(name), values as Float32Array);
+  for (const [name, values] of weights) device.write(resumed.parameters.get(name), values);
   for (const [name, tensor] of resumed.opened.state) {
     const values = state.get(name);
     if (values === undefined)

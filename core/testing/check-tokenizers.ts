@@ -153,8 +153,9 @@ function plainImages({ imageSize }: ImageTokenizer): Image[] {
   ];
 }
 
-function checkCodebook(who: string, { codebook, vocabularySize, embeddingDimension }: ImageTokenizer): void {
-  const vectors = codebook();
+function checkCodebook(who: string, tokenizer: ImageTokenizer): void {
+  const { vocabularySize, embeddingDimension } = tokenizer;
+  const vectors = tokenizer.codebook();
   if (vectors.length !== vocabularySize * embeddingDimension)
     throw new ContractError(
       who,

@@ -1,9 +1,17 @@
 /** The author API: what the types accept and refuse. `tsc` checks the expected errors, so the file is part of `tsconfig.json`. */
 import { describe, expect, expectTypeOf, test } from 'vitest';
 import {
+  defineBackbone,
+  defineBenchmark,
+  defineComponent,
+  defineDataset,
   defineExtension,
+  defineImageTokenizer,
+  defineOptimizer,
   definePlugin,
+  defineRecipe,
   defineReward,
+  defineTokenizer,
   inputFile,
   type Component,
   type Reward,
@@ -94,4 +102,80 @@ test('inputFile is recognized through its shells', () => {
   expect(isInputFile(inputFile().optional().describe('a file'))).toBe(true);
   expect(isInputFile(inputFile().describe('a file').default('x'))).toBe(true);
   expect(isInputFile(z.string().optional())).toBe(false);
+});
+
+describe('every define… refuses options, returns and slots that are not its own', () => {
+  const common = { name: 'a', summary: 'b', options };
+
+  test('options that are misspelt, or used as what they are not', () => {
+    const declared = [
+      // @ts-expect-error the option is called gain
+      defineTokenizer({ ...common, create: ({ gian }) => gian }),
+      // @ts-expect-error the option is called gain
+      defineImageTokenizer({ ...common, create: ({ gian }) => gian }),
+      // @ts-expect-error the option is called gain
+      defineBackbone({ ...common, create: ({ gian }) => gian }),
+      // @ts-expect-error the option is called gain
+      defineOptimizer({ ...common, create: ({ gian }) => gian }),
+      // @ts-expect-error the option is called gain
+      defineBenchmark({ ...common, create: ({ gian }) => gian }),
+      // @ts-expect-error the option is called gain
+      defineDataset({ ...common, create: ({ gian }) => gian }),
+      // @ts-expect-error the option is called gain
+      defineRecipe({ ...common, create: ({ gian }) => gian }),
+      // @ts-expect-error the option is called gain
+      defineExtension({ ...common, create: ({ gian }) => gian }),
+      // @ts-expect-error the option is called gain
+      defineReward({ ...common, create: ({ gian }) => gian }),
+      // @ts-expect-error gain is a number
+      defineReward({ ...common, create: ({ gain }) => ({ score: () => [gain.length] }) }),
+      // @ts-expect-error options are made with z.strictObject
+      defineReward({ ...common, options: { gain: 1 }, create: () => ({ score: () => [] }) }),
+      // @ts-expect-error there is no such slot to need
+      defineReward({ ...common, needs: ['judges'], create: () => ({ score: () => [] }) }),
+      // @ts-expect-error a component has a summary
+      defineReward({ name: 'a', options, create: () => ({ score: () => [] }) }),
+    ];
+    expect(declared).toHaveLength(13);
+  });
+
+  test('what fills another slot, or half of it', () => {
+    const declared = [
+      // @ts-expect-error a tokenizer decodes, too
+      defineTokenizer({ ...common, create: () => ({ encode: () => [] }) }),
+      // @ts-expect-error codes are lists of numbers
+      defineImageTokenizer({ ...common, create: () => ({ encode: async () => ['a'] }) }),
+      // @ts-expect-error a backbone has parameters and steps
+      defineBackbone({ ...common, create: () => ({ hidden: () => undefined }) }),
+      // @ts-expect-error an optimizer is opened for parameters
+      defineOptimizer({ ...common, create: ({ gain }) => ({ learningRate: gain }) }),
+      // @ts-expect-error verdicts are { pass, why }
+      defineBenchmark({ ...common, create: () => ({ tasks: [], prompts: () => [], judge: () => [true] }) }),
+      // @ts-expect-error a dataset has pictures of one size
+      defineDataset({ ...common, create: () => ({ tasks: [], prompt: () => ({}) }) }),
+      // @ts-expect-error a recipe says before it runs what it will need
+      defineRecipe({ ...common, create: () => ({ run: async () => {} }) }),
+      // @ts-expect-error handlers that replace hand back the event
+      defineExtension({ ...common, create: () => ({ advantages: () => 3 }) }),
+      // @ts-expect-error scores are numbers, scores or null
+      defineReward({ ...common, create: () => ({ score: () => [undefined] }) }),
+      // @ts-expect-error a promise of scores, not a list of promises
+      defineReward({ ...common, create: () => ({ score: (samples) => samples.map(async () => 1) }) }),
+      // @ts-expect-error the slot decides what is created
+      defineComponent('optimizer', { ...common, create: () => ({ score: () => [] }) }),
+      // @ts-expect-error there is no such slot
+      defineComponent('sandwich', { ...common, create: () => ({}) }),
+    ];
+    expect(declared).toHaveLength(12);
+  });
+
+  test('a plugin that is not one', () => {
+    const declared = [
+      // @ts-expect-error a plugin has a name
+      definePlugin({ provides: [] }),
+      // @ts-expect-error what it provides are components
+      definePlugin({ name: 'a', provides: [{ score: () => [] }] }),
+    ];
+    expect(declared).toHaveLength(2);
+  });
 });

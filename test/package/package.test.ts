@@ -1,7 +1,9 @@
 /** The package as its users have it: packed, installed into an empty folder, used there from the command line and from plain JavaScript. */
-import { existsSync, readFileSync } from 'node:fs';
+import { cpSync, existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { packageFiles } from '../../core/commands/starter/package.ts';
+import { componentKinds, template } from '../../core/commands/starter/templates.ts';
 import { cloneManifest, publishedManifest } from '../../core/setup/manifest.mjs';
 import { metricsOf, root } from '../support/runs.ts';
 import { InstalledPackage } from './installed.ts';
@@ -222,6 +224,52 @@ try {
   process.exitCode = 1;
 }
 `;
+
+describe('packages that `create` writes', () => {
+  const kinds = Object.keys(componentKinds) as (keyof typeof componentKinds)[];
+
+  test('a reward: the command, its tests, its build, and a preset that names the built package', () => {
+    const created = installed.node(process.execPath, [program, 'create', 'reward', 'shortest', '--no-install']);
+    expect({ status: created.status, stderr: created.stderr.replaceAll(/^wrote .*\n/gm, '') }).toEqual({
+      status: 0,
+      stderr: '',
+    });
+    const place = join(installed.folder, 'reasongen-plugin-shortest');
+    const compiled = installed.node(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', place]);
+    expect({ status: compiled.status, stdout: compiled.stdout }).toEqual({ status: 0, stdout: '' });
+    cpSync(place, join(installed.folder, 'node_modules/reasongen-plugin-shortest'), { recursive: true });
+    const preset = [
+      'name: built',
+      'extends: reasongen/nano/grpo',
+      'plugins: [reasongen-plugin-shortest]',
+      'rewards: [shortest]',
+    ];
+    installed.write('built.yaml', `${preset.join('\n')}\n`);
+    const checked = installed.node(process.execPath, [program, 'check', 'built.yaml']);
+    expect(checked.stdout + checked.stderr).toContain('every option is valid');
+    expect(installed.node(process.execPath, [program, 'plugins']).stdout).toMatch(
+      /reasongen-plugin-shortest {2}0\.1\.0 .*\n {2}reward: shortest/,
+    );
+  });
+
+  test('each kind type-checks, strictly and with the types of its libraries, and passes its own tests', () => {
+    const settings = JSON.parse(template('tsconfig.json', {})) as { compilerOptions: Record<string, unknown> };
+    for (const kind of kinds)
+      for (const [name, text] of Object.entries(packageFiles(kind, `own-${kind}`, '0.1.0')))
+        installed.write(`created/${kind}/${name}`, text);
+    // One program for all of them, with the settings of each.
+    const compilerOptions = { ...settings.compilerOptions, rootDir: '.', outDir: 'built', noEmit: true };
+    installed.write('created/tsconfig.json', JSON.stringify({ compilerOptions, include: ['*/src'] }));
+    const compiled = installed.node(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', 'created']);
+    expect({ status: compiled.status, stdout: compiled.stdout }).toEqual({ status: 0, stdout: '' });
+    const tests = kinds.map((kind) => `created/${kind}/src/index.test.ts`);
+    const tested = installed.node(process.execPath, ['--import', 'reasongen/register', '--test', ...tests]);
+    expect({ status: tested.status, failed: tested.status === 0 ? '' : tested.stdout + tested.stderr }).toEqual({
+      status: 0,
+      failed: '',
+    });
+  });
+});
 
 describe('types', () => {
   /** Compilers to try: that of this tree, or those that `npm run test:package` has fetched. */

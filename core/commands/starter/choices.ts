@@ -76,15 +76,16 @@ function readModel(text: string): StarterModel {
   return model;
 }
 
-const rewardName = /^[a-z][a-z0-9-]*$/;
+const namePattern = /^[a-z][a-z0-9-]*$/;
+
+/** The name as it was, if a component of this kind can have it. */
+export function componentName(text: string, kind: string): string {
+  if (namePattern.test(text)) return text;
+  throw badChoice('BAD_NAME', `"${text}" is no name of a ${kind}`, 'small letters, digits and hyphens, a letter first');
+}
 
 function readReward(text: string, isTaken: (reward: string) => boolean): string {
-  if (!rewardName.test(text))
-    throw badChoice(
-      'BAD_NAME',
-      `"${text}" is no name of a reward`,
-      'small letters, digits and hyphens, a letter first',
-    );
+  componentName(text, 'reward');
   if (isTaken(text))
     throw badChoice('NAME_TAKEN', `"${text}" comes with reasongen already`, 'name your reward otherwise');
   return text;
@@ -92,7 +93,7 @@ function readReward(text: string, isTaken: (reward: string) => boolean): string 
 
 /** The folder's name where it can be one. */
 function rewardNamed(folder: string, isTaken: (reward: string) => boolean): string {
-  return rewardName.test(folder) && !isTaken(folder) ? folder : 'my-reward';
+  return namePattern.test(folder) && !isTaken(folder) ? folder : 'my-reward';
 }
 
 function readData(text: string): string | undefined {

@@ -1,5 +1,6 @@
 /** The files `init` writes: a preset, a reward with its test, and what a folder of a package needs. */
 import { relative } from 'node:path';
+import { template } from './templates.ts';
 import type { StarterChoices, StarterModel } from './choices.ts';
 
 /** The texts by file name, in the order in which they are best read. `version` is reasongen's own. */
@@ -8,8 +9,8 @@ export function starterFiles(choices: StarterChoices, version: string): Readonly
   return {
     'README.md': readme(choices),
     'train.yaml': preset(choices),
-    [`${reward}.ts`]: plugin(reward),
-    [`${reward}.test.ts`]: pluginTest(reward),
+    [`${reward}.ts`]: template('reward/src/index.ts', { name: reward }),
+    [`${reward}.test.ts`]: template('reward/src/index.test.ts', { name: reward, file: `./${reward}.ts` }),
     'package.json': manifest(reward, version),
     'tsconfig.json': tsconfig,
     '.gitignore': 'node_modules/\nruns/\nout/\n',
@@ -38,72 +39,6 @@ function preset({ folder, model, reward, data }: StarterChoices): string {
     '  evaluations: 16     # held-out prompts, before and after',
     ...prompts,
   ].join('\n')}\n`;
-}
-
-const authorApi = "import { definePlugin, defineReward, type Sample, type Score, z } from 'reasongen/plugin';";
-
-function plugin(reward: string): string {
-  return `/** A reward: it judges drawings, and training makes what it likes more likely. Change \`judge\` into what you want. */
-${authorApi}
-
-export default definePlugin({
-  name: '${reward}',
-  provides: [
-    defineReward({
-      name: '${reward}',
-      summary: 'rationales that name what the prompt asks for, and end soon',
-      // Each option can be set in train.yaml, where its type is checked.
-      options: z.strictObject({
-        words: z.number().int().positive().default(20).describe('longest rationale with full marks'),
-      }),
-      // \`score\` gets all drawings of a step and returns a score for each, in their order. It may be asynchronous.
-      create: ({ words }) => ({ score: (samples) => samples.map((sample) => judge(sample, words)) }),
-    }),
-  ],
-});
-
-/** Judges one drawing from 0 to 1. \`sample.image\` has the picture: width, height, and RGB bytes row by row. */
-export function judge({ prompt, rationale, rationaleEnded }: Pick<Sample, 'prompt' | 'rationale' | 'rationaleEnded'>, words: number): Score {
-  const written = wordsOf(rationale);
-  const asked = wordsOf(prompt).filter((word) => !fillers.has(word));
-  const named = asked.length === 0 ? 1 : asked.filter((word) => written.includes(word)).length / asked.length;
-  const brevity = rationaleEnded ? Math.min(1, words / Math.max(1, written.length)) : 0;
-  // \`why\` is shown beside the picture in the report; \`parts\` become metrics.
-  return { value: named * brevity, why: \`names \${Math.round(100 * named)} % in \${written.length} words\`, parts: { named, brevity } };
-}
-
-const fillers = new Set(['a', 'an', 'the', 'of', 'and', 'photo']);
-
-function wordsOf(text: string): string[] {
-  return text.toLowerCase().match(/[\\p{L}\\p{N}]+/gu) ?? [];
-}
-`;
-}
-
-function pluginTest(reward: string): string {
-  return `import assert from 'node:assert/strict';
-import { test } from 'node:test';
-import plugin, { judge } from './${reward}.ts';
-
-const drawing = { prompt: 'a photo of two cakes', rationale: 'two cakes side by side', rationaleEnded: true };
-
-test('a rationale that names everything and is short gets full marks', () => {
-  assert.equal(judge(drawing, 20).value, 1);
-});
-
-test('what is not named costs its share, and words beyond the limit theirs', () => {
-  assert.equal(judge({ ...drawing, rationale: 'cakes' }, 20).value, 0.5);
-  assert.equal(judge({ ...drawing, rationale: 'two cakes and nothing else here' }, 3).value, 0.5);
-});
-
-test('a rationale that was cut off gets nothing', () => {
-  assert.equal(judge({ ...drawing, rationaleEnded: false }, 20).value, 0);
-});
-
-test('the plugin provides the reward that train.yaml names', () => {
-  assert.deepEqual(plugin.provides.map(({ slot, name }) => [slot, name]), [['reward', '${reward}']]);
-});
-`;
 }
 
 function manifest(reward: string, version: string): string {

@@ -196,7 +196,7 @@ describe('a mistake of another slot is named', () => {
     change: (made: Slots[Name]) => Partial<Slots[Name]>,
   ): Promise<Component<Name>> => {
     const { made } = await openComponent(base);
-    return { ...base, create: () => ({ ...made, ...change(made) }) };
+    return { ...base, create: () => Object.assign(Object.create(made as object), change(made)) as Slots[Name] };
   };
   test.each([
     [
