@@ -5,7 +5,7 @@ import type { Sample } from '../contracts/reward.ts';
 import type { Component } from '../contracts/slots.ts';
 import { frozenCopy } from '../frozen.ts';
 import { checkedVerdicts } from '../rl/verdicts.ts';
-import { ContractError, type ContractSettings, nameOf, openComponent, shown, within } from './contract.ts';
+import { ContractError, type ContractSettings, nameOf, openComponent, settled, shown, within } from './contract.ts';
 import { testSamples } from './stand-ins.ts';
 
 export interface BenchmarkContract extends ContractSettings {
@@ -77,10 +77,7 @@ export async function checkBenchmark(
   }
   checkMeasure(who, made, samples);
   const abort = new AbortController();
-  const asked = (async () => made.judge(samples, abort.signal))().then(
-    () => {},
-    () => {},
-  );
+  const asked = settled(async () => made.judge(samples, abort.signal));
   abort.abort(new Error('the run was given up'));
   await within(
     abortWithin,

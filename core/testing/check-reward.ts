@@ -3,7 +3,7 @@ import type { Reward, Sample } from '../contracts/reward.ts';
 import type { Component } from '../contracts/slots.ts';
 import { reasonOf } from '../errors.ts';
 import { scoreSamples } from '../rl/score.ts';
-import { ContractError, type ContractSettings, nameOf, openComponent, within } from './contract.ts';
+import { ContractError, type ContractSettings, nameOf, openComponent, settled, within } from './contract.ts';
 import { testSamples } from './stand-ins.ts';
 
 export interface RewardContract extends ContractSettings {
@@ -151,10 +151,7 @@ async function checkAbort(
   milliseconds: number,
 ): Promise<void> {
   const abort = new AbortController();
-  const asked = (async () => reward.score(samples, abort.signal))().then(
-    () => {},
-    () => {},
-  );
+  const asked = settled(async () => reward.score(samples, abort.signal));
   abort.abort(new Error('the run was given up'));
   await within(
     milliseconds,

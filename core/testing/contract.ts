@@ -19,7 +19,7 @@ export interface ContractSettings {
 /** A component of one slot, made, with what ends it. */
 export interface Opened<Name extends Slot> {
   readonly made: Slots[Name];
-  dispose(): Promise<void>;
+  readonly dispose: () => Promise<void>;
 }
 
 /** Why a component does not keep its contract. */
@@ -118,4 +118,9 @@ export async function within<Value>(milliseconds: number, work: Promise<Value>, 
 /** A value as a message shows it. */
 export function shown(value: unknown): string {
   return typeof value === 'number' || value === undefined ? String(value) : (JSON.stringify(value) ?? typeof value);
+}
+
+/** Done when `work` has ended, however that was. */
+export async function settled(work: () => Promise<unknown>): Promise<void> {
+  await Promise.allSettled([work()]);
 }

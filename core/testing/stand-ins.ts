@@ -75,12 +75,15 @@ export function testSamples(): Sample[] {
   );
 }
 
-const letters = [...' abcdefghijklmnopqrstuvwxyz'];
+const letters = ' abcdefghijklmnopqrstuvwxyz'.split('');
 
 /** A token for each letter, behind five special ones: 32 ids. */
 export function standInTokenizer(): Tokenizer {
   const encode = (text: string): number[] =>
-    [...text.toLowerCase()].map((letter) => 5 + Math.max(0, letters.indexOf(letter)));
+    text
+      .toLowerCase()
+      .split('')
+      .map((letter) => 5 + Math.max(0, letters.indexOf(letter)));
   return {
     vocabularySize: 5 + letters.length,
     special: { pad: 0, bos: 1, eos: 2, imageStart: 3 },
