@@ -9,6 +9,7 @@ export { checkBackbone, type BackboneContract } from './testing/check-backbone.t
 export { checkBenchmark, type BenchmarkContract } from './testing/check-benchmark.ts';
 export { checkDataset, type DatasetContract } from './testing/check-dataset.ts';
 export { checkExtension, type ExtensionContract } from './testing/check-extension.ts';
+export { checkJudge, type JudgeContract } from './testing/check-judge.ts';
 export { checkOptimizer, type OptimizerContract } from './testing/check-optimizer.ts';
 export { checkReward, type RewardContract } from './testing/check-reward.ts';
 export {

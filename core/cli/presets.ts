@@ -27,7 +27,7 @@ export function addPresetCommands(commandLine: Command, act: Act): void {
   commandLine
     .command('create <kind> <name>')
     .description(
-      'write a package with a component of your own, which builds and has its tests: reward, dataset, benchmark, extension, optimizer or backbone',
+      'write a package with a component of your own, which builds and has its tests: reward, judge, dataset, benchmark, extension, optimizer or backbone',
     )
     .option('--no-install', 'leave `npm install` to you')
     .action((kind: string, name: string, options: CreateOptions, command: Command) =>

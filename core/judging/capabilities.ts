@@ -19,7 +19,7 @@ export function capabilitiesOf(judge: Judge): JudgeCapability[] {
 }
 
 /** Throws BAD_JUDGE, with `place`, for what is no judge: kept answers and results depend on its title and fingerprint. */
-export function checkJudge(judge: Judge, place: string): void {
+export function refuseNoJudge(judge: Judge, place: string): void {
   const bad = (message: string): ReasongenError =>
     new ReasongenError({
       code: 'BAD_JUDGE',

@@ -7,6 +7,7 @@ import {
   defineDataset,
   defineExtension,
   defineImageTokenizer,
+  defineJudge,
   defineOptimizer,
   definePlugin,
   defineRecipe,
@@ -127,6 +128,8 @@ describe('every define… refuses options, returns and slots that are not its ow
       defineExtension({ ...common, create: ({ gian }) => gian }),
       // @ts-expect-error the option is called gain
       defineReward({ ...common, create: ({ gian }) => gian }),
+      // @ts-expect-error the option is called gain
+      defineJudge({ ...common, create: ({ gian }) => gian }),
       // @ts-expect-error gain is a number
       defineReward({ ...common, create: ({ gain }) => ({ score: () => [gain.length] }) }),
       // @ts-expect-error options are made with z.strictObject
@@ -136,7 +139,7 @@ describe('every define… refuses options, returns and slots that are not its ow
       // @ts-expect-error a component has a summary
       defineReward({ name: 'a', options, create: () => ({ score: () => [] }) }),
     ];
-    expect(declared).toHaveLength(13);
+    expect(declared).toHaveLength(14);
   });
 
   test('what fills another slot, or half of it', () => {
@@ -149,6 +152,8 @@ describe('every define… refuses options, returns and slots that are not its ow
       defineBackbone({ ...common, create: () => ({ hidden: () => undefined }) }),
       // @ts-expect-error an optimizer is opened for parameters
       defineOptimizer({ ...common, create: ({ gain }) => ({ learningRate: gain }) }),
+      // @ts-expect-error an answer is a text
+      defineJudge({ ...common, create: () => ({ title: 'a', fingerprint: {}, answer: async () => true }) }),
       // @ts-expect-error verdicts are { pass, why }
       defineBenchmark({ ...common, create: () => ({ tasks: [], prompts: () => [], judge: () => [true] }) }),
       // @ts-expect-error a dataset has pictures of one size
@@ -166,7 +171,7 @@ describe('every define… refuses options, returns and slots that are not its ow
       // @ts-expect-error there is no such slot
       defineComponent('sandwich', { ...common, create: () => ({}) }),
     ];
-    expect(declared).toHaveLength(12);
+    expect(declared).toHaveLength(13);
   });
 
   test('a plugin that is not one', () => {

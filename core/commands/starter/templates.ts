@@ -10,6 +10,7 @@ const ending = '.txt';
 /** What a package of each kind holds, in words: "A reward … it WHAT". */
 export const componentKinds = {
   reward: 'judges drawings, and training makes what it likes more likely',
+  judge: 'gives evidence about pictures, which rewards and benchmarks ask for',
   dataset: 'makes examples and prompts to train on',
   benchmark: 'has fixed prompts and a verdict for each drawing',
   extension: 'listens to the hooks of a run',

@@ -75,7 +75,7 @@ describe('one clear message, and nothing is written', () => {
     [
       'a kind far from all',
       ['sandwich', 'mine'],
-      /There is: reward, dataset, benchmark, extension, optimizer, backbone/,
+      /There is: reward, judge, dataset, benchmark, extension, optimizer, backbone/,
     ],
     [
       'capitals',

@@ -8,6 +8,7 @@ import {
   defineBenchmark,
   defineExtension,
   defineImageTokenizer,
+  defineJudge,
   defineOptimizer,
   defineReward,
   defineTokenizer,
@@ -21,6 +22,7 @@ import {
   checkDataset,
   checkExtension,
   checkImageTokenizer,
+  checkJudge,
   checkOptimizer,
   checkReward,
   checkTokenizer,
@@ -289,6 +291,64 @@ describe('a mistake of another slot is named', () => {
     ],
     ['a measurement of nothing', { measure: () => ({ spread: Number.NaN }) }, /measures spread = NaN/],
   ])('benchmark: %s', (_, more, message) => expect(checkBenchmark(benchmark(more))).rejects.toThrow(message));
+
+  const judge = (more: object): Component<'judge'> =>
+    defineJudge({
+      name: 'seeded',
+      summary: 'with a mistake',
+      options,
+      create: () => ({ title: 'Seeded', fingerprint: { rule: 'brightness' }, ...more }),
+    });
+  let answered = 0;
+  test('a judge without a mistake passes', () =>
+    checkJudge(
+      judge({
+        detect: async () => [{ label: 'dot', score: 0.5, box: [0, 0, 4, 4] }],
+        similarity: async (_: never, texts: string[]) => texts.map(({ length }) => 1 / length),
+        answer: async () => 'yes',
+      }),
+    ));
+  test.each([
+    ['no method at all', {}, /none of its methods is there/],
+    [
+      'a fingerprint of the moment',
+      {
+        get fingerprint() {
+          return { run: String(answered++) };
+        },
+        answer: async () => '',
+      },
+      /another fingerprint/,
+    ],
+    ['a number too few', { similarity: async () => [0.5] }, /similarity: it gives 1 numbers for 3 texts/],
+    [
+      'logits for cosines',
+      { similarity: async () => [9, 1, 1] },
+      /similarity: it gives 9; a cosine lies between -1 and 1/,
+    ],
+    [
+      'a box as x, y, width, height',
+      { detect: async () => [{ label: 'dot', score: 0.5, box: [9, 9, 4, 4] }] },
+      /"dot" has the box \[9,9,4,4\]; a box is left, top, right/,
+    ],
+    [
+      'the surest last',
+      { detect: async () => [0.1, 0.9].map((score) => ({ label: 'dot', score, box: [0, 0, 4, 4] })) },
+      /the surest comes first/,
+    ],
+    ['an answer that is no text', { answer: async () => true }, /answer: it answers true, which is no text/],
+    ['a counter', { answer: async () => String(answered++) }, /other evidence of picture \d when asked again/],
+    [
+      'an abort unheard',
+      {
+        answer: (_image: never, _question: never, signal: AbortSignal) =>
+          new Promise((resolve) => {
+            setTimeout(() => setTimeout(() => resolve('yes'), signal.aborted ? 300 : 0), 1);
+          }),
+      },
+      /goes on 50 ms after its signal was aborted/,
+    ],
+  ])('judge: %s', (_, more, message) => expect(checkJudge(judge(more), { abortWithin: 50 })).rejects.toThrow(message));
 
   const letters = standInTokenizer();
   const tokenizer = (more: object): Component<'tokenizer'> =>
