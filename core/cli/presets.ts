@@ -1,5 +1,5 @@
 import { type Command, Option } from 'commander';
-import type { CreateOptions } from '../commands/create.ts';
+import type { CreateCommandOptions } from '../commands/create.ts';
 import type { DescribeOptions } from '../commands/describe.ts';
 import type { InitOptions } from '../commands/init.ts';
 import { collect, settingHelp } from './arguments.ts';
@@ -30,7 +30,7 @@ export function addPresetCommands(commandLine: Command, act: Act): void {
       'write a package with a component of your own, which builds and has its tests: reward, judge, dataset, benchmark, extension, optimizer or backbone',
     )
     .option('--no-install', 'leave `npm install` to you')
-    .action((kind: string, name: string, options: CreateOptions, command: Command) =>
+    .action((kind: string, name: string, options: CreateCommandOptions, command: Command) =>
       act(command, async (context) => (await import('../commands/create.ts')).create(kind, name, options, context)),
     );
   commandLine

@@ -9,7 +9,7 @@ import { packageFiles, packagePrefix } from './starter/package.ts';
 import { componentKinds, type ComponentKind } from './starter/templates.ts';
 import { changeInto, installPackages, writeNewFiles } from './starter/write.ts';
 
-export interface CreateOptions {
+export interface CreateCommandOptions {
   /** False: leave the packages to the user. */
   readonly install: boolean;
 }
@@ -18,7 +18,7 @@ export interface CreateOptions {
 export async function create(
   kind: string,
   name: string,
-  { install }: CreateOptions,
+  { install }: CreateCommandOptions,
   { log, write, environment }: CommandContext,
 ): Promise<number> {
   const kinds = Object.keys(componentKinds) as ComponentKind[];

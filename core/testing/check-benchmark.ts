@@ -5,7 +5,7 @@ import type { Sample } from '../contracts/reward.ts';
 import type { Component } from '../contracts/slots.ts';
 import { frozenCopy } from '../frozen.ts';
 import { checkedVerdicts } from '../rl/verdicts.ts';
-import { ContractError, type ContractSettings, nameOf, openComponent, settled, shown, within } from './contract.ts';
+import { ContractError, type ContractSettings, nameOf, openComponent, settled, written, within } from './contract.ts';
 import { testSamples } from './stand-ins.ts';
 
 export interface BenchmarkContract extends ContractSettings {
@@ -115,11 +115,11 @@ function checkPrompts(
 export function checkItems(who: string, items: readonly PromptItem[], tasks: readonly string[]): void {
   for (const { prompt, task, specification } of items) {
     if (typeof prompt !== 'string' || prompt.trim() === '')
-      throw new ContractError(who, `has a prompt ${shown(prompt)}; a prompt is a text`);
+      throw new ContractError(who, `has a prompt ${written(prompt)}; a prompt is a text`);
     if (!tasks.includes(task))
       throw new ContractError(
         who,
-        `has the prompt "${prompt}" of the task ${shown(task)}, which is not in its \`tasks\` (${tasks.join(', ')})`,
+        `has the prompt "${prompt}" of the task ${written(task)}, which is not in its \`tasks\` (${tasks.join(', ')})`,
       );
     const kept: unknown = specification === undefined ? undefined : JSON.parse(JSON.stringify(specification));
     if (

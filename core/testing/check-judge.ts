@@ -3,7 +3,7 @@ import type { Image } from '../contracts/image.ts';
 import type { Detection, Judge, JudgeCapability } from '../contracts/judge.ts';
 import type { Component } from '../contracts/slots.ts';
 import { capabilitiesOf, refuseNoJudge } from '../judging/capabilities.ts';
-import { ContractError, type ContractSettings, nameOf, openComponent, settled, shown, within } from './contract.ts';
+import { ContractError, type ContractSettings, nameOf, openComponent, settled, written, within } from './contract.ts';
 import { testSamples } from './stand-ins.ts';
 
 export interface JudgeContract extends ContractSettings {
@@ -105,9 +105,9 @@ function faultOf(
 ): string | undefined {
   const wanted = capability === 'answerProbabilities' ? spellings.length : texts.length;
   if (capability === 'answer' || capability === 'write')
-    return typeof evidence === 'string' ? undefined : `it answers ${shown(evidence)}, which is no text`;
+    return typeof evidence === 'string' ? undefined : `it answers ${written(evidence)}, which is no text`;
   if (capability === 'depth') return depthFault(evidence);
-  if (!Array.isArray(evidence)) return `it gives ${shown(evidence)}, which is no list`;
+  if (!Array.isArray(evidence)) return `it gives ${written(evidence)}, which is no list`;
   if (capability === 'detect') return boxFault(evidence, 'label', image) ?? orderFault(evidence);
   if (capability === 'read') return boxFault(evidence, 'text', image);
   if (evidence.length !== wanted) return `it gives ${evidence.length} numbers for ${wanted} texts`;
@@ -117,20 +117,20 @@ function faultOf(
   );
   if (wrong === undefined || (capability === 'classify' && typeof wrong === 'number' && Number.isFinite(wrong)))
     return undefined;
-  return `it gives ${shown(wrong)}; ${capability === 'similarity' ? 'a cosine' : 'a probability'} lies between ${lowest} and 1`;
+  return `it gives ${written(wrong)}; ${capability === 'similarity' ? 'a cosine' : 'a probability'} lies between ${lowest} and 1`;
 }
 
 function boxFault(found: readonly unknown[], name: 'label' | 'text', { width, height }: Image): string | undefined {
   for (const each of found as readonly Partial<Record<'label' | 'text' | 'score' | 'box', unknown>>[]) {
     if (typeof each[name] !== 'string' || each[name] === '') return `something it found has no ${name}`;
     if (typeof each.score !== 'number' || !(each.score >= 0 && each.score <= 1))
-      return `"${each[name]}" has the score ${shown(each.score)}; it lies between 0 and 1`;
+      return `"${each[name]}" has the score ${written(each.score)}; it lies between 0 and 1`;
     const [x1, y1, x2, y2] = (Array.isArray(each.box) ? each.box : []) as number[];
     // Detectors may look a little over the edge.
     const [overX, overY] = [0.25 * width, 0.25 * height];
     const isBox = x1 !== undefined && y1 !== undefined && x2 !== undefined && y2 !== undefined && x1 <= x2 && y1 <= y2;
     if (!isBox || !(x1 >= -overX && y1 >= -overY && x2 <= width + overX && y2 <= height + overY))
-      return `"${each[name]}" has the box ${shown(each.box)}; a box is left, top, right and bottom edge in pixels of a picture of ${width} x ${height}`;
+      return `"${each[name]}" has the box ${written(each.box)}; a box is left, top, right and bottom edge in pixels of a picture of ${width} x ${height}`;
   }
   return undefined;
 }

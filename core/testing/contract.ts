@@ -116,7 +116,7 @@ export async function within<Value>(milliseconds: number, work: Promise<Value>, 
 }
 
 /** A value as a message shows it. */
-export function shown(value: unknown): string {
+export function written(value: unknown): string {
   return typeof value === 'number' || value === undefined ? String(value) : (JSON.stringify(value) ?? typeof value);
 }
 
