@@ -1,5 +1,5 @@
 /** What a benchmark must keep so that its numbers mean the same wherever they are measured. */
-import type { Benchmark, Verdict } from '../contracts/benchmark.ts';
+import type { Benchmark, JudgedPicture, Verdict } from '../contracts/benchmark.ts';
 import type { PromptItem } from '../contracts/dataset.ts';
 import type { Sample } from '../contracts/reward.ts';
 import type { Component } from '../contracts/slots.ts';
@@ -22,7 +22,7 @@ export interface BenchmarkContract extends ContractSettings {
 
 /**
  * Holds a benchmark to its contract: the same prompts for the same arguments, of its tasks, as JSON; none of the held-out ones among those
- * that training may use; a whole verdict for every drawing, the same in another order and company; and an end soon after an abort.
+ * that training may use; a whole verdict for every drawing, from evidence that JSON can hold where it asks judges, the same in another order and company; and an end soon after an abort.
  * @throws ContractError or ReasongenError, with the cause
  */
 export async function checkBenchmark(
@@ -56,8 +56,9 @@ export async function checkBenchmark(
       ...contract.draw?.(item, index),
     };
   });
+  const signal = new AbortController().signal;
   const judge = async (some: readonly Sample[]): Promise<readonly Verdict[]> =>
-    checkedVerdicts(component.name, some, await made.judge(frozenCopy(some), new AbortController().signal));
+    checkedVerdicts(component.name, some, await verdictsOf(who, made, frozenCopy(some), signal));
   const first = await judge(samples);
   if (deterministic) {
     const same = (verdicts: readonly (Verdict | undefined)[], when: string): void => {
@@ -76,8 +77,9 @@ export async function checkBenchmark(
     same(alone, 'when asked about it alone');
   }
   checkMeasure(who, made, samples);
+  checkSummary(who, made, samples, first);
   const abort = new AbortController();
-  const asked = settled(async () => made.judge(samples, abort.signal));
+  const asked = settled(() => verdictsOf(who, made, samples, abort.signal));
   abort.abort(new Error('the run was given up'));
   await within(
     abortWithin,
@@ -85,6 +87,64 @@ export async function checkBenchmark(
     () => new ContractError(who, `goes on ${abortWithin} ms after its signal was aborted`),
   );
   await dispose();
+}
+
+/** However it judges; where rewards do, each drawing passes. */
+async function verdictsOf(
+  who: string,
+  benchmark: Benchmark,
+  samples: readonly Sample[],
+  signal: AbortSignal,
+): Promise<readonly Verdict[]> {
+  if ('judge' in benchmark) return benchmark.judge(samples, signal);
+  if ('judgedByRewards' in benchmark) return samples.map(() => ({ pass: true, why: 'rewards judge it' }));
+  if ((await benchmark.judges()).length === 0)
+    throw new ContractError(who, 'gathers evidence and names no judge: `judges` tells results who was asked');
+  const verdicts: Verdict[] = [];
+  for (const sample of samples) {
+    const evidence = await benchmark.gather(sample, signal);
+    if (losesValues(evidence))
+      throw new ContractError(who, `gathers evidence on "${sample.prompt}" that JSON cannot hold: it is kept on disk`);
+    const [once, again] = [benchmark.verdict(sample, evidence), benchmark.verdict(sample, structuredClone(evidence))];
+    if (JSON.stringify(once) !== JSON.stringify(again))
+      throw new ContractError(
+        who,
+        `gives another verdict on "${sample.prompt}" from the same evidence: a verdict is a function of prompt and evidence`,
+      );
+    verdicts.push(once);
+  }
+  return verdicts;
+}
+
+/** It is made again of resampled prompts, in any order. */
+function checkSummary(
+  who: string,
+  benchmark: Benchmark,
+  samples: readonly Sample[],
+  verdicts: readonly Verdict[],
+): void {
+  if (benchmark.aggregate === undefined) return;
+  const pictures = samples.map((sample, index): JudgedPicture => {
+    const verdict = verdicts[index] ?? { pass: false, why: '' };
+    const { prompt, task, specification, copy } = sample;
+    return {
+      prompt,
+      task,
+      specification,
+      index,
+      copy,
+      verdict: { ...verdict, score: verdict.score ?? Number(verdict.pass) },
+    };
+  });
+  const { headline, scores } = benchmark.aggregate(pictures);
+  for (const [name, value] of [[headline.name, headline.value] as const, ...Object.entries(scores)])
+    if (!Number.isFinite(value)) throw new ContractError(who, `reports ${name} = ${value}; a score is a finite number`);
+  const turned = benchmark.aggregate(pictures.toReversed()).headline.value;
+  if (!(Math.abs(turned - headline.value) < 1e-9))
+    throw new ContractError(
+      who,
+      `reports ${headline.name} = ${headline.value}, and ${turned} of the same pictures in another order`,
+    );
 }
 
 function word(verdict: Verdict | undefined): string {
