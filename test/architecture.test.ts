@@ -62,6 +62,7 @@ describe('each third-party package has one importer, so that an upgrade touches 
     commander: (path) => path === 'core/cli.ts' || path.startsWith('core/cli/'),
     'cli-progress': (path) => path === 'core/log.ts' || path.startsWith('core/log/'),
     hyparquet: (path) => path === 'plugins/caption-data/parquet-worker.mjs',
+    'onnxruntime-node': (path) => path === 'plugins/onnx/worker.mjs',
     'hyparquet-compressors': (path) => path === 'plugins/caption-data/parquet-worker.mjs',
     vega: (path) => path.startsWith('core/report/'),
     'vega-lite': (path) => path.startsWith('core/report/'),

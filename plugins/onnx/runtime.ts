@@ -1,0 +1,223 @@
+/** Models in a process of their own, which begins with the first question and ends with the run. */
+import { fork, type ChildProcess } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { ReasongenError, exitCodes } from '../../core/plugin.ts';
+import { installCommand } from './package.ts';
+import type { OnnxAnswer, OnnxInterface, OnnxRequest, OnnxTensor } from './worker.mjs';
+
+/** The end of what the process wrote to standard error, for the message when it ends. */
+const lastWords = 2000;
+
+interface Library {
+  readonly file: string;
+  readonly version: string;
+}
+
+export class OnnxRuntime {
+  readonly version: string;
+  readonly threads: number;
+  private readonly file: string;
+  private child: ChildProcess | undefined;
+  private said = '';
+  private isClosed = false;
+  /** The process does one thing at a time; requests wait for one another here, so that one that is given up is never begun. */
+  private last: Promise<unknown> = Promise.resolve();
+
+  /** Throws ONNXRUNTIME_MISSING where the package is in reach of none of the places. */
+  constructor(threads: number, places: readonly string[] = nearby()) {
+    const { file, version } = findLibrary(places);
+    this.file = file;
+    this.version = version;
+    this.threads = threads;
+  }
+
+  /** Of the process, while there is one. */
+  get pid(): number | undefined {
+    return this.child?.pid;
+  }
+
+  /** What a model takes and gives. Throws BAD_ONNX_MODEL for a file that is none. */
+  async open(file: string, signal: AbortSignal): Promise<OnnxInterface> {
+    const answer = await this.ask({ kind: 'open', file }, signal);
+    if (answer.kind !== 'interface') throw this.ended(file, 'gave an answer to another question');
+    return answer.value;
+  }
+
+  /** The named outputs, float32. */
+  async run(
+    file: string,
+    feeds: Readonly<Record<string, OnnxTensor>>,
+    outputs: readonly string[],
+    signal: AbortSignal,
+  ): Promise<Readonly<Record<string, OnnxTensor>>> {
+    const answer = await this.ask({ kind: 'run', file, feeds, outputs: [...outputs] }, signal);
+    if (answer.kind !== 'tensors') throw this.ended(file, 'gave an answer to another question');
+    return answer.value;
+  }
+
+  /** Ends the process; what is being asked fails. */
+  close(): void {
+    this.isClosed = true;
+    this.child?.kill('SIGKILL');
+  }
+
+  private async ask(request: OnnxRequest, signal: AbortSignal): Promise<OnnxAnswer> {
+    const answer = this.last.then(() => {
+      signal.throwIfAborted();
+      return this.send(request, signal);
+    });
+    this.last = answer.catch(() => undefined);
+    const found = await settledOrAborted(answer, signal);
+    if (found.kind !== 'failed') return found;
+    if (found.while === 'installed') throw unusable(found.why);
+    throw new ReasongenError({
+      code: 'BAD_ONNX_MODEL',
+      message:
+        found.while === 'opened'
+          ? `ONNX Runtime cannot open the model: ${oneLine(found.why)}`
+          : `the model cannot be run: ${oneLine(found.why)}`,
+      place: request.file,
+      hint:
+        found.while === 'opened'
+          ? 'a file that was not fetched to its end looks like this: fetch it again, with the data files beside it if it has any'
+          : 'use a file that was exported as described on the page of the plugin',
+      exitCode: exitCodes.badPreset,
+    });
+  }
+
+  private send(request: OnnxRequest, signal: AbortSignal): Promise<OnnxAnswer> {
+    if (this.isClosed) throw this.ended(request.file, 'was ended with the run');
+    const child = (this.child ??= this.begin());
+    return new Promise<OnnxAnswer>((resolve, reject) => {
+      const end = (): void => {
+        child.off('message', answered).off('exit', gone).off('error', failed);
+        signal.removeEventListener('abort', giveUp);
+        rest(child);
+      };
+      const answered = (answer: unknown): void => {
+        end();
+        resolve(answer as OnnxAnswer);
+      };
+      const gone = (code: number | null, by: NodeJS.Signals | null): void => {
+        end();
+        reject(this.ended(request.file, by === null ? `ended with exit code ${code}` : `was ended by ${by}`));
+      };
+      const failed = (error: Error): void => {
+        end();
+        if (this.child === child) this.child = undefined;
+        reject(this.ended(request.file, `cannot be used: ${error.message}`));
+      };
+      // Nothing else ends a run that was begun; the next question begins another process.
+      const giveUp = (): void => {
+        if (this.child === child) this.child = undefined;
+        child.kill('SIGKILL');
+      };
+      child.on('message', answered).on('exit', gone).on('error', failed);
+      signal.addEventListener('abort', giveUp, { once: true });
+      wake(child);
+      child.send(request, (error) => {
+        if (error !== null) failed(error);
+      });
+    });
+  }
+
+  private begin(): ChildProcess {
+    this.said = '';
+    const child = fork(new URL('worker.mjs', import.meta.url), [this.file, String(this.threads)], {
+      execArgv: [],
+      serialization: 'advanced',
+      stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+    });
+    child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+      this.said = (this.said + text).slice(-lastWords);
+    });
+    child.once('exit', () => {
+      if (this.child === child) this.child = undefined;
+    });
+    return child;
+  }
+
+  private ended(file: string, how: string): ReasongenError {
+    const [said = ''] = this.said.trim().split('\n').slice(-1);
+    return new ReasongenError({
+      code: 'JUDGE_ENDED',
+      message: `the process that runs the model ${how}${said === '' ? '' : `: ${oneLine(said)}`}`,
+      place: file,
+      hint: how.includes('SIGKILL')
+        ? 'the memory of the machine may not suffice for the model: use a smaller one, or end other programs'
+        : 'try again; if it ends again, use another file of the model or another version of onnxruntime-node',
+    });
+  }
+}
+
+/** While nothing is asked, the process does not keep the program alive. */
+function rest(child: ChildProcess): void {
+  child.unref();
+  child.channel?.unref();
+  unreferenced(child.stderr);
+}
+
+function wake(child: ChildProcess): void {
+  child.ref();
+  child.channel?.ref();
+}
+
+function unreferenced(stream: ChildProcess['stderr']): void {
+  if (stream !== null && 'unref' in stream && typeof stream.unref === 'function') stream.unref();
+}
+
+/** The answer, or the reason of the signal as soon as it is given. */
+async function settledOrAborted<Value>(answer: Promise<Value>, signal: AbortSignal): Promise<Value> {
+  let stop = (): void => undefined;
+  const aborted = new Promise<never>((_, reject) => {
+    // oxlint-disable-next-line typescript/prefer-promise-reject-errors -- a signal may be given any reason
+    stop = () => reject(signal.reason);
+    if (signal.aborted) stop();
+    signal.addEventListener('abort', stop, { once: true });
+  });
+  try {
+    return await Promise.race([answer, aborted]);
+  } finally {
+    signal.removeEventListener('abort', stop);
+  }
+}
+
+/** Beside the program, or where it is run: a program that was installed for all projects does not see what one of them has. */
+function nearby(): string[] {
+  return [import.meta.url, join(process.cwd(), 'package.json')];
+}
+
+function findLibrary(places: readonly string[]): Library {
+  for (const from of places) {
+    try {
+      const file = createRequire(from).resolve('onnxruntime-node');
+      const manifest = JSON.parse(readFileSync(join(dirname(dirname(file)), 'package.json'), 'utf8')) as {
+        readonly version: string;
+      };
+      return { file, version: manifest.version };
+    } catch {
+      // Not there: the next place is looked at.
+    }
+  }
+  throw new ReasongenError({
+    code: 'ONNXRUNTIME_MISSING',
+    message: 'the package onnxruntime-node, which runs the model of this judge, is not installed',
+    hint: installCommand,
+    exitCode: exitCodes.badPreset,
+  });
+}
+
+function unusable(why: string): ReasongenError {
+  return new ReasongenError({
+    code: 'ONNXRUNTIME_MISSING',
+    message: `the package onnxruntime-node cannot be loaded: ${oneLine(why)}`,
+    hint: `it runs on Linux with glibc (x64, arm64), macOS on Apple silicon and Windows; there, install it again: ${installCommand}`,
+    exitCode: exitCodes.badPreset,
+  });
+}
+
+function oneLine(text: string): string {
+  return text.replaceAll(/\s+/g, ' ').trim().slice(0, 300);
+}

@@ -1,0 +1,154 @@
+/** The process in which models run: it works beside the program, ends when it should, and another begins where one has ended. */
+import { execFile } from 'node:child_process';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { expect, onTestFinished, test } from 'vitest';
+import type { Image } from '../../../core/plugin.ts';
+import { detectorOptions, openDetector } from '../../../plugins/onnx/detector.ts';
+import type { JudgeThat } from '../../../plugins/onnx/options.ts';
+import { OnnxRuntime } from '../../../plugins/onnx/runtime.ts';
+import type { OnnxTensor } from '../../../plugins/onnx/worker.mjs';
+import { installCommand } from '../../../plugins/onnx/package.ts';
+import { OnnxGraph } from '../../bench/peers/onnx-model.mjs';
+import { fixtures, never, pictureOf, temporaryFolder } from './models.ts';
+
+async function opened(threads = 1): Promise<{ runtime: OnnxRuntime; judge: JudgeThat<'detect'>; image: Image }> {
+  const runtime = new OnnxRuntime(threads);
+  onTestFinished(() => runtime.close());
+  const judge = await openDetector(detectorOptions.parse({ model: `${fixtures}detector` }), runtime);
+  return { runtime, judge, image: await pictureOf('detector/a.png') };
+}
+
+const isAlive = (pid: number | undefined): boolean => {
+  try {
+    return pid !== undefined && process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+};
+
+async function ends(pid: number | undefined): Promise<boolean> {
+  for (let tries = 0; tries < 200 && isAlive(pid); tries++) await sleep(25);
+  return !isAlive(pid);
+}
+
+test('many questions at once are answered as one by one, by one process, which ends with the run', async () => {
+  const { runtime, judge, image } = await opened();
+  expect(runtime.pid).toBeUndefined();
+  const one = await judge.detect(image, never);
+  const pid = runtime.pid;
+  expect(isAlive(pid)).toBe(true);
+  const many = await Promise.all(Array.from({ length: 8 }, () => judge.detect(image, never)));
+  for (const each of many) expect(each).toEqual(one);
+  expect(runtime.pid).toBe(pid);
+  runtime.close();
+  expect(await ends(pid)).toBe(true);
+  await expect(judge.detect(image, never)).rejects.toMatchObject({
+    code: 'JUDGE_ENDED',
+    message: expect.stringContaining('with the run'),
+  });
+});
+
+test('threads are those that were asked for, and a part of the fingerprint', async () => {
+  const [one, two] = [await opened(1), await opened(2)];
+  expect([one.judge.fingerprint['threads'], two.judge.fingerprint['threads']]).toEqual(['1', '2']);
+  expect(one.judge.fingerprint).toMatchObject({
+    'onnxruntime-node': '1.30.0',
+    sha256: expect.stringMatching(/^[0-9a-f]{64}$/),
+  });
+  expect(detectorOptions.parse({ model: '.' }).threads).toBe(2);
+});
+
+test('a process that crashes fails its question, in words, and the next one begins another', async () => {
+  const { runtime, judge, image } = await opened();
+  const right = await judge.detect(image, never);
+  const answer = runtime.run(slowModel(), matrices(3000), ['sum'], never);
+  await sleep(300);
+  process.kill(runtime.pid ?? 0, 'SIGKILL');
+  await expect(answer).rejects.toMatchObject({
+    code: 'JUDGE_ENDED',
+    place: expect.stringContaining('slow.onnx'),
+    message: 'the process that runs the model was ended by SIGKILL',
+    hint: expect.stringContaining('memory'),
+  });
+  expect(await judge.detect(image, never)).toEqual(right);
+});
+
+test('a question that is given up is left at once, whether it is begun or waits; the others are answered', async () => {
+  const { runtime, judge, image } = await opened();
+  const right = await judge.detect(image, never);
+  const before = runtime.pid;
+  const [begun, waiting] = [new AbortController(), new AbortController()];
+  const slow = runtime.run(slowModel(), matrices(3000), ['sum'], begun.signal);
+  const queued = judge.detect(image, waiting.signal);
+  const last = judge.detect(image, never);
+  await sleep(200);
+  waiting.abort(new Error('not wanted any more'));
+  await expect(queued).rejects.toThrow('not wanted any more');
+  expect(isAlive(before)).toBe(true);
+  begun.abort(new Error('takes too long'));
+  await expect(slow).rejects.toThrow('takes too long');
+  expect(await last).toEqual(right);
+  expect(await ends(before)).toBe(true);
+  await expect(judge.detect(image, AbortSignal.abort(new Error('never begun')))).rejects.toThrow('never begun');
+});
+
+test('the program goes on while a model runs', async () => {
+  const { runtime } = await opened();
+  const file = slowModel();
+  await runtime.open(file, never);
+  let ticks = 0;
+  const timer = setInterval(() => ticks++, 5);
+  await runtime.run(file, matrices(700), ['sum'], never);
+  clearInterval(timer);
+  expect(ticks).toBeGreaterThan(3);
+});
+
+test('it ends when the program is killed', async () => {
+  const script = join(temporaryFolder(), 'program.mjs');
+  const [worker, library] = [
+    import.meta.resolve('../../../plugins/onnx/worker.mjs'),
+    import.meta.resolve('onnxruntime-node'),
+  ];
+  const open = { kind: 'open', file: `${fixtures}detector/onnx/model.onnx` };
+  writeFileSync(
+    script,
+    `import { fork } from 'node:child_process';
+const child = fork(new URL('${worker}'), ['${fileURLToPath(library)}', '1'], { serialization: 'advanced' });
+child.once('message', () => console.log(child.pid));
+child.send(${JSON.stringify(open)});`,
+  );
+  const child = execFile(process.execPath, [script]);
+  const pid = await new Promise<number>((resolve) =>
+    child.stdout?.once('data', (text: string) => resolve(Number(text))),
+  );
+  expect(isAlive(pid)).toBe(true);
+  child.kill('SIGKILL');
+  expect(await ends(pid)).toBe(true);
+});
+
+test('where the package is missing, one line says how to install it', () => {
+  expect(() => new OnnxRuntime(1, [join(temporaryFolder(), 'package.json')])).toThrow(
+    expect.objectContaining({ code: 'ONNXRUNTIME_MISSING', hint: installCommand, exitCode: 2 }),
+  );
+  expect(installCommand).toBe('ONNXRUNTIME_NODE_INSTALL=skip npm install onnxruntime-node@1.30.0');
+});
+
+/** Twenty products of square matrices, as large as it is asked. */
+function slowModel(): string {
+  const graph = new OnnxGraph();
+  graph.input('shape', [2], 'int64');
+  let product = graph.node('ConstantOfShape', ['shape']);
+  for (let round = 0; round < 20; round++) product = graph.node('MatMul', [product, product]);
+  graph.node('ReduceSum', [product], { keepdims: 0 }, 'sum');
+  graph.output('sum', []);
+  const file = join(temporaryFolder(), 'slow.onnx');
+  writeFileSync(file, graph.finish());
+  return file;
+}
+
+const matrices = (side: number): { shape: OnnxTensor } => ({
+  shape: { data: BigInt64Array.of(BigInt(side), BigInt(side)), dims: [2] },
+});
