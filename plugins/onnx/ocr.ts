@@ -75,7 +75,7 @@ async function readOcr(folder: string): Promise<OcrModel> {
       folder,
       found.length === 0
         ? `the folder has no ${what}, only ${names.slice(0, 8).join(', ') || 'nothing'}`
-        : `the folder has several of ${what}: ${found.join(', ')}`,
+        : `the folder has more than one ${what}: ${found.join(', ')}`,
       'give a folder with one model …det….onnx, one …rec….onnx and the characters of the latter in one …keys….txt or …dict….txt',
     );
   };

@@ -84,7 +84,7 @@ function targetSize(image: Size, { size: wanted, size_divisor }: Preprocessor): 
   const long = multiple(Math.max(1, Math.trunc((exact * most) / least)));
   if (short * long > mostPixels)
     throw new ReasongenError({
-      code: 'BAD_PICTURE',
+      code: 'PICTURE_TOO_NARROW',
       message: `a picture of ${image.width} x ${image.height} pixels is too narrow for this model, which takes its shortest side with ${short}: it would have ${short * long} pixels`,
       hint: 'leave such pictures out, or cut them',
     });

@@ -251,14 +251,14 @@ describe('pictures', () => {
       }
     }
     const clip = await openClip(clipOptions.parse({ model: `${fixtures}clip` }), runtime);
-    const [cosine = Number.NaN] = await clip.similarity(gray(width, height), ["a cat"], never);
+    const [cosine = Number.NaN] = await clip.similarity(gray(width, height), ['a cat'], never);
     expect(Math.abs(cosine)).toBeLessThanOrEqual(1);
   });
 
   test('a line too long to be resized is refused in words', async () => {
     const clip = await openClip(clipOptions.parse({ model: `${fixtures}clip` }), runtime);
     await expect(clip.similarity(gray(1, 100_000), ['a cat'], never)).rejects.toMatchObject({
-      code: 'BAD_PICTURE',
+      code: 'PICTURE_TOO_NARROW',
       message: expect.stringMatching(/1 x 100000 pixels is too narrow/),
     });
   });
@@ -324,7 +324,7 @@ describe('a folder that is no PP-OCR', () => {
     [
       'with two lists of characters',
       (folder) => writeFileSync(join(folder, 'en_dict.txt'), 'a\n'),
-      [/./, /several of list of characters: en_dict\.txt, ppocr_keys_v1\.txt/, /one/],
+      [/./, /more than one list of characters: en_dict\.txt, ppocr_keys_v1\.txt/, /one/],
     ],
     [
       'with characters of another language',
