@@ -22,8 +22,6 @@ export interface RunOptions {
   readonly openDevice: () => Promise<Device>;
   /** Resolves a path of the preset. */
   readonly path: (relative: string) => string;
-  /** Another container of the same preset: what it has made without its device is taken over instead of being made again. */
-  readonly takeFrom?: () => RunContainer | undefined;
 }
 
 /** The components of one run, each created once, on first use. */
@@ -31,8 +29,8 @@ export interface RunContainer {
   get<Name extends Slot>(slot: Name): Promise<Slots[Name]>;
   getAll<Name extends Slot>(slot: Name): Promise<readonly Slots[Name][]>;
   device(): Promise<Device>;
-  /** Gives away a component that was made without the device, by any of those it asked for as well; undefined when there is none such. */
-  handOver(instance: string, to: Owner): Made | undefined;
+  /** Does the work with another device in place of the real one; what components make on it goes when the work is done. */
+  pretend<Result>(device: Device, work: () => Promise<Result>): Promise<Result>;
   /** Runs everything registered with `onDispose`, last first, and closes the device. Failures come together at the end. */
   dispose(): Promise<void>;
 }
@@ -53,35 +51,14 @@ export function createContainer(plugins: readonly Plugin[]): ComponentContainer 
 
 const deviceId = 'device';
 
-/** What a component's scope asks of the run it belongs to: another one, once it has been handed over. */
-interface Owner {
-  device(): Promise<Device>;
-  getAt<Name extends Slot>(slot: Name, index: number): Promise<Slots[Name]>;
-  onDispose(dispose: Dispose): void;
-}
-
 type Dispose = () => void | Promise<void>;
 
-/** A component with what there is to dispose of it. */
-interface Made {
-  readonly component: unknown;
-  readonly disposals: readonly Dispose[];
-}
-
-/** How a component came to be. */
-interface History {
-  owner: Owner;
-  made: unknown;
-  usesDevice: boolean;
-  readonly disposals: Dispose[];
-  readonly asked: Set<string>;
-}
-
-function openRun(root: Container, { preset, log, openDevice, path, takeFrom }: RunOptions): RunContainer {
+function openRun(root: Container, { preset, log, openDevice, path }: RunOptions): RunContainer {
   const container = new Container({ parent: root, defaultScope: 'Singleton' });
   const disposals: Dispose[] = [];
   const waits = new Waits();
-  const histories = new Map<string, History>();
+  /** The device in place of the real one, and how what was made on it goes. */
+  let pretended: { readonly device: Device; readonly disposals: Dispose[] } | undefined;
 
   const device = (): Promise<Device> => container.getAsync<Device>(deviceId);
   container.bind<Device>(deviceId).toDynamicValue(async () => {
@@ -92,63 +69,50 @@ function openRun(root: Container, { preset, log, openDevice, path, takeFrom }: R
   const choices = (slot: string): readonly ComponentChoice[] => preset.components[slot] ?? [];
   const getAt = <Name extends Slot>(slot: Name, index: number): Promise<Slots[Name]> =>
     container.getAsync<Slots[Name]>(instanceId(slot, index));
-  const owner: Owner = { device, getAt, onDispose: (dispose) => void disposals.push(dispose) };
+  const onDevice: Scope['onDevice'] = (make, close) => {
+    type Made = Awaited<ReturnType<typeof make>>;
+    const made = new Map<Device, Promise<Made>>();
+    const makeOn = async (on: Device): Promise<Made> => make(on) as Made | Promise<Made>;
+    return async () => {
+      const list = pretended?.disposals ?? disposals;
+      const on = pretended?.device ?? (await device());
+      const known = made.get(on);
+      if (known !== undefined) return known;
+      const making = makeOn(on);
+      made.set(on, making);
+      making.catch(() => made.delete(on));
+      list.push(async () => {
+        made.delete(on);
+        // Whoever asked for it knows why it could not be made.
+        const [result] = await Promise.allSettled([making]);
+        if (result.status === 'fulfilled') await close?.(result.value);
+      });
+      return making;
+    };
+  };
 
   for (const [slot, list] of Object.entries(preset.components)) {
     list.forEach((choice, index) => {
       const self = instanceId(slot, index);
-      const history: History = { owner, made: undefined, usesDevice: false, disposals: [], asked: new Set() };
       const ask = async <Name extends Slot>(other: Name, at: number): Promise<Slots[Name]> => {
         waits.add(self, instanceId(other, at));
-        history.asked.add(instanceId(other, at));
-        return history.owner.getAt(other, at);
+        return getAt(other, at);
       };
       const scope: Scope = {
         log,
         seed: preset.seed,
         path,
-        device: () => {
-          history.usesDevice = true;
-          return history.owner.device();
-        },
-        onDispose: (dispose) => {
-          history.disposals.push(dispose);
-          history.owner.onDispose(dispose);
-        },
+        onDevice,
+        onDispose: (dispose) => void disposals.push(dispose),
         get: async (other) => {
           if (choices(other).length === 0) throw missingComponent(other, `${slot} "${choice.use}"`);
           return ask(other, 0);
         },
         getAll: (other) => oneByOne(choices(other), (_, at) => ask(other, at)),
       };
-      container.bind<unknown>(self).toDynamicValue(async () => {
-        const taken = takeFrom?.()?.handOver(self, owner);
-        if (taken !== undefined) {
-          disposals.push(...taken.disposals);
-          return taken.component;
-        }
-        histories.set(self, history);
-        history.made = await create(root, choice, scope);
-        return history.made;
-      });
+      container.bind<unknown>(self).toDynamicValue(() => create(root, choice, scope));
     });
   }
-
-  const usesDevice = (instance: string): boolean => {
-    const history = histories.get(instance);
-    return history === undefined || history.usesDevice || [...history.asked].some(usesDevice);
-  };
-
-  const handOver = (instance: string, to: Owner): Made | undefined => {
-    const history = histories.get(instance);
-    if (history?.made === undefined || usesDevice(instance)) return undefined;
-    // What it works with goes along.
-    const given = [...history.asked].flatMap((other) => handOver(other, to)?.disposals ?? []);
-    history.owner = to;
-    given.push(...history.disposals.splice(0));
-    for (const dispose of given) if (disposals.includes(dispose)) disposals.splice(disposals.indexOf(dispose), 1);
-    return { component: history.made, disposals: given };
-  };
 
   return {
     get: async (slot) => {
@@ -157,7 +121,18 @@ function openRun(root: Container, { preset, log, openDevice, path, takeFrom }: R
     },
     getAll: (slot) => oneByOne(choices(slot), (_, index) => getAt(slot, index)),
     device,
-    handOver,
+    pretend: async (other, work) => {
+      if (pretended !== undefined) throw new RangeError('one device is pretended already');
+      const passing: Dispose[] = [];
+      pretended = { device: other, disposals: passing };
+      try {
+        return await work();
+      } finally {
+        pretended = undefined;
+        await disposeAll(passing);
+        other.close();
+      }
+    },
     dispose: () => disposeAll(disposals),
   };
 }

@@ -1,7 +1,8 @@
-/** What a stage will do and need, found out without computing anything: its components are built on a device that only counts. */
+/** What a stage will do and need, found out without computing anything: its components plan on a device that only counts. */
 import { dirname, resolve } from 'node:path';
 import { buildComponents, withFields } from './components.ts';
 import { createContainer, type RunContainer } from './container.ts';
+import type { Optimizer } from './contracts/optimizer.ts';
 import type { Plan, PlanContext, Recipe, Smaller } from './contracts/recipe.ts';
 import type { AdapterReport } from './gpu/adapter-report.ts';
 import { PlanningDevice } from './gpu/planning-device.ts';
@@ -24,131 +25,127 @@ export function planStage(
   log: Log,
   target: PlanTarget = unknownAdapter(),
 ): Promise<Plan> {
-  return withPlanning(loaded, stage, log, target, async (recipe, context) => recipe.plan(context));
+  return withPlanner(loaded, stage, log, target, (planner) => planner.plan());
 }
 
-/** The plan, and the container whose components it was made with: a run takes them over and disposes of the rest. */
-export async function planRun(
+/** With components that are made for the plan alone. */
+export async function withPlanner<Result>(
   loaded: LoadedPreset,
   stage: Stage,
   log: Log,
-  target: PlanTarget,
-): Promise<{ readonly plan: Plan; readonly planned: RunContainer }> {
-  const planning = openPlanning(loaded, stage, log, target);
+  target: PlanTarget | undefined,
+  work: (planner: StagePlanner) => Promise<Result>,
+): Promise<Result> {
+  const container = openContainer(loaded, stage, log);
   try {
-    return {
-      plan: await work(planning, stage, log, async (recipe, context) => recipe.plan(context)),
-      planned: planning.container,
-    };
-  } catch (error) {
-    await planning.container.dispose();
-    throw error;
+    return await work(new StagePlanner({ container, loaded, stage, log, target: target ?? unknownAdapter() }));
+  } finally {
+    await container.dispose();
   }
 }
 
-/**
- * The first change of options that fits; undefined when none does: what the recipe proposes, then an optimizer with less state, then
- * what the recipe calls drastic.
- */
-export async function findSmaller(
-  loaded: LoadedPreset,
-  stage: Stage,
-  log: Log,
-  target: PlanTarget,
-  room: Room,
-): Promise<PlannedChange | undefined> {
-  const { recipe, lighter } = await withPlanning(loaded, stage, log, target, (made, context) =>
-    Promise.resolve({ recipe: made, lighter: context.has('optimizer') ? context.optimizer.lighter : undefined }),
-  );
-  const smaller = recipe.smaller ?? [];
-  const mild = smaller.filter(({ isDrastic }) => isDrastic !== true);
-  const proposals: Proposal[] = [...mild];
-  if (lighter !== undefined) {
-    const change = `optimizer.use: ${lighter}`;
-    proposals.push({ change, lighter, plan: (context) => recipe.plan(context) });
-    proposals.push(...mild.slice(-1).map((last) => ({ ...last, change: `${change} and ${last.change}`, lighter })));
+interface PlannerParts {
+  readonly container: RunContainer;
+  readonly loaded: LoadedPreset;
+  readonly stage: Stage;
+  readonly log: Log;
+  readonly target: PlanTarget;
+  /** Whether the run goes on from a checkpoint of its own. */
+  readonly resume?: boolean;
+}
+
+/** Plans with the components of a container, those that a run will work with: they are made once. */
+export class StagePlanner {
+  private readonly parts: PlannerParts;
+
+  constructor(parts: PlannerParts) {
+    this.parts = parts;
   }
-  proposals.push(...smaller.filter(({ isDrastic }) => isDrastic === true));
-  for (const proposal of proposals) {
-    const plan = await withPlanning(
-      loaded,
-      withOptimizer(stage, proposal.lighter),
-      log,
-      target,
-      async (_recipe, context) => proposal.plan(context),
-    );
-    if (misfit(plan, room) === undefined) return { change: proposal.change, plan };
+
+  plan(): Promise<Plan> {
+    return this.pretend((recipe, context) => recipe.plan(context));
   }
-  return undefined;
+
+  /**
+   * The first change of options that fits; undefined when none does: what the recipe proposes, then an optimizer with less state, then
+   * what the recipe calls drastic.
+   */
+  async findSmaller(room: Room): Promise<PlannedChange | undefined> {
+    const { recipe, lighter } = await this.pretend((made, context) => ({
+      recipe: made,
+      lighter: context.has('optimizer') ? context.optimizer.lighter : undefined,
+    }));
+    for (const proposal of proposals(recipe, lighter)) {
+      const planned = await this.withOptimizer(proposal.optimizer, (other) =>
+        this.pretend((_recipe, context) =>
+          proposal.plan(other === undefined ? context : withFields(context, { optimizer: other })),
+        ),
+      );
+      if (misfit(planned, room) === undefined) return { change: proposal.change, plan: planned };
+    }
+    return undefined;
+  }
+
+  /** On a new device that only counts. */
+  private async pretend<Result>(
+    work: (recipe: Recipe, context: PlanContext) => Result | Promise<Result>,
+  ): Promise<Result> {
+    const { container, stage, log, target, resume = false } = this.parts;
+    const { preset } = stage;
+    const device = new PlanningDevice(target.limits, target.report);
+    if (target.tuning !== undefined) device.tuning = target.tuning;
+    return container.pretend(device, async () => {
+      const components = await buildComponents(container, preset);
+      const recipe = await container.get('recipe');
+      return work(recipe, withFields(components, { preset, seed: preset.seed, device, log, resume }));
+    });
+  }
+
+  /** Works with another optimizer than the preset names. */
+  private async withOptimizer<Result>(
+    use: string | undefined,
+    work: (optimizer: Optimizer | undefined) => Promise<Result>,
+  ): Promise<Result> {
+    if (use === undefined) return work(undefined);
+    const { loaded, stage, log } = this.parts;
+    const { components } = stage.preset;
+    const optimizer = (components['optimizer'] ?? []).map((choice) => ({ ...choice, use }));
+    const preset = { ...stage.preset, components: { ...components, optimizer } };
+    const container = openContainer(loaded, { ...stage, preset }, log);
+    try {
+      return await work(await container.get('optimizer'));
+    } finally {
+      await container.dispose();
+    }
+  }
 }
 
 interface Proposal extends Smaller {
   /** Name of another optimizer. */
-  readonly lighter?: string;
+  readonly optimizer?: string;
 }
 
-function withOptimizer(stage: Stage, use: string | undefined): Stage {
-  if (use === undefined) return stage;
-  const { components } = stage.preset;
-  return {
-    ...stage,
-    preset: {
-      ...stage.preset,
-      components: { ...components, optimizer: (components['optimizer'] ?? []).map((choice) => ({ ...choice, use })) },
-    },
-  };
+function proposals(recipe: Recipe, lighter: string | undefined): Proposal[] {
+  const { smaller = [] } = recipe;
+  const mild = smaller.filter(({ isDrastic }) => isDrastic !== true);
+  const drastic = smaller.filter(({ isDrastic }) => isDrastic === true);
+  if (lighter === undefined) return [...mild, ...drastic];
+  const change = `optimizer.use: ${lighter}`;
+  const both = mild.slice(-1).map((last) => ({ ...last, change: `${change} and ${last.change}`, optimizer: lighter }));
+  return [...mild, { change, optimizer: lighter, plan: (context) => recipe.plan(context) }, ...both, ...drastic];
 }
 
-async function withPlanning<Result>(
-  loaded: LoadedPreset,
-  stage: Stage,
-  log: Log,
-  target: PlanTarget,
-  use: (recipe: Recipe, context: PlanContext) => Promise<Result>,
-): Promise<Result> {
-  const planning = openPlanning(loaded, stage, log, target);
-  try {
-    return await work(planning, stage, log, use);
-  } finally {
-    await planning.container.dispose();
-  }
-}
-
-interface Planning {
-  readonly device: PlanningDevice;
-  readonly container: RunContainer;
-}
-
-function openPlanning(
-  loaded: LoadedPreset,
-  { preset }: Stage,
-  log: Log,
-  { limits, report, tuning }: PlanTarget,
-): Planning {
-  const device = new PlanningDevice(limits, report);
-  if (tuning !== undefined) device.tuning = tuning;
-  const container = createContainer(loaded.catalog.plugins).openRun({
+function openContainer(loaded: LoadedPreset, { preset }: Stage, log: Log): RunContainer {
+  return createContainer(loaded.catalog.plugins).openRun({
     preset,
     log,
     path: (relative) => resolve(dirname(preset.file), relative),
-    openDevice: () => Promise.resolve(device),
+    openDevice: () => Promise.reject(new RangeError('a plan opens no device')),
   });
-  return { device, container };
-}
-
-async function work<Result>(
-  { device, container }: Planning,
-  { preset }: Stage,
-  log: Log,
-  use: (recipe: Recipe, context: PlanContext) => Promise<Result>,
-): Promise<Result> {
-  const components = await buildComponents(container, preset);
-  const recipe = await container.get('recipe');
-  return use(recipe, withFields(components, { preset, seed: preset.seed, device, log }));
 }
 
 /** Where no adapter is ready: a large GPU without optional features. Its limits refuse nothing that a real one might take. */
-function unknownAdapter(): PlanTarget {
+export function unknownAdapter(): PlanTarget {
   const limits = {
     maxBufferSize: 2 ** 40,
     maxStorageBufferBindingSize: 2 ** 40,

@@ -2,11 +2,12 @@
  * What an author of plugins imports. A plugin is a file or package whose default export is
  * `definePlugin({ name, provides: [defineReward({...}), ...] })`.
  */
-import type { Component, Plugin, Scope, Slot, Slots } from './contracts/slots.ts';
+import type { Component, NamedComponents, Plugin, Scope, Slot, Slots } from './contracts/slots.ts';
 import { inputFile } from './preset/input-file.ts';
+import { metricName } from './preset/metric-name.ts';
 import { z } from './preset/zod.ts';
 
-export { inputFile, z };
+export { inputFile, metricName, z };
 export { exitCodes, reasonOf, ReasongenError, type ErrorFields } from './errors.ts';
 export { judgeFor } from './judging/judge-for.ts';
 export { readKey } from './keys.ts';
@@ -47,7 +48,7 @@ export type { Optimizer } from './contracts/optimizer.ts';
 export type { PublishedLayout as Layout, PublishedFormat, PublishedType, WantedConfig } from './contracts/published.ts';
 export type { Plan, PlanContext, Recipe, RunContext } from './contracts/recipe.ts';
 export type { Reward, RewardAnswer, Sample, Score } from './contracts/reward.ts';
-export type { Component, Plugin, Scope, Slot, SlotDeclaration, Slots } from './contracts/slots.ts';
+export type { Component, NamedComponents, Plugin, Scope, Slot, SlotDeclaration, Slots } from './contracts/slots.ts';
 export type { SpecialTokens, Tokenizer, Turn } from './contracts/tokenizer.ts';
 export type { Log, Progress } from './log.ts';
 
@@ -60,6 +61,11 @@ export interface Declaration<Name extends Slot, Options extends z.ZodObject> {
   /** A `z.strictObject`; give every option a `.describe()` text and, where one is sensible, a `.default()`. */
   readonly options: Options;
   readonly needs?: readonly Slot[];
+  /**
+   * Of a recipe: names of all numbers that its steps may have with these options, `*` for any characters. What is made by `metricName()`
+   * must be one of them; without this, any name is taken.
+   */
+  metrics?(options: Readonly<z.output<Options>>, named: NamedComponents): readonly string[];
   create(options: Readonly<z.output<Options>>, scope: Scope): Slots[Name] | Promise<Slots[Name]>;
 }
 
@@ -76,6 +82,9 @@ export function defineComponent<Name extends Slot, Options extends z.ZodObject>(
     needs: declaration.needs ?? [],
     // The runtime passes nothing but the output of `declaration.options`, which is where the type comes from.
     create: (options, scope) => declaration.create(options as Readonly<z.output<Options>>, scope),
+    ...(declaration.metrics !== undefined && {
+      metrics: (options, named) => declaration.metrics?.(options as Readonly<z.output<Options>>, named) ?? [],
+    }),
   };
 }
 

@@ -19,7 +19,7 @@ import type { RunFailure } from './io/records.ts';
 import type { RunDirectory } from './io/run-directory.ts';
 import { recordedLog, type Log } from './log.ts';
 import { formatBytes, refuseWhatCannotFit, totalBytes } from './plan.ts';
-import { findSmaller, planRun } from './plan-stage.ts';
+import { StagePlanner } from './plan-stage.ts';
 import { changedInputs, readInputs, refuseChanges } from './run-inputs.ts';
 import { type RunRecord, readRunRecord } from './io/records.ts';
 import { hasResults, writeReport } from './report/report.ts';
@@ -134,14 +134,11 @@ async function runStage(
   let outcome: Outcome = 'failed';
   let hooks: Hooks | undefined;
   let directory: RunDirectory | undefined;
-  /** What the plan was made with. */
-  let planned: RunContainer | undefined;
   const container = plugins.openRun({
     preset,
     log,
     path: pathOf(preset),
     openDevice: options.openDevice ?? openTunedDevice,
-    takeFrom: () => planned,
   });
   try {
     const inputs = await readInputs(stage, loaded);
@@ -149,12 +146,9 @@ async function runStage(
     const changes = isResumed ? changedInputs((await readRunRecord(path)).inputs ?? {}, inputs) : [];
     if (changes.length > 0 && options.acceptChanges?.(changes) !== true) refuseChanges(changes, path);
     const device = await container.device();
-    const made = await planFor(device, stage, loaded, log);
-    const { plan } = made;
-    planned = made.planned;
+    const plan = await planFor(device, container, stage, loaded, { log, resume: isResumed });
     const components = await buildComponents(container, preset);
     const recipe = await container.get('recipe');
-    await planned.dispose();
     hooks = await tapHooks(container, preset, recipe, log);
     options.onHooks?.(hooks);
     directory = isResumed
@@ -195,7 +189,6 @@ async function runStage(
   };
   await attempt(() => hooks?.finish({ outcome, directory: path, ...(errors.length > 0 && { error: errors[0] }) }));
   await attempt(() => container.dispose());
-  await attempt(() => planned?.dispose());
   const failure = errors.length > 0 ? explainError(errors[0]) : undefined;
   const note = failure?.message ?? stop.reason;
   if (failure !== undefined) await attempt(() => directory?.log(formatError(failure)));
@@ -221,24 +214,21 @@ function adapterChange(before: RunRecord['adapter'], device: Device): string | u
 /** Refuses what the adapter cannot hold, before anything is made on it. */
 async function planFor(
   device: Device,
+  container: RunContainer,
   stage: Stage,
   loaded: LoadedPreset,
-  log: Log,
-): Promise<{ readonly plan: Plan; readonly planned: RunContainer }> {
+  more: { readonly log: Log; readonly resume: boolean },
+): Promise<Plan> {
   const target = { limits: device.limits, report: device.adapter, tuning: device.tuning };
-  const { plan, planned } = await planRun(loaded, stage, log, target);
+  const planner = new StagePlanner({ container, loaded, stage, target, ...more });
+  const plan = await planner.plan();
   const needed = totalBytes(plan);
   const availableBytes = device.adapter.isSoftware ? availableMemory() : await device.tryMemory(needed);
   const room = { limits: device.limits, availableBytes };
-  await refuseWhatCannotFit(plan, room, () => findSmaller(loaded, stage, log, target, room)).catch(
-    async (error: unknown) => {
-      await planned.dispose();
-      throw error;
-    },
-  );
+  await refuseWhatCannotFit(plan, room, () => planner.findSmaller(room));
   // What was made to measure kernels is gone, and no part of the run.
   device.peakBytes = device.memory.bytes;
-  return { plan, planned };
+  return plan;
 }
 
 async function noteMemory(directory: RunDirectory, device: Device, plan: Plan, log: Log): Promise<void> {

@@ -2,7 +2,7 @@ import type { Preset } from '../contracts/preset.ts';
 import { ProblemsError, ReasongenError } from '../errors.ts';
 import { explainError } from '../failure.ts';
 import { describePlan, formatBytes, refuseWhatCannotFit, totalBytes } from '../plan.ts';
-import { findSmaller, planStage } from '../plan-stage.ts';
+import { withPlanner } from '../plan-stage.ts';
 import { loadPreset, type Stage } from '../preset/load.ts';
 import { type AdapterFacts, readAdapter, tryMemory } from './adapter.ts';
 import type { CommandContext } from './context.ts';
@@ -29,16 +29,16 @@ export async function check(
       continue;
     }
     try {
-      const plan = await planStage(loaded, stage, log, adapter);
-      for (const line of describePlan(plan)) write(`  ${line}\n`);
-      const { lines, bytes, largestBinding } = plan;
-      checked.push({ stage: stage.name, lines, bytes, totalBytes: totalBytes(plan), largestBinding });
-      if (adapter === undefined) continue;
-      const room = {
-        limits: adapter.limits,
-        availableBytes: adapter.availableBytes ?? (await tryMemory(totalBytes(plan))),
-      };
-      await refuseWhatCannotFit(plan, room, () => findSmaller(loaded, stage, log, adapter, room));
+      await withPlanner(loaded, stage, log, adapter, async (planner) => {
+        const plan = await planner.plan();
+        for (const line of describePlan(plan)) write(`  ${line}\n`);
+        const { lines, bytes, largestBinding } = plan;
+        checked.push({ stage: stage.name, lines, bytes, totalBytes: totalBytes(plan), largestBinding });
+        if (adapter === undefined) return;
+        const availableBytes = adapter.availableBytes ?? (await tryMemory(totalBytes(plan)));
+        const room = { limits: adapter.limits, availableBytes };
+        await refuseWhatCannotFit(plan, room, () => planner.findSmaller(room));
+      });
     } catch (error) {
       problems.push(inStage(stage, explainError(error)));
     }

@@ -56,6 +56,8 @@ export interface PlanContext extends RunComponents {
   /** Counts what a run would make on the adapter; components that ask for the device get the same one. */
   readonly device: PlanningDevice;
   readonly log: Log;
+  /** Whether the run goes on from a checkpoint of its own. */
+  readonly resume: boolean;
 }
 
 /** What a recipe will do and need, said before a device is opened. */

@@ -51,8 +51,14 @@ export interface Scope {
   get<Name extends Slot>(slot: Name): Promise<Slots[Name]>;
   /** Every component of a slot, in the order of the preset; empty when there is none. */
   getAll<Name extends Slot>(slot: Name): Promise<readonly Slots[Name][]>;
-  /** The device, opened on first use. Not available while a preset is only checked. */
-  device(): Promise<Device>;
+  /**
+   * How a component gets at the device: what it needs there is made by `make` on first use, once for a device, and closed before that is.
+   * A plan is made with the components of the run on a device that only counts, so nothing of it may be kept elsewhere.
+   */
+  readonly onDevice: <Made>(
+    make: (device: Device) => Made | Promise<Made>,
+    close?: (made: Made) => void | Promise<void>,
+  ) => () => Promise<Made>;
   /** Absolute form of a path written in the preset. Options declared with `inputFile()` are already absolute. */
   path(relative: string): string;
   /** Called once when the run ends, in reverse order of registration. */
@@ -69,7 +75,15 @@ export interface Component<Name extends Slot = Slot> {
   readonly options: z.ZodObject;
   /** Slots the preset must fill for this component to work; `check` reports the missing ones. */
   readonly needs: readonly Slot[];
+  /** Of a recipe: see `Declaration`. */
+  metrics?(options: Readonly<Record<string, unknown>>, named: NamedComponents): readonly string[];
   create(options: Readonly<Record<string, unknown>>, scope: Scope): Slots[Name] | Promise<Slots[Name]>;
+}
+
+/** What a preset calls its rewards and benchmarks. */
+export interface NamedComponents {
+  readonly rewards: readonly string[];
+  readonly benchmarks: readonly string[];
 }
 
 /** What a package or file exports as default: a name and what it provides. */

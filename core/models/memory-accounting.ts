@@ -48,7 +48,6 @@ export function planningRun(context: PlanContext): RunContext {
     throw new RangeError(`a plan has no ${name}`);
   };
   return withFields(context, {
-    resume: false,
     signal: new AbortController().signal,
     get directory() {
       return missing('directory');

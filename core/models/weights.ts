@@ -1,10 +1,11 @@
 /** Weights into a model, refused when they were trained with another tokenizer or codec: the ids would mean other things. */
+import { existsSync } from 'node:fs';
 import { ParameterSet, type ParameterOptions, type WeightStorage } from '../weights/parameters.ts';
 import type { Backbone, ParameterSpec } from '../contracts/backbone.ts';
 import type { RunContext } from '../contracts/recipe.ts';
 import type { WeightSource } from '../contracts/weight-source.ts';
 import { ReasongenError, exitCodes } from '../errors.ts';
-import { openModelSource } from '../io/weight-files/model.ts';
+import { type ModelSource, openModelSource } from '../io/weight-files/model.ts';
 import { filtered, layered } from '../io/weight-files/pieces.ts';
 import { inputFile } from '../preset/input-file.ts';
 import { z } from '../preset/zod.ts';
@@ -50,12 +51,30 @@ export async function loadBase(
   parameters: ParameterSet,
   weights: string | undefined,
 ): Promise<string> {
-  // A plan needs the sizes only.
+  if (context.device.isPlanning) await checkBase(context, parameters, weights);
   if (context.device.isPlanning || weights === undefined) return '';
   if (weights !== randomWeights) return openWeights(context, parameters, weights);
   const hash = `${randomWeights}:${context.seed}`;
   await context.directory.describe({ hashes: { weights: hash } });
   return hash;
+}
+
+/**
+ * For a plan: throws what loading would say of the names and shapes of weights, from their headers. What an earlier stage has yet to make,
+ * and what a resumed run has in its checkpoint, is not looked at.
+ */
+export async function checkBase(
+  context: RunContext,
+  parameters: ParameterSet,
+  weights: string | undefined,
+): Promise<void> {
+  if (weights === undefined || weights === randomWeights || context.resume || !existsSync(weights)) return;
+  const { source } = await openNamed(context, parameters, weights, { identify: false });
+  try {
+    parameters.refuseOtherShapes(source);
+  } finally {
+    await source.close();
+  }
 }
 
 /** The model a run begins with, frozen: made and filled. */
@@ -76,21 +95,37 @@ export async function openBase(
 /** Loads a checkpoint, a run's newest, a published model or a bare file of weights, and notes its hash in the record of the run. Returns the hash. */
 export async function openWeights(context: RunContext, parameters: ParameterSet, from: string): Promise<string> {
   if (context.device.isPlanning) return '';
-  const { published } = context.backbone;
-  const { source: own, hash, warnings } = await openModelSource(from, published?.format.names);
-  for (const warning of warnings) {
-    context.log.warn(warning);
-    await context.directory.warn(warning);
-  }
-  const source = await withTower(own, parameters.names, context.backbone);
+  const { source, hash, warnings } = await openNamed(context, parameters, from);
   try {
-    refuseOtherVocabulary(context, source);
-    await load(context, parameters, withoutOtherParts(source, parameters.names, context.backbone));
+    for (const warning of warnings) {
+      context.log.warn(warning);
+      await context.directory.warn(warning);
+    }
+    await load(context, parameters, source);
   } finally {
     await source.close();
   }
   await context.directory.describe({ hashes: { weights: hash } });
   return hash;
+}
+
+/** Weights under the names of a set, and nothing else; refused when they were trained with another vocabulary. */
+async function openNamed(
+  context: RunContext,
+  { names }: ParameterSet,
+  from: string,
+  options: Parameters<typeof openModelSource>[3] = {},
+): Promise<ModelSource> {
+  const backbone = context.has('backbone') ? context.backbone : undefined;
+  const { source: own, ...model } = await openModelSource(from, backbone?.published?.format.names, undefined, options);
+  const source = backbone === undefined ? own : await withTower(own, names, backbone);
+  try {
+    refuseOtherVocabulary(context, source);
+  } catch (error) {
+    await source.close();
+    throw error;
+  }
+  return { ...model, source: backbone === undefined ? source : withoutOtherParts(source, names, backbone) };
 }
 
 /** A run trains no tower: where one is wanted and the weights have none, it is that of the published model the backbone was made from. */

@@ -6,6 +6,7 @@ import type { Catalog } from './catalog.ts';
 import { commonKeys } from './common-keys.ts';
 import { type Located, type LocatedMap, place } from './located.ts';
 import { asComponent, unknownKey } from './merge.ts';
+import { checkMetricNames } from './metric-name.ts';
 import { nameFault } from './names.ts';
 import { checkOptions, type Lookup } from './options.ts';
 
@@ -36,6 +37,8 @@ export function checkPreset(
     components[slot.slot] = isEmpty ? [] : checkSlot(slot, node, catalog, lookup, problems);
   }
   checkNeeds(tree, components, catalog, problems);
+  // Of a preset with mistakes in its lists nobody knows which item is which.
+  if (problems.length === 0) checkMetricNames(tree, components, catalog, problems);
   const preset: Preset = {
     name: readName(tree, file, problems),
     seed: readSeed(tree, problems),

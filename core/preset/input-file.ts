@@ -1,3 +1,4 @@
+import { metaOf } from './schemas.ts';
 import { z } from './zod.ts';
 
 /** Marks an option as the path of something that must exist; the value lists the words that stand for something else. */
@@ -40,14 +41,4 @@ export function isInputFile(schema: z.core.$ZodType): boolean {
 export function inputFileWords(schema: z.core.$ZodType): readonly string[] | undefined {
   const words = metaOf(schema, mark);
   return Array.isArray(words) ? (words as readonly string[]) : undefined;
-}
-
-function metaOf(schema: z.core.$ZodType, key: string): unknown {
-  for (let current: z.core.$ZodType | undefined = schema; current !== undefined;) {
-    const value = z.globalRegistry.get(current)?.[key];
-    if (value !== undefined) return value;
-    const definition: z.core.$ZodTypeDef & { innerType?: z.core.$ZodType } = current._zod.def;
-    current = definition.innerType;
-  }
-  return undefined;
 }

@@ -9,6 +9,7 @@ import { commonKeys } from './common-keys.ts';
 import { inputFileWords, isFolderPath } from './input-file.ts';
 import { type Located, type LocatedMap, nearestPart, place, plain } from './located.ts';
 import { placeBeforeMove } from './moved.ts';
+import { unwrap } from './schemas.ts';
 import { unexpandedPath } from '../unexpanded.ts';
 import { z } from './zod.ts';
 
@@ -131,12 +132,6 @@ function resolveHub(text: string, node: Located, environment: Environment, probl
     );
   }
   return text;
-}
-
-/** A schema without its optional, nullable and default shells. */
-export function unwrap(schema: z.core.$ZodType): z.core.$ZodType {
-  const definition: z.core.$ZodTypeDef & { innerType?: z.core.$ZodType } = schema._zod.def;
-  return definition.innerType === undefined ? schema : unwrap(definition.innerType);
 }
 
 /** One issue of the schema library as problems with a place, in the words of a preset. */

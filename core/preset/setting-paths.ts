@@ -6,7 +6,7 @@ import { plainKeys } from './check.ts';
 import { commonKeys } from './common-keys.ts';
 import { type Located, type LocatedMap, parseValue } from './located.ts';
 import { asComponent } from './merge.ts';
-import { unwrap } from './options.ts';
+import { unwrap } from './schemas.ts';
 import type { Setting } from './settings.ts';
 import { z } from './zod.ts';
 

@@ -18,6 +18,7 @@ import { commonKeys } from './common-keys.ts';
 import { isInputFile } from './input-file.ts';
 import type { Stage } from './load.ts';
 import { type Located, nearestPart } from './located.ts';
+import { elementOf, memberOf } from './schemas.ts';
 import type { z } from './zod.ts';
 
 export interface ShowOptions {
@@ -165,23 +166,6 @@ function withPaths(value: unknown, schema: z.core.$ZodType, source: Source): unk
   return Object.fromEntries(
     Object.entries(value).map(([key, each]) => [key, withPaths(each, memberOf(schema, key), source)]),
   );
-}
-
-/** The schema of a list's elements, through optional and default shells; the schema itself where it is no list. */
-export function elementOf(schema: z.core.$ZodType): z.core.$ZodType {
-  const { element, innerType }: z.core.$ZodTypeDef & { element?: z.core.$ZodType; innerType?: z.core.$ZodType } =
-    schema._zod.def;
-  return element ?? (innerType === undefined ? schema : elementOf(innerType));
-}
-
-/** The schema of an option, through optional and default shells; the schema itself where it has no such option. */
-export function memberOf(schema: z.core.$ZodType, key: string): z.core.$ZodType {
-  const definition: z.core.$ZodTypeDef & {
-    innerType?: z.core.$ZodType;
-    shape?: Readonly<Record<string, z.core.$ZodType>>;
-  } = schema._zod.def;
-  if (definition.shape !== undefined) return definition.shape[key] ?? schema;
-  return definition.innerType === undefined ? schema : memberOf(definition.innerType, key);
 }
 
 function originOf(tree: Located, directory: string, path: readonly PropertyKey[], otherwise: string): string {

@@ -1,4 +1,5 @@
 /** What every training recipe may say about which weights are trained, how they are kept, and when they are saved. */
+import { metricName } from '../preset/metric-name.ts';
 import { z } from '../preset/zod.ts';
 import { scheduleOptions } from './schedule.ts';
 import { storageOption, weightsInput } from '../models/weights.ts';
@@ -36,7 +37,7 @@ const ema = z.strictObject({
 });
 
 const keepBest = z.strictObject({
-  metric: z.string().describe('name of the number, as it stands in metrics.ndjson'),
+  metric: metricName().describe('name of the number, as it stands in metrics.ndjson'),
   mode: z.enum(['min', 'max']).default('max').describe('whether less or more is better'),
 });
 

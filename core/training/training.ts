@@ -31,7 +31,7 @@ import {
   warnOtherSchedule,
 } from './checkpoint-state.ts';
 import { UpdateWatch } from './update-watch.ts';
-import { loadBase, makeBase, randomWeights, trainedWith } from '../models/weights.ts';
+import { checkBase, loadBase, makeBase, randomWeights, trainedWith } from '../models/weights.ts';
 
 export type TrainingOptions = Pick<
   TrainingChoice,
@@ -120,7 +120,7 @@ export class Training {
     return { training, state: undefined };
   }
 
-  /** Everything on the device, weights fresh. Reads no file: a plan may call it. */
+  /** Everything on the device, weights fresh. For a plan, too, which reads the headers of what the run will begin with. */
   static async build(
     context: RunContext,
     specs: readonly ParameterSpec[],
@@ -139,6 +139,7 @@ export class Training {
         : () => false;
     const workspace = new Workspace(device);
     const parameters = await makeBase(context, specs, { weights, trainable, storage });
+    if (device.isPlanning) await checkBase(context, parameters, weights);
     const lowRank = lora === undefined ? undefined : new LowRank(device, specs, parameters, lora, seed);
     const trained = lowRank?.adapters ?? parameters;
     const optimizer = context.optimizer.open(trained);

@@ -165,6 +165,14 @@ export class ParameterSet implements Weights {
     );
   }
 
+  /** Throws CHECKPOINT_SHAPE when a source has not every tensor in its shape, or others. Reads nothing of it. */
+  refuseOtherShapes({ entries, origin }: WeightSource): void {
+    refuseMisfits(
+      misfits(this.places, entries, () => true),
+      origin,
+    );
+  }
+
   /** Writes host values of a small model, all or none: nothing is written when anything is wrong. */
   load(values: ReadonlyMap<string, FloatTensor>, origin: string): void {
     refuseMisfits(

@@ -1,13 +1,6 @@
 /** Image tokenizers made of the VQ codec: any trained or published one, one of random weights, and the embedded one of the nano world. */
 import { fileURLToPath } from 'node:url';
-import {
-  defineImageTokenizer,
-  definePlugin,
-  inputFile,
-  z,
-  type ImageTokenizer,
-  type Scope,
-} from '../../core/plugin.ts';
+import { defineImageTokenizer, definePlugin, inputFile, z, type Scope } from '../../core/plugin.ts';
 import { codecFromCheckpoint, codecFromFile, randomCodec, type VqSource } from './source.ts';
 import { vqTokenizer } from './tokenizer.ts';
 
@@ -62,13 +55,13 @@ export default definePlugin({
       name: 'vq',
       summary: 'VQ-16 codec of any size, from a codec.safetensors, from a published model, or of random weights',
       options,
-      create: async (chosen, scope) => open(await sourceOf(chosen, scope), scope),
+      create: async (chosen, scope) => vqTokenizer(await sourceOf(chosen, scope), scope.onDevice),
     }),
     defineImageTokenizer({
       name: 'vq-nano',
       summary: 'the embedded codec of the nano world: 48 x 48 pictures, 6 x 6 codes of 256',
       options: z.strictObject({}),
-      create: async (_options, scope) => open(await codecFromFile(fileURLToPath(nanoFile)), scope),
+      create: async (_options, scope) => vqTokenizer(await codecFromFile(fileURLToPath(nanoFile)), scope.onDevice),
     }),
   ],
 });
@@ -82,10 +75,4 @@ function sourceOf(
   const { blocks, multipliers, ...rest } = given ?? sizes.parse({});
   const levels = { encoderBlocks: multipliers.map(() => blocks), decoderBlocks: multipliers.map(() => blocks + 1) };
   return randomCodec({ ...rest, multipliers, ...levels, attention: 'coarsest', groups: 32 }, scope.seed);
-}
-
-function open(source: VqSource, scope: Scope): ImageTokenizer {
-  const tokenizer = vqTokenizer(source, () => scope.device());
-  scope.onDispose(() => tokenizer.close());
-  return tokenizer;
 }

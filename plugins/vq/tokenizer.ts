@@ -15,28 +15,27 @@ import {
   type Tensor,
   type VqCodec,
 } from '../../core/compute.ts';
-import { ReasongenError, type Image, type ImageTokenizer } from '../../core/plugin.ts';
+import { ReasongenError, type Image, type ImageTokenizer, type Scope } from '../../core/plugin.ts';
 import type { VqSource } from './source.ts';
-
-export interface ClosableTokenizer extends ImageTokenizer {
-  /** Gives the device memory back. */
-  close(): Promise<void>;
-}
 
 /** Pictures per run of a program; the smaller one serves what is left over. */
 const batchSizes = [4, 32] as const;
 
-/** The device is asked for when the first picture is encoded or decoded: a plan needs the sizes only. */
-export function vqTokenizer(source: VqSource, openDevice: () => Promise<Device>): ClosableTokenizer {
+export function vqTokenizer(source: VqSource, onDevice: Scope['onDevice']): ImageTokenizer {
   const { codec, codebook, hash } = source;
   const { gridSize, config } = codec;
   const positions = gridSize ** 2;
-  let opened: Promise<OpenCodec> | undefined;
+  const opened = onDevice(
+    (device) => new OpenCodec(device, source),
+    async (open) => {
+      await last;
+      await open.close();
+    },
+  );
   // One batch at a time: the programs' inputs and outputs are shared.
   let last: Promise<unknown> = Promise.resolve();
   const inTurn = <Result>(work: (open: OpenCodec) => Promise<Result>): Promise<Result> => {
-    opened ??= openDevice().then((device) => new OpenCodec(device, source));
-    const result = Promise.all([opened, last]).then(([open]) => work(open));
+    const result = Promise.all([opened(), last]).then(([open]) => work(open));
     last = result.catch(() => undefined);
     return result;
   };
@@ -52,11 +51,6 @@ export function vqTokenizer(source: VqSource, openDevice: () => Promise<Device>)
       return inTurn((open) => open.decode(codes));
     },
     codebook: () => normalized(codebook, config.embeddingDimension),
-    async close() {
-      const open = await opened;
-      await last;
-      await open?.close();
-    },
   };
 }
 

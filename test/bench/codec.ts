@@ -8,12 +8,12 @@ import { publishedVqConfig } from '../../core/io/vq-config.ts';
 import { vqCodec } from '../../core/nn/vq-codec.ts';
 import { randomWords } from '../../core/testing.ts';
 import { randomCodec } from '../../plugins/vq/source.ts';
-import { vqTokenizer } from '../../plugins/vq/tokenizer.ts';
+import { vqOn } from '../support/vq.ts';
 
 const config = publishedVqConfig({ vq_config: {}, vision_config: {} }, 'defaults');
 if (config === undefined) throw new Error('the defaults are sizes');
 const device = await openDevice();
-const tokenizer = vqTokenizer(randomCodec(config, 1), () => Promise.resolve(device));
+const tokenizer = vqOn(() => Promise.resolve(device), randomCodec(config, 1));
 const { limits, adapter } = device;
 const megabytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(0)} MiB`;
 process.stdout.write(

@@ -9,6 +9,7 @@ import {
   defineReward,
   defineTokenizer,
   inputFile,
+  metricName,
   type Image,
   type Plugin,
   type Tokenizer,
@@ -105,6 +106,20 @@ const counter = defineExtension({
   create: (_, scope) => ({ step: ({ step }) => scope.log.info(`step ${step}`) }),
 });
 
+/** Names numbers of a step, alone and in a list. */
+const watcher = defineExtension({
+  name: 'watcher',
+  summary: 'watches numbers',
+  options: z.strictObject({
+    metric: metricName().optional().describe('one number'),
+    others: z
+      .array(z.strictObject({ metric: metricName().describe('another number') }))
+      .default([])
+      .describe('more of them'),
+  }),
+  create: () => ({}),
+});
+
 /** Tells the log what it hears; fails at the end when told to. */
 const witness = defineExtension({
   name: 'witness',
@@ -140,6 +155,7 @@ const practice = defineRecipe({
     })
     .refine((options) => options.warmup <= options.steps, { message: 'warmup must not be longer than steps' }),
   needs: ['dataset', 'tokenizer'],
+  metrics: (_options, { rewards }) => ['loss', ...rewards.map((name) => `reward/${name}/*`)],
   create: ({ steps, pause, binding, failAt, stopAt }) => ({
     plan: () => ({
       lines: [`${steps} steps`],
@@ -163,7 +179,7 @@ const practice = defineRecipe({
 
 const components: Plugin = definePlugin({
   name: 'test-components',
-  provides: [colors, tokenizer, otherTokenizer, warmth, quiz, optimizer, counter, practice, witness],
+  provides: [colors, tokenizer, otherTokenizer, warmth, quiz, optimizer, counter, practice, watcher, witness],
 });
 
 export default components;

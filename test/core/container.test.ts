@@ -108,12 +108,15 @@ describe('disposal', () => {
     const device = { close: () => void closed.push('device') } as unknown as Device;
     const user = (name: string, error?: Error) =>
       component('reward', name, async (scope) => {
-        await scope.device();
-        scope.onDispose(async () => {
-          await Promise.resolve();
-          closed.push(name);
-          if (error !== undefined) throw error;
-        });
+        const use = scope.onDevice(
+          () => name,
+          async () => {
+            await Promise.resolve();
+            closed.push(name);
+            if (error !== undefined) throw error;
+          },
+        );
+        await use();
         return {};
       });
     const run = open([user('a'), user('b', new Error('stuck')), user('c')], () => Promise.resolve(device));
@@ -133,6 +136,59 @@ describe('disposal', () => {
     await run.get('dataset');
     await run.dispose();
     expect(opened).toBe(0);
+  });
+});
+
+describe('a device that is only pretended', () => {
+  const named = (name: string, closed: string[] = []) =>
+    ({ name, close: () => void closed.push(name) }) as unknown as Device & { readonly name: string };
+
+  test('serves the same component, and what was made on it is closed and never seen again', async () => {
+    const events: string[] = [];
+    let created = 0;
+    const codec = component('imageTokenizer', 'c', (scope) => {
+      created++;
+      const on = scope.onDevice(
+        (device) => `made on ${(device as ReturnType<typeof named>).name}`,
+        (made) => void events.push(`${made}, closed`),
+      );
+      scope.onDispose(() => void events.push('disposed'));
+      return { on };
+    });
+    const run = open([codec], () => Promise.resolve(named('real', events)));
+    const use = async () => ((await run.get('imageTokenizer')) as unknown as { on: () => Promise<string> }).on();
+    for (const name of ['first', 'second'])
+      expect(await run.pretend(named(name, events), async () => Promise.all([use(), use()]))).toEqual([
+        `made on ${name}`,
+        `made on ${name}`,
+      ]);
+    expect(events).toEqual(['made on first, closed', 'first', 'made on second, closed', 'second']);
+    expect(await use()).toBe('made on real');
+    expect(await use()).toBe('made on real');
+    events.length = 0;
+    await run.dispose();
+    expect(events).toEqual(['made on real, closed', 'real', 'disposed']);
+    expect(created).toBe(1);
+  });
+
+  test('what cannot be made is tried again, and disposal goes on', async () => {
+    let tries = 0;
+    const run = open(
+      [
+        component('dataset', 'd', (scope) => {
+          const on = scope.onDevice(() => {
+            if (++tries === 1) throw new Error('no room');
+            return tries;
+          });
+          return { on };
+        }),
+      ],
+      () => Promise.resolve(named('real')),
+    );
+    const { on } = (await run.get('dataset')) as unknown as { on: () => Promise<number> };
+    await expect(on()).rejects.toThrow('no room');
+    expect(await on()).toBe(2);
+    await run.dispose();
   });
 });
 

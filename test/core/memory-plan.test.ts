@@ -19,7 +19,7 @@ import { quantizeToCodebook } from '../../core/ops/codebook.ts';
 import { reconstructionLoss } from '../../core/ops/reconstruction-loss.ts';
 import { janusBackbone } from '../../plugins/janus/backbone.ts';
 import { silentLog } from '../../core/log.ts';
-import { findSmaller, planStage } from '../../core/plan-stage.ts';
+import { planStage, withPlanner } from '../../core/plan-stage.ts';
 import { totalBytes, type PlannedChange } from '../../core/plan.ts';
 import { loadPreset } from '../../core/preset/load.ts';
 import { root, Workplace } from '../support/runs.ts';
@@ -82,7 +82,9 @@ describe('the smallest change that fits', () => {
       ;
       availableBytes = totalBytes(found.plan) - 1
     ) {
-      found = await findSmaller(loaded, stage, silentLog(), target, { limits: device.limits, availableBytes });
+      found = await withPlanner(loaded, stage, silentLog(), target, (planner) =>
+        planner.findSmaller({ limits: device.limits, availableBytes }),
+      );
       if (found === undefined) break;
       expect(totalBytes(found.plan)).toBeLessThanOrEqual(availableBytes);
       changes.push(found.change);

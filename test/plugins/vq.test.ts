@@ -10,7 +10,7 @@ import { toVqCheckpoint } from '../../core/nn/vq-checkpoint.ts';
 import { vqCodec } from '../../core/nn/vq-codec.ts';
 import { randomWords } from '../../core/testing.ts';
 import { codecFromCheckpoint, codecFromFile, randomCodec } from '../../plugins/vq/source.ts';
-import { vqTokenizer } from '../../plugins/vq/tokenizer.ts';
+import { vqOn } from '../support/vq.ts';
 
 const codec = vqCodec({
   imageSize: 8,
@@ -55,7 +55,7 @@ describe('the codec of a published model', () => {
     const golden = await readSafetensors(fileURLToPath(new URL('golden.safetensors', tinyA)));
     const codes = Array.from(golden.get('generate.codes_greedy_w5')?.data ?? [], Number);
     const pixels = Array.from(golden.get('generate.pixels_nchw')?.data ?? [], Number);
-    const tokenizer = vqTokenizer(await codecFromCheckpoint(fileURLToPath(tinyA)), () => Promise.resolve(device));
+    const tokenizer = vqOn(() => Promise.resolve(device), await codecFromCheckpoint(fileURLToPath(tinyA)));
     const [decoded] = await tokenizer.decode([codes]);
     await tokenizer.close();
     const expected = Array.from(
@@ -79,7 +79,7 @@ describe('the codec of a published model', () => {
         source.open(on, specs)
       ),
     };
-    const tokenizer = vqTokenizer(watched, () => Promise.resolve(device));
+    const tokenizer = vqOn(() => Promise.resolve(device), watched);
     const [decoded] = await tokenizer.decode([Array.from(randomWords(16, 1, 64))]);
     expect(decoded).toMatchObject({ width: 8, height: 8 });
     expect(opened).toHaveLength(1);
@@ -92,7 +92,7 @@ describe('the codec of a published model', () => {
   test('random weights need no file and depend on the seed', async () => {
     const config = { ...codec.config, groups: 4 };
     const draw = async (seed: number): Promise<Uint8Array | undefined> => {
-      const tokenizer = vqTokenizer(randomCodec(config, seed), () => Promise.resolve(device));
+      const tokenizer = vqOn(() => Promise.resolve(device), randomCodec(config, seed));
       const [decoded] = await tokenizer.decode([Array.from(randomWords(16, 1, 32))]);
       await tokenizer.close();
       return decoded?.data;
@@ -122,7 +122,7 @@ describe('vq', () => {
   });
 
   test('a trained codec opens with the sizes it carries, and needs no device until a picture comes', async () => {
-    const tokenizer = vqTokenizer(await codecFromFile(path), () => Promise.reject(new Error('no device now')));
+    const tokenizer = vqOn(() => Promise.reject(new Error('no device now')), await codecFromFile(path));
     expect(tokenizer.grid).toEqual({ rows: 4, columns: 4 });
     expect(tokenizer.vocabularySize).toBe(32);
     expect(tokenizer.hash).toMatch(/^[0-9a-f]{64}$/);
@@ -133,7 +133,7 @@ describe('vq', () => {
   });
 
   test('any number of pictures, each alike alone and among others', async () => {
-    const tokenizer = vqTokenizer(await codecFromFile(path), () => Promise.resolve(device));
+    const tokenizer = vqOn(() => Promise.resolve(device), await codecFromFile(path));
     const pictures = Array.from({ length: 37 }, (_, index) => picture(index));
     const [codes, last] = await Promise.all([tokenizer.encode(pictures), tokenizer.encode(pictures.slice(-1))]);
     expect(codes).toHaveLength(37);
@@ -149,7 +149,7 @@ describe('vq', () => {
 
   test('closing gives everything back', async () => {
     const before = device.allocatedBytes;
-    const tokenizer = vqTokenizer(await codecFromFile(path), () => Promise.resolve(device));
+    const tokenizer = vqOn(() => Promise.resolve(device), await codecFromFile(path));
     await tokenizer.decode(await tokenizer.encode([picture(1)]));
     await tokenizer.close();
     // The read-back buffer belongs to the device and may have grown; nothing else stays.
@@ -158,7 +158,7 @@ describe('vq', () => {
   });
 
   test('codes that are none are refused, by picture', async () => {
-    const tokenizer = vqTokenizer(await codecFromFile(path), () => Promise.resolve(device));
+    const tokenizer = vqOn(() => Promise.resolve(device), await codecFromFile(path));
     expect(() => tokenizer.decode([new Array<number>(16).fill(0), new Array<number>(16).fill(32)])).toThrow(
       'picture 1 has the code 32, not one of 0 … 31',
     );

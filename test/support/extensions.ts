@@ -11,12 +11,15 @@ export const saboteur = defineExtension({
   name: 'saboteur',
   summary: 'loses the device at a step',
   options: z.strictObject({ step: z.number().int().positive().describe('which') }),
-  create: ({ step }, scope): Extension => ({
-    batch: async (event) => {
-      if (event.step === step) (await scope.device()).gpu.destroy();
-      return undefined;
-    },
-  }),
+  create: ({ step }, scope): Extension => {
+    const device = scope.onDevice((opened) => opened);
+    return {
+      batch: async (event) => {
+        if (event.step === step) (await device()).gpu.destroy();
+        return undefined;
+      },
+    };
+  },
 });
 
 /** Told when the benchmark of swatches is asked for prompts: no hook is fired when an evaluation begins. */

@@ -141,9 +141,10 @@ const faulty = defineReward({
 const benchmark = defineBenchmark({
   name: 'swatches',
   summary: 'every color once, then again; passes when all four fields have it',
-  options: z.strictObject({}),
-  create: () => ({
+  options: z.strictObject({ only: z.enum(['seen', 'heldout']).optional().describe('the one split it says it has') }),
+  create: ({ only }) => ({
     tasks: ['color'],
+    ...(only !== undefined && { splits: [only] }),
     prompts: (split, count, seed) => {
       benchmarkAsked.publish(undefined);
       return Array.from({ length: count }, (_, index) => item(index, seed, split));

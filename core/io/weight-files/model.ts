@@ -15,19 +15,23 @@ import { renamed } from './renamed.ts';
 
 export interface ModelSource {
   readonly source: WeightSource;
-  /** Of the content of all files it comes from. */
+  /** Of the content of all files it comes from; empty where they are not to be read whole. */
   readonly hash: string;
   /** What the user must be told about how the weights were found. */
   readonly warnings: readonly string[];
 }
 
-/** `path`: whatever `openWeightSource` takes, or adapters, whose base is opened as well. `names`: the table of a published class of models. */
+/**
+ * `path`: whatever `openWeightSource` takes, or adapters, whose base is opened as well. `names`: the table of a published class of models.
+ * `identify`: false reads headers only, and neither verifies checkpoints nor says what the content is called.
+ */
 export function openModelSource(
   path: string,
   names: readonly NameRule[] = [],
   environment: Environment = processEnvironment,
+  { identify = true } = {},
 ): Promise<ModelSource> {
-  return openAbove(path, { names, environment }, []);
+  return openAbove(path, { names, environment, identify }, []);
 }
 
 /** How what is opened is read. */
@@ -35,14 +39,17 @@ interface Reading {
   readonly names: readonly NameRule[];
   /** Says where the cache of the hub lies. */
   readonly environment: Environment;
+  /** Whether the content is read as a whole, to verify it and to know what it is called. */
+  readonly identify: boolean;
 }
 
 /** `above`: folders of adapters that belong to what is opened. */
 async function openAbove(path: string, reading: Reading, above: readonly string[]): Promise<ModelSource> {
-  const place = await findWeights(path);
+  const { identify } = reading;
+  const place = await findWeights(path, { verify: identify });
   const { warnings = [] } = place;
   if (!place.isAdapter) {
-    const hash = place.hash ?? (await contentHash(place.path));
+    const hash = identify ? (place.hash ?? (await contentHash(place.path))) : '';
     const source = await openFile(place.path);
     return closedOnError(source, () => ({ source: renamed(source, reading.names, 'port'), hash, warnings }));
   }
@@ -73,7 +80,7 @@ async function withBase(
   const base = await openAbove(locateBase(adapter, reading.environment), reading, above);
   return closedOnError(base.source, async () => {
     const { baseHash } = adapter.config;
-    if (baseHash !== undefined && baseHash !== base.hash)
+    if (reading.identify && baseHash !== undefined && baseHash !== base.hash)
       throw new ReasongenError({
         code: 'OTHER_BASE',
         message: `the adapters were trained on other weights (${baseHash.slice(0, 12)}…) than ${adapter.config.base} holds now (${base.hash.slice(0, 12)}…)`,
@@ -81,9 +88,11 @@ async function withBase(
         hint: 'put the former weights back',
         exitCode: exitCodes.badPreset,
       });
+    const source = mergedSource(base.source, adapter, reading.names);
+    if (!reading.identify) return { ...base, source };
     const own = await contentHash(adapter.file);
     return {
-      source: mergedSource(base.source, adapter, reading.names),
+      source,
       hash: createHash('sha256').update(`${base.hash} ${own} ${adapter.config.scales}`).digest('hex'),
       warnings: base.warnings,
     };

@@ -3,7 +3,7 @@ import { open, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { WeightSource } from '../../contracts/weight-source.ts';
 import { trainedRun } from '../chain.ts';
-import { newestGood, sayPassedOver } from '../checkpoint.ts';
+import { listCheckpoints, newestGood, sayPassedOver } from '../checkpoint.ts';
 import { verifyCheckpoint, type Manifest } from '../checkpoint-manifest.ts';
 import { diskError } from '../disk.ts';
 import { badWeights } from './errors.ts';
@@ -50,7 +50,8 @@ export function openFile(file: string): Promise<WeightSource> {
   return file.endsWith('.index.json') ? openShards(file, openOneFile) : openOneFile(file);
 }
 
-export async function findWeights(path: string): Promise<WeightPlace> {
+/** `verify`: false takes checkpoints as they are, without reading them whole: for a look at their headers. */
+export async function findWeights(path: string, { verify = true } = {}): Promise<WeightPlace> {
   const status = await stat(path).catch((cause: unknown) => {
     throw diskError(cause, 'looking for weights', path);
   });
@@ -58,9 +59,12 @@ export async function findWeights(path: string): Promise<WeightPlace> {
   const names = await readdir(path).catch((cause: unknown) => {
     throw diskError(cause, 'looking for weights', path);
   });
-  if (names.includes('manifest.json')) return inCheckpoint(path, await verifyCheckpoint(path));
+  if (names.includes('manifest.json'))
+    return verify ? inCheckpoint(path, await verifyCheckpoint(path)) : unverified(path, names);
   const run = names.includes('checkpoints') ? path : names.includes('preset.yaml') && (await trainedRun(path));
   if (run) {
+    const last = verify ? undefined : (await listCheckpoints(run)).at(-1)?.path;
+    if (last !== undefined) return unverified(last, await readdir(last));
     const newest = await newestGood(run);
     return { ...inCheckpoint(newest.path, newest.manifest), warnings: sayPassedOver(newest.skipped, newest.path) };
   }
@@ -73,6 +77,11 @@ function inCheckpoint(path: string, { files }: Manifest): WeightPlace {
   return weights === undefined
     ? { path, isAdapter: true }
     : { path: join(path, 'weights.safetensors'), isAdapter: false, hash: weights.sha256 };
+}
+
+function unverified(path: string, names: readonly string[]): WeightPlace {
+  const isAdapter = !names.includes('weights.safetensors');
+  return { path: isAdapter ? path : join(path, 'weights.safetensors'), isAdapter };
 }
 
 function usualFile(folder: string, names: readonly string[]): string {

@@ -9,7 +9,7 @@ import { defineRecipe, z } from '../../plugin.ts';
 import { fromSamples } from '../../evaluation/pictures.ts';
 import { recordEvaluation } from '../../evaluation/record.ts';
 import { summarize } from '../evaluate.ts';
-import { requireGenerated } from '../generated.ts';
+import { refuseOtherPictures, requireGenerated } from '../generated.ts';
 import { MemoryAccount } from '../../models/memory-accounting.ts';
 import { planDecoding, planEncoding } from '../../drawing/plan.ts';
 import { at } from '../../tensor/at.ts';
@@ -44,6 +44,7 @@ export const reconstruct = defineRecipe({
 });
 
 async function planReconstruct(context: PlanContext, { count }: ReconstructOptions): Promise<Plan> {
+  refuseOtherPictures(context);
   const account = new MemoryAccount(context);
   await planEncoding(context, count);
   await planDecoding(context, { prompts: count, samplesPerPrompt: 1 });

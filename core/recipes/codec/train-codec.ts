@@ -99,6 +99,10 @@ export const trainCodec = defineRecipe({
   summary: 'train the VQ codec that turns pictures into codes and back',
   options,
   needs: ['dataset', 'optimizer'],
+  metrics: () => [
+    ...['loss', 'reconstruction', 'quantization', 'psnr', 'codesUsed', 'codesRestarted'],
+    ...['gradientNorm', 'learningRate', 'seconds'],
+  ],
   create: (choice): Recipe => ({
     plan: (context) => planTrainCodec(context, choice),
     smaller: smallerValues(choice.batch).map((batch) => ({

@@ -16,7 +16,8 @@
  * rl/advantages.ts), carry.ts (groups kept for the next step), penalty.ts (K in the reward), completions.ts (packed sequences;
  * l_old, A, l_ref, s and k of every token), reference.ts and scorer.ts (l_ref, l_old), update.ts (mini-batches and micro-batches),
  * objective.ts (the formula on the device: ops/policy-objective.ts and its kernel), learn.ts (they together), looks.ts (guards). Beside
- * them: options.ts, plan.ts, sizes.ts, setup.ts (what is made once), memory.ts (what steps leave to the next), evaluation.ts, samples.ts.
+ * them: options.ts, plan.ts, sizes.ts, setup.ts (what is made once), memory.ts (what steps leave to the next), evaluation.ts,
+ * samples.ts, metric-names.ts.
  *
  * On purpose different from the published code:
  * 1. Temperatures and guidance are shared by sampler and scorer; the largest difference of their log-probabilities is measured
@@ -36,6 +37,7 @@ import { evaluatePolicy } from './evaluation.ts';
 import { learn } from './learn.ts';
 import { lookAtPolicy, lookAtRollout } from './looks.ts';
 import { GrpoMemory, type GrpoState } from './memory.ts';
+import { grpoMetrics } from './metric-names.ts';
 import { grpoOptions, type GrpoOptions } from './options.ts';
 import { Penalty } from './penalty.ts';
 import { planGrpo, smallerGrpo } from './plan.ts';
@@ -49,6 +51,7 @@ export const grpo = defineRecipe({
   summary: 'group relative policy optimization of rationale and picture with a judge as reward',
   options: grpoOptions,
   needs: ['tokenizer', 'imageTokenizer', 'backbone', 'reward', 'optimizer'],
+  metrics: grpoMetrics,
   create: (choice, { seed }): Recipe => ({
     plan: async (context): Promise<Plan> => {
       await checkPrompts(context, choice);

@@ -61,6 +61,17 @@ export const sftOptions = z.strictObject({
 
 export type SftOptions = z.output<typeof sftOptions>;
 
+/** The numbers a step may have. */
+export function sftMetrics({ klWeight, validation: measured }: SftOptions): string[] {
+  const losses = ['loss', ...targetClasses.flatMap((name) => [`${name}/crossEntropy`, `${name}/entropy`])];
+  return [
+    ...losses,
+    ...(klWeight > 0 ? ['kl'] : []),
+    ...(measured === undefined ? [] : losses.map((name) => `validation/${name}`)),
+    ...['gradientNorm', 'learningRate', 'badRows', 'tooLong', 'tokensPerSecond', 'seconds'],
+  ];
+}
+
 /** Loss weights at a step. */
 export function classWeights(choice: SftOptions, step: number): Readonly<Record<TargetClass, number>> {
   const { textWeight, imageWeight, imageStartWeight = textWeight, ramp: growing } = choice;

@@ -16,7 +16,8 @@ import { ExampleStream, examplesAtOnce } from './examples.ts';
 import { changesOf, MemoryAccount, planningRun, smallerValues } from '../../models/memory-accounting.ts';
 import { describeModel, planEncoding } from '../../drawing/plan.ts';
 import { SftLoss } from './loss.ts';
-import { sftOptions, type SftOptions } from './options.ts';
+import { refuseOtherPictures } from '../generated.ts';
+import { sftMetrics, sftOptions, type SftOptions } from './options.ts';
 import { SftValidation } from './validation.ts';
 import { Training } from '../../training/training.ts';
 import { adapterChange } from '../../training/options.ts';
@@ -26,6 +27,7 @@ export const sft = defineRecipe({
   summary: 'supervised fine-tuning on prompt, rationale and picture in one sequence',
   options: sftOptions,
   needs: ['tokenizer', 'imageTokenizer', 'backbone', 'dataset', 'optimizer'],
+  metrics: sftMetrics,
   create: (choice): Recipe => ({
     plan: (context) => planSft(context, choice),
     smaller: smallerSft(choice),
@@ -34,6 +36,7 @@ export const sft = defineRecipe({
 });
 
 async function planSft(context: PlanContext, choice: SftOptions): Promise<Plan> {
+  refuseOtherPictures(context);
   const account = new MemoryAccount(context);
   const run = planningRun(context);
   const training = await Training.build(run, context.backbone.parameters, choice);

@@ -4,7 +4,8 @@ import type { Component } from '../../../core/contracts/slots.ts';
 import { evaluateRecipe } from '../../../core/recipes/evaluate.ts';
 import { grpo } from '../../../core/recipes/grpo/grpo.ts';
 import { sft } from '../../../core/recipes/sft/sft.ts';
-import { Workplace } from '../../support/runs.ts';
+import { isMetric } from '../../../core/preset/metric-name.ts';
+import { metricsOf, Workplace } from '../../support/runs.ts';
 
 const place = new Workplace();
 afterEach(() => {
@@ -48,8 +49,15 @@ function watched<Value>(value: Value, path: string, options: Options): Value {
 async function unread(recipe: Component<'recipe'>, presets: readonly string[]): Promise<string[]> {
   const options: Options = { given: new Set(Object.keys(recipe.options.shape)), read: new Set() };
   const { create } = recipe;
+  const said = recipe.metrics && vi.spyOn(recipe as Required<typeof recipe>, 'metrics');
   vi.spyOn(recipe, 'create').mockImplementation((choice, scope) => create(watched(choice, '', options), scope));
-  for (const preset of presets) await place.run(place.preset('options', preset));
+  for (const preset of presets) {
+    const { directory } = await place.run(place.preset('options', preset));
+    // What is checked in a preset is what steps have.
+    const known = ['step', 'unixSeconds', ...((said?.mock.results.at(-1)?.value ?? []) as string[])];
+    const names = new Set(metricsOf(directory).flatMap(Object.keys));
+    expect([...names].filter((name) => !isMetric(name, known))).toEqual([]);
+  }
   // What a guard does is read where one acts: test/bad-input/guards.test.ts provokes each.
   return [...options.given].filter((name) => !options.read.has(name) && !name.startsWith('guards.'));
 }

@@ -258,9 +258,19 @@ describe('which checkpoints stay', () => {
     expect(checkpoints(good.directory)).toEqual(['step-000003', 'step-000004']);
   });
 
-  test('a number that no step has is said', async () => {
-    const run = await place.run(preset('typo', 'steps: 1, keepBest: { metric: lost }'));
-    expect(run.lines.join()).toMatch(/recipe\.keepBest: no step that was saved had a number "lost"/);
+  test('a number that no step has is refused before anything is made', async () => {
+    const end = await place.command(
+      'run',
+      preset('typo', 'steps: 1, keepBest: { metric: lost }'),
+      '--run-dir',
+      place.path('typo'),
+    );
+    expectMessage(end, {
+      exit: 2,
+      code: 'UNKNOWN_METRIC',
+      says: [/recipe\.keepBest\.metric: .* no number "lost"/, /Did you mean "loss"/],
+    });
+    expect(existsSync(place.path('typo'))).toBe(false);
   });
 });
 
