@@ -69,10 +69,16 @@ export async function openComponent<Name extends Slot>(
     onDispose: (dispose) => void disposals.push(dispose),
     get,
     getAll: async (slot) => (filled[slot] === undefined ? [] : [filled[slot] as Slots[typeof slot]]),
-    device: async () => {
-      if (device === undefined)
-        throw new ContractError(who, 'asks for a device: give the check `device: await openTestDevice()`');
-      return device;
+    onDevice: <Made>(make: (on: Device) => Made | Promise<Made>, close?: (made: Made) => void | Promise<void>) => {
+      let made: Promise<Made> | undefined;
+      const makeOn = async (): Promise<Made> => {
+        if (device === undefined)
+          throw new ContractError(who, 'asks for a device: give the check `device: await openTestDevice()`');
+        const result = await make(device);
+        disposals.push(() => close?.(result));
+        return result;
+      };
+      return () => (made ??= makeOn());
     },
   };
   const made = await component.create(parsed.data, scope);
