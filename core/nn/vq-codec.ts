@@ -12,7 +12,6 @@ import { conv2d } from '../ops/conv2d.ts';
 import { groupNorm } from '../ops/group-norm.ts';
 import { upsampleConv2d } from '../ops/upsample.ts';
 import { dimension, reshape, sizeOf, type Tensor } from '../tensor/tensor.ts';
-import { at } from '../tensor/at.ts';
 
 export interface VqCodecConfig {
   /** Height and width of the pictures. */
@@ -123,7 +122,7 @@ function encoderLayers(config: VqCodecConfig): Layer[] {
     channels = addBlocks(
       layers,
       name,
-      at(encoderBlocks, level),
+      encoderBlocks[level] ?? 0,
       channels,
       multiplier * baseChannels,
       isCoarsest && config.attention === 'coarsest',
@@ -160,7 +159,7 @@ function decoderLayers(config: VqCodecConfig): Layer[] {
     channels = addBlocks(
       layers,
       name,
-      at(decoderBlocks, level),
+      decoderBlocks[level] ?? 0,
       channels,
       multiplier * baseChannels,
       level === 0 && config.attention === 'coarsest',
