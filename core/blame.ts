@@ -41,8 +41,13 @@ export function blamePlace(who: string, error: unknown): string {
  * A component of a plugin whose failures name it: every method is called on the component itself, and what it throws becomes
  * COMPONENT_FAILED with slot, name, plugin, file and line. An error that says what to do already is handed on.
  * @param who for example `dataset "mine" of plugin "shop"`
+ * @param passes errors that are handed on as they are
  */
-export function blamed<Target extends object>(target: Target, who: string): Target {
+export function blamed<Target extends object>(
+  target: Target,
+  who: string,
+  passes: (error: unknown) => boolean = (error) => error instanceof ReasongenError,
+): Target {
   const outside = Object.create(target) as Target;
   const keys = new Set<string>();
   for (
@@ -57,7 +62,9 @@ export function blamed<Target extends object>(target: Target, who: string): Targ
       configurable: true,
       get: () => {
         const value: unknown = Reflect.get(target, key, target);
-        return typeof value === 'function' ? guarded(value as Callable, target, who) : value;
+        return typeof value === 'function'
+          ? guarded(value as Callable, target, (error) => (passes(error) ? error : failed(error, who)))
+          : value;
       },
     });
   }
@@ -66,13 +73,13 @@ export function blamed<Target extends object>(target: Target, who: string): Targ
 
 type Callable = (...args: unknown[]) => unknown;
 
-function guarded(method: Callable, target: object, who: string): Callable {
+function guarded(method: Callable, target: object, explained: (error: unknown) => unknown): Callable {
   return (...args) => {
     try {
       const result = method.apply(target, args);
-      return result instanceof Promise ? result.catch((error: unknown) => Promise.reject(failed(error, who))) : result;
+      return result instanceof Promise ? result.catch((error: unknown) => Promise.reject(explained(error))) : result;
     } catch (error) {
-      throw failed(error, who);
+      throw explained(error);
     }
   };
 }

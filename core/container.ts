@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { Container, ContainerModule } from 'inversify';
 import type { Judge } from './contracts/judge.ts';
 import type { ComponentChoice, Preset } from './contracts/preset.ts';
@@ -5,8 +6,10 @@ import type { Component, Plugin, Scope, Slot, Slots } from './contracts/slots.ts
 import { blamed, blamePlace } from './blame.ts';
 import { exitCodes, ReasongenError } from './errors.ts';
 import type { Device } from './gpu/device.ts';
+import { PolicedCalls } from './judging/calls.ts';
 import { offeredJudge } from './judging/offered-judge.ts';
 import type { Log } from './log.ts';
+import { cacheDirectory } from './setup/cache.mjs';
 
 /**
  * The components of all loaded plugins, and runs made from them. Dependency injection ends here: a component gets its
@@ -98,9 +101,17 @@ function openRun(root: Container, { preset, log, openDevice, path }: RunOptions)
         waits.add(self, instanceId(other, at));
         return getAt(other, at);
       };
+      const calls = new PolicedCalls({
+        settings: choice,
+        who: `${slot} "${choice.name}"`,
+        component: choice.use,
+        folder: choice.cache === 'off' ? undefined : (choice.cache ?? join(cacheDirectory(), 'judgements')),
+        log,
+      });
       const scope: Scope = {
         log,
         seed: preset.seed,
+        calls,
         path,
         onDevice,
         onDispose: (dispose) => void disposals.push(dispose),
@@ -110,7 +121,10 @@ function openRun(root: Container, { preset, log, openDevice, path }: RunOptions)
         },
         getAll: (other) => oneByOne(choices(other), (_, at) => ask(other, at)),
       };
-      container.bind<unknown>(self).toDynamicValue(() => create(root, choice, scope));
+      container.bind<unknown>(self).toDynamicValue(() => {
+        scope.onDispose(() => calls.close());
+        return create(root, choice, scope);
+      });
     });
   }
 
@@ -165,7 +179,7 @@ async function create(root: Container, choice: ComponentChoice, scope: Scope): P
   const component = root.get<Component>(componentId(choice.slot, choice.use));
   try {
     const made = await component.create(choice.options, scope);
-    if (choice.slot === 'judge') return offeredJudge(made as Judge, choice);
+    if (choice.slot === 'judge') return offeredJudge(made as Judge, choice, scope.calls);
     if (choice.plugin === undefined || !blamedSlots.has(choice.slot)) return made;
     return blamed(made as object, `${choice.slot} "${choice.name}" of plugin "${choice.plugin}"`);
   } catch (cause) {

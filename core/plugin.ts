@@ -13,6 +13,7 @@ export { judgeFor } from './judging/judge-for.ts';
 export { readKey } from './keys.ts';
 export { once } from './once.ts';
 export { readText, request } from './request.ts';
+export { TryAgainError } from './try-again.ts';
 export { diskError, hasCode } from './io/disk.ts';
 export { decodeText, knownBinary, readBounded, shorten } from './io/text.ts';
 
@@ -29,6 +30,7 @@ export type {
   Verdict,
 } from './contracts/benchmark.ts';
 export type { LocatedPicture, PictureFolder, PictureLayout } from './contracts/picture-layout.ts';
+export type * from './contracts/calls.ts';
 export type {
   BadRow,
   Dataset,

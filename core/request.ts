@@ -2,6 +2,7 @@
 import type { Dispatcher } from 'undici';
 import { exitCodes, reasonOf, ReasongenError } from './errors.ts';
 import { isLoopback } from './keys.ts';
+import { TryAgainError } from './try-again.ts';
 import { type Environment, processEnvironment } from './environment.ts';
 
 /** One for each set of proxies, so that connections are used again. */
@@ -9,7 +10,7 @@ const dispatchers = new Map<string, Dispatcher>();
 
 /**
  * `fetch` as Node's, but it honours HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY (never for this machine itself). A redirect to another
- * host loses the authorization. Throws an Error whose message is the reason, never "fetch failed" alone; BAD_PROXY for a proxy of no use.
+ * host loses the authorization. Throws a TryAgainError whose message is the reason, never "fetch failed" alone; BAD_PROXY for a proxy of no use.
  */
 export async function request(
   url: string,
@@ -25,11 +26,14 @@ export async function request(
   } catch (cause) {
     init.signal?.throwIfAborted();
     const proxy = proxyFor(new URL(url), proxies);
-    throw new Error(`${reasonOf(cause)}${proxy === '' ? '' : ` (asked by the proxy ${proxy})`}`, { cause });
+    throw new TryAgainError(`${reasonOf(cause)}${proxy === '' ? '' : ` (asked by the proxy ${proxy})`}`, {
+      isUnreachable: true,
+      cause,
+    });
   }
 }
 
-/** The text of an answer of at most `limit` bytes; what is longer is cut off. Throws an Error whose message is the reason. */
+/** The text of an answer of at most `limit` bytes; what is longer is cut off. Throws a TryAgainError whose message is the reason. */
 export async function readText(response: Response, limit: number): Promise<string> {
   const chunks: Uint8Array[] = [];
   let bytes = 0;
@@ -40,7 +44,7 @@ export async function readText(response: Response, limit: number): Promise<strin
       if (bytes >= limit) break;
     }
   } catch (cause) {
-    throw new Error(`the answer broke off: ${reasonOf(cause)}`, { cause });
+    throw new TryAgainError(`the answer broke off: ${reasonOf(cause)}`, { cause });
   }
   return new TextDecoder().decode(Buffer.concat(chunks));
 }

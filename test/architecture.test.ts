@@ -106,6 +106,8 @@ const layers = [
 
     'log.ts',
     'keys.ts',
+    'try-again.ts',
+    'call-tally.ts',
     'request.ts',
     'tensor',
     'gpu',

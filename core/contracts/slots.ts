@@ -3,6 +3,7 @@ import type { Log } from '../log.ts';
 import type { z } from '../preset/zod.ts';
 import type { Backbone } from './backbone.ts';
 import type { Benchmark } from './benchmark.ts';
+import type { Calls } from './calls.ts';
 import type { Dataset } from './dataset.ts';
 import type { Extension } from './hooks.ts';
 import type { ImageTokenizer } from './image-tokenizer.ts';
@@ -51,6 +52,8 @@ export interface Scope {
   get<Name extends Slot>(slot: Name): Promise<Slots[Name]>;
   /** Every component of a slot, in the order of the preset; empty when there is none. */
   getAll<Name extends Slot>(slot: Name): Promise<readonly Slots[Name][]>;
+  /** Calls to what is outside of the run, under the policies of the component's entry in the preset. */
+  readonly calls: Calls;
   /**
    * How a component gets at the device: what it needs there is made by `make` on first use, once for a device, and closed before that is.
    * A plan is made with the components of the run on a device that only counts, so nothing of it may be kept elsewhere.
