@@ -1,6 +1,7 @@
 /** What the contract checks of all slots share: a component is opened as a run opens it, on a scope of stand-ins, and a breach says what was expected. */
 import type { Component, Scope, Slot, Slots } from '../contracts/slots.ts';
 import type { Device } from '../gpu/device.ts';
+import { PolicedCalls } from '../judging/calls.ts';
 import { silentLog } from '../log.ts';
 import { z } from '../preset/zod.ts';
 import { standInImageTokenizer, standInTokenizer } from './stand-ins.ts';
@@ -65,6 +66,7 @@ export async function openComponent<Name extends Slot>(
   const scope: Scope = {
     log: silentLog(),
     seed,
+    calls: new PolicedCalls({ settings: {}, who, component: component.name, folder: undefined, log: silentLog() }),
     path: (relative) => relative,
     onDispose: (dispose) => void disposals.push(dispose),
     get,
