@@ -61,6 +61,10 @@ const examples: Readonly<Record<string, readonly string[]>> = {
   resume: ['resume runs/first'],
   evaluate: ['evaluate runs/first', 'evaluate my.yaml --weights runs/first --json'],
   runs: ['runs', 'runs runs/old --json'],
+  compare: [
+    'compare runs/first runs/second --html compare.html',
+    'compare runs/a/evaluations/geneval.heldout.before.json runs/b --json',
+  ],
   report: ['report runs/first'],
   init: ['init my-judge --model nano --yes'],
   create: ['create reward my-reward', 'create benchmark my-benchmark --no-install'],

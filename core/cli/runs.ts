@@ -1,8 +1,9 @@
 import type { Command } from 'commander';
+import type { CompareCommandOptions } from '../commands/compare.ts';
 import type { EvaluateOptions } from '../commands/evaluate.ts';
 import type { ResumeOptions } from '../commands/run.ts';
 import type { Act } from './act.ts';
-import { settingHelp } from './arguments.ts';
+import { newFolder, settingHelp } from './arguments.ts';
 
 /** Commands on a run: start it, go on with it, look at it. */
 export function addRunCommands(commandLine: Command, act: Act): void {
@@ -38,6 +39,16 @@ export function addRunCommands(commandLine: Command, act: Act): void {
       act(command, async (context) =>
         (await import('../commands/runs.ts')).listRuns(folder ?? 'runs', options, context),
       ),
+    );
+  commandLine
+    .command('compare <a> <b>')
+    .description(
+      'say what the second run, evaluation or folder of drawings does better than the first, paired picture by picture',
+    )
+    .option('--html <file>', 'write a page with the pictures that flipped, side by side', newFolder)
+    .option('--json', 'print JSON, for programs')
+    .action((a: string, b: string, options: CompareCommandOptions, command: Command) =>
+      act(command, async (context) => (await import('../commands/compare.ts')).compareSides(a, b, options, context)),
     );
   commandLine
     .command('report <directory>')

@@ -52,7 +52,8 @@ function tally(pairs: readonly SamplePair[]): string {
   return ` Of ${pairs.length} recorded: ${count(false, true)} went from fail to pass, ${count(true, false)} from pass to fail, ${count(true, true)} passed and ${count(false, false)} failed both times.`;
 }
 
-function pairCard({ before, after }: SamplePair, beforeLabel: string | undefined, afterLabel: string): Markup {
+/** One prompt with its drawings side by side. */
+export function pairCard({ before, after }: SamplePair, beforeLabel: string | undefined, afterLabel: string): Markup {
   return html`<article class="card pair">
     <h3>${after.prompt}</h3>
     <p class="task">${after.task.replaceAll('_', ' ')}</p>

@@ -20,6 +20,31 @@ export async function renderPage(title: string, stages: readonly RunRecords[], s
   );
   const headline = compared.findLast(({ comparisons }) => comparisons.length > 0) ?? compared.at(-1);
   const sentence = headline === undefined ? 'Nothing has run yet.' : headlineOf(headline.stage, headline.comparisons);
+  return pageDocument(style, {
+    kind: 'run report',
+    title,
+    header: html`<p class="headline">${sentence}</p>
+      ${headline !== undefined && basis(headline.comparisons)} ${facts(stages)}`,
+    main: html`${sections}`,
+    footer: html`<p>
+      Made from the records in the run’s directory alone. To make it again:
+      <code>npx reasongen report runs/${title}</code>
+    </p>`,
+  });
+}
+
+/** The parts of a page that are its own. */
+export interface DocumentParts {
+  /** What it is: `run report`. */
+  readonly kind: string;
+  readonly title: string;
+  readonly header: Markup;
+  readonly main: Markup;
+  readonly footer: Markup;
+}
+
+/** One HTML document that holds all it shows. */
+export function pageDocument(style: string, { kind, title, header, main, footer }: DocumentParts): string {
   const page = html`<!doctype html>
     <html lang="en">
       <head>
@@ -34,18 +59,12 @@ export async function renderPage(title: string, stages: readonly RunRecords[], s
       </head>
       <body>
         <header>
-          <p class="eyebrow">reasongen · run report</p>
+          <p class="eyebrow">reasongen · ${kind}</p>
           <h1>${title}</h1>
-          <p class="headline">${sentence}</p>
-          ${headline !== undefined && basis(headline.comparisons)} ${facts(stages)}
+          ${header}
         </header>
-        <main>${sections}</main>
-        <footer>
-          <p>
-            Made from the records in the run’s directory alone. To make it again:
-            <code>npx reasongen report runs/${title}</code>
-          </p>
-        </footer>
+        <main>${main}</main>
+        <footer>${footer}</footer>
       </body>
     </html> `;
   return page.markup;

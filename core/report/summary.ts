@@ -47,7 +47,19 @@ export function compare(evaluations: readonly Evaluation[]): Comparison[] {
 function compareGroup(all: readonly Evaluation[]): Comparison {
   const after = all.at(-1);
   if (after === undefined) throw new RangeError('compareGroup: no evaluation');
-  const before = all.find((each) => each !== after && isDrawnAlike(each, after));
+  return compareTwo(
+    all.find((each) => each !== after && isDrawnAlike(each, after)),
+    after,
+    all,
+  );
+}
+
+/** Whatever they are of: `all` is what the curve shows. */
+export function compareTwo(
+  before: Evaluation | undefined,
+  after: Evaluation,
+  all: readonly Evaluation[] = [],
+): Comparison {
   const pairs = pairDrawings(before?.verdicts ?? [], after.verdicts ?? []);
   const row = (task: string, last: Rate, first: Rate | undefined, own: readonly ScorePair[]): TaskRow => {
     const paired = first === undefined || own.length === 0 ? undefined : pairedDifference(own, after.seed);

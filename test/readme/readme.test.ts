@@ -81,6 +81,7 @@ const short: Readonly<Record<string, Readonly<Record<string, string | number>>>>
   'generate --model': { promptTokens: 200, rationaleTokens: 12 },
   'ask "What': { answerTokens: 12 },
   'run presets/janus-pro-1b/sft-lora.yaml': { steps: 2, batch: 4, warmup: 0, 'recipe.validation.examples': 4 },
+  'evaluate presets/nano/evaluate.yaml': { count: 6, batch: 6, splits: '[heldout]' },
   'evaluate runs/mine': { count: 6, batch: 6, splits: '[heldout]' },
   'run presets/nano/full.yaml': {
     ...{ 'vq.steps': 1, 'vq.batch': 2 },
