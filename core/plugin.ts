@@ -15,6 +15,8 @@ export { once } from './once.ts';
 export { readText, request } from './request.ts';
 export { TryAgainError } from './try-again.ts';
 export { diskError, hasCode } from './io/disk.ts';
+export { parseTable, type TableRow } from './io/table.ts';
+export { readTextRows, type TextRow } from './io/text-rows.ts';
 export { decodeText, knownBinary, readBounded, shorten } from './io/text.ts';
 
 export type { Backbone } from './contracts/backbone.ts';

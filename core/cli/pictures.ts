@@ -18,6 +18,10 @@ export function addPictureCommands(commandLine: Command, act: Act): void {
       collect,
     )
     .option('--no-rationale', 'draw without any rationale')
+    .option(
+      '--layout <benchmark>',
+      "instead of --prompt: draw a benchmark's prompts, into the folders that its original scorer reads",
+    )
     .option('--count <count>', 'drawings for each prompt', wholeNumber)
     .addOption(new Option('--n <count>', 'another name of --count').argParser(wholeNumber).hideHelp())
     .option('--seed <number>', 'decides every random number', wholeNumber)

@@ -23,12 +23,16 @@ export function addRunCommands(commandLine: Command, act: Act): void {
       act(command, async (context) => (await import('../commands/run.ts')).resume(directory, options, context)),
     );
   commandLine
-    .command('evaluate <preset>')
-    .description('run the benchmarks of a preset or of a run directory')
+    .command('evaluate [preset]')
+    .description('score a model, a run or a folder of pictures on benchmarks')
+    .option('--model <folder>', 'instead of a preset: a published model (a folder, or hub:OWNER/NAME), or a run')
+    .option('--pictures <folder>', 'pictures that another tool has drawn, in the folders of the original scorer')
+    .option('--benchmark <names>', 'benchmarks, with commas between them, instead of those of the preset')
     .option('--weights <path>', 'a checkpoint, a run directory or a .safetensors file')
     .option('--judge', 'have the rewards of the preset judge the drawings as well')
     .option('--json', 'print JSON, for programs')
-    .action((preset: string, options: EvaluateOptions, command: Command) =>
+    .addHelpText('after', settingHelp)
+    .action((preset: string | undefined, options: EvaluateOptions, command: Command) =>
       act(command, async (context) => (await import('../commands/evaluate.ts')).evaluate(preset, options, context)),
     );
   commandLine

@@ -1,19 +1,37 @@
-import { basename, resolve } from 'node:path';
+import { existsSync, statSync } from 'node:fs';
+import { basename, join, resolve } from 'node:path';
+import type { Evaluation } from '../contracts/evaluation.ts';
+import { PresetError } from '../errors.ts';
 import { readRunRecords } from '../io/records.ts';
 import { loadPreset } from '../preset/load.ts';
+import { headlineOf } from '../recipes/evaluate.ts';
 import { freeRunDirectory, isStarted } from '../run.ts';
 import type { CommandContext } from './context.ts';
 import { inWordsOfFlags } from './flags.ts';
-import { locateModel, withoutTraining } from './model.ts';
+import {
+  flagsOfModel,
+  locateModel,
+  publishedBatch,
+  publishedPreset,
+  publishedSampling,
+  withoutTraining,
+} from './model.ts';
 import { run } from './run.ts';
 
 export interface EvaluateOptions {
+  /** A published model (a folder, or `hub:OWNER/NAME`), or a run. */
+  readonly model?: string;
+  /** A folder of pictures that another tool has drawn: no model is needed. */
+  readonly pictures?: string;
+  /** Names with commas between them, instead of the benchmarks of the preset. */
+  readonly benchmark?: string;
   readonly weights?: string;
   /** Whether the rewards judge the drawings as well. */
   readonly judge?: boolean;
   readonly json?: boolean;
 }
 
+<<<<<<< HEAD
 /** `evaluate PRESET`: runs the recipe `evaluate` on the components and benchmarks of a preset or of a run, and prints what passed. */
 export async function evaluate(preset: string, options: EvaluateOptions, context: CommandContext): Promise<number> {
   const { weights: typed, judge = false, json = false } = options;
@@ -35,18 +53,137 @@ export async function evaluate(preset: string, options: EvaluateOptions, context
         : `${basename(resolve(preset))}-evaluation`;
     const runDirectory = resolve(context.runDirectory ?? freeRunDirectory(name));
     const exitCode = await run(file, { ...context, settings, runDirectory });
+=======
+/** What is evaluated, as a preset and settings that go before those of the user. */
+interface Subject {
+  readonly file: string;
+  readonly settings: readonly string[];
+  /** Of the run: a run's own name is taken by the run. */
+  readonly name: string;
+}
+
+/**
+ * `evaluate`: draws the prompts of benchmarks with the model of a preset, of a run or of a published folder, or takes the pictures of a folder;
+ * judges them and prints the scores. A directory with a run that was stopped is gone on with by `resume`.
+ */
+export async function evaluate(
+  preset: string | undefined,
+  options: EvaluateOptions,
+  context: CommandContext,
+): Promise<number> {
+  const { weights, pictures, benchmark, model, json = false } = options;
+  const typed = [
+    { flag: '--weights', path: 'recipe.weights', value: weights },
+    { flag: '--pictures', path: 'recipe.pictures', value: pictures },
+    { flag: '--benchmark', path: 'benchmarks', value: benchmark },
+    ...flagsOfModel(model === undefined ? {} : { model }),
+  ];
+  return inWordsOfFlags(typed, async () => {
+    const subject = await subjectOf(preset, options, context);
+    const settings = [...subject.settings, ...context.settings];
+    const runDirectory = resolve(context.runDirectory ?? freeRunDirectory(subject.name));
+    const exitCode = await run(subject.file, { ...context, settings, runDirectory });
+>>>>>>> 075e201 (GenEval: its prompts made locally, byte for byte; its rules, official and corrected; pictures of any tool are judged from its folders, and written there)
     if (isStarted(runDirectory)) context.write(await results(runDirectory, json));
     return exitCode;
+  });
+}
+
+async function subjectOf(
+  preset: string | undefined,
+  options: EvaluateOptions,
+  context: CommandContext,
+): Promise<Subject> {
+  const { pictures, model, weights: typed, judge = false } = options;
+  const training = judge ? ['extensions=[]'] : withoutTraining;
+  const isRun = model !== undefined && existsSync(join(model, 'preset.yaml'));
+  if (pictures !== undefined) {
+    if (model !== undefined || typed !== undefined) throw twoSubjects();
+    const settings = [...training, recipeSetting({ use: 'evaluate-pictures', pictures: resolve(pictures) })];
+    const file = preset ?? publishedPreset;
+    const name = `${basename(resolve(pictures))}-evaluation`;
+    return { file, name, settings: [...settings, ...(await benchmarkSettings(options, preset, settings, context))] };
+  }
+  const chosen = isRun ? model : preset;
+  const published = isRun ? undefined : model;
+  const located = await locateModel(
+    {
+      ...(chosen !== undefined && { preset: chosen }),
+      ...(published !== undefined && { model: published }),
+      ...(typed !== undefined && { weights: typed }),
+    },
+    { needsCodec: true },
+  );
+  const { file, weights } = located;
+  const recipe = {
+    use: 'evaluate',
+    ...(published !== undefined && { ...publishedSampling, ...publishedBatch }),
+    ...(weights !== undefined && { weights }),
+  };
+  const settings = [...located.settings, ...training, recipeSetting(recipe)];
+  const benchmarks = await benchmarkSettings(options, published === undefined ? file : undefined, settings, context);
+  const all = [...settings, ...benchmarks];
+  const isPreset = chosen !== undefined && !(existsSync(chosen) && statSync(chosen).isDirectory());
+  const name = isPreset
+    ? (await loadPreset(file, { settings: [...all, ...context.settings] })).name
+    : `${basename(resolve(chosen ?? published ?? ''))}-evaluation`;
+  return { file, name, settings: all };
+}
+
+function recipeSetting(recipe: Readonly<Record<string, unknown>>): string {
+  return `recipe=${JSON.stringify(recipe)}`;
+}
+
+/** The benchmarks that were named; those of the preset with the options that it gives them. */
+async function benchmarkSettings(
+  { benchmark }: EvaluateOptions,
+  preset: string | undefined,
+  settings: readonly string[],
+  context: CommandContext,
+): Promise<string[]> {
+  if (benchmark === undefined) return [];
+  const names = benchmark
+    .split(',')
+    .map((name) => name.trim())
+    .filter((name) => name !== '');
+  const loaded =
+    preset === undefined ? undefined : await loadPreset(preset, { settings: [...settings, ...context.settings] });
+  const there = loaded?.stages.at(-1)?.preset.components['benchmark'] ?? [];
+  const chosen = names.map((name) => {
+    const own = there.find((each) => each.name === name);
+    return own === undefined ? name : { use: own.use, name, ...own.options };
+  });
+  return [`benchmarks=${JSON.stringify(chosen)}`];
+}
+
+function twoSubjects(): PresetError {
+  return new PresetError({
+    code: 'WHICH_MODEL',
+    message: 'pictures and a model are named',
+    place: '--pictures',
+    hint: 'pictures that are there need no model: leave out --model and --weights, or --pictures',
   });
 }
 
 async function results(directory: string, json: boolean): Promise<string> {
   const { evaluations } = await readRunRecords(directory);
   if (json) {
-    const records = evaluations.map(({ samples: _samples, ...record }) => record);
+    const records = evaluations.map(({ samples: _samples, verdicts: _verdicts, ...record }) => record);
     return `${JSON.stringify({ directory, evaluations: records }, undefined, 2)}\n`;
   }
-  return evaluations
-    .map(({ benchmark, split, overall }) => `${benchmark}, ${split}: ${overall.passes} of ${overall.total} pass\n`)
-    .join('');
+  return evaluations.map(lines).join('');
+}
+
+function lines(record: Evaluation): string {
+  const { benchmark, split, overall, title, comparable, unavailable = {}, subScores = {} } = record;
+  if (title === undefined) return `${benchmark}, ${split}: ${overall.passes} of ${overall.total} pass\n`;
+  const scores = Object.entries(subScores).map(
+    ([name, { value }]) => `  ${name}: ${value.toFixed(value > 1.5 ? 2 : 3)}`,
+  );
+  const missing = Object.entries(unavailable).map(([name, why]) => `  ${name}: not available, ${why}`);
+  const standing =
+    comparable === undefined
+      ? []
+      : [`  comparable: ${comparable.yes ? 'yes' : `no, because ${comparable.because.join('; ')}`}`];
+  return [headlineOf(record), ...scores, ...missing, ...standing].map((line) => `${line}\n`).join('');
 }

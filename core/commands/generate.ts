@@ -6,7 +6,14 @@ import { loadPreset } from '../preset/load.ts';
 import { isStarted, pluginCopies, resolvedPreset } from '../run.ts';
 import type { CommandContext } from './context.ts';
 import { inWordsOfFlags } from './flags.ts';
-import { flagsOfModel, locateModel, type ModelChoice, withoutTraining } from './model.ts';
+import {
+  flagsOfModel,
+  locateModel,
+  type ModelChoice,
+  publishedBatch,
+  publishedSampling,
+  withoutTraining,
+} from './model.ts';
 import { resume, run } from './run.ts';
 
 export interface GenerateOptions extends ModelChoice {
@@ -17,10 +24,9 @@ export interface GenerateOptions extends ModelChoice {
   readonly count?: number;
   readonly seed?: number;
   readonly out?: string;
+  /** A benchmark whose prompts are drawn, into the folders that its original scorer reads. */
+  readonly layout?: string;
 }
-
-/** How the published models draw best; a run knows by itself. */
-const publishedSampling = { guidance: 5, imageTemperature: 1, rationaleTokens: 448 };
 
 /**
  * `generate`: runs the recipe `generate` on the components of a preset, whatever the recipe of that preset is. Into a directory
@@ -34,6 +40,7 @@ export async function generate(options: GenerateOptions, context: CommandContext
       { flag: '--count', path: 'recipe.samplesPerPrompt', value: options.count },
       { flag: '--rationale', path: 'recipe.rationale', value: undefined },
       { flag: '--seed', path: 'seed', value: options.seed },
+      { flag: '--layout', path: 'benchmarks', value: options.layout },
       ...flagsOfModel(options),
     ],
     () => draw(options, context),
@@ -41,19 +48,24 @@ export async function generate(options: GenerateOptions, context: CommandContext
 }
 
 async function draw(options: GenerateOptions, context: CommandContext): Promise<number> {
+  if (options.layout !== undefined && options.prompt.length > 0) throw promptsTwice();
   const { file, weights, settings: components } = await locateModel(options, { needsCodec: true });
+  const { layout } = options;
   const prompts = withRationales(options.prompt, options.rationale);
   const recipe = {
-    use: 'generate',
+    ...(layout === undefined ? { use: 'generate' } : { use: 'evaluate', judge: false }),
     ...(options.model !== undefined && publishedSampling),
+    ...(options.model !== undefined && layout !== undefined && publishedBatch),
     ...(prompts.length > 0 && { prompts }),
     ...(options.rationale === false && { rationale: false }),
+    ...(options.seed !== undefined && layout !== undefined && { evaluationSeed: options.seed }),
     ...(options.count !== undefined && { samplesPerPrompt: options.count }),
     ...(weights !== undefined && { weights }),
   };
   const settings = [
     ...components,
     ...withoutTraining,
+    ...(layout === undefined ? [] : [`benchmarks=${JSON.stringify([layout])}`]),
     `recipe=${JSON.stringify(recipe)}`,
     ...(options.seed === undefined ? [] : [`seed=${options.seed}`]),
     ...context.settings,
@@ -65,6 +77,16 @@ async function draw(options: GenerateOptions, context: CommandContext): Promise<
   const acceptChanges = (changes: readonly string[]): boolean =>
     changes.every((change) => /^recipe\.(promptFile|weights): /.test(change));
   return resume(runDirectory, { again: true, acceptChanges }, { ...context, settings: [] });
+}
+
+function promptsTwice(): ReasongenError {
+  return new ReasongenError({
+    code: 'PROMPTS_TWICE',
+    message: 'the prompts of a benchmark are drawn, and others are given',
+    place: '--layout',
+    hint: 'leave out --layout or --prompt',
+    exitCode: exitCodes.badPreset,
+  });
 }
 
 function withRationales(

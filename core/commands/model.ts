@@ -23,10 +23,17 @@ export interface LocatedModel {
   readonly settings: readonly string[];
 }
 
+/** How the published models draw best; a run knows by itself. */
+export const publishedSampling = { guidance: 5, imageTemperature: 1, rationaleTokens: 448 };
+
+/** Pictures of a published model at once, and room for the prompts of every benchmark. */
+export const publishedBatch = { batch: 16, promptTokens: 320 };
+
 /** What belongs to a training and not to its model: extensions hear of nothing, and rewards are not made, which may need keys. */
 export const withoutTraining = ['extensions=[]', 'rewards=[]'];
 
-const publishedPreset = fileURLToPath(new URL('../../presets/base/published.yaml', import.meta.url));
+/** A preset that fills no slot. */
+export const publishedPreset = fileURLToPath(new URL('../../presets/base/published.yaml', import.meta.url));
 
 /** `needsCodec`: whether pictures are drawn, so that the model's codec is opened as well. */
 export async function locateModel(

@@ -101,6 +101,7 @@ export function standing(
   benchmark: Benchmark,
   judges: readonly JudgeUse[],
   counts: EvaluationCounts,
+  departures: readonly string[],
 ): Pick<Evaluation, 'title' | 'comparable'> {
   const { published, size, samplesPerPrompt = 1 } = benchmark;
   if (published === undefined) return {};
@@ -115,6 +116,7 @@ export function standing(
   ] as const;
   const because = [
     ...published.departures,
+    ...departures,
     ...others.map(({ capability, title }) => `${capability} is by ${title}, not by the judge of the published scores`),
     ...(size !== undefined && counts.prompts < size ? [`${counts.prompts} of ${size} prompts`] : []),
     ...(copies === samplesPerPrompt

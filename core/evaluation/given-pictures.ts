@@ -16,6 +16,8 @@ export interface GivenPictures {
   /** Prompts in order, as the folder has them. */
   readonly items: readonly PromptItem[];
   readonly samplesPerPrompt: number;
+  /** In what the folder departs from the benchmark. */
+  readonly departures: readonly string[];
   readonly source: PictureSource;
 }
 
@@ -58,6 +60,9 @@ export async function givenPictures(
   const items = numbers
     .map((number) => files.get(number)?.[0]?.item ?? wanted[number])
     .filter((item) => item !== undefined);
+  const reworded = numbers.filter((number, at) => items[at]?.prompt !== wanted[number]?.prompt).length;
+  const departures =
+    reworded === 0 ? [] : [`${reworded} of ${items.length} prompts are worded otherwise in the folder`];
   async function* source(): PictureSource {
     const progress = context.log.progress(`judging ${name}`, items.length * copies, { unit: 'picture' });
     try {
@@ -70,7 +75,9 @@ export async function givenPictures(
               const file =
                 grid === undefined ? files.get(number)?.find((each) => each.copy === copy) : files.get(number)?.[0];
               const place = { index: start + offset, copy, item };
-              return file === undefined ? { ...place, isMissing: true as const } : pictureIn(folder, file, place, grid);
+              return file === undefined
+                ? Promise.resolve({ ...place, isMissing: true as const })
+                : pictureIn(folder, file, place, grid);
             });
           }),
         );
@@ -81,7 +88,7 @@ export async function givenPictures(
       progress.end();
     }
   }
-  return { items, samplesPerPrompt: copies, source: source() };
+  return { items, samplesPerPrompt: copies, departures, source: source() };
 }
 
 async function pictureIn(

@@ -42,7 +42,7 @@ const wrong = (why: string): Verdict => ({ pass: false, why, score: 0 });
 
 /**
  * Judges every picture of the source while the next ones are drawn. A picture that is missing, cannot be read or whose judge fails is wrong,
- * and its outcome says which; a judge that fails twenty times in a row ends the evaluation.
+ * and its outcome says which; failed ones are asked about again at the end. A judge that fails twenty times in a row ends the evaluation.
  */
 export async function judgePictures(
   context: JudgingContext,
@@ -52,11 +52,18 @@ export async function judgePictures(
 ): Promise<PictureOutcome[]> {
   const work = new Judging(context, named, options);
   const outcomes: PictureOutcome[] = [];
+  /** By their place, for a judge that is well again at the end. */
+  const failed = new Map<string, Picture>();
   let pending: Promise<void> = Promise.resolve();
   try {
     for await (const pictures of source) {
       await pending;
-      pending = work.judge(pictures).then((judged) => void outcomes.push(...judged));
+      pending = work.judge(pictures).then((judged) => {
+        outcomes.push(...judged);
+        const lost = new Set(judged.filter(({ failure }) => failure === 'judge').map(placeKey));
+        for (const picture of pictures)
+          if (!('isMissing' in picture) && lost.has(placeKey(picture))) failed.set(placeKey(picture), picture);
+      });
       // It is awaited in the next round; until then its failure has been noticed.
       pending.catch(() => {});
     }
@@ -65,7 +72,26 @@ export async function judgePictures(
     await pending.catch(() => {});
     throw error;
   }
+  await askAgain(work, outcomes, failed);
   return outcomes.sort((a, b) => a.index - b.index || a.copy - b.copy);
+}
+
+/** Rounds in which pictures whose judge failed are put to it again, when all others are judged. */
+const furtherRounds = 2;
+
+async function askAgain(work: Judging, outcomes: PictureOutcome[], failed: Map<string, Picture>): Promise<void> {
+  for (let round = 0; round < furtherRounds && failed.size > 0; round++) {
+    for (const outcome of await work.judge([...failed.values()])) {
+      if (outcome.failure === 'judge') continue;
+      const key = placeKey(outcome);
+      failed.delete(key);
+      outcomes[outcomes.findIndex((each) => placeKey(each) === key)] = outcome;
+    }
+  }
+}
+
+function placeKey({ index, copy }: Pick<PicturePlace, 'index' | 'copy'>): string {
+  return `${index}/${copy}`;
 }
 
 /** The rewards that are asked about a benchmark's pictures: all where it has no judges but them, else those that can judge any prompt. */

@@ -29,6 +29,8 @@ export interface EvaluationPlan {
   readonly sampling: Readonly<Record<string, unknown>>;
   /** What drew it: hashes by name. */
   readonly model?: Readonly<Record<string, string>>;
+  /** In what these pictures depart from how published scores are made. */
+  readonly departures?: readonly string[];
   /** Whether what judges say is written down at once, for a run that is killed. */
   readonly isResumable?: boolean;
 }
@@ -89,7 +91,7 @@ async function writeDown(
     samplesPerPrompt,
     sampling,
     ...(model !== undefined && { model }),
-    ...standing(benchmark, judges, counts),
+    ...standing(benchmark, judges, counts, plan.departures ?? []),
     ...estimateScores(benchmark, pictures, seed),
     counts,
     ...(judges.length > 0 && { judges }),

@@ -1,0 +1,54 @@
+/** What GenEval's rules speak of: everything about them that is a word or a number. Another world is another object of this form. */
+import { z } from '../../core/plugin.ts';
+
+const names = z.array(z.string().min(1)).min(1);
+
+export const ontologySchema = z.strictObject({
+  classes: names,
+  /** What detectors call a class otherwise. */
+  aliases: z.record(z.string(), z.string()).default({}),
+  colors: names,
+  /** Texts whose embeddings are averaged for a color: {} stands for the color, CLASS for the class. */
+  colorTemplates: names,
+  /** Detections with less are left out. */
+  threshold: z.number().min(0).max(1),
+  countingThreshold: z.number().min(0).max(1),
+  /** Of one class, the surest. */
+  mostOfAClass: z.number().int().positive(),
+  /** Share of both sizes by which an offset is shrunk before it counts as a direction. */
+  positionMargin: z.number().min(0),
+});
+
+export type Ontology = z.output<typeof ontologySchema>;
+
+export const relations = ['left of', 'right of', 'above', 'below'] as const;
+export type Relation = (typeof relations)[number];
+
+/** COCO's classes in the order of the published detector, three of them renamed. */
+export const coco: Ontology = {
+  classes: (
+    'person, bicycle, car, motorcycle, airplane, bus, train, truck, boat, traffic light, fire hydrant, stop sign, parking meter, ' +
+    'bench, bird, cat, dog, horse, sheep, cow, elephant, bear, zebra, giraffe, backpack, umbrella, handbag, tie, suitcase, frisbee, ' +
+    'skis, snowboard, sports ball, kite, baseball bat, baseball glove, skateboard, surfboard, tennis racket, bottle, wine glass, ' +
+    'cup, fork, knife, spoon, bowl, banana, apple, sandwich, orange, broccoli, carrot, hot dog, pizza, donut, cake, chair, couch, ' +
+    'potted plant, bed, dining table, toilet, tv, laptop, computer mouse, tv remote, computer keyboard, cell phone, microwave, ' +
+    'oven, toaster, sink, refrigerator, book, clock, vase, scissors, teddy bear, hair drier, toothbrush'
+  ).split(', '),
+  aliases: {
+    mouse: 'computer mouse',
+    remote: 'tv remote',
+    keyboard: 'computer keyboard',
+    aeroplane: 'airplane',
+    motorbike: 'motorcycle',
+    sofa: 'couch',
+    pottedplant: 'potted plant',
+    diningtable: 'dining table',
+    tvmonitor: 'tv',
+  },
+  colors: ['red', 'orange', 'yellow', 'green', 'blue', 'purple', 'pink', 'brown', 'black', 'white'],
+  colorTemplates: ['a photo of a {} CLASS', 'a photo of a {}-colored CLASS', 'a photo of a {} object'],
+  threshold: 0.3,
+  countingThreshold: 0.9,
+  mostOfAClass: 16,
+  positionMargin: 0.1,
+};
