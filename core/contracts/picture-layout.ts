@@ -15,7 +15,7 @@ export interface PictureFolder {
   /** Of all files, relative to the folder, with `/` between their parts, sorted. */
   readonly paths: readonly string[];
   /** The text of one of them. */
-  text(path: string): Promise<string>;
+  readonly text: (path: string) => Promise<string>;
 }
 
 /** Where the pictures of a benchmark lie: what `evaluate` and `generate` write, and what is read of folders that others made. */

@@ -54,16 +54,18 @@ export async function judgePictures(
   const outcomes: PictureOutcome[] = [];
   /** By their place, for a judge that is well again at the end. */
   const failed = new Map<string, Picture>();
+  const settle = async (pictures: readonly (Picture | MissingPicture)[]): Promise<void> => {
+    const judged = await work.judge(pictures);
+    outcomes.push(...judged);
+    const lost = new Set(judged.filter(({ failure }) => failure === 'judge').map(placeKey));
+    for (const picture of pictures)
+      if (!('isMissing' in picture) && lost.has(placeKey(picture))) failed.set(placeKey(picture), picture);
+  };
   let pending: Promise<void> = Promise.resolve();
   try {
     for await (const pictures of source) {
       await pending;
-      pending = work.judge(pictures).then((judged) => {
-        outcomes.push(...judged);
-        const lost = new Set(judged.filter(({ failure }) => failure === 'judge').map(placeKey));
-        for (const picture of pictures)
-          if (!('isMissing' in picture) && lost.has(placeKey(picture))) failed.set(placeKey(picture), picture);
-      });
+      pending = settle(pictures);
       // It is awaited in the next round; until then its failure has been noticed.
       pending.catch(() => {});
     }
