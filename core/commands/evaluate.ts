@@ -31,29 +31,6 @@ export interface EvaluateOptions {
   readonly json?: boolean;
 }
 
-<<<<<<< HEAD
-/** `evaluate PRESET`: runs the recipe `evaluate` on the components and benchmarks of a preset or of a run, and prints what passed. */
-export async function evaluate(preset: string, options: EvaluateOptions, context: CommandContext): Promise<number> {
-  const { weights: typed, judge = false, json = false } = options;
-  return inWordsOfFlags([{ flag: '--weights', path: 'recipe.weights', value: typed }], async () => {
-    const { file, weights } = await locateModel(
-      { preset, ...(typed !== undefined && { weights: typed }) },
-      { needsCodec: true },
-    );
-    const recipe = { use: 'evaluate', ...(weights !== undefined && { weights }) };
-    const settings = [
-      ...(judge ? ['extensions=[]'] : withoutTraining),
-      `recipe=${JSON.stringify(recipe)}`,
-      ...context.settings,
-    ];
-    // A run's own name is taken by the run.
-    const name =
-      file === preset
-        ? (await loadPreset(file, { settings, environment: context.environment })).name
-        : `${basename(resolve(preset))}-evaluation`;
-    const runDirectory = resolve(context.runDirectory ?? freeRunDirectory(name));
-    const exitCode = await run(file, { ...context, settings, runDirectory });
-=======
 /** What is evaluated, as a preset and settings that go before those of the user. */
 interface Subject {
   readonly file: string;
@@ -83,7 +60,6 @@ export async function evaluate(
     const settings = [...subject.settings, ...context.settings];
     const runDirectory = resolve(context.runDirectory ?? freeRunDirectory(subject.name));
     const exitCode = await run(subject.file, { ...context, settings, runDirectory });
->>>>>>> 075e201 (GenEval: its prompts made locally, byte for byte; its rules, official and corrected; pictures of any tool are judged from its folders, and written there)
     if (isStarted(runDirectory)) context.write(await results(runDirectory, json));
     return exitCode;
   });
@@ -125,7 +101,7 @@ async function subjectOf(
   const all = [...settings, ...benchmarks];
   const isPreset = chosen !== undefined && !(existsSync(chosen) && statSync(chosen).isDirectory());
   const name = isPreset
-    ? (await loadPreset(file, { settings: [...all, ...context.settings] })).name
+    ? (await loadPreset(file, { settings: [...all, ...context.settings], environment: context.environment })).name
     : `${basename(resolve(chosen ?? published ?? ''))}-evaluation`;
   return { file, name, settings: all };
 }
@@ -147,7 +123,9 @@ async function benchmarkSettings(
     .map((name) => name.trim())
     .filter((name) => name !== '');
   const loaded =
-    preset === undefined ? undefined : await loadPreset(preset, { settings: [...settings, ...context.settings] });
+    preset === undefined
+      ? undefined
+      : await loadPreset(preset, { settings: [...settings, ...context.settings], environment: context.environment });
   const there = loaded?.stages.at(-1)?.preset.components['benchmark'] ?? [];
   const chosen = names.map((name) => {
     const own = there.find((each) => each.name === name);
