@@ -21,8 +21,8 @@ export const ontologySchema = z.strictObject({
 
 export type Ontology = z.output<typeof ontologySchema>;
 
-export const relations = ['left of', 'right of', 'above', 'below'] as const;
-export type Relation = (typeof relations)[number];
+export const positions = ['left of', 'right of', 'above', 'below'] as const;
+export type Position = (typeof positions)[number];
 
 /** COCO's classes in the order of the published detector, three of them renamed. */
 export const coco: Ontology = {

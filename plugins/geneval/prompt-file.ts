@@ -1,6 +1,6 @@
 /** Prompts in GenEval's form that others have made: JSON Lines with tag, include and prompt. */
 import { exitCodes, readTextRows, ReasongenError, z } from '../../core/plugin.ts';
-import { relations, type Ontology } from './ontology.ts';
+import { positions, type Ontology } from './ontology.ts';
 import type { GenevalItem } from './prompts.ts';
 
 const count = z.number().int().positive();
@@ -13,7 +13,7 @@ const itemSchema = z.object({
         class: z.string().min(1),
         count,
         color: z.string().optional(),
-        position: z.tuple([z.enum(relations), z.number().int().nonnegative()]).optional(),
+        position: z.tuple([z.enum(positions), z.number().int().nonnegative()]).optional(),
       }),
     )
     .min(1),

@@ -1,6 +1,6 @@
 /** GenEval's prompts: the published 553 are a function of one seed, and are made here instead of being shipped. Other seeds make other suites. */
 import { Pcg64 } from './generator.ts';
-import { relations, type Ontology, type Relation } from './ontology.ts';
+import { positions, type Ontology, type Position } from './ontology.ts';
 
 /** Something that must be in the picture. */
 export interface Clause {
@@ -8,7 +8,7 @@ export interface Clause {
   readonly count: number;
   readonly color?: string;
   /** Where it must be, seen from what an earlier clause found. */
-  readonly position?: readonly [Relation, number];
+  readonly position?: readonly [Position, number];
 }
 
 /** A line of GenEval's file of prompts. */
@@ -65,7 +65,7 @@ export function generatePrompts(ontology: Ontology, seed: number, draws = 100): 
   });
   draw(() => {
     const [one = '', other = ''] = random.distinct(classes.length, 2).map(ofClasses);
-    const relation = relations[random.below(relations.length)] ?? 'left of';
+    const relation = positions[random.below(positions.length)] ?? 'left of';
     return {
       tag: 'position',
       include: [

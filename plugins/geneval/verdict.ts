@@ -1,6 +1,6 @@
 /** GenEval's rules: what a detector found, and what color each object has, to right or wrong. Pure. */
 import type { Atom, Verdict } from '../../core/plugin.ts';
-import type { Ontology, Relation } from './ontology.ts';
+import type { Ontology, Position } from './ontology.ts';
 import type { Clause, GenevalItem } from './prompts.ts';
 
 type Box = readonly [x1: number, y1: number, x2: number, y2: number];
@@ -37,8 +37,8 @@ export function countedObjects(
   return byClass;
 }
 
-/** All relations of `a` to `b` that hold; two may, and none where they overlap too much. */
-export function relationsOf(a: Box, b: Box, margin: number): Relation[] {
+/** All positions of `a` to `b` that hold; two may, and none where they overlap too much. */
+export function positionsOf(a: Box, b: Box, margin: number): Position[] {
   const offset = [0, 1].map((axis) => center(a, axis) - center(b, axis));
   const rest = offset.map((value, axis) => {
     const shrunk = Math.abs(value) - margin * (size(a, axis) + size(b, axis));
@@ -47,7 +47,7 @@ export function relationsOf(a: Box, b: Box, margin: number): Relation[] {
   if (rest.every((value) => Math.abs(value) < 0.001)) return [];
   const length = Math.hypot(...offset);
   const [x = 0, y = 0] = rest.map((value) => value / length);
-  const all: (readonly [Relation, boolean])[] = [
+  const all: (readonly [Position, boolean])[] = [
     ['left of', x < -0.5],
     ['right of', x > 0.5],
     ['above', y < -0.5],
@@ -129,8 +129,8 @@ function clauseGroup(
     if (!holds) decide('position', relation, false, `no ${name} to be ${relation} it`);
     else if (others === undefined) holds = decide('position', relation, false, 'no target for the relation');
     else {
-      const pairs = group.flatMap((a) => others.map((b) => relationsOf(a.box, b.box, ontology.positionMargin)));
-      const isRelated = (found: readonly Relation[]): boolean => found.includes(relation);
+      const pairs = group.flatMap((a) => others.map((b) => positionsOf(a.box, b.box, ontology.positionMargin)));
+      const isRelated = (found: readonly Position[]): boolean => found.includes(relation);
       const isRight = mode === 'official' ? pairs.every(isRelated) : pairs.some(isRelated);
       const seen = [...new Set(pairs.flat())].join(' and ') || 'in no clear direction from';
       holds = decide('position', relation, isRight, `expected ${name} ${relation} target, found it ${seen} target`);

@@ -9,7 +9,7 @@ import { Pcg64, stateWords } from '../../plugins/geneval/generator.ts';
 import { overall } from '../../plugins/geneval/index.ts';
 import { coco } from '../../plugins/geneval/ontology.ts';
 import { generatePrompts, lineOf, type GenevalItem } from '../../plugins/geneval/prompts.ts';
-import { judgePicture, relationsOf, type FoundObject } from '../../plugins/geneval/verdict.ts';
+import { judgePicture, positionsOf, type FoundObject } from '../../plugins/geneval/verdict.ts';
 import { Workplace, root } from '../support/runs.ts';
 import { drawShapes, shapeOntology, type Shape, type ShapeColor, type ShapeName } from '../support/shapes.ts';
 
@@ -66,9 +66,9 @@ describe('the rules', () => {
     [[0, 0, 200, 100], [150, 60, 350, 160], ['left of']],
     [[5, 5, 9, 9], [5, 5, 9, 9], []],
   ] as const)('%j is to %j: %j', (a, b, relations) => {
-    expect(relationsOf(a, b, 0.1)).toEqual(relations);
+    expect(positionsOf(a, b, 0.1)).toEqual(relations);
     const turned = { 'left of': 'right of', 'right of': 'left of', above: 'below', below: 'above' } as const;
-    expect(relationsOf(b, a, 0.1)).toEqual(relations.map((relation) => turned[relation]));
+    expect(positionsOf(b, a, 0.1)).toEqual(relations.map((relation) => turned[relation]));
   });
 
   const objects = (name: string, ...scores: number[]): FoundObject[] =>
