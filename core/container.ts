@@ -34,8 +34,16 @@ export interface RunContainer {
   device(): Promise<Device>;
   /** Does the work with another device in place of the real one; what components make on it goes when the work is done. */
   pretend<Result>(device: Device, work: () => Promise<Result>): Promise<Result>;
+  /** Makes a component as the preset names it from another declaration of it; `dispose` ends it, or the end of the run. */
+  remake<Name extends Slot>(component: Component<Name>, index: number): Promise<Remade<Slots[Name]>>;
   /** Runs everything registered with `onDispose`, last first, and closes the device. Failures come together at the end. */
   dispose(): Promise<void>;
+}
+
+/** A component with what ends it, once. */
+export interface Remade<Made> {
+  readonly made: Made;
+  readonly dispose: () => Promise<void>;
 }
 
 /** One container module for each plugin; the catalog has made sure that names are unique. */
@@ -94,39 +102,58 @@ function openRun(root: Container, { preset, log, openDevice, path }: RunOptions)
     };
   };
 
+  const scopeOf = (slot: string, choice: ComponentChoice, index: number, list: Dispose[]): Scope => {
+    const self = instanceId(slot, index);
+    const ask = async <Name extends Slot>(other: Name, at: number): Promise<Slots[Name]> => {
+      waits.add(self, instanceId(other, at));
+      return getAt(other, at);
+    };
+    const calls = new PolicedCalls({
+      settings: choice,
+      who: `${slot} "${choice.name}"`,
+      component: choice.use,
+      folder: choice.cache === 'off' ? undefined : (choice.cache ?? join(cacheDirectory(), 'judgements')),
+      log,
+    });
+    list.push(() => calls.close());
+    return {
+      log,
+      seed: preset.seed,
+      calls,
+      path,
+      onDevice,
+      onDispose: (dispose) => void list.push(dispose),
+      get: async (other) => {
+        if (choices(other).length === 0) throw missingComponent(other, `${slot} "${choice.use}"`);
+        return ask(other, 0);
+      },
+      getAll: (other) => oneByOne(choices(other), (_, at) => ask(other, at)),
+    };
+  };
   for (const [slot, list] of Object.entries(preset.components)) {
     list.forEach((choice, index) => {
-      const self = instanceId(slot, index);
-      const ask = async <Name extends Slot>(other: Name, at: number): Promise<Slots[Name]> => {
-        waits.add(self, instanceId(other, at));
-        return getAt(other, at);
-      };
-      const calls = new PolicedCalls({
-        settings: choice,
-        who: `${slot} "${choice.name}"`,
-        component: choice.use,
-        folder: choice.cache === 'off' ? undefined : (choice.cache ?? join(cacheDirectory(), 'judgements')),
-        log,
-      });
-      const scope: Scope = {
-        log,
-        seed: preset.seed,
-        calls,
-        path,
-        onDevice,
-        onDispose: (dispose) => void disposals.push(dispose),
-        get: async (other) => {
-          if (choices(other).length === 0) throw missingComponent(other, `${slot} "${choice.use}"`);
-          return ask(other, 0);
-        },
-        getAll: (other) => oneByOne(choices(other), (_, at) => ask(other, at)),
-      };
-      container.bind<unknown>(self).toDynamicValue(() => {
-        scope.onDispose(() => calls.close());
-        return create(root, choice, scope);
-      });
+      container
+        .bind<unknown>(instanceId(slot, index))
+        .toDynamicValue(() =>
+          create(root.get<Component>(componentId(slot, choice.use)), choice, scopeOf(slot, choice, index, disposals)),
+        );
     });
   }
+  const remake: RunContainer['remake'] = async (component, index) => {
+    const choice = choices(component.slot)[index];
+    if (choice === undefined) throw new RangeError(`the preset has no ${component.slot} ${index}`);
+    const list: Dispose[] = [];
+    const dispose = (): Promise<void> => disposeAll(list);
+    try {
+      const made = await create(component, choice, scopeOf(component.slot, choice, index, list));
+      disposals.push(dispose);
+      // What `create` returns is what the slot of the declaration holds.
+      return { made: made as Slots[typeof component.slot], dispose };
+    } catch (error) {
+      await dispose();
+      throw error;
+    }
+  };
 
   return {
     get: async (slot) => {
@@ -135,6 +162,7 @@ function openRun(root: Container, { preset, log, openDevice, path }: RunOptions)
     },
     getAll: (slot) => oneByOne(choices(slot), (_, index) => getAt(slot, index)),
     device,
+    remake,
     pretend: async (other, work) => {
       if (pretended !== undefined) throw new RangeError('one device is pretended already');
       const passing: Dispose[] = [];
@@ -175,8 +203,7 @@ const blamedSlots: ReadonlySet<string> = new Set([
   'recipe',
 ]);
 
-async function create(root: Container, choice: ComponentChoice, scope: Scope): Promise<unknown> {
-  const component = root.get<Component>(componentId(choice.slot, choice.use));
+async function create(component: Component, choice: ComponentChoice, scope: Scope): Promise<unknown> {
   try {
     const made = await component.create(choice.options, scope);
     if (choice.slot === 'judge') return offeredJudge(made as Judge, choice, scope.calls);

@@ -65,7 +65,8 @@ export async function copyPlugins(copies: ReadonlyMap<string, string>, directory
   });
 }
 
-async function copyPlugin(plugin: string, into: string): Promise<PluginOrigin> {
+/** Copies the files of a plugin, with their places among each other. */
+export async function copyPlugin(plugin: string, into: string): Promise<PluginOrigin> {
   const { files, folder } = filesOfPlugin(plugin);
   for (const file of files) {
     const copy = join(into, relative(folder, file));
@@ -99,8 +100,14 @@ export async function refreshPlugins(
   acceptChanges: boolean,
 ): Promise<void> {
   const origins = readOrigins(directory);
-  const plugins = records.flatMap(({ inputs = {} }) =>
-    Object.entries(inputs).filter(([option]) => option.startsWith('plugins[')),
+  const plugins = records.flatMap(({ inputs = {}, edits = [] }) =>
+    Object.entries(inputs)
+      .filter(([option]) => option.startsWith('plugins['))
+      .map(([option, { path, sha256 }]) => {
+        // What was picked up while the run went on is known.
+        const latest = edits.findLast(({ file, from }) => file === path && from === sha256);
+        return [option, { path, sha256: latest?.sha256 ?? sha256 }] as const;
+      }),
   );
   const changed = plugins.filter(([, { path, sha256 }]) => existsSync(path) && hashOfPlugin(path) !== sha256);
   if (changed.length > 0 && !acceptChanges) {

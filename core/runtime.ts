@@ -20,6 +20,7 @@ import type { RunDirectory } from './io/run-directory.ts';
 import { recordedLog, type Log } from './log.ts';
 import { formatBytes, refuseWhatCannotFit, totalBytes } from './plan.ts';
 import { StagePlanner } from './plan-stage.ts';
+import { RewardFiles } from './reward-files.ts';
 import { changedInputs, readInputs, refuseChanges } from './run-inputs.ts';
 import { type RunRecord, readRunRecord } from './io/records.ts';
 import { hasResults, writeReport } from './report/report.ts';
@@ -171,8 +172,10 @@ async function runStage(
     } else if (resume) device.tuning = recordedTuning(directory.record.adapter) ?? device.tuning;
     await directory.describe({ adapter: { ...describeAdapter(device), ...tuningRecord(device.tuning) } });
     await hooks.start({ preset: preset.name, directory: path, resume });
+    const files = await RewardFiles.open({ container, preset, directory, log }, components.rewards);
+    const { rewards, beginStep } = files;
     const context = { preset, seed: preset.seed, directory, device, hooks, log, write, stop, resume, signal };
-    if (!stop.requested) await recipe.run(withFields(components, context));
+    if (!stop.requested) await recipe.run(withFields(components, { ...context, rewards, beginStep }));
     await noteMemory(directory, device, plan, log);
     outcome = stop.requested ? 'stopped' : 'done';
   } catch (error) {

@@ -126,6 +126,7 @@ const layers = [
     'plan-stage.ts',
     'report',
     'run-inputs.ts',
+    'reward-files.ts',
     'run.ts',
     'tune.ts',
     'runtime.ts',

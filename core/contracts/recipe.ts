@@ -98,6 +98,11 @@ export interface RunContext extends RunComponents {
   readonly resume: boolean;
   /** Aborted only when the run is given up: pass it to judges. */
   readonly signal: AbortSignal;
+  /**
+   * Called before a step is drawn by a recipe that trains by rewards: files of rewards that were edited meanwhile judge from now on. Returns the
+   * beginning of the sha256 of each such file, by `rewardFile/NAME`, for the metrics of the step.
+   */
+  readonly beginStep: (step: number) => Promise<Readonly<Record<string, string>>>;
 }
 
 /** A change of options that makes a run need less, and its plan. */

@@ -53,6 +53,20 @@ export interface RecordedInput {
   readonly sha256: string;
 }
 
+/** A plugin that was edited while the run went on, and whose rewards judge by the edited file from a step on. */
+export interface PluginEdit {
+  /** The first step that was judged by it. */
+  readonly step: number;
+  /** The file that was edited, absolute. */
+  readonly file: string;
+  /** sha256 of it, with the files it imports, as it was when the run began; an edit of another beginning counts for nothing. */
+  readonly from: string;
+  /** The same of what was picked up. */
+  readonly sha256: string;
+  /** The copy that is kept of it, relative to the run's directory. */
+  readonly copy: string;
+}
+
 export interface RunRecord {
   readonly format: 'reasongen-run';
   readonly version: 1;
@@ -70,6 +84,8 @@ export interface RunRecord {
   readonly hashes: Readonly<Record<string, string>>;
   /** What the run works from, by the option that names it: `recipe.promptFile`, `plugins[0]`. */
   readonly inputs?: Readonly<Record<string, RecordedInput>>;
+  /** In the order in which they were picked up. */
+  readonly edits?: readonly PluginEdit[];
   /** Of the last session that ended by itself: plannedBytes and peakBytes on the device, and how many buffers, submits and passes were made. */
   readonly memory?: Readonly<Record<string, number>>;
   /** The first start and every resume. */

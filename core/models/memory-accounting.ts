@@ -61,6 +61,9 @@ export function planningRun(context: PlanContext): RunContext {
     get stop() {
       return missing('stop request');
     },
+    get beginStep() {
+      return missing('steps');
+    },
   });
 }
 

@@ -92,9 +92,10 @@ async function runGrpo(context: RunContext, choice: GrpoOptions): Promise<void> 
       if (step > 1) await save(step - 1);
       break;
     }
+    const files = await training.orSave(context.beginStep(step), step - 1, () => save(step - 1));
     const metrics = await takeStep(context, choice, run, step);
     numbers = metrics;
-    context.directory.writeStep(step, metrics);
+    context.directory.writeStep(step, { ...metrics, ...files });
     await training.orSave(hooks.step({ step, metrics }), step, () => save(step));
     progress.advance(1, `reward ${metrics.reward.toFixed(2)}`);
     if (step === choice.steps || stop.requested || step % choice.saveEvery === 0) await save(step);
