@@ -17,6 +17,7 @@ export { TryAgainError } from './try-again.ts';
 export { diskError, hasCode } from './io/disk.ts';
 export { parseTable, type TableRow } from './io/table.ts';
 export { readTextRows, type TextRow } from './io/text-rows.ts';
+export { findPackage, type InstalledPackage } from './io/installed-package.ts';
 export { decodeText, knownBinary, readBounded, shorten } from './io/text.ts';
 
 export type { Backbone } from './contracts/backbone.ts';
@@ -52,7 +53,16 @@ export type { Optimizer } from './contracts/optimizer.ts';
 export type { PublishedLayout as Layout, PublishedFormat, PublishedType, WantedConfig } from './contracts/published.ts';
 export type { Plan, PlanContext, Recipe, RunContext } from './contracts/recipe.ts';
 export type { Reward, RewardAnswer, Sample, Score } from './contracts/reward.ts';
-export type { Component, NamedComponents, Plugin, Scope, Slot, SlotDeclaration, Slots } from './contracts/slots.ts';
+export type {
+  Component,
+  NamedComponents,
+  OptionalPackage,
+  Plugin,
+  Scope,
+  Slot,
+  SlotDeclaration,
+  Slots,
+} from './contracts/slots.ts';
 export type { SpecialTokens, Tokenizer, Turn } from './contracts/tokenizer.ts';
 export type { Log, Progress } from './log.ts';
 

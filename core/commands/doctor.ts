@@ -1,8 +1,10 @@
 import { statfsSync } from 'node:fs';
 import { cpus, totalmem } from 'node:os';
-import { exitCodes } from '../errors.ts';
+import { exitCodes, ReasongenError } from '../errors.ts';
 import { availableMemory } from '../gpu/host-memory.ts';
+import { findPackage } from '../io/installed-package.ts';
 import { describeProgram } from '../io/software.ts';
+import { installedPlugins } from '../preset/installed-plugins.ts';
 import { formatBytes } from '../plan.ts';
 import { type AdapterFacts, readAdapter } from './adapter.ts';
 import type { CommandContext } from './context.ts';
@@ -28,6 +30,7 @@ export async function doctor(
     ...vulkanVariables(environment),
     ...(adapter === undefined ? [noAdapter] : describe(adapter)),
     ...(await setupFacts(environment)),
+    ...(await optionalPackages()),
   ];
   const exitCode = adapter === undefined ? exitCodes.noAdapter : exitCodes.done;
   if (json) {
@@ -153,6 +156,23 @@ function describe({ description, isSoftware, features, limits }: AdapterFacts): 
 }
 
 const known = ['shader-f16', 'subgroups', 'timestamp-query'];
+
+/** What components of the plugins in reach need beyond the program; who uses none of them misses nothing. */
+async function optionalPackages(): Promise<Fact[]> {
+  const plugins = await installedPlugins([]);
+  return plugins.flatMap(({ outcome, file }) => {
+    if (outcome instanceof ReasongenError) return [];
+    return (outcome.packages ?? []).map(({ name, purpose, install }) => {
+      const found = findPackage(name, file === undefined ? [] : [file]);
+      return {
+        name,
+        ok: found !== undefined,
+        found: found === undefined ? `not installed; it is needed for ${purpose}` : `${found.version}, for ${purpose}`,
+        hint: install,
+      };
+    });
+  });
+}
 
 /** Drivers, loaders and caches as the set-up sees them. */
 async function setupFacts(environment: CommandContext['environment']): Promise<readonly Fact[]> {

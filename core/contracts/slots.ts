@@ -89,6 +89,15 @@ export interface NamedComponents {
   readonly benchmarks: readonly string[];
 }
 
+/** A package that some components need and that is not installed with their plugin, because it is large or not for every machine. */
+export interface OptionalPackage {
+  readonly name: string;
+  /** What it is needed for, in words. */
+  readonly purpose: string;
+  /** The command that installs it. */
+  readonly install: string;
+}
+
 /** What a package or file exports as default: a name and what it provides. */
 export interface Plugin {
   readonly name: string;
@@ -97,4 +106,6 @@ export interface Plugin {
   readonly slots?: readonly SlotDeclaration[];
   /** Published forms of models that it knows how to read and write. */
   readonly formats?: readonly PublishedFormat[];
+  /** `doctor` says which of them are there, and how to get the others. */
+  readonly packages?: readonly OptionalPackage[];
 }

@@ -118,6 +118,7 @@ function shapeFault(value: unknown): string | undefined {
     if (fault !== undefined) return `provides[${index}] ${fault}`;
   }
   if (plugin.formats !== undefined && !Array.isArray(plugin.formats)) return '`formats` is not a list';
+  if (plugin.packages !== undefined && !Array.isArray(plugin.packages)) return '`packages` is not a list';
   if (plugin.slots === undefined) return undefined;
   if (!Array.isArray(plugin.slots)) return '`slots` is not a list';
   const isSlot = (slot: unknown): boolean => {

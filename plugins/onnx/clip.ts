@@ -10,14 +10,10 @@ import { pixelsOf, preprocessorSchema, type Preprocessor } from './pixels.ts';
 import type { OnnxRuntime } from './runtime.ts';
 
 export const clipOptions = z.strictObject({
-  model: modelOption('a CLIP'),
+  model: modelOption('a CLIP exported to ONNX'),
   textFile: z.string().min(1).optional().describe('file of the text tower; onnx/text_model.onnx unless told'),
   pictureFile: z.string().min(1).optional().describe('file of the picture tower; onnx/vision_model.onnx unless told'),
-  title: z
-    .string()
-    .min(1)
-    .optional()
-    .describe('what results call the judge; CLIP with the name of the folder unless told'),
+  title: z.string().min(1).optional().describe('what results call the judge; CLIP unless told'),
   background: z
     .enum(['gray', 'original'])
     .default('gray')

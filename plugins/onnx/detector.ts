@@ -9,7 +9,7 @@ import type { OnnxRuntime } from './runtime.ts';
 import type { OnnxInterface, OnnxTensor } from './worker.mjs';
 
 export const detectorOptions = z.strictObject({
-  model: modelOption('a detector'),
+  model: modelOption('a detector exported to ONNX'),
   file: fileOption,
   title: z.string().min(1).optional().describe('what results call the judge; the kind of model unless told'),
   floor: z

@@ -3,18 +3,20 @@ import { defineJudge, definePlugin, type Scope } from '../../core/plugin.ts';
 import { clipOptions, openClip } from './clip.ts';
 import { detectorOptions, openDetector } from './detector.ts';
 import { ocrOptions, openOcr } from './ocr.ts';
+import { onnxPackage } from './package.ts';
 import { clipScoreReward, ocrReward } from './rewards.ts';
 import { OnnxRuntime } from './runtime.ts';
 
 /** A process for each judge, which ends with the run. */
-function runtimeFor(threads: number, scope: Pick<Scope, 'onDispose'>): OnnxRuntime {
-  const runtime = new OnnxRuntime(threads);
+function runtimeFor(threads: number, scope: Pick<Scope, 'log' | 'onDispose'>): OnnxRuntime {
+  const runtime = new OnnxRuntime({ threads, warn: (message) => scope.log.warn(message) });
   scope.onDispose(() => runtime.close());
   return runtime;
 }
 
 export default definePlugin({
   name: 'onnx',
+  packages: [onnxPackage],
   provides: [
     defineJudge({
       name: 'detector',

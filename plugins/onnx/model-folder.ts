@@ -62,12 +62,23 @@ export function findModelFile(folder: string, name: string, chosen?: string): st
   );
 }
 
-/** Hash of a model with the data files beside it, by file name. */
+/** By path, size and time: a run makes its components twice, and a gigabyte takes seconds. */
+const hashes = new Map<string, Promise<string>>();
+
+/** Hash of a model, and of the data files beside it. */
 export async function modelHash(file: string): Promise<string> {
-  const { sha256 } = await fingerprint(file);
-  const data = [`${file}_data`, `${file}.data`].filter(isFile);
-  const further = await Promise.all(data.map(async (path) => (await fingerprint(path)).sha256));
-  return [sha256, ...further].join('+');
+  const files = [file, ...[`${file}_data`, `${file}.data`].filter(isFile)];
+  return (await Promise.all(files.map(hashOf))).join('+');
+}
+
+function hashOf(file: string): Promise<string> {
+  const { size, mtimeMs } = statSync(file);
+  const key = `${file} ${size} ${mtimeMs}`;
+  const known = hashes.get(key);
+  if (known !== undefined) return known;
+  const hash = fingerprint(file).then(({ sha256 }) => sha256);
+  hashes.set(key, hash);
+  return hash;
 }
 
 /** Refuses a model that does not take and give what is needed, in words. */

@@ -13,7 +13,7 @@ import { cropRegion, filledUp, howFound, howRead, quarterTurn, reversedPixels } 
 import type { OnnxTensor } from './worker.mjs';
 
 export const ocrOptions = z.strictObject({
-  model: modelOption('PP-OCR: two models with det and rec in their names and the list of characters, '),
+  model: modelOption('the two models of PP-OCR, with det and rec in their names, and their list of characters'),
   title: z.string().min(1).optional().describe('what results call the judge; PP-OCR unless told'),
   longestSide: z
     .number()

@@ -5,7 +5,7 @@ import { inputFile, z, type Judge, type JudgeCapability } from '../../core/plugi
 export type JudgeThat<Capability extends JudgeCapability> = Judge & Required<Pick<Judge, Capability>>;
 
 export const modelOption = (what: string): z.ZodString =>
-  inputFile().describe(`folder of ${what} exported to ONNX, or hub:OWNER/NAME after \`reasongen pull --include\``);
+  inputFile().describe(`folder of ${what}, or hub:OWNER/NAME after \`reasongen pull --include\``);
 
 export const fileOption = z
   .string()

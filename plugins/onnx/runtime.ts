@@ -1,36 +1,45 @@
 /** Models in a process of their own, which begins with the first question and ends with the run. */
 import { fork, type ChildProcess } from 'node:child_process';
-import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
-import { ReasongenError, exitCodes } from '../../core/plugin.ts';
-import { installCommand } from './package.ts';
+import { fileURLToPath } from 'node:url';
+import { exitCodes, findPackage, ReasongenError } from '../../core/plugin.ts';
+import { onnxPackage } from './package.ts';
 import type { OnnxAnswer, OnnxInterface, OnnxRequest, OnnxTensor } from './worker.mjs';
 
 /** The end of what the process wrote to standard error, for the message when it ends. */
 const lastWords = 2000;
 
-interface Library {
-  readonly file: string;
-  readonly version: string;
+/** The process ended while something was asked of it. */
+class ProcessEnded extends ReasongenError {}
+
+export interface OnnxRuntimeOptions {
+  /** For each model. */
+  readonly threads: number;
+  /** Told when a process has ended and another takes its place. */
+  readonly warn: (message: string) => void;
+  /** Files for which the package may be installed; the folder in which the program is run counts, too. */
+  readonly places?: readonly string[];
 }
 
 export class OnnxRuntime {
   readonly version: string;
   readonly threads: number;
   private readonly file: string;
+  private readonly warn: OnnxRuntimeOptions['warn'];
   private child: ChildProcess | undefined;
   private said = '';
   private isClosed = false;
   /** The process does one thing at a time; requests wait for one another here, so that one that is given up is never begun. */
   private last: Promise<unknown> = Promise.resolve();
 
-  /** Throws ONNXRUNTIME_MISSING where the package is in reach of none of the places. */
-  constructor(threads: number, places: readonly string[] = nearby()) {
-    const { file, version } = findLibrary(places);
+  /** Throws ONNXRUNTIME_MISSING where the package is not in reach. */
+  constructor({ threads, warn, places = [fileURLToPath(import.meta.url)] }: OnnxRuntimeOptions) {
+    const library = findPackage(onnxPackage.name, places);
+    if (library === undefined) throw missing();
+    const { file, version } = library;
     this.file = file;
     this.version = version;
     this.threads = threads;
+    this.warn = warn;
   }
 
   /** Of the process, while there is one. */
@@ -66,7 +75,7 @@ export class OnnxRuntime {
   private async ask(request: OnnxRequest, signal: AbortSignal): Promise<OnnxAnswer> {
     const answer = this.last.then(() => {
       signal.throwIfAborted();
-      return this.send(request, signal);
+      return this.sendTwice(request, signal);
     });
     this.last = answer.catch(() => undefined);
     const found = await settledOrAborted(answer, signal);
@@ -85,6 +94,17 @@ export class OnnxRuntime {
           : 'use a file that was exported as described on the page of the plugin',
       exitCode: exitCodes.badPreset,
     });
+  }
+
+  /** A process may be ended by the system, for its memory; what ends two of them is asked no more. */
+  private async sendTwice(request: OnnxRequest, signal: AbortSignal): Promise<OnnxAnswer> {
+    try {
+      return await this.send(request, signal);
+    } catch (error) {
+      if (!(error instanceof ProcessEnded) || signal.aborted || this.isClosed) throw error;
+      this.warn(`${error.message}; another one is begun`);
+      return this.send(request, signal);
+    }
   }
 
   private send(request: OnnxRequest, signal: AbortSignal): Promise<OnnxAnswer> {
@@ -139,9 +159,9 @@ export class OnnxRuntime {
     return child;
   }
 
-  private ended(file: string, how: string): ReasongenError {
+  private ended(file: string, how: string): ProcessEnded {
     const [said = ''] = this.said.trim().split('\n').slice(-1);
-    return new ReasongenError({
+    return new ProcessEnded({
       code: 'JUDGE_ENDED',
       message: `the process that runs the model ${how}${said === '' ? '' : `: ${oneLine(said)}`}`,
       place: file,
@@ -184,27 +204,11 @@ async function settledOrAborted<Value>(answer: Promise<Value>, signal: AbortSign
   }
 }
 
-/** Beside the program, or where it is run: a program that was installed for all projects does not see what one of them has. */
-function nearby(): string[] {
-  return [import.meta.url, join(process.cwd(), 'package.json')];
-}
-
-function findLibrary(places: readonly string[]): Library {
-  for (const from of places) {
-    try {
-      const file = createRequire(from).resolve('onnxruntime-node');
-      const manifest = JSON.parse(readFileSync(join(dirname(dirname(file)), 'package.json'), 'utf8')) as {
-        readonly version: string;
-      };
-      return { file, version: manifest.version };
-    } catch {
-      // Not there: the next place is looked at.
-    }
-  }
-  throw new ReasongenError({
+function missing(): ReasongenError {
+  return new ReasongenError({
     code: 'ONNXRUNTIME_MISSING',
     message: 'the package onnxruntime-node, which runs the model of this judge, is not installed',
-    hint: installCommand,
+    hint: onnxPackage.install,
     exitCode: exitCodes.badPreset,
   });
 }
@@ -213,7 +217,7 @@ function unusable(why: string): ReasongenError {
   return new ReasongenError({
     code: 'ONNXRUNTIME_MISSING',
     message: `the package onnxruntime-node cannot be loaded: ${oneLine(why)}`,
-    hint: `it runs on Linux with glibc (x64, arm64), macOS on Apple silicon and Windows; there, install it again: ${installCommand}`,
+    hint: `it runs on Linux with glibc (x64, arm64), macOS on Apple silicon and Windows; there, install it again: ${onnxPackage.install}`,
     exitCode: exitCodes.badPreset,
   });
 }

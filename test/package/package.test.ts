@@ -1,5 +1,5 @@
 /** The package as its users have it: packed, installed into an empty folder, used there from the command line and from plain JavaScript. */
-import { cpSync, existsSync, readFileSync } from 'node:fs';
+import { cpSync, existsSync, readFileSync, symlinkSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { packageFiles } from '../../core/commands/starter/package.ts';
@@ -178,6 +178,23 @@ describe.each(nodes.map((node, index) => ({ node, index })))('$node', ({ node, i
       `out-${index}`,
     );
     expect(existsSync(join(installed.folder, `out-${index}`, '00000.png'))).toBe(true);
+  });
+
+  test('what is optional is not there: doctor and whoever needs it say how to get it; then it is found', () => {
+    const install = 'ONNXRUNTIME_NODE_INSTALL=skip npm install onnxruntime-node@';
+    expect(succeed('doctor')).toMatch(new RegExp(`absent +onnxruntime-node +not installed.*\\n +→ ${install}`));
+    installed.write(
+      'mine/seen.yaml',
+      `name: seen\nextends: reasongen/nano/grpo\njudges: [{ use: clip-score, model: ${join(root, 'test/golden/evidence/clip')} }]\n`,
+    );
+    const { status, stderr } = run('check', 'mine/seen.yaml');
+    expect(status).toBe(2);
+    expect(stderr).toMatch(new RegExp(`^ONNXRUNTIME_MISSING[^]* is not installed. ${install}`, 'm'));
+    for (const name of ['onnxruntime-node', 'onnxruntime-common'])
+      symlinkSync(join(root, 'node_modules', name), join(installed.folder, 'node_modules', name));
+    expect(succeed('doctor')).toMatch(/ok +onnxruntime-node +1\.30\.0, for the judges/);
+    for (const name of ['onnxruntime-node', 'onnxruntime-common'])
+      unlinkSync(join(installed.folder, 'node_modules', name));
   });
 
   test('trains a step with a plugin in TypeScript, one in JavaScript and one from npm', () => {

@@ -5,6 +5,7 @@
  */
 import { execFile } from 'node:child_process';
 import {
+  cpSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -74,6 +75,7 @@ const few = { steps: 1, evaluations: 0 };
 const short: Readonly<Record<string, Readonly<Record<string, string | number>>>> = {
   'run presets/nano/sft.yaml': { batch: 4, examples: 4 },
   'run mine/brief.yaml': { ...few, prompts: 4, groupSize: 4, rationaleTokens: 40 },
+  'run mine/seen.yaml': { ...few, prompts: 2, groupSize: 4, rationaleTokens: 40 },
   'run mine/unified.yaml': { steps: 2, batch: 4, examples: 4 },
   'run mine/captions.yaml': { steps: 2, batch: 4 },
   'run mine/lora.yaml': { steps: 2, batch: 4, examples: 4 },
@@ -115,8 +117,9 @@ afterAll(async () => {
   rmSync(clone, { recursive: true });
 });
 
-/** What the README takes to be there: captioned pictures of one's own, and the published data set in the cache. */
+/** What the pages take to be there: models of judges, captioned pictures of one's own, and the published data set in the cache. */
 async function writeData(): Promise<void> {
+  cpSync(join(root, 'test/golden/evidence'), join(clone, 'models'), { recursive: true });
   mkdirSync(join(clone, 'data'));
   writeFileSync(join(clone, 'data/one.png'), await picture('red'));
   const line = JSON.stringify({ file: 'one.png', caption: 'a red square', plan: 'red everywhere' });
@@ -202,6 +205,8 @@ const outcomes: Readonly<Record<string, (result: Awaited<ReturnType<typeof run>>
       6,
     );
   },
+  'run mine/seen.yaml': () =>
+    expect(metricsOf(join(clone, 'runs/seen'))).toMatchObject([{ 'reward/clip-score': expect.any(Number) }]),
   'run mine/unified.yaml': () => {
     expect(metricsOf(join(clone, 'runs/unified'))).toHaveLength(2);
     expect(readFileSync(join(clone, 'runs/unified/preset.yaml'), 'utf8')).toContain('unified-nano');

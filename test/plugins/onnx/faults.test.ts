@@ -21,7 +21,7 @@ import { OnnxRuntime } from '../../../plugins/onnx/runtime.ts';
 import { OnnxGraph } from '../../bench/peers/onnx-model.mjs';
 import { change, copyOf, fixtures, never, ocrModel, pictureOf, replaceModel, temporaryFolder } from './models.ts';
 
-const runtime = new OnnxRuntime(1);
+const runtime = new OnnxRuntime({ threads: 1, warn: () => undefined });
 afterAll(() => runtime.close());
 
 const gray = (width: number, height: number): Image => ({

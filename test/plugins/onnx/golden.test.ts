@@ -10,7 +10,7 @@ import { pixelsOf, preprocessorSchema } from '../../../plugins/onnx/pixels.ts';
 import { OnnxRuntime } from '../../../plugins/onnx/runtime.ts';
 import { fixtures, goldenOf, goldenTensor, never, pictureOf } from './models.ts';
 
-const runtime = new OnnxRuntime(1);
+const runtime = new OnnxRuntime({ threads: 1, warn: () => undefined });
 afterAll(() => runtime.close());
 
 const open = (kind: string): ReturnType<typeof openDetector> =>

@@ -10,7 +10,7 @@ import { OnnxRuntime } from '../../../plugins/onnx/runtime.ts';
 import { cornersOf, textRegions } from '../../../plugins/onnx/text-regions.ts';
 import { never, ocrModel, pictureOf } from './models.ts';
 
-const runtime = new OnnxRuntime(1);
+const runtime = new OnnxRuntime({ threads: 1, warn: () => undefined });
 afterAll(() => runtime.close());
 
 describe('PP-OCR on pictures of text', () => {
