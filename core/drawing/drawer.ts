@@ -29,45 +29,12 @@ export const samplingOptions = {
   guidance: z.number().positive().default(1).describe('classifier-free guidance weight on image codes; 1 is off'),
 };
 
-export interface Sampling {
-  readonly rationale: boolean;
-  readonly rationaleTokens: number;
-  readonly textTemperature: number;
-  readonly textTopK: number;
-  readonly textTopP: number;
-  readonly imageTemperature: number;
-  readonly imageTopK: number;
-  readonly imageTopP: number;
-  readonly cache: 'f32' | 'f16';
-  readonly guidance: number;
-}
+export type Sampling = { readonly [Name in keyof typeof samplingOptions]: z.output<(typeof samplingOptions)[Name]> };
 
 /** The sampling options of a recipe without its other options: what a drawing depends on beside weights, prompt and seed. */
 export function samplingOf(options: Sampling): Sampling {
-  const {
-    rationale,
-    rationaleTokens,
-    textTemperature,
-    textTopK,
-    textTopP,
-    imageTemperature,
-    imageTopK,
-    imageTopP,
-    cache,
-    guidance,
-  } = options;
-  return {
-    rationale,
-    rationaleTokens,
-    textTemperature,
-    textTopK,
-    textTopP,
-    imageTemperature,
-    imageTopK,
-    imageTopP,
-    cache,
-    guidance,
-  };
+  const names = Object.keys(samplingOptions) as (keyof Sampling)[];
+  return Object.fromEntries(names.map((name) => [name, options[name]])) as Sampling;
 }
 
 /** A prompt, with the rationale to draw it by unless the model shall write one. */

@@ -22,13 +22,7 @@ import {
 import { disk, diskError, replaceFile, syncDirectory, writeDurably, type Files } from './disk.ts';
 import type { FileFingerprint } from './fingerprint.ts';
 import { streamSafetensors } from './safetensors-stream.ts';
-import {
-  encodeSafetensors,
-  readSafetensors,
-  type Metadata,
-  type StoredTensor,
-  type TensorToStore,
-} from './safetensors.ts';
+import { encodeSafetensors, type Metadata, type TensorToStore } from './safetensors.ts';
 
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
 
@@ -54,18 +48,6 @@ export interface SaveOptions extends KeepOptions {
   /** Kept by the caller from save to save, so that nothing is read again to see whether it is whole. */
   readonly known?: KnownCheckpoints;
   readonly files?: Files;
-}
-
-export interface Checkpoint {
-  readonly path: string;
-  readonly step: number;
-  /** Empty when only adapters were saved. */
-  readonly weights: Map<string, StoredTensor>;
-  /** Empty when none was saved. */
-  readonly optimizer: Map<string, StoredTensor>;
-  readonly state: { readonly [key: string]: Json };
-  /** sha256 of the file of weights or adapters. */
-  readonly hash: string;
 }
 
 export interface Skipped {
@@ -136,14 +118,13 @@ export async function listCheckpoints(runDirectory: string): Promise<CheckpointE
   return readEntries(join(runDirectory, 'checkpoints'));
 }
 
-/** The checkpoint with the best score so far, if any was scored. */
-export async function bestCheckpoint(runDirectory: string): Promise<CheckpointEntry | undefined> {
-  const best = await readBest(join(runDirectory, 'checkpoints'));
-  return (await listCheckpoints(runDirectory)).find(({ name }) => name === best?.checkpoint);
-}
-
 /** A verified checkpoint whose tensors are left to be read piece by piece. */
-export interface OpenCheckpoint extends Omit<Checkpoint, 'weights' | 'optimizer'> {
+export interface OpenCheckpoint {
+  readonly path: string;
+  readonly step: number;
+  readonly state: CheckpointContent['state'];
+  /** sha256 of the file of weights or adapters. */
+  readonly hash: string;
   /** Names of the files it holds. */
   readonly files: readonly string[];
 }
@@ -155,26 +136,13 @@ export async function openNewest(runDirectory: string): Promise<OpenCheckpoint &
   return { path, step, state: await readState(path), hash: hashOf(files), files: Object.keys(files), skipped };
 }
 
-/** Reads a checkpoint after verifying it, its weights and optimizer whole. */
-export async function loadCheckpoint(path: string): Promise<Checkpoint> {
-  const { step, files } = await verifyCheckpoint(path);
-  const weights =
-    'weights.safetensors' in files
-      ? await readSafetensors(join(path, 'weights.safetensors'))
-      : new Map<string, StoredTensor>();
-  const optimizer =
-    'optimizer.safetensors' in files
-      ? await readSafetensors(join(path, 'optimizer.safetensors'))
-      : new Map<string, StoredTensor>();
-  return { path, step, weights, optimizer, state: await readState(path), hash: hashOf(files) };
-}
-
-async function readState(path: string): Promise<Checkpoint['state']> {
+/** What a run noted in a checkpoint beside its tensors. Throws BAD_CHECKPOINT. */
+export async function readState(path: string): Promise<CheckpointContent['state']> {
   const text = await readFile(join(path, 'state.json'), 'utf8').catch((cause: unknown) => {
     throw diskError(cause, 'reading state.json', path);
   });
   try {
-    return JSON.parse(text) as Checkpoint['state'];
+    return JSON.parse(text) as CheckpointContent['state'];
   } catch (cause) {
     throw damaged(path, 'state.json is not JSON', cause);
   }

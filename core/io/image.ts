@@ -171,16 +171,6 @@ export function pngChunk(type: string, data: Uint8Array): Buffer {
   return frame;
 }
 
-/** Draws an SVG document into a square of `size` pixels: straight (not premultiplied) RGBA, row-major. */
-export async function rasterizeSvg(svg: string, size: number): Promise<Uint8Array> {
-  const { data } = await sharp(Buffer.from(svg))
-    .resize(size, size, { fit: 'contain', background: { r: 0, g: 0, b: 0, alpha: 0 } })
-    .ensureAlpha()
-    .raw()
-    .toBuffer({ resolveWithObject: true });
-  return new Uint8Array(data);
-}
-
 /** Enlarges by a whole factor; every pixel becomes a factor × factor square. */
 export function upscale(image: Image, factor: number): Image {
   if (!Number.isInteger(factor) || factor < 1) throw new RangeError(`upscale: ${factor} is not a whole factor.`);

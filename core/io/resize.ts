@@ -53,21 +53,6 @@ export function fitSquare(image: Image, size: number, color: readonly [number, n
 /** No side becomes shorter than this. */
 const smallestSide = 14;
 
-/** Shortest side to `size`, the middle cut out: how a picture becomes a target of training. */
-export function cropSquare(image: Image, size: number): Image {
-  const shortest = Math.min(image.width, image.height);
-  const side = (length: number): number => Math.round((size * length) / shortest);
-  const { width, height, data } = resizeBicubic(image, side(image.width), side(image.height));
-  const [left, top] = [Math.floor((width - size) / 2), Math.floor((height - size) / 2)];
-  const square = new Uint8Array(size * size * channels);
-  for (let y = 0; y < size; y++)
-    square.set(
-      data.subarray(((top + y) * width + left) * channels, ((top + y) * width + left + size) * channels),
-      y * size * channels,
-    );
-  return { width: size, height: size, data: square };
-}
-
 interface Taps {
   /** First pixel that counts, for each pixel of the result. */
   readonly first: Int32Array;

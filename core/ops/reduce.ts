@@ -1,4 +1,4 @@
-/** Sums and means over the last axis or over everything, in an order that is always the same. */
+/** Sums over the last axis, sum and mean of everything, in an order that is always the same. */
 import { grid } from '../autograd/launch.ts';
 import type { Tape } from '../autograd/tape.ts';
 import { dimension, sizeOf, type Tensor } from '../tensor/tensor.ts';
@@ -7,12 +7,6 @@ import { dimension, sizeOf, type Tensor } from '../tensor/tensor.ts';
 export function sumRows(tape: Tape, x: Tensor): Tensor {
   const columns = dimension(x, -1);
   return reduce(tape, x, x.shape.slice(0, -1), sizeOf(x.shape) / columns, columns, 1);
-}
-
-/** x [..., D] → [...]: mean over the last axis. */
-export function meanRows(tape: Tape, x: Tensor): Tensor {
-  const columns = dimension(x, -1);
-  return reduce(tape, x, x.shape.slice(0, -1), sizeOf(x.shape) / columns, columns, 1 / columns);
 }
 
 /** Any shape → [1]: everything summed. Gradient: dOut, to every element. */

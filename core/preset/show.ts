@@ -138,7 +138,9 @@ const format: ToStringOptions = {
 
 function print(root: YAMLMap): string {
   const document = new Document(root);
-  escapeTexts(document.contents, (text) => needsEscape.test(text.replaceAll('\n', '')));
+  // The library takes the spaces in front of an empty first line for the indent of a text of several lines.
+  const isMisread = (text: string): boolean => text.includes('\n') && /^\s/.test(text);
+  escapeTexts(document.contents, (text) => isMisread(text) || needsEscape.test(text.replaceAll('\n', '')));
   const lines = document
     .toString(format)
     .split('\n')

@@ -21,14 +21,14 @@ import { planDrawing, smallerDrawing } from '../drawing/plan.ts';
 import { storageOption, weightsInput } from '../models/weights.ts';
 
 const text = z.string().trim().min(1);
-const wanted = z.union([text, z.strictObject({ prompt: text, rationale: text })]);
+const promptOption = z.union([text, z.strictObject({ prompt: text, rationale: text })]);
 
 const options = z.strictObject({
   weights: weightsInput().describe(
     'run folder, checkpoint, published model (a folder, or hub:OWNER/NAME) or file of weights to draw with; random: seeded random weights, to measure a model without its files',
   ),
   prompts: z
-    .array(wanted)
+    .array(promptOption)
     .default([])
     .describe('what to draw: texts, or `{ prompt, rationale }` where the rationale is given instead of written'),
   promptFile: inputFile()
@@ -46,9 +46,6 @@ const options = z.strictObject({
 
 type Options = z.output<typeof options>;
 
-/** The options with the prompts of both sources together. */
-type GenerateOptions = Omit<Options, 'prompts'> & { readonly prompts: readonly Wanted[] };
-
 interface Wanted {
   readonly prompt: string;
   readonly rationale?: string;
@@ -59,12 +56,12 @@ export const generateRecipe = defineRecipe({
   summary: 'writes rationales and draws pictures for given prompts',
   options,
   needs: ['tokenizer', 'imageTokenizer', 'backbone'],
-  create: async (written): Promise<Recipe> => {
-    const choice = { ...written, prompts: await allPrompts(written) };
+  create: async (choice): Promise<Recipe> => {
+    const wanted = await allPrompts(choice);
     return {
-      plan: (context) => planGenerate(context, choice),
-      smaller: smallerDrawing(choice, planGenerate),
-      run: (context) => runGenerate(context, choice),
+      plan: (context) => planGenerate(context, choice, wanted),
+      smaller: smallerDrawing(choice, (context, smaller) => planGenerate(context, smaller, wanted)),
+      run: (context) => runGenerate(context, choice, wanted),
     };
   },
 });
@@ -106,27 +103,27 @@ function wantedOf({ text: prompt, columns }: TextRow): Wanted {
   return typeof given === 'string' && given.trim() !== '' ? { prompt, rationale: given.trim() } : { prompt };
 }
 
-function planGenerate(context: PlanContext, choice: GenerateOptions): Promise<Plan> {
-  const { prompts, samplesPerPrompt } = choice;
+function planGenerate(context: PlanContext, choice: Options, wanted: readonly Wanted[]): Promise<Plan> {
+  const { samplesPerPrompt } = choice;
   const lines = [
-    `${prompts.length} prompt(s) x ${samplesPerPrompt} = ${prompts.length * samplesPerPrompt} drawings, ${rowsAtOnce(choice)} at once`,
+    `${wanted.length} prompt(s) x ${samplesPerPrompt} = ${wanted.length * samplesPerPrompt} drawings, ${rowsAtOnce(choice, wanted)} at once`,
   ];
   const { weights, storage } = choice;
-  return planDrawing(context, { weights, storage, ...drawerOptions(choice), lines });
+  return planDrawing(context, { weights, storage, ...drawerOptions(choice, wanted), lines });
 }
 
-function drawerOptions(choice: GenerateOptions): DrawerOptions {
+function drawerOptions(choice: Options, wanted: readonly Wanted[]): DrawerOptions {
   const { samplesPerPrompt, promptTokens } = choice;
-  return { sampling: choice, prompts: rowsAtOnce(choice) / samplesPerPrompt, samplesPerPrompt, promptTokens };
+  return { sampling: choice, prompts: rowsAtOnce(choice, wanted) / samplesPerPrompt, samplesPerPrompt, promptTokens };
 }
 
-function rowsAtOnce({ batch, samplesPerPrompt, prompts }: GenerateOptions): number {
-  return Math.min(prompts.length, Math.max(1, Math.floor(batch / samplesPerPrompt))) * samplesPerPrompt;
+function rowsAtOnce({ batch, samplesPerPrompt }: Options, wanted: readonly Wanted[]): number {
+  return Math.min(wanted.length, Math.max(1, Math.floor(batch / samplesPerPrompt))) * samplesPerPrompt;
 }
 
-async function runGenerate(context: RunContext, choice: GenerateOptions): Promise<void> {
+async function runGenerate(context: RunContext, choice: Options, prompts: readonly Wanted[]): Promise<void> {
   const { directory, log, seed, stop } = context;
-  const { prompts, samplesPerPrompt } = choice;
+  const { samplesPerPrompt } = choice;
   const model = await openModel(context, choice, { text: choice.rationale, image: true });
   const settings = {
     seed,
@@ -141,8 +138,8 @@ async function runGenerate(context: RunContext, choice: GenerateOptions): Promis
     settings,
     prompt: (index) => prompts[Math.floor(index / samplesPerPrompt)]?.prompt,
   });
-  const together = rowsAtOnce(choice) / samplesPerPrompt;
-  const drawer = await Drawer.open(context, model.parameters, model.workspace, drawerOptions(choice));
+  const together = rowsAtOnce(choice, prompts) / samplesPerPrompt;
+  const drawer = await Drawer.open(context, model.parameters, model.workspace, drawerOptions(choice, prompts));
   const progress = log.progress('drawing', prompts.length * samplesPerPrompt, { unit: 'drawing', done: records.count });
   if (records.count > 0)
     log.info(`${records.count} of ${prompts.length * samplesPerPrompt} drawings are there already`);

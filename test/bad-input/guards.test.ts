@@ -1,7 +1,7 @@
 /** Runs that could not teach anything stop by themselves: exit code 7, the cause named, the last good checkpoint kept. */
 import { existsSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { loadCheckpoint } from '../../core/io/checkpoint.ts';
+import { loadCheckpoint } from '../support/checkpoints.ts';
 import { checkpointOf, checkpoints, curve, Workplace, type CommandEnd } from '../support/runs.ts';
 import { expectMessage } from './message.ts';
 

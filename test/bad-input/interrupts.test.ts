@@ -5,7 +5,7 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { loadCheckpoint } from '../../core/io/checkpoint.ts';
+import { loadCheckpoint } from '../support/checkpoints.ts';
 import { readRunRecord } from '../../core/io/records.ts';
 import { checkpointOf, checkpoints, evaluationOf, metricsOf, Workplace, type Ended } from '../support/runs.ts';
 

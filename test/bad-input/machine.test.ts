@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
-import { loadCheckpoint } from '../../core/io/checkpoint.ts';
+import { loadCheckpoint } from '../support/checkpoints.ts';
 import { checkpointOf, checkpoints, metricsOf, Workplace } from '../support/runs.ts';
 import { expectMessage } from './message.ts';
 

@@ -16,7 +16,7 @@
  * | ^C in every phase                       | interrupts.test.ts; a second one: test/core/cli.test.ts         |
  */
 import { expect, test } from 'vitest';
-import { loadCheckpoint } from '../../core/io/checkpoint.ts';
+import { loadCheckpoint } from '../support/checkpoints.ts';
 import { checkpoints, Workplace } from '../support/runs.ts';
 import { expectMessage } from './message.ts';
 

@@ -3,7 +3,7 @@ import { copyFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ParameterSet } from '../../core/weights/parameters.ts';
 import { Workspace } from '../../core/autograd/workspace.ts';
-import { loadCheckpoint } from '../../core/io/checkpoint.ts';
+import { loadCheckpoint } from '../support/checkpoints.ts';
 import type { RunContext } from '../../core/contracts/recipe.ts';
 import { openDevice, type Device } from '../../core/gpu/device.ts';
 import { packSequences, type Sequence } from '../../core/nn/packing.ts';

@@ -7,7 +7,8 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { deflateSync } from 'node:zlib';
-import { pngChunk, rasterizeSvg } from '../../core/io/image.ts';
+import sharp from 'sharp';
+import { pngChunk } from '../../core/io/image.ts';
 import { atlasColumns, tileSize } from '../../plugins/nano-world/atlas.ts';
 import { classNames } from '../../plugins/nano-world/vocabulary.ts';
 import type { ClassName } from '../../plugins/nano-world/vocabulary.ts';
@@ -78,4 +79,14 @@ export function atlasPng(tiles: readonly Uint8Array[]): Buffer {
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   writeFileSync(new URL('../../plugins/nano-world/atlas.png', import.meta.url), atlasPng(await drawTiles()));
+}
+
+/** Draws an SVG document into a square of `size` pixels: straight (not premultiplied) RGBA, row-major. */
+async function rasterizeSvg(svg: string, size: number): Promise<Uint8Array> {
+  const { data } = await sharp(Buffer.from(svg))
+    .resize(size, size, { fit: 'contain', background: { r: 0, g: 0, b: 0, alpha: 0 } })
+    .ensureAlpha()
+    .raw()
+    .toBuffer({ resolveWithObject: true });
+  return new Uint8Array(data);
 }

@@ -10,16 +10,11 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { builtInSlots } from '../../core/preset/catalog.ts';
 import { hookList } from '../../core/hooks.ts';
 import { metricsOf, root } from '../support/runs.ts';
+import { commandsOf, filesOf, pluginPages, textOf } from './pages.ts';
 
-const pages = ['data', 'compute', 'hooks', 'recipe'].map((name) =>
-  readFileSync(join(root, `plugins/${name}.md`), 'utf8'),
-);
-const blocks = pages.flatMap((page) => [...page.matchAll(/^```(\w+)\n([^]*?)^```$/gm)].map(([, , text = '']) => text));
-const files = blocks.flatMap((text) => {
-  const [, name] = /^(?:\/\/|#) (mine\/\S+\.\w+)\n/.exec(text) ?? [];
-  return name === undefined ? [] : [{ name, text }];
-});
-const commands = blocks.flatMap((text) => text.split('\n').filter((line) => line.startsWith('npx reasongen run ')));
+const everything = pluginPages.map(textOf).join('\n');
+const { written: files } = filesOf(pluginPages);
+const commands = commandsOf(pluginPages);
 
 let clone = '';
 beforeAll(() => {
@@ -64,10 +59,8 @@ test('every slot has a whole example, and every hook is explained and tapped', (
     ).toHaveLength(1);
   const hooks = files.find(({ name }) => name === 'mine/flags/hooks.ts')?.text ?? '';
   for (const [name, { kind }] of Object.entries(hookList)) {
-    expect(pages.join('\n')).toMatch(
-      new RegExp(`^\\| \`${name}\` \\| ${kind === 'series' ? 'series' : 'waterfall'}`, 'm'),
-    );
-    expect(pages.join('\n')).toContain(`- **\`${name}\`** `);
+    expect(everything).toMatch(new RegExp(`^\\| \`${name}\` \\| ${kind === 'series' ? 'series' : 'waterfall'}`, 'm'));
+    expect(everything).toContain(`- **\`${name}\`** `);
     expect(hooks).toMatch(new RegExp(`^ {6}${name}: `, 'm'));
   }
   expect(commands).toHaveLength(3);

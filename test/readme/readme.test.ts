@@ -26,39 +26,12 @@ import { captionRows, picture, writeParquet } from '../support/captions.ts';
 import { commit, FakeHub } from '../support/hub.ts';
 import { janusFolder } from '../support/janus-folder.ts';
 import { metricsOf, root } from '../support/runs.ts';
+import { commandsOf, filesOf, mainPages, pluginPages, textOf } from './pages.ts';
 
-/** In the order in which one reads them: a command may use what an earlier one left. */
-const pages = [
-  'README.md',
-  'presets/README.md',
-  'plugins/README.md',
-  'kernels/README.md',
-  'test/README.md',
-  'core/README.md',
-  'CONTRIBUTING.md',
-  'CHANGELOG.md',
-  'SECURITY.md',
-];
-const texts = new Map(pages.map((page) => [page, readFileSync(join(root, page), 'utf8')]));
+const texts = new Map([...mainPages, ...pluginPages].map((page) => [page, textOf(page)]));
 const everything = [...texts.values()].join('\n');
-const blocks = [...everything.matchAll(/^```(\w+)\n([^]*?)^```$/gm)].map(([, language = '', text = '']) => ({
-  language,
-  text,
-}));
-const commands = [
-  ...new Set(
-    blocks
-      .filter(({ language }) => language === 'sh')
-      .flatMap(({ text }) => text.split('\n').filter((line) => line.startsWith('npx reasongen '))),
-  ),
-];
-/** Blocks that begin with the name of their file: one of the repository, quoted, or one of the reader's. */
-const named = blocks.flatMap(({ text }) => {
-  const [, name] = /^(?:\/\/|#) (\S+\/\S+\.\w+)\n/.exec(text) ?? [];
-  return name === undefined ? [] : [{ name, text }];
-});
-const quoted = named.filter(({ name }) => existsSync(join(root, name)));
-const files = named.filter(({ name }) => !existsSync(join(root, name)));
+const commands = commandsOf(mainPages);
+const { written: files } = filesOf(mainPages);
 
 /** The text of a page's section, up to the next heading of its level. */
 function section(page: string, heading: string): string {
@@ -281,14 +254,12 @@ describe('commands', () => {
   });
 });
 
-test('files of the repository are quoted as they are', () => {
+test('files of the repository are quoted as they are, and a file is shown once, so that no page contradicts another', () => {
+  const { quoted, written } = filesOf([...mainPages, ...pluginPages]);
   expect(quoted.map(({ name }) => name)).toContain('kernels/pointwise/scale.wgsl');
-  for (const { name, text } of quoted)
-    expect(text.slice(text.indexOf('\n') + 1), name).toBe(readFileSync(join(root, name), 'utf8'));
-});
-
-test('a file is shown once, so that no page contradicts another', () => {
-  expect(new Set(named.map(({ name }) => name)).size).toBe(named.length);
+  for (const { name, text } of quoted) expect(text.slice(text.indexOf('\n') + 1), name).toBe(textOf(name));
+  const names = [...quoted, ...written].map(({ name }) => name);
+  expect(new Set(names).size).toBe(names.length);
 });
 
 test('the reward is a whole file of fewer than 30 lines', () => {
@@ -314,7 +285,7 @@ describe('facts', () => {
     expect(mentioned.filter((name) => !text.includes(name))).toEqual([]);
   });
 
-  test.each(pages)('links of %s lead somewhere', (page) => {
+  test.each([...texts.keys()])('links of %s lead somewhere', (page) => {
     const links = [...(texts.get(page) ?? '').matchAll(/\]\(([^)]+)\)/g)].map(([, link = '']) => link);
     const broken = links.filter((link) => {
       if (link.startsWith('http')) return false;

@@ -134,7 +134,9 @@ async function runTrainCodec(context: RunContext, choice: TrainCodecOptions): Pr
   refuseOtherSize(dataset, codec);
   const { training, state } = await Training.open(context, codec.parameters, choice);
   const pass = await recordPass(training, codec, choice);
-  const keeper = new CodeKeeper(device, training.parameters.get(codebookName), { ...choice, seed }, state?.['unused']);
+  const { steps, startCodesAt, restartEvery, restartUntil } = choice;
+  const restarts = { seed, steps, startCodesAt, restartEvery, restartUntil };
+  const keeper = new CodeKeeper(device, training.parameters.get(codebookName), restarts, state?.['unused']);
   const picturesOf = (step: number): Float32Array => {
     const images = Array.from({ length: choice.batch }, (_, index) =>
       requireGenerated(dataset, 'train-codec').codecImage((step - 1) * choice.batch + index, seed),

@@ -64,7 +64,15 @@ const text = fc.oneof(
     ),
   }),
   fc.constantFrom('true', 'null', '~', '1', '1e3', '0x10', '2026-01-01', '.nan', '<<', '---', '...', '__proto__'),
-  fc.constantFrom('first line\nsecond line', 'ends\n', '\n\nbegins', '  indented\n less\n\n', 'a #\u0001b\n'),
+  fc.constantFrom(
+    ' \n',
+    '  \n\n',
+    'first line\nsecond line',
+    'ends\n',
+    '\n\nbegins',
+    '  indented\n less\n\n',
+    'a #\u0001b\n',
+  ),
 );
 
 /** No schema lets the one name through that JavaScript takes for itself. */

@@ -1,10 +1,17 @@
 /** Every option of a recipe is read by its plan or within a step, nested ones included: one that nobody reads does nothing, in silence. */
 import { afterEach, expect, test, vi } from 'vitest';
 import type { Component } from '../../../core/contracts/slots.ts';
+import { encodePng } from '../../../core/io/image.ts';
+import { askRecipe } from '../../../core/recipes/ask.ts';
+import { reconstruct } from '../../../core/recipes/codec/reconstruct.ts';
+import { trainCodec } from '../../../core/recipes/codec/train-codec.ts';
 import { evaluateRecipe } from '../../../core/recipes/evaluate.ts';
+import { generateRecipe } from '../../../core/recipes/generate.ts';
 import { grpo } from '../../../core/recipes/grpo/grpo.ts';
 import { sft } from '../../../core/recipes/sft/sft.ts';
 import { isMetric } from '../../../core/preset/metric-name.ts';
+import { side } from '../../support/colors.ts';
+import { janusFolder } from '../../support/janus-folder.ts';
 import { metricsOf, Workplace } from '../../support/runs.ts';
 
 const place = new Workplace();
@@ -97,8 +104,48 @@ test('grpo', async () => {
 
 test('evaluate', async () => {
   const { directory } = await place.halfTaught();
-  const sampling = `weights: ${directory}, rationaleTokens: 6`;
+  const sampling = `weights: ${directory}, rationaleTokens: 6, samplesPerPrompt: 1`;
   expect(await unread(evaluateRecipe, [`recipe: { use: evaluate, ${sampling}, count: 2, batch: 2 }\n`])).toEqual([]);
+});
+
+test('generate', async () => {
+  const { directory } = await place.halfTaught();
+  const file = place.write('drawn.txt', 'a green picture\n');
+  const sampling = `weights: ${directory}, rationaleTokens: 6, batch: 2, samplesPerPrompt: 1`;
+  const prompts = `prompts: [a red picture, { prompt: a blue picture, rationale: blue }], promptFile: ${file}`;
+  expect(await unread(generateRecipe, [`recipe: { use: generate, ${sampling}, ${prompts} }\n`])).toEqual([]);
+});
+
+test('ask', async () => {
+  const model = janusFolder(place.path('model'), 'tiny-a');
+  const picture = place.write('seen.png', await encodePng({ width: 2, height: 1, data: new Uint8Array(6) }));
+  const parts = `tokenizer: { use: huggingface, file: ${model} }\nbackbone: { use: janus-checkpoint, checkpoint: ${model} }\n`;
+  const turns = `turns: [{ question: what, pictures: [${picture}], answer: that }, { question: what else }]`;
+  const preset = `dataset: null\nbenchmarks: []\nimageTokenizer: null\n${parts}`;
+  expect(
+    await unread(askRecipe, [`${preset}recipe: { use: ask, weights: ${model}, ${turns}, answerTokens: 2 }\n`]),
+  ).toEqual([]);
+});
+
+test('train-codec', async () => {
+  const codec = `imageSize: ${side}, baseChannels: 8, multipliers: [1, 1], encoderBlocks: [0, 0], decoderBlocks: [0, 0], groups: 2, latentChannels: 8, codes: 8`;
+  const common = `use: train-codec, batch: 2, codec: { ${codec} }, saveEvery: 1, startCodesAt: 1, restartEvery: 1, warmup: 1`;
+  const first = await place.run(
+    place.preset(
+      'codec',
+      `imageTokenizer: null\nbackbone: null\ntokenizer: null\nbenchmarks: []\n${optimizer}recipe: { ${common}, steps: 1 }\n`,
+    ),
+  );
+  const weights = `weights: ${first.directory}/checkpoints/step-000001/weights.safetensors`;
+  expect(
+    await unread(trainCodec, [
+      `imageTokenizer: null\nbackbone: null\ntokenizer: null\nbenchmarks: []\n${optimizer}recipe: { ${common}, steps: 2, ${weights} }\n`,
+    ]),
+  ).toEqual([]);
+});
+
+test('reconstruct', async () => {
+  expect(await unread(reconstruct, ['recipe: { use: reconstruct, count: 2, pictures: 1 }\n'])).toEqual([]);
 });
 
 test('an option that nobody reads is found, and a spread is no reading', async () => {
