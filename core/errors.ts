@@ -40,13 +40,27 @@ export class ReasongenError extends Error {
   readonly hint?: string;
 
   constructor(fields: ErrorFields) {
-    super(scrub(fields.message), fields.cause === undefined ? undefined : { cause: fields.cause });
+    super(bounded(scrub(fields.message)), fields.cause === undefined ? undefined : { cause: fields.cause });
     this.name = 'ReasongenError';
     this.code = fields.code;
     this.exitCode = fields.exitCode ?? exitCodes.failure;
-    if (fields.place !== undefined) this.place = scrub(fields.place);
-    if (fields.hint !== undefined) this.hint = scrub(fields.hint);
+    if (fields.place !== undefined) this.place = bounded(scrub(fields.place));
+    if (fields.hint !== undefined) this.hint = bounded(scrub(fields.hint));
   }
+}
+
+/** Most characters of a word in a message: what is longer is data. */
+const longestWord = 390;
+/** Most characters of a message. */
+const longestMessage = 8000;
+
+/** A message carries no more of what it is about than a person reads: the middle of a long word is left out, and so is the rest of a long text. */
+function bounded(text: string): string {
+  const words = text.replaceAll(
+    new RegExp(`\\S{${longestWord + 1},}`, 'g'),
+    (word) => `${word.slice(0, 150)}…${word.slice(-50)}`,
+  );
+  return words.length <= longestMessage ? words : `${words.slice(0, longestMessage)}…`;
 }
 
 /** A mistake of a preset, or of what the command line says about one: always exit code 2. */
@@ -58,6 +72,9 @@ export class PresetError extends ReasongenError {
   }
 }
 
+/** Mistakes of one input that are shown; of more the number is told. */
+const mostShown = 25;
+
 /** Several mistakes of one input, reported together. The exit code is theirs where they agree. */
 export class ProblemsError extends ReasongenError {
   readonly problems: readonly ReasongenError[];
@@ -66,7 +83,7 @@ export class ProblemsError extends ReasongenError {
     const [first] = problems;
     super({
       code: problems.length === 1 && first !== undefined ? first.code : 'BAD_PRESET',
-      message: problems.map(formatError).join('\n'),
+      message: formatProblems(problems),
       exitCode:
         first !== undefined && problems.every(({ exitCode }) => exitCode === first.exitCode)
           ? first.exitCode
@@ -90,10 +107,16 @@ export function reasonOf(error: unknown): string {
 
 /** `CODE  place`, then what, then what to do. Several problems stand one after the other. */
 export function formatError(error: ReasongenError): string {
-  if (error instanceof ProblemsError) return error.problems.map(formatError).join('\n');
+  if (error instanceof ProblemsError) return formatProblems(error.problems);
   const head = error.place === undefined ? error.code : `${error.code}  ${error.place}`;
   const body = [sentence(error.message), error.hint === undefined ? '' : sentence(capital(error.hint))];
   return printable(`${head}\n  ${body.filter(Boolean).join(' ').replaceAll('\n', '\n  ')}`);
+}
+
+function formatProblems(problems: readonly ReasongenError[]): string {
+  const shown = problems.slice(0, mostShown).map(formatError);
+  const left = problems.length - shown.length;
+  return [...shown, ...(left > 0 ? [`and ${left} more mistakes`] : [])].join('\n');
 }
 
 /** Texts of files and servers may hold what a terminal would obey. */
@@ -141,6 +164,8 @@ export function isSameWord(name: string, known: string): boolean {
 /** The known name that is the same word, or the one most like it, when it is like enough to be a slip of the keyboard. */
 export function nearest(name: string, known: Iterable<string>): string | undefined {
   const names = [...known];
+  // No slip of the keyboard, and long to compare.
+  if (name.length > 100) return undefined;
   const same = names.find((each) => bare(each) === bare(name)) ?? names.find((each) => isSameWord(name, each));
   if (same !== undefined) return same;
   let best: string | undefined;

@@ -32,8 +32,8 @@ export function scrub(text: string): string {
   }
   return (
     result
-      // User and password of an address.
-      .replaceAll(/([a-z][a-z0-9+.-]*:\/\/)[^\s/?#"'<>\\]*@/gi, (_, scheme: string) => `${scheme}${mask}@`)
+      // User and password of an address. A bound keeps long words from being looked through once for each letter.
+      .replaceAll(/([a-z][a-z0-9+.-]{0,30}:\/\/)[^\s/?#"'<>\\]*@/gi, (_, scheme: string) => `${scheme}${mask}@`)
       // Signed addresses, and keys in queries.
       .replaceAll(
         /([?&][\w.-]*(?:key|token|secret|signature|sig|password|credential)=)[^\s&#"'<>\\]+/gi,

@@ -21,6 +21,9 @@ export interface Draft {
   readonly isWhole: boolean;
 }
 
+/** More than anyone runs one after the other; each is read with all it extends. */
+const mostStages = 100;
+
 const chainKeys = ['name', 'description', 'seed', 'stages'];
 
 /** The stages of a chain: files named by `stages`, each with the settings of the chain and of the command line. */
@@ -37,6 +40,10 @@ export function draftStages(
   const list = chain.entries.get('stages')?.value;
   if (list?.kind !== 'list' || list.items.length === 0) {
     problems.push(wrongType('stages', 'a list of preset files, at least one', list ?? chain));
+    return [];
+  }
+  if (list.items.length > mostStages) {
+    problems.push(wrongType('stages', `a list of at most ${mostStages} preset files`, list));
     return [];
   }
   const own = sharedSettings(chain);

@@ -6,13 +6,17 @@ import { type Located, type LocatedMap, parseLocated, place } from './located.ts
 
 /** The file (absolute) and everything it extends, each a map, the ones to be overridden first. `named` is where the file is named. */
 export function readPresetFiles(file: string, named: Located | undefined, problems: PresetError[]): LocatedMap[] {
-  return readChain(file, named, [], problems);
+  return readChain(file, named, [], { left: mostFiles }, problems);
 }
+
+/** A base that is extended twice counts twice, as do its own bases: without a bound a few files are millions. */
+const mostFiles = 200;
 
 function readChain(
   file: string,
   named: Located | undefined,
   open: readonly string[],
+  budget: { left: number },
   problems: PresetError[],
 ): LocatedMap[] {
   const at = named && place(named.origin);
@@ -27,13 +31,26 @@ function readChain(
     );
     return [];
   }
+  budget.left -= 1;
+  if (budget.left < 0) {
+    if (budget.left === -1)
+      problems.push(
+        new PresetError({
+          code: 'BAD_PRESET',
+          message: `with all it extends, a preset is made of more than ${mostFiles} files`,
+          place: at,
+          hint: 'extend each base once',
+        }),
+      );
+    return [];
+  }
   const tree = readMap(file, at, problems);
   if (tree === undefined) return [];
   const bases = listOf(tree.entries.get('extends')?.value, 'extends', problems);
   return [
     ...bases.flatMap(({ text, node }) => {
       const base = locatePreset(text, dirname(file), place(node.origin), problems);
-      return base === undefined ? [] : readChain(base, node, [...open, file], problems);
+      return base === undefined ? [] : readChain(base, node, [...open, file], budget, problems);
     }),
     tree,
   ];

@@ -58,59 +58,97 @@ function readYaml(
   originAt: (offset: number) => Origin,
   problems: PresetError[],
 ): Located | null | undefined {
-  const refuse = (message: string, offset: number): undefined => {
-    problems.push(new PresetError({ code: 'BAD_YAML', message, place: place(originAt(offset)) }));
+  const refuse: Refuse = (message, offset, hint) => {
+    problems.push(new PresetError({ code: 'BAD_YAML', message, place: place(originAt(offset)), hint }));
     return undefined;
   };
   if (text.length > largestText)
-    return refuse(`a preset has at most ${largestText} characters, and this has ${text.length}`, 0);
+    return refuse(
+      `a preset has at most ${largestText} characters, and this has ${text.length}`,
+      0,
+      'check that it is the file you mean; long lists of prompts belong in files of their own',
+    );
   let document: ReturnType<typeof parseDocument>;
   try {
     // Keys that stand twice are found by `convert`: the library compares every key with every other.
     document = parseDocument(text, { prettyErrors: false, uniqueKeys: false, ...(lineCounter && { lineCounter }) });
   } catch (error) {
     // The library goes down by calling itself.
-    if (error instanceof RangeError) return refuse('this is nested too deeply', 0);
+    if (error instanceof RangeError) return refuseDepth(refuse, 0);
     throw error;
   }
   const faults = [...document.errors, ...document.warnings];
-  for (const fault of faults) refuse(fault.message, fault.pos[0]);
+  const tooDeep = faults.find(({ message }) => message.includes('call stack'));
+  if (tooDeep !== undefined) return refuseDepth(refuse, tooDeep.pos[0]);
+  for (const { message, pos } of faults) refuse(message, pos[0], hintFor(message));
   if (faults.length > 0) return undefined;
   return document.contents === null ? null : convert(document.contents as ParsedNode, originAt, refuse, 0);
 }
 
+type Refuse = (message: string, offset: number, hint: string) => undefined;
+
+function refuseDepth(refuse: Refuse, offset: number): undefined {
+  return refuse('this is nested too deeply', offset, `a preset has at most ${deepest} levels; close the brackets`);
+}
+
+/** What to do about what the library says. */
+function hintFor(message: string): string {
+  const found = hints.find(([words]) => words.test(message));
+  return (
+    found?.[1] ?? 'check indentation, brackets and quotes, and quote texts that have : # or other signs of YAML in them'
+  );
+}
+
+const hints: readonly (readonly [words: RegExp, hint: string])[] = [
+  [/tab/i, 'indent with spaces'],
+  [
+    /compact mapping|Implicit map key|Nested mappings/i,
+    'indent what belongs to a key, and quote a text with ": " in it',
+  ],
+  [/quote/i, 'close the quote'],
+  [/flow|must end with/i, 'close the bracket'],
+  [/tag/i, 'leave out what begins with !'],
+  [/document/i, 'a file holds one preset: leave out the line ---'],
+  [/unique/i, 'write each key once'],
+];
+
 function convert(
   node: ParsedNode,
   originAt: (offset: number) => Origin,
-  refuse: (message: string, offset: number) => undefined,
+  refuse: Refuse,
   depth: number,
 ): Located | undefined {
   const [offset] = node.range;
   const origin = originAt(offset);
-  if (depth > deepest) return refuse('this is nested too deeply', offset);
+  if (depth > deepest) return refuseDepth(refuse, offset);
   if (isAlias(node))
-    return refuse('anchors and aliases have no meaning in a preset; share values with `extends`', offset);
+    return refuse('anchors and aliases have no meaning in a preset', offset, 'share values with `extends`');
   if (isScalar(node)) {
     const { value } = node;
     if (value === null || ['string', 'number', 'boolean'].includes(typeof value)) {
       return { kind: 'scalar', origin, value: value as LocatedScalar['value'] };
     }
-    return refuse(`a ${typeof value} has no meaning in a preset`, offset);
+    return refuse(
+      `a ${typeof value} has no meaning in a preset`,
+      offset,
+      'write a text, a number, true, false or null',
+    );
   }
   if (isSeq<ParsedNode>(node)) {
     const items = node.items.flatMap((item) => convert(item, originAt, refuse, depth + 1) ?? []);
     return { kind: 'list', origin, items };
   }
-  if (!isMap<ParsedNode, ParsedNode | null>(node)) return refuse('this has no meaning in a preset', offset);
+  if (!isMap<ParsedNode, ParsedNode | null>(node))
+    return refuse('this has no meaning in a preset', offset, 'write a map, a list or a value');
   const entries = new Map<string, LocatedEntry>();
   for (const { key, value } of node.items) {
     if (!isScalar(key)) {
-      refuse('a key must be a plain name', key.range[0]);
+      refuse('a key must be a plain name', key.range[0], 'write `name: value`');
       continue;
     }
     const at = key.range?.[0] ?? offset;
     const name = String(key.value);
-    if (entries.has(name)) refuse('Map keys must be unique', at);
+    if (entries.has(name)) refuse('Map keys must be unique', at, 'write each key once');
     const located = value === null ? nothing(originAt(at)) : convert(value, originAt, refuse, depth + 1);
     if (located !== undefined) entries.set(name, { key: originAt(at), value: located });
   }

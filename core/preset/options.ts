@@ -3,6 +3,7 @@ import { dirname, resolve } from 'node:path';
 import type { Component } from '../contracts/slots.ts';
 import type { Environment } from '../environment.ts';
 import { exitCodes, PresetError, ReasongenError, suggest } from '../errors.ts';
+import { shorten } from '../io/text.ts';
 import { findHubDataset } from '../io/hub/dataset.ts';
 import { findSnapshot, parseHubModel } from '../io/hub/cache.ts';
 import { commonKeys } from './common-keys.ts';
@@ -21,6 +22,9 @@ export interface Lookup {
   readonly environment: Environment;
 }
 
+/** Mistakes of one component that are put into words. */
+const mostExplained = 100;
+
 /** Checks the options of one component. `path` is how messages call the map: `rewards[0]`, `recipe`. */
 export function checkOptions(
   component: Component,
@@ -32,7 +36,18 @@ export function checkOptions(
   const before = problems.length;
   const options = readValue(map, component.options, lookup, problems);
   const result = component.options.safeParse(options);
-  for (const issue of result.error?.issues ?? []) problems.push(...explain(issue, component, map, path));
+  const found = (result.error?.issues ?? []).flatMap((issue): (() => PresetError)[] =>
+    explain(issue, component, map, path),
+  );
+  problems.push(...found.slice(0, mostExplained).map((make) => make()));
+  if (found.length > mostExplained)
+    problems.push(
+      new PresetError({
+        code: 'BAD_OPTION',
+        message: `${path}: ${found.length - mostExplained} further options are wrong`,
+        place: place(map.origin),
+      }),
+    );
   return problems.length === before ? result.data : undefined;
 }
 
@@ -134,8 +149,8 @@ function resolveHub(text: string, node: Located, environment: Environment, probl
   return text;
 }
 
-/** One issue of the schema library as problems with a place, in the words of a preset. */
-function explain(issue: z.core.$ZodIssue, component: Component, map: LocatedMap, path: string): PresetError[] {
+/** One issue of the schema library as problems with a place, in the words of a preset; each is made when it is wanted. */
+function explain(issue: z.core.$ZodIssue, component: Component, map: LocatedMap, path: string): (() => PresetError)[] {
   const owner = `${component.slot} "${component.name}"`;
   const node = nearestPart(map, issue.path);
   const called = path + issue.path.map((key) => (typeof key === 'number' ? `[${key}]` : `.${String(key)}`)).join('');
@@ -144,7 +159,7 @@ function explain(issue: z.core.$ZodIssue, component: Component, map: LocatedMap,
       ...keysAt(component.options, issue.path),
       ...(issue.path.length === 0 ? Object.keys(commonKeys(component.slot).shape) : []),
     ];
-    return issue.keys.map((key) => {
+    return issue.keys.map((key) => () => {
       const entry = node.kind === 'map' ? node.entries.get(key) : undefined;
       return new PresetError({
         code: 'UNKNOWN_OPTION',
@@ -154,37 +169,37 @@ function explain(issue: z.core.$ZodIssue, component: Component, map: LocatedMap,
       });
     });
   }
-  const isMissing =
-    issue.path.length > 0 &&
-    node === nearestPart(map, issue.path.slice(0, -1)) &&
-    plainAt(map, issue.path) === undefined;
+  const isMissing = issue.path.length > 0 && node === nearestPart(map, issue.path.slice(0, -1));
   if (isMissing) {
     return [
-      new PresetError({
-        code: 'MISSING_OPTION',
-        message: `${called} is missing: ${owner} needs it`,
-        place: place(node.origin),
-        hint: `see \`reasongen describe ${component.slot} ${component.name}\``,
-      }),
+      () =>
+        new PresetError({
+          code: 'MISSING_OPTION',
+          message: `${called} is missing: ${owner} needs it`,
+          place: place(node.origin),
+          hint: `see \`reasongen describe ${component.slot} ${component.name}\``,
+        }),
     ];
   }
-  const value = plain(node);
-  const isChoice = issue.code === 'invalid_value' && typeof value === 'string';
   return [
-    new PresetError({
-      code: 'BAD_OPTION',
-      message:
-        issue.code === 'custom' && issue.path.length === 0
-          ? `${owner}: ${issue.message}`
-          : `${called}: ${describeIssue(issue, value)}`,
-      place: place(node.origin),
-      hint: isChoice ? suggest(value, issue.values.map(String)) : undefined,
-    }),
+    () => {
+      const value = plain(node);
+      const isChoice = issue.code === 'invalid_value' && typeof value === 'string';
+      return new PresetError({
+        code: 'BAD_OPTION',
+        message:
+          issue.code === 'custom' && issue.path.length === 0
+            ? `${owner}: ${issue.message}`
+            : `${called}: ${describeIssue(issue, value)}`,
+        place: place(node.origin),
+        hint: isChoice ? suggest(value, issue.values.map(String)) : undefined,
+      });
+    },
   ];
 }
 
 function describeIssue(issue: z.core.$ZodIssue, value: unknown): string {
-  const shown = JSON.stringify(value);
+  const shown = typeof value === 'number' ? String(value) : shorten(JSON.stringify(value));
   switch (issue.code) {
     case 'invalid_type':
       return `${shown} is not ${withArticle(issue.expected)}`;
@@ -194,6 +209,16 @@ function describeIssue(issue: z.core.$ZodIssue, value: unknown): string {
       return `${shown} is too small: ${bound(issue.origin, issue.inclusive ? 'at least' : 'more than', issue.minimum)}`;
     case 'too_big':
       return `${shown} is too large: ${bound(issue.origin, issue.inclusive ? 'at most' : 'less than', issue.maximum)}`;
+    case 'invalid_union': {
+      const wanted = issue.errors.flatMap(([first]) =>
+        first?.code === 'invalid_type' && first.path.length === 0 ? withArticle(first.expected) : [],
+      );
+      const [inside] = issue.errors.flatMap((branch) => branch.filter(({ path }) => path.length > 0));
+      const where = inside?.path.map(String).join('.');
+      return inside === undefined || where === undefined
+        ? `${shown} is not ${wanted.join(' or ') || 'what is taken here'}`
+        : `${shown} is not ${wanted.join(' or ') || 'what is taken here'}, and its ${where} is wrong`;
+    }
     default:
       return `${shown}: ${issue.message}`;
   }
@@ -226,12 +251,4 @@ function keysAt(schema: z.core.$ZodType, path: readonly PropertyKey[]): string[]
     if (current !== undefined) current = unwrap(current);
   }
   return current instanceof z.ZodObject ? Object.keys(current.shape) : [];
-}
-
-function plainAt(node: Located, path: readonly PropertyKey[]): unknown {
-  return path.reduce<unknown>(
-    (value, key) =>
-      typeof value === 'object' && value !== null ? (value as Record<PropertyKey, unknown>)[key] : undefined,
-    plain(node),
-  );
 }

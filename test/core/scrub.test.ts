@@ -167,3 +167,11 @@ describe('a key', () => {
     ['http://localhost@evil.example', false],
   ])('may go to %s: %s', (url, expected) => expect(isPrivate(url)).toBe(expected));
 });
+
+test('a long word without a break is looked through once', () => {
+  const word = 'a'.repeat(300_000);
+  const started = performance.now();
+  expect(scrub(`${word} https://user:secret@host ${word}`)).toContain('https://***@host');
+  // Once for each letter it would take minutes.
+  expect(performance.now() - started).toBeLessThan(20_000);
+});

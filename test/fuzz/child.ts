@@ -2,8 +2,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { openTarget, wrongRefusal, type FuzzReport, type FuzzRequest } from './harness.ts';
-import { mutate } from './mutate.ts';
+import { inputOf, openTarget, wrongRefusal, type FuzzReport, type FuzzRequest } from './harness.ts';
 
 const say = (report: FuzzReport): void => void process.send?.(report);
 
@@ -23,16 +22,17 @@ async function run({ target: name, seed, first, last, memory }: FuzzRequest, fol
   const file = join(folder, `input${target.ending ?? ''}`);
   say({ kind: 'ready' });
   for (let number = first; number < last; number++) {
-    const bytes = mutate(seeds, number, seed);
+    const bytes = inputOf(target, seeds, number, seed);
     say({ kind: 'begin', number });
     writeFileSync(file, bytes);
-    say({ kind: 'end', number, ...(await attempt(() => target.read(bytes, file), memory)) });
+    say({ kind: 'end', number, ...(await attempt(() => target.read(bytes, file), memory, target.longest)) });
   }
 }
 
 async function attempt(
   read: () => Promise<unknown>,
   memory: number,
+  longest?: number,
 ): Promise<{ readonly outcome: 'read' | 'refused'; readonly wrong?: string }> {
   let outcome: 'read' | 'refused' = 'read';
   let wrong: string | undefined;
@@ -40,7 +40,7 @@ async function attempt(
     await read();
   } catch (error) {
     outcome = 'refused';
-    wrong = wrongRefusal(error);
+    wrong = wrongRefusal(error, longest);
   }
   const held = process.resourceUsage().maxRSS * 1024;
   if (held > memory) wrong ??= `${Math.round(held / 2 ** 20)} MiB of memory`;

@@ -7,20 +7,30 @@ import { fork, type ChildProcess } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { formatError, ReasongenError } from '../../core/errors.ts';
+import { mutate } from './mutate.ts';
 
 /** The default export of every file in `targets/`. */
 export interface FuzzTarget {
-  /** Whole inputs, small ones: all others are made of these. */
+  /** Whole inputs, small ones: all others are made of these, unless `make` makes them. */
   seeds(): Promise<readonly Uint8Array[]> | readonly Uint8Array[];
   /**
    * Reads an input wholly, by `file` (its path, with the bytes of `bytes` in it) or by the bytes. What it throws must be a ReasongenError;
    * a reader whose contract is another error turns it into one here, and only that one.
    */
   read(bytes: Uint8Array, file: string): Promise<unknown>;
+  /** Makes an input by a grammar; the same number and seed always make the same. */
+  make?(number: number, seed: number): Uint8Array;
+  /** Characters of the longest refusal, where it may list several mistakes. */
+  readonly longest?: number;
   /** Ending of `file`, with its dot. */
   readonly ending?: string;
   /** Inputs of the short form, 150 unless told: fewer for a reader that needs a process or a thread for each. */
   readonly short?: number;
+}
+
+/** Input `number` of a target whose seeds were asked for. */
+export function inputOf(target: FuzzTarget, seeds: readonly Uint8Array[], number: number, seed: number): Uint8Array {
+  return target.make?.(number, seed) ?? mutate(seeds, number, seed);
 }
 
 export interface FuzzLimits {
@@ -128,11 +138,11 @@ function session(request: FuzzRequest, clock: number, hear: (report: FuzzReport)
 }
 
 /** What is wrong with how an input was refused; undefined: nothing. */
-export function wrongRefusal(error: unknown): string | undefined {
+export function wrongRefusal(error: unknown, longest = 3000): string | undefined {
   if (!(error instanceof ReasongenError))
     return `threw ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`;
   const text = formatError(error);
-  if (text.length > 3000) return `a message of ${text.length} characters: ${text.slice(0, 200)}`;
+  if (text.length > longest) return `a message of ${text.length} characters: ${text.slice(0, 200)}`;
   if (/[A-Za-z0-9+/_-]{400}/.test(text)) return `a message with data in it: ${text.slice(0, 200)}`;
   // eslint-disable-next-line no-control-regex -- what a terminal would obey
   if (/[\u0000-\u0008\u000b-\u001f]/.test(text)) return `a message with control characters: ${JSON.stringify(text)}`;

@@ -5,8 +5,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { fuzz, openTarget, targetNames } from './harness.ts';
-import { mutate } from './mutate.ts';
+import { fuzz, inputOf, openTarget, targetNames } from './harness.ts';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -28,11 +27,12 @@ let found = 0;
 for (const target of positionals.length > 0 ? positionals : targetNames()) {
   const { counts, findings } = await fuzz({ target, seed, first, last: first + Number(values.inputs) });
   console.log(`${target}, seed ${seed}: ${counts.read} read, ${counts.refused} refused, ${findings.length} finding(s)`);
-  const seeds = findings.length === 0 ? [] : await (await openTarget(target)).seeds();
+  const opened = await openTarget(target);
+  const seeds = findings.length === 0 ? [] : await opened.seeds();
   for (const { number, what } of findings) {
     mkdirSync(values.keep, { recursive: true });
     const kept = join(values.keep, `${target}-${seed}-${number}`);
-    writeFileSync(kept, mutate(seeds, number, seed));
+    writeFileSync(kept, inputOf(opened, seeds, number, seed));
     console.log(`  ${number} (${kept}): ${what}`);
   }
   found += findings.length;
