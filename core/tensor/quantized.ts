@@ -55,11 +55,12 @@ export function quantize(values: Float32Array, type: QuantizedType): Quantized {
   return { codes, scales };
 }
 
-/** What the codes stand for. */
+/** What the codes stand for: whole groups, of which the last may lack codes, and has zeros there. */
 export function dequantize({ codes, scales }: Quantized, type: QuantizedType): Float32Array {
   const values = new Float32Array(scales.length * quantizedGroup);
   const scratch = new DataView(new ArrayBuffer(4));
-  for (let i = 0; i < values.length; i++) {
+  const given = Math.min(values.length, type === 'int8' ? codes.length : 2 * codes.length);
+  for (let i = 0; i < given; i++) {
     const word = at(scales, Math.floor(i / quantizedGroup));
     const code = type === 'int8' ? at(codes, i) : (at(codes, i >>> 1) >>> ((i & 1) * 4)) & 15;
     values[i] = brainValue(word >>> 16, scratch) + brainValue(word & 0xffff, scratch) * code;
