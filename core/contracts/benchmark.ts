@@ -10,6 +10,8 @@ export interface Atom {
   readonly kind: string;
   /** 0 to 1. */
   readonly score: number;
+  /** What it would be by itself, where it depends on other atoms. */
+  readonly raw?: number;
 }
 
 /** The verdict on one picture. Right or wrong is all that is needed. */

@@ -18,10 +18,17 @@ export interface PictureFolder {
   readonly text: (path: string) => Promise<string>;
 }
 
+export interface PictureGrid {
+  readonly rows: number;
+  readonly columns: number;
+  /** Side of a picture in pixels, where it is given. */
+  readonly tile?: number;
+}
+
 /** Where the pictures of a benchmark lie: what `evaluate` and `generate` write, and what is read of folders that others made. */
 export interface PictureLayout {
   /** Pictures of one prompt in one file, row by row; absent: a file each. */
-  readonly grid?: { readonly rows: number; readonly columns: number };
+  readonly grid?: PictureGrid;
   /** With a grid the same for all copies. */
   file(item: PromptItem, index: number, copy: number): string;
   /** Further files that belong to a prompt, by path. */

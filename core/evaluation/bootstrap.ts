@@ -24,15 +24,15 @@ const defaultResamples = 1000;
  */
 export function bootstrapPrompts<Item>(
   clusters: readonly PromptCluster<Item>[],
-  statistic: (items: readonly Item[]) => Readonly<Record<string, number>>,
+  statistic: (drawn: readonly PromptCluster<Item>[]) => Readonly<Record<string, number>>,
   { seed = 0, resamples = defaultResamples }: BootstrapOptions = {},
 ): Record<string, Ends> {
   const strata = [...groupBy(clusters, ({ stratum }) => stratum).values()];
   const values = new Map<string, number[]>();
   for (let round = 0; round < resamples; round++) {
     const below = randomIndices(seed, round);
-    const items = strata.flatMap((stratum) => stratum.flatMap(() => stratum[below(stratum.length)]?.items ?? []));
-    for (const [name, value] of Object.entries(statistic(items))) {
+    const drawn = strata.flatMap((stratum) => stratum.flatMap(() => stratum[below(stratum.length)] ?? []));
+    for (const [name, value] of Object.entries(statistic(drawn))) {
       const list = values.get(name);
       if (list === undefined) values.set(name, [value]);
       else list.push(value);

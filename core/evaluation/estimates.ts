@@ -68,8 +68,11 @@ function intervals(
   const clusters = [...prompts.values()].map((items) => ({ stratum: items[0]?.task ?? '', items }));
   const ends = bootstrapPrompts(
     clusters,
-    (some) => {
-      const { headline, scores } = aggregate(some);
+    (drawn) => {
+      // A prompt that is drawn twice is two prompts.
+      const { headline, scores } = aggregate(
+        drawn.flatMap(({ items }, index) => items.map((each) => ({ ...each, index }))),
+      );
       const named = Object.entries(scores).map(([name, value]) => [`score ${name}`, value] as const);
       return Object.fromEntries([['headline', headline.value] as const, ...named]);
     },

@@ -2,14 +2,14 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { PromptItem } from '../contracts/dataset.ts';
-import type { LocatedPicture } from '../contracts/picture-layout.ts';
+import type { LocatedPicture, PictureGrid } from '../contracts/picture-layout.ts';
 import type { NamedBenchmark, RunContext } from '../contracts/recipe.ts';
 import type { Sample } from '../contracts/reward.ts';
 import { PresetError } from '../errors.ts';
 import { pictureHash } from '../drawing/records.ts';
 import { decodePicture, pictureSize } from '../io/image.ts';
 import { groupBy } from './group-by.ts';
-import { layoutOf, locatePictures, pictureOfGrid, readPictureFolder } from './layouts.ts';
+import { gridProblem, layoutOf, locatePictures, pictureOfGrid, readPictureFolder } from './layouts.ts';
 import type { MissingPicture, Picture, PictureSource } from './pictures.ts';
 
 export interface GivenPictures {
@@ -95,7 +95,7 @@ async function pictureIn(
   folder: string,
   { path }: LocatedPicture,
   place: Omit<MissingPicture, 'isMissing'>,
-  grid: { readonly rows: number; readonly columns: number } | undefined,
+  grid: PictureGrid | undefined,
 ): Promise<Picture> {
   const bytes = await readFile(join(folder, path));
   const hash = pictureHash(bytes);
@@ -125,14 +125,14 @@ async function pictureIn(
 async function refuseBad(
   folder: string,
   located: readonly LocatedPicture[],
-  grid: { readonly rows: number; readonly columns: number } | undefined,
+  grid: PictureGrid | undefined,
 ): Promise<void> {
   const bad: string[] = [];
   for (const path of new Set(located.map((each) => each.path))) {
     try {
-      const { width, height } = await pictureSize(join(folder, path));
-      if (grid !== undefined && (width % grid.columns !== 0 || height % grid.rows !== 0))
-        bad.push(`${path}: ${width} x ${height} pixels are no ${grid.columns} x ${grid.rows} pictures of one size`);
+      const size = await pictureSize(join(folder, path));
+      const problem = grid === undefined ? undefined : gridProblem(size, grid);
+      if (problem !== undefined) bad.push(`${path}: ${problem}`);
     } catch (error) {
       if (!(error instanceof RangeError)) throw error;
       bad.push(`${path}: ${error.message}`);

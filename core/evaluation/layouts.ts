@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { Benchmark } from '../contracts/benchmark.ts';
 import type { PromptItem } from '../contracts/dataset.ts';
 import type { Image } from '../contracts/image.ts';
-import type { LocatedPicture, PictureFolder, PictureLayout } from '../contracts/picture-layout.ts';
+import type { LocatedPicture, PictureFolder, PictureGrid, PictureLayout } from '../contracts/picture-layout.ts';
 import { diskError } from '../io/disk.ts';
 import { decodeText, readBounded } from '../io/text.ts';
 
@@ -80,15 +80,24 @@ export async function readPictureFolder(path: string): Promise<PictureFolder> {
   }
 }
 
+/** What is wrong with the size of a grid; undefined when it is whole pictures. */
+export function gridProblem(
+  { width, height }: Pick<Image, 'width' | 'height'>,
+  { rows, columns, tile }: PictureGrid,
+): string | undefined {
+  const isWhole = width % columns === 0 && height % rows === 0;
+  const isTile = tile === undefined || (width === tile * columns && height === tile * rows);
+  if (isWhole && isTile) return undefined;
+  const wanted = tile === undefined ? 'of one size' : `of ${tile} x ${tile}`;
+  return `${width} x ${height} pixels are no ${columns} x ${rows} pictures ${wanted}`;
+}
+
 /** Picture `copy` of a grid, counted row by row. RangeError where the grid has no whole pictures. */
-export function pictureOfGrid(
-  image: Image,
-  { rows, columns }: NonNullable<PictureLayout['grid']>,
-  copy: number,
-): Image {
+export function pictureOfGrid(image: Image, grid: PictureGrid, copy: number): Image {
+  const problem = gridProblem(image, grid);
+  if (problem !== undefined) throw new RangeError(problem);
+  const { rows, columns } = grid;
   const [width, height] = [image.width / columns, image.height / rows];
-  if (!Number.isInteger(width) || !Number.isInteger(height))
-    throw new RangeError(`${image.width} x ${image.height} pixels are no ${columns} x ${rows} pictures of one size`);
   const data = new Uint8Array(width * height * 3);
   const [left, top] = [(copy % columns) * width, Math.floor(copy / columns) * height];
   for (let y = 0; y < height; y++) {

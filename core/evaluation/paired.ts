@@ -53,7 +53,11 @@ export function pairedDifference(pairs: readonly ScorePair[], seed = 0): PairedD
     stratum: items[0]?.task ?? '',
     items,
   }));
-  const ends = bootstrapPrompts(clusters, (items) => ({ difference: meanDifference(items) }), { seed });
+  const ends = bootstrapPrompts(
+    clusters,
+    (drawn) => ({ difference: meanDifference(drawn.flatMap(({ items }) => items)) }),
+    { seed },
+  );
   const [low, high] = ends['difference'] ?? [-1, 1];
   return { difference, low, high, ...counts };
 }

@@ -103,7 +103,8 @@ function checkVerdict(value: unknown): VerdictRecord | undefined {
 function checkAtom(value: unknown): Atom | undefined {
   const atom = fields(value);
   const [id, kind, score] = [text(atom['id'], 500), text(atom['kind'], 200), number(atom['score'])];
-  return id === undefined || score === undefined ? undefined : { id, kind: kind ?? '', score };
+  if (id === undefined || score === undefined) return undefined;
+  return { id, kind: kind ?? '', score, ...present({ raw: number(atom['raw']) }) };
 }
 
 function checkEstimate(value: unknown): Estimate | undefined {

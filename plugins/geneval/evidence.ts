@@ -2,7 +2,7 @@
 import type { Detection, Image, JudgeWith } from '../../core/plugin.ts';
 import type { Ontology } from './ontology.ts';
 import type { GenevalItem } from './prompts.ts';
-import { countedObjects, type Evidence, type FoundObject, type Mode } from './verdict.ts';
+import { countedObjects, type Evidence, type FoundObject, type GenevalMode } from './verdict.ts';
 
 export interface GenevalJudges {
   readonly detector: JudgeWith<'detect'>;
@@ -13,7 +13,7 @@ export async function gatherEvidence(
   image: Image,
   item: GenevalItem,
   judges: GenevalJudges,
-  { ontology, mode }: { readonly ontology: Ontology; readonly mode: Mode },
+  { ontology, mode }: { readonly ontology: Ontology; readonly mode: GenevalMode },
   signal: AbortSignal,
 ): Promise<Evidence> {
   const detections = new Map<FoundObject, Detection>();

@@ -20,7 +20,7 @@ export interface Evidence {
 }
 
 /** `corrected`: any object of the class may have the color and stand in the relation, not only the surest. */
-export type Mode = 'official' | 'corrected';
+export type GenevalMode = 'official' | 'corrected';
 
 /** The objects of each class that count: above the threshold of the task, at most so many of a class. */
 export function countedObjects(
@@ -64,7 +64,7 @@ function size(box: Box, axis: number): number {
   return (box[axis + 2] ?? 0) - (box[axis] ?? 0);
 }
 
-export function judgePicture(item: GenevalItem, evidence: Evidence, mode: Mode, ontology: Ontology): Verdict {
+export function judgePicture(item: GenevalItem, evidence: Evidence, mode: GenevalMode, ontology: Ontology): Verdict {
   const counted = countedObjects(evidence.objects, item.tag, ontology);
   const atoms: Atom[] = [];
   const reasons: string[] = [];
@@ -96,7 +96,7 @@ export function judgePicture(item: GenevalItem, evidence: Evidence, mode: Mode, 
 
 interface Rules {
   readonly decide: (kind: string, what: string, isRight: boolean, reason: string) => boolean;
-  readonly mode: Mode;
+  readonly mode: GenevalMode;
   readonly ontology: Ontology;
 }
 

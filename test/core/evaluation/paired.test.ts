@@ -113,7 +113,10 @@ test('drawings are matched by prompt and number; what stands alone is left out',
 
 describe('resampled prompts', () => {
   const clusters = (values: readonly number[][], stratum = 'a') => values.map((items) => ({ stratum, items }));
-  const meanOf = (items: readonly number[]) => ({ mean: items.reduce((sum, one) => sum + one, 0) / items.length });
+  const meanOf = (drawn: readonly { readonly items: readonly number[] }[]) => {
+    const items = drawn.flatMap((each) => each.items);
+    return { mean: items.reduce((sum, one) => sum + one, 0) / items.length };
+  };
 
   test('give the interval of a mean', () => {
     const values = Array.from({ length: 400 }, (_, index) => [index % 2]);
