@@ -111,7 +111,7 @@ function departuresOf(
     ...(counts['3d_spatial'] === undefined ? [] : ['depth is taken within the boxes, not from a transposed map']),
     ...(short.length === 0
       ? []
-      : [`${short.map(([category, count]) => `${count} of 300 prompts of ${category}`).join(', ')}`]),
+      : [short.map(([category, count]) => `${count} of 300 prompts of ${category}`).join(', ')]),
   ];
 }
 
