@@ -1,7 +1,7 @@
 /** The question graph of DPG-Bench, and of DSG, whose file has the same columns: questions about a prompt, and which of them depend on which. */
 import { decodeText, exitCodes, parseTable, readBounded, ReasongenError } from '../../core/plugin.ts';
 
-export interface Question {
+export interface DpgQuestion {
   readonly id: string;
   /** Ids of the questions that must be answered with yes before this one counts. */
   readonly parents: readonly string[];
@@ -13,7 +13,7 @@ export interface Question {
 export interface QuestionedPrompt {
   readonly id: string;
   readonly prompt: string;
-  readonly questions: readonly Question[];
+  readonly questions: readonly DpgQuestion[];
   /** The published scorer fails on this item and leaves it out. */
   readonly isDropped?: true;
 }
@@ -26,7 +26,7 @@ const columns = ['item_id', 'text', 'proposition_id', 'dependency', 'tuple', 'qu
 interface Row {
   readonly item: string;
   readonly prompt: string;
-  readonly question: Question;
+  readonly question: DpgQuestion;
 }
 
 /** Throws BAD_QUESTIONS with the place for a file that is no such table. */
@@ -68,8 +68,8 @@ function markDropped(item: QuestionedPrompt): QuestionedPrompt {
 /** Parents that are not there are dropped, and questions stand behind their parents; one that would wait for itself does without. */
 function mended(item: QuestionedPrompt): QuestionedPrompt {
   const byId = new Map(item.questions.map((question) => [question.id, question]));
-  const ordered = new Map<string, Question>();
-  const place = (question: Question, waiting: ReadonlySet<string>): void => {
+  const ordered = new Map<string, DpgQuestion>();
+  const place = (question: DpgQuestion, waiting: ReadonlySet<string>): void => {
     if (ordered.has(question.id)) return;
     const next = new Set([...waiting, question.id]);
     const parents = question.parents.filter((parent) => byId.has(parent) && !next.has(parent));

@@ -2,7 +2,7 @@
 export type CompBox = readonly [x1: number, y1: number, x2: number, y2: number];
 
 /** Something a detector found, in the frame of 480 pixels. */
-export interface Placed {
+export interface CompObject {
   readonly label: string;
   readonly score: number;
   readonly box: CompBox;
@@ -10,7 +10,7 @@ export interface Placed {
   readonly depth?: number;
 }
 
-export const frame = 480;
+export const frameSide = 480;
 /** Neighbors are no further apart, in pixels of the frame. */
 const nearness = 150;
 
@@ -68,7 +68,7 @@ export function flatPosition(wanted: (typeof flatPhrases)[string], first: CompBo
 }
 
 /** Nearer and further, for boxes that overlap: 0 to 1. */
-export function deepPosition(wanted: (typeof deepPhrases)[string], first: Placed, second: Placed): number {
+export function deepPosition(wanted: (typeof deepPhrases)[string], first: CompObject, second: CompObject): number {
   const difference = (first.depth ?? 0) - (second.depth ?? 0);
   if (wanted === 'front' ? difference <= 0 : difference >= 0) return 0;
   const { iou } = areaShare(first.box, second.box);
@@ -76,8 +76,8 @@ export function deepPosition(wanted: (typeof deepPhrases)[string], first: Placed
 }
 
 /** Two of a kind that are one: they overlap nearly wholly, or one lies within the other. */
-export function merged(found: readonly Placed[]): Placed[] {
-  const kept: Placed[] = [];
+export function merged(found: readonly CompObject[]): CompObject[] {
+  const kept: CompObject[] = [];
   for (const each of found) {
     const isAgain = kept.some((other) => {
       if (other.label !== each.label) return false;

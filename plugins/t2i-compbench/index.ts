@@ -19,7 +19,7 @@ import {
   type Scope,
   type Summary,
 } from '../../core/plugin.ts';
-import { frame, type Placed } from './geometry.ts';
+import { frameSide, type CompObject } from './geometry.ts';
 import { readCompPrompts } from './prompts.ts';
 import { categories, judgeComp, type Category, type CompEvidence, type CompItem } from './verdict.ts';
 
@@ -159,11 +159,11 @@ async function gather(
   if (wants('detect')) {
     const found = (await judges.detect?.detect?.(image, signal)) ?? [];
     const depth = wants('depth') ? await judges.depth?.depth?.(image, signal) : undefined;
-    const scale = frame / Math.max(image.width, image.height);
+    const scale = frameSide / Math.max(image.width, image.height);
     evidence.objects = found
       .filter(({ score }) => score > threshold)
       .toSorted((a, b) => b.score - a.score)
-      .map(({ label, score, box }): Placed => {
+      .map(({ label, score, box }): CompObject => {
         const [x1, y1, x2, y2] = box;
         const placed = {
           label: label.toLowerCase(),
@@ -184,7 +184,7 @@ async function gather(
 /** Mean of the map within a box of the picture, where its smallest value is 0 and its largest 1. */
 export function depthWithin(
   { width, height, values }: DepthMap,
-  box: Placed['box'],
+  box: CompObject['box'],
   image: Pick<Image, 'width' | 'height'>,
 ): number {
   const [least, most] = values.reduce<[number, number]>(

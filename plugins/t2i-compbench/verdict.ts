@@ -1,6 +1,6 @@
 /** The scores of T2I-CompBench's categories, each 0 to 1, from what judges say of a picture. Pure. */
 import type { Verdict } from '../../core/plugin.ts';
-import { deepPhrases, deepPosition, flatPhrases, flatPosition, merged, type Placed } from './geometry.ts';
+import { deepPhrases, deepPosition, flatPhrases, flatPosition, merged, type CompObject } from './geometry.ts';
 import { deepScene, flatScene, namesOf, numbersOf } from './language.ts';
 
 export const categories = [
@@ -22,7 +22,7 @@ export type ComplexKind = 'spatial' | 'action' | 'both';
 export interface CompEvidence {
   /** P(yes) / (P(yes) + P(no)) for every noun chunk of the prompt. */
   readonly chunks?: Readonly<Record<string, number>>;
-  readonly objects?: readonly Placed[];
+  readonly objects?: readonly CompObject[];
   /** Whether the objects have depths. */
   readonly isDeep?: boolean;
   /** Cosine of picture and prompt. */
@@ -35,13 +35,13 @@ export function chunkScore(chunks: Readonly<Record<string, number>>): number {
 }
 
 /** Surest object of one of these names; `part`: the name may be part of the label. */
-function find(objects: readonly Placed[], thing: string, part = false): Placed | undefined {
+function find(objects: readonly CompObject[], thing: string, part = false): CompObject | undefined {
   const names = namesOf(thing);
   return objects.find(({ label }) => names.some((name) => label === name || (part && label.includes(name))));
 }
 
 /** Both surest and well placed; under one half it counts as nothing, so one object alone never counts. */
-export function spatialScore(prompt: string, objects: readonly Placed[], hasCut = true): number {
+export function spatialScore(prompt: string, objects: readonly CompObject[], hasCut = true): number {
   const scene = flatScene(prompt);
   if (scene === undefined) return 0;
   const [first, second] = [find(objects, scene.first), find(objects, scene.second)];
@@ -53,7 +53,7 @@ export function spatialScore(prompt: string, objects: readonly Placed[], hasCut 
   return hasCut && score < 0.5 ? 0 : score;
 }
 
-export function deepScore(prompt: string, objects: readonly Placed[]): number {
+export function deepScore(prompt: string, objects: readonly CompObject[]): number {
   const scene = deepScene(prompt);
   const wanted = scene && deepPhrases[scene.phrase];
   if (scene === undefined || wanted === undefined) return 0;
@@ -62,14 +62,14 @@ export function deepScore(prompt: string, objects: readonly Placed[]): number {
   return presence(first, second) + 0.5 * position;
 }
 
-function presence(first: Placed | undefined, second: Placed | undefined): number {
+function presence(first: CompObject | undefined, second: CompObject | undefined): number {
   return 0.25 * ((first?.score ?? 0) + (second?.score ?? 0));
 }
 
 /** Every asked noun counts alike: half for being there, half for being there as often. */
 export function numeracyScore(
   prompt: string,
-  objects: readonly Placed[],
+  objects: readonly CompObject[],
   plurals: ReadonlyMap<string, string>,
 ): number {
   const asked = numbersOf(prompt, plurals);
