@@ -1,15 +1,11 @@
 /** GenEval: 553 prompts, four pictures each, objects and their colors as a detector and a classifier see them. */
 import { createHash } from 'node:crypto';
 import {
-  decodeText,
   defineBenchmark,
   definePlugin,
-  exitCodes,
   inputFile,
   judgeFor,
   once,
-  readBounded,
-  ReasongenError,
   z,
   type EvidenceBenchmark,
   type Judge,
@@ -22,9 +18,10 @@ import {
 } from '../../core/plugin.ts';
 import { gatherEvidence } from './evidence.ts';
 import { genevalLayout } from './layout.ts';
-import { coco, ontologySchema, type Ontology } from './ontology.ts';
+import { coco, readOntology } from './ontology.ts';
 import { readGenevalFile } from './prompt-file.ts';
 import { generatePrompts, lineOf, publishedSeed, tags, type GenevalItem } from './prompts.ts';
+import { detectorReward } from './reward.ts';
 import { judgePicture, type Evidence } from './verdict.ts';
 
 /** What published scores are made with, as a judge that is the same one names its model. */
@@ -65,6 +62,7 @@ export default definePlugin({
       options,
       create: createGeneval,
     }),
+    detectorReward,
   ],
 });
 
@@ -175,23 +173,4 @@ export function overall(pictures: readonly JudgedPicture[]): Summary {
 
 function mean(values: readonly number[]): number {
   return values.reduce((sum, value) => sum + value, 0) / Math.max(1, values.length);
-}
-
-async function readOntology(path: string): Promise<Ontology> {
-  const text = decodeText(await readBounded(path, 'reading an ontology'));
-  try {
-    return ontologySchema.parse(JSON.parse(text));
-  } catch (cause) {
-    throw new ReasongenError({
-      code: 'BAD_ONTOLOGY',
-      message:
-        cause instanceof z.ZodError
-          ? `${cause.issues[0]?.path.join('.')}: ${cause.issues[0]?.message}`
-          : 'this file is not JSON',
-      place: path,
-      hint: 'it holds classes, colors, colorTemplates, threshold, countingThreshold, mostOfAClass and positionMargin; aliases where detectors use other names',
-      exitCode: exitCodes.badPreset,
-      cause,
-    });
-  }
 }

@@ -1,9 +1,9 @@
 /** What GenEval's rules speak of: everything about them that is a word or a number. Another world is another object of this form. */
-import { z } from '../../core/plugin.ts';
+import { decodeText, exitCodes, readBounded, ReasongenError, z } from '../../core/plugin.ts';
 
 const names = z.array(z.string().min(1)).min(1);
 
-export const ontologySchema = z.strictObject({
+const ontologySchema = z.strictObject({
   classes: names,
   /** What detectors call a class otherwise. */
   aliases: z.record(z.string(), z.string()).default({}),
@@ -52,3 +52,23 @@ export const coco: Ontology = {
   mostOfAClass: 16,
   positionMargin: 0.1,
 };
+
+/** Throws BAD_ONTOLOGY. */
+export async function readOntology(path: string): Promise<Ontology> {
+  const text = decodeText(await readBounded(path, 'reading an ontology'));
+  try {
+    return ontologySchema.parse(JSON.parse(text));
+  } catch (cause) {
+    throw new ReasongenError({
+      code: 'BAD_ONTOLOGY',
+      message:
+        cause instanceof z.ZodError
+          ? `${cause.issues[0]?.path.join('.')}: ${cause.issues[0]?.message}`
+          : 'this file is not JSON',
+      place: path,
+      hint: 'it holds classes, colors, colorTemplates, threshold, countingThreshold, mostOfAClass and positionMargin; aliases where detectors use other names',
+      exitCode: exitCodes.badPreset,
+      cause,
+    });
+  }
+}

@@ -5,7 +5,8 @@ import type { GenevalItem } from './prompts.ts';
 
 const count = z.number().int().positive();
 
-const itemSchema = z.object({
+/** A line as it is written; whether an ontology knows its words is another question. */
+export const itemSchema = z.object({
   tag: z.string().min(1),
   include: z
     .array(

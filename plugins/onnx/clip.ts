@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { readTokenizerFile } from '../../core/compute.ts';
 import { z, type Image } from '../../core/plugin.ts';
 import { checkedOnce, knownPicturesOption, readKnownPictures, unknown } from './known-pictures.ts';
-import { badModel, findModelFile, modelHash, readConfig, requireInterface, requireSize } from './model-folder.ts';
+import { badModel, findModelFile, modelHash, publishedModel, readConfig, requireInterface, requireSize } from './model-folder.ts';
 import { cutOut } from './object.ts';
 import { modelOption, threadsOption, type JudgeThat } from './options.ts';
 import { pixelsOf, preprocessorSchema, type Preprocessor } from './pixels.ts';
@@ -13,7 +13,7 @@ export const clipOptions = z.strictObject({
   model: modelOption('a CLIP exported to ONNX'),
   textFile: z.string().min(1).optional().describe('file of the text tower; onnx/text_model.onnx unless told'),
   pictureFile: z.string().min(1).optional().describe('file of the picture tower; onnx/vision_model.onnx unless told'),
-  title: z.string().min(1).optional().describe('what results call the judge; CLIP unless told'),
+  title: z.string().min(1).optional().describe('what results call the judge; CLIP with the size of its tower, such as CLIP L/14, unless told'),
   background: z
     .enum(['gray', 'original'])
     .default('gray')
@@ -28,6 +28,9 @@ type ClipOptions = z.output<typeof clipOptions>;
 
 const configSchema = z.looseObject({
   model_type: z.literal('clip', 'only "clip" is read here').or(z.literal('clip_text_model')),
+  vision_config: z
+    .looseObject({ hidden_size: z.number().optional(), patch_size: z.number().optional() })
+    .optional(),
   text_config: z.looseObject({ max_position_embeddings: z.number().int().min(2).default(77) }).optional(),
 });
 
@@ -46,7 +49,7 @@ export async function openClip(
   const towers = new Towers(model, runtime);
   const ready = checkedOnce((signal) => checkKnown(known, towers, signal));
   return {
-    title: options.title ?? 'CLIP',
+    title: options.title ?? model.title,
     fingerprint: {
       ...model.fingerprint,
       background: options.background,
@@ -69,6 +72,7 @@ interface ClipModel {
   readonly textFile: string;
   readonly pictureFile: string;
   readonly preprocessor: Preprocessor;
+  readonly title: string;
   readonly fingerprint: Readonly<Record<string, string>>;
   /** Ids between those of start and end; what the tower does not take is cut off. */
   encode(text: string): number[];
@@ -87,15 +91,28 @@ export async function readClip({ model: folder, ...files }: ClipOptions): Promis
     textFile,
     pictureFile,
     preprocessor,
+    title: titleOf(config.vision_config),
     encode: (text) => [start, ...tokenizer.encode(text).slice(0, longest - 2), end],
     fingerprint: {
-      model: config.model_type,
+      model: publishedModel(config),
       textSha256: await modelHash(textFile),
       pictureSha256: await modelHash(pictureFile),
       tokenizerSha256: tokenizer.hash,
       preprocessor: JSON.stringify(preprocessor),
     },
   };
+}
+
+const sizes: ReadonlyMap<number | undefined, string> = new Map([
+  [768, 'B'],
+  [1024, 'L'],
+  [1280, 'H'],
+]);
+
+/** `CLIP B/32`, by width and patch of the picture tower. */
+function titleOf(tower: z.output<typeof configSchema>['vision_config']): string {
+  const size = sizes.get(tower?.hidden_size);
+  return size === undefined || tower?.patch_size === undefined ? 'CLIP' : `CLIP ${size}/${tower.patch_size}`;
 }
 
 class Towers {

@@ -2,7 +2,7 @@
 import { z, type Detection, type Image } from '../../core/plugin.ts';
 import { detectionsOf, instancesOf, type ClassScores, type DetectionLimits } from './detections.ts';
 import { checkedOnce, knownPicturesOption, readKnownPictures, unknown } from './known-pictures.ts';
-import { badModel, findModelFile, modelHash, readConfig, requireInterface, requireSize } from './model-folder.ts';
+import { badModel, findModelFile, modelHash, publishedModel, readConfig, requireInterface, requireSize } from './model-folder.ts';
 import { fileOption, modelOption, threadsOption, type JudgeThat } from './options.ts';
 import { pixelsOf, preprocessorSchema, type Preprocessor } from './pixels.ts';
 import type { OnnxRuntime } from './runtime.ts';
@@ -48,6 +48,8 @@ const kinds: ReadonlyMap<string, { readonly scores: ClassScores; readonly title:
 interface DetectorModel {
   readonly file: string;
   readonly type: string;
+  /** As published. */
+  readonly name: string;
   /** By id; undefined for ids that stand for nothing. */
   readonly labels: readonly (string | undefined)[];
   readonly preprocessor: Preprocessor;
@@ -66,7 +68,7 @@ export async function openDetector(options: DetectorOptions, runtime: OnnxRuntim
   return {
     title: options.title ?? kinds.get(model.type)?.title ?? model.type,
     fingerprint: {
-      model: model.type,
+      model: model.name,
       sha256: await modelHash(model.file),
       preprocessor: JSON.stringify(model.preprocessor),
       floor: String(options.floor),
@@ -91,7 +93,7 @@ async function readDetector({ model: folder, file }: DetectorOptions): Promise<D
     const label = config.id2label[String(id)];
     return label === 'N/A' ? undefined : label;
   });
-  return { file: path, type: config.model_type, labels, preprocessor };
+  return { file: path, type: config.model_type, name: publishedModel(config), labels, preprocessor };
 }
 
 async function detect(

@@ -43,6 +43,12 @@ export async function readConfig<Schema extends z.ZodType>(
   throw badModel(path, `${issue?.path.join('.') || 'the file'}: ${issue?.message ?? 'is not understood'}`);
 }
 
+/** What a model calls itself, where its config.json names the published one that it was made from; else its kind. */
+export function publishedModel(config: { readonly model_type: string; readonly _name_or_path?: unknown }): string {
+  const { model_type: kind, _name_or_path: path } = config;
+  return typeof path === 'string' && /^[\w.-]+\/[\w.-]+$/.test(path) && !path.startsWith('.') ? path : kind;
+}
+
 /** The file of a model: the one that is named, or `NAME.onnx` in `onnx/` or the folder itself, or the only one there. */
 export function findModelFile(folder: string, name: string, chosen?: string): string {
   if (!isFolder(folder)) throw badModel(folder, 'it is a file, not the folder of a model');

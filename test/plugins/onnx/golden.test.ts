@@ -8,7 +8,7 @@ import { detectorOptions, openDetector } from '../../../plugins/onnx/detector.ts
 import { readConfig } from '../../../plugins/onnx/model-folder.ts';
 import { pixelsOf, preprocessorSchema } from '../../../plugins/onnx/pixels.ts';
 import { OnnxRuntime } from '../../../plugins/onnx/runtime.ts';
-import { fixtures, goldenOf, goldenTensor, never, pictureOf } from './models.ts';
+import { change, copyOf, fixtures, goldenOf, goldenTensor, never, pictureOf } from './models.ts';
 
 const runtime = new OnnxRuntime({ threads: 1, warn: () => undefined });
 afterAll(() => runtime.close());
@@ -167,6 +167,24 @@ describe('clip', () => {
         ),
       ).toBeLessThan(1e-4);
       expect(golden.colors[found.indexOf(Math.max(...found))]).toBe(predicted);
+    }
+  });
+
+  test('results call it by its size, and by the published model that it was made from', async () => {
+    const own = await openClip(options, runtime);
+    expect([own.title, own.fingerprint['model']]).toEqual(['CLIP', 'clip']);
+    const folder = copyOf('clip');
+    change(folder, 'config.json', (json) =>
+      Object.assign(json, {
+        _name_or_path: 'openai/clip-vit-large-patch14',
+        vision_config: { hidden_size: 1024, patch_size: 14 },
+      }),
+    );
+    const published = await openClip(clipOptions.parse({ model: folder }), runtime);
+    expect([published.title, published.fingerprint['model']]).toEqual(['CLIP L/14', 'openai/clip-vit-large-patch14']);
+    for (const path of ['/home/somebody/clip', './clip', 'clip', '../a/b', 7]) {
+      change(folder, 'config.json', (json) => Object.assign(json, { _name_or_path: path }));
+      expect((await readClip(clipOptions.parse({ model: folder }))).fingerprint['model']).toBe('clip');
     }
   });
 });
