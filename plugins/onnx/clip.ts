@@ -3,7 +3,15 @@ import { join } from 'node:path';
 import { readTokenizerFile } from '../../core/compute.ts';
 import { z, type Image } from '../../core/plugin.ts';
 import { checkedOnce, knownPicturesOption, readKnownPictures, unknown } from './known-pictures.ts';
-import { badModel, findModelFile, modelHash, publishedModel, readConfig, requireInterface, requireSize } from './model-folder.ts';
+import {
+  badModel,
+  findModelFile,
+  modelHash,
+  publishedModel,
+  readConfig,
+  requireInterface,
+  requireSize,
+} from './model-folder.ts';
 import { cutOut } from './object.ts';
 import { modelOption, threadsOption, type JudgeThat } from './options.ts';
 import { pixelsOf, preprocessorSchema, type Preprocessor } from './pixels.ts';
@@ -13,7 +21,11 @@ export const clipOptions = z.strictObject({
   model: modelOption('a CLIP exported to ONNX'),
   textFile: z.string().min(1).optional().describe('file of the text tower; onnx/text_model.onnx unless told'),
   pictureFile: z.string().min(1).optional().describe('file of the picture tower; onnx/vision_model.onnx unless told'),
-  title: z.string().min(1).optional().describe('what results call the judge; CLIP with the size of its tower, such as CLIP L/14, unless told'),
+  title: z
+    .string()
+    .min(1)
+    .optional()
+    .describe('what results call the judge; CLIP with the size of its tower, such as CLIP L/14, unless told'),
   background: z
     .enum(['gray', 'original'])
     .default('gray')
@@ -28,9 +40,7 @@ type ClipOptions = z.output<typeof clipOptions>;
 
 const configSchema = z.looseObject({
   model_type: z.literal('clip', 'only "clip" is read here').or(z.literal('clip_text_model')),
-  vision_config: z
-    .looseObject({ hidden_size: z.number().optional(), patch_size: z.number().optional() })
-    .optional(),
+  vision_config: z.looseObject({ hidden_size: z.number().optional(), patch_size: z.number().optional() }).optional(),
   text_config: z.looseObject({ max_position_embeddings: z.number().int().min(2).default(77) }).optional(),
 });
 

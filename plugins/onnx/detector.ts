@@ -2,7 +2,15 @@
 import { z, type Detection, type Image } from '../../core/plugin.ts';
 import { detectionsOf, instancesOf, type ClassScores, type DetectionLimits } from './detections.ts';
 import { checkedOnce, knownPicturesOption, readKnownPictures, unknown } from './known-pictures.ts';
-import { badModel, findModelFile, modelHash, publishedModel, readConfig, requireInterface, requireSize } from './model-folder.ts';
+import {
+  badModel,
+  findModelFile,
+  modelHash,
+  publishedModel,
+  readConfig,
+  requireInterface,
+  requireSize,
+} from './model-folder.ts';
 import { fileOption, modelOption, threadsOption, type JudgeThat } from './options.ts';
 import { pixelsOf, preprocessorSchema, type Preprocessor } from './pixels.ts';
 import type { OnnxRuntime } from './runtime.ts';
