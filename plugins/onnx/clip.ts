@@ -7,7 +7,7 @@ import {
   badModel,
   findModelFile,
   modelHash,
-  publishedModel,
+  modelNameOf,
   readConfig,
   requireInterface,
   requireSize,
@@ -104,7 +104,7 @@ export async function readClip({ model: folder, ...files }: ClipOptions): Promis
     title: titleOf(config.vision_config),
     encode: (text) => [start, ...tokenizer.encode(text).slice(0, longest - 2), end],
     fingerprint: {
-      model: publishedModel(config),
+      model: modelNameOf(config),
       textSha256: await modelHash(textFile),
       pictureSha256: await modelHash(pictureFile),
       tokenizerSha256: tokenizer.hash,

@@ -6,7 +6,7 @@ import {
   badModel,
   findModelFile,
   modelHash,
-  publishedModel,
+  modelNameOf,
   readConfig,
   requireInterface,
   requireSize,
@@ -101,7 +101,7 @@ async function readDetector({ model: folder, file }: DetectorOptions): Promise<D
     const label = config.id2label[String(id)];
     return label === 'N/A' ? undefined : label;
   });
-  return { file: path, type: config.model_type, name: publishedModel(config), labels, preprocessor };
+  return { file: path, type: config.model_type, name: modelNameOf(config), labels, preprocessor };
 }
 
 async function detect(

@@ -44,7 +44,7 @@ export async function readConfig<Schema extends z.ZodType>(
 }
 
 /** What a model calls itself, where its config.json names the published one that it was made from; else its kind. */
-export function publishedModel(config: { readonly model_type: string; readonly _name_or_path?: unknown }): string {
+export function modelNameOf(config: { readonly model_type: string; readonly _name_or_path?: unknown }): string {
   const { model_type: kind, _name_or_path: path } = config;
   return typeof path === 'string' && /^[\w.-]+\/[\w.-]+$/.test(path) && !path.startsWith('.') ? path : kind;
 }
