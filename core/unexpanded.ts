@@ -6,13 +6,18 @@ export function unexpandedPart(path: string): string | undefined {
   return /^~[^/\\]*(?=[/\\]|$)|\$\{[^}]*\}|\$[A-Za-z_]\w*|%[A-Za-z_]\w*%/.exec(path)?.[0];
 }
 
+/** `*`, `?` and `[…]` of a pattern that no shell has filled in, because nothing fits it or it was quoted. */
+function patternPart(path: string): string | undefined {
+  return /[*?]|\[[^\]]+\]/.exec(path)?.[0];
+}
+
 /** The error for such a path, where nothing lies under exactly that name; `place` is where it is written. */
 export function unexpandedPath(path: string, place: string | undefined): PresetError | undefined {
-  const part = unexpandedPart(path);
+  const part = unexpandedPart(path) ?? patternPart(path);
   if (part === undefined) return undefined;
   return new PresetError({
     code: 'NOT_EXPANDED',
-    message: `"${path}" has ${part} in it, and paths are taken as they stand: neither ~ nor variables are expanded`,
+    message: `"${path}" has ${part} in it, and paths are taken as they stand: neither ~ nor variables nor patterns are expanded`,
     place,
     hint: 'write the absolute path, or one relative to the file in which it is written; on a command line, leave out the quotes so that the shell expands it',
   });

@@ -1,6 +1,7 @@
 /** How the texts of a command line become values. What they throw is shown by commander beside the option's name. */
-import { InvalidArgumentError } from 'commander';
-import { unexpandedPath } from '../unexpanded.ts';
+import { existsSync } from 'node:fs';
+import { type Command, InvalidArgumentError } from 'commander';
+import { unexpandedPart, unexpandedPath } from '../unexpanded.ts';
 
 /** Of an option that may be repeated: all its values. */
 export function collect(value: string, before: readonly string[] = []): string[] {
@@ -10,9 +11,29 @@ export function collect(value: string, before: readonly string[] = []): string[]
 /** A folder to be made. The shell expands `~` and variables only where they are not quoted; here nothing does. */
 export function newFolder(text: string): string {
   if (text.startsWith('./')) return text;
-  const unexpanded = unexpandedPath(text, undefined);
+  // A new name may have a star in it.
+  const unexpanded = unexpandedPart(text) === undefined ? undefined : unexpandedPath(text, undefined);
   if (unexpanded === undefined) return text;
   throw new InvalidArgumentError(`${unexpanded.message}; ${unexpanded.hint} (./… is taken as it is).`);
+}
+
+/** What the placeholders of paths are called, of options and arguments. */
+const pathWords = /<?\b(path|file|folder|directory|preset|from|model)\b/;
+
+/** Throws NOT_EXPANDED for a path of the command line that is not there and that a shell was meant to make another of. */
+export function refuseUnexpanded(command: Command): void {
+  const given: (readonly [name: string, value: unknown])[] = [
+    ...command.options
+      .filter(({ flags, parseArg }) => pathWords.test(flags) && parseArg !== newFolder)
+      .map((option) => [option.long ?? option.flags, command.getOptionValue(option.attributeName())] as const),
+    ...command.registeredArguments.map((argument, index) => [argument.name(), command.args[index]] as const),
+  ].filter(([name]) => name.startsWith('--') || pathWords.test(name) || name.length === 1);
+  for (const [name, value] of given)
+    for (const path of [value].flat())
+      if (typeof path === 'string' && !path.startsWith('hub:') && !existsSync(path)) {
+        const unexpanded = unexpandedPath(path, `${name} ${JSON.stringify(path)}`);
+        if (unexpanded !== undefined) throw unexpanded;
+      }
 }
 
 export function wholeNumber(text: string): number {

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { Command } from 'commander';
 import { packageRoot } from '../setup/cache.mjs';
 import type { Act } from './act.ts';
-import { collect, newFolder } from './arguments.ts';
+import { collect, newFolder, refuseUnexpanded } from './arguments.ts';
 import { addCompletion, addMachineCommands } from './machine.ts';
 import { addModelCommands } from './models.ts';
 import { addPictureCommands } from './pictures.ts';
@@ -46,6 +46,7 @@ export function createCommandLine(act: Act, streams: CommandLineOutput): Command
       writeOut: (text) => void streams.output.write(text),
       writeErr: (text) => void streams.errors.write(text),
     });
+  commandLine.hook('preAction', (_line, command) => refuseUnexpanded(command));
   addRunCommands(commandLine, act);
   addPresetCommands(commandLine, act);
   addPictureCommands(commandLine, act);

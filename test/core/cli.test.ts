@@ -94,6 +94,37 @@ describe('arguments', () => {
   });
 });
 
+describe('paths that no shell has expanded are refused before anything else', () => {
+  test.each([
+    [['resume', '~x/run'], 'directory "~x/run"'],
+    [['report', '$HOME/runs/x'], 'directory "$HOME/runs/x"'],
+    [['evaluate', '~/run'], 'preset "~/run"'],
+    [['evaluate', '--pictures', '$HOME/p'], '--pictures "$HOME/p"'],
+    [['runs', '~/runs'], 'folder "~/runs"'],
+    [['compare', '~/a', 'b'], 'a "~/a"'],
+    [['export', '~/m', '--out', 'o'], 'from "~/m"'],
+    [['export', 'x', '--base', '~/b', '--out', 'o'], '--base "~/b"'],
+    [['checkpoint', 'verify', '${RUNS}/a'], 'path "${RUNS}/a"'],
+    [['generate', '--model', '~/janus'], '--model "~/janus"'],
+    [['generate', '--preset', '~/p.yaml'], '--preset "~/p.yaml"'],
+    [['generate', '--preset', 'p.yaml', '--weights', '$HOME/w'], '--weights "$HOME/w"'],
+    [['ask', 'what', '--image', 'a.png', '--image', '*.png'], '--image "*.png"'],
+    [['ask', 'what', '--turns', '%HOME%/t.txt'], '--turns "%HOME%/t.txt"'],
+    [['describe', '--plugin', '~/p.ts'], '--plugin "~/p.ts"'],
+    [['plugins', '~/p.yaml'], 'preset "~/p.yaml"'],
+    [['run', 'runs/[ab].yaml'], 'preset "runs/[ab].yaml"'],
+  ])('%s', async (args, place) => {
+    const { code, errors } = await inProcess(...args);
+    expect(errors.split('\n')[0]).toBe(`NOT_EXPANDED  ${place}`);
+    expect(code).toBe(2);
+  });
+
+  test('a question, a prompt and a hub are no paths', async () => {
+    const { errors } = await inProcess('ask', 'what is $5 * 3?', '--model', 'hub:owner/~name');
+    expect(errors).not.toMatch(/NOT_EXPANDED/);
+  });
+});
+
 describe('for programs and shells', () => {
   test('every help shows the options of all commands and an example', async () => {
     for (const command of ['run', 'evaluate', 'doctor', 'generate', 'runs']) {

@@ -56,7 +56,7 @@ function optionsOf({ options }: Component, random: Random): Record<string, Tree>
 
 function objectOf(schema: z.ZodObject, random: Random): Record<string, Tree> {
   const result: Record<string, Tree> = {};
-  for (const [key, of] of Object.entries(schema.shape as Readonly<Record<string, z.core.$ZodType>>)) {
+  for (const [key, of] of Object.entries(schema.shape)) {
     const isRequired = !z.safeParse(of, undefined).success;
     if (!isRequired && random() < 0.75) continue;
     const value = valueOf(of, random);
@@ -273,12 +273,12 @@ const textChanges: readonly TextChange[] = [
 
 /** With two neighbors swapped, one dropped, one doubled, another case, or something behind it. */
 function misspelt(key: string, random: Random): string {
-  const at = Math.floor(random() * key.length);
-  const swapped = key.slice(0, at) + (key[at + 1] ?? '') + (key[at] ?? '') + key.slice(at + 2);
+  const where = Math.floor(random() * key.length);
+  const swapped = key.slice(0, where) + (key[where + 1] ?? '') + (key[where] ?? '') + key.slice(where + 2);
   const forms = [
     swapped,
-    key.slice(0, at) + key.slice(at + 1),
-    key.slice(0, at) + (key[at] ?? 'x') + key.slice(at),
+    key.slice(0, where) + key.slice(where + 1),
+    key.slice(0, where) + (key[where] ?? 'x') + key.slice(where),
     key.toUpperCase(),
     key.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`),
     `${key}s`,

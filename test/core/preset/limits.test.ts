@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
-import { formatError, PresetError, ProblemsError, ReasongenError } from '../../../core/errors.ts';
+import { formatError, type PresetError, ProblemsError, ReasongenError } from '../../../core/errors.ts';
 import { loadPreset } from '../../../core/preset/load.ts';
 import { parseLocated } from '../../../core/preset/located.ts';
 import components from '../../cases/components.ts';
