@@ -1,6 +1,6 @@
 import { missingComponent, type RunContainer } from './container.ts';
 import type { Preset } from './contracts/preset.ts';
-import type { RunComponents } from './contracts/recipe.ts';
+import type { NamedReward, RunComponents } from './contracts/recipe.ts';
 
 const single = ['dataset', 'tokenizer', 'imageTokenizer', 'backbone', 'optimizer'] as const;
 type Single = (typeof single)[number];
@@ -11,15 +11,18 @@ export async function buildComponents(container: RunContainer, preset: Preset): 
   for (const slot of single) {
     if (namesIn(preset, slot).length > 0) Object.assign(built, { [slot]: await container.get(slot) });
   }
-  const rewards = (await container.getAll('reward')).map((reward, index) => {
-    const { name = '', weight = 1, onError, retries, plugin } = namesIn(preset, 'reward')[index] ?? {};
+  const rewards = (await container.getAll('reward')).map((reward, index): NamedReward => {
+    const choice = namesIn(preset, 'reward')[index];
+    const { name = '', weight = 1, onError } = choice ?? {};
+    const said = (['retries', 'onNoVerdict', 'gate', 'heldOut', 'schedule', 'plugin'] as const).filter(
+      (key) => choice?.[key] !== undefined,
+    );
     return {
       name,
       weight,
       reward,
       ...(onError !== undefined && onError !== 'warn' && { onError }),
-      ...(retries !== undefined && { retries }),
-      ...(plugin !== undefined && { plugin }),
+      ...Object.fromEntries(said.map((key) => [key, choice?.[key]])),
     };
   });
   const benchmarks = (await container.getAll('benchmark')).map((benchmark, index) => {

@@ -5,14 +5,27 @@
 import type { Component, NamedComponents, Plugin, Scope, Slot, Slots } from './contracts/slots.ts';
 import { inputFile } from './preset/input-file.ts';
 import { metricName } from './preset/metric-name.ts';
+import type { Reward } from './contracts/reward.ts';
 import { z } from './preset/zod.ts';
+import {
+  batchwise,
+  groupwise,
+  pairwise,
+  pointwise,
+  type BatchwiseReward,
+  type GroupwiseReward,
+  type PairwiseReward,
+  type PointwiseReward,
+} from './rl/reward-shapes.ts';
 
 export { inputFile, metricName, z };
 export { exitCodes, reasonOf, ReasongenError, type ErrorFields } from './errors.ts';
 export { judgeFor } from './judging/judge-for.ts';
 export { readKey } from './keys.ts';
 export { once } from './once.ts';
+export { askServer, oneLine, parsedAnswer, type Server } from './answered.ts';
 export { readText, request } from './request.ts';
+export type { BatchwiseReward, GroupwiseReward, PairwiseReward, PointwiseReward } from './rl/reward-shapes.ts';
 export { TryAgainError } from './try-again.ts';
 export { diskError, hasCode } from './io/disk.ts';
 export { parseTable, type TableRow } from './io/table.ts';
@@ -52,7 +65,7 @@ export type * from './contracts/judge.ts';
 export type { Optimizer } from './contracts/optimizer.ts';
 export type { PublishedLayout as Layout, PublishedFormat, PublishedType, WantedConfig } from './contracts/published.ts';
 export type { Plan, PlanContext, Recipe, RunContext } from './contracts/recipe.ts';
-export type { Reward, RewardAnswer, Sample, Score } from './contracts/reward.ts';
+export type { NoVerdict, Reward, RewardAnswer, Sample, Score } from './contracts/reward.ts';
 export type {
   Component,
   NamedComponents,
@@ -135,6 +148,52 @@ export function defineReward<Options extends z.ZodObject>(
   declaration: Declaration<'reward', Options>,
 ): Component<'reward'> {
   return defineComponent('reward', declaration);
+}
+
+/** Judges one drawing at a time: `create` returns `{ score(sample, signal) }`. Drawings are judged while others are still being drawn. */
+export function definePointwiseReward<Options extends z.ZodObject>(
+  declaration: RewardDeclaration<Options, PointwiseReward>,
+): Component<'reward'> {
+  return shapedReward(declaration, pointwise);
+}
+
+/** Judges the drawings of a prompt together: `create` returns `{ score(group, signal) }`, one answer for each. */
+export function defineGroupwiseReward<Options extends z.ZodObject>(
+  declaration: RewardDeclaration<Options, GroupwiseReward>,
+): Component<'reward'> {
+  return shapedReward(declaration, groupwise);
+}
+
+/** Judges by how often a drawing beats another of its prompt: `create` returns `{ compare(a, b, signal) }`. */
+export function definePairwiseReward<Options extends z.ZodObject>(
+  declaration: RewardDeclaration<Options, PairwiseReward>,
+): Component<'reward'> {
+  return shapedReward(declaration, pairwise);
+}
+
+/** Judges everything of a step together: `create` returns `{ score(samples, signal) }`, one answer for each. */
+export function defineBatchwiseReward<Options extends z.ZodObject>(
+  declaration: RewardDeclaration<Options, BatchwiseReward>,
+): Component<'reward'> {
+  return shapedReward(declaration, batchwise);
+}
+
+/** As `Declaration`, with what a reward of one shape creates. */
+export interface RewardDeclaration<Options extends z.ZodObject, Own> extends Omit<
+  Declaration<'reward', Options>,
+  'create'
+> {
+  create(options: Readonly<z.output<Options>>, scope: Scope): Own | Promise<Own>;
+}
+
+function shapedReward<Options extends z.ZodObject, Own>(
+  declaration: RewardDeclaration<Options, Own>,
+  shape: (own: Own) => Reward,
+): Component<'reward'> {
+  return defineReward({
+    ...declaration,
+    create: async (options, scope) => shape(await declaration.create(options, scope)),
+  });
 }
 
 /** Turns gradients into new weights: `create` returns an `Optimizer`. */

@@ -66,6 +66,7 @@ describe('each third-party package has one importer, so that an upgrade touches 
     'hyparquet-compressors': (path) => path === 'plugins/caption-data/parquet-worker.mjs',
     vega: (path) => path.startsWith('core/report/'),
     'vega-lite': (path) => path.startsWith('core/report/'),
+    openai: (path) => path === 'plugins/chat-judge/endpoint.ts',
     undici: (path) => path === 'core/request.ts',
     '@huggingface/tokenizers': (path) => path === 'core/io/tokenizer-file.ts',
   };
@@ -109,6 +110,7 @@ const layers = [
     'try-again.ts',
     'call-tally.ts',
     'request.ts',
+    'answered.ts',
     'tensor',
     'gpu',
     'autograd',

@@ -37,6 +37,8 @@ export interface Judgement {
   readonly total: number;
   /** Of the rewards that apply to the sample and gave a verdict. */
   readonly scores: Readonly<Record<string, Score>>;
+  /** Why a reward that was asked gave no verdict on this sample, by its name. */
+  readonly withoutVerdict?: Readonly<Record<string, string>>;
   /** Rewards that failed on this sample, which the preset allows. */
   readonly failed?: readonly string[];
   /** No reward judged the sample: it is left out of its group and of every mean, and not trained on. */

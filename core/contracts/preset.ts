@@ -4,6 +4,11 @@ export interface EntrySettings extends CallSettings {
   readonly weight?: number;
   /** Rewards: `fail` (default), `drop` or `ignore`; extensions: `fail` (default) or `warn`. */
   readonly onError?: 'fail' | 'drop' | 'ignore' | 'warn';
+  /** Rewards: see `NamedReward`. */
+  readonly onNoVerdict?: 'drop' | 'group-mean' | 'fail';
+  readonly gate?: boolean;
+  readonly heldOut?: boolean;
+  readonly schedule?: readonly (readonly [step: number, weight: number])[];
 }
 
 /** Policies of the calls that a component makes to something outside of the run. */

@@ -23,6 +23,14 @@ export interface NamedReward {
   readonly plugin?: string;
   /** What its failure means: the end of the run, a step without the samples, or a total without this reward. */
   readonly onError?: 'fail' | 'drop' | 'ignore';
+  /** What becomes of a sample on which it has no verdict: left out of its group (`drop`, the default), its group's mean, or the end of the run. */
+  readonly onNoVerdict?: 'drop' | 'group-mean' | 'fail';
+  /** Its value multiplies the total instead of being added to it. */
+  readonly gate?: boolean;
+  /** Measured and never trained on. */
+  readonly heldOut?: boolean;
+  /** Its weight by step: straight lines between these points, constant before the first and behind the last. */
+  readonly schedule?: readonly (readonly [step: number, weight: number])[];
   /** How often it is asked again after a failure. */
   readonly retries?: number;
 }

@@ -35,17 +35,32 @@ export interface Score {
   readonly why?: string;
   /** Named parts of the value, for the metrics. */
   readonly parts?: Readonly<Record<string, number>>;
-  /** The judge gave no usable answer and `value` stands in for one; a guard stops a run in which that is common. */
+  /** The judge gave no usable answer and `value` stands in for one, as the preset wants it; a guard stops a run in which that is common. */
   readonly unparsed?: true;
   /** `id` of the sample that was judged. Where every score has one, their order does not matter. */
   readonly id?: string;
 }
 
+/**
+ * The judge was asked and gave no usable answer. Nothing is made up in its place: the preset says what becomes of the sample (`onNoVerdict`),
+ * and a guard stops a run in which that is common.
+ */
+export interface NoVerdict {
+  /** Why, in words for a person. */
+  readonly noVerdict: string;
+  readonly id?: string;
+}
+
 /** `null`: the reward does not apply to this sample, which is left out of the reward's mean and, where no reward applies, of its group. */
-export type RewardAnswer = number | Score | null;
+export type RewardAnswer = number | Score | NoVerdict | null;
 
 /** Judges samples. Must return one answer per sample: in order, or each with the `id` of its sample. */
 export interface Reward {
+  /**
+   * What must be together when it is asked: single samples (`sample`), all drawings of a prompt (`group`), or everything that is judged at a
+   * time (`batch`, the default). The first two are asked while the rest is still being drawn, and so must not depend on what else is there.
+   */
+  readonly sees?: 'sample' | 'group' | 'batch';
   score(samples: readonly Sample[], signal: AbortSignal): readonly RewardAnswer[] | Promise<readonly RewardAnswer[]>;
   /** True when it can judge the prompts of any benchmark. Otherwise it is asked about the prompts that are trained on, and held-out files of those. */
   readonly judgesBenchmarks?: boolean;

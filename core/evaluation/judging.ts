@@ -262,13 +262,17 @@ async function directVerdicts(
 }
 
 function rewardedVerdict(rewards: readonly NamedReward[], judgement: Judgement | undefined): Verdict {
-  const { total = 0, scores = {} } = judgement ?? {};
-  const isUnparsed = Object.values(scores).some(({ unparsed }) => unparsed === true);
+  const { total = 0, scores = {}, withoutVerdict = {} } = judgement ?? {};
+  const silent = Object.entries(withoutVerdict);
+  const isUnparsed = silent.length > 0 || Object.values(scores).some(({ unparsed }) => unparsed === true);
   return {
-    pass: isBest(rewards, total),
-    why: Object.entries(scores)
-      .map(([name, { value, why }]) => `${name} ${value}${why === undefined ? '' : `: ${why}`}`)
-      .join('; '),
+    pass: silent.length === 0 && isBest(rewards, total),
+    why: [
+      ...Object.entries(scores).map(
+        ([name, { value, why }]) => `${name} ${value}${why === undefined ? '' : `: ${why}`}`,
+      ),
+      ...silent.map(([name, why]) => `${name}: no verdict, ${why}`),
+    ].join('; '),
     parts: { reward: total },
     ...(isUnparsed && { unparsed: true as const }),
   };

@@ -27,17 +27,41 @@ const calls = {
     .describe("Folder in which answers are kept, or off; judgements/ in the user's cache unless told."),
 };
 
+const { retries: _, ...withoutRetries } = calls;
+
 /** By slot. Checking, `show`, settings and the schema for editors follow from it; `ComponentChoice` has a field for each. */
 const shapes = {
   judge: z.strictObject(calls),
   reward: z.strictObject({
     weight: z.number().default(1).describe('Share in the total.'),
     onError: z.enum(['fail', 'drop', 'ignore']).optional().meta({ default: 'fail', description: byError }),
-    retries: z
-      .int()
-      .min(0)
+    retries: z.int().min(0).optional().meta({
+      default: 0,
+      description:
+        'How often it is asked again after a failure; where it calls a server itself, how often each call is made again, 7 times unless told.',
+    }),
+    onNoVerdict: z.enum(['drop', 'group-mean', 'fail']).optional().meta({
+      default: 'drop',
+      description:
+        'What becomes of a sample on which it has no verdict: left out of its group, the mean of its group, or the end of the run.',
+    }),
+    gate: z
+      .boolean()
       .optional()
-      .meta({ default: 0, description: 'How often it is asked again after a failure.' }),
+      .meta({ default: false, description: 'Its value multiplies the total; its weight says nothing then.' }),
+    heldOut: z.boolean().optional().meta({ default: false, description: 'It is measured and never trained on.' }),
+    schedule: z
+      .array(z.tuple([z.int().min(0), z.number()]))
+      .min(1)
+      .refine(
+        (points) => points.every(([step], index) => index === 0 || step > (points[index - 1]?.[0] ?? 0)),
+        'steps must grow',
+      )
+      .optional()
+      .describe(
+        'Its weight by step, [[step, weight], …]: straight lines between, constant outside; instead of `weight`.',
+      ),
+    ...withoutRetries,
   }),
   extension: z.strictObject({
     onError: z.enum(['fail', 'warn']).optional().meta({ default: 'fail', description: byError }),

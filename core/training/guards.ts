@@ -112,14 +112,22 @@ export function checkJudges(
   judgements: readonly Judgement[],
   step: number,
 ): void {
-  const names = new Set(judgements.flatMap(({ scores }) => Object.keys(scores)));
+  const names = new Set(
+    judgements.flatMap(({ scores, withoutVerdict = {} }) => [...Object.keys(scores), ...Object.keys(withoutVerdict)]),
+  );
   for (const name of names) {
-    const unparsed = judgements.filter(({ scores }) => scores[name]?.unparsed === true);
-    if (unparsed.length <= largestShare * judgements.length) continue;
-    const why = unparsed[0]?.scores[name]?.why;
+    const reasons = judgements.flatMap(({ scores, withoutVerdict }) =>
+      withoutVerdict?.[name] === undefined
+        ? scores[name]?.unparsed === true
+          ? [scores[name].why]
+          : []
+        : [withoutVerdict[name]],
+    );
+    if (reasons.length <= largestShare * judgements.length) continue;
+    const [why] = reasons;
     guards.trip('unparsed', {
       code: 'JUDGE_UNPARSED',
-      message: `step ${step}: no usable answer for ${unparsed.length} of ${judgements.length} drawings${why === undefined ? '' : `, e.g. "${why}"`}`,
+      message: `step ${step}: no usable answer for ${reasons.length} of ${judgements.length} drawings${why === undefined ? '' : `, e.g. "${why}"`}`,
       hint: 'mend its instruction or its answer format, or give it more tokens to answer with',
       place: `reward "${name}"`,
     });

@@ -1,34 +1,35 @@
 /** A vision-language model behind a chat endpoint as a judge: vLLM, llama.cpp, Ollama or any other that speaks the protocol of OpenAI's chat completions. */
-import { encodePng } from '../../core/compute.ts';
-import { definePlugin, defineReward, readKey, ReasongenError, z, type Sample, type Score } from '../../core/plugin.ts';
-import { boxedScore, strictInstruction } from './answer.ts';
+import {
+  defineJudge,
+  definePlugin,
+  definePointwiseReward,
+  judgeFor,
+  readKey,
+  ReasongenError,
+  z,
+  type Judge,
+  type Scope,
+} from '../../core/plugin.ts';
+import { endpointAsker, judgeAsker, type Asker } from './asker.ts';
 import { Endpoint } from './endpoint.ts';
+import { decomposingInstruction } from './questions.ts';
+import { verdictOf } from './verdict.ts';
 
-const options = z.strictObject({
-  url: z
-    .url({ protocol: /^https?$/ })
-    .refine((url) => !hasMore(url), 'an address without user, password, ? and #; a key goes into a variable')
-    .describe('address of the endpoint up to its version, e.g. http://localhost:8000/v1'),
-  model: z.string().min(1).describe('name of the model, as the endpoint calls it'),
-  instruction: z
-    .string()
-    .includes('{prompt}')
-    .default(strictInstruction)
-    .describe(
-      'what is asked; {prompt} stands for the prompt; the answer must end with a number from 0 to 1 in \\boxed{}',
-    ),
+const address = z
+  .url({ protocol: /^https?$/ })
+  .refine((url) => !hasMore(url), 'an address without user, password, ? and #; a key goes into a variable');
+
+const endpointOptions = {
   maxTokens: z.number().int().positive().default(1024).describe('longest answer'),
   temperature: z.number().nonnegative().default(0).describe('of the answer; 0 is greedy'),
-  atOnce: z.number().int().positive().default(8).describe('questions under way at a time'),
-  attempts: z
+  pictureSide: z
     .number()
     .int()
     .positive()
-    .default(8)
+    .optional()
     .describe(
-      'tries for a question before the run is stopped, with pauses from a second to a minute, or as the endpoint asks',
+      'longest side in pixels of the picture that is sent, which is made smaller where it is larger; as it was drawn unless told',
     ),
-  timeout: z.number().positive().default(120).describe('seconds a question may take'),
   keyVariable: z
     .string()
     .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'the name of an environment variable, not a key')
@@ -36,31 +37,168 @@ const options = z.strictObject({
     .describe(
       'environment variable with the key, sent to url over https or to this machine only; OPENAI_API_KEY for api.openai.com, none elsewhere',
     ),
+};
+
+const judgeOptions = z.strictObject({
+  url: address.describe('address of the endpoint up to its version, e.g. http://localhost:8000/v1'),
+  model: z.string().min(1).describe('name of the model, as the endpoint calls it'),
+  ...endpointOptions,
 });
 
-type Options = z.output<typeof options>;
+const rewardOptions = z
+  .strictObject({
+    url: address.optional().describe('address of the endpoint up to its version, e.g. http://localhost:8000/v1'),
+    model: z.string().min(1).optional().describe('name of the model, as the endpoint calls it'),
+    judge: z
+      .string()
+      .min(1)
+      .optional()
+      .describe('name of a judge of the preset that answers instead of an endpoint of its own'),
+    mode: z
+      .enum(['boxed', 'graded', 'decomposed'])
+      .default('boxed')
+      .describe(
+        'boxed: it reasons and ends with a number in \\boxed{}, as published; graded: the probability of yes against no; decomposed: that of every single thing the prompt demands',
+      ),
+    instruction: z
+      .string()
+      .includes('{prompt}')
+      .optional()
+      .describe(
+        'what is asked in the modes boxed and graded; {prompt} stands for the prompt. An own one for boxed must ask for \\boxed{} at the end',
+      ),
+    decomposing: z
+      .string()
+      .includes('{prompt}')
+      .default(decomposingInstruction)
+      .describe(
+        'how questions are asked for, once a prompt, where its specification does not give them; {prompt} stands for the prompt',
+      ),
+    aggregate: z
+      .enum(['product', 'mean', 'geometric-mean'])
+      .default('product')
+      .describe('how the answers of the mode decomposed become one number'),
+    votes: z
+      .number()
+      .int()
+      .positive()
+      .default(1)
+      .describe(
+        'answers to the same question whose mean counts, where no probabilities are told; more than one want a temperature above 0',
+      ),
+    bothOrders: z
+      .boolean()
+      .default(false)
+      .describe('graded and decomposed: every question is asked with "yes or no" and "no or yes", and the mean counts'),
+    unparsed: z
+      .enum(['none', 'zero'])
+      .default('none')
+      .describe(
+        'an answer without a verdict: none, so that `onNoVerdict` says what follows, or 0 as ReasonGen-R1 counted it',
+      ),
+    ...endpointOptions,
+  })
+  .refine(
+    ({ url, model, judge }) =>
+      (judge === undefined) === (url !== undefined && model !== undefined) &&
+      (judge === undefined || (url ?? model) === undefined),
+    {
+      message: 'it needs either url and model of an endpoint, or the name of a judge',
+    },
+  )
+  .refine(({ votes, temperature, judge }) => votes === 1 || (temperature > 0 && judge === undefined), {
+    message:
+      'several votes want an endpoint of its own and a temperature above 0: equal questions have equal answers otherwise',
+  });
+
+export type ChatRewardOptions = z.output<typeof rewardOptions>;
+type EndpointOptions = z.output<typeof judgeOptions>;
 
 export default definePlugin({
   name: 'chat-judge',
   provides: [
-    defineReward({
+    definePointwiseReward({
       name: 'chat-judge',
-      summary: 'a vision-language model behind a chat endpoint says whether the picture matches the prompt',
-      options,
-      create: (choice, { log }) => {
-        const endpoint = new Endpoint({ ...choice, ...keyOf(choice), log });
-        return {
-          judgesBenchmarks: true,
-          score: (samples, signal) =>
-            inTurn(samples, choice.atOnce, signal, (sample, given) => judge(sample, endpoint, choice, given)),
-        };
+      summary:
+        'a vision-language model says whether the picture matches the prompt: boxed, graded, or by single questions',
+      options: rewardOptions,
+      create: async (choice, scope) => {
+        const asker = await askerFor(choice, scope);
+        return { judgesBenchmarks: true, score: (sample, signal) => verdictOf(sample, asker, choice, signal) };
       },
+    }),
+    defineJudge({
+      name: 'chat-judge',
+      summary: 'a vision-language model behind a chat endpoint that answers questions about pictures, and writes them',
+      options: judgeOptions,
+      create: (choice, scope) => chatJudge(choice, scope),
     }),
   ],
 });
 
+async function askerFor(choice: ChatRewardOptions, scope: Scope): Promise<Asker> {
+  const { url, model, judge } = choice;
+  if (url === undefined || model === undefined) return judgeAsker(await judgeFor(scope, 'answer', judge));
+  const own = { ...choice, url, model };
+  return endpointAsker({
+    endpoint: endpointOf(own, scope),
+    calls: scope.calls,
+    fingerprint: fingerprintOf(own),
+    pictureSide: choice.pictureSide,
+  });
+}
+
+/** Its answers are kept by the runtime, which calls it. */
+function chatJudge(choice: EndpointOptions, scope: Scope): Judge {
+  const direct = {
+    run: (work: (signal: AbortSignal) => Promise<unknown>, signal: AbortSignal) => work(signal),
+    spend: (tokens: number) => scope.calls.spend(tokens),
+  };
+  const asker = endpointAsker({
+    endpoint: endpointOf(choice, scope),
+    calls: direct as Scope['calls'],
+    fingerprint: {},
+    pictureSide: choice.pictureSide,
+  });
+  return {
+    title: choice.model,
+    fingerprint: fingerprintOf(choice),
+    answer: async (image, question, signal) => {
+      const { text, isCut } = await asker.answer(image, question, 0, signal);
+      // The beginning of an answer may say the opposite of its end.
+      return isCut ? '' : text;
+    },
+    answerProbabilities: async (image, question, answers, signal) => {
+      const known = await asker.probabilities(image, question, answers, signal);
+      if (known !== undefined) return known;
+      throw new ReasongenError({
+        code: 'JUDGE_REFUSED',
+        message: `the judge tells no probabilities of its tokens (logprobs)`,
+        place: choice.url,
+        hint: 'take an endpoint that does, such as vLLM, or ask for answers in words',
+      });
+    },
+    write: (instruction, signal) => asker.write(instruction, signal),
+  };
+}
+
+function endpointOf(choice: EndpointOptions, { calls }: Scope): Endpoint {
+  return new Endpoint({ ...choice, ...keyOf(choice), spend: (tokens) => calls.spend(tokens) });
+}
+
+/** What answers depend on beside picture and question; the size that is sent is told with them. */
+function fingerprintOf({ url, model, maxTokens, temperature, pictureSide }: EndpointOptions): Record<string, string> {
+  return {
+    url,
+    model,
+    maxTokens: String(maxTokens),
+    temperature: String(temperature),
+    picture: pictureSide === undefined ? 'as drawn' : `at most ${pictureSide} pixels a side`,
+  };
+}
+
 /** The key that a preset names, or that of OpenAI for OpenAI. */
-function keyOf({ url, keyVariable }: Options): {
+function keyOf({ url, keyVariable }: EndpointOptions): {
   readonly key: string | undefined;
   readonly keyVariable: string | undefined;
 } {
@@ -82,49 +220,4 @@ function hasMore(url: string): boolean {
   if (!URL.canParse(url)) return false;
   const { username, password, search, hash } = new URL(url);
   return [username, password, search, hash].some((part) => part !== '');
-}
-
-async function judge(sample: Sample, endpoint: Endpoint, choice: Options, signal: AbortSignal): Promise<Score> {
-  const picture = `data:image/png;base64,${(await encodePng(sample.image)).toString('base64')}`;
-  const question = choice.instruction.replaceAll('{prompt}', () => sample.prompt);
-  const { text, isCut } = await endpoint.ask(
-    [
-      { type: 'image_url', image_url: { url: picture } },
-      { type: 'text', text: question },
-    ],
-    signal,
-  );
-  const value = isCut ? undefined : boxedScore(text);
-  // An answer without a verdict is none: the guard on such answers sees it, and nothing is made up in its place.
-  if (value === undefined)
-    return {
-      value: 0,
-      why: isCut ? `the answer was cut off after ${choice.maxTokens} tokens: ${text}` : `no verdict in: ${text}`,
-      unparsed: true,
-    };
-  return { value, why: text };
-}
-
-/** Results in the order of the items, `atOnce` under way at a time. The first failure ends all. */
-async function inTurn<Item, Result>(
-  items: readonly Item[],
-  atOnce: number,
-  signal: AbortSignal,
-  work: (item: Item, signal: AbortSignal) => Promise<Result>,
-): Promise<Result[]> {
-  const failed = new AbortController();
-  const given = AbortSignal.any([signal, failed.signal]);
-  const results = new Array<Result>(items.length);
-  let next = 0;
-  const worker = async (): Promise<void> => {
-    for (let index = next++; index < items.length; index = next++)
-      results[index] = await work(items[index] as Item, given);
-  };
-  try {
-    await Promise.all(Array.from({ length: Math.min(atOnce, items.length) }, worker));
-  } catch (error) {
-    failed.abort(error);
-    throw error;
-  }
-  return results;
 }

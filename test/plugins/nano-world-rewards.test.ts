@@ -47,7 +47,7 @@ function sampleOf(prompt: string, drawn: readonly Drawn[], change: Partial<Sampl
 
 async function scoreOf(reward: typeof strict, sample: Sample): Promise<Score> {
   const [score] = await reward.score([sample], signal);
-  if (score === undefined || score === null || typeof score === 'number')
+  if (score === undefined || score === null || typeof score === 'number' || 'noVerdict' in score)
     throw new Error('expected a score with reasons');
   return score;
 }

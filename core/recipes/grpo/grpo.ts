@@ -42,7 +42,7 @@ import { grpoOptions, type GrpoOptions } from './options.ts';
 import { Penalty } from './penalty.ts';
 import { planGrpo, smallerGrpo } from './plan.ts';
 import { checkPrompts, openPrompts } from './prompts.ts';
-import { collectRollout, type JudgeClock, rolloutMetrics, type RolloutTools } from './rollout.ts';
+import { collectRollout, JudgeClock, rolloutMetrics, type RolloutTools } from './rollout.ts';
 import { savedSamples } from './samples.ts';
 import { openGrpo, type GrpoSetup } from './setup.ts';
 
@@ -131,7 +131,7 @@ async function takeStep(
   const tools: RolloutTools = { source, drawer, greedy, penalties: penalty.isUsed ? penalty.of : undefined };
   const started = performance.now();
   const skippedBefore = source.tooLong;
-  const judging: JudgeClock = { seconds: 0 };
+  const judging = new JudgeClock();
   const whole = memory.note();
   // Nothing is learnt before a rollout is whole: what fails in it costs no step.
   const drawn = collectRollout(context, choice, tools, step, memory.carried, judging);
@@ -149,12 +149,13 @@ async function takeStep(
       `step ${step}: ${promptsTooLong} prompts of more than ${choice.promptTokens} tokens were passed over`,
     );
   return {
-    ...rolloutMetrics(context, rollout),
+    ...rolloutMetrics(context, rollout, step, judging),
     ...learned,
     ...penalty.metrics(),
     promptsTooLong,
     learningRate: training.learningRate(step),
-    secondsSampling: (sampled - started) / 1000 - judging.seconds,
+    secondsSampling: (sampled - started) / 1000 - judging.secondsWaiting,
+    secondsWaitingForJudges: judging.secondsWaiting,
     secondsJudging: judging.seconds,
     secondsTraining: (performance.now() - sampled) / 1000,
   };

@@ -7,7 +7,8 @@ export function grpoMetrics(choice: GrpoOptions, { rewards, benchmarks }: NamedC
   const { kl, textEntropy, imageEntropy, evaluations, evaluationFiles } = choice;
   const judged = rewards.flatMap((name) => [
     `reward/${name}`,
-    ...['std', 'passRate', 'invalidShare', 'parts/*'].map((each) => `reward/${name}/${each}`),
+    `secondsJudging/${name}`,
+    ...['std', 'passRate', 'invalidShare', 'cacheShare', 'parts/*'].map((each) => `reward/${name}/${each}`),
   ]);
   const evaluated = [...benchmarks, ...(evaluationFiles.length > 0 ? ['evaluation-files'] : [])];
   return [
@@ -18,6 +19,6 @@ export function grpoMetrics(choice: GrpoOptions, { rewards, benchmarks }: NamedC
     ...(imageEntropy === undefined ? [] : ['image/entropyCoefficient']),
     ...(kl === undefined ? [] : ['referenceKl', 'klCoefficient']),
     ...(evaluations === 0 ? [] : evaluated.map((name) => `pass/${name}/*`)),
-    ...['secondsSampling', 'secondsJudging', 'secondsTraining'],
+    ...['secondsSampling', 'secondsWaitingForJudges', 'secondsJudging', 'secondsTraining'],
   ];
 }

@@ -1,14 +1,14 @@
 /** One rollout of GRPO: draw groups, judge them, turn rewards into advantages, keep what a policy can learn from. */
 import type { Judgement } from '../../contracts/hooks.ts';
 import type { PromptItem } from '../../contracts/dataset.ts';
-import type { RunContext } from '../../contracts/recipe.ts';
-import type { Sample } from '../../contracts/reward.ts';
-import { decoupledAdvantages, groupAdvantages } from '../../rl/advantages.ts';
+import type { NamedReward, RunContext } from '../../contracts/recipe.ts';
+import { decoupledAdvantages, groupAdvantages, type RewardColumn } from '../../rl/advantages.ts';
 import { GroupCollector } from '../../rl/groups.ts';
-import { rewardMetrics, totalMetrics } from '../../rl/reward-metrics.ts';
-import { scoreSamples } from '../../rl/score.ts';
+import { effortMetrics, rewardMetrics, totalMetrics } from '../../rl/reward-metrics.ts';
+import { isTrainedOn, rewardsAt } from '../../rl/combine.ts';
+import { Scoring, type RewardEffort } from '../../rl/scoring.ts';
 import { mean } from '../../rl/statistics.ts';
-import type { Drawer, Drawing } from '../../drawing/drawer.ts';
+import type { Drawer, Drawing, DrawPurpose } from '../../drawing/drawer.ts';
 import { at } from '../../tensor/at.ts';
 import type { TrainedGroup } from './carry.ts';
 import type { Completion } from './completions.ts';
@@ -53,10 +53,15 @@ export async function collectRollout(
   do {
     const { items } = await hooks.batch({ step, items: source.next(choice.prompts, step) });
     const seed = seedOf(context.seed, step, rollout.rounds);
-    const drawings = await drawer.draw(items, seed, { label: `step-${step}-${rollout.rounds}`, step, phase: 'train' });
-    const event = { step, groupSize: choice.groupSize, samples: drawings.map(({ sample }) => sample) };
-    await hooks.rollout(event);
-    const { judgements } = await hooks.rewards({ ...event, judgements: await judge(context, event.samples, clock) });
+    const purpose = { label: `step-${step}-${rollout.rounds}`, step, phase: 'train' } as const;
+    const { event, judged, drawings } = await clock.judged(context, step, async (scoring) => {
+      const all = await drawShares(drawer, items, seed, purpose, scoring);
+      const samples = all.map(({ sample }) => sample);
+      const drawn = { step, groupSize: choice.groupSize, samples };
+      await hooks.rollout(drawn);
+      return { event: drawn, drawings: all };
+    });
+    const { judgements } = await hooks.rewards({ ...event, judgements: judged });
     const computed = await computeAdvantages(
       context,
       choice,
@@ -101,11 +106,7 @@ async function computeAdvantages(
   const { drawings, judgements, step } = round;
   const { estimator, normalize, groupSize, decoupled } = choice;
   if (decoupled) {
-    const columns = context.rewards.map(({ name, weight }) => ({
-      weight,
-      values: judgements.map(({ scores, unjudged }) => (unjudged === true ? undefined : scores[name]?.value)),
-    }));
-    return decoupledAdvantages(columns, groupSize);
+    return decoupledAdvantages(columnsOf(rewardsAt(context.rewards, step), judgements), groupSize);
   }
   const totals = judgements.map(({ total, unjudged }) => (unjudged === true ? undefined : total));
   const subtracted = await penalties?.(drawings.map(({ sequence }): Completion => ({ sequence, advantage: 0, step })));
@@ -132,6 +133,28 @@ function isConstant(totals: readonly (number | undefined)[], groupSize: number, 
   return judged.every((total) => total === judged[0]);
 }
 
+/** What is normalized by itself: every reward that is trained on, times the gates. */
+function columnsOf(rewards: readonly NamedReward[], judgements: readonly Judgement[]): RewardColumn[] {
+  const trained = rewards.filter(isTrainedOn);
+  const gates = trained.filter(({ gate }) => gate === true);
+  const passed = judgements.map(({ scores }) =>
+    gates.reduce((product, { name }) => product * (scores[name]?.value ?? 1), 1),
+  );
+  const added = trained.length > gates.length ? trained.filter(({ gate }) => gate !== true) : [];
+  const valueOf = (name: string, { scores, unjudged }: Judgement, index: number): number | undefined => {
+    const value = scores[name]?.value;
+    return unjudged === true || value === undefined ? undefined : value * at(passed, index);
+  };
+  if (added.length > 0)
+    return added.map(({ name, weight }) => ({
+      weight,
+      values: judgements.map((judgement, index) => valueOf(name, judgement, index)),
+    }));
+  return [
+    { weight: 1, values: judgements.map(({ unjudged }, index) => (unjudged === true ? undefined : passed[index])) },
+  ];
+}
+
 /** The reward of the likeliest drawing of each prompt. */
 async function greedyRewards(
   context: RunContext,
@@ -139,33 +162,80 @@ async function greedyRewards(
   { items, seed, step }: Round,
   clock: JudgeClock,
 ): Promise<number[]> {
-  const drawings = await greedy.draw(items, seed, { label: `step-${step}-greedy`, step, phase: 'train' });
-  const samples = drawings.map(({ sample }) => sample);
-  return (await judge(context, samples, clock)).map(({ total }) => total);
+  const purpose = { label: `step-${step}-greedy`, step, phase: 'train' } as const;
+  const { judged } = await clock.judged(context, step, async (scoring) => {
+    await drawShares(greedy, items, seed, purpose, scoring);
+    return {};
+  });
+  return judged.map(({ total }) => total);
 }
 
-/** How long judges took, apart from drawing. */
-export interface JudgeClock {
-  seconds: number;
+/** Draws as many prompts at a time as the drawer can; each share is judged while the next is drawn. */
+async function drawShares(
+  drawer: Drawer,
+  items: readonly PromptItem[],
+  seed: number,
+  purpose: DrawPurpose,
+  scoring: Scoring,
+): Promise<Drawing[]> {
+  const drawings: Drawing[] = [];
+  for (let start = 0; start < items.length; start += drawer.prompts) {
+    const share = await drawer.draw(items.slice(start, start + drawer.prompts), seed, purpose, start);
+    scoring.throwIfFailed();
+    scoring.add(share.map(({ sample }) => sample));
+    drawings.push(...share);
+  }
+  return drawings;
 }
 
-async function judge(context: RunContext, samples: readonly Sample[], clock: JudgeClock): Promise<Judgement[]> {
-  const started = performance.now();
-  const judgements = await scoreSamples(context.rewards, samples, context.signal, (text) => context.log.warn(text));
-  clock.seconds += (performance.now() - started) / 1000;
-  return judgements;
+/** How long judges took in a step. */
+export class JudgeClock {
+  /** From the first question of a round to its last answer. */
+  seconds = 0;
+  /** Of these, those in which nothing was drawn any more. */
+  secondsWaiting = 0;
+  readonly efforts: (readonly RewardEffort[])[] = [];
+
+  /** Runs work that draws and adds what it has drawn to be judged; returns what it gave with the judgements. */
+  async judged<Drawn>(
+    context: RunContext,
+    step: number,
+    draw: (scoring: Scoring) => Promise<Drawn>,
+  ): Promise<Drawn & { readonly judged: Judgement[] }> {
+    const scoring = new Scoring({
+      rewards: rewardsAt(context.rewards, step),
+      signal: context.signal,
+      warn: (text) => context.log.warn(text),
+    });
+    try {
+      const drawn = await draw(scoring);
+      const waiting = performance.now();
+      const judged = await scoring.finish();
+      const ended = performance.now();
+      this.secondsWaiting += (ended - waiting) / 1000;
+      this.seconds += (ended - (scoring.begun ?? waiting)) / 1000;
+      this.efforts.push(scoring.efforts);
+      return { ...drawn, judged };
+    } catch (error) {
+      scoring.abandon(error);
+      throw error;
+    }
+  }
 }
 
 /** Numbers of all groups drawn, before any was dropped: they show the policy, not the filter. */
 export function rolloutMetrics(
   context: RunContext,
   rollout: Rollout,
+  step: number,
+  clock: JudgeClock,
 ): Record<string, number> & { reward: number; passRate: number } {
   const judgements = rollout.all.flatMap((group) => group.judgements);
   const drawings = rollout.all.flatMap((group) => group.drawings);
   return {
-    ...totalMetrics(context.rewards, judgements),
+    ...totalMetrics(rewardsAt(context.rewards, step), judgements),
     ...rewardMetrics(context.rewards, judgements),
+    ...effortMetrics(clock.efforts),
     keptShare: rollout.informativeCount / rollout.all.length,
     groups: rollout.kept.length,
     carriedGroups: rollout.carriedCount,

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { commonKeys } from '../../../core/preset/common-keys.ts';
 import { type LoadedPreset, loadPreset } from '../../../core/preset/load.ts';
+import { showPreset } from '../../../core/preset/show.ts';
 import testComponents from '../../cases/components.ts';
 
 let folder: string;
@@ -22,12 +23,28 @@ function load(rewards: string, settings: readonly string[] = []): Promise<Loaded
 }
 
 test('each can be written, set at the command line, and is a field of the choice', async () => {
-  const wanted = { weight: 0.5, onError: 'drop', retries: 2 };
+  const wanted = {
+    weight: 0.5,
+    onError: 'drop',
+    retries: 2,
+    onNoVerdict: 'group-mean',
+    gate: true,
+    heldOut: true,
+    schedule: [
+      [0, 0],
+      [10, 1],
+    ],
+    atOnce: 3,
+    timeout: 9.5,
+    perMinute: 60,
+    budget: { requests: 5, tokens: 7 },
+    cache: 'off',
+  };
   expect(Object.keys(commonKeys('reward').shape)).toEqual(Object.keys(wanted));
-  const written = await load('{ use: warmth, weight: 0.5, onError: drop, retries: 2 }');
+  const written = await load(`{ use: warmth, ${JSON.stringify(wanted).slice(1)}`);
   const set = await load(
     'warmth',
-    Object.entries(wanted).map(([key, value]) => `rewards.warmth.${key}=${value}`),
+    Object.entries(wanted).map(([key, value]) => `rewards.warmth.${key}=${JSON.stringify(value)}`),
   );
   for (const { stages } of [written, set]) expect(stages[0]?.preset.components['reward']?.[0]).toMatchObject(wanted);
 });
@@ -38,6 +55,8 @@ test.each([
   ['onError: wran', /rewards\[0\]\.onError: "wran" is not one of "fail", "drop", "ignore"/],
   ['retries: -1', /rewards\[0\]\.retries: -1 is too small: at least 0/],
   ['retries: 1.5', /rewards\[0\]\.retries/],
+  ['schedule: [[5, 1], [5, 2]]', /rewards\[0\]\.schedule.*steps must grow/],
+  ['budget: { request: 3 }', /budget\.request is not an option of reward "warmth"[^]*Did you mean "requests"/],
 ])('%s is refused where it stands, as an option is', async (text, expected) => {
   await expect(load(`{ use: warmth, ${text} }`)).rejects.toThrow(expected);
 });
@@ -46,5 +65,14 @@ test('slots without such keys have none', async () => {
   expect(Object.keys(commonKeys('backbone').shape)).toEqual([]);
   await expect(load('warmth', ['dataset.onError=drop'])).rejects.toThrow(
     /onError is not an option of dataset "colors"/,
+  );
+});
+
+test('a folder of answers is found from where it is written, need not be there, and is written down for the run', async () => {
+  const { stages, catalog } = await load('{ use: warmth, cache: ../answers }');
+  const [stage] = stages;
+  expect(stage?.preset.components['reward']?.[0]?.cache).toBe(join(folder, '../answers'));
+  expect(stage && showPreset(stage, catalog, { directory: join(folder, 'run'), origins: false })).toMatch(
+    /cache: \.\.\/\.\.\/answers\n/,
   );
 });

@@ -1,6 +1,8 @@
 /** What a chat endpoint answers, asked as a judge is asked. */
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { ReasongenError } from '../../../core/errors.ts';
+import { TryAgainError } from '../../../core/try-again.ts';
 import { boxedScore } from '../../../plugins/chat-judge/answer.ts';
 import { Endpoint } from '../../../plugins/chat-judge/endpoint.ts';
 import type { FuzzTarget } from '../harness.ts';
@@ -31,13 +33,16 @@ const target: FuzzTarget = {
       model: 'm',
       maxTokens: 1,
       temperature: 0,
-      attempts: 1,
-      timeout: 10,
       key: undefined,
       keyVariable: undefined,
-      log: { warn: () => undefined },
+      spend: () => undefined,
     });
-    const answer = await endpoint.ask([], signal);
+    const answer = await endpoint.ask([], signal).catch((error: unknown) => {
+      // The runtime asks again, and in the end says so.
+      if (error instanceof TryAgainError)
+        throw new ReasongenError({ code: 'JUDGE_UNREACHABLE', message: error.message });
+      throw error;
+    });
     const value = boxedScore(answer.text);
     if (value !== undefined && !(value >= 0 && value <= 1)) throw new Error(`a verdict of ${value}`);
   },
