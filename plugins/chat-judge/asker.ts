@@ -85,7 +85,7 @@ export function judgeAsker(judge: JudgeWith<'answer'>): Asker {
     write: (instruction, signal) => {
       if (judge.write !== undefined) return judge.write(instruction, signal);
       throw new ReasongenError({
-        code: 'NO_QUESTIONS',
+        code: 'CANNOT_WRITE',
         message: `the judge "${judge.name}" writes no questions, and the prompts come without a specification to make them of`,
         hint: 'name a judge that has `write`, or take prompts with the metadata of GenEval',
       });

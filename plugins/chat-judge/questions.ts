@@ -19,7 +19,7 @@ const writtenSchema = z
   .max(40);
 
 /** Questions that a model has written; undefined when it has not. Each may depend on earlier ones only. */
-export function readQuestions(answer: string): AtomicQuestion[] | undefined {
+export function parseQuestions(answer: string): AtomicQuestion[] | undefined {
   const [list] = /\[[^]*\]/.exec(answer) ?? [];
   if (list === undefined) return undefined;
   try {

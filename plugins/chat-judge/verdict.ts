@@ -6,12 +6,12 @@ import {
   combined,
   questionsByRule,
   questionsHash,
-  readQuestions,
+  parseQuestions,
   type Aggregate,
   type AtomicQuestion,
 } from './questions.ts';
 
-export interface VerdictOptions {
+export interface VerdictChoice {
   readonly mode: 'boxed' | 'graded' | 'decomposed';
   readonly instruction?: string | undefined;
   readonly decomposing: string;
@@ -25,7 +25,7 @@ export interface VerdictOptions {
 export async function verdictOf(
   sample: Sample,
   asker: Asker,
-  choice: VerdictOptions,
+  choice: VerdictChoice,
   signal: AbortSignal,
 ): Promise<RewardAnswer> {
   const said =
@@ -41,7 +41,7 @@ export async function verdictOf(
 async function boxed(
   sample: Sample,
   asker: Asker,
-  { instruction = strictInstruction, votes, maxTokens }: VerdictOptions,
+  { instruction = strictInstruction, votes, maxTokens }: VerdictChoice,
   signal: AbortSignal,
 ): Promise<Score | NoVerdict> {
   const question = asked(instruction, sample.prompt);
@@ -65,7 +65,7 @@ async function boxed(
 async function graded(
   sample: Sample,
   asker: Asker,
-  choice: VerdictOptions,
+  choice: VerdictChoice,
   signal: AbortSignal,
 ): Promise<Score | NoVerdict> {
   const question = asked(choice.instruction ?? gradedInstruction, sample.prompt);
@@ -78,7 +78,7 @@ async function graded(
 async function decomposed(
   sample: Sample,
   asker: Asker,
-  choice: VerdictOptions,
+  choice: VerdictChoice,
   signal: AbortSignal,
 ): Promise<Score | NoVerdict> {
   const questions = await questionsOf(sample, asker, choice, signal);
@@ -103,10 +103,10 @@ async function decomposed(
 async function questionsOf(
   { prompt, specification }: Sample,
   asker: Asker,
-  { decomposing }: VerdictOptions,
+  { decomposing }: VerdictChoice,
   signal: AbortSignal,
 ): Promise<AtomicQuestion[] | undefined> {
-  return questionsByRule(specification) ?? readQuestions(await asker.write(asked(decomposing, prompt), signal));
+  return questionsByRule(specification) ?? parseQuestions(await asker.write(asked(decomposing, prompt), signal));
 }
 
 /** In both orders, where the preset wants it: some models prefer the word that they see first. */
@@ -114,7 +114,7 @@ async function yesTo(
   { image }: Sample,
   question: string,
   asker: Asker,
-  { votes, bothOrders }: VerdictOptions,
+  { votes, bothOrders }: VerdictChoice,
   signal: AbortSignal,
 ): Promise<number | undefined> {
   const other = question.replaceAll('yes or no', 'no or yes');
