@@ -122,7 +122,7 @@ const layers = [
     'judging',
   ],
   ...['preset', 'plugin.ts', 'container.ts', 'components.ts', 'hook-results.ts', 'hooks.ts', 'stop.ts'],
-  ...['weights', 'models', 'drawing', 'evaluation', 'training', 'recipes'],
+  ...['weights', 'models', 'drawing', 'evaluation', 'data', 'training', 'recipes'],
   ...[
     'plan.ts',
     'plan-stage.ts',

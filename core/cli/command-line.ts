@@ -8,6 +8,7 @@ import { Command } from 'commander';
 import { packageRoot } from '../setup/cache.mjs';
 import type { Act } from './act.ts';
 import { collect, newFolder, refuseUnexpanded } from './arguments.ts';
+import { addDataCommands } from './data.ts';
 import { addCompletion, addMachineCommands } from './machine.ts';
 import { addModelCommands } from './models.ts';
 import { addPictureCommands } from './pictures.ts';
@@ -50,6 +51,7 @@ export function createCommandLine(act: Act, streams: CommandLineOutput): Command
   addRunCommands(commandLine, act);
   addPresetCommands(commandLine, act);
   addPictureCommands(commandLine, act);
+  addDataCommands(commandLine, act);
   addModelCommands(commandLine, act);
   addMachineCommands(commandLine, act);
   addCompletion(commandLine, act);
@@ -71,6 +73,11 @@ const examples: Readonly<Record<string, readonly string[]>> = {
   create: ['create reward my-reward', 'create benchmark my-benchmark --no-install'],
   check: ['check my.yaml', 'check my.yaml --set recipe.groupSize=8 --json'],
   show: ['show reasongen/nano/grpo'],
+  prompts: ['data prompts --objects objects.txt --seed 7 --count 1000 --out prompts.jsonl'],
+  rationales: [
+    'data rationales prompts.jsonl --url http://localhost:8000/v1 --model Qwen/Qwen2.5-7B-Instruct --out sft.jsonl --yes',
+  ],
+  leaks: ['data leaks prompts.jsonl geneval'],
   describe: ['describe', 'describe reward', 'describe recipe grpo'],
   generate: [
     'generate --preset runs/first --prompt "a red circle" --count 4',

@@ -42,10 +42,19 @@ const options = z.strictObject({
     .max(2 ** 32 - 1)
     .default(publishedSeed)
     .describe('of the prompts; 43 gives the 553 published ones, any other a suite of the same rules'),
+  draws: z
+    .number()
+    .int()
+    .positive()
+    .max(100_000)
+    .default(100)
+    .describe('drawings of every kind of prompt but single objects, of which each object has one'),
   prompts: inputFile().optional().describe("instead of generated prompts: a file in the form of GenEval's"),
   ontology: inputFile()
     .optional()
-    .describe('a JSON file with other classes, colors, templates and thresholds than those of COCO'),
+    .describe(
+      'a JSON file with other classes, colors, templates and thresholds than those of COCO, or text with a class a line',
+    ),
   detector: z.string().optional().describe('name of the judge that detects; the first of the preset that can'),
   classifier: z.string().optional().describe('name of the judge that names colors; the first of the preset that can'),
   samplesPerPrompt: z.number().int().positive().default(4).describe('pictures of each prompt'),
@@ -67,10 +76,12 @@ export default definePlugin({
 });
 
 async function createGeneval(choice: Readonly<Options>, scope: Scope): Promise<EvidenceBenchmark> {
-  const { mode, seed, samplesPerPrompt } = choice;
+  const { mode, seed, draws, samplesPerPrompt } = choice;
   const ontology = choice.ontology === undefined ? coco : await readOntology(choice.ontology);
   const items =
-    choice.prompts === undefined ? generatePrompts(ontology, seed) : await readGenevalFile(choice.prompts, ontology);
+    choice.prompts === undefined
+      ? generatePrompts(ontology, seed, draws)
+      : await readGenevalFile(choice.prompts, ontology);
   const judges = once(() => findJudges(choice, scope));
   const sha256 = createHash('sha256')
     .update(items.map((item) => `${lineOf(item)}\n`).join(''))

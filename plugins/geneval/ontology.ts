@@ -1,10 +1,12 @@
 /** What GenEval's rules speak of: everything about them that is a word or a number. Another world is another object of this form. */
-import { decodeText, exitCodes, readBounded, ReasongenError, z } from '../../core/plugin.ts';
+import { decodeText, exitCodes, readBounded, readTextRows, ReasongenError, z } from '../../core/plugin.ts';
 
 const names = z.array(z.string().min(1)).min(1);
 
 const ontologySchema = z.strictObject({
   classes: names,
+  /** Classes that are never given a color. */
+  uncolored: z.array(z.string()).default([]),
   /** What detectors call a class otherwise. */
   aliases: z.record(z.string(), z.string()).default({}),
   colors: names,
@@ -34,6 +36,7 @@ export const coco: Ontology = {
     'potted plant, bed, dining table, toilet, tv, laptop, computer mouse, tv remote, computer keyboard, cell phone, microwave, ' +
     'oven, toaster, sink, refrigerator, book, clock, vase, scissors, teddy bear, hair drier, toothbrush'
   ).split(', '),
+  uncolored: ['person'],
   aliases: {
     mouse: 'computer mouse',
     remote: 'tv remote',
@@ -55,6 +58,7 @@ export const coco: Ontology = {
 
 /** Throws BAD_ONTOLOGY. */
 export async function readOntology(path: string): Promise<Ontology> {
+  if (/\.te?xt$/i.test(path)) return readClasses(path);
   const text = decodeText(await readBounded(path, 'reading an ontology'));
   try {
     return ontologySchema.parse(JSON.parse(text));
@@ -66,9 +70,22 @@ export async function readOntology(path: string): Promise<Ontology> {
           ? `${cause.issues[0]?.path.join('.')}: ${cause.issues[0]?.message}`
           : 'this file is not JSON',
       place: path,
-      hint: 'it holds classes, colors, colorTemplates, threshold, countingThreshold, mostOfAClass and positionMargin; aliases where detectors use other names',
+      hint: 'it holds classes, uncolored, colors, colorTemplates, threshold, countingThreshold, mostOfAClass and positionMargin; aliases where detectors use other names',
       exitCode: exitCodes.badPreset,
       cause,
     });
   }
+}
+
+/** A class a line; everything else as for COCO. */
+async function readClasses(path: string): Promise<Ontology> {
+  const classes = [...new Set((await readTextRows(path, 'prompt')).map(({ text }) => text))];
+  if (classes.length > 2) return { ...coco, classes, aliases: {}, uncolored: [] };
+  throw new ReasongenError({
+    code: 'BAD_ONTOLOGY',
+    message: `this list has ${classes.length} class(es); prompts of two different things need three at least`,
+    place: path,
+    hint: 'write one class a line',
+    exitCode: exitCodes.badPreset,
+  });
 }

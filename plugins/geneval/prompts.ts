@@ -32,8 +32,8 @@ export function generatePrompts(ontology: Ontology, seed: number, draws = 100): 
   const random = new Pcg64(seed);
   const { classes, colors } = ontology;
   const [ofClasses, ofColors] = [at(classes), at(colors)];
-  // The first class is a person, who has no color.
-  const ofThings = at(classes.slice(1));
+  const things = classes.filter((name) => !ontology.uncolored.includes(name));
+  const ofThings = at(things);
   const items: GenevalItem[] = random.distinct(classes.length, classes.length).map((index) => {
     const one = ofClasses(index);
     return { tag: 'single_object', include: [{ class: one, count: 1 }], prompt: `a photo of ${withArticle(one)}` };
@@ -55,7 +55,7 @@ export function generatePrompts(ontology: Ontology, seed: number, draws = 100): 
     };
   });
   draw(() => {
-    const one = ofThings(random.below(classes.length - 1));
+    const one = ofThings(random.below(things.length));
     const color = ofColors(random.below(colors.length));
     return {
       tag: 'colors',
@@ -76,7 +76,7 @@ export function generatePrompts(ontology: Ontology, seed: number, draws = 100): 
     };
   });
   draw(() => {
-    const [one = '', other = ''] = random.distinct(classes.length - 1, 2).map(ofThings);
+    const [one = '', other = ''] = random.distinct(things.length, 2).map(ofThings);
     const [first = '', second = ''] = random.distinct(colors.length, 2).map(ofColors);
     return {
       tag: 'color_attr',

@@ -1,0 +1,234 @@
+/** Rationales for prompts, written by a model behind a chat endpoint: rows in the columns that `caption-data` reads, one file that grows and is gone on with. */
+import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { exitCodes, ReasongenError } from '../errors.ts';
+import { diskError, replaceFile } from '../io/disk.ts';
+import { appendFile } from '../io/files.ts';
+import { readTextRows, type TextRow } from '../io/text-rows.ts';
+import { PolicedCalls } from '../judging/calls.ts';
+import type { Log } from '../log.ts';
+import { readText, request } from '../request.ts';
+import { TryAgainError } from '../try-again.ts';
+import { reasonOf } from '../errors.ts';
+import { z } from '../preset/zod.ts';
+
+export interface RationaleOptions {
+  /** Of the endpoint up to its version: `http://localhost:8000/v1`. */
+  readonly url: string;
+  readonly model: string;
+  readonly key: string | undefined;
+  /** What is asked; `{prompt}` stands for the prompt. */
+  readonly instruction: string;
+  readonly maxTokens: number;
+  readonly atOnce: number;
+}
+
+export const usualInstruction = [
+  'You are about to draw a picture for this prompt: {prompt}',
+  'Before you draw, plan it in two or three plain sentences: every object with its number, color and place, and what surrounds them.',
+  'Answer with the plan alone, without a list, a heading or quotes.',
+].join('\n');
+
+/** What is there to do, before anything is asked. */
+export interface RationaleWork {
+  /** Rows to be asked about, each prompt once. */
+  readonly rows: readonly TextRow[];
+  readonly done: number;
+  /** Prompts that stood in the file more than once. */
+  readonly repeated: number;
+  /** Of rationales that are there already: another prompt does not get the same one. */
+  readonly written: Set<string>;
+}
+
+/** Reads the prompts and what an earlier session has written. A line that was cut off by a kill is taken away. */
+export async function planRationales(prompts: string, out: string): Promise<RationaleWork> {
+  const rows = await readTextRows(prompts, 'prompt');
+  const done = await readDone(out);
+  const first = new Map<string, TextRow>();
+  for (const row of rows) if (!first.has(row.text)) first.set(row.text, row);
+  const open = [...first.values()].filter(({ text }) => !done.has(text));
+  return {
+    rows: open,
+    done: first.size - open.length,
+    repeated: rows.length - first.size,
+    written: new Set([...done.values()].map(bare)),
+  };
+}
+
+const doneSchema = z.looseObject({ brief_caption: z.string(), detailed_caption: z.string() });
+
+async function readDone(out: string): Promise<Map<string, string>> {
+  if (!existsSync(out)) return new Map();
+  const text = await readFile(out, 'utf8').catch((cause: unknown) => {
+    throw diskError(cause, 'reading what is written already', out);
+  });
+  const lines = text.split('\n');
+  const whole = lines.slice(0, -1);
+  const done = new Map<string, string>();
+  for (const [index, line] of whole.entries()) {
+    const row = parseDone(line);
+    if (row === undefined)
+      throw new ReasongenError({
+        code: 'BAD_RATIONALES',
+        message: 'this line is no row with brief_caption and detailed_caption',
+        place: `${out}:${index + 1}`,
+        hint: 'name another file: what is there is gone on with, and nothing is overwritten',
+        exitCode: exitCodes.badPreset,
+      });
+    done.set(row.brief_caption, row.detailed_caption);
+  }
+  if (lines.at(-1) !== '') await replaceFile(out, whole.map((line) => `${line}\n`).join(''));
+  return done;
+}
+
+function parseDone(line: string): z.output<typeof doneSchema> | undefined {
+  try {
+    return doneSchema.safeParse(JSON.parse(line)).data;
+  } catch {
+    return undefined;
+  }
+}
+
+/** About four characters are a token. */
+export function estimateTokens(
+  { rows }: Pick<RationaleWork, 'rows'>,
+  { instruction, maxTokens }: Pick<RationaleOptions, 'instruction' | 'maxTokens'>,
+): { readonly read: number; readonly written: number } {
+  const read = rows.reduce((sum, { text }) => sum + Math.ceil((instruction.length + text.length) / 4) + 8, 0);
+  return { read, written: rows.length * maxTokens };
+}
+
+export interface RationaleCounts {
+  readonly written: number;
+  /** The same words as for another prompt, nothing, or cut off by the limit: left out, and asked again by the next call. */
+  readonly repeated: number;
+  readonly empty: number;
+  readonly cut: number;
+}
+
+/** Asks about every row and appends what is answered, a line each. What was appended stays, however this ends. */
+export async function writeRationales(
+  work: RationaleWork,
+  out: string,
+  options: RationaleOptions,
+  log: Log,
+  signal: AbortSignal,
+): Promise<RationaleCounts> {
+  const counts = { written: 0, repeated: 0, empty: 0, cut: 0 };
+  const calls = new PolicedCalls({
+    settings: { atOnce: options.atOnce },
+    who: `the model ${options.model}`,
+    component: 'rationales',
+    folder: undefined,
+    log,
+  });
+  const progress = log.progress('writing rationales', work.rows.length, { unit: 'prompt' });
+  /** Nothing more is asked behind the first; answers that are under way are paid for, and kept. */
+  let failure: unknown;
+  // Lines are appended one after the other, whichever answer comes first.
+  let appended: Promise<void> = Promise.resolve();
+  const one = async (row: TextRow): Promise<void> => {
+    try {
+      const { text, isCut } = await calls.run(async (inner) => {
+        if (failure !== undefined) throw failure;
+        return ask(row.text, options, inner);
+      }, signal);
+      const rationale = text.trim();
+      const key = bare(rationale);
+      if (rationale === '') counts.empty++;
+      else if (isCut) counts.cut++;
+      else if (work.written.has(key)) counts.repeated++;
+      else {
+        work.written.add(key);
+        counts.written++;
+        const line = `${JSON.stringify({ ...row.columns, prompt: undefined, brief_caption: row.text, detailed_caption: rationale })}\n`;
+        appended = appended.then(() => appendFile(out, line));
+        await appended;
+      }
+      progress.advance(1);
+    } catch (error) {
+      failure ??= error;
+    }
+  };
+  await Promise.all(work.rows.map(one));
+  progress.end();
+  await calls.close();
+  if (failure !== undefined) throw diskError(failure, 'writing rationales', out);
+  return counts;
+}
+
+function bare(text: string): string {
+  return text
+    .toLowerCase()
+    .replaceAll(/[^\p{L}\p{N}]+/gu, ' ')
+    .trim();
+}
+
+const answerSchema = z.looseObject({
+  choices: z
+    .array(
+      z.looseObject({ finish_reason: z.string().nullish(), message: z.looseObject({ content: z.string().nullish() }) }),
+    )
+    .min(1),
+});
+
+const longestAnswer = 2 ** 20;
+
+async function ask(
+  prompt: string,
+  { url, model, key, instruction, maxTokens }: RationaleOptions,
+  signal: AbortSignal,
+): Promise<{ readonly text: string; readonly isCut: boolean }> {
+  const body = JSON.stringify({
+    model,
+    max_tokens: maxTokens,
+    temperature: 0.7,
+    messages: [{ role: 'user', content: instruction.replaceAll('{prompt}', () => prompt) }],
+  });
+  const headers = { 'content-type': 'application/json', ...(key !== undefined && { authorization: `Bearer ${key}` }) };
+  let response: Response;
+  try {
+    // Not followed: another host would get the key.
+    response = await request(`${url.replace(/\/$/, '')}/chat/completions`, {
+      method: 'POST',
+      headers,
+      body,
+      signal,
+      redirect: 'manual',
+    });
+  } catch (cause) {
+    signal.throwIfAborted();
+    throw new TryAgainError(reasonOf(cause), { isUnreachable: true, place: url, cause });
+  }
+  const text = await readText(response, longestAnswer).catch((cause: unknown) => {
+    signal.throwIfAborted();
+    throw new TryAgainError(reasonOf(cause), { place: url, cause });
+  });
+  if (response.status === 429 || response.status >= 500) {
+    const seconds = Number(response.headers.get('retry-after') ?? Number.NaN);
+    throw new TryAgainError(`answered ${response.status} ${response.statusText}`, {
+      place: url,
+      ...(Number.isFinite(seconds) && { seconds }),
+    });
+  }
+  const answer = response.ok ? parseAnswer(text) : undefined;
+  if (answer === undefined)
+    throw new ReasongenError({
+      code: 'ENDPOINT_REFUSED',
+      message: response.ok
+        ? 'it answered something that is no chat completion'
+        : `it answered ${response.status} ${response.statusText}: ${text.slice(0, 200).replaceAll(/\s+/g, ' ')}`,
+      place: url,
+      hint: 'check the address, which ends with its version (…/v1), the model and the key',
+    });
+  const [choice] = answer.choices;
+  return { text: choice?.message.content ?? '', isCut: choice?.finish_reason === 'length' };
+}
+
+function parseAnswer(text: string): z.output<typeof answerSchema> | undefined {
+  try {
+    return answerSchema.safeParse(JSON.parse(text)).data;
+  } catch {
+    return undefined;
+  }
+}
