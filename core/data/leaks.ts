@@ -22,7 +22,7 @@ const fillers = new Set(['a', 'an', 'the', 'some', 'photo', 'picture', 'image', 
 const numbers: Readonly<Record<string, string>> = { one: '1', two: '2', three: '3', four: '4', five: '5', six: '6' };
 
 /** The words that say what is to be drawn, each in one form. */
-export function contentWords(prompt: string): string[] {
+export function drawnWords(prompt: string): string[] {
   const words =
     prompt
       .normalize('NFKC')
@@ -45,7 +45,7 @@ function singular(word: string): string {
 /** Every training prompt that a benchmark has, each with the most alike of its prompts. `near` is the least similarity, 0 to 1. */
 export function findLeaks(training: readonly PlacedPrompt[], benchmark: readonly PlacedPrompt[], near: number): Leak[] {
   const exact = new Map(benchmark.map((each) => [each.prompt.trim(), each]));
-  const known = benchmark.map((item) => ({ item, words: contentWords(item.prompt) }));
+  const known = benchmark.map((item) => ({ item, words: drawnWords(item.prompt) }));
   const normalized = new Map(known.map(({ item, words }) => [words.join(' '), item]));
   const byWord = groupBy(
     known.flatMap((each) => [...new Set(each.words)].map((word) => ({ word, each }))),
@@ -54,7 +54,7 @@ export function findLeaks(training: readonly PlacedPrompt[], benchmark: readonly
   return training.flatMap((item): Leak[] => {
     const same = exact.get(item.prompt.trim());
     if (same !== undefined) return [{ kind: 'exact', training: item, benchmark: same, similarity: 1 }];
-    const words = contentWords(item.prompt);
+    const words = drawnWords(item.prompt);
     const alike = words.length === 0 ? undefined : normalized.get(words.join(' '));
     if (alike !== undefined) return [{ kind: 'normalized', training: item, benchmark: alike, similarity: 1 }];
     let best: Leak | undefined;

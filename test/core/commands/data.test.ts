@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { main } from '../../../core/cli.ts';
-import { contentWords, findLeaks, similarityOf } from '../../../core/data/leaks.ts';
+import { drawnWords, findLeaks, similarityOf } from '../../../core/data/leaks.ts';
 
 let folder: string;
 beforeAll(() => {
@@ -95,8 +95,8 @@ describe('prompts', () => {
 
 describe('leaks', () => {
   test('the words that say what is to be drawn', () => {
-    expect(contentWords('A photo of TWO knives, and the Boxes!')).toEqual(['2', 'knif', 'and', 'box']);
-    expect(contentWords('a picture of a knife')).toEqual(['knif']);
+    expect(drawnWords('A photo of TWO knives, and the Boxes!')).toEqual(['2', 'knif', 'and', 'box']);
+    expect(drawnWords('a picture of a knife')).toEqual(['knif']);
     expect(similarityOf(['red', 'bird'], ['red', 'bird'])).toBe(1);
     expect(similarityOf(['red', 'bird'], ['blue', 'cup'])).toBe(0);
   });
