@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { Environment } from '../environment.ts';
 import { ReasongenError, exitCodes } from '../errors.ts';
+import { samplingOptions } from '../drawing/drawer.ts';
 import { loadPreset } from '../preset/load.ts';
 import { isStarted, pluginCopies, resolvedPreset } from '../run.ts';
 import type { CommandContext } from './context.ts';
@@ -53,6 +54,7 @@ async function draw(options: GenerateOptions, context: CommandContext): Promise<
   const { layout } = options;
   const prompts = withRationales(options.prompt, options.rationale);
   const recipe = {
+    ...(layout !== undefined && options.model === undefined && (await drawnAs(file, context))),
     ...(layout === undefined ? { use: 'generate' } : { use: 'evaluate', judge: false }),
     ...(options.model !== undefined && publishedSampling),
     ...(options.model !== undefined && layout !== undefined && publishedBatch),
@@ -77,6 +79,14 @@ async function draw(options: GenerateOptions, context: CommandContext): Promise<
   const acceptChanges = (changes: readonly string[]): boolean =>
     changes.every((change) => /^recipe\.(promptFile|weights): /.test(change));
   return resume(runDirectory, { again: true, acceptChanges }, { ...context, settings: [] });
+}
+
+/** How a preset for `generate` draws: a benchmark is drawn by another recipe, with the same model and sampling. */
+async function drawnAs(file: string, { environment }: CommandContext): Promise<Readonly<Record<string, unknown>>> {
+  const [choice] = (await loadPreset(file, { environment })).stages.at(-1)?.preset.components['recipe'] ?? [];
+  if (choice?.use !== 'generate') return {};
+  const names = ['weights', 'storage', 'batch', 'promptTokens', ...Object.keys(samplingOptions)];
+  return Object.fromEntries(Object.entries(choice.options).filter(([name]) => names.includes(name)));
 }
 
 function promptsTwice(): ReasongenError {
