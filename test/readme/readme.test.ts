@@ -58,6 +58,9 @@ const short: Readonly<Record<string, Readonly<Record<string, string | number>>>>
   'run presets/janus-pro-1b/sft-lora.yaml': { steps: 2, batch: 4, warmup: 0, 'recipe.validation.examples': 4 },
   'evaluate presets/nano/evaluate.yaml': { count: 6, batch: 6, splits: '[heldout]' },
   'evaluate runs/mine': { count: 6, batch: 6, splits: '[heldout]' },
+  'evaluate --model runs/mine': { count: 6, batch: 6, splits: '[heldout]' },
+  'evaluate mine/own.yaml': { batch: 4 },
+  'generate --preset presets/nano/generate.yaml --layout geneval': { count: 2, batch: 8, promptTokens: 64 },
   'run presets/nano/full.yaml': {
     ...{ 'vq.steps': 1, 'vq.batch': 2 },
     ...{ 'sft.steps': 1, 'sft.batch': 4, 'sft.examples': 4 },
@@ -94,6 +97,7 @@ afterAll(async () => {
 async function writeData(): Promise<void> {
   cpSync(join(root, 'test/golden/evidence'), join(clone, 'models'), { recursive: true });
   mkdirSync(join(clone, 'data'));
+  await writeBenchmarkData();
   writeFileSync(join(clone, 'data/one.png'), await picture('red'));
   const line = JSON.stringify({ file: 'one.png', caption: 'a red square', plan: 'red everywhere' });
   writeFileSync(join(clone, 'data/captions.jsonl'), `${line}\n`.repeat(5));
@@ -101,6 +105,29 @@ async function writeData(): Promise<void> {
   for (const folder of ['refs', `snapshots/${commit}`]) mkdirSync(join(dataset, folder), { recursive: true });
   writeFileSync(join(dataset, 'refs/main'), commit);
   writeParquet(join(dataset, `snapshots/${commit}/train-0.parquet`), await captionRows(40), 10);
+}
+
+/** Of benchmarks whose prompts are not shipped: a few of the same form. */
+async function writeBenchmarkData(): Promise<void> {
+  const write = (name: string, text: string): void => {
+    mkdirSync(dirname(join(clone, 'data', name)), { recursive: true });
+    writeFileSync(join(clone, 'data', name), text);
+  };
+  const header =
+    'item_id,text,keywords,proposition_id,dependency,category_broad,category_detailed,tuple,question_natural_language';
+  write('dpg_bench.csv', `${header}\none,a red bird,,1,0,entity,whole,entity - whole (bird),Is there a bird?\n`);
+  write('t2i-compbench/non_spatial_val.txt', 'A bird is singing.\n');
+  write('t2i-compbench/color_val.txt', 'a red bird and a blue cup\n');
+  for (const number of ['000000', '000001'])
+    for (const name of ['non_spatial/samples/A bird is singing.', 'color/samples/a red bird and a blue cup']) {
+      write(`t2i-pictures/${name}_${number}.png`, '');
+      writeFileSync(join(clone, `data/t2i-pictures/${name}_${number}.png`), await picture('red'));
+    }
+  write(
+    'geneval2.jsonl',
+    `${JSON.stringify({ prompt: 'two cups', vqa_list: [['How many cups?', 'two']], skills: ['count'] })}\n`,
+  );
+  write('prompts.txt', 'a red bird\na blue cup\n');
 }
 
 /** Runs a line of the README in the clone. */
@@ -135,6 +162,15 @@ const outcomes: Readonly<Record<string, (result: Awaited<ReturnType<typeof run>>
   'generate --preset presets/nano/generate.yaml': () => expect(pictures('out/cakes')).toHaveLength(4),
   'generate --preset runs/mine': () => expect(pictures('out/bird')).toHaveLength(1),
   'evaluate runs/mine': ({ errors }) => expect(errors).toMatch(/heldout: \d of 6 right/),
+  'evaluate --model runs/mine': ({ output }) => expect(output).toMatch(/nano-geneval, heldout: \d of 6 pass/),
+  'generate --preset presets/nano/generate.yaml --layout geneval': () =>
+    expect(pictures('out/geneval/pictures/geneval/00001/samples')).toHaveLength(4),
+  'evaluate mine/geneval.yaml': ({ output }) =>
+    expect(output).toMatch(/^GenEval \(.+ \+ .+\): overall 0\.\d+ [^]*2204 of 2212 pictures missing/),
+  'run mine/dpg.yaml': () => expect(pictures('runs/dpg/pictures/dpg')).toEqual(['one.png']),
+  'evaluate mine/compbench.yaml': ({ output }) =>
+    expect(output).toMatch(/color: not available, no judge of the run says all of `answerProbabilities`/),
+  'evaluate mine/own.yaml': ({ errors }) => expect(errors).toMatch(/heldout: /),
   'checkpoint verify runs/mine': ({ output }) => expect(output).toContain('as saved'),
   'report runs/mine': ({ output }) =>
     expect(readFileSync(join(clone, output.trim()), 'utf8')).toContain('50 training steps'),
