@@ -159,12 +159,14 @@ const outcomes: Readonly<Record<string, (result: Awaited<ReturnType<typeof run>>
     expect(output).toMatch(/16 prompts x groups of 8 = 128 drawings[^]*memory: /),
   'show presets/nano/grpo.yaml': ({ output }) => expect(output).toMatch(/prompts: 8 +# --set prompts=8/),
   'describe reward nano-verdict': ({ output }) => expect(output).toContain('strict'),
+  'generate --preset presets/nano/generate.yaml --layout geneval': () =>
+    expect(pictures('out/geneval/pictures/geneval/00001/samples')).toHaveLength(4),
+  'describe benchmark': ({ output }) => expect(output).toMatch(/geneval2?[^]*prompts of a file/),
+  'check mine/geneval2.yaml': ({ output }) => expect(output).toContain('geneval2: 1 split(s) x 1 prompts'),
   'generate --preset presets/nano/generate.yaml': () => expect(pictures('out/cakes')).toHaveLength(4),
   'generate --preset runs/mine': () => expect(pictures('out/bird')).toHaveLength(1),
   'evaluate runs/mine': ({ errors }) => expect(errors).toMatch(/heldout: \d of 6 right/),
   'evaluate --model runs/mine': ({ output }) => expect(output).toMatch(/nano-geneval, heldout: \d of 6 pass/),
-  'generate --preset presets/nano/generate.yaml --layout geneval': () =>
-    expect(pictures('out/geneval/pictures/geneval/00001/samples')).toHaveLength(4),
   'evaluate mine/geneval.yaml': ({ output }) =>
     expect(output).toMatch(/^GenEval \(.+ \+ .+\): overall 0\.\d+ [^]*2204 of 2212 pictures missing/),
   'run mine/dpg.yaml': () => expect(pictures('runs/dpg/pictures/dpg')).toEqual(['one.png']),
