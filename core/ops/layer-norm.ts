@@ -13,8 +13,8 @@ import { sumSplits } from './sum-splits.ts';
 export function layerNorm(tape: Tape, x: Tensor, weight: Tensor, bias: Tensor, epsilon: number): Tensor {
   const columns = dimension(x, -1);
   const rows = sizeOf(x.shape) / columns;
-  const cells = rowVectors(columns);
-  const { width } = cells;
+  const vectors = rowVectors(columns);
+  const { width } = vectors;
   if (sizeOf(weight.shape) !== columns || sizeOf(bias.shape) !== columns) {
     throw new RangeError(
       `layerNorm: ${x.name} [${x.shape}] with ${weight.name} [${weight.shape}] and ${bias.name} [${bias.shape}]: the widths differ`,
@@ -23,7 +23,7 @@ export function layerNorm(tape: Tape, x: Tensor, weight: Tensor, bias: Tensor, e
   const out = tape.empty(`${weight.name} out`, x.shape);
   const statistics = tape.empty(`${weight.name} statistics`, [rows, 2]);
   const share = shareRows(tape.device);
-  const constants = { ...cells.constants, ...share.constants };
+  const constants = { ...vectors.constants, ...share.constants };
   const groups = grid(share.groups(rows));
   tape.launch({
     kernel: 'layer-norm/forward',
@@ -41,7 +41,7 @@ export function layerNorm(tape: Tape, x: Tensor, weight: Tensor, bias: Tensor, e
       const sums = tape.empty(`${bias.name} gradient blocks`, [blocks, columns]);
       tape.launch({
         kernel: 'layer-norm/weight-gradient',
-        constants: cells.alias,
+        constants: vectors.alias,
         bindings: { x, statistics, d_out: dOut, products, sums },
         params: { rows, width, blocks },
         groups: grid(Math.ceil((blocks * width) / 64)),

@@ -11,14 +11,14 @@ import { shareRows } from './row-groups.ts';
 export function rmsNorm(tape: Tape, x: Tensor, weight: Tensor, epsilon: number): Tensor {
   const columns = dimension(x, -1);
   const rows = sizeOf(x.shape) / columns;
-  const cells = rowVectors(columns);
-  const { width } = cells;
+  const vectors = rowVectors(columns);
+  const { width } = vectors;
   if (sizeOf(weight.shape) !== columns)
     throw new RangeError(`rmsNorm: ${x.name} [${x.shape}] with ${weight.name} [${weight.shape}]: the widths differ`);
   const out = tape.empty(`${weight.name} out`, x.shape);
   const scale = tape.empty(`${weight.name} scale`, [rows]);
   const share = shareRows(tape.device);
-  const constants = { ...cells.constants, ...share.constants };
+  const constants = { ...vectors.constants, ...share.constants };
   const groups = grid(share.groups(rows));
   tape.launch({
     kernel: 'rms-norm/forward',
