@@ -13,9 +13,10 @@ const nodes = process.env['REASONGEN_TEST_NODES']?.split(':') ?? [process.execPa
 const program = 'node_modules/reasongen/core/bin.mjs';
 
 let installed: InstalledPackage;
+// Packs, builds and installs: minutes on a busy machine.
 beforeAll(() => {
   installed = new InstalledPackage();
-});
+}, 900_000);
 afterAll(() => installed.remove());
 
 /** A reward in each form a plugin may have; `{name}` gives every drawing its value. */
