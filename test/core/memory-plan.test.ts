@@ -48,7 +48,9 @@ describe('the memory a run is said to need', () => {
         'recipe.pool=4',
       ],
     ],
-  ])('nano %s %j: within a tenth of what it takes', async (name, settings) => {
+    // The evaluation at the end needs its cache beside all that training has made.
+    ['grpo', ['recipe.steps=1', 'recipe.prompts=1', 'recipe.miniBatches=1', 'recipe.evaluations=6'], 0.98],
+  ])('nano %s %j: within a tenth of what it takes', async (name, settings, least = 0.9) => {
     const { directory } = await place.run(join(root, `presets/nano/${name}.yaml`), { settings });
     const { memory } = JSON.parse(readFileSync(join(directory, 'run.json'), 'utf8')) as RunRecord;
     const { plannedBytes = Number.NaN, peakBytes = Number.NaN } = memory ?? {};
@@ -56,7 +58,7 @@ describe('the memory a run is said to need', () => {
     expect(
       plannedBytes / peakBytes,
       `${mebibytes(plannedBytes)} MiB planned, ${mebibytes(peakBytes)} MiB taken`,
-    ).toBeGreaterThan(0.9);
+    ).toBeGreaterThan(least);
     expect(
       plannedBytes / peakBytes,
       `${mebibytes(plannedBytes)} MiB planned, ${mebibytes(peakBytes)} MiB taken`,

@@ -16,9 +16,10 @@ export async function planGrpo(context: PlanContext, choice: GrpoOptions): Promi
   account.note('weights, gradients, optimizer');
   await openGrpo(run, choice, training);
   account.note('programs and sampler');
-  await planEvaluation(run, choice, training);
   await planDecoding(run, { prompts: promptsAtOnce(choice), samplesPerPrompt: choice.groupSize });
   account.note('image tokenizer');
+  // Last: all but the first evaluation draw while everything else is there.
+  await planEvaluation(run, choice, training);
   const codes = context.imageTokenizer.grid.rows * context.imageTokenizer.grid.columns;
   const capacity = choice.promptTokens + (choice.rationale ? choice.rationaleTokens : 1) + codes;
   return account.plan([describeModel(context.backbone), ...planLines(choice, codes, capacity)]);
