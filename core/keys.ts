@@ -37,6 +37,18 @@ export function readKey(
   return key;
 }
 
+/** As `readKey`, of a variable that somebody has named. Throws NO_KEY when it is not set. */
+export function requireKey(variable: string, url: string, environment?: Environment): string {
+  const key = environment === undefined ? readKey(variable, url) : readKey(variable, url, environment);
+  if (key !== undefined) return key;
+  throw new ReasongenError({
+    code: 'NO_KEY',
+    message: `keyVariable names ${variable}, which is not set`,
+    place: url,
+    hint: `set ${variable} to the key, or leave keyVariable out where none is wanted`,
+  });
+}
+
 /** Whether nobody on the way can read what is sent: https, or this very machine. */
 export function isPrivate(url: string): boolean {
   const { protocol, hostname } = new URL(url);

@@ -21,7 +21,7 @@ import {
 export { inputFile, metricName, z };
 export { exitCodes, reasonOf, ReasongenError, type ErrorFields } from './errors.ts';
 export { judgeFor } from './judging/judge-for.ts';
-export { readKey } from './keys.ts';
+export { readKey, requireKey } from './keys.ts';
 export { once } from './once.ts';
 export { askServer, oneLine, parsedAnswer, type Server } from './answered.ts';
 export { readText, request } from './request.ts';

@@ -23,6 +23,12 @@ const guardSchema = z.strictObject({
     'sampler and scorer disagree by more than `ratioTolerance` before the first update of a rollout',
   ),
   entropy: level.describe('the mean entropy of a kind of token is below `entropyFloor`'),
+  hacking: z
+    .enum(['stop', 'warn', 'off'])
+    .default('warn')
+    .describe(
+      'pictures show nothing or become alike, or trained and held-out rewards part: the policy may please its judge instead of drawing better',
+    ),
   drift: level.describe('the policy is further than `driftLimit` from the one that drew, or from the reference'),
 });
 

@@ -5,6 +5,7 @@ import {
   definePointwiseReward,
   judgeFor,
   readKey,
+  requireKey,
   ReasongenError,
   z,
   type Judge,
@@ -204,15 +205,9 @@ function keyOf({ url, keyVariable }: EndpointOptions): {
 } {
   const { protocol, host } = new URL(url);
   const isOpenAi = protocol === 'https:' && host === 'api.openai.com';
-  const variable = keyVariable ?? (isOpenAi ? 'OPENAI_API_KEY' : undefined);
+  const variable = isOpenAi ? 'OPENAI_API_KEY' : undefined;
+  if (keyVariable !== undefined) return { key: requireKey(keyVariable, url), keyVariable };
   const key = variable === undefined ? undefined : readKey(variable, url);
-  if (keyVariable !== undefined && key === undefined)
-    throw new ReasongenError({
-      code: 'NO_KEY',
-      message: `keyVariable names ${keyVariable}, which is not set`,
-      place: url,
-      hint: `set ${keyVariable} to the key, or leave keyVariable out where the endpoint wants none`,
-    });
   return { key, keyVariable: variable };
 }
 

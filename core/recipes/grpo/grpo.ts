@@ -35,7 +35,8 @@ import { defineRecipe } from '../../plugin.ts';
 import { Training } from '../../training/training.ts';
 import { evaluatePolicy } from './evaluation.ts';
 import { learn } from './learn.ts';
-import { lookAtPolicy, lookAtRollout } from './looks.ts';
+import { HackWatch } from '../../rl/hack-watch.ts';
+import { lookAtPictures, lookAtPolicy, lookAtRollout } from './looks.ts';
 import { GrpoMemory, type GrpoState } from './memory.ts';
 import { grpoMetrics } from './metric-names.ts';
 import { grpoOptions, type GrpoOptions } from './options.ts';
@@ -78,7 +79,7 @@ async function runGrpo(context: RunContext, choice: GrpoOptions): Promise<void> 
   let numbers: Record<string, number> = {};
   const save = (step: number, more: Record<string, number> = {}, own = memory.note()): Promise<void> =>
     training.save({ step, ...own() }, { ...numbers, ...more });
-  const run: GrpoRun = { training, parts, memory, penalty, save };
+  const run: GrpoRun = { training, parts, memory, penalty, watch: new HackWatch(), save };
   const first = (state?.step ?? 0) + 1;
   const progress = log.progress('GRPO', choice.steps, { done: first - 1 });
   for (let step = first; step <= choice.steps; step++) {
@@ -116,6 +117,8 @@ interface GrpoRun {
   readonly parts: GrpoSetup;
   readonly memory: GrpoMemory;
   readonly penalty: Penalty;
+  /** Begins anew when a run goes on: it compares with the first steps that it sees. */
+  readonly watch: HackWatch;
   readonly save: (step: number, more: Record<string, number>, own: () => GrpoState) => Promise<void>;
 }
 
@@ -123,7 +126,7 @@ interface GrpoRun {
 async function takeStep(
   context: RunContext,
   choice: GrpoOptions,
-  { training, parts, memory, penalty, save }: GrpoRun,
+  { training, parts, memory, penalty, watch, save }: GrpoRun,
   step: number,
 ): Promise<Record<string, number> & { reward: number }> {
   const { guards, reference, drawer, greedy } = parts;
@@ -138,6 +141,7 @@ async function takeStep(
   const rollout = await training.orSave(drawn, step - 1, () => save(step - 1, {}, whole));
   memory.carried = choice.carryOver ? rollout.surplus : [];
   memory.history = lookAtRollout(context, choice, guards, rollout, step, memory.history);
+  const pictures = lookAtPictures(context, choice, guards, rollout, step, watch);
   const sampled = performance.now();
   const learned = rollout.kept.length > 0 ? await learn(choice, parts, rollout, step) : {};
   penalty.endStep();
@@ -150,6 +154,7 @@ async function takeStep(
     );
   return {
     ...rolloutMetrics(context, rollout, step, judging),
+    ...pictures,
     ...learned,
     ...penalty.metrics(),
     promptsTooLong,

@@ -14,6 +14,7 @@ export function grpoMetrics(choice: GrpoOptions, { rewards, benchmarks }: NamedC
   return [
     ...['reward', 'passRate', ...judged],
     ...['keptShare', 'groups', 'carriedGroups', 'rounds', 'rationaleTokens', 'forcedShare', 'promptsTooLong'],
+    ...['pictures/empty', 'pictures/duplicates', 'pictures/diversity'],
     ...['gradientNorm', 'clipFraction', 'kl', 'ratioDifference', 'text/entropy', 'image/entropy', 'learningRate'],
     ...(textEntropy === undefined ? [] : ['text/entropyCoefficient']),
     ...(imageEntropy === undefined ? [] : ['image/entropyCoefficient']),

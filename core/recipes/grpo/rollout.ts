@@ -171,8 +171,8 @@ async function greedyRewards(
 }
 
 /** Draws as many prompts at a time as the drawer can; each share is judged while the next is drawn. */
-async function drawShares(
-  drawer: Drawer,
+export async function drawShares(
+  drawer: Pick<Drawer, 'prompts' | 'draw'>,
   items: readonly PromptItem[],
   seed: number,
   purpose: DrawPurpose,

@@ -30,7 +30,10 @@ test('raises the reward of its drawings clear of noise, and records the way', as
   // Sampler and scorer describe one distribution.
   expect(Math.max(...curve(directory, 'ratioDifference'))).toBeLessThan(1e-5);
   expect(readdirSync(join(directory, 'evaluations')).sort()).toEqual(
-    ['after', 'before', 'step-000008'].map((label) => `swatches.heldout.${label}.json`),
+    ['after', 'before', 'step-000008'].flatMap((label) => [
+      `swatches.heldout.${label}.json`,
+      `swatches.heldout.${label}.jsonl`,
+    ]),
   );
   expect(evaluationOf(directory, 'swatches.heldout.step-000008')).toMatchObject({
     step: 8,
@@ -84,7 +87,10 @@ test('controllers hold the entropy: upwards and downwards', async () => {
 test('trains on a pool of fixed prompts and says how it does on them', async () => {
   const { directory } = await place.run(await grpo('steps: 1, pool: 3, evaluations: 4'));
   expect(readdirSync(join(directory, 'evaluations')).sort()).toEqual(
-    ['heldout.after', 'heldout.before', 'pool.after', 'pool.before'].map((name) => `swatches.${name}.json`),
+    ['heldout.after', 'heldout.before', 'pool.after', 'pool.before'].flatMap((name) => [
+      `swatches.${name}.json`,
+      `swatches.${name}.jsonl`,
+    ]),
   );
   const { samples } = evaluationOf(directory, 'swatches.pool.before');
   expect(samples.map(({ prompt }) => prompt)).toEqual([
