@@ -60,6 +60,22 @@ function shellSettings(name: string): string[] {
   ];
 }
 
+test.each(['1b', '7b'])(
+  'janus-pro-%s is measured as it was published: all of GenEval, four pictures a prompt, guidance 5',
+  async (size) => {
+    const settings = [...shellSettings('evaluate'), 'judges=[]', 'recipe.weights=random'];
+    const loaded = await loadPreset(join(folder, `janus-pro-${size}/evaluate.yaml`), { settings });
+    const [stage] = loaded.stages;
+    expect(stage?.preset.components['recipe']?.[0]?.options).toMatchObject({
+      guidance: 5,
+      imageTemperature: 1,
+      rationaleTokens: 448,
+    });
+    const plan = await planStage(loaded, stage!, silentLog(), gpu);
+    expect(plan.lines).toContain('geneval: 1 split(s) x 553 prompts x 4 pictures, 16 pictures at once');
+  },
+);
+
 test('both models have all four presets of training', () => {
   expect(files.sort()).toEqual(
     ['1b', '7b']
