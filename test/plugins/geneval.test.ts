@@ -254,7 +254,7 @@ describe('24 pictures drawn by hand', { timeout: 60_000 }, () => {
     place.write('ontology.json', JSON.stringify(shapeOntology));
     return place.write(
       `${name}.yaml`,
-      `name: ${name}\nplugins: [${join(root, 'test/support/shapes.ts')}]\njudges: [shapes]\nbenchmarks: [{ use: geneval, prompts: prompts.jsonl, ontology: ontology.json${more} }]\n`,
+      `name: ${name}\nplugins: [${join(root, 'test/support/shapes.ts')}]\njudges: [{ use: shapes, cache: off }]\nbenchmarks: [{ use: geneval, prompts: prompts.jsonl, ontology: ontology.json${more} }]\n`,
     );
   }
 

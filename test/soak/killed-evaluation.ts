@@ -34,7 +34,7 @@ export async function killedEvaluation(folder: string, count: number, kills: num
   const preset = join(folder, 'flaky.yaml');
   writeFileSync(
     preset,
-    `name: flaky\nplugins: [${join(root, 'test/support/shapes.ts')}]\njudges: [{ use: shapes, fails: 0.1, diary: ${diary} }]\n` +
+    `name: flaky\nplugins: [${join(root, 'test/support/shapes.ts')}]\njudges: [{ use: shapes, cache: off, fails: 0.1, diary: ${diary} }]\n` +
       `benchmarks: [{ use: geneval, prompts: prompts.jsonl, ontology: ontology.json, samplesPerPrompt: 1 }]\n`,
   );
   const start = ['evaluate', preset, '--pictures', join(folder, 'pictures'), '--run-dir', directory];
