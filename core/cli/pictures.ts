@@ -24,6 +24,8 @@ export function addPictureCommands(commandLine: Command, act: Act): void {
     )
     .option('--count <count>', 'drawings for each prompt', wholeNumber)
     .addOption(new Option('--n <count>', 'another name of --count').argParser(wholeNumber).hideHelp())
+    .option('--best-of <count>', 'draw so many for each picture and keep the best, by the reward --judge', wholeNumber)
+    .option('--judge <reward>', 'the reward that chooses: one of the preset, or any by its name')
     .option('--seed <number>', 'decides every random number', wholeNumber)
     .option(
       '--out <directory>',

@@ -3,7 +3,7 @@ import type { CompareCommandOptions } from '../commands/compare.ts';
 import type { EvaluateOptions } from '../commands/evaluate.ts';
 import type { ResumeOptions } from '../commands/run.ts';
 import type { Act } from './act.ts';
-import { newFolder, settingHelp } from './arguments.ts';
+import { newFolder, settingHelp, wholeNumber } from './arguments.ts';
 
 /** Commands on a run: start it, go on with it, look at it. */
 export function addRunCommands(commandLine: Command, act: Act): void {
@@ -30,6 +30,12 @@ export function addRunCommands(commandLine: Command, act: Act): void {
     .option('--benchmark <names>', 'benchmarks, with commas between them, instead of those of the preset')
     .option('--weights <path>', 'a checkpoint, a run directory or a .safetensors file')
     .option('--judge', 'have the rewards of the preset judge the drawings as well')
+    .option(
+      '--best-of <count>',
+      'draw so many for each picture and keep the best, by the reward --chosen-by',
+      wholeNumber,
+    )
+    .option('--chosen-by <reward>', 'the reward that chooses; it takes no part in the scores')
     .option('--json', 'print JSON, for programs')
     .addHelpText('after', settingHelp)
     .action((preset: string | undefined, options: EvaluateOptions, command: Command) =>

@@ -9,6 +9,7 @@ import { freeRunDirectory, isStarted } from '../run.ts';
 import type { CommandContext } from './context.ts';
 import { inWordsOfFlags } from './flags.ts';
 import {
+  chooserSettings,
   flagsOfModel,
   locateModel,
   publishedBatch,
@@ -28,6 +29,9 @@ export interface EvaluateOptions {
   readonly weights?: string;
   /** Whether the rewards judge the drawings as well. */
   readonly judge?: boolean;
+  /** Drawings of which each picture is the best, by the reward `chosenBy`. */
+  readonly bestOf?: number;
+  readonly chosenBy?: string;
   readonly json?: boolean;
 }
 
@@ -53,6 +57,8 @@ export async function evaluate(
     { flag: '--weights', path: 'recipe.weights', value: weights },
     { flag: '--pictures', path: 'recipe.pictures', value: pictures },
     { flag: '--benchmark', path: 'benchmarks', value: benchmark },
+    { flag: '--best-of', path: 'recipe.bestOf', value: options.bestOf },
+    { flag: '--chosen-by', path: 'recipe.chosenBy', value: options.chosenBy },
     ...flagsOfModel(model === undefined ? {} : { model }),
   ];
   return inWordsOfFlags(typed, async () => {
@@ -94,9 +100,14 @@ async function subjectOf(
   const recipe = {
     use: 'evaluate',
     ...(published !== undefined && { ...publishedSampling, ...publishedBatch }),
+    ...(options.bestOf !== undefined && { bestOf: options.bestOf, chosenBy: options.chosenBy }),
     ...(weights !== undefined && { weights }),
   };
-  const settings = [...located.settings, ...training, recipeSetting(recipe)];
+  const choice = { bestOf: options.bestOf, chosenBy: options.chosenBy };
+  const choosing = judge
+    ? []
+    : await chooserSettings(choice, file, [...located.settings, ...context.settings], context.environment);
+  const settings = [...located.settings, ...training, ...choosing, recipeSetting(recipe)];
   const benchmarks = await benchmarkSettings(options, published === undefined ? file : undefined, settings, context);
   const all = [...settings, ...benchmarks];
   const isPreset = chosen !== undefined && !(existsSync(chosen) && statSync(chosen).isDirectory());

@@ -8,6 +8,7 @@ import { isStarted, pluginCopies, resolvedPreset } from '../run.ts';
 import type { CommandContext } from './context.ts';
 import { inWordsOfFlags } from './flags.ts';
 import {
+  chooserSettings,
   flagsOfModel,
   locateModel,
   type ModelChoice,
@@ -25,6 +26,9 @@ export interface GenerateOptions extends ModelChoice {
   readonly count?: number;
   readonly seed?: number;
   readonly out?: string;
+  /** Drawings of which each picture is the best, by the reward `judge`. */
+  readonly bestOf?: number;
+  readonly judge?: string;
   /** A benchmark whose prompts are drawn, into the folders that its original scorer reads. */
   readonly layout?: string;
 }
@@ -41,6 +45,9 @@ export async function generate(options: GenerateOptions, context: CommandContext
       { flag: '--count', path: 'recipe.samplesPerPrompt', value: options.count },
       { flag: '--rationale', path: 'recipe.rationale', value: undefined },
       { flag: '--seed', path: 'seed', value: options.seed },
+      { flag: '--best-of', path: 'recipe.bestOf', value: options.bestOf },
+      { flag: '--judge', path: 'recipe.chosenBy', value: options.judge },
+      { flag: '--judge', path: 'rewards', value: options.judge },
       { flag: '--layout', path: 'benchmarks', value: options.layout },
       ...flagsOfModel(options),
     ],
@@ -62,11 +69,14 @@ async function draw(options: GenerateOptions, context: CommandContext): Promise<
     ...(options.rationale === false && { rationale: false }),
     ...(options.seed !== undefined && layout !== undefined && { evaluationSeed: options.seed }),
     ...(options.count !== undefined && { samplesPerPrompt: options.count }),
+    ...(options.bestOf !== undefined && { bestOf: options.bestOf, chosenBy: options.judge }),
     ...(weights !== undefined && { weights }),
   };
+  const choice = { bestOf: options.bestOf, chosenBy: options.judge };
   const settings = [
     ...components,
     ...withoutTraining,
+    ...(await chooserSettings(choice, file, [...components, ...context.settings], context.environment)),
     ...(layout === undefined ? [] : [`benchmarks=${JSON.stringify([layout])}`]),
     `recipe=${JSON.stringify(recipe)}`,
     ...(options.seed === undefined ? [] : [`seed=${options.seed}`]),

@@ -4,7 +4,9 @@ import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ReasongenError, exitCodes } from '../errors.ts';
 import { trainedRun } from '../io/chain.ts';
+import { loadPreset } from '../preset/load.ts';
 import { presetOfRun } from '../run.ts';
+import type { CommandContext } from './context.ts';
 import type { TypedFlag } from './flags.ts';
 
 export interface ModelChoice {
@@ -78,4 +80,31 @@ export function flagsOfModel({ model }: ModelChoice): TypedFlag[] {
 /** Words and hub models are no paths. */
 function weightsPath(weights: string | undefined): string | undefined {
   return weights === undefined || weights === 'random' || weights.startsWith('hub:') ? weights : resolve(weights);
+}
+
+/** The one reward that chooses the best of several drawings: with the options of the preset where that has it, else with its defaults. */
+export async function chooserSettings(
+  { bestOf, chosenBy }: { readonly bestOf: number | undefined; readonly chosenBy: string | undefined },
+  preset: string,
+  settings: readonly string[],
+  environment: CommandContext['environment'],
+): Promise<string[]> {
+  if (bestOf === undefined && chosenBy === undefined) return [];
+  if (bestOf === undefined || chosenBy === undefined)
+    throw new ReasongenError({
+      code: 'NO_CHOOSER',
+      message:
+        bestOf === undefined
+          ? 'a reward is named that chooses, and not of how many drawings'
+          : `the best of ${bestOf} is wanted, and no reward is named that chooses`,
+      hint: 'give both: --best-of 8 and the name of a reward',
+      exitCode: exitCodes.badPreset,
+    });
+  const loaded = await loadPreset(preset, {
+    settings: settings.filter((text) => !text.startsWith('recipe=')),
+    environment,
+  });
+  const own = loaded.stages.at(-1)?.preset.components['reward']?.find(({ name }) => name === chosenBy);
+  const chooser = own === undefined ? chosenBy : { use: own.use, name: own.name, ...own.options };
+  return [`rewards=${JSON.stringify([chooser])}`];
 }

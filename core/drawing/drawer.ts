@@ -1,6 +1,7 @@
 /** Prompts in, judged-ready samples out: the sampler with text and pictures on both sides. */
 import type { Workspace } from '../autograd/workspace.ts';
 import type { Weights } from '../contracts/backbone.ts';
+import { bestOf, type Choosing } from './best-of.ts';
 import type { PromptItem } from '../contracts/dataset.ts';
 import type { RunContext } from '../contracts/recipe.ts';
 import type { Phase, Sample } from '../contracts/reward.ts';
@@ -55,6 +56,8 @@ const keysPerPrompt = 2 ** 16;
 export interface Drawing {
   readonly sample: Sample;
   readonly sequence: SampledSequence;
+  /** Of the best of several: what was said of each of them. */
+  readonly chosenFrom?: readonly (number | undefined)[];
 }
 
 export interface DrawerOptions {
@@ -64,6 +67,8 @@ export interface DrawerOptions {
   readonly samplesPerPrompt: number;
   /** Longest prompt in tokens, special tokens included. */
   readonly promptTokens: number;
+  /** Draws so many for each that is kept. */
+  readonly choosing?: Choosing | undefined;
 }
 
 export class Drawer {
@@ -89,7 +94,7 @@ export class Drawer {
       workspace,
       backbone: context.backbone,
       weights,
-      rows: options.prompts * options.samplesPerPrompt,
+      rows: options.prompts * options.samplesPerPrompt * (options.choosing?.count ?? 1),
       prompts: options.prompts,
       promptBudget: options.promptTokens,
       textBudget: options.sampling.rationale ? options.sampling.rationaleTokens : 0,
@@ -145,7 +150,8 @@ export class Drawer {
     onProgress?: (progress: SampleProgress) => void,
   ): Promise<Drawing[]> {
     const { tokenizer, imageTokenizer } = this.context;
-    const { sampling, samplesPerPrompt, promptTokens } = this.options;
+    const { sampling, promptTokens, choosing } = this.options;
+    const samplesPerPrompt = this.options.samplesPerPrompt * (choosing?.count ?? 1);
     const prompts = items.map((item) => tokenizer.prompt(item.prompt, sampling.rationale ? 'rationale' : 'direct'));
     prompts.forEach((ids, index) => {
       if (ids.length > promptTokens) throw promptTooLong(items[index]?.prompt ?? '', ids.length, promptTokens);
@@ -171,7 +177,7 @@ export class Drawer {
         : 'skip',
     });
     const images = await imageTokenizer.decode(sequences.map(({ codes }) => codes));
-    return sequences.map((sequence, index): Drawing => {
+    const drawings = sequences.map((sequence, index): Drawing => {
       const item = items[Math.floor(index / samplesPerPrompt)];
       const image = images[index];
       if (item === undefined || image === undefined) throw new RangeError(`drawing ${index} has no prompt or no image`);
@@ -188,6 +194,29 @@ export class Drawer {
         codes: sequence.codes,
       };
       return { sample, sequence };
+    });
+    return choosing === undefined ? drawings : this.choose(drawings, choosing, purpose, first);
+  }
+
+  /** Of every so many neighbors the best, numbered as what is kept. */
+  private async choose(
+    drawings: readonly Drawing[],
+    choosing: Choosing,
+    purpose: DrawPurpose,
+    first: number,
+  ): Promise<Drawing[]> {
+    const { samplesPerPrompt } = this.options;
+    const scores = await choosing.score(drawings.map(({ sample }) => sample));
+    return Array.from({ length: drawings.length / choosing.count }, (_, index): Drawing => {
+      const chosenFrom = scores.slice(index * choosing.count, (index + 1) * choosing.count);
+      const drawing = drawings[index * choosing.count + bestOf(chosenFrom)];
+      if (drawing === undefined) throw new RangeError(`there is no drawing to choose for ${index}`);
+      const sample = {
+        ...drawing.sample,
+        id: `${purpose.label}-${first * samplesPerPrompt + index}`,
+        copy: index % samplesPerPrompt,
+      };
+      return { ...drawing, sample, chosenFrom };
     });
   }
 }

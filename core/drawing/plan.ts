@@ -3,6 +3,7 @@ import type { WeightStorage } from '../weights/parameters.ts';
 import type { Backbone } from '../contracts/backbone.ts';
 import type { Plan, PlanContext, RunContext, Smaller } from '../contracts/recipe.ts';
 import { sizeOf } from '../tensor/tensor.ts';
+import type { Choosing } from './best-of.ts';
 import { Drawer, type DrawerOptions, type Sampling } from './drawer.ts';
 import { changesOf, MemoryAccount, planningRun, smallerValues } from '../models/memory-accounting.ts';
 import { openModel } from '../models/open-model.ts';
@@ -14,6 +15,7 @@ export interface DrawingPlan {
   readonly prompts: number;
   readonly samplesPerPrompt: number;
   readonly promptTokens: number;
+  readonly choosing?: Choosing | undefined;
   readonly lines: readonly string[];
 }
 
@@ -32,10 +34,10 @@ export async function planDrawing(context: PlanContext, plan: DrawingPlan): Prom
 /** Makes what decoding the pictures of a full batch takes. */
 export async function planDecoding(
   { imageTokenizer }: Pick<RunContext, 'imageTokenizer'>,
-  { prompts, samplesPerPrompt }: Pick<DrawerOptions, 'prompts' | 'samplesPerPrompt'>,
+  { prompts, samplesPerPrompt, choosing }: Pick<DrawerOptions, 'prompts' | 'samplesPerPrompt' | 'choosing'>,
 ): Promise<void> {
   const codes = new Array<number>(imageTokenizer.grid.rows * imageTokenizer.grid.columns).fill(0);
-  await imageTokenizer.decode(Array.from({ length: prompts * samplesPerPrompt }, () => codes));
+  await imageTokenizer.decode(Array.from({ length: prompts * samplesPerPrompt * (choosing?.count ?? 1) }, () => codes));
 }
 
 /** Makes what encoding so many pictures at once takes. */

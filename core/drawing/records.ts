@@ -26,6 +26,8 @@ export interface DrawingRecord {
   readonly rationaleEnded: boolean;
   readonly settings: DrawingSettings;
   readonly codes: readonly number[];
+  /** Of the best of several: what was said of each. */
+  readonly chosenFrom?: readonly (number | null)[];
 }
 
 /** A line, with what tells whether its picture is still the one that was drawn. */

@@ -7,6 +7,8 @@ import type { PromptItem, Split } from '../contracts/dataset.ts';
 import type { Benchmark } from '../contracts/benchmark.ts';
 import type { Evaluation } from '../contracts/evaluation.ts';
 import { PresetError } from '../errors.ts';
+import { withFields } from '../components.ts';
+import { bestOfOptions, bestOfRecord, choosingOf } from '../drawing/best-of.ts';
 import { defineRecipe, z } from '../plugin.ts';
 import { Drawer, samplingOf, samplingOptions, type DrawerOptions, type Sampling } from '../drawing/drawer.ts';
 import { drawnPictures } from '../evaluation/drawn-pictures.ts';
@@ -98,6 +100,7 @@ const options = z.strictObject({
   pictures: z.number().int().nonnegative().default(24).describe('samples kept with their pictures in the record'),
   ...storageOption,
   ...samplingOptions,
+  ...bestOfOptions,
 });
 
 type EvaluateOptions = z.output<typeof options>;
@@ -123,7 +126,7 @@ function planEvaluation(context: PlanContext, choice: EvaluateOptions): Promise<
     const prompts = `${ownSplits(benchmark, choice.splits).length} split(s) x ${countOf(benchmark, choice)} prompts`;
     return `${name}: ${prompts}${copies === 1 ? '' : ` x ${copies} pictures`}, ${choice.batch} pictures at once`;
   });
-  return planDrawing(context, { ...choice, ...drawerOptions(context.benchmarks, choice), lines });
+  return planDrawing(context, { ...choice, ...drawerOptions(context, context.benchmarks, choice), lines });
 }
 
 function countOf({ size }: Benchmark, { count }: EvaluateOptions): number {
@@ -137,12 +140,19 @@ function copiesOf({ samplesPerPrompt, layout }: Benchmark, choice: EvaluateOptio
 
 /** Room for the benchmark with the most pictures a prompt. */
 function drawerOptions(
+  context: PlanContext | RunContext,
   benchmarks: readonly NamedBenchmark[],
   choice: EvaluateOptions,
 ): DrawerOptions & { readonly samplesPerPrompt: number } {
   const samplesPerPrompt = Math.max(1, ...benchmarks.map(({ benchmark }) => copiesOf(benchmark, choice)));
-  const prompts = Math.max(1, Math.floor(choice.batch / samplesPerPrompt));
-  return { sampling: choice, prompts, samplesPerPrompt, promptTokens: choice.promptTokens };
+  const prompts = Math.max(1, Math.floor(choice.batch / (samplesPerPrompt * choice.bestOf)));
+  return {
+    sampling: choice,
+    prompts,
+    samplesPerPrompt,
+    promptTokens: choice.promptTokens,
+    choosing: choosingOf(context, choice),
+  };
 }
 
 async function runEvaluation(context: RunContext, choice: EvaluateOptions): Promise<void> {
@@ -152,7 +162,12 @@ async function runEvaluation(context: RunContext, choice: EvaluateOptions): Prom
   const hashes = { weights: model.hash, codec: context.imageTokenizer.hash };
   try {
     for (const named of context.benchmarks) {
-      const drawer = await Drawer.open(context, model.parameters, model.workspace, drawerOptions([named], choice));
+      const drawer = await Drawer.open(
+        context,
+        model.parameters,
+        model.workspace,
+        drawerOptions(context, [named], choice),
+      );
       try {
         for (const split of splitsOf(named, choice.splits)) {
           if (context.stop.requested) break;
@@ -179,13 +194,17 @@ async function evaluateSplit(
   const { label, evaluationSeed: seed, pictures, storage } = choice;
   const items = benchmark.prompts(split, countOf(benchmark, choice), seed);
   const samplesPerPrompt = copiesOf(benchmark, choice);
-  const sampling = { ...samplingOf(choice) };
-  const plan = { label, step: 0, split, seed, items, samplesPerPrompt, pictures, sampling, model, isResumable: true };
+  const sampling = { ...samplingOf(choice), ...bestOfRecord(choice) };
+  const departures = choice.bestOf === 1 ? [] : [`each picture is the best of ${choice.bestOf} by ${choice.chosenBy}`];
+  const asked = { label, step: 0, split, seed, items, samplesPerPrompt };
+  const plan = { ...asked, pictures, sampling, model, departures, isResumable: true };
   const folder = `pictures/${folderName(named, split)}`;
   const settings = { seed, samplesPerPrompt, storage, ...model, ...sampling };
   const source = drawnPictures(context, drawer, { named, plan, folder, settings });
   if (choice.judge) {
-    const record = await recordEvaluation(context, named, plan, source);
+    // What chose does not score: it would praise its own choice.
+    const scorers = context.rewards.filter((reward) => choice.bestOf === 1 || reward.name !== choice.chosenBy);
+    const record = await recordEvaluation(withFields(context, { rewards: scorers }), named, plan, source);
     if (record !== undefined) context.log.info(summarize(record, context.benchmarks.length));
     return;
   }

@@ -7,6 +7,7 @@ import { ReasongenError, exitCodes } from '../errors.ts';
 import { encodePng, upscale } from '../io/image.ts';
 import { readTextRows, type TextRow } from '../io/text-rows.ts';
 import { defineRecipe, inputFile, z } from '../plugin.ts';
+import { bestOfOptions, bestOfRecord, choosingOf } from '../drawing/best-of.ts';
 import { DrawingRecords, drawingFile, type DrawingSettings } from '../drawing/records.ts';
 import {
   Drawer,
@@ -42,6 +43,7 @@ const options = z.strictObject({
   scale: z.number().int().positive().default(1).describe('enlarge the saved pictures by this factor, pixel by pixel'),
   ...storageOption,
   ...samplingOptions,
+  ...bestOfOptions,
 });
 
 type Options = z.output<typeof options>;
@@ -106,19 +108,21 @@ function wantedOf({ text: prompt, columns }: TextRow): Wanted {
 function planGenerate(context: PlanContext, choice: Options, wanted: readonly Wanted[]): Promise<Plan> {
   const { samplesPerPrompt } = choice;
   const lines = [
-    `${wanted.length} prompt(s) x ${samplesPerPrompt} = ${wanted.length * samplesPerPrompt} drawings, ${rowsAtOnce(choice, wanted)} at once`,
+    `${wanted.length} prompt(s) x ${samplesPerPrompt} = ${wanted.length * samplesPerPrompt} drawings${choice.bestOf === 1 ? '' : `, each the best of ${choice.bestOf} by ${choice.chosenBy}`}, ${rowsAtOnce(choice, wanted)} at once`,
   ];
   const { weights, storage } = choice;
-  return planDrawing(context, { weights, storage, ...drawerOptions(choice, wanted), lines });
+  return planDrawing(context, { weights, storage, ...drawerOptions(context, choice, wanted), lines });
 }
 
-function drawerOptions(choice: Options, wanted: readonly Wanted[]): DrawerOptions {
+function drawerOptions(context: PlanContext | RunContext, choice: Options, wanted: readonly Wanted[]): DrawerOptions {
   const { samplesPerPrompt, promptTokens } = choice;
-  return { sampling: choice, prompts: rowsAtOnce(choice, wanted) / samplesPerPrompt, samplesPerPrompt, promptTokens };
+  const prompts = rowsAtOnce(choice, wanted) / samplesPerPrompt;
+  return { sampling: choice, prompts, samplesPerPrompt, promptTokens, choosing: choosingOf(context, choice) };
 }
 
-function rowsAtOnce({ batch, samplesPerPrompt }: Options, wanted: readonly Wanted[]): number {
-  return Math.min(wanted.length, Math.max(1, Math.floor(batch / samplesPerPrompt))) * samplesPerPrompt;
+/** Of those that are kept. */
+function rowsAtOnce({ batch, samplesPerPrompt, bestOf }: Options, wanted: readonly Wanted[]): number {
+  return Math.min(wanted.length, Math.max(1, Math.floor(batch / (samplesPerPrompt * bestOf)))) * samplesPerPrompt;
 }
 
 async function runGenerate(context: RunContext, choice: Options, prompts: readonly Wanted[]): Promise<void> {
@@ -132,6 +136,7 @@ async function runGenerate(context: RunContext, choice: Options, prompts: readon
     storage: choice.storage,
     scale: choice.scale,
     ...samplingOf(choice),
+    ...bestOfRecord(choice),
   };
   const records = await DrawingRecords.open({
     folder: directory.path,
@@ -139,7 +144,7 @@ async function runGenerate(context: RunContext, choice: Options, prompts: readon
     prompt: (index) => prompts[Math.floor(index / samplesPerPrompt)]?.prompt,
   });
   const together = rowsAtOnce(choice, prompts) / samplesPerPrompt;
-  const drawer = await Drawer.open(context, model.parameters, model.workspace, drawerOptions(choice, prompts));
+  const drawer = await Drawer.open(context, model.parameters, model.workspace, drawerOptions(context, choice, prompts));
   const progress = log.progress('drawing', prompts.length * samplesPerPrompt, { unit: 'drawing', done: records.count });
   if (records.count > 0)
     log.info(`${records.count} of ${prompts.length * samplesPerPrompt} drawings are there already`);
@@ -196,9 +201,10 @@ async function save(
   const words = Object.fromEntries(Object.entries(settings).map(([name, value]) => [name, String(value)]));
   // Whether rationales are written is a setting, too; in the picture the word stands for what was written.
   const png = await encodePng(upscale(image, settings.scale), { ...words, prompt, rationale });
-  await records.add(
-    [{ index, file, prompt, rationale, rationaleGiven, rationaleEnded, settings, codes: drawing.sequence.codes }],
-    png,
-  );
-  log.info(`${file}: ${prompt}${rationale === '' ? '' : ` | ${rationale}`}`);
+  const { codes } = drawing.sequence;
+  const chosenFrom = drawing.chosenFrom?.map((score) => score ?? null);
+  const record = { index, file, prompt, rationale, rationaleGiven, rationaleEnded, settings, codes };
+  await records.add([{ ...record, ...(chosenFrom !== undefined && { chosenFrom }) }], png);
+  const chosen = drawing.chosenFrom === undefined ? '' : ` | the best of ${drawing.chosenFrom.length}`;
+  log.info(`${file}: ${prompt}${rationale === '' ? '' : ` | ${rationale}`}${chosen}`);
 }
