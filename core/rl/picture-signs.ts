@@ -165,7 +165,8 @@ function selfAgreement(lines: readonly Float64Array[]): number | undefined {
   if (changing.length === 0) return undefined;
   let best = 0;
   let hasBeenLow = false;
-  for (let shift = 1; shift <= length / 2; shift++) {
+  // A pattern of a long period still agrees when it is moved a little too far or too little.
+  for (let shift = 1; shift <= length / 2; shift += Math.max(1, Math.floor(shift / 64))) {
     const agreement = correlation(changing, shift);
     hasBeenLow ||= agreement < 0.5;
     if (hasBeenLow) best = Math.max(best, agreement);
@@ -176,16 +177,19 @@ function selfAgreement(lines: readonly Float64Array[]): number | undefined {
 /** Pearson's, of all pairs of a pixel and the one `shift` further in its line. */
 function correlation(lines: readonly Float64Array[], shift: number): number {
   let [count, sumA, sumB, squareA, squareB, product] = [0, 0, 0, 0, 0, 0];
-  for (const line of lines)
-    for (let at = 0; at + shift < line.length; at++) {
-      const [a, b] = [line[at] ?? 0, line[at + shift] ?? 0];
-      count += 1;
+  for (const line of lines) {
+    const pairs = line.length - shift;
+    count += pairs;
+    for (let at = 0; at < pairs; at++) {
+      const a = line[at]!;
+      const b = line[at + shift]!;
       sumA += a;
       sumB += b;
       squareA += a * a;
       squareB += b * b;
       product += a * b;
     }
+  }
   const spread = Math.sqrt((squareA - sumA ** 2 / count) * (squareB - sumB ** 2 / count));
   return spread > 0 ? (product - (sumA * sumB) / count) / spread : 0;
 }

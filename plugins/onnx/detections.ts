@@ -116,45 +116,53 @@ interface Seen {
 /** undefined for an empty one. */
 function maskOf(plane: Float32Array, from: Size, { width, height }: Size): Seen | undefined {
   const bits = new Uint8Array(width * height);
-  const [columns, rows] = [places(from.width, width), places(from.height, height)];
+  // Rows first, once each: every row of the picture lies between two of them.
+  const wide = widened(plane, from, width);
+  const rows = placesOf(from.height, height);
   let [left, top, right, bottom] = [width, height, 0, 0];
   let [count, sum] = [0, 0];
   for (let y = 0; y < height; y++) {
-    const row = rows[y] as Place;
+    const [above, below, share] = [rows.first[y]! * width, rows.second[y]! * width, rows.share[y]!];
     for (let x = 0; x < width; x++) {
-      const column = columns[x] as Place;
-      const above = between(plane, row.first * from.width, column);
-      const below = between(plane, row.second * from.width, column);
-      const logit = above + (below - above) * row.share;
+      const logit = wide[above + x]! + (wide[below + x]! - wide[above + x]!) * share;
       if (!(logit > 0)) continue;
       bits[y * width + x] = 1;
       count += 1;
       sum += sigmoid(logit);
-      [left, right] = [Math.min(left, x), Math.max(right, x + 1)];
-      [top, bottom] = [Math.min(top, y), y + 1];
+      if (x < left) left = x;
+      if (x >= right) right = x + 1;
+      if (y < top) top = y;
+      bottom = y + 1;
     }
   }
   if (count === 0) return undefined;
   return { mask: { width, height, bits }, box: [left, top, right, bottom], certainty: sum / count };
 }
 
-interface Place {
-  readonly first: number;
-  readonly second: number;
-  /** Of the second. */
-  readonly share: number;
+/** [from.height, width]: between the columns of each row. */
+function widened(plane: Float32Array, from: Size, width: number): Float64Array {
+  const { first, second, share } = placesOf(from.width, width);
+  const wide = new Float64Array(from.height * width);
+  for (let row = 0; row < from.height; row++) {
+    const begin = row * from.width;
+    for (let x = 0; x < width; x++) {
+      const value = plane[begin + first[x]!]!;
+      wide[row * width + x] = value + (plane[begin + second[x]!]! - value) * share[x]!;
+    }
+  }
+  return wide;
 }
 
-/** Half-pixel centers, edges repeated. */
-function places(from: number, to: number): Place[] {
-  return Array.from({ length: to }, (_, index) => {
-    const at = Math.max(0, ((index + 0.5) * from) / to - 0.5);
-    const first = Math.min(from - 1, Math.trunc(at));
-    return { first, second: Math.min(from - 1, first + 1), share: at - first };
-  });
-}
-
-function between(plane: Float32Array, begin: number, { first, second, share }: Place): number {
-  const value = plane[begin + first] ?? 0;
-  return value + ((plane[begin + second] ?? 0) - value) * share;
+/** Between which two each of `to` lies, and the share of the second. Half-pixel centers, edges repeated. */
+function placesOf(
+  from: number,
+  to: number,
+): { readonly first: Int32Array; readonly second: Int32Array; readonly share: Float64Array } {
+  const at = Float64Array.from({ length: to }, (_, index) => Math.max(0, ((index + 0.5) * from) / to - 0.5));
+  const first = Int32Array.from(at, (place) => Math.min(from - 1, Math.trunc(place)));
+  return {
+    first,
+    second: first.map((place) => Math.min(from - 1, place + 1)),
+    share: at.map((place, index) => place - first[index]!),
+  };
 }
