@@ -35,8 +35,10 @@ export interface FaultPlan {
   /** From 1. */
   readonly occurrence: number;
   readonly kind: FaultKind;
-  /** Effects of this kind are left out altogether: a program that forgot them, which the walk must find out. */
+  /** Effects of this kind, or one of them, are left out: a program that forgot them, which the walk must find out. */
   readonly without?: FaultPoint;
+  /** From 1; all unless told. */
+  readonly withoutOccurrence?: number;
 }
 
 /** The exit code of the kind `exit`. */
@@ -49,7 +51,8 @@ export function readFaultPlan(text: string | undefined): FaultPlan | { readonly 
   const [name, occurrence, kindName, left, ...more] = text.split(':');
   const point = faultPoints.find((each) => each === name);
   const kind = faultKinds.find((each) => each === kindName);
-  const without = faultPoints.find((each) => `without-${each}` === left);
+  const [, leftPoint, leftOccurrence] = /^without-([a-z]+)(?:@([1-9]\d*))?$/.exec(left ?? '') ?? [];
+  const without = faultPoints.find((each) => each === leftPoint);
   if (
     point === undefined ||
     kind === undefined ||
@@ -58,7 +61,13 @@ export function readFaultPlan(text: string | undefined): FaultPlan | { readonly 
     !(Number(occurrence) >= 1)
   )
     throw new RangeError(`REASONGEN_FAULT=${text}: write POINT:OCCURRENCE:KIND or count:FILE`);
-  return { point, occurrence: Number(occurrence), kind, ...(without !== undefined && { without }) };
+  return {
+    point,
+    occurrence: Number(occurrence),
+    kind,
+    ...(without !== undefined && { without }),
+    ...(leftOccurrence !== undefined && { withoutOccurrence: Number(leftOccurrence) }),
+  };
 }
 
 type AnyFunction = (...values: never[]) => unknown;
@@ -103,7 +112,9 @@ export class FaultySystem {
   }
 
   private isWithout(point: FaultPoint): boolean {
-    return this.plan !== undefined && !('countInto' in this.plan) && this.plan.without === point;
+    const { plan } = this;
+    if (plan === undefined || 'countInto' in plan || plan.without !== point) return false;
+    return plan.withoutOccurrence === undefined || plan.withoutOccurrence === this.counts.get(point);
   }
 
   private losePower(): void {

@@ -8,6 +8,10 @@ test('faults are switched by one variable, and a text that is no fault is refuse
   expect(readFaultPlan(undefined)).toBeUndefined();
   expect(readFaultPlan('')).toBeUndefined();
   expect(readFaultPlan('rename:3:SIGKILL')).toEqual({ point: 'rename', occurrence: 3, kind: 'SIGKILL' });
+  expect(readFaultPlan('remove:2:lost:without-flush@7')).toEqual({
+    ...{ point: 'remove', occurrence: 2, kind: 'lost' },
+    ...{ without: 'flush', withoutOccurrence: 7 },
+  });
   for (const text of [
     'rename',
     'rename:0:EIO',
@@ -16,6 +20,7 @@ test('faults are switched by one variable, and a text that is no fault is refuse
     'rename:1:other',
     'rename:1:EIO:2',
     'rename:1:EIO:without-x',
+    'rename:1:EIO:without-flush@0',
   ])
     expect(() => readFaultPlan(text), text).toThrow(RangeError);
 });

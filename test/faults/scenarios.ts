@@ -1,9 +1,11 @@
 /** The programs whose faults are walked: a run without a device, and the smallest of every recipe with checkpoints. */
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { runOutcome, type Scenario } from './walk.ts';
+import { FakeHub } from '../support/hub.ts';
+import { janusFolder } from '../support/janus-folder.ts';
+import { folderOutcome, runOutcome, type Scenario } from './walk.ts';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 
@@ -20,7 +22,8 @@ const recipes: Readonly<Record<string, string>> = {
   lora: 'recipe: { use: sft, steps: 3, batch: 8, examples: 8, saveEvery: 1, weights: random, lora: { rank: 4 } }\n',
 };
 
-export function scenarios(): Scenario[] {
+/** `make` builds what a scenario begins with, and is called for those that are wanted only. */
+export async function scenarios(wanted?: string): Promise<Scenario[]> {
   const folder = mkdtempSync(join(tmpdir(), 'reasongen-scenarios-'));
   const command = join(root, 'core/cli.ts');
   const trained = Object.entries(recipes).map(([name, recipe]): Scenario => {
@@ -34,5 +37,65 @@ export function scenarios(): Scenario[] {
       outcome: runOutcome,
     };
   });
-  return [small, ...trained];
+  const isWanted = ({ name }: Pick<Scenario, 'name'>): boolean => wanted === undefined || name === wanted;
+  const drawing = ['generate', 'export'].some((name) => isWanted({ name }))
+    ? janusFolder(join(folder, 'janus'), 'tiny-a')
+    : '';
+  const generate = [
+    command,
+    'generate',
+    '--model',
+    drawing,
+    '--prompt',
+    'a cat',
+    '--prompt',
+    'a dog',
+    '--no-rationale',
+  ];
+  const drawn: Scenario = {
+    name: 'generate',
+    start: (directory) => [...generate, '--out', directory],
+    resume: (directory) => [...generate, '--out', directory],
+    // What a clock decides is in run.json, log and report.
+    outcome: (directory) => folderOutcome(directory, /^(run\.json|log\.txt|report\.html|metrics\.ndjson|events.*)$/),
+  };
+  const exported: Scenario = {
+    name: 'export',
+    start: (directory) => [command, 'export', drawing, '--out', directory, '--max-shard-size', '100KB'],
+    resume: (directory) => [command, 'export', drawing, '--out', directory, '--max-shard-size', '100KB'],
+    outcome: (directory) => folderOutcome(directory, /^$/),
+  };
+  const chain = join(folder, 'chain.yaml');
+  writeFileSync(
+    chain,
+    `stages: [{ preset: ${join(folder, 'sft.yaml')}, name: first }, { preset: ${join(folder, 'lora.yaml')}, name: second, set: { recipe.weights: 'stage:first' } }]\n`,
+  );
+  const staged: Scenario = {
+    name: 'staged',
+    start: (directory) => [command, 'run', chain, '--run-dir', directory],
+    resume: (directory) => [command, 'resume', directory],
+    begun: (directory) => existsSync(join(directory, 'preset.yaml')),
+    outcome: (directory) =>
+      new Map(
+        ['first', 'second'].flatMap((stage) =>
+          [...runOutcome(join(directory, stage))].map(([name, text]): [string, string] => [`${stage}, ${name}`, text]),
+        ),
+      ),
+  };
+  const hub = new FakeHub({
+    'config.json': Buffer.from('{"model_type": "x"}'),
+    'tokenizer.json': Buffer.from('{}'),
+    '*model.safetensors': Buffer.alloc(200_000, 'w'),
+  });
+  if (isWanted({ name: 'pull' })) await hub.open();
+  const pull = [command, 'pull', 'owner/name'];
+  const pulled: Scenario = {
+    name: 'pull',
+    start: () => pull,
+    resume: () => pull,
+    environment: (directory) => ({ HF_ENDPOINT: hub.url, HF_HOME: directory, HF_HUB_CACHE: '' }),
+    // What was verified, and when, is a memory of this machine's.
+    outcome: (directory) => folderOutcome(directory, /\.lock$|\.reasongen-verified\.json$/),
+  };
+  return [small, ...trained, drawn, exported, staged, pulled].filter(isWanted);
 }

@@ -1,6 +1,6 @@
 /** A model from a hub into the cache that other programs share. */
 import { existsSync } from 'node:fs';
-import { lstat, readFile, readlink, statfs } from 'node:fs/promises';
+import { lstat, readdir, readFile, readlink, statfs } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
 import { exitCodes, ReasongenError } from '../../errors.ts';
 import type { Log } from '../../log.ts';
@@ -77,6 +77,7 @@ export async function pullModel(model: HubModel, options: PullOptions): Promise<
       await verified.save();
     }
     await noteFiles(folder, commit, chosen);
+    await sweepParts(blobs, files, log);
     if (!isCommit(model.revision)) await noteRevision(folder, model.revision, commit);
   } finally {
     lock.release();
@@ -169,6 +170,27 @@ async function refuseFullDisk(files: readonly HubFile[], blobs: string): Promise
     hint: 'free some space, or put the cache elsewhere with HF_HOME',
     exitCode: exitCodes.disk,
   });
+}
+
+/** Another program may be fetching another revision into the same cache. */
+const abandonedAfter = 24 * 3600 * 1000;
+
+/** Removes what was fetched in part of files that the hub lists no longer, as large as a model, when nobody has added to it for a day. */
+async function sweepParts(blobs: string, files: readonly HubFile[], log: Log): Promise<void> {
+  const listed = new Set(files.map(({ hash }) => `${hash.hex}.incomplete`));
+  try {
+    for (const name of await readdir(blobs)) {
+      if (!name.endsWith('.incomplete') || listed.has(name)) continue;
+      const path = join(blobs, name);
+      const status = await lstat(path).catch(() => undefined);
+      if (status === undefined || Date.now() - status.mtimeMs < abandonedAfter) continue;
+      await rm(path, { force: true });
+      log.info(`${name}, left by a download that was never finished, is removed`);
+    }
+  } catch (cause) {
+    // The model is there, which was the task.
+    log.warn(diskError(cause, 'removing what a download has left', blobs).message);
+  }
 }
 
 /** A relative link from the snapshot to the blob, as other programs expect it; a copy where the system has no links. */

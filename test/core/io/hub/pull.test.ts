@@ -10,6 +10,7 @@ import {
   renameSync,
   rmSync,
   writeFileSync,
+  utimesSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -191,6 +192,18 @@ describe('a connection that breaks', () => {
     const folder = await pull();
     expect(hub.requests.at(-1)).toMatch(/model\.safetensors bytes=250000-$|tokenizer/);
     expect(readFileSync(join(folder, 'model.safetensors')).equals(weights)).toBe(true);
+  });
+
+  test('of a file that the hub lists no longer is swept after a day, and what another program fetches is left alone', async () => {
+    await pull();
+    const folder = join(cache, 'models--owner--name', 'blobs');
+    const [old, young] = ['a'.repeat(64), 'b'.repeat(64)].map((hash) => join(folder, `${hash}.incomplete`));
+    for (const path of [old, young]) writeFileSync(path ?? '', 'part');
+    const yesterday = Date.now() / 1000 - 25 * 3600;
+    utimesSync(old ?? '', yesterday, yesterday);
+    await pull();
+    expect(blobs().filter((name) => name.endsWith('.incomplete'))).toEqual([`${'b'.repeat(64)}.incomplete`]);
+    rmSync(young ?? '');
   });
 
   test('to a server that cannot resume starts the file over', async () => {
