@@ -20,7 +20,7 @@ export interface RowPosition {
 export interface Notes {
   /** Tokens of each cache row, its head included. */
   readonly lengths: readonly number[];
-  token(cacheRow: number, position: number): DrawnToken;
+  readonly token: (cacheRow: number, position: number) => DrawnToken;
 }
 
 const { state: stateColumns, trace: traceColumns } = sampledColumns;

@@ -15,7 +15,7 @@ import { savedSamples } from '../../core/recipes/grpo/samples.ts';
 import plugin from '../../plugins/extensions/index.ts';
 
 const said: string[] = [];
-const scope = { log: { ...silentLog, warn: (text: string) => void said.push(text) } } as unknown as Scope;
+const scope = { log: { ...silentLog(), warn: (text: string) => void said.push(text) } } as unknown as Scope;
 
 async function make(name: string, options: object, provides = plugin.provides): Promise<Extension> {
   const component = provides.find((each) => each.name === name);
