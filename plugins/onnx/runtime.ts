@@ -8,9 +8,6 @@ import type { OnnxAnswer, OnnxInterface, OnnxRequest, OnnxTensor } from './worke
 /** The end of what the process wrote to standard error, for the message when it ends. */
 const lastWords = 2000;
 
-/** The process ended while something was asked of it. */
-class ProcessEnded extends ReasongenError {}
-
 export interface OnnxRuntimeOptions {
   /** For each model. */
   readonly threads: number;
@@ -101,7 +98,8 @@ export class OnnxRuntime {
     try {
       return await this.send(request, signal);
     } catch (error) {
-      if (!(error instanceof ProcessEnded) || signal.aborted || this.isClosed) throw error;
+      if (!(error instanceof ReasongenError && error.code === 'JUDGE_ENDED') || signal.aborted || this.isClosed)
+        throw error;
       this.warn(`${error.message}; another one is begun`);
       return this.send(request, signal);
     }
@@ -159,9 +157,9 @@ export class OnnxRuntime {
     return child;
   }
 
-  private ended(file: string, how: string): ProcessEnded {
+  private ended(file: string, how: string): ReasongenError {
     const [said = ''] = this.said.trim().split('\n').slice(-1);
-    return new ProcessEnded({
+    return new ReasongenError({
       code: 'JUDGE_ENDED',
       message: `the process that runs the model ${how}${said === '' ? '' : `: ${oneLine(said)}`}`,
       place: file,
