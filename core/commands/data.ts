@@ -190,7 +190,7 @@ export async function makeRationales(
   const key = keyVariable === undefined ? undefined : readKey(keyVariable, url, environment);
   if (keyVariable !== undefined && key === undefined)
     throw new PresetError({
-      code: 'NO_KEY',
+      code: 'KEY_NOT_SET',
       message: `${keyVariable} is not set`,
       place: '--key-variable',
       hint: 'set it to the key, or leave the option out where the endpoint wants none',

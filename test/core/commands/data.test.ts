@@ -271,7 +271,7 @@ describe('rationales', () => {
     ],
     ['no address', ['--url', 'localhost'], {}, /^BAD_URL/],
     ['an instruction without a place', ['--instruction', 'draw'], {}, /^BAD_INSTRUCTION/],
-    ['a key that is not set', ['--key-variable', 'NONE'], {}, /^NO_KEY/],
+    ['a key that is not set', ['--key-variable', 'NONE'], {}, /^KEY_NOT_SET/],
     ['a file of something else', ['--out', 'other.jsonl'], {}, /^BAD_RATIONALES {2}.*other\.jsonl:1\n/],
   ])('%s', async (_, more, said, message) => {
     write('other.jsonl', '{"a": 1}\n');
