@@ -46,6 +46,7 @@ export function requireKey(variable: string, url: string, environment?: Environm
     message: `keyVariable names ${variable}, which is not set`,
     place: url,
     hint: `set ${variable} to the key, or leave keyVariable out where none is wanted`,
+    exitCode: exitCodes.badPreset,
   });
 }
 
