@@ -68,7 +68,7 @@ export function bestOfRecord({
 }
 
 /** The place of the largest score, the first of equal ones; 0 where nothing was said. */
-export function bestOf(scores: readonly (number | undefined)[]): number {
+export function placeOfBest(scores: readonly (number | undefined)[]): number {
   return scores.reduce<number>(
     (best, score, index) => ((score ?? -Infinity) > (scores[best] ?? -Infinity) ? index : best),
     0,

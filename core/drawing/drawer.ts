@@ -1,7 +1,7 @@
 /** Prompts in, judged-ready samples out: the sampler with text and pictures on both sides. */
 import type { Workspace } from '../autograd/workspace.ts';
 import type { Weights } from '../contracts/backbone.ts';
-import { bestOf, type Choosing } from './best-of.ts';
+import { placeOfBest, type Choosing } from './best-of.ts';
 import type { PromptItem } from '../contracts/dataset.ts';
 import type { RunContext } from '../contracts/recipe.ts';
 import type { Phase, Sample } from '../contracts/reward.ts';
@@ -209,7 +209,7 @@ export class Drawer {
     const scores = await choosing.score(drawings.map(({ sample }) => sample));
     return Array.from({ length: drawings.length / choosing.count }, (_, index): Drawing => {
       const chosenFrom = scores.slice(index * choosing.count, (index + 1) * choosing.count);
-      const drawing = drawings[index * choosing.count + bestOf(chosenFrom)];
+      const drawing = drawings[index * choosing.count + placeOfBest(chosenFrom)];
       if (drawing === undefined) throw new RangeError(`there is no drawing to choose for ${index}`);
       const sample = {
         ...drawing.sample,

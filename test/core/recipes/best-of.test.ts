@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { NamedReward } from '../../../core/contracts/recipe.ts';
-import { bestOf, bestOfRecord, choosingOf } from '../../../core/drawing/best-of.ts';
+import { placeOfBest, bestOfRecord, choosingOf } from '../../../core/drawing/best-of.ts';
 import { readPngText } from '../../../core/io/image.ts';
 import { silentLog } from '../../../core/log.ts';
 import { testSamples } from '../../../core/testing.ts';
@@ -18,7 +18,7 @@ describe('which is the best', () => {
     [[undefined, 0.1], 1],
     [[undefined, undefined], 0],
     [[-3, -2, -9], 1],
-  ])('of %j', (scores, index) => expect(bestOf(scores)).toBe(index));
+  ])('of %j', (scores, index) => expect(placeOfBest(scores)).toBe(index));
 });
 
 const byIndex: NamedReward = {

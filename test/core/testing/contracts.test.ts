@@ -184,7 +184,7 @@ describe('a mistake of a declaration is named', () => {
     ],
     [
       'a device nobody gave',
-      declare({ create: async (_options, scope) => (await scope.onDevice((device) => device)(), { score: () => [] }) }),
+      declare({ create: async (_options, scope) => (await scope.onDevice((given) => given)(), { score: () => [] }) }),
       /openTestDevice/,
     ],
     ['nothing created', declare({ create: (() => undefined) as never }), /creates undefined/],
