@@ -80,14 +80,18 @@ export async function judgePictures(
 
 /** Rounds in which pictures whose judge failed are put to it again, when all others are judged. */
 const furtherRounds = 2;
+const askedAgainAtOnce = 32;
 
 async function askAgain(work: Judging, outcomes: PictureOutcome[], failed: Map<string, Picture>): Promise<void> {
   for (let round = 0; round < furtherRounds && failed.size > 0; round++) {
-    for (const outcome of await work.judge([...failed.values()])) {
-      if (outcome.failure === 'judge') continue;
-      const key = placeKey(outcome);
-      failed.delete(key);
-      outcomes[outcomes.findIndex((each) => placeKey(each) === key)] = outcome;
+    const pictures = [...failed.values()];
+    for (let start = 0; start < pictures.length; start += askedAgainAtOnce) {
+      for (const outcome of await work.judge(pictures.slice(start, start + askedAgainAtOnce))) {
+        if (outcome.failure === 'judge') continue;
+        const key = placeKey(outcome);
+        failed.delete(key);
+        outcomes[outcomes.findIndex((each) => placeKey(each) === key)] = outcome;
+      }
     }
   }
 }
@@ -108,6 +112,7 @@ class Judging {
   readonly #options: JudgingOptions;
   readonly #rewards: readonly NamedReward[];
   #failuresInARow = 0;
+  #lastFailure: unknown;
   #heldBytes = 0;
 
   constructor(context: JudgingContext, named: NamedBenchmark, options: JudgingOptions) {
@@ -129,11 +134,20 @@ class Judging {
           );
     const judgementOf = new Map(readable.map((sample, index) => [sample, judgements[index]]));
     const outcomes = await this.#verdicts(loaded, judgementOf);
+    this.#countFailures(outcomes);
     return outcomes.map(({ sample, ...outcome }) => ({
       ...outcome,
       ...(sample !== undefined && (this.#holds(sample) || this.#options.keeps(outcome)) && { sample }),
       ...(sample !== undefined && judgementOf.get(sample) && { judgement: judgementOf.get(sample) as Judgement }),
     }));
+  }
+
+  /** Of pictures that were judged together the failures end first: one answer among them shows that the judge is there. */
+  #countFailures(outcomes: readonly PictureOutcome[]): void {
+    const failed = outcomes.filter(({ failure }) => failure === 'judge').length;
+    this.#failuresInARow = failed < outcomes.length ? 0 : this.#failuresInARow + failed;
+    if (this.#lastFailure !== undefined && this.#failuresInARow >= mostFailuresInARow)
+      throw this.#explained(this.#lastFailure);
   }
 
   #holds({ image }: Sample): boolean {
@@ -191,7 +205,6 @@ class Judging {
       try {
         if (sample === undefined) throw new RangeError('unreachable: a picture without evidence is loaded');
         evidence = asJson(await benchmark.gather(frozenCopy(sample), this.#context.signal));
-        this.#failuresInARow = 0;
       } catch (error) {
         return outcomeOf(loaded, this.#refused(place, error));
       }
@@ -204,9 +217,8 @@ class Judging {
   /** A judge that gave no answer. Mistakes of the user, and a judge that answers nothing at all, end the evaluation. */
   #refused({ item, copy }: PicturePlace, error: unknown): Decided {
     this.#context.signal.throwIfAborted();
-    this.#failuresInARow += 1;
-    const isUsersMistake = error instanceof ReasongenError && error.exitCode === exitCodes.badPreset;
-    if (isUsersMistake || this.#failuresInARow >= mostFailuresInARow) throw this.#explained(error);
+    this.#lastFailure = error;
+    if (error instanceof ReasongenError && error.exitCode === exitCodes.badPreset) throw error;
     this.#context.log.warn(`no verdict on picture ${copy} of "${item.prompt}": ${reasonOf(error)}`);
     return { verdict: wrong(`no verdict: ${reasonOf(error)}`), failure: 'judge' };
   }
