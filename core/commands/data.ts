@@ -4,7 +4,7 @@ import { resolve } from 'node:path';
 import type { PromptItem } from '../contracts/dataset.ts';
 import { estimateTokens, planRationales, usualInstruction, writeRationales } from '../data/rationales.ts';
 import { findLeaks, type Leak, type PlacedPrompt } from '../data/leaks.ts';
-import { exitCodes, PresetError, suggest } from '../errors.ts';
+import { exitCodes, PresetError, ReasongenError, suggest } from '../errors.ts';
 import { diskError, replaceFile } from '../io/disk.ts';
 import { readTextRows } from '../io/text-rows.ts';
 import { readKey } from '../keys.ts';
@@ -231,8 +231,9 @@ function estimateText(
 
 function refuseExisting(out: string): void {
   if (existsSync(out))
-    throw new PresetError({
+    throw new ReasongenError({
       code: 'FILE_EXISTS',
+      exitCode: exitCodes.disk,
       message: 'it is there already, and nothing is overwritten',
       place: out,
       hint: 'name another file with --out',

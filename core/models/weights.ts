@@ -6,6 +6,7 @@ import type { RunContext } from '../contracts/recipe.ts';
 import type { WeightSource } from '../contracts/weight-source.ts';
 import { ReasongenError, exitCodes } from '../errors.ts';
 import { type ModelSource, openModelSource } from '../io/weight-files/model.ts';
+import { lacksWeights } from '../io/weight-files/open.ts';
 import { filtered, layered } from '../io/weight-files/pieces.ts';
 import { inputFile } from '../preset/input-file.ts';
 import { z } from '../preset/zod.ts';
@@ -69,6 +70,8 @@ export async function checkBase(
   weights: string | undefined,
 ): Promise<void> {
   if (weights === undefined || weights === randomWeights || context.resume || !existsSync(weights)) return;
+  if (await lacksWeights(weights))
+    return context.log.warn(`${weights} has a configuration and no weights: enough for a plan, not for a run`);
   const { source } = await openNamed(context, parameters, weights, { identify: false });
   try {
     parameters.refuseOtherShapes(source);

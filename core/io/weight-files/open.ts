@@ -84,6 +84,17 @@ function unverified(path: string, names: readonly string[]): WeightPlace {
   return { path: isAdapter ? path : join(path, 'weights.safetensors'), isAdapter };
 }
 
+/** Whether a folder is that of a published model of which no weights were fetched: its configuration is enough for a plan. */
+export async function lacksWeights(path: string): Promise<boolean> {
+  if (!(await stat(path)).isDirectory()) return false;
+  const names = await readdir(path);
+  return (
+    names.includes('config.json') && !names.some((name) => weightFile.test(name) || name === 'adapter_config.json')
+  );
+}
+
+const weightFile = /\.(safetensors|safetensors\.index\.json|bin|bin\.index\.json|pt|pth|ckpt)$/;
+
 function usualFile(folder: string, names: readonly string[]): string {
   const usual = fileNames.find((name) => names.includes(name));
   if (usual !== undefined) return usual;

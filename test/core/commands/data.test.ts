@@ -71,7 +71,7 @@ describe('prompts', () => {
     ],
     [
       'a task that is none',
-      ['--task', 'count'],
+      ['--task', 'countin'],
       2,
       /UNKNOWN_TASK {2}--task\n {2}there is no task "countin"\. Did you mean "counting"/,
     ],
