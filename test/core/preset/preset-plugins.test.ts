@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { createContainer } from '../../../core/container.ts';
 import { silentLog } from '../../../core/log.ts';
+import { commonKeys } from '../../../core/preset/common-keys.ts';
 import { createCatalog } from '../../../core/preset/catalog.ts';
 import { presetSchema } from '../../../core/preset/json-schema.ts';
 import { type LoadedPreset, loadCatalogOf, loadPreset } from '../../../core/preset/load.ts';
@@ -99,7 +100,7 @@ describe('the schema for editors', () => {
       expect.objectContaining({
         additionalProperties: false,
         required: ['use'],
-        properties: {
+        properties: expect.objectContaining({
           use: { const: 'warmth' },
           name: expect.objectContaining({ type: 'string' }),
           weight: expect.objectContaining({ default: 1 }),
@@ -108,10 +109,13 @@ describe('the schema for editors', () => {
           gain: { type: 'number', default: 1, description: 'factor of the score' },
           mode: { type: 'string', enum: ['mean', 'median'], default: 'mean', description: 'how pixels are summed up' },
           file: { type: 'string', minLength: 1, description: 'a table of colors' },
-        },
+        }),
       }),
       expect.objectContaining({ not: { required: ['use'] } }),
     ]);
+    const [, warmth] = schema.properties['rewards']?.items?.anyOf as { properties: object }[];
+    const common = ['use', ...Object.keys(commonKeys('reward').shape), 'name'];
+    expect(Object.keys(warmth?.properties ?? {}).sort()).toEqual([...common, 'gain', 'mode', 'file'].sort());
     expect(schema.properties['optimizer']?.anyOf?.[1]).toMatchObject({ required: ['use'] });
   });
 

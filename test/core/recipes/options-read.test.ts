@@ -105,7 +105,12 @@ test('grpo', async () => {
 test('evaluate', async () => {
   const { directory } = await place.halfTaught();
   const sampling = `weights: ${directory}, rationaleTokens: 6, samplesPerPrompt: 1`;
-  expect(await unread(evaluateRecipe, [`recipe: { use: evaluate, ${sampling}, count: 2, batch: 2 }\n`])).toEqual([]);
+  const best = 'rewards: [is-color, { use: is-color, name: chooser }]\n';
+  expect(
+    await unread(evaluateRecipe, [
+      `${best}recipe: { use: evaluate, ${sampling}, count: 2, batch: 2, bestOf: 2, chosenBy: chooser }\n`,
+    ]),
+  ).toEqual([]);
 });
 
 test('generate', async () => {
@@ -113,7 +118,11 @@ test('generate', async () => {
   const file = place.write('drawn.txt', 'a green picture\n');
   const sampling = `weights: ${directory}, rationaleTokens: 6, batch: 2, samplesPerPrompt: 1`;
   const prompts = `prompts: [a red picture, { prompt: a blue picture, rationale: blue }], promptFile: ${file}`;
-  expect(await unread(generateRecipe, [`recipe: { use: generate, ${sampling}, ${prompts} }\n`])).toEqual([]);
+  expect(
+    await unread(generateRecipe, [
+      `rewards: [is-color]\nrecipe: { use: generate, ${sampling}, ${prompts}, bestOf: 2, chosenBy: is-color }\n`,
+    ]),
+  ).toEqual([]);
 });
 
 test('ask', async () => {
