@@ -218,10 +218,10 @@ function folderName({ name, benchmark }: NamedBenchmark, split: Split): string {
   return benchmark.splits?.length === 1 ? fileNamePart(name) : `${fileNamePart(name)}.${split}`;
 }
 
-function ownSplits({ splits }: Benchmark, wanted: readonly Split[]): Split[] {
+function ownSplits({ splits, size }: Benchmark, wanted: readonly Split[]): Split[] {
   const own = wanted.filter((split) => splits?.includes(split) ?? true);
-  // A published list of prompts is what it is, whatever a preset for others says.
-  return own.length === 0 && splits?.length === 1 ? [...splits] : own;
+  // A fixed list of prompts is what it is, whatever a preset for others says.
+  return own.length === 0 && size !== undefined && splits?.length === 1 ? [...splits] : own;
 }
 
 /** Those of the wanted splits that a benchmark has. Throws NO_PROMPTS when it has none of them. */

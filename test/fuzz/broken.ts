@@ -16,7 +16,7 @@ const behaviors: readonly (() => unknown)[] = [
   () => {
     throw new TypeError('undefined is not a function');
   },
-  () => refuse(`no file ${'iVBORw0KGgo'.repeat(60)}`),
+  () => refuse(`no file ${`${'iVBORw0KGgo'.repeat(10)} `.repeat(60)}`),
   () => refuse('\u001b[2J'),
   () => Buffer.alloc(400 * 2 ** 20, 1).length,
 ];
