@@ -2,11 +2,11 @@ import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { exitCodes, ReasongenError } from '../errors.ts';
 import { changeOf, type PairedDifference } from '../evaluation/paired.ts';
-import { diskError, replaceFile } from '../io/disk.ts';
 import { comparisonPage, flipCount, pairedDrawings } from '../report/compare-page.ts';
 import { matchEvaluations, readSide, type Match, type Side } from '../report/sides.ts';
 import { formatDifference, formatRate, scoreName, splitName, type TaskRow } from '../report/summary.ts';
 import type { CommandContext } from './context.ts';
+import { writeResult } from './result-file.ts';
 
 export interface CompareCommandOptions {
   readonly json?: boolean;
@@ -38,9 +38,7 @@ export async function compareSides(
   if (html !== undefined) {
     const style = await readFile(new URL('../report/style.css', import.meta.url), 'utf8');
     const page = await comparisonPage(a, b, matches, style);
-    await replaceFile(resolve(html), page).catch((cause: unknown) => {
-      throw diskError(cause, 'writing the comparison', html);
-    });
+    await writeResult(html, page, 'writing the comparison');
     log.info(`page: ${html}`);
   }
   return exitCodes.done;

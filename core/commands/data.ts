@@ -5,12 +5,12 @@ import type { PromptItem } from '../contracts/dataset.ts';
 import { estimateTokens, planRationales, usualInstruction, writeRationales } from '../data/rationales.ts';
 import { findLeaks, type Leak, type PlacedPrompt } from '../data/leaks.ts';
 import { exitCodes, PresetError, ReasongenError, suggest } from '../errors.ts';
-import { diskError, replaceFile } from '../io/disk.ts';
 import { readTextRows } from '../io/text-rows.ts';
 import { readKey } from '../keys.ts';
 import { silentLog } from '../log.ts';
 import { loadCatalogOf } from '../preset/load.ts';
 import type { CommandContext } from './context.ts';
+import { makeFolderOf, writeResult } from './result-file.ts';
 
 export interface PromptsOptions {
   readonly objects?: string;
@@ -43,12 +43,8 @@ export async function makePrompts(
     });
   const fitting = prompts.filter((item) => task.length === 0 || task.includes(item.task));
   const chosen = evenly(fitting, count);
-  await replaceFile(
-    resolve(out),
-    chosen.map(({ specification }) => `${JSON.stringify(specification)}\n`).join(''),
-  ).catch((cause: unknown) => {
-    throw diskError(cause, 'writing prompts', out);
-  });
+  const lines = chosen.map(({ specification }) => `${JSON.stringify(specification)}\n`);
+  await writeResult(out, lines.join(''), 'writing prompts');
   const byTask = tasks
     .map((name) => `${name} ${chosen.filter((item) => item.task === name).length}`)
     .filter((line) => !line.endsWith(' 0'));
@@ -202,6 +198,7 @@ export async function makeRationales(
     log.info('nothing has been asked: --yes does it');
     return exitCodes.done;
   }
+  await makeFolderOf(out);
   const counts = await writeRationales(work, out, { url, model, key, instruction, maxTokens, atOnce }, log, signal);
   log.info(`${counts.written} rationales written into ${out}`);
   const lost = counts.repeated + counts.empty + counts.cut;

@@ -148,8 +148,12 @@ async function run(line: string): Promise<{ status: number | null; output: strin
 
 const pictures = (folder: string): string[] => readdirSync(join(clone, folder)).filter((name) => name.endsWith('.png'));
 
-/** Exit codes other than 0: what is done already cannot be trained further. */
-const exits: Readonly<Record<string, number>> = { 'npx reasongen resume runs/mine': 7 };
+/** Exit codes other than 0: what is done already cannot be trained further, and leaks are no success. */
+const exits: Readonly<Record<string, number>> = {
+  'npx reasongen resume runs/mine': 7,
+  // Prompts of the same rules are among the held-out ones.
+  'npx reasongen data leaks out/prompts.jsonl presets/prompts/held-out.jsonl': 1,
+};
 
 /** What must have come of a command, beyond its exit code. */
 const outcomes: Readonly<Record<string, (result: Awaited<ReturnType<typeof run>>) => void | Promise<void>>> = {
@@ -173,6 +177,22 @@ const outcomes: Readonly<Record<string, (result: Awaited<ReturnType<typeof run>>
   'evaluate mine/compbench.yaml': ({ output }) =>
     expect(output).toMatch(/color: not available, no judge of the run says all of `answerProbabilities`/),
   'evaluate mine/own.yaml': ({ errors }) => expect(errors).toMatch(/heldout: /),
+  'evaluate presets/nano/evaluate.yaml --run-dir': ({ errors }) => expect(errors).toMatch(/heldout: \d+ of \d+ right/),
+  'compare runs/start': ({ output }) => {
+    expect(output).toMatch(/^A: .*start[^]*^B: .*mine-evaluation/m);
+    expect(readFileSync(join(clone, 'out/compare.html'), 'utf8')).toContain('<html');
+  },
+  'data prompts': () =>
+    expect(readFileSync(join(clone, 'out/prompts.jsonl'), 'utf8').trim().split('\n')).toHaveLength(100),
+  'data leaks': ({ output }) => expect(output).toMatch(/normalized {2}out\/prompts\.jsonl/),
+  'data rationales': ({ output, errors }) => {
+    expect(output).toMatch(/^100 requests to Qwen\/Qwen2\.5-7B-Instruct/);
+    expect(errors).toContain('nothing has been asked');
+  },
+  'create reward': () =>
+    expect(readdirSync(join(clone, 'reasongen-plugin-my-reward'))).toEqual(
+      expect.arrayContaining(['package.json', 'preset.yaml', 'src']),
+    ),
   'checkpoint verify runs/mine': ({ output }) => expect(output).toContain('as saved'),
   'report runs/mine': ({ output }) =>
     expect(readFileSync(join(clone, output.trim()), 'utf8')).toContain('50 training steps'),

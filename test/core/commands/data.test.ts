@@ -86,6 +86,11 @@ describe('prompts', () => {
     else expect(end.code).toBeGreaterThan(0);
   });
 
+  test('the folder of the result is made', async () => {
+    expect((await data('prompts', '--count', '5', '--out', path('new/folder/prompts.jsonl'))).code).toBe(0);
+    expect(readFileSync(path('new/folder/prompts.jsonl'), 'utf8').trim().split('\n')).toHaveLength(5);
+  });
+
   test('nothing is overwritten', async () => {
     write('mine.jsonl', 'mine');
     expect((await data('prompts', '--out', path('mine.jsonl'))).errors).toMatch(/^FILE_EXISTS/);
