@@ -113,7 +113,7 @@ describe('the schema for editors', () => {
       }),
       expect.objectContaining({ not: { required: ['use'] } }),
     ]);
-    const [, warmth] = schema.properties['rewards']?.items?.anyOf as { properties: object }[];
+    const warmth = schema.properties['rewards']?.items?.anyOf[1] as { properties: object } | undefined;
     const common = ['use', ...Object.keys(commonKeys('reward').shape), 'name'];
     expect(Object.keys(warmth?.properties ?? {}).sort()).toEqual([...common, 'gain', 'mode', 'file'].sort());
     expect(schema.properties['optimizer']?.anyOf?.[1]).toMatchObject({ required: ['use'] });
