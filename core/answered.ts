@@ -20,6 +20,17 @@ const longestAnswer = 8 * 2 ** 20;
  * (Retry-After), and JUDGE_REFUSED where it would not.
  */
 export async function askServer(url: string, init: RequestInit, server: Server): Promise<string> {
+  const { response, text } = await exchanged(url, init, server);
+  if (response.ok) return text;
+  throw refusal(response, text, server);
+}
+
+/** The answer of a server, whatever it says for good: only what may be otherwise in a moment is thrown, as `askServer` does. */
+export async function exchanged(
+  url: string,
+  init: RequestInit,
+  server: Server,
+): Promise<{ readonly response: Response; readonly text: string }> {
   let response: Response;
   let text: string;
   try {
@@ -30,8 +41,17 @@ export async function askServer(url: string, init: RequestInit, server: Server):
     if (!(cause instanceof TryAgainError)) throw cause;
     throw new TryAgainError(cause.message, { isUnreachable: cause.isUnreachable, place: server.url, cause });
   }
-  if (response.ok) return text;
-  throw refusal(response, text, server);
+  const { status, headers } = response;
+  if (status === 408 || status === 425 || status === 429 || status >= 500)
+    throw new TryAgainError(answeredWith(response, text), {
+      seconds: secondsWished(headers.get('retry-after')),
+      place: server.url,
+    });
+  return { response, text };
+}
+
+function answeredWith({ status, statusText }: Response, text: string): string {
+  return `answered ${[status, statusText].filter(Boolean).join(' ')}${text === '' ? '' : `: ${oneLine(text)}`}`;
 }
 
 /** The answer of a server as JSON. Throws TryAgainError for what is none: a proxy in between, or an answer that was cut off. */
@@ -43,10 +63,9 @@ export function parsedAnswer(text: string, { url }: Server): unknown {
   }
 }
 
-function refusal({ status, statusText, headers }: Response, text: string, { url, key, keyVariable }: Server): Error {
-  const said = `answered ${[status, statusText].filter(Boolean).join(' ')}${text === '' ? '' : `: ${oneLine(text)}`}`;
-  if (status === 408 || status === 425 || status === 429 || status >= 500)
-    return new TryAgainError(said, { seconds: secondsWished(headers.get('retry-after')), place: url });
+function refusal(response: Response, text: string, { url, key, keyVariable }: Server): ReasongenError {
+  const { status, headers } = response;
+  const said = answeredWith(response, text);
   const told = (message: string, hint: string): ReasongenError =>
     new ReasongenError({ code: 'JUDGE_REFUSED', message: `the judge ${message}`, place: url, hint });
   if (status >= 300 && status < 400)
@@ -74,6 +93,6 @@ function secondsWished(value: string | null): number | undefined {
 }
 
 /** The beginning of a text, in one line, for messages. */
-export function oneLine(text: string): string {
-  return text.replaceAll(/\s+/g, ' ').trim().slice(0, 200);
+export function oneLine(text: string, longest = 200): string {
+  return text.replaceAll(/\s+/g, ' ').trim().slice(0, longest);
 }

@@ -25,6 +25,7 @@ export { readKey, requireKey } from './keys.ts';
 export { once } from './once.ts';
 export { askServer, oneLine, parsedAnswer, type Server } from './answered.ts';
 export { readText, request } from './request.ts';
+export { mean } from './rl/statistics.ts';
 export type { BatchwiseReward, GroupwiseReward, PairwiseReward, PointwiseReward } from './rl/reward-shapes.ts';
 export { TryAgainError } from './try-again.ts';
 export { diskError, hasCode } from './io/disk.ts';

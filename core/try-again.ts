@@ -29,3 +29,12 @@ export class TryAgainError extends Error {
     this.place = place;
   }
 }
+
+/** Seconds to wait before trying again: doubled each time from `first` on. Half of them are by `chance`, 0 to 1, so that many callers do not come back together. */
+export function backoffSeconds(
+  doublings: number,
+  chance: number,
+  { first = 1, longest }: { readonly first?: number; readonly longest: number },
+): number {
+  return Math.min(longest, first * 2 ** doublings) * (0.5 + chance / 2);
+}

@@ -1,15 +1,13 @@
 /** Rationales for prompts, written by a model behind a chat endpoint: rows in the columns that `caption-data` reads, one file that grows and is gone on with. */
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
+import { exchanged } from '../answered.ts';
 import { exitCodes, ReasongenError } from '../errors.ts';
 import { diskError, replaceFile } from '../io/disk.ts';
 import { appendFile } from '../io/files.ts';
 import { readTextRows, type TextRow } from '../io/text-rows.ts';
 import { PolicedCalls } from '../judging/calls.ts';
 import type { Log } from '../log.ts';
-import { readText, request } from '../request.ts';
-import { TryAgainError } from '../try-again.ts';
-import { reasonOf } from '../errors.ts';
 import { z } from '../preset/zod.ts';
 
 export interface RationaleOptions {
@@ -172,8 +170,6 @@ const answerSchema = z.looseObject({
     .min(1),
 });
 
-const longestAnswer = 2 ** 20;
-
 async function ask(
   prompt: string,
   { url, model, key, instruction, maxTokens }: RationaleOptions,
@@ -186,31 +182,11 @@ async function ask(
     messages: [{ role: 'user', content: instruction.replaceAll('{prompt}', () => prompt) }],
   });
   const headers = { 'content-type': 'application/json', ...(key !== undefined && { authorization: `Bearer ${key}` }) };
-  let response: Response;
-  try {
-    // Not followed: another host would get the key.
-    response = await request(`${url.replace(/\/$/, '')}/chat/completions`, {
-      method: 'POST',
-      headers,
-      body,
-      signal,
-      redirect: 'manual',
-    });
-  } catch (cause) {
-    signal.throwIfAborted();
-    throw new TryAgainError(reasonOf(cause), { isUnreachable: true, place: url, cause });
-  }
-  const text = await readText(response, longestAnswer).catch((cause: unknown) => {
-    signal.throwIfAborted();
-    throw new TryAgainError(reasonOf(cause), { place: url, cause });
-  });
-  if (response.status === 429 || response.status >= 500) {
-    const seconds = Number(response.headers.get('retry-after') ?? Number.NaN);
-    throw new TryAgainError(`answered ${response.status} ${response.statusText}`, {
-      place: url,
-      ...(Number.isFinite(seconds) && { seconds }),
-    });
-  }
+  const { response, text } = await exchanged(
+    `${url.replace(/\/$/, '')}/chat/completions`,
+    { method: 'POST', headers, body, signal },
+    { url },
+  );
   const answer = response.ok ? parseAnswer(text) : undefined;
   if (answer === undefined)
     throw new ReasongenError({

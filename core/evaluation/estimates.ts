@@ -1,6 +1,7 @@
 /** From verdicts to scores with intervals, and whether they may stand beside published ones. Pure arithmetic. */
 import type { Benchmark, JudgedPicture, JudgeUse, Summary } from '../contracts/benchmark.ts';
 import type { Estimate, Evaluation, EvaluationCounts } from '../contracts/evaluation.ts';
+import { mean } from '../rl/statistics.ts';
 import { bootstrapPrompts } from './bootstrap.ts';
 import { groupBy } from './group-by.ts';
 import { wilson } from './intervals.ts';
@@ -39,7 +40,7 @@ function meanScores(pictures: readonly JudgedPicture[]): Summary {
 }
 
 export function meanScore(pictures: readonly JudgedPicture[]): number {
-  return pictures.reduce((sum, { verdict }) => sum + verdict.score, 0) / Math.max(1, pictures.length);
+  return mean(pictures.map(({ verdict }) => verdict.score));
 }
 
 type Ends = Pick<Estimate, 'low' | 'high'>;

@@ -2,7 +2,7 @@
  * A circuit breaker: leaves a side alone that does not answer, for all who would ask it, and then lets a single call try whether it does again.
  * It opens when the other side asks to be left alone, or after a few failures in a row.
  */
-import type { TryAgainError } from '../try-again.ts';
+import { backoffSeconds, type TryAgainError } from '../try-again.ts';
 import { unlessAborted, type Clock } from './clock.ts';
 
 /** Failures in a row that open it. */
@@ -64,7 +64,7 @@ export class Breaker {
     const isOld = !isProbe && this.openedAt !== undefined && begun <= this.openedAt;
     if (seconds === undefined && (isOld || this.failures < enough)) return;
     const now = this.clock.now();
-    const pause = seconds ?? Math.min(longest, 2 ** this.level) * (0.5 + this.clock.chance() / 2);
+    const pause = seconds ?? backoffSeconds(this.level, this.clock.chance(), { longest });
     if (!isOld) this.level += 1;
     if (now >= this.until) this.tell(`${failure.message.slice(0, 200)}; it is asked again in ${pause.toFixed(1)} s`);
     this.openedAt ??= now;

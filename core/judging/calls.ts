@@ -8,7 +8,7 @@ import type { Calls, Question } from '../contracts/calls.ts';
 import type { CallSettings } from '../contracts/preset.ts';
 import { exitCodes, ReasongenError } from '../errors.ts';
 import type { Log } from '../log.ts';
-import { TryAgainError } from '../try-again.ts';
+import { backoffSeconds, TryAgainError } from '../try-again.ts';
 import { AnswerCache, answersName } from './answer-cache.ts';
 import { Breaker } from './breaker.ts';
 import { systemClock, unlessAborted, type Clock } from './clock.ts';
@@ -189,9 +189,9 @@ export class PolicedCalls implements Calls {
     }
   }
 
-  /** Doubled from a second on; by chance, so that questions do not come back all at once. Milliseconds. */
+  /** Milliseconds. */
   private pauseAfter(attempt: number): number {
-    return Math.min(longestPause, 2 ** (attempt - 1)) * (0.5 + this.clock.chance() / 2) * 1000;
+    return backoffSeconds(attempt - 1, this.clock.chance(), { longest: longestPause }) * 1000;
   }
 
   private isHopeless({ isUnreachable, seconds = 0 }: TryAgainError, attempt: number): boolean {

@@ -11,6 +11,7 @@ import { ReasongenError } from '../errors.ts';
 import { askReward, isNoVerdict, placeOf, reasonOfFailure, type CheckedAnswer } from './ask-reward.ts';
 import { isTrainedOn, totalOf } from './combine.ts';
 import { mean } from './statistics.ts';
+import { backoffSeconds } from '../try-again.ts';
 
 /** What one reward said of some of the samples. */
 interface Column {
@@ -127,7 +128,7 @@ async function answersOf(
     } catch (error) {
       signal.throwIfAborted();
       if (attempt < retries && !isFinal(error)) {
-        const seconds = backoffSeconds(attempt);
+        const seconds = backoffSeconds(attempt, Math.random(), { first: 0.5, longest: 30 });
         warn(`${placeOf(named)} failed and is asked again in ${seconds.toFixed(1)} s: ${reasonOfFailure(error)}`);
         await wait(seconds * 1000, undefined, { signal });
         continue;
@@ -148,11 +149,6 @@ function isFinal(error: unknown): boolean {
 /** Every later step would fail alike. */
 function isSpent(error: unknown): boolean {
   return error instanceof ReasongenError && error.code === 'BUDGET_SPENT';
-}
-
-/** Doubled with every attempt, half of it by chance, so that many callers do not come back together. */
-function backoffSeconds(attempt: number): number {
-  return Math.min(30, 0.5 * 2 ** attempt) * (0.5 + Math.random() / 2);
 }
 
 type Table = readonly (readonly { readonly answer: CheckedAnswer; readonly hasFailed: boolean }[])[];

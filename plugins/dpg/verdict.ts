@@ -1,5 +1,5 @@
 /** DPG's rules: answers to scores along the question graph, and scores to the headline and its categories. Pure. */
-import type { Atom, JudgedPicture, Summary, Verdict } from '../../core/plugin.ts';
+import { mean, type Atom, type JudgedPicture, type Summary, type Verdict } from '../../core/plugin.ts';
 import type { DpgMode, QuestionedPrompt } from './questions.ts';
 
 /** Answers by id of the question. */
@@ -65,8 +65,4 @@ export function summarizeDpg(pictures: readonly JudgedPicture[], mode: DpgMode):
       [...byCategory].toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([name, list]) => [name, 100 * mean(list)]),
     ),
   };
-}
-
-function mean(values: readonly number[]): number {
-  return values.reduce((sum, value) => sum + value, 0) / Math.max(1, values.length);
 }

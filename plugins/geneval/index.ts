@@ -5,6 +5,7 @@ import {
   definePlugin,
   inputFile,
   judgeFor,
+  mean,
   once,
   z,
   type EvidenceBenchmark,
@@ -180,8 +181,4 @@ export function overall(pictures: readonly JudgedPicture[]): Summary {
       'prompts with a right picture': mean([...solved.values()].map(Number)),
     },
   };
-}
-
-function mean(values: readonly number[]): number {
-  return values.reduce((sum, value) => sum + value, 0) / Math.max(1, values.length);
 }

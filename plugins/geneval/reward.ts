@@ -3,6 +3,7 @@ import {
   defineReward,
   inputFile,
   judgeFor,
+  mean,
   z,
   type Reward,
   type RewardAnswer,
@@ -86,8 +87,4 @@ function nearness({ tag, include }: GenevalItem, { objects }: Evidence, ontology
   return include.map(({ class: name, count }) =>
     Math.max(0, 1 - Math.abs(count - (counted.get(name)?.length ?? 0)) / count),
   );
-}
-
-function mean(values: readonly number[]): number {
-  return values.reduce((sum, value) => sum + value, 0) / Math.max(1, values.length);
 }

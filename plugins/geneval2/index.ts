@@ -6,6 +6,7 @@ import {
   exitCodes,
   inputFile,
   judgeFor,
+  mean,
   once,
   readTextRows,
   ReasongenError,
@@ -156,8 +157,4 @@ function add(lists: Map<string, number[]>, name: string, value: number): void {
   const list = lists.get(name) ?? [];
   list.push(value);
   lists.set(name, list);
-}
-
-function mean(values: readonly number[]): number {
-  return values.reduce((sum, value) => sum + value, 0) / Math.max(1, values.length);
 }

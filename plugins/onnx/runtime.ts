@@ -1,9 +1,12 @@
 /** Models in a process of their own, which begins with the first question and ends with the run. */
 import { fork, type ChildProcess } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { exitCodes, findPackage, ReasongenError } from '../../core/plugin.ts';
+import { exitCodes, findPackage, oneLine, ReasongenError } from '../../core/plugin.ts';
 import { onnxPackage } from './package.ts';
 import type { OnnxAnswer, OnnxInterface, OnnxRequest, OnnxTensor } from './worker.mjs';
+
+/** Characters of a reason in a message. */
+const longestReason = 300;
 
 /** The end of what the process wrote to standard error, for the message when it ends. */
 const lastWords = 2000;
@@ -82,8 +85,8 @@ export class OnnxRuntime {
       code: 'BAD_ONNX_MODEL',
       message:
         found.while === 'opened'
-          ? `ONNX Runtime cannot open the model: ${oneLine(found.why)}`
-          : `the model cannot be run: ${oneLine(found.why)}`,
+          ? `ONNX Runtime cannot open the model: ${oneLine(found.why, longestReason)}`
+          : `the model cannot be run: ${oneLine(found.why, longestReason)}`,
       place: request.file,
       hint:
         found.while === 'opened'
@@ -161,7 +164,7 @@ export class OnnxRuntime {
     const [said = ''] = this.said.trim().split('\n').slice(-1);
     return new ReasongenError({
       code: 'JUDGE_ENDED',
-      message: `the process that runs the model ${how}${said === '' ? '' : `: ${oneLine(said)}`}`,
+      message: `the process that runs the model ${how}${said === '' ? '' : `: ${oneLine(said, longestReason)}`}`,
       place: file,
       hint: how.includes('SIGKILL')
         ? 'the memory of the machine may not suffice for the model: use a smaller one, or end other programs'
@@ -214,12 +217,8 @@ function missing(): ReasongenError {
 function unusable(why: string): ReasongenError {
   return new ReasongenError({
     code: 'ONNXRUNTIME_MISSING',
-    message: `the package onnxruntime-node cannot be loaded: ${oneLine(why)}`,
+    message: `the package onnxruntime-node cannot be loaded: ${oneLine(why, longestReason)}`,
     hint: `it runs on Linux with glibc (x64, arm64), macOS on Apple silicon and Windows; there, install it again: ${onnxPackage.install}`,
     exitCode: exitCodes.badPreset,
   });
-}
-
-function oneLine(text: string): string {
-  return text.replaceAll(/\s+/g, ' ').trim().slice(0, 300);
 }

@@ -4,6 +4,7 @@ import {
   defineBenchmark,
   definePlugin,
   inputFile,
+  mean,
   readTextRows,
   z,
   type JudgedPicture,
@@ -52,13 +53,11 @@ function meanReward(pictures: readonly JudgedPicture[]): Summary {
   const tasks = new Map<string, JudgedPicture[]>();
   for (const picture of pictures) tasks.set(picture.task, [...(tasks.get(picture.task) ?? []), picture]);
   return {
-    headline: { name: 'mean reward', value: mean(pictures) },
-    scores: Object.fromEntries([...tasks].map(([task, some]) => [task, mean(some)])),
+    headline: { name: 'mean reward', value: rewardOf(pictures) },
+    scores: Object.fromEntries([...tasks].map(([task, some]) => [task, rewardOf(some)])),
   };
 }
 
-function mean(pictures: readonly JudgedPicture[]): number {
-  return (
-    pictures.reduce((sum, { verdict }) => sum + (verdict.parts?.['reward'] ?? 0), 0) / Math.max(1, pictures.length)
-  );
+function rewardOf(pictures: readonly JudgedPicture[]): number {
+  return mean(pictures.map(({ verdict }) => verdict.parts?.['reward'] ?? 0));
 }

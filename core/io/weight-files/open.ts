@@ -19,6 +19,9 @@ const fileNames = [
   'pytorch_model.bin',
 ];
 
+/** Files that may hold weights, whatever else they are called. */
+const weightFile = /\.(safetensors|bin|pt|pth|ckpt)$/;
+
 /** Where the weights that a path stands for lie. */
 export interface WeightPlace {
   /** A file of weights, an index of several, or a folder of low-rank adapters. */
@@ -88,17 +91,15 @@ function unverified(path: string, names: readonly string[]): WeightPlace {
 export async function lacksWeights(path: string): Promise<boolean> {
   if (!(await stat(path)).isDirectory()) return false;
   const names = await readdir(path);
-  return (
-    names.includes('config.json') && !names.some((name) => weightFile.test(name) || name === 'adapter_config.json')
-  );
+  const isModel = (name: string): boolean =>
+    weightFile.test(name) || name.endsWith('.index.json') || name === 'adapter_config.json';
+  return names.includes('config.json') && !names.some(isModel);
 }
-
-const weightFile = /\.(safetensors|safetensors\.index\.json|bin|bin\.index\.json|pt|pth|ckpt)$/;
 
 function usualFile(folder: string, names: readonly string[]): string {
   const usual = fileNames.find((name) => names.includes(name));
   if (usual !== undefined) return usual;
-  const others = names.filter((name) => /\.(safetensors|bin|pt|pth|ckpt)$/.test(name));
+  const others = names.filter((name) => weightFile.test(name));
   const [only] = others;
   if (only !== undefined && others.length === 1) return only;
   const isPulled = /models--[^/]+\/snapshots\/[^/]+\/?$/.test(folder);
