@@ -1,6 +1,7 @@
 /** Answers of servers that judge: what they say is read within a bound, and one that says no becomes the error that says what to do. */
 import { ReasongenError } from './errors.ts';
 import { readText, request } from './request.ts';
+import { maskKnown, scrub } from './scrub.ts';
 import { TryAgainError } from './try-again.ts';
 
 /** Where a question goes. */
@@ -35,7 +36,8 @@ export async function exchanged(
   let text: string;
   try {
     response = await request(url, { ...init, redirect: 'manual' });
-    text = await readText(response, longestAnswer);
+    // A server may repeat what it was sent, the key among it.
+    text = maskKnown(await readText(response, longestAnswer));
   } catch (cause) {
     init.signal?.throwIfAborted();
     if (!(cause instanceof TryAgainError)) throw cause;
@@ -92,7 +94,7 @@ function secondsWished(value: string | null): number | undefined {
   return Number.isFinite(seconds) ? Math.max(0, seconds) : undefined;
 }
 
-/** The beginning of a text, in one line, for messages. */
+/** The beginning of a text, in one line, for messages. It is cut when no secret is in it any more: half of one could not be told. */
 export function oneLine(text: string, longest = 200): string {
-  return text.replaceAll(/\s+/g, ' ').trim().slice(0, longest);
+  return scrub(text).replaceAll(/\s+/g, ' ').trim().slice(0, longest);
 }

@@ -22,13 +22,16 @@ export function thrownAt(error: unknown): string | undefined {
   return undefined;
 }
 
-/** Code of this package, tests and examples beside it not among it, and what it is built on. */
+/** Packages that this one is built on: what they throw at the program is no fault of a plugin. */
+const buildingBlocks =
+  /^(tapable|inversify|@inversifyjs|zod|tsx|commander|vitest|@vitest|hono|@hono|undici|yaml|sharp|openai|bullmq|ioredis|esbuild|hyparquet|hyparquet-compressors|@huggingface|cli-progress)$/;
+
+/** Code of this package, tests and examples beside it not among it, and what it is built on: in a clone those lie within it, installed beside it. */
 function isOwn(path: string): boolean {
-  if (path.includes(`${sep}node_modules${sep}`) && !path.startsWith(own)) {
-    const [, name = ''] = path.split(`${sep}node_modules${sep}`).slice(-2);
-    return /^(tapable|inversify|@inversifyjs|zod|tsx|commander|vitest|@vitest)\b/.test(name);
-  }
-  return ['core', 'plugins', 'dist'].some((folder) => path.startsWith(`${own}${folder}${sep}`));
+  const within = path.startsWith(own) ? path.slice(own.length) : path;
+  const packages = `${sep}${within}`.split(`${sep}node_modules${sep}`);
+  if (packages.length > 1) return buildingBlocks.test(packages.at(-1)?.split(sep)[0] ?? '');
+  return path.startsWith(own) && ['core', 'plugins', 'dist'].some((folder) => within.startsWith(`${folder}${sep}`));
 }
 
 /** The place of a failure: `reward "judge"`, and the file and line of the plugin where the error tells. */

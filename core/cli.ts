@@ -3,10 +3,13 @@ import { realpathSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { type Command, CommanderError } from 'commander';
 import { type Environment, processEnvironment } from './environment.ts';
+import { onLostSupervisor } from './supervisor.ts';
 import { createCommandLine, type GlobalOptions } from './cli/command-line.ts';
 import type { Act } from './cli/act.ts';
-import { exitCodes, formatError } from './errors.ts';
-import { scrub } from './scrub.ts';
+import { errorRecord, exitCodes, formatError, printable, problemsOf, type ReasongenError } from './errors.ts';
+import { giveUpWaiting, leave, type StrayWatch, watchStrays } from './stray.ts';
+import { scrub, scrubbedJson } from './scrub.ts';
+import type { Device } from './gpu/device.ts';
 import type { Hooks } from './hooks.ts';
 import type { LogStream } from './log.ts';
 import { outliveReaders } from './setup/standard-streams.mjs';
@@ -17,6 +20,8 @@ export interface CommandLineStreams {
   readonly output: { write(text: string): unknown };
   readonly errors: LogStream;
   readonly environment: Environment;
+  /** Instead of the best adapter of the machine, for runs. */
+  readonly openDevice?: () => Promise<Device>;
 }
 
 /** Runs one command and returns its exit code. Throws nothing. */
@@ -26,6 +31,8 @@ export async function main(args: readonly string[], streams: CommandLineStreams)
   const givenUp = new AbortController();
   let exitCode: number = exitCodes.done;
   let hooks: Hooks | undefined;
+  let hasWritten = false;
+  let watch: StrayWatch | undefined;
   let ignoreSignals = (): void => {};
   const act: Act = async (command: Command, work) => {
     const { createLog } = await import('./log.ts');
@@ -34,38 +41,64 @@ export async function main(args: readonly string[], streams: CommandLineStreams)
     // The other commands have nothing to save: the first ^C ends them.
     ignoreSignals = runs.includes(command.name())
       ? listenForSignals(stop, givenUp, streams.environment, (text) => log.info(text))
-      : onLostSupervisor(streams.environment, () => process.exit(exitCodes.terminated));
+      : onLostSupervisor(streams.environment, () => leave(exitCodes.terminated));
+    const endWith = async (error: unknown): Promise<void> => leave((await report(error, isDebug, streams)).exitCode);
+    watch = watchStrays((error) => {
+      stop.request(`an error that nobody caught: ${error.message}`, exitCodes.failure);
+      // The others look at no stop.
+      if (!runs.includes(command.name())) void endWith(error);
+    }, endWith);
     exitCode = await work({
       log,
-      write: (text) => void streams.output.write(scrub(text)),
+      write: (text) => {
+        hasWritten = true;
+        streams.output.write(printable(scrub(text)));
+      },
+      writeSecret: (text) => {
+        hasWritten = true;
+        streams.output.write(text);
+      },
       command: ['npx', 'reasongen', ...args],
       settings: set,
       runDirectory: runDir,
       environment: streams.environment,
+      ...(streams.openDevice !== undefined && { openDevice: streams.openDevice }),
       stop,
       signal: givenUp.signal,
+      closed: () => untilTold(streams.environment),
       onHooks: (current) => {
         hooks = current;
       },
     });
   };
   const commandLine = createCommandLine(act, streams);
-  const onEmptyLoop = (): void => reportHanging(hooks, streams);
-  process.once('beforeExit', onEmptyLoop);
+  const onEmptyLoop = (): void => {
+    if (!giveUpWaiting(new Error('its answer never came, and nothing is left that it could wait for')))
+      reportHanging(hooks, streams);
+  };
+  process.on('beforeExit', onEmptyLoop);
   try {
     await commandLine.parseAsync([...args], { from: 'user' });
+    if (watch?.stray !== undefined) throw watch.stray;
     return exitCode;
   } catch (error) {
     // Commander has printed its own message. Its code is 0 for help and version.
     if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.done : exitCodes.badPreset;
-    return await report(error, isDebug, streams);
+    const explained = await report(error, isDebug, streams);
+    // A program that asked for JSON gets some, whatever happens.
+    if (args.includes('--json') && !hasWritten) {
+      const errors = problemsOf(explained).map(errorRecord);
+      streams.output.write(`${scrubbedJson({ ok: false, errors }, 2)}\n`);
+    }
+    return explained.exitCode;
   } finally {
+    watch?.end();
     ignoreSignals();
     process.off('beforeExit', onEmptyLoop);
   }
 }
 
-const runs = ['run', 'resume', 'generate', 'ask', 'evaluate'];
+const runs = ['run', 'resume', 'replay', 'generate', 'ask', 'serve', 'evaluate', 'worker'];
 
 /** A terminal, npm and the supervisor each send or pass on what was meant as one signal; copies come within so many milliseconds. */
 const copiesWithin = 300;
@@ -88,7 +121,7 @@ function listenForSignals(
     lastAt = now;
     if (signal !== 'SIGHUP' && ++asked > 1) {
       givenUp.abort();
-      process.exit(exitCode);
+      leave(exitCode);
     }
     stop.request(signal, exitCode);
     say(`${signal}: stopping after this step${asked > 0 ? '; once more to stop at once' : ''}`);
@@ -111,15 +144,15 @@ function listenForSignals(
   };
 }
 
-/** Calls `act` when the process that supervises this one is gone, now or later. Returns how to stop waiting. */
-function onLostSupervisor(environment: CommandLineStreams['environment'], act: () => void): () => void {
-  if (environment['REASONGEN_SUPERVISED'] !== '1') return () => {};
-  if (!process.connected) act();
-  process.once('disconnect', act);
-  return () => void process.off('disconnect', act);
+/** Until this process is asked to end, or the one above it has. */
+async function untilTold(environment: CommandLineStreams['environment']): Promise<void> {
+  await new Promise<void>((resolve) => {
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => resolve());
+    onLostSupervisor(environment, resolve);
+  });
 }
 
-async function report(error: unknown, isDebug: boolean, streams: CommandLineStreams): Promise<number> {
+async function report(error: unknown, isDebug: boolean, streams: CommandLineStreams): Promise<ReasongenError> {
   const { explainError } = await import('./failure.ts');
   const explained = explainError(error);
   streams.errors.write(`${formatError(explained)}\n`);
@@ -127,7 +160,7 @@ async function report(error: unknown, isDebug: boolean, streams: CommandLineStre
     for (let cause: unknown = explained; cause instanceof Error; cause = cause.cause)
       streams.errors.write(`${scrub(cause.stack ?? cause.message)}\n`);
   }
-  return explained.exitCode;
+  return explained;
 }
 
 /** Nothing is left to wait for and the command has not ended: something it waits for never comes. */
@@ -147,7 +180,12 @@ export function runProgram(args: readonly string[]): Promise<number> {
 
 async function setExitCode(): Promise<void> {
   process.exitCode = await runProgram(process.argv.slice(2));
+  // A timer or a connection that a plugin has forgotten keeps no command from ending.
+  setTimeout(() => leave(), patience).unref();
 }
+
+/** Milliseconds that are left to what a command has begun and does not wait for. */
+const patience = 2000;
 
 // Not awaited: when the event loop runs dry, `beforeExit` must still be heard.
 if (process.argv[1] !== undefined && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url))

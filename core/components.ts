@@ -1,9 +1,13 @@
 import { missingComponent, type RunContainer } from './container.ts';
+import type { Executor } from './contracts/executor.ts';
 import type { Preset } from './contracts/preset.ts';
 import type { NamedReward, RunComponents } from './contracts/recipe.ts';
 
 const single = ['dataset', 'tokenizer', 'imageTokenizer', 'backbone', 'optimizer'] as const;
 type Single = (typeof single)[number];
+
+/** Drawings are computed on the device of the run, by its own process. */
+export const inProcess: Executor = { open: ({ local }) => local };
 
 /** Creates the components a preset names, one after the other, and nothing else. */
 export async function buildComponents(container: RunContainer, preset: Preset): Promise<RunComponents> {
@@ -30,6 +34,7 @@ export async function buildComponents(container: RunContainer, preset: Preset): 
     return { name, benchmark };
   });
   const judges = await container.getAll('judge');
+  const [executor = inProcess] = await container.getAll('executor');
   const demand = <Slot extends Single>(slot: Slot): RunComponents[Slot] => {
     const component = built[slot];
     if (component === undefined) throw missingComponent(slot, 'the recipe');
@@ -54,6 +59,7 @@ export async function buildComponents(container: RunContainer, preset: Preset): 
     judges,
     rewards,
     benchmarks,
+    executor,
     has: (slot) => built[slot] !== undefined,
   };
 }

@@ -44,15 +44,17 @@ export { newtonSchulz } from './ops/newton-schulz.ts';
 
 // A decoder block, op by op.
 export { embedding } from './ops/embedding.ts';
+export { embeddingBag } from './ops/embedding-bag.ts';
 export { linear } from './ops/linear.ts';
 export { rmsNorm } from './ops/rms-norm.ts';
 export { layerNorm } from './ops/layer-norm.ts';
-export { rotary, type RotaryOptions } from './ops/rotary.ts';
+export { rotary, type RotaryAxes, type RotaryOptions } from './ops/rotary.ts';
 export { attention, type AttentionOptions, type Segments } from './ops/attention.ts';
 export {
   appendToCache,
   cachedAttention,
   prefillCache,
+  rotaryPositions,
   turnIntoCache,
   type CacheColumns,
   type CachedAttentionOptions,
@@ -70,7 +72,8 @@ export { gelu, type GeluForm } from './ops/gelu.ts';
 export { silu } from './ops/silu.ts';
 export { softmax } from './ops/softmax.ts';
 export { meanAll, sumAll, sumRows } from './ops/reduce.ts';
-export { gatherRows, mergeRows, weightRows, type PlacedRows } from './ops/rows.ts';
+export { addRows, gatherRows, mergeRows, weightRows, type PlacedRows } from './ops/rows.ts';
+export { columnsOf, joinColumns } from './ops/columns.ts';
 export { batchedProduct } from './ops/batched-product.ts';
 
 // Pictures: ops of a codec.
@@ -94,7 +97,10 @@ export type {
   KeyValueCache,
   PackedTokens,
   ParameterSpec,
+  PictureArray,
   PictureInputs,
+  PictureSpan,
+  PictureSize,
   PrefillTarget,
   Vision,
   Weights,
@@ -110,9 +116,14 @@ export { decoderStep } from './nn/decoder-step.ts';
 export { embedPacked } from './nn/embed-packed.ts';
 export { lastLayer, perceptron, perceptronParameters, type Perceptron } from './nn/perceptron.ts';
 export { siglipVision, type SiglipSizes } from './nn/siglip.ts';
+export { segmentArrays } from './nn/picture-inputs.ts';
 export { packPictures, unpackPictures } from './nn/pictures.ts';
-export { fromVqCheckpoint, toVqCheckpoint, vqNames } from './nn/vq-checkpoint.ts';
+export { fromVqCheckpoint, refuseOtherCodec, toVqCheckpoint, vqNames } from './nn/vq-checkpoint.ts';
 export { codebookName, nanoCodec, vqCodec, type VqCodec, type VqCodecConfig } from './nn/vq-codec.ts';
+
+// A model that looks and answers.
+export { answererOptions, LookingModel, ownModels } from './models/looking-model.ts';
+export type { ChoiceQuestion, PictureQuestion } from './models/answerer.ts';
 
 // Files: weights, configurations, tokenizers, pictures.
 export type { SourceEntry, StoredType, WeightSource } from './contracts/weight-source.ts';
@@ -121,12 +132,11 @@ export { readFloatTensors } from './io/weight-files/floats.ts';
 export { filtered, layered } from './io/weight-files/pieces.ts';
 export { renamed } from './io/weight-files/renamed.ts';
 export { nameTable, type NameRule } from './tensor/name-rules.ts';
-export { readSafetensorsFile } from './io/safetensors.ts';
 export { ConfigReader } from './io/config-reader.ts';
 export { originalVqConfig, portVqConfig, publishedVqConfig } from './io/vq-config.ts';
 export { readTokenizerFile, type TokenizerFile } from './io/tokenizer-file.ts';
 export { decodePicture, decodeSquare, encodePng, pictureFormat } from './io/image.ts';
-export { resizeBicubic, resizeBilinear } from './io/resize.ts';
+export { resizeBicubic, resizeBilinear } from './nn/resize.ts';
 export {
   duplicateShare,
   faultsOf,
@@ -138,4 +148,5 @@ export {
   type PictureSigns,
 } from './rl/picture-signs.ts';
 export { fingerprint } from './io/fingerprint.ts';
+export { inputHash } from './io/input-hash.ts';
 export { philox } from './tensor/philox.ts';

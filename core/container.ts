@@ -1,12 +1,14 @@
-import { join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { Container, ContainerModule } from 'inversify';
 import type { Judge } from './contracts/judge.ts';
 import type { ComponentChoice, Preset } from './contracts/preset.ts';
+import type { RunningModel } from './contracts/running-model.ts';
 import type { Component, Plugin, Scope, Slot, Slots } from './contracts/slots.ts';
 import { blamed, blamePlace } from './blame.ts';
 import { exitCodes, ReasongenError } from './errors.ts';
 import type { Device } from './gpu/device.ts';
 import { PolicedCalls } from './judging/calls.ts';
+import { refuseIncomplete } from './component-shape.ts';
 import { offeredJudge } from './judging/offered-judge.ts';
 import type { Log } from './log.ts';
 import { cacheDirectory } from './setup/cache.mjs';
@@ -23,8 +25,8 @@ export interface RunOptions {
   readonly preset: Preset;
   readonly log: Log;
   readonly openDevice: () => Promise<Device>;
-  /** Resolves a path of the preset. */
-  readonly path: (relative: string) => string;
+  /** Resolves a path of the preset; against its file unless told. */
+  readonly path?: (relative: string) => string;
 }
 
 /** The components of one run, each created once, on first use. */
@@ -32,6 +34,8 @@ export interface RunContainer {
   get<Name extends Slot>(slot: Name): Promise<Slots[Name]>;
   getAll<Name extends Slot>(slot: Name): Promise<readonly Slots[Name][]>;
   device(): Promise<Device>;
+  /** Tells components of the model that is on a device. */
+  offerModel(device: Device, model: RunningModel): void;
   /** Does the work with another device in place of the real one; what components make on it goes when the work is done. */
   pretend<Result>(device: Device, work: () => Promise<Result>): Promise<Result>;
   /** Makes a component as the preset names it from another declaration of it; `dispose` ends it, or the end of the run. */
@@ -64,10 +68,14 @@ const deviceId = 'device';
 
 type Dispose = () => void | Promise<void>;
 
-function openRun(root: Container, { preset, log, openDevice, path }: RunOptions): RunContainer {
+function openRun(
+  root: Container,
+  { preset, log, openDevice, path = (relative) => resolve(dirname(preset.file), relative) }: RunOptions,
+): RunContainer {
   const container = new Container({ parent: root, defaultScope: 'Singleton' });
   const disposals: Dispose[] = [];
   const waits = new Waits();
+  const models = new WeakMap<Device, RunningModel>();
   /** The device in place of the real one, and how what was made on it goes. */
   let pretended: { readonly device: Device; readonly disposals: Dispose[] } | undefined;
 
@@ -122,6 +130,11 @@ function openRun(root: Container, { preset, log, openDevice, path }: RunOptions)
       calls,
       path,
       onDevice,
+      model: async () => {
+        const model = models.get(pretended?.device ?? (await device()));
+        if (model === undefined) throw noModel(`${slot} "${choice.name}"`);
+        return model;
+      },
       onDispose: (dispose) => void list.push(dispose),
       get: async (other) => {
         if (choices(other).length === 0) throw missingComponent(other, `${slot} "${choice.use}"`);
@@ -162,6 +175,7 @@ function openRun(root: Container, { preset, log, openDevice, path }: RunOptions)
     },
     getAll: (slot) => oneByOne(choices(slot), (_, index) => getAt(slot, index)),
     device,
+    offerModel: (on, model) => void models.set(on, model),
     remake,
     pretend: async (other, work) => {
       if (pretended !== undefined) throw new RangeError('one device is pretended already');
@@ -200,6 +214,7 @@ const blamedSlots: ReadonlySet<string> = new Set([
   'backbone',
   'optimizer',
   'benchmark',
+  'executor',
   'recipe',
 ]);
 
@@ -207,8 +222,10 @@ async function create(component: Component, choice: ComponentChoice, scope: Scop
   try {
     const made = await component.create(choice.options, scope);
     if (choice.slot === 'judge') return offeredJudge(made as Judge, choice, scope.calls);
-    if (choice.plugin === undefined || !blamedSlots.has(choice.slot)) return made;
-    return blamed(made as object, `${choice.slot} "${choice.name}" of plugin "${choice.plugin}"`);
+    if (choice.plugin === undefined) return made;
+    const who = `${choice.slot} "${choice.name}" of plugin "${choice.plugin}"`;
+    refuseIncomplete(made, choice.slot, who);
+    return blamedSlots.has(choice.slot) ? blamed(made as object, who) : made;
   } catch (cause) {
     // An error that says what to do is not improved by a wrapper.
     if (cause instanceof ReasongenError) throw cause;
@@ -226,6 +243,16 @@ export function missingComponent(slot: string, who: string): ReasongenError {
     code: 'MISSING_COMPONENT',
     message: `${who} needs a component in the slot "${slot}", and the preset names none`,
     hint: `add it to the preset; \`reasongen describe ${slot}\` lists what there is`,
+    exitCode: exitCodes.badPreset,
+  });
+}
+
+function noModel(place: string): ReasongenError {
+  return new ReasongenError({
+    code: 'NO_MODEL',
+    message: 'it looks with the model of the run, and this run has none',
+    place,
+    hint: 'name the weights that it is to look with: model: FOLDER',
     exitCode: exitCodes.badPreset,
   });
 }

@@ -68,8 +68,15 @@ export class PresetError extends ReasongenError {
   declare readonly exitCode: typeof exitCodes.badPreset;
 
   constructor(fields: Omit<ErrorFields, 'exitCode'>) {
-    super({ ...fields, exitCode: exitCodes.badPreset });
+    super({ ...fields, message: withoutMiddle(scrub(fields.message)), exitCode: exitCodes.badPreset });
   }
+}
+
+/** Most characters of what is wrong with a preset: a name in it may be a whole text, and there may be many mistakes. */
+const longestMistake = 900;
+
+function withoutMiddle(text: string): string {
+  return text.length <= longestMistake ? text : `${text.slice(0, 600)} … ${text.slice(-200)}`;
 }
 
 /** Mistakes of one input that are shown; of more the number is told. */
@@ -93,6 +100,22 @@ export class ProblemsError extends ReasongenError {
   }
 }
 
+/** Each mistake by itself. */
+export function problemsOf(error: ReasongenError): readonly ReasongenError[] {
+  return error instanceof ProblemsError ? error.problems : [error];
+}
+
+/** An error for programs, as `--json` prints it. */
+export function errorRecord({
+  code,
+  message,
+  place,
+  hint,
+  exitCode,
+}: ReasongenError): Readonly<Record<string, unknown>> {
+  return { code, message, place, hint, exitCode };
+}
+
 /** Why something failed, from an error and all that caused it: the innermost says it. */
 export function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
@@ -108,19 +131,32 @@ export function reasonOf(error: unknown): string {
 /** `CODE  place`, then what, then what to do. Several problems stand one after the other. */
 export function formatError(error: ReasongenError): string {
   if (error instanceof ProblemsError) return formatProblems(error.problems);
-  const head = error.place === undefined ? error.code : `${error.code}  ${error.place}`;
-  const body = [sentence(error.message), error.hint === undefined ? '' : sentence(capital(error.hint))];
+  return formatOne(error, error.hint);
+}
+
+function formatOne({ code, place, message }: ReasongenError, hint: string | undefined): string {
+  const head = place === undefined ? code : `${code}  ${place}`;
+  const body = [sentence(message), hint === undefined ? '' : sentence(capital(hint))];
   return printable(`${head}\n  ${body.filter(Boolean).join(' ').replaceAll('\n', '\n  ')}`);
 }
 
+/** A longer hint, a list of all options for instance, is said once. */
+const longestRepeated = 160;
+
 function formatProblems(problems: readonly ReasongenError[]): string {
-  const shown = problems.slice(0, mostShown).map(formatError);
+  const said = new Set<string>();
+  const shown = problems.slice(0, mostShown).map((problem) => {
+    const { hint = '' } = problem;
+    if (said.has(hint)) return formatOne(problem, undefined);
+    if (hint.length > longestRepeated) said.add(hint);
+    return formatError(problem);
+  });
   const left = problems.length - shown.length;
   return [...shown, ...(left > 0 ? [`and ${left} more mistakes`] : [])].join('\n');
 }
 
-/** Texts of files and servers may hold what a terminal would obey. */
-function printable(text: string): string {
+/** Texts of files, models and servers may hold what a terminal would obey. */
+export function printable(text: string): string {
   return text.replaceAll(
     /(?![\t\n])\p{Cc}/gu,
     (character) => `\\u${(character.codePointAt(0) ?? 0).toString(16).padStart(4, '0')}`,
@@ -159,6 +195,16 @@ export function isSameWord(name: string, known: string): boolean {
   return (
     word === bare(known) || (word.length > 1 && word === initials) || otherWords.get(word)?.includes(known) === true
   );
+}
+
+/** A path as a shell takes it for one word: a command in a message can be copied, whatever the path is called. */
+export function shellWord(text: string): string {
+  if (/^[\p{L}\p{N}_@%+=:,./-]+$/u.test(text)) return text;
+  if (!/\p{Cc}/u.test(text)) return `'${text.replaceAll("'", "'\\''")}'`;
+  const escaped = text
+    .replaceAll(/[\\']/g, '\\$&')
+    .replaceAll(/\p{Cc}/gu, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`);
+  return `$'${escaped}'`;
 }
 
 /** The known name that is the same word, or the one most like it, when it is like enough to be a slip of the keyboard. */

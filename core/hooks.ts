@@ -2,6 +2,7 @@ import { AsyncSeriesHook, AsyncSeriesWaterfallHook, SyncWaterfallHook } from 'ta
 import type { Extension, HookHandlers, HookName, HookOrder } from './contracts/hooks.ts';
 import { blamePlace } from './blame.ts';
 import { ReasongenError } from './errors.ts';
+import { StrayError, unlessStray } from './stray.ts';
 import { frozenCopy, frozenHint } from './frozen.ts';
 import { badResult, checkAdvantages, checkBatch, checkJudgements, type ResultFault } from './hook-results.ts';
 
@@ -51,6 +52,7 @@ export const hookList: { readonly [Name in HookName]: HookDeclaration<EventOf<Na
   step: { kind: 'series', fires: 'when the numbers of a step are final' },
   evaluation: { kind: 'series', fires: 'when the numbers of a benchmark are final' },
   finish: { kind: 'series', fires: 'once, always, with the outcome' },
+  sync: { kind: 'series', fires: 'outside of a run, by `reasongen sync`: send what could not be sent' },
 };
 
 export interface NamedExtension {
@@ -105,6 +107,11 @@ const firing: Readonly<Record<Kind, (taps: readonly Tap[]) => (event: unknown) =
   },
 };
 
+/** Whether nothing that it hands back goes into a run. */
+export function onlyLooks(extension: Extension): boolean {
+  return Object.keys(extension).every((hook) => hookList[hook as HookName].kind === 'series');
+}
+
 const orders: readonly HookOrder[] = ['early', 'normal', 'late'];
 
 function orderedTaps(
@@ -146,6 +153,7 @@ function wrapped(
     });
   const { kind } = hookList[hook];
   const fail = (cause: unknown): undefined => {
+    if (cause instanceof StrayError) throw cause;
     const error = failure(cause);
     // A guard stops the run, whatever the preset says of failures.
     if (kind !== 'series' || onError === 'fail' || cause instanceof ReasongenError) throw error;
@@ -165,7 +173,7 @@ function wrapped(
       throw failure(new Error('the handler returned a promise, but this hook is synchronous'));
     }
     running.add(call);
-    return result.then(
+    return unlessStray(result).then(
       (value: unknown) => {
         running.delete(call);
         return adopted(hook, place, event, value);
@@ -196,9 +204,23 @@ function pick(from: Readonly<Record<string, unknown>>, keys: readonly string[]):
   return Object.fromEntries(keys.filter((key) => key in from).map((key) => [key, from[key]]));
 }
 
+function isHandler(entry: unknown): boolean {
+  if (typeof entry !== 'object' || entry === null) return typeof entry === 'function';
+  const { order, handler } = entry as { readonly order?: unknown; readonly handler?: unknown };
+  return typeof handler === 'function' && orders.some((each) => each === order);
+}
+
 function refuseUnknownHooks(name: string, extension: Extension): void {
-  for (const hook of Object.keys(extension)) {
-    if (Object.hasOwn(hookList, hook)) continue;
+  for (const [hook, entry] of Object.entries(extension) as [string, unknown][]) {
+    if (Object.hasOwn(hookList, hook)) {
+      if (entry === undefined || isHandler(entry)) continue;
+      throw new ReasongenError({
+        code: 'BAD_HOOK',
+        message: `its hook "${hook}" is neither a function nor { order, handler } with one`,
+        place: `extension "${name}"`,
+        hint: `write ${hook}(event) { … }, or ${hook}: { order: 'late', handler: (event) => { … } }`,
+      });
+    }
     throw new ReasongenError({
       code: 'UNKNOWN_HOOK',
       message: `there is no hook "${hook}"`,

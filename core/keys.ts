@@ -4,14 +4,10 @@ import { hide } from './scrub.ts';
 import { type Environment, processEnvironment } from './environment.ts';
 
 /**
- * The key in an environment variable, to be sent to `url`; undefined when the variable is not set. From then on it is masked in everything
- * that is written or shown. Throws BAD_KEY for a value that cannot be a key, and KEY_IN_THE_OPEN when others on the way could read it.
+ * The key in an environment variable; undefined when it is not set. From then on it is masked in everything that is written or shown.
+ * Throws BAD_KEY for a value that cannot be a key.
  */
-export function readKey(
-  variable: string,
-  url: string,
-  environment: Environment = processEnvironment,
-): string | undefined {
+export function keyIn(variable: string, environment: Environment = processEnvironment): string | undefined {
   const value = environment[variable] ?? '';
   hide(value);
   // What a file ends with is no part of a key.
@@ -26,6 +22,17 @@ export function readKey(
       hint: `set ${variable} to the key alone`,
       exitCode: exitCodes.badPreset,
     });
+  return key;
+}
+
+/** As `keyIn`, to be sent to `url`. Throws KEY_IN_THE_OPEN, too, when others on the way could read it. */
+export function readKey(
+  variable: string,
+  url: string,
+  environment: Environment = processEnvironment,
+): string | undefined {
+  const key = keyIn(variable, environment);
+  if (key === undefined) return undefined;
   if (!isPrivate(url))
     throw new ReasongenError({
       code: 'KEY_IN_THE_OPEN',
@@ -48,6 +55,17 @@ export function requireKey(variable: string, url: string, environment?: Environm
     hint: `set ${variable} to the key, or leave keyVariable out where none is wanted`,
     exitCode: exitCodes.badPreset,
   });
+}
+
+/** The key for `url`: in the variable that is named, which must be set, or that of OpenAI for OpenAI. With the variable it comes from, for messages. */
+export function keyFor(
+  url: string,
+  keyVariable: string | undefined,
+): { readonly key: string | undefined; readonly keyVariable: string | undefined } {
+  if (keyVariable !== undefined) return { key: requireKey(keyVariable, url), keyVariable };
+  const { protocol, host } = new URL(url);
+  const variable = protocol === 'https:' && host === 'api.openai.com' ? 'OPENAI_API_KEY' : undefined;
+  return { key: variable === undefined ? undefined : readKey(variable, url), keyVariable: variable };
 }
 
 /** Whether nobody on the way can read what is sent: https, or this very machine. */

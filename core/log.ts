@@ -1,4 +1,5 @@
 import progressBars from 'cli-progress';
+import { printable } from './errors.ts';
 import { scrub } from './scrub.ts';
 
 /** A piece of work with a known length, visible while it lasts. */
@@ -44,7 +45,7 @@ export function createLog(options: LogOptions = {}): Log {
 
   const line = (text: string): void => {
     current?.clear();
-    stream.write(`${scrub(text)}\n`);
+    stream.write(`${printable(scrub(text))}\n`);
     current?.redraw();
   };
   return {
@@ -82,11 +83,14 @@ export function createLog(options: LogOptions = {}): Log {
 export function recordedLog(shown: Log): {
   readonly log: Log;
   readonly recordIn: (place: { log(message: string): void }) => void;
+  /** The warnings since it was called last, without secrets. */
+  readonly takeWarnings: () => string[];
 } {
   let place: { log(message: string): void } | undefined;
   let waiting: string[] = [];
+  let warnings: string[] = [];
   const keep = (message: string): void => {
-    waiting.push(message);
+    waiting.push(printable(message));
     flush();
   };
   const flush = (): void => {
@@ -108,6 +112,7 @@ export function recordedLog(shown: Log): {
     warn(message) {
       shown.warn(message);
       keep(`warning: ${message}`);
+      warnings.push(scrub(message));
     },
     debug: (message) => shown.debug(message),
     progress: (...work) => shown.progress(...work),
@@ -117,6 +122,11 @@ export function recordedLog(shown: Log): {
     recordIn(found) {
       place = found;
       flush();
+    },
+    takeWarnings() {
+      const taken = warnings;
+      warnings = [];
+      return taken;
     },
   };
 }

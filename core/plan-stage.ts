@@ -1,5 +1,4 @@
 /** What a stage will do and need, found out without computing anything: its components plan on a device that only counts. */
-import { dirname, resolve } from 'node:path';
 import { buildComponents, withFields } from './components.ts';
 import { createContainer, type RunContainer } from './container.ts';
 import type { Optimizer } from './contracts/optimizer.ts';
@@ -97,7 +96,8 @@ export class StagePlanner {
     return container.pretend(device, async () => {
       const components = await buildComponents(container, preset);
       const recipe = await container.get('recipe');
-      return work(recipe, withFields(components, { preset, seed: preset.seed, device, log, resume }));
+      const offerModel: PlanContext['offerModel'] = (model) => container.offerModel(device, model);
+      return work(recipe, withFields(components, { preset, seed: preset.seed, device, log, resume, offerModel }));
     });
   }
 
@@ -139,7 +139,6 @@ function openContainer(loaded: LoadedPreset, { preset }: Stage, log: Log): RunCo
   return createContainer(loaded.catalog.plugins).openRun({
     preset,
     log,
-    path: (relative) => resolve(dirname(preset.file), relative),
     openDevice: () => Promise.reject(new RangeError('a plan opens no device')),
   });
 }
@@ -165,6 +164,7 @@ export function unknownAdapter(): PlanTarget {
       subgroupMinSize: 0,
       subgroupMaxSize: 0,
       features: [],
+      matrices: [],
     },
   };
 }

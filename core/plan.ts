@@ -52,11 +52,15 @@ export async function refuseWhatCannotFit(
 
 /** The plan in words: its lines, then the memory by purpose. */
 export function describePlan(plan: Plan): string[] {
-  const parts = Object.entries(plan.bytes).map(([purpose, bytes]) => `${purpose} ${formatBytes(bytes)}`);
+  const purposes = Object.entries(plan.bytes).map(([purpose, bytes]) => `${purpose} ${formatBytes(bytes)}`);
+  const { inParts = [] } = plan;
   return [
     ...plan.lines,
-    `memory: ${formatBytes(totalBytes(plan))} on the device (${parts.join(', ')})`,
+    `memory: ${formatBytes(totalBytes(plan))} on the device (${purposes.join(', ')})`,
     `largest buffer: ${formatBytes(plan.largestBinding)}`,
+    ...(inParts.length === 0
+      ? []
+      : [`in parts: ${inParts.map(({ name, parts }) => `${name} in ${parts}`).join(', ')}`]),
   ];
 }
 

@@ -3,8 +3,9 @@
  * `definePlugin({ name, provides: [defineReward({...}), ...] })`.
  */
 import type { Component, NamedComponents, Plugin, Scope, Slot, Slots } from './contracts/slots.ts';
-import { inputFile } from './preset/input-file.ts';
+import { folderPath, inputFile } from './preset/input-file.ts';
 import { metricName } from './preset/metric-name.ts';
+import { keyVariableName, keyVariableOption, serverAddress } from './preset/server-options.ts';
 import type { Reward } from './contracts/reward.ts';
 import { z } from './preset/zod.ts';
 import {
@@ -18,16 +19,21 @@ import {
   type PointwiseReward,
 } from './rl/reward-shapes.ts';
 
-export { inputFile, metricName, z };
+export { folderPath, inputFile, keyVariableName, keyVariableOption, metricName, serverAddress, z };
 export { exitCodes, reasonOf, ReasongenError, type ErrorFields } from './errors.ts';
 export { judgeFor } from './judging/judge-for.ts';
-export { readKey, requireKey } from './keys.ts';
+export { yesOrNo } from './questions/answer.ts';
+export { judgeAsker, type Asker } from './questions/asker.ts';
+export { questionOptions } from './questions/options.ts';
+export { verdictByQuestions, type QuestionChoice } from './questions/verdict.ts';
+export { keyFor, readKey, requireKey } from './keys.ts';
 export { once } from './once.ts';
-export { askServer, oneLine, parsedAnswer, type Server } from './answered.ts';
+export { askServer, exchanged, oneLine, parsedAnswer, type Server } from './answered.ts';
 export { readText, request } from './request.ts';
+export { hide } from './scrub.ts';
 export { mean } from './rl/statistics.ts';
 export type { BatchwiseReward, GroupwiseReward, PairwiseReward, PointwiseReward } from './rl/reward-shapes.ts';
-export { TryAgainError } from './try-again.ts';
+export { backoffSeconds, TryAgainError } from './try-again.ts';
 export { diskError, hasCode } from './io/disk.ts';
 export { parseTable, type TableRow } from './io/table.ts';
 export { readTextRows, type TextRow } from './io/text-rows.ts';
@@ -59,6 +65,7 @@ export type {
   StoredDataset,
   StoredExample,
 } from './contracts/dataset.ts';
+export type * from './contracts/executor.ts';
 export type * from './contracts/hooks.ts';
 export type { Image } from './contracts/image.ts';
 export type { ImageTokenizer } from './contracts/image-tokenizer.ts';
@@ -223,6 +230,13 @@ export function defineRecipe<Options extends z.ZodObject>(
   declaration: Declaration<'recipe', Options>,
 ): Component<'recipe'> {
   return defineComponent('recipe', declaration);
+}
+
+/** Computes drawings elsewhere than in the process of the run: `create` returns an `Executor`. */
+export function defineExecutor<Options extends z.ZodObject>(
+  declaration: Declaration<'executor', Options>,
+): Component<'executor'> {
+  return defineComponent('executor', declaration);
 }
 
 /** An extension taps hooks: its `create` returns handlers. */

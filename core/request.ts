@@ -1,6 +1,7 @@
 /** Requests to hubs and judges: through the proxies of the environment as curl and Python go, and with errors that say why. */
 import type { Dispatcher } from 'undici';
 import { exitCodes, reasonOf, ReasongenError } from './errors.ts';
+import { faults, type Faults } from './faults.ts';
 import { isLoopback } from './keys.ts';
 import { TryAgainError } from './try-again.ts';
 import { type Environment, processEnvironment } from './environment.ts';
@@ -21,8 +22,11 @@ export async function request(
   const proxies = proxiesOf(environment);
   const dispatcher = await dispatcherFor(proxies);
   try {
-    const response: unknown = await fetch(url, { ...(init as object), dispatcher });
-    return response as Response;
+    const ask = async (): Promise<Response> => {
+      const response: unknown = await fetch(url, { ...(init as object), dispatcher });
+      return response as Response;
+    };
+    return await (faults === undefined ? ask() : faultyAnswer(faults, ask, init.signal));
   } catch (cause) {
     init.signal?.throwIfAborted();
     const proxy = proxyFor(new URL(url), proxies);
@@ -31,6 +35,30 @@ export async function request(
       cause,
     });
   }
+}
+
+/** The answer of a server that may be busy, broken or silent, or breaks off, as a test wants. */
+async function faultyAnswer(
+  passing: Faults,
+  ask: () => Promise<Response>,
+  signal: RequestInit['signal'],
+): Promise<Response> {
+  const kind = passing.pass('request');
+  if (kind === '429') return new Response('busy', { status: 429, headers: { 'retry-after': '0' } });
+  if (kind === '500') return new Response('broken', { status: 500 });
+  if (kind === 'silent')
+    return new Promise((_, reject) => signal?.addEventListener('abort', () => reject(signal.reason as Error)));
+  const response = await ask();
+  if (kind !== 'half') return response;
+  const { status, headers } = response;
+  const whole = new Uint8Array(await response.arrayBuffer());
+  const half = new ReadableStream({
+    start(controller) {
+      controller.enqueue(whole.subarray(0, whole.length >> 1));
+    },
+    pull: (controller) => controller.error(new Error('the connection was closed')),
+  });
+  return new Response(half, { status, headers });
 }
 
 /** The text of an answer of at most `limit` bytes; what is longer is cut off. Throws a TryAgainError whose message is the reason. */

@@ -126,7 +126,8 @@ export class RewardFiles {
     const seen = readHash(watched.file);
     if (seen === undefined || seen === watched.sha256 || seen === watched.refused) return;
     const folder = await this.#copy(watched.file);
-    const copy = join(folder, relative(filesOfPlugin(watched.file).folder, watched.file));
+    const { folder: original, file } = filesOfPlugin(watched.file);
+    const copy = join(folder, relative(original, file));
     // Of the copy: the file may have been edited again in between.
     const sha256 = hashOfPlugin(copy);
     try {
@@ -174,7 +175,6 @@ export class RewardFiles {
           index,
         );
         made.push({ reward: remade.made, dispose: remade.dispose });
-        if (typeof remade.made?.score !== 'function') throw bad(copy, `reward "${use}" has no function \`score\``);
       }
     } catch (error) {
       for (const { dispose } of made) await dispose();
@@ -219,6 +219,10 @@ function namesOf({ rewards }: WatchedFile): string {
 function standingFor(live: LiveReward): Reward {
   return {
     score: (samples, signal) => live.current.score(samples, signal),
+    reserve: () => live.current.reserve?.() ?? Promise.resolve(),
+    get sees() {
+      return live.current.sees ?? 'batch';
+    },
     get judgesBenchmarks() {
       return live.current.judgesBenchmarks === true;
     },

@@ -1,11 +1,15 @@
 /** What a run reads and does not own: noted when it starts, compared when it goes on. Its plugins it keeps copies of. */
 import { existsSync } from 'node:fs';
+import { readdir, readFile } from 'node:fs/promises';
 import { copyFile, mkdir, rename, rm, writeFile } from './io/files.ts';
 import { basename, dirname, join, relative } from 'node:path';
 import { PresetError } from './errors.ts';
-import { diskError } from './io/disk.ts';
+import { diskError, syncDirectory, syncFile } from './io/disk.ts';
 import { inputHash } from './io/input-hash.ts';
+import { installedVersion } from './io/installed-package.ts';
 import type { RecordedInput, RunRecord } from './io/records.ts';
+import { presetFile } from './io/run-directory.ts';
+import { isAsWritten } from './preset/checksum.ts';
 import type { LoadedPreset, Stage } from './preset/load.ts';
 import { inputsOf } from './preset/inputs.ts';
 import { fileOfPlugin } from './preset/plugins.ts';
@@ -26,11 +30,13 @@ export async function readInputs({ preset }: Stage, { catalog }: LoadedPreset): 
   const inputs: Record<string, RecordedInput> = {};
   for (const [index, plugin] of preset.plugins.entries()) {
     const file = fileOfPlugin(plugin, preset.file);
-    if (file !== undefined)
-      inputs[`plugins[${index}]`] = { path: originOfCopy(file) ?? file, sha256: hashOfPlugin(file) };
+    if (file === undefined) continue;
+    const path = originOfCopy(file) ?? file;
+    const version = installedVersion(path);
+    inputs[`plugins[${index}]`] = { path, sha256: hashOfPlugin(file), ...(version !== undefined && { version }) };
   }
-  for (const [option, path] of inputsOf(preset, catalog))
-    if (existsSync(path)) inputs[option] = { path, sha256: await inputHash(path) };
+  for (const [option, { path, textsOf }] of inputsOf(preset, catalog))
+    if (existsSync(path)) inputs[option] = { path, sha256: await inputHash(path, textsOf) };
   return inputs;
 }
 
@@ -38,10 +44,28 @@ export async function readInputs({ preset }: Stage, { catalog }: LoadedPreset): 
 export function changedInputs(recorded: RecordedInputs, now: RecordedInputs): string[] {
   return Object.entries(recorded).flatMap(([option, before]) => {
     const after = now[option];
-    if (after === undefined || after.sha256 === before.sha256) return [];
+    if (after === undefined) return [];
     const where = after.path === before.path ? after.path : `${after.path} (it was ${before.path})`;
-    return [`${option}: the content of ${where} has changed since the run began`];
+    if (isOtherVersion(before.version, after.version))
+      return [`${option}: ${where} is version ${after.version}, and the run began with ${before.version}`];
+    return after.sha256 === before.sha256 ? [] : [`${option}: the content of ${where} has changed since the run began`];
   });
+}
+
+/** A copy of a package has no version where its original is gone. */
+function isOtherVersion(before: string | undefined, now: string | undefined): boolean {
+  return before !== undefined && now !== undefined && before !== now;
+}
+
+/** The preset in the directory of a run, where it is not the one that was written there; in words, as `changedInputs`. */
+export async function changedPreset(directory: string): Promise<string[]> {
+  const text = await readFile(join(directory, presetFile), 'utf8').catch((cause: unknown) => {
+    throw diskError(cause, 'reading the preset of the run', directory);
+  });
+  if (isAsWritten(text)) return [];
+  return [
+    `${join(directory, presetFile)} is not as the run wrote it: it was edited, or has been damaged (\`resume --set\` is the way to change settings)`,
+  ];
 }
 
 /** Throws INPUTS_CHANGED. */
@@ -82,12 +106,23 @@ async function replaceFolder(path: string, fill: (folder: string) => Promise<voi
   try {
     await mkdir(temporary, { recursive: true });
     await fill(temporary);
+    await syncFolder(temporary);
     await rm(path, { recursive: true, force: true });
     await rename(temporary, path);
+    await syncDirectory(dirname(path));
   } catch (cause) {
     await rm(temporary, { recursive: true, force: true });
     throw diskError(cause, 'copying plugins into the run', path);
   }
+}
+
+/** All files of a folder and their names. */
+async function syncFolder(folder: string): Promise<void> {
+  for (const entry of await readdir(folder, { withFileTypes: true })) {
+    const path = join(folder, entry.name);
+    await (entry.isDirectory() ? syncFolder(path) : syncFile(path));
+  }
+  await syncDirectory(folder);
 }
 
 /**
@@ -103,16 +138,24 @@ export async function refreshPlugins(
   const plugins = records.flatMap(({ inputs = {}, edits = [] }) =>
     Object.entries(inputs)
       .filter(([option]) => option.startsWith('plugins['))
-      .map(([option, { path, sha256 }]) => {
+      .map(([option, { path, sha256, version }]) => {
         // What was picked up while the run went on is known.
         const latest = edits.findLast(({ file, from }) => file === path && from === sha256);
-        return [option, { path, sha256: latest?.sha256 ?? sha256 }] as const;
+        return [option, { path, sha256: latest?.sha256 ?? sha256, version }] as const;
       }),
   );
-  const changed = plugins.filter(([, { path, sha256 }]) => existsSync(path) && hashOfPlugin(path) !== sha256);
+  const changed = plugins.filter(
+    ([, { path, sha256, version }]) =>
+      existsSync(path) && (hashOfPlugin(path) !== sha256 || isOtherVersion(version, installedVersion(path))),
+  );
   if (changed.length > 0 && !acceptChanges) {
     refuseChanges(
-      changed.map(([option, { path }]) => `${option}: ${path}, or a file it imports, has changed since the run began`),
+      changed.map(([option, { path, version }]) => {
+        const now = installedVersion(path);
+        return isOtherVersion(version, now)
+          ? `${option}: ${path} is version ${now}, and the run began with ${version}`
+          : `${option}: ${path}, or a file it imports, has changed since the run began`;
+      }),
       directory,
     );
   }

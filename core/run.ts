@@ -1,22 +1,20 @@
 /** Where runs and the stages of a chain lie, and how they are opened. One run is described in `io/records.ts`. */
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
 import type { RunComponents } from './contracts/recipe.ts';
-import { exitCodes, ReasongenError } from './errors.ts';
+import { exitCodes, ReasongenError, shellWord } from './errors.ts';
 import type { Device } from './gpu/device.ts';
 import { diskError, replaceFile } from './io/disk.ts';
 import { describeProgram } from './io/software.ts';
 import { readRunRecord } from './io/records.ts';
-import { createRun, openRun, type RunDirectory } from './io/run-directory.ts';
+import { createRun, hasOnlyBegun, openRun, presetFile, type RunDirectory } from './io/run-directory.ts';
 import type { LoadedPreset, Stage } from './preset/load.ts';
+import { withChecksum } from './preset/checksum.ts';
 import { copiesOfPlugins } from './preset/plugin-files.ts';
 import { repeatablePreset } from './preset/read-back.ts';
-import { showChain } from './preset/show.ts';
+import { showChain, showPreset } from './preset/show.ts';
 import { mkdir } from './io/files.ts';
 import { copyPlugins, type RecordedInputs } from './run-inputs.ts';
-
-/** The resolved preset in a run directory: loading it gives the run again. */
-const presetFile = 'preset.yaml';
 
 /** `runs/NAME`, or `runs/NAME-2`, … when that exists already. */
 export function freeRunDirectory(name: string): string {
@@ -26,14 +24,14 @@ export function freeRunDirectory(name: string): string {
   }
 }
 
-/** Throws when a new run cannot go there. */
+/** Throws when a new run cannot go there. One that was killed before it had begun is made again, if it is the same (`createRun`). */
 export function refuseExistingRun(directory: string): void {
-  if (!existsSync(join(directory, presetFile))) return;
+  if (!existsSync(join(directory, presetFile)) || hasOnlyBegun(readdirSync(directory))) return;
   throw new ReasongenError({
     code: 'RUN_EXISTS',
     message: 'this directory holds a run already',
     place: directory,
-    hint: `go on with it: npx reasongen resume ${directory}; or choose another --run-dir`,
+    hint: `go on with it: npx reasongen resume ${shellWord(directory)}; or choose another --run-dir`,
     exitCode: exitCodes.badPreset,
   });
 }
@@ -70,9 +68,11 @@ export async function writeChain(
   for (const [index, stage] of loaded.stages.entries())
     await writeStage(stageDirectory(loaded, stage, runDirectory), texts[index] ?? '');
   const stages = loaded.stages.map(({ name }) => ({ name, preset: `./${name}/${presetFile}` }));
-  await replaceFile(join(runDirectory, presetFile), showChain(loaded.name, stages)).catch((cause: unknown) => {
-    throw diskError(cause, 'creating the run', runDirectory);
-  });
+  await replaceFile(join(runDirectory, presetFile), withChecksum(showChain(loaded.name, stages))).catch(
+    (cause: unknown) => {
+      throw diskError(cause, 'creating the run', runDirectory);
+    },
+  );
 }
 
 /** Makes the directory of a stage that has not begun. */
@@ -110,6 +110,11 @@ export function resolvedPreset(
   return repeatablePreset(stage, loaded.catalog, stageDirectory(loaded, stage, runDirectory), new Map(earlier), copies);
 }
 
+/** The resolved preset of a stage with where each value came from; paths as they are seen from where the command was typed. */
+export function presetWithOrigins(stage: Stage, loaded: LoadedPreset): string {
+  return showPreset(stage, loaded.catalog, { directory: process.cwd(), origins: true });
+}
+
 /** Copies of plugins in the directory of a run, by the files they are made from. */
 export type PluginCopies = ReadonlyMap<string, string>;
 
@@ -124,6 +129,8 @@ export function pluginCopies(loaded: LoadedPreset, runDirectory: string): Plugin
 /** What the directory of a run begins with. */
 export interface RunParts {
   readonly text: string;
+  /** The text with the origins of its values. */
+  readonly origins: string;
   readonly inputs: RecordedInputs;
   /** Empty in a stage of a chain, which has them for all. */
   readonly copies: PluginCopies;
@@ -133,9 +140,9 @@ export interface RunParts {
 export function createRunDirectory(
   stage: Stage,
   directory: string,
-  { text, inputs, copies }: RunParts,
+  { text, origins, inputs, copies }: RunParts,
   components: RunComponents,
-  device: Device,
+  device: Device | undefined,
   command: readonly string[],
 ): Promise<RunDirectory> {
   const { preset } = stage;
@@ -143,12 +150,13 @@ export function createRunDirectory(
     directory,
     name: preset.name,
     preset: text,
+    origins,
     fill: (path) => copyPlugins(copies, path),
     command,
     description: {
       ...describeProgram(),
       preset: relative(process.cwd(), preset.file),
-      adapter: describeAdapter(device),
+      adapter: device === undefined ? {} : describeAdapter(device),
       seeds: { run: preset.seed },
       inputs,
       hashes: {

@@ -2,28 +2,32 @@
  * The main flow: a checked preset becomes a run. Read it from top to bottom: plugins are in the catalog, open the device,
  * build the named components, fire `start`, run the recipe, fire `finish`, dispose in reverse order of creation, write the report.
  */
-import { dirname, resolve } from 'node:path';
 import { buildComponents, withFields } from './components.ts';
 import { type ComponentContainer, createContainer, type RunContainer } from './container.ts';
 import type { Outcome } from './contracts/hooks.ts';
 import type { Preset } from './contracts/preset.ts';
-import type { Plan, Recipe } from './contracts/recipe.ts';
-import { exitCodes, formatError, ReasongenError } from './errors.ts';
+import type { Plan, Recipe, RunContext } from './contracts/recipe.ts';
+import { exitCodes, formatError, PresetError, ReasongenError, shellWord } from './errors.ts';
 import { explainError, joinErrors } from './failure.ts';
 import type { Device } from './gpu/device.ts';
 import { availableMemory } from './gpu/host-memory.ts';
-import { createHooks, type Hooks, type NamedExtension } from './hooks.ts';
+import { createHooks, type Hooks, type NamedExtension, onlyLooks } from './hooks.ts';
 import { openTunedDevice, recordedTuning, tuningRecord } from './tune.ts';
-import { listCheckpoints } from './io/checkpoint.ts';
+import { listCheckpoints, savedSteps } from './io/checkpoint.ts';
+import { removeTemporaries } from './io/disk.ts';
 import type { RunFailure } from './io/records.ts';
-import type { RunDirectory } from './io/run-directory.ts';
+import { readEvaluations } from './io/evaluation-records.ts';
+import { type RunDirectory, tidyRun } from './io/run-directory.ts';
+import { describeProgram } from './io/software.ts';
 import { recordedLog, type Log } from './log.ts';
 import { formatBytes, refuseWhatCannotFit, totalBytes } from './plan.ts';
-import { StagePlanner } from './plan-stage.ts';
+import { StagePlanner, unknownAdapter } from './plan-stage.ts';
 import { RewardFiles } from './reward-files.ts';
-import { changedInputs, readInputs, refuseChanges } from './run-inputs.ts';
+import { changedInputs, changedPreset, readInputs, refuseChanges } from './run-inputs.ts';
+import { listenForRequests } from './run-requests.ts';
 import { type RunRecord, readRunRecord } from './io/records.ts';
-import { hasResults, writeReport } from './report/report.ts';
+import { resultOf } from './report/report.ts';
+import { flatSettings } from './preset/flat-settings.ts';
 import type { LoadedPreset, Stage } from './preset/load.ts';
 import {
   createRunDirectory,
@@ -32,6 +36,7 @@ import {
   isStarted,
   openRunDirectory,
   pluginCopies,
+  presetWithOrigins,
   resolvedPreset,
   type RunParts,
   stageDirectory,
@@ -55,6 +60,10 @@ export interface RuntimeOptions {
   readonly stop: RunStop;
   /** Given up on: passed to judges. */
   readonly signal: AbortSignal;
+  /** The run stops after this step. */
+  readonly stopAfter?: number;
+  /** What a run did is done again to be compared: no report, and no extension that only looks. */
+  readonly isReplay?: boolean;
   /** Told of the hooks of each stage, so that a program that ends in the middle can name a handler that hangs. */
   readonly onHooks?: (hooks: Hooks) => void;
   /** Instead of the best adapter of the machine. */
@@ -64,17 +73,21 @@ export interface RuntimeOptions {
 /** Runs every stage of a preset, one after the other. Returns the exit code: 0, or that of the stop request. */
 export async function runPreset(loaded: LoadedPreset, options: RuntimeOptions): Promise<number> {
   const { log, stop, resume, runDirectory } = options;
+  refuseUnloaded(loaded);
   // Before anything is made: a run whose preset cannot be written down could never be resumed.
   const copies = resume ? new Map<string, string>() : pluginCopies(loaded, runDirectory);
   const texts = loaded.stages.map((stage) => resolvedPreset(stage, loaded, runDirectory, copies));
   if (loaded.isChain && !resume) await writeChain(loaded, runDirectory, texts, copies);
+  // Those of the stages go when they are opened.
+  if (loaded.isChain && resume) await removeTemporaries(runDirectory);
   const plugins = createContainer(loaded.catalog.plugins);
   let hasRun = false;
   for (const [index, stage] of loaded.stages.entries()) {
     const directory = stageDirectory(loaded, stage, runDirectory);
     if (stop.requested) break;
-    if (resume && (await isDone(directory)) && options.again !== true && !(await hasMoreSteps(stage, directory))) {
+    if (resume && (await isDone(directory)) && options.again !== true && !(await lacksSomething(stage, directory))) {
       log.info(`${stage.name} is done already`);
+      await tidy(directory, log);
       continue;
     }
     // Begun with other settings than it was written down with.
@@ -85,23 +98,52 @@ export async function runPreset(loaded: LoadedPreset, options: RuntimeOptions): 
     hasRun = true;
   }
   if (resume && !hasRun && !stop.requested && loaded.stages.some(trains)) throw nothingLeft(loaded, runDirectory);
-  if (hasRun) await report(runDirectory, log);
+  if (hasRun && options.isReplay !== true) await report(runDirectory, log);
   return stop.exitCode;
+}
+
+/** A program in JavaScript may give the path of a preset. */
+function refuseUnloaded(loaded: unknown): void {
+  if (typeof loaded === 'object' && loaded !== null && 'stages' in loaded) return;
+  throw new PresetError({
+    code: 'NOT_LOADED',
+    message: 'runPreset runs what loadPreset gives',
+    hint: 'write runPreset(await loadPreset(FILE, { runDirectory }), …)',
+  });
+}
+
+/** Where nothing can be written nothing can be removed either, and nothing has to be. */
+async function tidy(directory: string, log: Log): Promise<void> {
+  try {
+    await tidyRun(directory);
+  } catch (error) {
+    const { code, message } = explainError(error);
+    if (!['DISK_READ_ONLY', 'DISK_FORBIDDEN'].includes(code)) throw error;
+    log.debug(`${directory} was not tidied: ${message}`);
+  }
 }
 
 /** A report tells of a run and decides nothing about it: one that cannot be made is a warning. */
 async function report(runDirectory: string, log: Log): Promise<void> {
   try {
-    if (await hasResults(runDirectory)) log.info(`report: ${await writeReport(runDirectory)}`);
+    const result = await resultOf(runDirectory);
+    if (result === undefined) return;
+    log.info(result.headline);
+    log.info(`report: ${await result.write()}`);
   } catch (error) {
     log.warn(`no report was written: ${formatError(explainError(error)).replaceAll(/\n\s*/g, '; ')}`);
   }
 }
 
-/** A finished training goes on when more steps are asked for than it has taken. */
+/** A finished run goes on where more steps are asked for than it has taken, and an evaluation where judges did not answer. */
+async function lacksSomething(stage: Stage, directory: string): Promise<boolean> {
+  if (trains(stage)) return hasMoreSteps(stage, directory);
+  return (await readEvaluations(directory)).some(({ counts }) => counts !== undefined && counts.judgeErrors > 0);
+}
+
 async function hasMoreSteps({ preset }: Stage, directory: string): Promise<boolean> {
   const steps = preset.components['recipe']?.[0]?.options['steps'];
-  const taken = (await listCheckpoints(directory)).at(-1)?.step;
+  const taken = await savedSteps(directory);
   return typeof steps === 'number' && taken !== undefined && steps > taken;
 }
 
@@ -116,21 +158,21 @@ function nothingLeft(loaded: LoadedPreset, runDirectory: string): ReasongenError
     code: 'NOTHING_TO_TRAIN',
     message: `${loaded.isChain ? 'every stage of this run' : 'this run'} is done: resuming it would train zero steps`,
     place: runDirectory,
-    hint: `to train further: npx reasongen resume ${runDirectory} --set ${loaded.isChain ? 'STAGE.' : ''}recipe.steps=N, with more steps than it has taken`,
+    hint: `to train further: npx reasongen resume ${shellWord(runDirectory)} --set ${loaded.isChain ? 'STAGE.' : ''}recipe.steps=N, with more steps than it has taken`,
     exitCode: exitCodes.guard,
   });
 }
 
 async function runStage(
   stage: Stage,
-  { directory: path, text, copies }: Omit<RunParts, 'inputs'> & { readonly directory: string },
+  { directory: path, text, copies }: Omit<RunParts, 'inputs' | 'origins'> & { readonly directory: string },
   loaded: LoadedPreset,
   plugins: ComponentContainer,
   options: RuntimeOptions,
 ): Promise<void> {
   const { preset } = stage;
-  const { stop, signal, write = () => {} } = options;
-  const { log, recordIn } = recordedLog(options.log);
+  const { stop, signal, write = () => {}, isReplay = false, stopAfter } = options;
+  const { log, recordIn, takeWarnings } = recordedLog(options.log);
   const errors: unknown[] = [];
   let outcome: Outcome = 'failed';
   let hooks: Hooks | undefined;
@@ -138,45 +180,75 @@ async function runStage(
   const container = plugins.openRun({
     preset,
     log,
-    path: pathOf(preset),
     openDevice: options.openDevice ?? openTunedDevice,
   });
   try {
     const inputs = await readInputs(stage, loaded);
     const isResumed = options.resume && isStarted(path);
-    const changes = isResumed ? changedInputs((await readRunRecord(path)).inputs ?? {}, inputs) : [];
+    const changes = isResumed
+      ? [...(await changedPreset(path)), ...changedInputs((await readRunRecord(path)).inputs ?? {}, inputs)]
+      : [];
     if (changes.length > 0 && options.acceptChanges?.(changes) !== true) refuseChanges(changes, path);
-    const device = await container.device();
-    const plan = await planFor(device, container, stage, loaded, { log, resume: isResumed });
-    const components = await buildComponents(container, preset);
     const recipe = await container.get('recipe');
-    hooks = await tapHooks(container, preset, recipe, log);
+    const doesWithout = recipe.mayDoWithoutDevice === true && (await needsNoMemory(container, stage, loaded, log));
+    const device = doesWithout ? undefined : await container.device();
+    const plan = device && (await planFor(device, container, stage, loaded, { log, resume: isResumed }));
+    const components = await buildComponents(container, preset);
+    hooks = telling(await tapHooks(container, preset, recipe, { log, isReplay }), takeWarnings, (step) => {
+      if (step === stopAfter) stop.request(`step ${step} is done`, exitCodes.done);
+    });
     options.onHooks?.(hooks);
     directory = isResumed
       ? await openRunDirectory(path, options.command)
-      : await createRunDirectory(stage, path, { text, inputs, copies }, components, device, options.command);
+      : await createRunDirectory(
+          stage,
+          path,
+          { text, origins: presetWithOrigins(stage, loaded), inputs, copies },
+          components,
+          device,
+          options.command,
+        );
     recordIn(directory);
     if (isResumed) {
-      await directory.describe({ inputs });
+      const { versions } = describeProgram();
+      for (const warning of programChanges(directory.record.versions, versions)) {
+        log.warn(warning);
+        await directory.warn(warning);
+      }
+      await directory.describe({ inputs, versions });
       await directory.writePreset(text);
     }
     for (const change of changes) {
       log.warn(`${change}; the run goes on with what is there now`);
       await directory.warn(change);
     }
+    for (const note of device?.notes ?? []) {
+      log.warn(note);
+      await directory.warn(note);
+    }
     const resume = options.resume && (await hasCheckpoint(directory, stage, log));
-    const otherAdapter = isResumed ? adapterChange(directory.record.adapter, device) : undefined;
+    const otherAdapter = isResumed && device ? adapterChange(directory.record.adapter, device) : undefined;
     if (otherAdapter !== undefined) {
       log.warn(otherAdapter);
       await directory.warn(otherAdapter);
-    } else if (resume) device.tuning = recordedTuning(directory.record.adapter) ?? device.tuning;
-    await directory.describe({ adapter: { ...describeAdapter(device), ...tuningRecord(device.tuning) } });
-    await hooks.start({ preset: preset.name, directory: path, resume });
+    } else if (resume && device !== undefined)
+      device.tuning = recordedTuning(directory.record.adapter) ?? device.tuning;
+    if (device !== undefined)
+      await directory.describe({ adapter: { ...describeAdapter(device), ...tuningRecord(device.tuning) } });
+    await hooks.start({ preset: preset.name, directory: path, resume, settings: flatSettings(preset) });
     const files = await RewardFiles.open({ container, preset, directory, log }, components.rewards);
     const { rewards, beginStep } = files;
-    const context = { preset, seed: preset.seed, directory, device, hooks, log, write, stop, resume, signal };
-    if (!stop.requested) await recipe.run(withFields(components, { ...context, rewards, beginStep }));
-    await noteMemory(directory, device, plan, log);
+    const offerModel: RunContext['offerModel'] = (model) => container.offerModel(opened(device), model);
+    const asked = await listenForRequests(path, stop, log);
+    const context = { preset, seed: preset.seed, directory, hooks, log, write, stop, resume, signal, asked };
+    const onDevice = {
+      get device() {
+        return opened(device);
+      },
+    };
+    const all = withFields(components, { ...context, rewards, beginStep, offerModel });
+    if (!stop.requested) await recipe.run(withFields(all, onDevice));
+    if (device !== undefined && plan !== undefined) await noteMemory(directory, device, plan, log);
     outcome = stop.requested ? 'stopped' : 'done';
   } catch (error) {
     errors.push(error);
@@ -198,7 +270,7 @@ async function runStage(
   await attempt(() => directory?.close(outcome, note === '' ? undefined : note, failure && recorded(failure)));
   if (errors.length === 0) return;
   // A run that was never opened, because another process has it for instance, is not this one's to report on.
-  if (directory !== undefined) await report(options.runDirectory, log);
+  if (directory !== undefined && !isReplay) await report(options.runDirectory, log);
   throw joinErrors(errors);
 }
 
@@ -212,6 +284,27 @@ function adapterChange(before: RunRecord['adapter'], device: Device): string | u
   const { description: now = '' } = describeAdapter(device);
   if (before['description'] === undefined || before['description'] === now) return undefined;
   return `the run went on ${before['description']} so far and goes on ${now} now: its numbers may differ from those of a run that did not move`;
+}
+
+/** In words, when a run goes on under other versions than it ran under before. */
+function programChanges(before: RunRecord['versions'], now: RunRecord['versions']): string[] {
+  return Object.entries(now)
+    .filter(([name, version]) => before[name] !== undefined && before[name] !== version)
+    .map(
+      ([name, version]) =>
+        `the run went on under ${name} ${before[name]} so far and goes on under ${version} now: its numbers may differ from those of a run that did not change`,
+    );
+}
+
+function opened(device: Device | undefined): Device {
+  if (device === undefined) throw new RangeError('unreachable: this run has no device');
+  return device;
+}
+
+/** Whether a stage makes nothing on a device, its judges included. */
+async function needsNoMemory(container: RunContainer, stage: Stage, loaded: LoadedPreset, log: Log): Promise<boolean> {
+  const planner = new StagePlanner({ container, loaded, stage, log, target: unknownAdapter() });
+  return totalBytes(await planner.plan()) === 0;
 }
 
 /** Refuses what the adapter cannot hold, before anything is made on it. */
@@ -242,7 +335,12 @@ async function noteMemory(directory: RunDirectory, device: Device, plan: Plan, l
     log.info(`memory: at most ${formatBytes(peakBytes)} on the device; planned were ${formatBytes(plannedBytes)}`);
 }
 
-async function tapHooks(container: RunContainer, preset: Preset, recipe: Recipe, log: Log): Promise<Hooks> {
+async function tapHooks(
+  container: RunContainer,
+  preset: Preset,
+  recipe: Recipe,
+  { log, isReplay }: { readonly log: Log; readonly isReplay: boolean },
+): Promise<Hooks> {
   const choices = preset.components['extension'] ?? [];
   const extensions = await container.getAll('extension');
   const named = extensions.map((extension, index): NamedExtension => {
@@ -255,7 +353,8 @@ async function tapHooks(container: RunContainer, preset: Preset, recipe: Recipe,
     };
   });
   const own = Object.entries(recipe.extensions ?? {}).map(([name, extension]): NamedExtension => ({ name, extension }));
-  return createHooks([...named, ...own], (message) => log.warn(message));
+  const heard = isReplay ? named.filter(({ extension }) => !onlyLooks(extension)) : named;
+  return createHooks([...heard, ...own], (message) => log.warn(message));
 }
 
 /** A run that ended before its first checkpoint starts over: what it has measured so far is void. */
@@ -266,7 +365,14 @@ async function hasCheckpoint(directory: RunDirectory, stage: Stage, log: Log): P
   return false;
 }
 
-/** Paths of a preset are relative to its file. */
-function pathOf(preset: Preset): (relative: string) => string {
-  return (relative) => resolve(dirname(preset.file), relative);
+/** The hooks, whose events of a step and of the end tell what the run has warned of; `onStep` hears of every step when all have. */
+function telling(hooks: Hooks, takeWarnings: () => readonly string[], onStep: (step: number) => void): Hooks {
+  return {
+    ...hooks,
+    step: async (event) => {
+      await hooks.step({ ...event, warnings: takeWarnings() });
+      onStep(event.step);
+    },
+    finish: (event) => hooks.finish({ ...event, warnings: takeWarnings() }),
+  };
 }

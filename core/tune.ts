@@ -7,9 +7,10 @@ import { join } from 'node:path';
 import type { Program } from './autograd/program.ts';
 import { Workspace } from './autograd/workspace.ts';
 import { Tape } from './autograd/tape.ts';
-import { openDevice, type Device } from './gpu/device.ts';
+import type { Device } from './gpu/device.ts';
 import { defaultTuning, type KernelTuning } from './gpu/tuning.ts';
 import { cacheDirectory, readJson, writeJson } from './setup/cache.mjs';
+import { openTrustedDevice } from './half-trial.ts';
 import { linear } from './ops/linear.ts';
 import { type Environment, processEnvironment } from './environment.ts';
 
@@ -18,7 +19,7 @@ const version = 1;
 
 /** The best adapter of the machine, its kernels chosen by measurement. */
 export async function openTunedDevice(environment: Environment = processEnvironment): Promise<Device> {
-  const device = await openDevice();
+  const device = await openTrustedDevice();
   device.tuning = await tuningFor(device, environment);
   return device;
 }
@@ -26,7 +27,7 @@ export async function openTunedDevice(environment: Environment = processEnvironm
 export async function tuningFor(device: Device, environment: Environment): Promise<KernelTuning> {
   const mode = environment['REASONGEN_TUNING'];
   if (mode === 'off') return defaultTuning;
-  const file = tuningFile(device, environment);
+  const file = adapterFile('tuning', device, environment);
   const kept = mode === 'again' ? undefined : readTuning(file);
   if (kept !== undefined) return { ...kept, source: 'cache' };
   const measured = await measureTuning(device);
@@ -143,8 +144,8 @@ async function fastest(device: Device, programs: readonly [Program, Program]): P
   return best;
 }
 
-/** By adapter, driver and features: another driver is measured again. */
-function tuningFile({ adapter }: Device, environment: Environment): string {
+/** Where something that was found out about an adapter is kept, by adapter, driver and features: another driver is asked again. */
+export function adapterFile(folder: string, { adapter }: Device, environment: Environment): string {
   const { vendor, architecture, device, description, subgroupMinSize, subgroupMaxSize, features } = adapter;
   const identity = JSON.stringify([
     version,
@@ -158,7 +159,7 @@ function tuningFile({ adapter }: Device, environment: Environment): string {
   ]);
   return join(
     cacheDirectory({ ...environment }),
-    'tuning',
+    folder,
     `${createHash('sha256').update(identity).digest('hex').slice(0, 24)}.json`,
   );
 }

@@ -1,9 +1,14 @@
 /** Nothing in a path stands for something else: `~` and variables are the shell's, and a preset is read without one. */
 import { PresetError } from './errors.ts';
 
+/** `$NAME` or `${NAME}`. */
+export const shellVariable = /\$\{[^}]*\}|\$[A-Za-z_]\w*/;
+
+const unexpanded = new RegExp(String.raw`^~[^/\\]*(?=[/\\]|$)|${shellVariable.source}|%[A-Za-z_]\w*%`);
+
 /** What of a path would have to be expanded first: `~`, `$NAME`, `${NAME}` or `%NAME%`; undefined when it is a plain path. */
 export function unexpandedPart(path: string): string | undefined {
-  return /^~[^/\\]*(?=[/\\]|$)|\$\{[^}]*\}|\$[A-Za-z_]\w*|%[A-Za-z_]\w*%/.exec(path)?.[0];
+  return unexpanded.exec(path)?.[0];
 }
 
 /** `*`, `?` and `[…]` of a pattern that no shell has filled in, because nothing fits it or it was quoted. */

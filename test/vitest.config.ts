@@ -5,10 +5,17 @@ import { defineConfig } from 'vitest/config';
  * them after the others.
  */
 const slow = [
-  'test/bad-input/interrupts.test.ts',
-  'test/core/recipes/{chain,inputs,kill,repeat}.test.ts',
+  'test/bad-input/{interrupts,strays}.test.ts',
+  'test/core/commands/{init,sweep}.test.ts',
+  'test/core/recipes/{chain,combinations,edited-rewards,inputs,kill,repeat}.test.ts',
+  'test/core/recipes/grpo/hacking.test.ts',
+  'test/faults/faults.test.ts',
   'test/package/package.test.ts',
+  'test/plugins/bullmq/killed.test.ts',
+  'test/plugins/chat-judge-served.test.ts',
   'test/readme/readme.test.ts',
+  'test/soak/serve.test.ts',
+  'test/watch/{beside,page,resumed}.test.ts',
 ];
 
 export default defineConfig({

@@ -41,6 +41,12 @@ export function wholeNumber(text: string): number {
   return Number(text);
 }
 
+export function portNumber(text: string): number {
+  if (!/^\d{1,5}$/.test(text) || Number(text) > 65_535)
+    throw new InvalidArgumentError('It must be a port: a number from 0 to 65535.');
+  return Number(text);
+}
+
 /** `5GB` → 5e9 */
 export function byteCount(text: string): number {
   const [, digits, unit = ''] = /^(\d+(?:\.\d+)?)(KB|MB|GB)?$/i.exec(text) ?? [];

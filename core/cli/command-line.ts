@@ -14,6 +14,7 @@ import { addModelCommands } from './models.ts';
 import { addPictureCommands } from './pictures.ts';
 import { addPresetCommands } from './presets.ts';
 import { addRunCommands } from './runs.ts';
+import { addWorkerCommands } from './workers.ts';
 
 /** Options that every command takes. */
 export interface GlobalOptions {
@@ -53,6 +54,7 @@ export function createCommandLine(act: Act, streams: CommandLineOutput): Command
   addPictureCommands(commandLine, act);
   addDataCommands(commandLine, act);
   addModelCommands(commandLine, act);
+  addWorkerCommands(commandLine, act);
   addMachineCommands(commandLine, act);
   addCompletion(commandLine, act);
   addExamples(commandLine);
@@ -64,11 +66,14 @@ const examples: Readonly<Record<string, readonly string[]>> = {
   resume: ['resume runs/first'],
   evaluate: ['evaluate runs/first', 'evaluate my.yaml --weights runs/first --json'],
   runs: ['runs', 'runs runs/old --json'],
+  watch: ['watch runs', 'watch runs --port 9000 --control'],
   compare: [
     'compare runs/first runs/second --html compare.html',
     'compare runs/a/evaluations/geneval.heldout.before.json runs/b --json',
   ],
   report: ['report runs/first'],
+  worker: ['worker my.yaml', 'worker runs/first'],
+  workers: ['workers my.yaml', 'workers runs/first --json'],
   init: ['init my-judge --model nano --yes'],
   create: ['create reward my-reward', 'create benchmark my-benchmark --no-install'],
   check: ['check my.yaml', 'check my.yaml --set recipe.groupSize=8 --json'],
@@ -84,6 +89,7 @@ const examples: Readonly<Record<string, readonly string[]>> = {
     'generate --model hub:OWNER/NAME --prompt "a cat"',
   ],
   ask: ['ask "What is in the picture?" --image cat.png --model hub:OWNER/NAME'],
+  serve: ['serve --model hub:OWNER/NAME', 'serve --model runs/first --port 9000 --set recipe.drawings=16'],
   export: ['export runs/first --out my-model'],
   pull: ['pull OWNER/NAME'],
   doctor: ['doctor', 'doctor --json'],

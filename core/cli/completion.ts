@@ -18,16 +18,21 @@ interface Choices extends Word {
 /** The script for a shell: `eval "$(reasongen completion bash)"`. */
 export function completionScript(shell: (typeof shells)[number], commandLine: Command): string {
   const commands = commandLine.commands.map((command) => choicesOf(command, commandLine));
+  const valued = commandLine.options.filter(({ required }) => required).map(({ long }) => long ?? '');
   const make = { bash: bashScript, zsh: zshScript, fish: fishScript }[shell];
-  return make([
-    ...commands,
-    { word: 'help', summary: 'show the help of a command', options: [], names: commands.map(({ word }) => word) },
-  ]);
+  const help = {
+    word: 'help',
+    summary: 'show the help of a command',
+    options: [],
+    names: commands.map(({ word }) => word),
+  };
+  return make([...commands, help], valued);
 }
 
 function choicesOf(command: Command, commandLine: Command): Choices {
-  const options = [...command.options, ...commandLine.options.filter(({ long }) => long !== '--version')]
-    .filter((option) => !option.hidden)
+  const declared = [command, ...command.commands].flatMap((each) => each.options);
+  const options = [...declared, ...commandLine.options.filter(({ long }) => long !== '--version')]
+    .filter((option, index, all) => !option.hidden && all.findIndex(({ long }) => long === option.long) === index)
     .map(({ long, description }) => ({ word: long ?? '', summary: description }));
   const names = [...command.commands.map((each) => each.name()), ...(command.registeredArguments[0]?.argChoices ?? [])];
   return {
@@ -38,27 +43,33 @@ function choicesOf(command: Command, commandLine: Command): Choices {
   };
 }
 
-function bashScript(commands: readonly Choices[]): string {
+/** `valued`: options before a command that are followed by a value, which is no command. */
+function bashScript(commands: readonly Choices[], valued: readonly string[]): string {
   const cases = commands.map(
     ({ word, options, names }) =>
       `    ${word}) words='${[...names, ...options.map((each) => each.word)].join(' ')}' ;;\n`,
   );
   return `_reasongen() {
-  local current=\${COMP_WORDS[COMP_CWORD]} command= words word
+  local current=\${COMP_WORDS[COMP_CWORD]} command= words word before=
   for word in "\${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
-    case $word in -*) ;; *) command=$word; break ;; esac
+    case $word in
+      # Readline takes the sign for a word of its own.
+      -*|=) before=$word ;;
+      *) case $before in ${valued.join('|')}|=) before= ;; *) command=$word; break ;; esac ;;
+    esac
   done
   case $command in
     '') words='${commands.map(({ word }) => word).join(' ')}' ;;
 ${cases.join('')}  esac
   COMPREPLY=($(compgen -W "$words" -- "$current"))
+  local IFS=$'\\n'
   [ \${#COMPREPLY[@]} -gt 0 ] || COMPREPLY=($(compgen -f -- "$current"))
 }
 complete -o filenames -F _reasongen reasongen
 `;
 }
 
-function zshScript(commands: readonly Choices[]): string {
+function zshScript(commands: readonly Choices[], valued: readonly string[]): string {
   const described = (words: readonly Word[]): string =>
     words.map(({ word, summary }) => quoted(`${word}:${summary}`)).join(' ');
   const cases = commands.map(
@@ -68,9 +79,10 @@ function zshScript(commands: readonly Choices[]): string {
   return `#compdef reasongen
 _reasongen() {
   local -a choices
-  local command= word
+  local command= word before=
   for word in "\${(@)words[2,CURRENT-1]}"; do
-    if [[ $word != -* ]]; then command=$word; break; fi
+    if [[ $word != -* && $before != (${valued.join('|')}) ]]; then command=$word; break; fi
+    before=$word
   done
   case $command in
 ${cases.join('')}    *) choices=(${described(commands)}) ;;

@@ -34,6 +34,11 @@ export function addModelCommands(commandLine: Command, act: Act): void {
     .description('fetch a model, OWNER/NAME, from a hub into the cache that other programs share')
     .option('--revision <name>', 'branch, tag or commit', 'main')
     .option('--include <pattern>', 'fetch the files that fit, instead of what a model needs (repeatable)', collect, [])
+    .addOption(
+      new Option('--only <part>', 'config: what tells the sizes of a model, which is enough to plan')
+        .choices(['config'])
+        .conflicts('include'),
+    )
     .option('--hub-url <address>', 'a Hugging-Face-compatible hub; HF_ENDPOINT, or else the public one')
     .option('--offline', 'only look into the cache')
     .action((model: string, options: PullCommandOptions, command: Command) =>

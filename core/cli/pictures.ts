@@ -1,16 +1,17 @@
 import { type Command, Option } from 'commander';
 import type { AskOptions } from '../commands/ask.ts';
 import type { GenerateOptions } from '../commands/generate.ts';
-import { collect, newFolder, wholeNumber } from './arguments.ts';
+import type { ServeCommandOptions } from '../commands/serve.ts';
+import { collect, newFolder, portNumber, wholeNumber } from './arguments.ts';
 import type { Act } from './act.ts';
 
-/** Commands that use a model: draw, and answer questions about pictures. */
+/** Commands that use a model: draw, answer questions about pictures, and do both for other programs. */
 export function addPictureCommands(commandLine: Command, act: Act): void {
   commandLine
     .command('generate')
     .description('draw pictures for prompts')
     .option('--preset <preset>', 'a preset (a file or PACKAGE/NAME), or a run directory, whose newest weights are used')
-    .option('--model <folder>', 'instead of a preset: the folder of a published model, or hub:OWNER/NAME')
+    .option('--model <folder>', 'instead of a preset: a published model (a folder, or hub:OWNER/NAME), or a run')
     .option('--prompt <text>', 'what to draw (repeatable)', collect, [])
     .option(
       '--rationale <text>',
@@ -51,11 +52,29 @@ export function addPictureCommands(commandLine: Command, act: Act): void {
       'a file with further questions: text with one a line, or JSON or a table with a "question"',
     )
     .option('--preset <preset>', 'a preset (a file or PACKAGE/NAME), or a run directory, whose newest weights are used')
-    .option('--model <folder>', 'instead of a preset: the folder of a published model, or hub:OWNER/NAME')
+    .option('--model <folder>', 'instead of a preset: a published model (a folder, or hub:OWNER/NAME), or a run')
     .option('--seed <number>', 'decides every random number', wholeNumber)
     .option('--out <directory>', 'where the record of the answers goes', newFolder)
     .option('--weights <path>', 'a checkpoint, a run directory or a .safetensors file')
     .action((question: string, options: AskOptions, command: Command) =>
       act(command, async (context) => (await import('../commands/ask.ts')).ask(question, options, context)),
+    );
+  commandLine
+    .command('serve')
+    .description("answer and draw for programs that speak OpenAI's protocol, until ^C")
+    .option(
+      '--model <folder>',
+      'a published model (a folder, or hub:OWNER/NAME), or a run, whose newest weights are used',
+    )
+    .option('--preset <preset>', 'instead of --model: a preset (a file or PACKAGE/NAME)')
+    .option('--name <text>', 'what requests call the model; that of the folder or the hub unless told')
+    .option('--port <number>', 'port to listen on; 8760 unless told, 0 takes any that is free', portNumber)
+    .option(
+      '--host <address>',
+      'address to listen on; 127.0.0.1 unless told, and beyond this machine (0.0.0.0) the token in REASONGEN_SERVE_TOKEN is demanded',
+    )
+    .option('--weights <path>', 'a checkpoint, a run directory or a .safetensors file')
+    .action((options: ServeCommandOptions, command: Command) =>
+      act(command, async (context) => (await import('../commands/serve.ts')).serveModel(options, context)),
     );
 }

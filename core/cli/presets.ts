@@ -1,9 +1,13 @@
 import { type Command, Option } from 'commander';
+import type { CheckOptions } from '../commands/check.ts';
 import type { CreateCommandOptions } from '../commands/create.ts';
 import type { DescribeOptions } from '../commands/describe.ts';
 import type { InitOptions } from '../commands/init.ts';
 import { collect, settingHelp } from './arguments.ts';
 import type { Act } from './act.ts';
+
+/** Those of `gpu/known-adapters.ts`, which help does without. */
+export const cards = ['h100', 'a100', '4090', 'mi300', 'arc', 'apple'];
 
 /** Commands about presets: a new one with a reward of one's own, what one says, and what one may say. */
 export function addPresetCommands(commandLine: Command, act: Act): void {
@@ -38,7 +42,8 @@ export function addPresetCommands(commandLine: Command, act: Act): void {
     .description('find every mistake of a preset, and say what it will do and need')
     .addHelpText('after', settingHelp)
     .option('--json', 'print JSON, for programs')
-    .action((preset: string, options: { readonly json?: boolean }, command: Command) =>
+    .addOption(new Option('--adapter <card>', 'plan for a card that another machine has').choices(cards))
+    .action((preset: string, options: CheckOptions, command: Command) =>
       act(command, async (context) => (await import('../commands/check.ts')).check(preset, context, options)),
     );
   commandLine

@@ -1,6 +1,7 @@
 import { dawn } from '../gpu/dawn.ts';
 import { type AdapterReport, reportAdapter } from '../gpu/adapter-report.ts';
 import { openDevice } from '../gpu/device.ts';
+import { halfFault, openTrustedDevice, wasHidden } from '../half-trial.ts';
 import { availableMemory } from '../gpu/host-memory.ts';
 
 /** What an adapter says about itself before a device is opened. */
@@ -33,9 +34,20 @@ export async function readAdapter(): Promise<AdapterFacts | undefined> {
 
 /** Bytes that the adapter's own memory gives, up to `wanted`: made and given back. WebGPU does not say how much there is. */
 export async function tryMemory(wanted: number): Promise<number> {
-  const device = await openDevice();
+  const device = await openTrustedDevice();
   try {
     return await device.tryMemory(wanted);
+  } finally {
+    device.close();
+  }
+}
+
+/** What a trial of f16 finds wrong, on an adapter that Dawn gives it only when told to; undefined when nothing is. */
+export async function tryHalves({ report }: AdapterFacts): Promise<string | undefined> {
+  if (!report.features.includes('shader-f16') || !wasHidden(report)) return undefined;
+  const device = await openDevice();
+  try {
+    return await halfFault(device);
   } finally {
     device.close();
   }

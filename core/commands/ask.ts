@@ -2,7 +2,7 @@ import { resolve } from 'node:path';
 import { readTextRows } from '../io/text-rows.ts';
 import type { CommandContext } from './context.ts';
 import { inWordsOfFlags } from './flags.ts';
-import { flagsOfModel, locateModel, type ModelChoice } from './model.ts';
+import { flagsOfModel, locateModel, type ModelChoice, runAsPreset } from './model.ts';
 import { run } from './run.ts';
 
 export interface AskOptions extends ModelChoice {
@@ -17,7 +17,8 @@ export interface AskOptions extends ModelChoice {
 }
 
 /** `ask QUESTION`: runs the recipe `ask` on the components of a preset, of a run or of a published model. */
-export async function ask(question: string, options: AskOptions, context: CommandContext): Promise<number> {
+export async function ask(question: string, given: AskOptions, context: CommandContext): Promise<number> {
+  const options = runAsPreset(given);
   return inWordsOfFlags(
     [
       { flag: '--weights', path: 'recipe.weights', value: options.weights },
@@ -31,7 +32,10 @@ export async function ask(question: string, options: AskOptions, context: Comman
 }
 
 async function answer(question: string, options: AskOptions, context: CommandContext): Promise<number> {
-  const { file, weights, settings } = await locateModel(options, { needsCodec: false });
+  const { file, weights, settings } = await locateModel(options, {
+    needsCodec: false,
+    environment: context.environment,
+  });
   const more = options.turns === undefined ? [] : await readTextRows(options.turns, 'question');
   const questions = [question, ...options.turn, ...more.map(({ text }) => text)];
   const turns = questions.map((each, index) => ({

@@ -1,39 +1,78 @@
 import type { Preset } from '../contracts/preset.ts';
-import { ProblemsError, ReasongenError } from '../errors.ts';
+import { errorRecord, ProblemsError, problemsOf, ReasongenError } from '../errors.ts';
 import { explainError } from '../failure.ts';
 import { describePlan, formatBytes, refuseWhatCannotFit, totalBytes } from '../plan.ts';
+import { knownAdapters } from '../gpu/known-adapters.ts';
 import { withPlanner } from '../plan-stage.ts';
-import { loadPreset, type Stage } from '../preset/load.ts';
+import { loadPreset, type LoadedPreset, type Stage } from '../preset/load.ts';
 import { type AdapterFacts, readAdapter, tryMemory } from './adapter.ts';
 import type { CommandContext } from './context.ts';
+
+export interface CheckOptions {
+  readonly json?: boolean;
+  /** A card of `knownAdapters` that the plan is for, instead of this machine's adapter. */
+  readonly adapter?: string;
+}
 
 /** `check PRESET`: every mistake at once; then what each stage will do and need, and whether the adapter allows it. */
 export async function check(
   file: string,
-  { write: print, log, settings, environment }: CommandContext,
-  { json = false }: { readonly json?: boolean } = {},
+  context: CommandContext,
+  { json = false, adapter: card }: CheckOptions = {},
 ): Promise<number> {
-  const write = json ? () => {} : print;
-  const checked: unknown[] = [];
-  const loaded = await loadPreset(file, { settings, environment });
-  const adapter = environment['REASONGEN_NO_DRIVER'] === '1' ? undefined : await readAdapter();
-  const problems: ReasongenError[] = [];
-  const facts = adapter ?? 'unknown';
-  write(`${describeAdapter(facts)}\n`);
+  const { write, settings, environment } = context;
+  const found: Findings = { stages: [], problems: [] };
+  try {
+    const loaded = await loadPreset(file, { settings, environment });
+    if (card !== undefined) {
+      found.adapter = cardFacts(card);
+      found.sources = knownAdapters.get(card)?.sources;
+    }
+    if (card === undefined && environment['REASONGEN_NO_DRIVER'] !== '1') found.adapter = await readAdapter();
+    await checkStages(loaded, found, { ...context, write: json ? () => {} : write });
+  } catch (error) {
+    const explained = explainError(error);
+    found.problems.push(...problemsOf(explained));
+  }
+  const { adapter, stages, problems } = found;
+  if (json) {
+    const result = { ok: problems.length === 0, adapter: adapter?.description ?? null, stages };
+    write(`${JSON.stringify({ ...result, errors: problems.map(errorRecord) }, undefined, 2)}\n`);
+  }
+  if (problems.length === 1) throw problems[0];
+  if (problems.length > 0) throw new ProblemsError(problems);
+  return 0;
+}
+
+interface Findings {
+  adapter?: AdapterFacts | undefined;
+  /** Of what is known of a card that is not here. */
+  sources?: readonly string[] | undefined;
+  readonly stages: unknown[];
+  readonly problems: ReasongenError[];
+}
+
+async function checkStages(
+  loaded: LoadedPreset,
+  { adapter, sources = [], stages, problems }: Findings,
+  { write, log }: Pick<CommandContext, 'write' | 'log'>,
+): Promise<void> {
+  write(`${describeAdapter(adapter ?? 'unknown')}\n`);
+  for (const source of sources) write(`  known: ${source}\n`);
   for (const stage of loaded.stages) {
     write(`${stage.name}: every option is valid\n`);
     const waitsFor = unfinishedStage(stage.preset);
     if (waitsFor !== undefined) {
       write(`  what it needs is known once ${waitsFor} has run\n`);
-      checked.push({ stage: stage.name, waitsFor });
+      stages.push({ stage: stage.name, waitsFor });
       continue;
     }
     try {
       await withPlanner(loaded, stage, log, adapter, async (planner) => {
         const plan = await planner.plan();
         for (const line of describePlan(plan)) write(`  ${line}\n`);
-        const { lines, bytes, largestBinding } = plan;
-        checked.push({ stage: stage.name, lines, bytes, totalBytes: totalBytes(plan), largestBinding });
+        const { lines, bytes, largestBinding, inParts = [] } = plan;
+        stages.push({ stage: stage.name, lines, bytes, totalBytes: totalBytes(plan), largestBinding, inParts });
         if (adapter === undefined) return;
         const availableBytes = adapter.availableBytes ?? (await tryMemory(totalBytes(plan)));
         const room = { limits: adapter.limits, availableBytes };
@@ -43,15 +82,21 @@ export async function check(
       problems.push(inStage(stage, explainError(error)));
     }
   }
-  if (json) {
-    const { description } = adapter ?? {};
-    print(
-      `${JSON.stringify({ ok: problems.length === 0, adapter: description ?? null, stages: checked }, undefined, 2)}\n`,
-    );
-  }
-  if (problems.length === 1) throw problems[0];
-  if (problems.length > 0) throw new ProblemsError(problems);
-  return 0;
+}
+
+/** What a run would find on a card that another machine has. */
+function cardFacts(name: string): AdapterFacts {
+  const known = knownAdapters.get(name);
+  if (known === undefined) throw new RangeError(`unreachable: the command line knows no card ${name}`);
+  const { title, limits, report, availableBytes } = known;
+  return {
+    description: `${title}, by what is known of it`,
+    isSoftware: false,
+    features: report.features,
+    limits,
+    report,
+    availableBytes,
+  };
 }
 
 function describeAdapter(adapter: AdapterFacts | 'unknown'): string {

@@ -1,12 +1,12 @@
-import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { exitCodes, ReasongenError } from '../errors.ts';
 import { changeOf, type PairedDifference } from '../evaluation/paired.ts';
-import { comparisonPage, flipCount, pairedDrawings } from '../report/compare-page.ts';
-import { matchEvaluations, readSide, type Match, type Side } from '../report/sides.ts';
-import { formatDifference, formatRate, scoreName, splitName, type TaskRow } from '../report/summary.ts';
+import { comparisonPage, pairedDrawings } from '../report/compare-page.ts';
+import { flipCount, matchEvaluations, readSide, type Match, type Side } from '../report/sides.ts';
+import { formatChance, formatDifference, formatRate, scoreName, splitName, type TaskRow } from '../report/summary.ts';
 import type { CommandContext } from './context.ts';
 import { writeResult } from './result-file.ts';
+import { textTable } from './text-table.ts';
 
 export interface CompareCommandOptions {
   readonly json?: boolean;
@@ -36,9 +36,7 @@ export async function compareSides(
         : `${[`A: ${describe(a)}`, `B: ${describe(b)}`].join('\n')}\n\n${matches.map(matchText).join('\n\n')}\n`,
     );
   if (html !== undefined) {
-    const style = await readFile(new URL('../report/style.css', import.meta.url), 'utf8');
-    const page = await comparisonPage(a, b, matches, style);
-    await writeResult(html, page, 'writing the comparison');
+    await writeResult(html, await comparisonPage(a, b, matches), 'writing the comparison');
     log.info(`page: ${html}`);
   }
   return exitCodes.done;
@@ -78,7 +76,7 @@ function matchText({ comparison, rewards, flips, differences }: Match): string {
   const named = flips.filter(({ before, after: now }) => before.pass !== now.pass).slice(0, mostNamed);
   return [
     head,
-    table([['', 'A', 'B', 'B − A', ''], ...rows, ...rewardRows]),
+    ...textTable([['', 'A', 'B', 'B − A', ''], ...rows, ...rewardRows]).map((line) => `  ${line}`),
     `flipped: ${better} from fail to pass, ${worse} from pass to fail`,
     ...named.map(({ before, after: now }) => `  ${now.pass ? '+' : '-'} ${now.prompt}: ${before.why} → ${now.why}`),
     ...(better + worse > named.length
@@ -99,18 +97,8 @@ function cells({ before, after, paired }: TaskRow): string[] {
 
 function verdict(paired: PairedDifference): string {
   const change = changeOf(paired);
-  const chance =
-    paired.mcnemar === undefined
-      ? ''
-      : `, McNemar p ${paired.mcnemar < 0.001 ? '< .001' : paired.mcnemar.toFixed(3).replace(/^0/, '')}`;
+  const chance = paired.mcnemar === undefined ? '' : `, McNemar p ${formatChance(paired.mcnemar)}`;
   return `${change === 'unclear' ? 'within noise' : change}${chance}`;
-}
-
-function table(rows: readonly (readonly string[])[]): string {
-  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
-  return rows
-    .map((row) => `  ${row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ')}`.trimEnd())
-    .join('\n');
 }
 
 function asData(a: Side, b: Side, matches: readonly Match[]): object {

@@ -1,13 +1,20 @@
 /** `data`: what training and measuring are made from, before there is a run. */
 import { existsSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import type { PromptItem } from '../contracts/dataset.ts';
-import { estimateTokens, planRationales, usualInstruction, writeRationales } from '../data/rationales.ts';
+import {
+  estimateTokens,
+  planRationales,
+  type RationaleCounts,
+  usualInstruction,
+  writeRationales,
+} from '../data/rationales.ts';
 import { findLeaks, type Leak, type PlacedPrompt } from '../data/leaks.ts';
 import { exitCodes, PresetError, ReasongenError, suggest } from '../errors.ts';
+import { takeLock } from '../io/lock.ts';
 import { readTextRows } from '../io/text-rows.ts';
 import { readKey } from '../keys.ts';
-import { silentLog } from '../log.ts';
+import { type Log, silentLog } from '../log.ts';
 import { loadCatalogOf } from '../preset/load.ts';
 import type { CommandContext } from './context.ts';
 import { makeFolderOf, writeResult } from './result-file.ts';
@@ -90,6 +97,7 @@ async function benchmarkPrompts(
     get: missing,
     getAll: async () => [],
     onDevice: () => missing,
+    model: missing,
     onDispose: () => {},
   });
   const splits = made.splits ?? (['seen', 'heldout'] as const);
@@ -127,9 +135,7 @@ export async function lookForLeaks(
 
 /** Of a file, or of a benchmark by name. */
 async function placedPrompts(name: string): Promise<PlacedPrompt[]> {
-  if (existsSync(name))
-    return (await readTextRows(name, 'prompt')).map(({ text: prompt, place }) => ({ prompt, place }));
-  if (/[./\\]/.test(name))
+  if (existsSync(name) || /[./\\]/.test(name))
     return (await readTextRows(name, 'prompt')).map(({ text: prompt, place }) => ({ prompt, place }));
   const { prompts } = await benchmarkPrompts(name, {});
   return prompts.map(({ prompt }) => ({ prompt, place: name }));
@@ -191,22 +197,34 @@ export async function makeRationales(
       place: '--key-variable',
       hint: 'set it to the key, or leave the option out where the endpoint wants none',
     });
-  const work = await planRationales(prompts, out);
-  write(`${estimateText(work, { ...options, instruction })}\n`);
-  if (work.rows.length === 0) return exitCodes.done;
-  if (!yes) {
-    log.info('nothing has been asked: --yes does it');
-    return exitCodes.done;
+  if (yes) await makeFolderOf(out);
+  // Two at once would ask about every prompt twice, and cut off each other's lines.
+  const lock = yes ? await takeLock(join(dirname(out), `.tmp-${basename(out)}.lock`), 'these rationales') : undefined;
+  try {
+    const work = await planRationales(prompts, out);
+    write(`${estimateText(work, { ...options, instruction })}\n`);
+    if (!yes && work.rows.length > 0) log.info('nothing has been asked: --yes does it');
+    if (yes && work.rows.length > 0) {
+      const counts = await writeRationales(work, { url, model, key, instruction, maxTokens, atOnce }, log, signal);
+      sayWritten(counts, options, log);
+    }
+  } finally {
+    lock?.release();
   }
-  await makeFolderOf(out);
-  const counts = await writeRationales(work, out, { url, model, key, instruction, maxTokens, atOnce }, log, signal);
-  log.info(`${counts.written} rationales written into ${out}`);
-  const lost = counts.repeated + counts.empty + counts.cut;
+  return exitCodes.done;
+}
+
+function sayWritten(
+  { written, repeated, empty, cut }: RationaleCounts,
+  { out, maxTokens }: RationalesOptions,
+  log: Log,
+): void {
+  log.info(`${written} rationales written into ${out}`);
+  const lost = repeated + empty + cut;
   if (lost > 0)
     log.warn(
-      `${lost} were left out (${counts.repeated} in the words of another prompt, ${counts.empty} empty, ${counts.cut} cut off at ${maxTokens} tokens); the same command asks for them again`,
+      `${lost} were left out (${repeated} in the words of another prompt, ${empty} empty, ${cut} cut off at ${maxTokens} tokens); the same command asks for them again`,
     );
-  return exitCodes.done;
 }
 
 function estimateText(

@@ -6,11 +6,13 @@ import { findPackage } from '../io/installed-package.ts';
 import { describeProgram } from '../io/software.ts';
 import { installedPlugins } from '../preset/installed-plugins.ts';
 import { formatBytes } from '../plan.ts';
-import { type AdapterFacts, readAdapter } from './adapter.ts';
+import { matrixFeature, describeMatrix } from '../gpu/subgroup-matrices.ts';
+import { wasHidden } from '../half-trial.ts';
+import { type AdapterFacts, readAdapter, tryHalves } from './adapter.ts';
 import type { CommandContext } from './context.ts';
 
 /** One thing the program needs or likes to have; `hint` is the exact remedy where it is missing. */
-interface Fact {
+export interface Fact {
   readonly name: string;
   readonly ok: boolean;
   readonly found: string;
@@ -23,12 +25,13 @@ export async function doctor(
   { json = false }: { readonly json?: boolean } = {},
 ): Promise<number> {
   const adapter = await readAdapter();
+  const halfFault = adapter === undefined ? undefined : await tryHalves(adapter);
   const facts = [
     ...versions(),
     ...machine(),
     driver(environment),
     ...vulkanVariables(environment),
-    ...(adapter === undefined ? [noAdapter] : describe(adapter)),
+    ...(adapter === undefined ? [noAdapter] : describe(adapter, halfFault)),
     ...(await setupFacts(environment)),
     ...(await optionalPackages()),
   ];
@@ -119,29 +122,11 @@ function vulkanVariables(environment: CommandContext['environment']): Fact[] {
   }));
 }
 
-function describe({ description, isSoftware, features, limits }: AdapterFacts): Fact[] {
-  const has = (feature: string): boolean => features.includes(feature);
-  const newMesa = 'a driver that has it: Mesa 24 or newer (npx reasongen setup), or a GPU';
+function describe(adapter: AdapterFacts, halfFault: string | undefined): Fact[] {
+  const { description, isSoftware, features, limits } = adapter;
   return [
     { name: 'adapter', ok: true, found: `${description}${isSoftware ? ' (on the processor)' : ''}` },
-    {
-      name: 'shader-f16',
-      ok: has('shader-f16'),
-      found: has('shader-f16') ? 'yes' : 'no: everything is computed in f32',
-      hint: newMesa,
-    },
-    {
-      name: 'subgroups',
-      ok: has('subgroups'),
-      found: has('subgroups') ? 'yes' : 'no: slower kernels are used',
-      hint: newMesa,
-    },
-    {
-      name: 'timestamp-query',
-      ok: has('timestamp-query'),
-      found: has('timestamp-query') ? 'yes' : 'no: `npm run bench` cannot time kernels',
-      hint: newMesa,
-    },
+    ...offered(adapter, halfFault),
     {
       name: 'other features',
       ok: true,
@@ -155,7 +140,54 @@ function describe({ description, isSoftware, features, limits }: AdapterFacts): 
   ];
 }
 
-const known = ['shader-f16', 'subgroups', 'timestamp-query'];
+const known: readonly string[] = ['shader-f16', 'subgroups', 'timestamp-query', matrixFeature];
+
+/** What the adapter gives of the features that kernels are chosen by, and why not. `halfFault`: what a trial of f16 found wrong. */
+export function offered({ features, report }: Pick<AdapterFacts, 'features' | 'report'>, halfFault?: string): Fact[] {
+  const has = (feature: string): boolean => features.includes(feature);
+  const newMesa = 'a driver that has it: Mesa 24 or newer (npx reasongen setup), or a GPU';
+  const { subgroupMinSize: least, subgroupMaxSize: most, matrices } = report;
+  return [
+    { name: 'shader-f16', ...halves(has('shader-f16'), report, halfFault, newMesa) },
+    {
+      name: 'subgroups',
+      ok: has('subgroups'),
+      found: has('subgroups')
+        ? `of ${least === most ? least : `${least} to ${most}`} lanes`
+        : 'no: slower kernels are used',
+      hint: newMesa,
+    },
+    {
+      name: 'subgroup matrices',
+      ok: true,
+      found: matrices.map(describeMatrix).join('; ') || 'none: the driver offers no cooperative matrices',
+    },
+    {
+      name: 'timestamp-query',
+      ok: has('timestamp-query'),
+      found: has('timestamp-query') ? 'yes' : 'no: `npm run bench` cannot time kernels',
+      hint: newMesa,
+    },
+  ];
+}
+
+function halves(
+  isThere: boolean,
+  report: AdapterFacts['report'],
+  fault: string | undefined,
+  newMesa: string,
+): Omit<Fact, 'name'> {
+  const newDriver = 'a newer NVIDIA driver may mend it; `npx reasongen verify-device` checks the rest';
+  if (!wasHidden(report)) {
+    const found = isThere ? 'yes' : 'no: caches cannot be kept in half precision';
+    return { ok: isThere, found, hint: newMesa };
+  }
+  if (!isThere)
+    return { ok: false, found: 'no, although Dawn was asked for it (vulkan_enable_f16_on_nvidia)', hint: newDriver };
+  if (fault === undefined)
+    return { ok: true, found: 'yes: Dawn was asked for it (vulkan_enable_f16_on_nvidia), and a trial found it right' };
+  return { ok: false, found: `offered and not used: a trial found it wrong (${fault})`, hint: newDriver };
+}
 
 /** What components of the plugins in reach need beyond the program; who uses none of them misses nothing. */
 async function optionalPackages(): Promise<Fact[]> {

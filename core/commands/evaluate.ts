@@ -1,5 +1,5 @@
 import { existsSync, statSync } from 'node:fs';
-import { basename, join, resolve } from 'node:path';
+import { basename, resolve } from 'node:path';
 import type { Evaluation } from '../contracts/evaluation.ts';
 import { PresetError } from '../errors.ts';
 import { readRunRecords } from '../io/records.ts';
@@ -15,8 +15,10 @@ import {
   publishedBatch,
   publishedPreset,
   publishedSampling,
+  runAsPreset,
   withoutTraining,
 } from './model.ts';
+import { namedBenchmarks } from './named-benchmarks.ts';
 import { run } from './run.ts';
 
 export interface EvaluateOptions {
@@ -26,6 +28,8 @@ export interface EvaluateOptions {
   readonly pictures?: string;
   /** Names with commas between them, instead of the benchmarks of the preset. */
   readonly benchmark?: string;
+  /** A file of questions about pictures, for the benchmark `understanding`. */
+  readonly questions?: string;
   readonly weights?: string;
   /** Whether the rewards judge the drawings as well. */
   readonly judge?: boolean;
@@ -57,6 +61,7 @@ export async function evaluate(
     { flag: '--weights', path: 'recipe.weights', value: weights },
     { flag: '--pictures', path: 'recipe.pictures', value: pictures },
     { flag: '--benchmark', path: 'benchmarks', value: benchmark },
+    { flag: '--questions', path: 'benchmarks.understanding.questions', value: options.questions },
     { flag: '--best-of', path: 'recipe.bestOf', value: options.bestOf },
     { flag: '--chosen-by', path: 'recipe.chosenBy', value: options.chosenBy },
     ...flagsOfModel(model === undefined ? {} : { model }),
@@ -78,7 +83,6 @@ async function subjectOf(
 ): Promise<Subject> {
   const { pictures, model, weights: typed, judge = false } = options;
   const training = judge ? ['extensions=[]'] : withoutTraining;
-  const isRun = model !== undefined && existsSync(join(model, 'preset.yaml'));
   if (pictures !== undefined) {
     if (model !== undefined || typed !== undefined) throw twoSubjects();
     const settings = [...training, recipeSetting({ use: 'evaluate-pictures', pictures: resolve(pictures) })];
@@ -86,16 +90,13 @@ async function subjectOf(
     const name = `${basename(resolve(pictures))}-evaluation`;
     return { file, name, settings: [...settings, ...(await benchmarkSettings(options, preset, settings, context))] };
   }
-  const chosen = isRun ? model : preset;
-  const published = isRun ? undefined : model;
-  const located = await locateModel(
-    {
-      ...(chosen !== undefined && { preset: chosen }),
-      ...(published !== undefined && { model: published }),
-      ...(typed !== undefined && { weights: typed }),
-    },
-    { needsCodec: true },
-  );
+  const choice = runAsPreset({
+    ...(preset !== undefined && { preset }),
+    ...(model !== undefined && { model }),
+    ...(typed !== undefined && { weights: typed }),
+  });
+  const { preset: chosen, model: published } = choice;
+  const located = await locateModel(choice, { needsCodec: true, environment: context.environment });
   const { file, weights } = located;
   const recipe = {
     use: 'evaluate',
@@ -103,10 +104,16 @@ async function subjectOf(
     ...(options.bestOf !== undefined && { bestOf: options.bestOf, chosenBy: options.chosenBy }),
     ...(weights !== undefined && { weights }),
   };
-  const choice = { bestOf: options.bestOf, chosenBy: options.chosenBy };
   const choosing = judge
     ? []
-    : await chooserSettings(choice, file, [...located.settings, ...context.settings], context.environment);
+    : await chooserSettings(
+        { bestOf: options.bestOf, chosenBy: options.chosenBy },
+        file,
+        [...located.settings, ...context.settings],
+        context.environment,
+        // A preset may leave its weights to --weights.
+        weights === undefined ? undefined : recipeSetting({ use: 'evaluate', weights }),
+      );
   const settings = [...located.settings, ...training, ...choosing, recipeSetting(recipe)];
   const benchmarks = await benchmarkSettings(options, published === undefined ? file : undefined, settings, context);
   const all = [...settings, ...benchmarks];
@@ -121,28 +128,19 @@ function recipeSetting(recipe: Readonly<Record<string, unknown>>): string {
   return `recipe=${JSON.stringify(recipe)}`;
 }
 
-/** The benchmarks that were named; those of the preset with the options that it gives them. */
+const asksQuestions = 'understanding';
+
+/** The benchmarks that were named, if any were. */
 async function benchmarkSettings(
-  { benchmark }: EvaluateOptions,
+  { benchmark, questions }: EvaluateOptions,
   preset: string | undefined,
   settings: readonly string[],
   context: CommandContext,
 ): Promise<string[]> {
-  if (benchmark === undefined) return [];
-  const names = benchmark
-    .split(',')
-    .map((name) => name.trim())
-    .filter((name) => name !== '');
-  const loaded =
-    preset === undefined
-      ? undefined
-      : await loadPreset(preset, { settings: [...settings, ...context.settings], environment: context.environment });
-  const there = loaded?.stages.at(-1)?.preset.components['benchmark'] ?? [];
-  const chosen = names.map((name) => {
-    const own = there.find((each) => each.name === name);
-    return own === undefined ? name : { use: own.use, name, ...own.options };
-  });
-  return [`benchmarks=${JSON.stringify(chosen)}`];
+  const names = benchmark ?? (questions === undefined ? undefined : asksQuestions);
+  if (names === undefined) return [];
+  const asked = questions === undefined ? {} : { [asksQuestions]: { questions: resolve(questions) } };
+  return namedBenchmarks(names, preset, [...settings, ...context.settings], context, asked);
 }
 
 function twoSubjects(): PresetError {
@@ -160,10 +158,11 @@ async function results(directory: string, json: boolean): Promise<string> {
     const records = evaluations.map(({ samples: _samples, verdicts: _verdicts, ...record }) => record);
     return `${JSON.stringify({ directory, evaluations: records }, undefined, 2)}\n`;
   }
-  return evaluations.map(lines).join('');
+  return evaluations.map((record) => lines(record, evaluations.length > 1)).join('');
 }
 
-function lines(record: Evaluation): string {
+/** A score says whose it is where there are several. */
+function lines(record: Evaluation, isOneOfMany: boolean): string {
   const { benchmark, split, overall, title, comparable, unavailable = {}, subScores = {} } = record;
   if (title === undefined) return `${benchmark}, ${split}: ${overall.passes} of ${overall.total} pass\n`;
   const scores = Object.entries(subScores).map(
@@ -174,5 +173,6 @@ function lines(record: Evaluation): string {
     comparable === undefined
       ? []
       : [`  comparable: ${comparable.yes ? 'yes' : `no, because ${comparable.because.join('; ')}`}`];
-  return [headlineOf(record), ...scores, ...missing, ...standing].map((line) => `${line}\n`).join('');
+  const whose = isOneOfMany ? `${benchmark}, ${split}: ` : '';
+  return [`${whose}${headlineOf(record)}`, ...scores, ...missing, ...standing].map((line) => `${line}\n`).join('');
 }

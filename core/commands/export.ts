@@ -186,7 +186,6 @@ async function findBase(from: string, log: Log, environment: Environment): Promi
   const container = createContainer(loaded.catalog.plugins).openRun({
     preset: stage.preset,
     log,
-    path: (relative) => resolve(dirname(stage.preset.file), relative),
     openDevice: () => Promise.reject(new Error('an export opens no device')),
   });
   try {

@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import { ProblemsError, ReasongenError } from '../errors.ts';
 
 /** What a command's flags become in the preset it makes, and what was typed behind them. */
@@ -25,13 +26,19 @@ function reword(error: ReasongenError, flags: readonly TypedFlag[]): ReasongenEr
   const say = (text: string): string =>
     flags.reduce(
       (said, { flag, path }) =>
-        said.replaceAll(new RegExp(`(?<![\\w.])${path.replaceAll('.', '\\.')}(?![\\w])`, 'g'), () => flag),
+        said.replaceAll(new RegExp(`(?<![\\w.])${path.replaceAll('.', '\\.')}(?!\\w|\\[\\d+\\]\\.)`, 'g'), () => flag),
       text,
     );
   // A short value, 0 for instance, may stand in any message.
   const named =
     flags.find(({ path }) => error.message.includes(path)) ??
-    flags.find(({ value }) => typeof value === 'string' && value.length > 1 && error.message.includes(`"${value}"`));
+    flags.find(
+      ({ value }) =>
+        typeof value === 'string' &&
+        value.length > 1 &&
+        // A path is resolved before it is looked for.
+        [value, resolve(value)].some((each) => error.message.includes(`"${each}"`)),
+    );
   if (!isMade) return error;
   const { code, message, hint, exitCode, cause } = error;
   return new ReasongenError({

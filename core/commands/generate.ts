@@ -1,9 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { Environment } from '../environment.ts';
-import { ReasongenError, exitCodes } from '../errors.ts';
+import { ReasongenError, exitCodes, shellWord } from '../errors.ts';
 import { samplingOptions } from '../drawing/drawer.ts';
 import { loadPreset } from '../preset/load.ts';
+import { changedPreset, refuseChanges } from '../run-inputs.ts';
 import { isStarted, pluginCopies, resolvedPreset } from '../run.ts';
 import type { CommandContext } from './context.ts';
 import { inWordsOfFlags } from './flags.ts';
@@ -14,8 +15,10 @@ import {
   type ModelChoice,
   publishedBatch,
   publishedSampling,
+  runAsPreset,
   withoutTraining,
 } from './model.ts';
+import { namedBenchmarks } from './named-benchmarks.ts';
 import { resume, run } from './run.ts';
 
 export interface GenerateOptions extends ModelChoice {
@@ -37,7 +40,8 @@ export interface GenerateOptions extends ModelChoice {
  * `generate`: runs the recipe `generate` on the components of a preset, whatever the recipe of that preset is. Into a directory
  * that holds such a run already it draws what is missing there, unless anything about the run differs.
  */
-export async function generate(options: GenerateOptions, context: CommandContext): Promise<number> {
+export async function generate(given: GenerateOptions, context: CommandContext): Promise<number> {
+  const options = runAsPreset(given);
   return inWordsOfFlags(
     [
       { flag: '--weights', path: 'recipe.weights', value: options.weights },
@@ -57,7 +61,11 @@ export async function generate(options: GenerateOptions, context: CommandContext
 
 async function draw(options: GenerateOptions, context: CommandContext): Promise<number> {
   if (options.layout !== undefined && options.prompt.length > 0) throw promptsTwice();
-  const { file, weights, settings: components } = await locateModel(options, { needsCodec: true });
+  const {
+    file,
+    weights,
+    settings: components,
+  } = await locateModel(options, { needsCodec: true, environment: context.environment });
   const { layout } = options;
   const prompts = withRationales(options.prompt, options.rationale);
   const recipe = {
@@ -73,12 +81,12 @@ async function draw(options: GenerateOptions, context: CommandContext): Promise<
     ...(weights !== undefined && { weights }),
   };
   const choice = { bestOf: options.bestOf, chosenBy: options.judge };
+  const subject = [...components, ...withoutTraining, `recipe=${JSON.stringify(recipe)}`];
+  const known = options.model === undefined ? file : undefined;
   const settings = [
-    ...components,
-    ...withoutTraining,
+    ...subject,
     ...(await chooserSettings(choice, file, [...components, ...context.settings], context.environment)),
-    ...(layout === undefined ? [] : [`benchmarks=${JSON.stringify([layout])}`]),
-    `recipe=${JSON.stringify(recipe)}`,
+    ...(layout === undefined ? [] : await namedBenchmarks(layout, known, [...subject, ...context.settings], context)),
     ...(options.seed === undefined ? [] : [`seed=${options.seed}`]),
     ...context.settings,
   ];
@@ -132,6 +140,8 @@ async function refuseOtherSettings(
   directory: string,
   environment: Environment,
 ): Promise<void> {
+  const edited = await changedPreset(directory);
+  if (edited.length > 0) refuseChanges(edited, directory);
   const loaded = await loadPreset(file, { settings, runDirectory: directory, environment });
   const [stage] = loaded.stages;
   if (stage === undefined) throw new RangeError('unreachable: a preset has a stage');
@@ -151,7 +161,7 @@ async function refuseOtherSettings(
     code: 'OTHER_SETTINGS',
     message: `this directory holds a run with other settings. There: ${some(onlyThere)}. Now: ${some(onlyNow)}`,
     place: directory,
-    hint: `choose another --out; or go on with what is there: npx reasongen resume ${directory}`,
+    hint: `choose another --out; or go on with what is there: npx reasongen resume ${shellWord(directory)}`,
     exitCode: exitCodes.badPreset,
   });
 }

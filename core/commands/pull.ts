@@ -4,14 +4,22 @@ import { hubAddress } from '../io/hub/client.ts';
 import { pullModel, type PullOptions } from '../io/hub/pull.ts';
 import { missingFiles } from '../io/hub/pulled.ts';
 import { readKey } from '../keys.ts';
+import { whyNotWritable } from '../setup/writable.mjs';
 import type { CommandContext } from './context.ts';
 
 export interface PullCommandOptions {
   readonly revision: string;
   readonly include: readonly string[];
+  /** In place of patterns: the files of configuration. */
+  readonly only?: 'config';
   readonly hubUrl?: string;
   readonly offline?: boolean;
 }
+
+/** What a plan reads of a model. */
+const configFiles = ['config', 'generation_config', 'preprocessor_config', 'processor_config', 'tokenizer_config'].map(
+  (name) => `${name}.json`,
+);
 
 const publicHub = 'https://huggingface.co';
 
@@ -22,6 +30,7 @@ export async function pull(
   { log, write, environment }: CommandContext,
 ): Promise<number> {
   const model = parseHubModel(name, options.revision);
+  const include = options.only === 'config' ? configFiles : options.include;
   if (options.offline === true || isOn(environment['HF_HUB_OFFLINE'])) {
     const found = findSnapshot(model, environment);
     if (found === undefined) {
@@ -33,7 +42,7 @@ export async function pull(
         exitCode: exitCodes.badPreset,
       });
     }
-    const missing = await missingFiles(found, options.include.length > 0);
+    const missing = await missingFiles(found, include.length > 0);
     if (missing.length > 0)
       throw new ReasongenError({
         code: 'NOT_WHOLE',
@@ -47,12 +56,25 @@ export async function pull(
   }
   const own = environment['HF_ENDPOINT'] || publicHub;
   const url = hubAddress(options.hubUrl ?? own);
+  const cache = hubCacheFolder(environment);
+  // Said before anything is fetched: a user of a container often has no home.
+  const reason = whyNotWritable(cache);
+  if (reason !== undefined) {
+    throw new ReasongenError({
+      code: 'HUB_CACHE_NOT_WRITABLE',
+      message: `the cache for models cannot be written: ${reason}`,
+      place: cache,
+      hint: 'set HF_HOME to a folder that may be written: HF_HOME=/tmp/huggingface',
+      exitCode: exitCodes.disk,
+    });
+  }
   const folder = await pullModel(model, {
     url,
     ...tokenFor(url, own, environment),
     environment,
-    cache: hubCacheFolder(environment),
-    include: options.include,
+    cache,
+    include,
+    patience: patienceOf(environment['HF_HUB_DOWNLOAD_TIMEOUT']),
     log,
   });
   const revision = model.revision === 'main' ? '' : `@${model.revision}`;
@@ -75,6 +97,20 @@ function tokenFor(
           'HF_TOKEN was not sent, because it is for another hub: to send it there, set HF_ENDPOINT to this address',
       }
     : {};
+}
+
+/** Seconds, as the Hub's own client takes them. */
+function patienceOf(text: string | undefined): number | undefined {
+  if (text === undefined || text.trim() === '') return undefined;
+  const seconds = Number(text);
+  // Longer ones are more than a timer can wait.
+  if (seconds > 0 && seconds <= 86_400) return seconds;
+  throw new ReasongenError({
+    code: 'BAD_TIMEOUT',
+    message: `HF_HUB_DOWNLOAD_TIMEOUT=${text} is no number of seconds between 0 and 86400`,
+    hint: 'set it to the seconds that a hub may be silent, or not at all for 60',
+    exitCode: exitCodes.badPreset,
+  });
 }
 
 function isOn(value: string | undefined): boolean {

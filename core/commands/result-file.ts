@@ -1,13 +1,13 @@
 /** A file that a command line names as its result. */
 import { dirname, resolve } from 'node:path';
-import { diskError, replaceFile } from '../io/disk.ts';
+import { diskError, replaceLoneFile } from '../io/disk.ts';
 import { mkdir } from '../io/files.ts';
 
 /** Writes it whole or not at all, with the folders it lies in. `doing`: `writing prompts`, for messages. */
-export async function writeResult(file: string, content: string, doing: string): Promise<void> {
+export async function writeResult(file: string, content: string | Uint8Array, doing: string): Promise<void> {
   try {
     await makeFolderOf(file);
-    await replaceFile(resolve(file), content);
+    await replaceLoneFile(resolve(file), content);
   } catch (cause) {
     throw diskError(cause, doing, file);
   }

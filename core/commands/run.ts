@@ -1,22 +1,35 @@
-import { resolve } from 'node:path';
+import { shellWord } from '../errors.ts';
+import { existsSync } from 'node:fs';
+import { readdir } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { presetFile } from '../io/run-directory.ts';
 import { runsIn } from '../io/chain.ts';
 import { readRunRecord } from '../io/records.ts';
 import { type LoadedPreset, loadPreset } from '../preset/load.ts';
 import { freeRunDirectory, isDone, presetOfRun, refuseExistingRun } from '../run.ts';
-import { refreshPlugins } from '../run-inputs.ts';
+import { changedPreset, refreshPlugins, refuseChanges } from '../run-inputs.ts';
 import { type RuntimeOptions, runPreset } from '../runtime.ts';
+import { tellSupervisor } from '../supervisor.ts';
+import { startBeside } from '../watch/beside.ts';
 import type { CommandContext } from './context.ts';
 
 /** `run PRESET`: a new run in `--run-dir`, or in the next free `runs/NAME`. */
-export async function run(file: string, context: CommandContext): Promise<number> {
+export async function run(file: string, context: CommandContext, page: PageOptions = {}): Promise<number> {
   const { settings, runDirectory, environment } = context;
   if (runDirectory !== undefined) refuseExistingRun(resolve(runDirectory));
   const directoryOf = (name: string): string => resolve(runDirectory ?? freeRunDirectory(name));
   const loaded = await loadPreset(file, { settings, runDirectory: directoryOf, environment });
-  return start(loaded, directoryOf(loaded.name), { resume: false }, context);
+  return start(loaded, directoryOf(loaded.name), { resume: false }, context, page);
 }
 
-export interface ResumeOptions {
+/** The live page beside the run. */
+export interface PageOptions {
+  readonly watch?: boolean;
+  readonly port?: number;
+  readonly control?: boolean;
+}
+
+export interface ResumeOptions extends PageOptions {
   /** Runs a recipe that has ended already once more. */
   readonly again?: boolean;
   /** Goes on although what the run works from has changed; asked with the changes where it depends on them. */
@@ -26,17 +39,29 @@ export interface ResumeOptions {
 /** `resume DIRECTORY`: goes on where the run stopped, with the preset it was started with. */
 export async function resume(
   directory: string,
-  { acceptChanges = false, again = false }: ResumeOptions,
+  { acceptChanges = false, again = false, ...page }: ResumeOptions,
   context: CommandContext,
 ): Promise<number> {
   const file = presetOfRun(directory);
   const runDirectory = resolve(directory);
+  const accept = typeof acceptChanges === 'function' ? acceptChanges : () => acceptChanges;
+  const edited = await changedPresets(runDirectory);
+  if (edited.length > 0 && !accept(edited)) refuseChanges(edited, runDirectory);
   const records = [];
   for (const path of await runsIn(runDirectory)) if (!(await isDone(path))) records.push(await readRunRecord(path));
   await refreshPlugins(runDirectory, records, acceptChanges === true);
   const loaded = await loadPreset(file, { settings: context.settings, runDirectory, environment: context.environment });
-  const accept = typeof acceptChanges === 'function' ? acceptChanges : () => acceptChanges;
-  return start(loaded, runDirectory, { resume: true, again, acceptChanges: accept }, context);
+  return start(loaded, runDirectory, { resume: true, again, acceptChanges: accept }, context, page);
+}
+
+/** As `changedPreset`, of a run or of a chain and its stages that are not done. */
+async function changedPresets(directory: string): Promise<string[]> {
+  const changes = await changedPreset(directory);
+  for (const { name } of (await readdir(directory, { withFileTypes: true })).filter((entry) => entry.isDirectory())) {
+    const stage = join(directory, name);
+    if (existsSync(join(stage, presetFile)) && !(await isDone(stage))) changes.push(...(await changedPreset(stage)));
+  }
+  return changes;
 }
 
 async function start(
@@ -44,10 +69,22 @@ async function start(
   runDirectory: string,
   options: Pick<RuntimeOptions, 'resume' | 'again' | 'acceptChanges'>,
   context: CommandContext,
+  { watch = false, port, control }: PageOptions,
 ): Promise<number> {
-  const { log, write, stop, signal, onHooks, command } = context;
+  const { log, write, writeSecret, stop, signal, onHooks, command, environment, openDevice } = context;
   log.info(`run directory: ${runDirectory}`);
-  const exitCode = await runPreset(loaded, { ...options, runDirectory, command, log, write, stop, signal, onHooks });
-  if (stop.requested) log.info(`stopped: ${stop.reason}; go on with: npx reasongen resume ${runDirectory}`);
-  return exitCode;
+  tellSupervisor(environment, { directory: runDirectory, goOn: `reasongen resume ${shellWord(runDirectory)}` });
+  const token = environment['REASONGEN_WATCH_TOKEN'];
+  const page = watch ? await startBeside({ folder: runDirectory, port, control, token }) : undefined;
+  if (page !== undefined) writeSecret(`page: ${page.address}\n`);
+  try {
+    const device = openDevice && { openDevice };
+    const told = { runDirectory, command, log, write, stop, signal, onHooks };
+    const exitCode = await runPreset(loaded, { ...options, ...told, ...device });
+    if (stop.requested)
+      log.info(`stopped: ${stop.reason}; go on with: npx reasongen resume ${shellWord(runDirectory)}`);
+    return exitCode;
+  } finally {
+    page?.close();
+  }
 }

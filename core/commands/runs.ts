@@ -1,4 +1,4 @@
-import { existsSync, statSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join, relative, resolve } from 'node:path';
 import { exitCodes, ReasongenError } from '../errors.ts';
@@ -7,15 +7,15 @@ import { runsIn } from '../io/chain.ts';
 import { diskError } from '../io/disk.ts';
 import { readMetrics } from '../io/metrics.ts';
 import { readRunRecord } from '../io/records.ts';
+import { runState, type RunState } from '../io/run-state.ts';
 import { formatSeconds } from '../log.ts';
 import type { CommandContext } from './context.ts';
-import { at } from '../tensor/at.ts';
+import { textTable } from './text-table.ts';
 
 /** One run of a folder, or a stage of a chain. */
 interface RunLine {
   readonly directory: string;
-  /** `interrupted`: no process has given a sign of life for a minute. */
-  readonly state: 'done' | 'stopped' | 'failed' | 'running' | 'interrupted' | 'unreadable';
+  readonly state: RunState | 'unreadable';
   readonly name?: string;
   readonly step?: number;
   readonly passRate?: number;
@@ -73,7 +73,7 @@ async function describeRun(directory: string): Promise<RunLine> {
     const values = { step: number('step'), passRate: number('passRate'), reward: number('reward') };
     return {
       directory,
-      state: last?.outcome ?? (isBeating(directory) ? 'running' : 'interrupted'),
+      state: runState(directory, { sessions }),
       name,
       ...Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)),
       ...(last !== undefined && { startedAt: last.startedAt }),
@@ -83,12 +83,6 @@ async function describeRun(directory: string): Promise<RunLine> {
   } catch (error) {
     return { directory, state: 'unreadable', note: explainError(error).message };
   }
-}
-
-/** Whoever has the lock of a run touches it every few seconds. */
-function isBeating(directory: string): boolean {
-  const lock = statSync(join(directory, 'lock'), { throwIfNoEntry: false });
-  return lock !== undefined && Date.now() - lock.mtimeMs < 60_000;
 }
 
 function table(runs: readonly RunLine[], folder: string): string {
@@ -103,16 +97,7 @@ function table(runs: readonly RunLine[], folder: string): string {
     run.startedAt === undefined ? '' : age(run.finishedAt ?? run.startedAt),
     run.state === 'failed' || run.state === 'unreadable' ? (run.note?.split('\n')[0] ?? '') : '',
   ]);
-  const widths = head.map((_, column) => Math.max(...[head, ...rows].map((row) => row[column]?.length ?? 0)));
-  return [head, ...rows]
-    .map(
-      (row) =>
-        `${row
-          .map((cell, column) => cell.padEnd(at(widths, column)))
-          .join('  ')
-          .trimEnd()}\n`,
-    )
-    .join('');
+  return `${textTable([head, ...rows]).join('\n')}\n`;
 }
 
 /** `3d` beyond two days. */

@@ -1,5 +1,6 @@
 import type { Tape } from '../autograd/tape.ts';
 import type { Tensor } from '../tensor/tensor.ts';
+import type { Image } from './image.ts';
 import type { PublishedFormat } from './published.ts';
 
 /** One weight of a model, before it exists. */
@@ -17,6 +18,12 @@ export interface ParameterSpec {
 /** A tree of weights seen by name. Policy, reference and averaged weights are three of these through one backbone. */
 export interface Weights {
   get(name: string): Tensor;
+  /** Those there are, where that may not be all that a backbone reads. */
+  readonly names?: readonly string[];
+  /** Whether training changes a weight in place; absent where nobody knows. */
+  moves?(name: string): boolean;
+  /** A number that changes whenever they may have; absent where nobody counts. */
+  version?(): number;
 }
 
 /**
@@ -32,10 +39,10 @@ export interface PackedTokens {
   /** u32 [Ni] image codes and their rows; absent when the batch has no image tokens. */
   readonly imageCodes?: Tensor;
   readonly imageRows?: Tensor;
-  /** f32 [Nf, hiddenSize] vectors that enter as they are (pictures looked at) and their rows, u32 [Nf]; absent when there are none. */
+  /** f32 [Nf, vectorSize] vectors of pictures that are looked at and their rows, u32 [Nf]; absent when there are none. */
   readonly features?: Tensor;
   readonly featureRows?: Tensor;
-  /** u32 [N] position of each token within its segment: the rotary position. */
+  /** u32 [N], or [N, positionAxes]: position of each token within its segment, the rotary position. */
   readonly positions: Tensor;
   /** u32 [N] row of the first token of the token's segment. */
   readonly segmentStart: Tensor;
@@ -49,6 +56,11 @@ export interface KeyValueCache {
   readonly capacity: number;
   /** u32 [R]: the row of the cache that each row of a step continues. Rows that are finished leave the step, not the cache. */
   readonly cacheRows: Tensor;
+  /**
+   * u32 [rows], modulo 2³²: by how much the rotary positions of a row of the cache are ahead of its places, where a picture takes fewer
+   * positions than it has vectors. Absent where positions have one axis: there they are the places.
+   */
+  readonly shifts?: Tensor;
   readonly keys: readonly Tensor[];
   readonly values: readonly Tensor[];
 }
@@ -62,27 +74,51 @@ export interface PrefillTarget {
   readonly length: Tensor;
 }
 
-/** Pictures laid out for a vision part, B of them; every picture is a segment of its own. */
+/** In pixels. */
+export interface PictureSize {
+  readonly width: number;
+  readonly height: number;
+}
+
+/**
+ * What a picture is in a sequence: vectors in place of tokens, and where they stand. Of a model whose pictures are tokens like others, vector i
+ * stands i positions behind the first and the picture takes as many positions as it has vectors.
+ */
+export interface PictureSpan {
+  readonly vectors: number;
+  /** u32 [vectors, axes]: position of each vector on each axis, from where the picture begins. */
+  readonly offsets: Uint32Array;
+  /** What follows the picture stands so many positions behind its beginning, on every axis. */
+  readonly extent: number;
+}
+
+/** An input of a vision part, before it is on a device. */
+export interface PictureArray {
+  readonly shape: readonly number[];
+  readonly values: Float32Array | Uint32Array;
+}
+
+/** The inputs of a vision part by name, f32 or u32. */
 export interface PictureInputs {
-  readonly pictures: number;
-  /** f32 [B · tokens, 3 · patchSize²] in -1 … 1, raster order; within a patch channel, row, column. */
-  readonly patches: Tensor;
-  /** u32 [B · tokens] place of each patch in its picture. */
-  readonly places: Tensor;
-  /** u32 [B · tokens] as in PackedTokens. */
-  readonly segmentStart: Tensor;
-  readonly segmentEnd: Tensor;
+  get(name: string): Tensor;
 }
 
 /** The part of a backbone that looks at pictures. Its weights are apart, so that a run which only draws does not load them. */
 export interface Vision {
-  /** Height and width of a picture in pixels. */
-  readonly imageSize: number;
-  readonly patchSize: number;
-  /** Vectors one picture becomes. */
-  readonly tokens: number;
   readonly parameters: readonly ParameterSpec[];
-  /** f32 [B · tokens, hiddenSize] of B pictures: what stands at their places in the sequence (`PackedTokens.features`). */
+  /** Values of a vector: `hiddenSize`, and more where some are added behind later layers. */
+  readonly vectorSize: number;
+  /** The size at which a picture becomes the most vectors: what room is made for where pictures are not known yet. */
+  readonly largest: PictureSize;
+  /** The size at which a picture of this size is looked at. Throws PICTURE_SHAPE where there is none. */
+  fittedSize(size: PictureSize): PictureSize;
+  /** The picture as it is looked at. Throws PICTURE_SHAPE. */
+  fit(image: Image): Image;
+  /** What a fitted picture is in a sequence. */
+  span(fitted: PictureSize): PictureSpan;
+  /** Fitted pictures laid out, one behind the other. Their shapes depend on the pictures' sizes alone. */
+  layOut(fitted: readonly Image[]): Readonly<Record<string, PictureArray>>;
+  /** f32 [vectors of all pictures, vectorSize]: what stands at their places in the sequence (`PackedTokens.features`). */
   features(tape: Tape, weights: Weights, pictures: PictureInputs): Tensor;
 }
 
@@ -105,6 +141,8 @@ export interface Backbone {
   readonly keyValueHeads: number;
   /** Width of a head as the cache holds it. */
   readonly headDimension: number;
+  /** Axes of a position; 1 unless told. All agree where there is only text. */
+  readonly positionAxes?: number;
   /** Ids a text logit row and an image logit row range over. */
   readonly textVocabulary: number;
   readonly imageVocabulary: number;

@@ -76,6 +76,10 @@ export interface BenchmarkPrompts {
   readonly fingerprint?: Readonly<Record<string, string>>;
   /** Where pictures lie for its original scorer. */
   readonly layout?: PictureLayout;
+  /** Where the picture of a prompt lies, for a benchmark that asks the model about pictures instead of having it draw them. */
+  readonly picture?: (item: PromptItem) => string;
+  /** Makes on the device what it looks with, before anything is judged. A plan calls it, to know what memory that takes. */
+  reserve?(): Promise<void>;
   /** `count` prompts of a split, at most `size`; the same arguments give the same prompts. */
   prompts(split: Split, count: number, seed: number): readonly PromptItem[];
   /** Numbers about all samples together, e.g. how varied they are; reported beside the scores. */

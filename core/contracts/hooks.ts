@@ -10,6 +10,8 @@ export interface StartEvent {
   /** The run directory, absolute. */
   readonly directory: string;
   readonly resume: boolean;
+  /** Seed, components and their options, as `recipe.steps: 80`; lists and objects are JSON. Absent where nobody runs a preset. */
+  readonly settings?: Readonly<Record<string, string | number | boolean>>;
 }
 
 export interface FinishEvent {
@@ -17,6 +19,14 @@ export interface FinishEvent {
   readonly directory: string;
   /** Set when the outcome is `failed`. */
   readonly error?: unknown;
+  /** Of which no step has told. */
+  readonly warnings?: readonly string[];
+}
+
+/** `reasongen sync` was asked for: no run is going. */
+export interface SyncEvent {
+  /** The run directory, absolute. */
+  readonly directory: string;
 }
 
 /** What the next step will work on. SFT passes examples, GRPO passes prompts. */
@@ -75,6 +85,8 @@ export interface AdvantagesEvent extends RewardsEvent {
 export interface StepEvent {
   readonly step: number;
   readonly metrics: Readonly<Record<string, number>>;
+  /** What the run has warned of since the step before. */
+  readonly warnings?: readonly string[];
 }
 
 /** A finished benchmark pass. `verdicts` stand in the order of `samples`. */
@@ -111,6 +123,8 @@ export interface HookHandlers {
   step(event: StepEvent): Eventually<void>;
   /** The numbers of a benchmark are final. */
   evaluation(event: EvaluationEvent): Eventually<void>;
+  /** Outside of a run: send what could not be sent while it was going. What is thrown is shown. */
+  sync(event: SyncEvent): Eventually<void>;
 }
 
 export type HookName = keyof HookHandlers;

@@ -51,6 +51,10 @@ export interface Judge {
    * used for equal fingerprints only, and results tell it.
    */
   readonly fingerprint: Readonly<Record<string, string>>;
+  /** Its answers to the same question change while the run goes on: none is kept. */
+  readonly changes?: true;
+  /** Makes on the device what it answers with, before anything is asked. A plan calls it, to know what memory that takes. */
+  reserve?(): Promise<void>;
   /** Its name in the preset; the runtime sets it. */
   readonly name?: string;
   /** Objects in the picture, the surest first: all classes, above a low floor. */
@@ -82,7 +86,7 @@ export interface Judge {
 }
 
 /** What a judge may be asked for. */
-export type JudgeCapability = Exclude<keyof Judge, 'title' | 'fingerprint' | 'name'>;
+export type JudgeCapability = Exclude<keyof Judge, 'title' | 'fingerprint' | 'name' | 'changes' | 'reserve'>;
 
 /** A judge that certainly has a capability, with its name in the preset. */
 export type JudgeWith<Capability extends JudgeCapability> = Judge &

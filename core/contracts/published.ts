@@ -16,10 +16,17 @@ export interface PublishedFormat {
   readonly names: readonly NameRule[];
   /** Beginnings of port names of parts that are models of their own: a checkpoint holds them, and a run may do without. */
   readonly otherParts: readonly string[];
+  /** What `--model` of a folder of this class puts into the slots of a preset: a component, and its option that takes the folder. */
+  readonly opens?: Readonly<Partial<Record<'tokenizer' | 'imageTokenizer' | 'backbone', OpenedBy>>>;
   /** The layout that a parsed config.json describes; undefined for other classes of models. */
   layoutOf(config: unknown): PublishedLayout | undefined;
   /** The configuration files of a layout, by name, from a parsed config.json of either. Throws BAD_CONFIG for what cannot be said in it. */
   configFiles(config: unknown, wanted: WantedConfig): Readonly<Record<string, unknown>>;
+}
+
+export interface OpenedBy {
+  readonly use: string;
+  readonly option: string;
 }
 
 export interface WantedConfig {

@@ -7,11 +7,13 @@ import type { Log } from '../log.ts';
 import type { Backbone } from './backbone.ts';
 import type { Benchmark } from './benchmark.ts';
 import type { Dataset } from './dataset.ts';
+import type { Executor } from './executor.ts';
 import type { ImageTokenizer } from './image-tokenizer.ts';
 import type { Judge } from './judge.ts';
 import type { Optimizer } from './optimizer.ts';
 import type { Preset } from './preset.ts';
 import type { Reward } from './reward.ts';
+import type { RunningModel } from './running-model.ts';
 import type { Tokenizer } from './tokenizer.ts';
 
 /** A reward with the name and the weight the preset gives it. */
@@ -54,6 +56,8 @@ export interface RunComponents {
   readonly judges: readonly Judge[];
   readonly rewards: readonly NamedReward[];
   readonly benchmarks: readonly NamedBenchmark[];
+  /** Where drawings are computed: on the device of the run where the preset names none. */
+  readonly executor: Executor;
   has(slot: 'tokenizer' | 'imageTokenizer' | 'backbone' | 'dataset' | 'optimizer'): boolean;
 }
 
@@ -64,6 +68,8 @@ export interface PlanContext extends RunComponents {
   /** Counts what a run would make on the adapter; components that ask for the device get the same one. */
   readonly device: PlanningDevice;
   readonly log: Log;
+  /** As in a run. */
+  readonly offerModel: (model: RunningModel) => void;
   /** Whether the run goes on from a checkpoint of its own. */
   readonly resume: boolean;
 }
@@ -79,6 +85,8 @@ export interface Plan {
   readonly largestBindingName?: string;
   /** Bytes of the largest buffer. */
   readonly largestBuffer?: number;
+  /** Weights that one binding cannot hold, and in how many parts they lie. */
+  readonly inParts?: readonly { readonly name: string; readonly parts: number }[];
 }
 
 /** Asks a recipe to stop after the step it is in. The recipe saves and returns. */
@@ -86,8 +94,18 @@ export interface StopRequest {
   readonly requested: boolean;
   /** Why, in words; empty until requested. */
   readonly reason: string;
+  /** Calls `listener` when it is requested, at once where it has been. Returns how to stop listening. */
+  heard(listener: () => void): () => void;
   /** Ends the run with `exitCode` (a guard: 7) once the recipe has returned. The first request counts. */
   request(reason: string, exitCode: number): void;
+}
+
+/** What somebody at the live page wants of a run beside its steps. */
+export interface Asked {
+  /** A checkpoint after this step. */
+  readonly save: boolean;
+  /** To be drawn with the newest weights. */
+  readonly prompts: readonly string[];
 }
 
 /** Everything a recipe works with. The device is open, the components exist, `start` has been fired. */
@@ -102,6 +120,8 @@ export interface RunContext extends RunComponents {
   /** Results for standard output, such as an answer while it comes; what is for the person at the screen goes to `log`. */
   readonly write: (text: string) => void;
   readonly stop: StopRequest;
+  /** Shows the model of the run, once it is on the device, to components that look at pictures with it. */
+  readonly offerModel: (model: RunningModel) => void;
   /** Go on from the last checkpoint in `directory`. */
   readonly resume: boolean;
   /** Aborted only when the run is given up: pass it to judges. */
@@ -111,6 +131,8 @@ export interface RunContext extends RunComponents {
    * beginning of the sha256 of each such file, by `rewardFile/NAME`, for the metrics of the step.
    */
   readonly beginStep: (step: number) => Promise<Readonly<Record<string, string>>>;
+  /** Called behind every step, before `stop` is looked at and the recipe saves: what has been asked for since the last call, told once. */
+  readonly asked: () => Promise<Asked>;
 }
 
 /** A change of options that makes a run need less, and its plan. */
@@ -126,6 +148,8 @@ export interface Smaller {
 export interface Recipe {
   /** Makes on the planning device what `run` makes on a real one, by the same functions. */
   plan(context: PlanContext): Plan | Promise<Plan>;
+  /** It computes nothing itself: where its plan takes no memory of a device, none is opened. */
+  readonly mayDoWithoutDevice?: true;
   /** Asked for when the plan does not fit: changes to propose, the least harmful first. */
   readonly smaller?: readonly Smaller[];
   /** What it does beside training, by name: taps the hooks as the preset's extensions do, behind them where the order is the same. */

@@ -62,6 +62,8 @@ export interface Reward {
    */
   readonly sees?: 'sample' | 'group' | 'batch';
   score(samples: readonly Sample[], signal: AbortSignal): readonly RewardAnswer[] | Promise<readonly RewardAnswer[]>;
+  /** Makes on the device what it judges with, before anything is judged. A plan calls it, to know what memory that takes. */
+  reserve?(): Promise<void>;
   /** True when it can judge the prompts of any benchmark. Otherwise it is asked about the prompts that are trained on, and held-out files of those. */
   readonly judgesBenchmarks?: boolean;
 }

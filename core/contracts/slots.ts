@@ -5,6 +5,7 @@ import type { Backbone } from './backbone.ts';
 import type { Benchmark } from './benchmark.ts';
 import type { Calls } from './calls.ts';
 import type { Dataset } from './dataset.ts';
+import type { Executor } from './executor.ts';
 import type { Extension } from './hooks.ts';
 import type { ImageTokenizer } from './image-tokenizer.ts';
 import type { Judge } from './judge.ts';
@@ -12,6 +13,7 @@ import type { Optimizer } from './optimizer.ts';
 import type { PublishedFormat } from './published.ts';
 import type { Recipe } from './recipe.ts';
 import type { Reward } from './reward.ts';
+import type { RunningModel } from './running-model.ts';
 import type { Tokenizer } from './tokenizer.ts';
 
 /**
@@ -27,6 +29,7 @@ export interface Slots {
   optimizer: Optimizer;
   benchmark: Benchmark;
   dataset: Dataset;
+  executor: Executor;
   recipe: Recipe;
   extension: Extension;
 }
@@ -62,6 +65,11 @@ export interface Scope {
     make: (device: Device) => Made | Promise<Made>,
     close?: (made: Made) => void | Promise<void>,
   ) => () => Promise<Made>;
+  /**
+   * The model that the run draws with or trains, on the device it is on now. Throws NO_MODEL where there is none, or not yet: ask for it when it
+   * is needed, not in `create`.
+   */
+  readonly model: () => Promise<RunningModel>;
   /** Absolute form of a path written in the preset. Options declared with `inputFile()` are already absolute. */
   path(relative: string): string;
   /** Called once when the run ends, in reverse order of registration. */

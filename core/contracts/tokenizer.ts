@@ -2,6 +2,8 @@
 export interface SpecialTokens {
   readonly bos: number;
   readonly eos: number;
+  /** Ends a text as well, of models that have two such tokens. */
+  readonly otherEnd?: number;
   readonly pad: number;
   /** Begin of image: ends the rationale, starts the picture. */
   readonly imageStart: number;
@@ -13,7 +15,8 @@ export interface SpecialTokens {
 /** A question with the pictures it is about, and its answer unless it is yet to be given. */
 export interface Turn {
   readonly question: string;
-  readonly pictures: number;
+  /** Vectors of each of the pictures, in their order. */
+  readonly pictures: readonly number[];
   readonly answer?: string;
 }
 
@@ -42,5 +45,5 @@ export interface Tokenizer {
    * The ids of a conversation about pictures, up to where the next answer starts. Every picture is `imageStart`, its
    * vectors as that many `imagePlaceholder`, `imageEnd`. Absent where the layout has no conversations.
    */
-  readonly conversation?: (turns: readonly Turn[], vectorsPerPicture: number) => number[];
+  readonly conversation?: (turns: readonly Turn[]) => number[];
 }

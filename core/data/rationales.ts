@@ -1,10 +1,9 @@
 /** Rationales for prompts, written by a model behind a chat endpoint: rows in the columns that `caption-data` reads, one file that grows and is gone on with. */
-import { existsSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
-import { exchanged } from '../answered.ts';
+import { realpath } from 'node:fs/promises';
+import { exchanged, oneLine } from '../answered.ts';
 import { exitCodes, ReasongenError } from '../errors.ts';
-import { diskError, replaceFile } from '../io/disk.ts';
-import { appendFile } from '../io/files.ts';
+import { diskError, hasCode } from '../io/disk.ts';
+import { JsonLines } from '../io/json-lines.ts';
 import { readTextRows, type TextRow } from '../io/text-rows.ts';
 import { PolicedCalls } from '../judging/calls.ts';
 import type { Log } from '../log.ts';
@@ -36,12 +35,27 @@ export interface RationaleWork {
   readonly repeated: number;
   /** Of rationales that are there already: another prompt does not get the same one. */
   readonly written: Set<string>;
+  /** The file that grows. */
+  readonly out: JsonLines;
 }
 
-/** Reads the prompts and what an earlier session has written. A line that was cut off by a kill is taken away. */
+/** Reads the prompts and what an earlier session has written. */
 export async function planRationales(prompts: string, out: string): Promise<RationaleWork> {
   const rows = await readTextRows(prompts, 'prompt');
-  const done = await readDone(out);
+  const done = new Map<string, string>();
+  const lines = await JsonLines.open(await realFile(out), 'rationales', (value, place) => {
+    const row = doneSchema.safeParse(value).data;
+    if (row === undefined)
+      throw new ReasongenError({
+        code: 'BAD_RATIONALES',
+        message: 'this line is no row with brief_caption and detailed_caption',
+        place,
+        hint: 'name another file: what is there is gone on with, and nothing is overwritten',
+        exitCode: exitCodes.badPreset,
+      });
+    done.set(row.brief_caption, row.detailed_caption);
+    return true;
+  });
   const first = new Map<string, TextRow>();
   for (const row of rows) if (!first.has(row.text)) first.set(row.text, row);
   const open = [...first.values()].filter(({ text }) => !done.has(text));
@@ -50,41 +64,18 @@ export async function planRationales(prompts: string, out: string): Promise<Rati
     done: first.size - open.length,
     repeated: rows.length - first.size,
     written: new Set([...done.values()].map(bare)),
+    out: lines,
   };
 }
 
 const doneSchema = z.looseObject({ brief_caption: z.string(), detailed_caption: z.string() });
 
-async function readDone(out: string): Promise<Map<string, string>> {
-  if (!existsSync(out)) return new Map();
-  const text = await readFile(out, 'utf8').catch((cause: unknown) => {
-    throw diskError(cause, 'reading what is written already', out);
+/** A file that a person names may be a link to it. */
+async function realFile(path: string): Promise<string> {
+  return realpath(path).catch((cause: unknown) => {
+    if (hasCode(cause, 'ENOENT')) return path;
+    throw diskError(cause, 'reading what is written already', path);
   });
-  const lines = text.split('\n');
-  const whole = lines.slice(0, -1);
-  const done = new Map<string, string>();
-  for (const [index, line] of whole.entries()) {
-    const row = parseDone(line);
-    if (row === undefined)
-      throw new ReasongenError({
-        code: 'BAD_RATIONALES',
-        message: 'this line is no row with brief_caption and detailed_caption',
-        place: `${out}:${index + 1}`,
-        hint: 'name another file: what is there is gone on with, and nothing is overwritten',
-        exitCode: exitCodes.badPreset,
-      });
-    done.set(row.brief_caption, row.detailed_caption);
-  }
-  if (lines.at(-1) !== '') await replaceFile(out, whole.map((line) => `${line}\n`).join(''));
-  return done;
-}
-
-function parseDone(line: string): z.output<typeof doneSchema> | undefined {
-  try {
-    return doneSchema.safeParse(JSON.parse(line)).data;
-  } catch {
-    return undefined;
-  }
 }
 
 /** About four characters are a token. */
@@ -107,7 +98,6 @@ export interface RationaleCounts {
 /** Asks about every row and appends what is answered, a line each. What was appended stays, however this ends. */
 export async function writeRationales(
   work: RationaleWork,
-  out: string,
   options: RationaleOptions,
   log: Log,
   signal: AbortSignal,
@@ -123,8 +113,6 @@ export async function writeRationales(
   const progress = log.progress('writing rationales', work.rows.length, { unit: 'prompt' });
   /** Nothing more is asked behind the first; answers that are under way are paid for, and kept. */
   let failure: unknown;
-  // Lines are appended one after the other, whichever answer comes first.
-  let appended: Promise<void> = Promise.resolve();
   const one = async (row: TextRow): Promise<void> => {
     try {
       const { text, isCut } = await calls.run(async (inner) => {
@@ -139,9 +127,8 @@ export async function writeRationales(
       else {
         work.written.add(key);
         counts.written++;
-        const line = `${JSON.stringify({ ...row.columns, prompt: undefined, brief_caption: row.text, detailed_caption: rationale })}\n`;
-        appended = appended.then(() => appendFile(out, line));
-        await appended;
+        const columns = { ...row.columns, prompt: undefined };
+        await work.out.append({ ...columns, brief_caption: row.text, detailed_caption: rationale });
       }
       progress.advance(1);
     } catch (error) {
@@ -151,7 +138,7 @@ export async function writeRationales(
   await Promise.all(work.rows.map(one));
   progress.end();
   await calls.close();
-  if (failure !== undefined) throw diskError(failure, 'writing rationales', out);
+  if (failure !== undefined) throw failure;
   return counts;
 }
 
@@ -193,7 +180,7 @@ async function ask(
       code: 'ENDPOINT_REFUSED',
       message: response.ok
         ? 'it answered something that is no chat completion'
-        : `it answered ${response.status} ${response.statusText}: ${text.slice(0, 200).replaceAll(/\s+/g, ' ')}`,
+        : `it answered ${response.status} ${response.statusText}: ${oneLine(text)}`,
       place: url,
       hint: 'check the address, which ends with its version (…/v1), the model and the key',
     });

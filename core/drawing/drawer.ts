@@ -6,8 +6,12 @@ import type { PromptItem } from '../contracts/dataset.ts';
 import type { RunContext } from '../contracts/recipe.ts';
 import type { Phase, Sample } from '../contracts/reward.ts';
 import { ReasongenError, exitCodes } from '../errors.ts';
-import { createSampler, type SampledSequence, type SampleProgress, type Sampler } from '../nn/sampler.ts';
+import type { DrawRequest, DrawSizes, SequenceDrawer } from '../contracts/executor.ts';
+import type { SampledSequence, SampleProgress } from '../nn/sampler.ts';
 import { z } from '../preset/zod.ts';
+import { shareWeights } from '../weights/exchange.ts';
+import { drawIdentity } from './identity.ts';
+import { openSequenceDrawer } from './sequences.ts';
 
 /** How tokens are drawn; the same words mean the same thing in the sampler and in the scorer. */
 export const samplingOptions = {
@@ -74,41 +78,52 @@ export interface DrawerOptions {
 export class Drawer {
   private readonly context: RunContext;
   private readonly options: DrawerOptions;
-  private readonly sampler: Sampler;
+  private readonly sequences: SequenceDrawer;
+  /** The pictures of the call before. */
+  private decoded: Promise<unknown> = Promise.resolve();
 
-  private constructor(context: RunContext, options: DrawerOptions, sampler: Sampler) {
+  private constructor(context: RunContext, options: DrawerOptions, sequences: SequenceDrawer) {
     this.context = context;
     this.options = options;
-    this.sampler = sampler;
+    this.sequences = sequences;
   }
 
+  /** Whatever computes the sequences, the device of the run could: a plan counts the same, and what others have drawn can be looked at. */
   static async open(
     context: RunContext,
     weights: Weights,
     workspace: Workspace,
     options: DrawerOptions,
   ): Promise<Drawer> {
-    const { grid } = context.imageTokenizer;
-    const sampler = await createSampler({
-      device: context.device,
-      workspace,
-      backbone: context.backbone,
-      weights,
-      rows: options.prompts * options.samplesPerPrompt * (options.choosing?.count ?? 1),
-      prompts: options.prompts,
-      promptBudget: options.promptTokens,
-      textBudget: options.sampling.rationale ? options.sampling.rationaleTokens : 0,
-      imageCount: grid.rows * grid.columns,
-      guidance: options.sampling.guidance !== 1,
-      cache: options.sampling.cache,
-      special: context.tokenizer.special,
+    const { device, backbone, tokenizer, imageTokenizer, executor } = context;
+    const sizes = sizesOf(options, imageTokenizer.grid.rows * imageTokenizer.grid.columns);
+    const local = await openSequenceDrawer({ workspace, backbone, weights, tokenizer }, sizes);
+    if (device.isPlanning) return new Drawer(context, options, local);
+    const sequences = await executor.open({
+      identity: drawIdentity(device, backbone, tokenizer),
+      sizes,
+      vocabulary: { text: backbone.textVocabulary, image: backbone.imageVocabulary },
+      weights: shareWeights(device, backbone, weights),
+      local,
+      run: context.directory.path,
+      signal: context.signal,
     });
-    return new Drawer(context, options, sampler);
+    return new Drawer(context, options, sequences);
+  }
+
+  /** Calls of `draw` that may be under way at a time; each of as many prompts as are drawn at once. */
+  get atOnce(): number {
+    return this.sequences.atOnce ?? 1;
   }
 
   /** Prompts drawn at once. */
   get prompts(): number {
     return this.options.prompts;
+  }
+
+  /** Throws PROMPT_TOO_LONG: better known before hours of drawing than in their midst. */
+  refuseTooLong(items: readonly DrawItem[]): void {
+    for (const item of items) this.promptOf(item);
   }
 
   /**
@@ -139,7 +154,14 @@ export class Drawer {
   }
 
   close(): void {
-    this.sampler.close();
+    this.sequences.close();
+  }
+
+  private promptOf({ prompt }: DrawItem): number[] {
+    const { sampling, promptTokens } = this.options;
+    const ids = this.context.tokenizer.prompt(prompt, sampling.rationale ? 'rationale' : 'direct');
+    if (ids.length > promptTokens) throw promptTooLong(prompt, ids.length, promptTokens);
+    return ids;
   }
 
   private async drawOnce(
@@ -150,17 +172,12 @@ export class Drawer {
     onProgress?: (progress: SampleProgress) => void,
   ): Promise<Drawing[]> {
     const { tokenizer, imageTokenizer } = this.context;
-    const { sampling, promptTokens, choosing } = this.options;
+    const { sampling, choosing } = this.options;
     const samplesPerPrompt = this.options.samplesPerPrompt * (choosing?.count ?? 1);
-    const prompts = items.map((item) => tokenizer.prompt(item.prompt, sampling.rationale ? 'rationale' : 'direct'));
-    prompts.forEach((ids, index) => {
-      if (ids.length > promptTokens) throw promptTooLong(items[index]?.prompt ?? '', ids.length, promptTokens);
-    });
-    const sequences = await this.sampler.sample({
+    const prompts = items.map((item) => this.promptOf(item));
+    const request: DrawRequest = {
       prompts,
       samplesPerPrompt,
-      ...(onProgress !== undefined && { onProgress }),
-      unconditional: (ids) => tokenizer.unconditional(ids),
       seed,
       rowKeys: items.flatMap((_, index) =>
         Array.from({ length: samplesPerPrompt }, (_each, sample) => (first + index) * keysPerPrompt + sample),
@@ -175,8 +192,12 @@ export class Drawer {
       rationale: sampling.rationale
         ? items.map(({ rationale }) => (rationale === undefined ? 'write' : tokenizer.encode(rationale)))
         : 'skip',
-    });
-    const images = await imageTokenizer.decode(sequences.map(({ codes }) => codes));
+    };
+    const sequences = await this.sequences.draw(request, onProgress);
+    // One after the other, whatever is drawn meanwhile.
+    const decoded = this.decoded.then(() => imageTokenizer.decode(sequences.map(({ codes }) => codes)));
+    this.decoded = decoded.catch(() => undefined);
+    const images = await decoded;
     const drawings = sequences.map((sequence, index): Drawing => {
       const item = items[Math.floor(index / samplesPerPrompt)];
       const image = images[index];
@@ -219,6 +240,21 @@ export class Drawer {
       return { ...drawing, sample, chosenFrom };
     });
   }
+}
+
+function sizesOf(
+  { sampling, prompts, samplesPerPrompt, promptTokens, choosing }: DrawerOptions,
+  codes: number,
+): DrawSizes {
+  return {
+    rows: prompts * samplesPerPrompt * (choosing?.count ?? 1),
+    prompts,
+    promptTokens,
+    textTokens: sampling.rationale ? sampling.rationaleTokens : 0,
+    codes,
+    isGuided: sampling.guidance !== 1,
+    cache: sampling.cache,
+  };
 }
 
 function promptTooLong(prompt: string, length: number, limit: number): ReasongenError {

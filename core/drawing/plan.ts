@@ -5,6 +5,7 @@ import type { Plan, PlanContext, RunContext, Smaller } from '../contracts/recipe
 import { sizeOf } from '../tensor/tensor.ts';
 import type { Choosing } from './best-of.ts';
 import { Drawer, type DrawerOptions, type Sampling } from './drawer.ts';
+import { looksWithModel, reserveJudges } from '../judging/reserve.ts';
 import { changesOf, MemoryAccount, planningRun, smallerValues } from '../models/memory-accounting.ts';
 import { openModel } from '../models/open-model.ts';
 
@@ -22,12 +23,15 @@ export interface DrawingPlan {
 export async function planDrawing(context: PlanContext, plan: DrawingPlan): Promise<Plan> {
   const account = new MemoryAccount(context);
   const run = planningRun(context);
-  const model = await openModel(run, plan, { text: plan.sampling.rationale, image: true });
+  const uses = { text: plan.sampling.rationale || looksWithModel(run), image: true };
+  const model = await openModel(run, plan, uses);
   account.note('weights');
   await Drawer.open(run, model.parameters, model.workspace, plan);
   account.note('sampler');
   await planDecoding(run, plan);
   account.note('image tokenizer');
+  await reserveJudges(run);
+  account.note('judges');
   return account.plan([describeModel(context.backbone), ...plan.lines]);
 }
 

@@ -3,12 +3,13 @@
  * done and is not drawn again; anything else is.
  */
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { ReasongenError, exitCodes } from '../errors.ts';
 import { diskError, removeTemporaries, replaceFile } from '../io/disk.ts';
-import { z } from '../preset/zod.ts';
-import { appendFile, mkdir } from '../io/files.ts';
+import { type DrawingLine, drawingOf } from '../io/drawing-lines.ts';
+import { mkdir } from '../io/files.ts';
+import { JsonLines } from '../io/json-lines.ts';
+import { readWithin } from '../io/record-file.ts';
 
 /** What all drawings of a folder have in common. */
 export type DrawingSettings = Readonly<Record<string, string | number | boolean>>;
@@ -36,25 +37,8 @@ interface RecordLine extends DrawingRecord {
   readonly sha256: string;
 }
 
-const recordSchema = z.looseObject({
-  index: z.int().nonnegative(),
-  file: z.string(),
-  prompt: z.string(),
-  rationale: z.string(),
-  rationaleEnded: z.boolean(),
-  codes: z.array(z.int().nonnegative()),
-  settings: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])),
-  sha256: z.string().optional(),
-});
-
 /** What is known of a drawing that lies there. */
-export type KnownDrawing = Pick<
-  DrawingRecord,
-  'index' | 'file' | 'prompt' | 'rationale' | 'rationaleEnded' | 'codes'
-> & {
-  /** sha256 of its file. */
-  readonly sha256: string;
-};
+export type KnownDrawing = Required<DrawingLine>;
 
 const recordFile = 'drawings.jsonl';
 
@@ -77,10 +61,10 @@ export interface DrawingFolder {
 
 export class DrawingRecords {
   readonly #place: DrawingFolder;
-  readonly #lines: string;
+  readonly #lines: JsonLines;
   readonly #done: ReadonlyMap<number, KnownDrawing>;
 
-  private constructor(place: DrawingFolder, lines: string, done: ReadonlyMap<number, KnownDrawing>) {
+  private constructor(place: DrawingFolder, lines: JsonLines, done: ReadonlyMap<number, KnownDrawing>) {
     this.#place = place;
     this.#lines = lines;
     this.#done = done;
@@ -93,21 +77,19 @@ export class DrawingRecords {
   static async open(place: DrawingFolder): Promise<DrawingRecords> {
     const { folder, settings, prompt, file = drawingFile, lines: path = join(folder, recordFile) } = place;
     await removeTemporaries(folder);
-    const lines = existsSync(path) ? readFileSync(path, 'utf8').split('\n') : [];
     const done = new Map<number, KnownDrawing>();
     const hashes = new Map<string, string>();
-    const kept = lines.filter((line) => {
-      const record = parse(line);
-      if (record === undefined || done.has(record.index)) return false;
-      const hash = wholeHash(folder, record, file(record.index), hashes);
-      if (hash === undefined) return false;
-      refuseOthers(path, record, settings, prompt(record.index));
-      done.set(record.index, { ...record, sha256: hash });
+    const lines = await JsonLines.open(path, 'the records of drawings', async (value) => {
+      const drawing = drawingOf(value);
+      if (drawing === undefined || done.has(drawing.index)) return false;
+      const { rationaleEnded, codes } = drawing;
+      const sha256 = await wholeHash(folder, drawing, file(drawing.index), hashes);
+      if (sha256 === undefined || rationaleEnded === undefined || codes === undefined) return false;
+      refuseOthers(path, drawing, settings, prompt(drawing.index));
+      done.set(drawing.index, { ...drawing, rationaleEnded, codes, sha256 });
       return true;
     });
-    if (kept.length !== lines.filter((line) => line !== '').length)
-      await replaceFile(path, kept.map((line) => `${line}\n`).join(''));
-    return new DrawingRecords(place, path, done);
+    return new DrawingRecords(place, lines, done);
   }
 
   get count(): number {
@@ -130,8 +112,7 @@ export class DrawingRecords {
     try {
       await mkdir(dirname(path), { recursive: true });
       await replaceFile(path, png);
-      const lines = records.map((record): RecordLine => ({ ...record, sha256: pictureHash(png) }));
-      await appendFile(this.#lines, lines.map((line) => `${JSON.stringify(line)}\n`).join(''));
+      await this.#lines.append(...records.map((record): RecordLine => ({ ...record, sha256: pictureHash(png) })));
     } catch (cause) {
       throw diskError(cause, `saving ${first.file}`, this.#place.folder);
     }
@@ -139,16 +120,20 @@ export class DrawingRecords {
 }
 
 /** sha256 of the file, when it is the one that was drawn: of a name of the record's own making only; what else a line may name is none of its business. */
-function wholeHash(
+async function wholeHash(
   folder: string,
-  { file, sha256 }: z.output<typeof recordSchema>,
+  { file, sha256 }: DrawingLine,
   wanted: string,
   known: Map<string, string>,
-): string | undefined {
-  const path = join(folder, file);
-  if (file !== wanted || !existsSync(path)) return undefined;
-  const hash = known.get(file) ?? pictureHash(readFileSync(path));
-  known.set(file, hash);
+): Promise<string | undefined> {
+  if (file !== wanted) return undefined;
+  let hash = known.get(file);
+  if (hash === undefined) {
+    const bytes = await readWithin(folder, file);
+    if (bytes === undefined) return undefined;
+    hash = pictureHash(bytes);
+    known.set(file, hash);
+  }
   return sha256 === undefined || sha256 === hash ? hash : undefined;
 }
 
@@ -157,23 +142,7 @@ export function pictureHash(bytes: Uint8Array): string {
   return createHash('sha256').update(bytes).digest('hex');
 }
 
-function parse(line: string): z.output<typeof recordSchema> | undefined {
-  if (line === '') return undefined;
-  try {
-    return recordSchema.safeParse(JSON.parse(line)).data;
-  } catch (error) {
-    // The line that was being written when the run was killed.
-    if (error instanceof SyntaxError) return undefined;
-    throw error;
-  }
-}
-
-function refuseOthers(
-  place: string,
-  record: z.output<typeof recordSchema>,
-  settings: DrawingSettings,
-  prompt: string | undefined,
-): void {
+function refuseOthers(place: string, record: DrawingLine, settings: DrawingSettings, prompt: string | undefined): void {
   const names = new Set([...Object.keys(record.settings), ...Object.keys(settings)]);
   const differences = [...names]
     .filter((name) => record.settings[name] !== settings[name])

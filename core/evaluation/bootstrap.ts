@@ -2,7 +2,10 @@
 import { philox } from '../tensor/philox.ts';
 import { groupBy } from './group-by.ts';
 
-/** Pictures of one prompt. Prompts are drawn anew within their stratum, so that every task keeps its number of prompts. */
+/**
+ * Pictures of one prompt. Prompts are drawn anew within their stratum, so that every task keeps its number of prompts. One prompt tells nothing of
+ * how far others of its stratum may differ: strata of one are drawn from as if they were one stratum.
+ */
 export interface PromptCluster<Item> {
   readonly stratum: string;
   readonly items: readonly Item[];
@@ -27,7 +30,9 @@ export function bootstrapPrompts<Item>(
   statistic: (drawn: readonly PromptCluster<Item>[]) => Readonly<Record<string, number>>,
   { seed = 0, resamples = defaultResamples }: BootstrapOptions = {},
 ): Record<string, Ends> {
-  const strata = [...groupBy(clusters, ({ stratum }) => stratum).values()];
+  const own = [...groupBy(clusters, ({ stratum }) => stratum).values()];
+  const single = own.filter(({ length }) => length === 1).flat();
+  const strata = [...own.filter(({ length }) => length > 1), ...(single.length > 0 ? [single] : [])];
   const values = new Map<string, number[]>();
   for (let round = 0; round < resamples; round++) {
     const below = randomIndices(seed, round);

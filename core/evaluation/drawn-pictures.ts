@@ -13,7 +13,7 @@ import { diskError, replaceFile } from '../io/disk.ts';
 import { mkdir } from '../io/files.ts';
 import { contactSheet, decodePicture, encodePng } from '../io/image.ts';
 import { pictureOfGrid, layoutOf } from './layouts.ts';
-import type { Picture, PictureSource } from './pictures.ts';
+import { type Picture, type PictureSource, sampleOf } from './pictures.ts';
 import type { EvaluationPlan } from './record.ts';
 
 export interface DrawingPlace {
@@ -27,6 +27,7 @@ export interface DrawingPlace {
 
 /** Draws what is missing, and gives every picture, prompts in order. Ends early when a stop is requested. */
 export async function* drawnPictures(context: RunContext, drawer: Drawer, place: DrawingPlace): PictureSource {
+  drawer.refuseTooLong(place.plan.items);
   const folder = await BenchmarkFolder.open(context, place);
   const { items, samplesPerPrompt, seed, label, step, split } = place.plan;
   const progress = context.log.progress(`drawing ${place.named.name} (${split})`, items.length * samplesPerPrompt, {
@@ -190,18 +191,11 @@ class BenchmarkFolder {
     const item = items[prompt];
     if (item === undefined) throw new RangeError(`there is no prompt ${prompt}`);
     const image = await decodePicture(await readFile(join(this.#root, this.#place.folder, known.file)));
-    return {
-      ...item,
+    return sampleOf({ index: prompt, copy, item }, grid === undefined ? image : pictureOfGrid(image, grid, copy), {
+      ...known,
       id: `${label}-${index}`,
-      group: prompt,
-      copy,
       step,
-      phase: 'evaluation',
-      rationale: known.rationale,
-      rationaleEnded: known.rationaleEnded,
-      image: grid === undefined ? image : pictureOfGrid(image, grid, copy),
-      codes: known.codes,
-    };
+    });
   }
 
   async #writeBeside(files: Readonly<Record<string, string>>): Promise<void> {

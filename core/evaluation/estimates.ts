@@ -15,7 +15,8 @@ export type Scores = Pick<Evaluation, 'headline' | 'headlineOfJudged' | 'outOf' 
 export function estimateScores(benchmark: Benchmark, pictures: readonly JudgedPicture[], seed: number): Scores {
   const aggregate = benchmark.aggregate?.bind(benchmark) ?? meanScores;
   const summary = aggregate(pictures);
-  const estimates = intervals(pictures, benchmark.aggregate === undefined, aggregate, seed);
+  const isShare = (summary.outOf ?? 1) === 1;
+  const estimates = intervals(pictures, { isMean: benchmark.aggregate === undefined, isShare, aggregate, seed });
   const estimateOf = (name: string, value: number): Estimate => ({ value, ...estimates(name, value) });
   const judged = pictures.filter(({ failure }) => failure === undefined);
   return {
@@ -45,22 +46,26 @@ export function meanScore(pictures: readonly JudgedPicture[]): number {
 
 type Ends = Pick<Estimate, 'low' | 'high'>;
 
+interface Aggregation {
+  /** The headline and the scores are the means of all pictures and of every task. */
+  readonly isMean: boolean;
+  /** Scores are from 0 to 1. */
+  readonly isShare: boolean;
+  readonly aggregate: (pictures: readonly JudgedPicture[]) => Summary;
+  readonly seed: number;
+}
+
 function intervals(
   pictures: readonly JudgedPicture[],
-  isMean: boolean,
-  aggregate: (pictures: readonly JudgedPicture[]) => Summary,
-  seed: number,
+  { isMean, isShare, aggregate, seed }: Aggregation,
 ): (name: string, value: number) => Ends {
   const prompts = groupBy(pictures, ({ index }) => index);
-  const isPassFail = pictures.every(({ verdict }) => verdict.score === 0 || verdict.score === 1);
-  const promptsOf = (name: string): number =>
-    name === 'headline'
-      ? prompts.size
-      : [...prompts.values()].filter(([first]) => first !== undefined && name === `score ${first.task}`).length;
-  /** Of a share of prompts; none where the name is of something else. */
+  const isPassFail = isShare && pictures.every(({ verdict }) => verdict.score === 0 || verdict.score === 1);
+  const tasks = groupBy([...prompts.values()], ([first]) => `score ${first?.task}`);
+  /** Of a share of prompts: of a task, or of all. */
   const wilsonEnds = (name: string, value: number): Ends | undefined => {
-    const count = promptsOf(name);
-    if (!isPassFail || count === 0) return undefined;
+    const count = tasks.get(name)?.length ?? prompts.size;
+    if (!isPassFail || value < 0 || value > 1) return undefined;
     const { low, high } = wilson(Math.round(value * count), count);
     return { low, high };
   };
@@ -82,8 +87,7 @@ function intervals(
   return (name, value) => {
     const [low, high] = ends[name] ?? [value, value];
     // Prompts that are all alike tell nothing of how far others may differ.
-    const isCertain = low === high && (value === 0 || value === 1);
-    return (isCertain ? wilsonEnds(name, value) : undefined) ?? { low, high };
+    return (low === high ? wilsonEnds(name, value) : undefined) ?? { low, high };
   };
 }
 

@@ -10,7 +10,7 @@ import { pictureHash } from '../drawing/records.ts';
 import { decodePicture, pictureSize } from '../io/image.ts';
 import { groupBy } from './group-by.ts';
 import { gridProblem, layoutOf, locatePictures, pictureOfGrid, readPictureFolder } from './layouts.ts';
-import type { MissingPicture, Picture, PictureSource } from './pictures.ts';
+import { type MissingPicture, type Picture, type PictureSource, sampleOf } from './pictures.ts';
 
 export interface GivenPictures {
   /** Prompts in order, as the folder has them. */
@@ -105,18 +105,7 @@ async function pictureIn(
     hash: () => (grid === undefined ? hash : `${hash}#${place.copy}`),
     load: async (): Promise<Sample> => {
       const image = await decodePicture(bytes);
-      return {
-        ...place.item,
-        id: `${place.index}-${place.copy}`,
-        group: place.index,
-        copy: place.copy,
-        step: 0,
-        phase: 'evaluation',
-        rationale: '',
-        rationaleEnded: true,
-        image: grid === undefined ? image : pictureOfGrid(image, grid, place.copy),
-        codes: [],
-      };
+      return sampleOf(place, grid === undefined ? image : pictureOfGrid(image, grid, place.copy));
     },
   };
 }

@@ -36,6 +36,8 @@ type JudgingContext = Pick<RunContext, 'log' | 'signal' | 'rewards'>;
 
 /** After so many pictures in a row without an answer the judge is taken to be out of order. */
 const mostFailuresInARow = 20;
+/** Different reasons that are told. */
+const mostTold = 20;
 
 /** Of a picture that has no verdict. */
 const wrong = (why: string): Verdict => ({ pass: false, why, score: 0 });
@@ -86,7 +88,7 @@ async function askAgain(work: Judging, outcomes: PictureOutcome[], failed: Map<s
   for (let round = 0; round < furtherRounds && failed.size > 0; round++) {
     const pictures = [...failed.values()];
     for (let start = 0; start < pictures.length; start += askedAgainAtOnce) {
-      for (const outcome of await work.judge(pictures.slice(start, start + askedAgainAtOnce))) {
+      for (const outcome of await work.judge(pictures.slice(start, start + askedAgainAtOnce), { isAgain: true })) {
         if (outcome.failure === 'judge') continue;
         const key = placeKey(outcome);
         failed.delete(key);
@@ -103,6 +105,8 @@ function placeKey({ index, copy }: Pick<PicturePlace, 'index' | 'copy'>): string
 /** The rewards that are asked about a benchmark's pictures: all where it has no judges but them, else those that can judge any prompt. */
 export function rewardsFor(benchmark: Benchmark, rewards: readonly NamedReward[]): readonly NamedReward[] {
   if ('judgedByRewards' in benchmark) return rewards;
+  // Nothing was drawn.
+  if (benchmark.picture !== undefined) return [];
   return rewards.filter(({ reward }) => reward.judgesBenchmarks === true);
 }
 
@@ -114,6 +118,8 @@ class Judging {
   #failuresInARow = 0;
   #lastFailure: unknown;
   #heldBytes = 0;
+  /** Reasons of failures that have been told. */
+  readonly #told = new Set<string>();
 
   constructor(context: JudgingContext, named: NamedBenchmark, options: JudgingOptions) {
     this.#context = context;
@@ -123,7 +129,11 @@ class Judging {
     if ('judgedByRewards' in named.benchmark && this.#rewards.length === 0) throw noRewards(named.name);
   }
 
-  async judge(pictures: readonly (Picture | MissingPicture)[]): Promise<PictureOutcome[]> {
+  /** `isAgain`: these are pictures that failed while others were answered, so that many failures in a row tell nothing of the judge. */
+  async judge(
+    pictures: readonly (Picture | MissingPicture)[],
+    { isAgain = false }: { readonly isAgain?: boolean } = {},
+  ): Promise<PictureOutcome[]> {
     const loaded = await Promise.all(pictures.map((picture) => this.#load(picture)));
     const readable = loaded.flatMap(({ sample }) => sample ?? []);
     const judgements =
@@ -134,7 +144,7 @@ class Judging {
           );
     const judgementOf = new Map(readable.map((sample, index) => [sample, judgements[index]]));
     const outcomes = await this.#verdicts(loaded, judgementOf);
-    this.#countFailures(outcomes);
+    if (!isAgain) this.#countFailures(outcomes);
     return outcomes.map(({ sample, ...outcome }) => ({
       ...outcome,
       ...(sample !== undefined && (this.#holds(sample) || this.#options.keeps(outcome)) && { sample }),
@@ -219,8 +229,14 @@ class Judging {
     this.#context.signal.throwIfAborted();
     this.#lastFailure = error;
     if (error instanceof ReasongenError && error.exitCode === exitCodes.badPreset) throw error;
-    this.#context.log.warn(`no verdict on picture ${copy} of "${item.prompt}": ${reasonOf(error)}`);
-    return { verdict: wrong(`no verdict: ${reasonOf(error)}`), failure: 'judge' };
+    // The result says how many pictures have no verdict, and each verdict why.
+    const why = reasonOf(error);
+    if (!this.#told.has(why) && this.#told.size < mostTold)
+      this.#context.log.warn(
+        `no verdict on picture ${copy} of "${item.prompt}", and perhaps on others for the same reason: ${why}`,
+      );
+    this.#told.add(why);
+    return { verdict: wrong(`no verdict: ${why}`), failure: 'judge' };
   }
 
   #explained(cause: unknown): unknown {

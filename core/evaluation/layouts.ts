@@ -49,7 +49,8 @@ export async function locatePictures(
     const found: LocatedPicture[] = [];
     for (let copy = 0; ; copy++) {
       const path = layout.file(item, index, copy);
-      if (!there.has(path)) return found;
+      // A layout may give all pictures of a prompt one name: there is then one.
+      if (!there.has(path) || path === found[0]?.path) return found;
       found.push({ path, index, copy });
       if (layout.grid !== undefined) return found;
     }

@@ -33,7 +33,8 @@ export type Change = 'rose' | 'fell' | 'unclear';
 
 /**
  * The difference with its interval. Pass and fail with one drawing a prompt: Bonett and Price (2012), which stays honest where few pairs differ;
- * anything else: prompts resampled within their tasks, seeded. No pairs: the interval is [-1, 1].
+ * anything else: prompts resampled within their tasks, seeded. Resampling takes few prompts, or prompts that are all alike, for certain: the interval
+ * is then no narrower than that of the prompts that rose and fell. No pairs: it is [-1, 1].
  */
 export function pairedDifference(pairs: readonly ScorePair[], seed = 0): PairedDifference {
   const counts = {
@@ -59,8 +60,16 @@ export function pairedDifference(pairs: readonly ScorePair[], seed = 0): PairedD
     { seed },
   );
   const [low, high] = ends['difference'] ?? [-1, 1];
-  return { difference, low, high, ...counts };
+  if (counts.prompts >= fewestPrompts && low < high) return { difference, low, high, ...counts };
+  const changes = clusters.map(({ items }) => meanDifference(items));
+  const largest = isPassFail ? 1 : Math.max(...changes.map(Math.abs));
+  const [rose, fell] = [changes.filter((each) => each > 0).length, changes.filter((each) => each < 0).length];
+  const [least, most] = adjustedEnds(rose, fell, counts.prompts);
+  return { difference, low: Math.min(low, least * largest), high: Math.max(high, most * largest), ...counts };
 }
+
+/** Fewer that all rise do so by chance more often than once in twenty times (sign test). */
+const fewestPrompts = 6;
 
 export function changeOf({ low, high, pairs }: PairedDifference): Change {
   if (pairs === 0) return 'unclear';
@@ -111,6 +120,7 @@ function adjustedEnds(rose: number, fell: number, pairs: number): [low: number, 
   return [Math.max(-1, up - down - half), Math.min(1, up - down + half)];
 }
 
-function meanDifference(pairs: readonly ScorePair[]): number {
+/** 0 of no pairs. */
+export function meanDifference(pairs: readonly ScorePair[]): number {
   return pairs.reduce((sum, { before, after }) => sum + after - before, 0) / Math.max(1, pairs.length);
 }

@@ -30,6 +30,15 @@ export interface MissingPicture extends PicturePlace {
 /** Whole prompts at a time, in any order. */
 export type PictureSource = AsyncIterable<readonly (Picture | MissingPicture)[]>;
 
+/** A picture as it is judged: with what is known of how it was drawn, which of one that another tool has made is nothing. */
+export function sampleOf(
+  { index, copy, item }: PicturePlace,
+  image: Image,
+  { id = `${index}-${copy}`, step = 0, rationale = '', rationaleEnded = true, codes = [] }: Partial<Sample> = {},
+): Sample {
+  return { ...item, id, group: index, copy, step, phase: 'evaluation', rationale, rationaleEnded, image, codes };
+}
+
 /** A drawing in memory. */
 export function pictureOf(sample: Sample, index: number, copy: number): Picture {
   const { prompt, task, specification, image } = sample;

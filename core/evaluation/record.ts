@@ -52,6 +52,8 @@ export async function recordEvaluation(
       ? await EvidenceLog.open(join(context.directory.path, 'evidence', `${file}.jsonl`), [
           judges,
           benchmark.fingerprint ?? {},
+          // Who answers is the model itself.
+          ...(benchmark.picture === undefined ? [] : [plan.model ?? {}]),
         ])
       : undefined;
   const shown = shownPictures(plan);

@@ -1,4 +1,6 @@
 /** What an adapter says about itself, as far as kernels and plans depend on it. */
+import { listedMatrices, matrixFeature, type MatrixConfiguration } from './subgroup-matrices.ts';
+
 export interface AdapterReport {
   readonly vendor: string;
   readonly architecture: string;
@@ -8,9 +10,11 @@ export interface AdapterReport {
   readonly subgroupMinSize: number;
   readonly subgroupMaxSize: number;
   readonly features: readonly string[];
+  /** What its tensor cores multiply; nothing where they are not offered or not asked for. */
+  readonly matrices: readonly MatrixConfiguration[];
 }
 
-const wantedFeatures = ['shader-f16', 'subgroups', 'timestamp-query', 'subgroup-size-control'] as const;
+const wantedFeatures = ['shader-f16', 'subgroups', 'timestamp-query', 'subgroup-size-control', matrixFeature] as const;
 
 /** What an adapter says about itself; `features` are those that are asked for. */
 export function reportAdapter(
@@ -28,10 +32,11 @@ export function reportAdapter(
     subgroupMinSize,
     subgroupMaxSize,
     features,
+    matrices: features.includes(matrixFeature) ? listedMatrices(adapter.info) : [],
   };
 }
 
-export function offeredFeatures(adapter: GPUAdapter, without: readonly GPUFeatureName[] = []): GPUFeatureName[] {
-  const names = wantedFeatures as readonly GPUFeatureName[];
+export function offeredFeatures(adapter: GPUAdapter, without: readonly string[] = []): GPUFeatureName[] {
+  const names = wantedFeatures as readonly string[] as readonly GPUFeatureName[];
   return names.filter((name) => adapter.features.has(name) && !without.includes(name));
 }

@@ -3,10 +3,11 @@
  * to the host (`read`). Errors that Dawn reports asynchronously are kept and thrown at the next `read`.
  */
 import { ReasongenError } from '../errors.ts';
+import { faults } from '../faults.ts';
 import { at } from '../tensor/at.ts';
 import { byteLength, type ElementType, type Tensor } from '../tensor/tensor.ts';
 import { offeredFeatures, reportAdapter, type AdapterReport } from './adapter-report.ts';
-import { beginWait, dawn, dawnWith } from './dawn.ts';
+import { beginWait, dawn, nullDawn } from './dawn.ts';
 import { bindingTooLarge, bufferTooLarge, deviceLost, noAdapter, outOfMemory, reportedError } from './device-errors.ts';
 import { availableMemory } from './host-memory.ts';
 import { defaultTuning, type KernelTuning } from './tuning.ts';
@@ -14,15 +15,14 @@ import type { Kernel } from './kernel.ts';
 import { compilePipeline, type Pipeline } from './pipeline.ts';
 import { ReadBack } from './read-back.ts';
 import { valuesOf, writeTensor } from './transfer.ts';
+import type { MatrixProducts } from './subgroup-matrices.ts';
 import { tryBuffers } from './memory-trial.ts';
 
 export interface DeviceOptions {
   /** Dawn's null back end: compiles every kernel, computes nothing. */
   readonly nullBackend?: boolean;
   /** Leave these features out although the adapter has them (tests of the fallbacks). */
-  readonly without?: readonly GPUFeatureName[];
-  /** Exact timestamps for profiles. */
-  readonly timestamps?: boolean;
+  readonly without?: readonly string[];
 }
 
 export interface DeviceMemory {
@@ -54,8 +54,7 @@ export type { AdapterReport, Pipeline };
 
 /** Opens the best adapter with all it offers. Throws NO_ADAPTER. `close` it, or the process does not end. */
 export async function openDevice(options: DeviceOptions = {}): Promise<Device> {
-  const flags = ['disable-dawn-features=timestamp_quantization', 'enable-dawn-features=allow_unsafe_apis'];
-  const gpu = options.nullBackend ? dawnWith(['backend=null', ...flags]) : dawn(flags);
+  const gpu = options.nullBackend ? nullDawn() : dawn();
   const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });
   if (adapter === null) throw noAdapter();
   const features = offeredFeatures(adapter, options.without);
@@ -72,8 +71,12 @@ export class Device {
   readonly limits: GPUSupportedLimits;
   /** True for a device that only counts (planning-device.ts): there is nothing to compute, load or wait for. */
   readonly isPlanning: boolean = false;
+  /** What a user should know of how it was opened: what the adapter offers and this device leaves out. */
+  notes: readonly string[] = [];
   /** Which of several equal kernels is taken for which size; set before anything is recorded. */
   tuning: KernelTuning = defaultTuning;
+  /** Products of linear layers go to tensor cores; undefined: to the f32 kernels. Set before anything is recorded (matrix-trial.ts). */
+  matrixProducts: MatrixProducts | undefined;
   private readonly pipelines = new Map<string, Promise<Pipeline>>();
   private readonly buffers = new Set<GPUBuffer>();
   private readonly readBack = new ReadBack(this);
@@ -188,6 +191,7 @@ export class Device {
   /** Copies tensors back to the host: one submit, one map, unless they are very large. f16 and bf16 come back as raw 16-bit words. */
   async read(tensors: readonly Tensor[]): Promise<(Float32Array | Uint32Array | Uint16Array)[]> {
     let bytes: ArrayBuffer[];
+    if (faults?.pass('device') === 'device-lost') this.gpu.destroy();
     try {
       bytes = await this.readBack.read(tensors);
     } catch (cause) {
@@ -235,10 +239,15 @@ export class Device {
 
   close(): void {
     this.isClosed = true;
+    this.destroyBuffers();
+    this.gpu.destroy();
+  }
+
+  /** All of them; what used them is of no use any more. */
+  protected destroyBuffers(): void {
     for (const buffer of this.buffers) buffer.destroy();
     this.buffers.clear();
     this.allocatedBytes = 0;
-    this.gpu.destroy();
   }
 
   /** Throws what Dawn reported since the last look. */
@@ -261,6 +270,9 @@ export class Device {
     const limit = this.limits.maxStorageBufferBindingSize;
     if (bytes > limit) throw bindingTooLarge(what, bytes, limit);
   }
+
+  /** Told of every weight that one binding cannot hold; only a plan cares. */
+  noteParts(_weight: string, _parts: number): void {}
 
   protected refuseWhatCannotFit(bytes: number, label: string): void {
     if (bytes > this.limits.maxBufferSize) throw bufferTooLarge(label, bytes, this.limits.maxBufferSize);

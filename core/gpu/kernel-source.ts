@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { isAbsolute, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ReasongenError } from '../errors.ts';
+import { matrixExtension } from './subgroup-matrices.ts';
 
 export type KernelConstants = Readonly<Record<string, number | boolean | string>>;
 
@@ -139,13 +140,14 @@ function replaceConstant(texts: string[], name: string, value: number | boolean 
   });
 }
 
-/** What is used of f16 and subgroups and not enabled. */
+/** What is used of f16, subgroups and their matrices and not enabled. */
 function directivesFor(code: string): string {
   const plain = code.replace(/\/\/.*$/gm, '');
   const isMissing = (use: RegExp, feature: string): boolean => use.test(plain) && !plain.includes(`enable ${feature};`);
   return [
     isMissing(/\bf16\b/, 'f16') ? 'enable f16;' : '',
-    isMissing(/\bsubgroup[A-Z]/, 'subgroups') ? 'enable subgroups;' : '',
+    isMissing(/\bsubgroup[A-Z]|@builtin\(subgroup_/, 'subgroups') ? 'enable subgroups;' : '',
+    isMissing(/\bsubgroup_matrix_/, matrixExtension) ? `enable ${matrixExtension};` : '',
   ]
     .filter(Boolean)
     .join(' ');

@@ -11,6 +11,9 @@ export class PlanningDevice extends Device {
   largestBuffer: Largest = { bytes: 0, what: '' };
   largestBinding: Largest = { bytes: 0, what: '' };
 
+  /** Parts of each weight that one binding cannot hold, by name. */
+  readonly inParts = new Map<string, number>();
+
   constructor(limits: GPUSupportedLimits, adapter: AdapterReport) {
     installGlobals();
     super(planningGpu(limits), adapter);
@@ -18,6 +21,10 @@ export class PlanningDevice extends Device {
 
   override requireBinding(bytes: number, what: string): void {
     if (bytes > this.largestBinding.bytes) this.largestBinding = { bytes, what };
+  }
+
+  override noteParts(weight: string, parts: number): void {
+    this.inParts.set(weight, parts);
   }
 
   /** Too large is for the reader of the plan to refuse: here it would hide what else is needed. */

@@ -6,7 +6,7 @@
 import { readFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import type { WeightSource } from '../contracts/weight-source.ts';
-import { exitCodes, ReasongenError } from '../errors.ts';
+import { exitCodes, ReasongenError, shellWord } from '../errors.ts';
 import { readBest, readEntries, removeOld, tidy, type CheckpointEntry, type KeepOptions } from './checkpoint-folder.ts';
 import {
   checkpointName,
@@ -18,6 +18,7 @@ import {
   weightFiles,
   type KnownCheckpoints,
   type Manifest,
+  readManifest,
 } from './checkpoint-manifest.ts';
 import { disk, diskError, replaceFile, syncDirectory, writeDurably, type Files } from './disk.ts';
 import type { FileFingerprint } from './fingerprint.ts';
@@ -118,6 +119,11 @@ export async function listCheckpoints(runDirectory: string): Promise<CheckpointE
   return readEntries(join(runDirectory, 'checkpoints'));
 }
 
+/** How many steps a run has saved, by the newest checkpoint whose manifest vouches for its name; undefined where there is none. */
+export async function savedSteps(runDirectory: string): Promise<number | undefined> {
+  return (await newestThatPasses(readManifest, runDirectory)).newest?.manifest.step;
+}
+
 /** A verified checkpoint whose tensors are left to be read piece by piece. */
 export interface OpenCheckpoint {
   readonly path: string;
@@ -156,17 +162,8 @@ function hashOf(files: Manifest['files']): string {
 export async function newestGood(
   runDirectory: string,
 ): Promise<{ path: string; step: number; manifest: Manifest; skipped: Skipped[] }> {
-  const skipped: Skipped[] = [];
-  for (const { path } of (await listCheckpoints(runDirectory)).reverse()) {
-    try {
-      const manifest = await verifyCheckpoint(path);
-      return { path, step: manifest.step, manifest, skipped };
-    } catch (error) {
-      // Any other error says nothing about the checkpoint: to go on from an older one would lose steps for no reason.
-      if (!(error instanceof ReasongenError && error.code === 'BAD_CHECKPOINT')) throw error;
-      skipped.push({ path, why: error.message });
-    }
-  }
+  const { newest, skipped } = await newestThatPasses(verifyCheckpoint, runDirectory);
+  if (newest !== undefined) return { ...newest, step: newest.manifest.step, skipped };
   const damage = skipped.map((each) => `${each.path}: ${each.why}`).join('; ');
   throw new ReasongenError({
     code: 'NO_CHECKPOINT',
@@ -175,6 +172,24 @@ export async function newestGood(
     hint: 'start the run anew',
     exitCode: exitCodes.disk,
   });
+}
+
+/** The newest checkpoint in which `check` finds no damage, and those passed over on the way to it. */
+async function newestThatPasses(
+  check: (path: string) => Promise<Manifest>,
+  runDirectory: string,
+): Promise<{ readonly newest?: { readonly path: string; readonly manifest: Manifest }; readonly skipped: Skipped[] }> {
+  const skipped: Skipped[] = [];
+  for (const { path } of (await listCheckpoints(runDirectory)).reverse()) {
+    try {
+      return { newest: { path, manifest: await check(path) }, skipped };
+    } catch (error) {
+      // Any other error says nothing about the checkpoint: to go on from an older one would lose steps for no reason.
+      if (!(error instanceof ReasongenError && error.code === 'BAD_CHECKPOINT')) throw error;
+      skipped.push({ path, why: error.message });
+    }
+  }
+  return { skipped };
 }
 
 /** A fall back to an older checkpoint in words, a line for each one that is passed over. */
@@ -231,7 +246,7 @@ async function publish(folder: string, temporary: string, name: string, files: F
 async function wayBack(runDirectory: string): Promise<string> {
   const last = await newestGood(runDirectory).catch(() => undefined);
   if (last === undefined) return 'no checkpoint had been saved before, so the run has to start anew';
-  return `the last good checkpoint is ${resolve(last.path)}; then go on with: npx reasongen resume ${runDirectory}`;
+  return `the last good checkpoint is ${resolve(last.path)}; then go on with: npx reasongen resume ${shellWord(runDirectory)}`;
 }
 
 /** JSON would turn NaN into null and drop undefined: a resume from that would be silently wrong. */

@@ -75,6 +75,36 @@ export class ConfigReader {
     return value;
   }
 
+  /** Whole numbers from 0; the list may be empty. */
+  indices(key: string): readonly number[] {
+    const value = this.get(key);
+    if (
+      !Array.isArray(value) ||
+      !value.every((item): item is number => Number.isSafeInteger(item) && (item as number) >= 0)
+    )
+      throw this.bad(key, `is ${JSON.stringify(value)}, not a list of whole numbers`);
+    return value;
+  }
+
+  /** So many finite numbers. */
+  numbers(key: string, length: number, absent?: readonly number[]): readonly number[] {
+    const value = this.get(key, absent);
+    if (
+      !Array.isArray(value) ||
+      value.length !== length ||
+      !value.every((item): item is number => Number.isFinite(item))
+    )
+      throw this.bad(key, `is ${JSON.stringify(value)}, not a list of ${length} numbers`);
+    return value;
+  }
+
+  /** Absent means no. */
+  flag(key: string): boolean {
+    const value = this.values[key] ?? false;
+    if (typeof value !== 'boolean') throw this.bad(key, `is ${JSON.stringify(value)}, not true or false`);
+    return value;
+  }
+
   /** A count that divides another. */
   divisor(key: string, absent: number, of: string, total: number): number {
     const value = this.count(key, absent);

@@ -13,6 +13,27 @@ export type Files = Pick<typeof nodeFiles, 'mkdir' | 'open' | 'readdir' | 'renam
 
 export const disk: Files = files;
 
+/** Bytes that are written together: models have hundreds of tensors of a few bytes. */
+const together = 2 ** 20;
+
+/** Small chunks joined; each may be used again by whoever made it when the next is asked for. */
+async function* joined(chunks: Iterable<Uint8Array> | AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
+  let waiting: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const chunk of chunks) {
+    if (bytes + chunk.byteLength > together && bytes > 0) {
+      yield Buffer.concat(waiting);
+      [waiting, bytes] = [[], 0];
+    }
+    if (chunk.byteLength >= together) yield chunk;
+    else {
+      waiting.push(new Uint8Array(chunk));
+      bytes += chunk.byteLength;
+    }
+  }
+  if (bytes > 0) yield Buffer.concat(waiting);
+}
+
 /** Writes a new file, chunk by chunk, and waits until the disk has it. Replaces nothing: the name must be free. */
 export async function writeDurably(
   path: string,
@@ -23,7 +44,7 @@ export async function writeDurably(
   let bytes = 0;
   const file = await through.open(path, 'wx');
   try {
-    for await (const chunk of chunks) {
+    for await (const chunk of joined(chunks)) {
       hash.update(chunk);
       for (let done = 0; done < chunk.byteLength;) {
         const { bytesWritten } = await file.write(chunk, done, Math.min(chunk.byteLength - done, 2 ** 30));
@@ -41,10 +62,18 @@ export async function writeDurably(
 /** Replaces a file in one step: a reader sees the old content or the new one, never a part. */
 export async function replaceFile(path: string, content: string | Uint8Array, through = disk): Promise<void> {
   const temporary = join(dirname(path), `.tmp-${basename(path)}-${process.pid}`);
-  try {
+  const bytes = typeof content === 'string' ? new TextEncoder().encode(content) : content;
+  const write = async (): Promise<void> => {
     await through.rm(temporary, { force: true });
-    await writeDurably(temporary, [typeof content === 'string' ? new TextEncoder().encode(content) : content], through);
+    await writeDurably(temporary, [bytes], through);
     await through.rename(temporary, path);
+  };
+  try {
+    await write().catch((cause: unknown) => {
+      // A process on another machine took it for that of one that is gone.
+      if (hasCode(cause, 'ENOENT')) return write();
+      throw cause;
+    });
     await syncDirectory(dirname(path), through);
   } catch (cause) {
     // What went wrong first is what the user must know; the leftover is hidden and replaced by the next try.
@@ -53,18 +82,35 @@ export async function replaceFile(path: string, content: string | Uint8Array, th
   }
 }
 
-/**
- * Removes what `replaceFile` left in a folder when its process was killed. Only whoever holds the lock of what the folder belongs to
- * may call it; files of other living processes, which write a report without that lock, stay.
- */
-export async function removeTemporaries(folder: string, through = disk): Promise<void> {
-  const names = await through.readdir(folder).catch((cause: unknown) => {
+/** The same for a file in a folder that nobody locks and sweeps: what killed processes left of earlier tries goes, too. */
+export async function replaceLoneFile(path: string, content: string | Uint8Array): Promise<void> {
+  await removeTemporaries(dirname(path), { of: basename(path) });
+  await replaceFile(path, content);
+}
+
+export interface TemporaryChoice {
+  /** Only those of this file. */
+  readonly of?: string;
+  /** In the folders below, too. */
+  readonly isDeep?: boolean;
+}
+
+/** Removes what `replaceFile` and its like left in a folder when their process was killed. What living processes of this machine write stays. */
+export async function removeTemporaries(
+  folder: string,
+  { of, isDeep = false }: TemporaryChoice = {},
+  through = disk,
+): Promise<void> {
+  const entries = await through.readdir(folder, { withFileTypes: true }).catch((cause: unknown) => {
     if (hasCode(cause, 'ENOENT')) return [];
     throw cause;
   });
-  for (const name of names) {
-    const [, pid] = /^\.tmp-.+-(\d+)$/.exec(name) ?? [];
-    if (pid !== undefined && !isOther(Number(pid))) await through.rm(join(folder, name), { force: true });
+  for (const entry of entries) {
+    const path = join(folder, entry.name);
+    const [, name, pid] = /^\.tmp-(.+)-(\d+)$/.exec(entry.name) ?? [];
+    if (pid !== undefined && (of === undefined || of === name)) {
+      if (!isOther(Number(pid))) await through.rm(path, { recursive: true, force: true });
+    } else if (isDeep && entry.isDirectory()) await removeTemporaries(path, { isDeep }, through);
   }
 }
 
@@ -81,12 +127,23 @@ function isOther(pid: number): boolean {
 
 /** Makes the names in a directory durable. Windows has no such call and needs none. */
 export async function syncDirectory(path: string, through = disk): Promise<void> {
-  if (process.platform === 'win32') return;
-  const directory = await through.open(path, 'r');
+  if (process.platform !== 'win32') await sync(path, 'r', through);
+}
+
+/** Makes durable what was added to a file. */
+export async function syncFile(path: string, through = disk): Promise<void> {
+  await sync(path, 'r+', through);
+}
+
+async function sync(path: string, flags: 'r' | 'r+', through: typeof disk): Promise<void> {
+  const file = await through.open(path, flags);
   try {
-    await directory.sync();
+    await file.sync().catch((cause: unknown) => {
+      // Some network file systems know no such call, for folders or at all.
+      if (!hasCode(cause, 'EINVAL', 'ENOTSUP', 'ENOSYS')) throw cause;
+    });
   } finally {
-    await directory.close();
+    await file.close();
   }
 }
 
@@ -98,6 +155,7 @@ export function hasCode(error: unknown, ...codes: string[]): boolean {
 /** `cause` in words for a person, exit code 6. An error that already is one of ours passes unchanged. */
 export function diskError(cause: unknown, doing: string, place: string, advice?: string): ReasongenError {
   if (cause instanceof ReasongenError) return cause;
+  if (hasCode(cause, 'ENOMEM')) return outOfMemory(cause, doing, place);
   const { code, what, hint } = explain(cause);
   return new ReasongenError({
     code,
@@ -105,6 +163,18 @@ export function diskError(cause: unknown, doing: string, place: string, advice?:
     place,
     hint: advice === undefined ? hint : `${hint}; ${advice}`,
     exitCode: exitCodes.disk,
+    cause,
+  });
+}
+
+function outOfMemory(cause: unknown, doing: string, place: string): ReasongenError {
+  const text = cause instanceof Error ? cause.message : String(cause);
+  return new ReasongenError({
+    code: 'OUT_OF_MEMORY',
+    message: `the machine has not enough memory (${text}) while ${doing}`,
+    place,
+    hint: 'end other programs, or keep the data in smaller pieces',
+    exitCode: exitCodes.outOfMemory,
     cause,
   });
 }
@@ -138,6 +208,13 @@ function explain(cause: unknown): { code: string; what: string; hint: string } {
       code: 'WRONG_FILE_KIND',
       what: 'a file stands where a directory should, or the reverse',
       hint: 'check the path',
+    };
+  }
+  if (hasCode(cause, 'EMFILE', 'ENFILE')) {
+    return {
+      code: 'TOO_MANY_FILES',
+      what: 'the system allows no more open files',
+      hint: 'raise the limit, `ulimit -n 4096`, or end programs that hold many',
     };
   }
   const text = cause instanceof Error ? cause.message : String(cause);

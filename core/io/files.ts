@@ -4,14 +4,14 @@
  */
 import * as nodeSync from 'node:fs';
 import * as nodeFiles from 'node:fs/promises';
-import { processEnvironment } from '../environment.ts';
-import { FaultySystem, readFaultPlan } from './faults.ts';
+import { faults } from '../faults.ts';
+import { FaultyFiles, makeReadsFaulty } from './faulty-files.ts';
 
-const plan = readFaultPlan(processEnvironment['REASONGEN_FAULT']);
-const faulty = plan === undefined ? undefined : new FaultySystem(plan, nodeSync);
+const faulty = faults === undefined ? undefined : new FaultyFiles(faults);
+if (faults !== undefined) makeReadsFaulty(faults);
 
-export const files: typeof nodeFiles = faulty?.files(nodeFiles) ?? nodeFiles;
-const filesSync: typeof nodeSync = faulty?.filesSync(nodeSync) ?? nodeSync;
+export const files: typeof nodeFiles = faulty?.files ?? nodeFiles;
+const filesSync: typeof nodeSync = faulty?.filesSync ?? nodeSync;
 
 export const { appendFile, copyFile, link, mkdir, open, rename, rm, rmdir, symlink, writeFile } = files;
 export const { appendFileSync, fdatasyncSync, ftruncateSync, mkdirSync, openSync, rmSync, writeSync } = filesSync;

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { open } from 'node:fs/promises';
+import { piecesOf } from './pieces.ts';
 
 export interface FileFingerprint {
   readonly bytes: number;
@@ -10,16 +10,10 @@ export interface FileFingerprint {
 /** sha256 (hexadecimal) and size of a file, read in pieces of 4 MiB. */
 export async function fingerprint(path: string): Promise<FileFingerprint> {
   const hash = createHash('sha256');
-  const piece = Buffer.allocUnsafe(4 * 2 ** 20);
-  const file = await open(path, 'r');
-  try {
-    for (let bytes = 0; ;) {
-      const { bytesRead } = await file.read(piece, 0, piece.length, bytes);
-      if (bytesRead === 0) return { bytes, sha256: hash.digest('hex') };
-      hash.update(piece.subarray(0, bytesRead));
-      bytes += bytesRead;
-    }
-  } finally {
-    await file.close();
+  let bytes = 0;
+  for await (const piece of piecesOf(path, 4 * 2 ** 20)) {
+    hash.update(piece);
+    bytes += piece.length;
   }
+  return { bytes, sha256: hash.digest('hex') };
 }

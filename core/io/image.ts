@@ -51,10 +51,11 @@ export function pictureFormat(bytes: Uint8Array): string | undefined {
 
 /**
  * A picture as a viewer shows it, RGB: upright by its EXIF orientation, its colors in sRGB by its profile, 8 bits a channel,
- * transparency laid on white, the first of several frames. RangeError says what is wrong with bytes that cannot be read.
+ * transparency laid on white, the first of several frames. RangeError says what is wrong with bytes that cannot be read, and of a picture
+ * with more than `most` pixels before any of it is decoded.
  */
-export async function decodePicture(bytes: Uint8Array): Promise<Image> {
-  return decode(bytes, (picture) => picture);
+export async function decodePicture(bytes: Uint8Array, most = mostPixels): Promise<Image> {
+  return decode(bytes, (picture) => picture, most);
 }
 
 /**
@@ -78,13 +79,14 @@ export async function decodeSquare(
 async function decode(
   bytes: Uint8Array,
   take: (picture: Sharp, width: number, height: number) => Sharp,
+  most = mostPixels,
 ): Promise<Image> {
   if (pictureFormat(bytes) === undefined) throw new RangeError(unknownFormat(bytes));
   // What can be read of a file that breaks off is not what its maker saw; mere warnings are not in the way.
   const opened = { failOn: 'error', limitInputPixels: false } as const;
   try {
     const { width, height, autoOrient, icc, depth } = await sharp(bytes, opened).metadata();
-    if (width * height > mostPixels) throw new RangeError(tooManyPixels(width, height));
+    if (width * height > most) throw new RangeError(tooManyPixels(width, height, most));
     const upright = sharp(bytes, opened).autoOrient();
     const taken = take(upright, autoOrient.width, autoOrient.height)
       .flatten({ background: '#ffffff' })
@@ -122,8 +124,8 @@ export async function pictureSize(path: string): Promise<{ readonly width: numbe
   }
 }
 
-function tooManyPixels(width: number, height: number): string {
-  return `it has ${width} x ${height} pixels, more than the ${mostPixels} that are read: make it smaller`;
+function tooManyPixels(width: number, height: number, most = mostPixels): string {
+  return `it has ${width} x ${height} pixels, more than the ${most} that are read: make it smaller`;
 }
 
 function unknownFormat(bytes: Uint8Array): string {

@@ -1,33 +1,49 @@
 /** What tells whether a file or folder that a run reads is still the one it began with. */
 import { createHash, type Hash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { open, readdir, stat } from 'node:fs/promises';
+import { open, readdir, realpath, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ReasongenError } from '../errors.ts';
 import { listCheckpoints } from './checkpoint.ts';
 import { readManifest } from './checkpoint-manifest.ts';
 import { diskError } from './disk.ts';
+import { namedFiles, type TextsOfFile } from './named-files.ts';
+import { piecesOf } from './pieces.ts';
 
-/** Bytes up to which a file is read whole; of a larger one its size and samples count, so that a start does not wait for terabytes. */
-const wholeBytes = 64 * 2 ** 20;
+/** Bytes that are read whole, of all files together; of more, sizes and samples count, so that a start does not wait for terabytes. */
+const wholeBytes = 512 * 2 ** 20;
+/** Files that are read whole. */
+const wholeFiles = 10_000;
+/** Blocks read of files that are not read whole, of each and of all together; of each its first and its last at least. */
 const samples = 1024;
+const samplesInAll = 2 ** 16;
 const sampleBytes = 4096;
-/** Files of a folder beyond which only names and sizes count. */
-const mostFiles = 1000;
+/** Read together of a file that is read whole. */
+const pieceBytes = 2 ** 18;
 
-/** sha256 of a file or of a folder with all that is in it. Of a run its newest checkpoint counts, of a checkpoint its model. */
-export async function inputHash(path: string): Promise<string> {
+/** A file that counts, under the name by which it is known. */
+interface CountedFile {
+  readonly name: string;
+  readonly path: string;
+  readonly size: number;
+}
+
+/**
+ * sha256 of a file or of a folder with all that is in it, and of the files that its rows name: pictures beside captions. Of a run its newest
+ * checkpoint counts, of a checkpoint its model.
+ */
+export async function inputHash(path: string, textsOf?: TextsOfFile): Promise<string> {
   const hash = createHash('sha256');
   try {
-    if ((await stat(path)).isDirectory()) await addFolder(hash, path);
-    else await addFile(hash, path);
+    const status = await stat(path);
+    if (status.isDirectory()) await addFolder(hash, path, textsOf);
+    else await addFiles(hash, [{ name: '', path, size: status.size }], textsOf);
   } catch (cause) {
     throw diskError(cause, 'reading what the run works from', path);
   }
   return hash.digest('hex');
 }
 
-async function addFolder(hash: Hash, folder: string): Promise<void> {
+async function addFolder(hash: Hash, folder: string, textsOf: TextsOfFile | undefined): Promise<void> {
   const names = await readdir(folder);
   if (names.includes('manifest.json') && (await addModel(hash, folder))) return;
   if (names.includes('run.json') || names.includes('checkpoints')) {
@@ -35,13 +51,12 @@ async function addFolder(hash: Hash, folder: string): Promise<void> {
     if (newest !== undefined) await addModel(hash, newest.path);
     return;
   }
-  const files = (await filesIn(folder, '')).sort();
-  for (const name of files) {
-    const path = join(folder, name);
-    hash.update(`${name}\0`);
-    if (files.length <= mostFiles) await addFile(hash, path);
-    else hash.update(`${(await stat(path)).size}\0`);
-  }
+  const files = await filesIn(folder, '');
+  await addFiles(
+    hash,
+    files.sort((one, other) => (one.name < other.name ? -1 : 1)),
+    textsOf,
+  );
 }
 
 /**
@@ -61,30 +76,48 @@ async function addModel(hash: Hash, folder: string): Promise<boolean> {
   return true;
 }
 
-/** Paths of all files below, hidden ones left out. Links are followed: a hub's cache consists of them. */
-async function filesIn(folder: string, inside: string): Promise<string[]> {
-  const files: string[] = [];
+/** All files below, hidden ones left out. Links are followed: a hub's cache consists of them. */
+async function filesIn(folder: string, inside: string, above: readonly string[] = []): Promise<CountedFile[]> {
+  const files: CountedFile[] = [];
+  const real = await realpath(join(folder, inside));
+  // A link to a folder above would lead round and round.
+  if (above.includes(real)) return files;
   for (const name of await readdir(join(folder, inside))) {
     if (name.startsWith('.')) continue;
-    const path = join(inside, name);
-    if ((await stat(join(folder, path))).isDirectory()) files.push(...(await filesIn(folder, path)));
-    else files.push(path);
+    const path = join(folder, inside, name);
+    const status = await stat(path).catch(() => undefined);
+    if (status?.isDirectory() === true) files.push(...(await filesIn(folder, join(inside, name), [...above, real])));
+    // Nothing comes from a link to nowhere, and a pipe or a device has no content.
+    else if (status?.isFile() === true) files.push({ name: join(inside, name), path, size: status.size });
   }
   return files;
 }
 
-async function addFile(hash: Hash, path: string): Promise<void> {
-  const { size } = await stat(path);
-  hash.update(`${size}\0`);
-  if (size <= wholeBytes) {
-    for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);
-    return;
+/** Adds files and what their rows name, each once. */
+async function addFiles(hash: Hash, files: readonly CountedFile[], textsOf: TextsOfFile | undefined): Promise<void> {
+  const counted = new Map(files.map((file) => [file.path, file]));
+  for (const { path } of files)
+    for (const named of await namedFiles(path, textsOf)) if (!counted.has(named.path)) counted.set(named.path, named);
+  const all = [...counted.values()];
+  const isWhole = all.length <= wholeFiles && all.reduce((sum, { size }) => sum + size, 0) <= wholeBytes;
+  const blocks = Math.max(2, Math.min(samples, Math.floor(samplesInAll / all.length)));
+  for (const file of all) {
+    hash.update(`${file.name}\0${file.size}\0`);
+    if (isWhole || file.size <= blocks * sampleBytes) await addWhole(hash, file);
+    else await addSamples(hash, file, blocks);
   }
+}
+
+async function addWhole(hash: Hash, { path }: CountedFile): Promise<void> {
+  for await (const piece of piecesOf(path, pieceBytes)) hash.update(piece);
+}
+
+async function addSamples(hash: Hash, { path, size }: CountedFile, blocks: number): Promise<void> {
   const handle = await open(path);
   try {
     const block = Buffer.alloc(sampleBytes);
-    for (let sample = 0; sample < samples; sample++) {
-      const at = Math.floor((sample * (size - sampleBytes)) / (samples - 1));
+    for (let sample = 0; sample < blocks; sample++) {
+      const at = Math.floor((sample * (size - sampleBytes)) / (blocks - 1));
       const { bytesRead } = await handle.read(block, 0, sampleBytes, at);
       hash.update(block.subarray(0, bytesRead));
     }

@@ -35,6 +35,12 @@ function packageAt(name: string, place: string): InstalledPackage | undefined {
   }
 }
 
+/** The version of the package that a file belongs to, where it was installed; undefined for a file of the user's own. */
+export function installedVersion(file: string): string | undefined {
+  const [, folder, name] = /^(.*\/node_modules\/((?:@[^/]+\/)?[^/]+))\//.exec(file) ?? [];
+  return folder === undefined || name === undefined ? undefined : versionIn(folder, name);
+}
+
 function versionIn(folder: string, name: string): string | undefined {
   let text: string;
   try {

@@ -4,9 +4,10 @@
  * some minutes without a sign of life where the holder is on another machine or in another container.
  */
 import { randomUUID } from 'node:crypto';
-import { stat } from 'node:fs/promises';
-import { readFileSync, readlinkSync, utimesSync } from 'node:fs';
+import { readdir, stat } from 'node:fs/promises';
+import { readFileSync, readlinkSync, statSync, utimesSync } from 'node:fs';
 import { hostname } from 'node:os';
+import { basename, dirname, join } from 'node:path';
 import { exitCodes, ReasongenError } from '../errors.ts';
 import { diskError, hasCode } from './disk.ts';
 import { link, rename, rm, rmSync, writeFile } from './files.ts';
@@ -43,6 +44,9 @@ export async function takeLock(path: string, what = 'this run'): Promise<Lock> {
   } catch (cause) {
     throw diskError(cause, `locking ${what}`, path);
   }
+  await sweep(path, own).catch(() => {
+    // A few bytes that decide nothing: the next one to take the lock tries again.
+  });
   const beat = setInterval(() => touch(path, own), beatSeconds * 1000);
   beat.unref();
   return {
@@ -51,6 +55,31 @@ export async function takeLock(path: string, what = 'this run'): Promise<Lock> {
       release(path, own, what);
     },
   };
+}
+
+/** Whether the lock at `path` is held, as far as can be told without taking it: a holder elsewhere counts for some minutes after its last sign of life. */
+export function isHeld(path: string): boolean {
+  const holder = parseHolder(readIfThere(path) ?? '');
+  if (holder === undefined) return false;
+  if (isHere(holder)) return isAlive(holder);
+  const silent = Date.now() - (statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0);
+  return !isOfEarlierStart(holder) && Math.abs(silent) < silenceSeconds * 1000;
+}
+
+/** Removes what processes left beside the lock that were killed while they took it. Only its holder may. */
+async function sweep(path: string, own: Holder): Promise<void> {
+  const folder = dirname(path);
+  for (const name of await readdir(folder)) {
+    if (!name.startsWith(`${basename(path)}.`)) continue;
+    const ending = name.slice(basename(path).length + 1);
+    const found = join(folder, name);
+    if (/^(takeover\.)?[0-9a-f-]{36}$/.test(ending)) await rm(found, { force: true });
+    if (ending !== 'takeover') continue;
+    // Of one that lives it says that it is looking at this lock.
+    const text = readFileSync(found, 'utf8');
+    const holder = parseHolder(text);
+    if (holder !== undefined && isHere(holder) && !isAlive(holder)) await removeExactly(found, text, own);
+  }
 }
 
 /**
@@ -82,7 +111,8 @@ async function removeExactly(path: string, content: string, own: Holder): Promis
     if (hasCode(cause, 'ENOENT')) return;
     throw cause;
   }
-  if (readFileSync(aside, 'utf8') !== content) await link(aside, path).catch(() => undefined);
+  const found = readIfThere(aside);
+  if (found !== undefined && found !== content) await link(aside, path).catch(() => undefined);
   await rm(aside, { force: true });
 }
 
@@ -150,7 +180,9 @@ async function silence(path: string): Promise<number> {
   const probe = `${path}.${randomUUID()}`;
   try {
     await writeFile(probe, '', { flag: 'wx' });
-    const [now, then] = await Promise.all([stat(probe), stat(path)]);
+    const then = await stat(path);
+    // The holder that has just taken the lock tidies away what lies beside it.
+    const now = await stat(probe).catch(() => then);
     return (now.mtimeMs - then.mtimeMs) / 1000;
   } catch (cause) {
     if (hasCode(cause, 'ENOENT')) return Number.POSITIVE_INFINITY;

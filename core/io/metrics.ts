@@ -8,7 +8,7 @@ import { basename, dirname } from 'node:path';
 import { exitCodes, ReasongenError } from '../errors.ts';
 import { scrub } from '../scrub.ts';
 import { diskError } from './disk.ts';
-import { readTextWithin } from './record-file.ts';
+import { linesWithin, parseJson } from './record-file.ts';
 import { fdatasyncSync, ftruncateSync, openSync, writeSync } from './files.ts';
 
 /** A number, or text for what is not a measurement, e.g. `phase`. */
@@ -74,29 +74,25 @@ export class MetricsFile {
  * are values that are neither numbers nor texts. Throws BAD_METRICS for a line that is no JSON object.
  */
 export async function readMetrics(path: string): Promise<Metrics[]> {
-  const text = (await readTextWithin(dirname(path), basename(path))) ?? '';
-  const lines = text.split('\n').slice(0, -1);
-  return lines.map((line, index) => parseLine(line, `${path}:${index + 1}`));
+  const lines = await linesWithin(dirname(path), basename(path));
+  return lines.map((line, index) => parseMetrics(line, `${path}:${index + 1}`));
 }
 
 /** Names that a line may have, and characters of a name or a text. */
 const [mostNames, longestText] = [1000, 200];
 
-function parseLine(line: string, place: string): Metrics {
-  try {
-    const value = JSON.parse(line) as unknown;
-    if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
-      const kept = Object.entries(value)
-        .slice(0, mostNames)
-        .flatMap(([name, entry]) => {
-          const isNumber = typeof entry === 'number' || ['NaN', 'Infinity', '-Infinity'].includes(entry as string);
-          if (name.length > longestText || !(isNumber || typeof entry === 'string')) return [];
-          return [[name, isNumber ? Number(entry) : (entry as string).slice(0, longestText)] as const];
-        });
-      return Object.fromEntries(kept);
-    }
-  } catch (cause) {
-    if (!(cause instanceof SyntaxError)) throw cause;
+/** One line of a metrics file. Throws BAD_METRICS for what is no JSON object. */
+export function parseMetrics(line: string, place: string): Metrics {
+  const value = parseJson(line);
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
+    const kept = Object.entries(value)
+      .slice(0, mostNames)
+      .flatMap(([name, entry]) => {
+        const isNumber = typeof entry === 'number' || ['NaN', 'Infinity', '-Infinity'].includes(entry as string);
+        if (name.length > longestText || !(isNumber || typeof entry === 'string')) return [];
+        return [[name, isNumber ? Number(entry) : (entry as string).slice(0, longestText)] as const];
+      });
+    return Object.fromEntries(kept);
   }
   throw new ReasongenError({
     code: 'BAD_METRICS',

@@ -24,13 +24,13 @@ export interface ModelFolder {
 
 /** Writes a new folder, which appears when it is whole. Throws FILE_EXISTS when there is something already. */
 export async function writeModelFolder(folder: string, content: ModelFolder): Promise<void> {
-  await refuseTaken(folder);
   const parent = dirname(folder);
   const temporary = join(parent, `.tmp-${basename(folder)}`);
   await mkdir(parent, { recursive: true }).catch((cause: unknown) => {
     throw diskError(cause, 'writing a model', folder);
   });
   await removeLeftovers(parent);
+  await refuseTaken(folder);
   const lock = await takeLock(`${temporary}.lock`, 'this model');
   try {
     await rm(temporary, { recursive: true, force: true });
@@ -56,8 +56,10 @@ export async function writeModelFolder(folder: string, content: ModelFolder): Pr
 
 /** Half-written models of processes that were killed, each as large as a model: their locks tell that nobody writes them any more. */
 async function removeLeftovers(parent: string): Promise<void> {
-  for (const name of await readdir(parent)) {
-    if (!/^\.tmp-.+\.lock$/.test(name)) continue;
+  // Taking a lock removes what killed processes left beside it.
+  const locks = (await readdir(parent)).map((name) => /^\.tmp-.+?\.lock(?=$|\.)/.exec(name)?.[0]);
+  for (const name of new Set(locks)) {
+    if (name === undefined) continue;
     const lock = await takeLock(join(parent, name), 'this model').catch((error: unknown) => {
       if (error instanceof ReasongenError && error.code === 'RUN_LOCKED') return undefined;
       throw error;

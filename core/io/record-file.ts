@@ -3,7 +3,7 @@
  * bounded size. A link, a pipe or a device in its place is refused before it is opened.
  */
 import { lstat, readdir, readFile, realpath } from 'node:fs/promises';
-import { join } from 'node:path';
+import { isAbsolute, join, normalize } from 'node:path';
 import { exitCodes, ReasongenError } from '../errors.ts';
 import { diskError, hasCode } from './disk.ts';
 
@@ -17,6 +17,7 @@ export async function readWithin(
   largest = largestRecord,
 ): Promise<Buffer | undefined> {
   const path = join(directory, name);
+  if (leadsOutside(name)) throw badRecord(path, 'it lies outside of the directory');
   try {
     const status = await lstat(path);
     if ((await realpath(path)) !== join(await realpath(directory), name))
@@ -31,8 +32,27 @@ export async function readWithin(
   }
 }
 
+/** Whether a name in a record, which is relative to a directory, is that of something elsewhere. */
+export function leadsOutside(name: string): boolean {
+  return isAbsolute(name) || /^\.\.(?:\/|$)/.test(normalize(name));
+}
+
 export async function readTextWithin(directory: string, name: string): Promise<string | undefined> {
   return (await readWithin(directory, name))?.toString('utf8');
+}
+
+/** The lines of a file that grows, without their ends. What no line break ends is still being written, or was when its process was killed. */
+export function wholeLines(bytes: Buffer): Buffer[] {
+  const lines: Buffer[] = [];
+  for (let from = 0, end = bytes.indexOf(10); end >= 0; from = end + 1, end = bytes.indexOf(10, from))
+    lines.push(bytes.subarray(from, end));
+  return lines;
+}
+
+/** The same as texts, of a file in the directory; none where there is no such file. */
+export async function linesWithin(directory: string, name: string): Promise<string[]> {
+  const bytes = await readWithin(directory, name);
+  return bytes === undefined ? [] : wholeLines(bytes).map(String);
 }
 
 /** Names in a folder of the directory; none when it is not there, or is not its own. */
@@ -58,12 +78,18 @@ export function badRecord(place: string, message: string): ReasongenError {
   });
 }
 
-export function parseRecord(json: string, place: string): object {
+/** Undefined for what is no JSON, which itself knows no undefined. */
+export function parseJson(json: string): unknown {
   try {
-    const value = JSON.parse(json) as unknown;
-    if (typeof value === 'object' && value !== null) return value;
+    return JSON.parse(json) as unknown;
   } catch (cause) {
-    if (!(cause instanceof SyntaxError)) throw cause;
+    if (cause instanceof SyntaxError) return undefined;
+    throw cause;
   }
+}
+
+export function parseRecord(json: string, place: string): object {
+  const value = parseJson(json);
+  if (typeof value === 'object' && value !== null) return value;
   throw badRecord(place, 'it is not a JSON object');
 }

@@ -2,6 +2,7 @@
  * What a run writes down about itself, as it lies in its directory:
  *
  *     preset.yaml               the resolved preset
+ *     origins.yaml              the same as the run began with it, each value followed by where it came from
  *     plugins/                  copies of the plugins it names
  *     run.json                  RunRecord
  *     metrics.ndjson            Metrics, a line per step
@@ -9,6 +10,8 @@
  *     evaluations/*.json        Evaluation, named <benchmark>.<split>.<label>, and beside it
  *     evaluations/*.jsonl       a VerdictRecord per line, one for every picture
  *     pictures/, evidence/      of the recipe `evaluate`: what it drew, and what judges said of it
+ *     playground/               drawings that somebody asked for on the live page, as those in samples/
+ *     requests/                 what somebody asks of a run that goes on (requests.ts)
  *     checkpoints/, log.txt, report.html
  */
 import { join } from 'node:path';
@@ -19,7 +22,10 @@ import { readEntries } from './checkpoint-folder.ts';
 import { checkScore, isPicture, readEvaluations } from './evaluation-records.ts';
 import { readMetrics, type Metrics } from './metrics.ts';
 import { count, fields, list, map, number, present, text, time } from './record-fields.ts';
-import { badRecord, listWithin, parseRecord, readTextWithin, readWithin } from './record-file.ts';
+import { badRecord, linesWithin, listWithin, parseRecord, readTextWithin, readWithin } from './record-file.ts';
+
+/** The resolved preset of a run's beginning, with the origins of its values. */
+export const presetOriginsFile = 'origins.yaml';
 
 export interface RunSession {
   /** Program and arguments as typed: `['npx', 'reasongen', 'run', 'presets/nano/grpo.yaml']`. */
@@ -51,6 +57,8 @@ export interface RecordedInput {
   readonly path: string;
   /** Of the content; for a plugin with the files it imports. */
   readonly sha256: string;
+  /** Of the package, for a plugin that was installed. */
+  readonly version?: string;
 }
 
 /** A plugin that was edited while the run went on, and whose rewards judge by the edited file from a step on. */
@@ -109,6 +117,16 @@ export interface SampleRecord {
   /** False when the length cap cut the rationale. */
   readonly rationaleEnded?: boolean;
   readonly codes?: readonly number[];
+  readonly tokens?: RecordedTokens;
+}
+
+/** What the model put behind the prompt, token by token. */
+export interface RecordedTokens {
+  /** Of the rationale's tokens. */
+  readonly text: readonly string[];
+  /** In nats, of every token: rationale, image start where there is a rationale, image codes. */
+  readonly logProbability: readonly number[];
+  readonly entropy: readonly number[];
 }
 
 /** Everything a report is made from. */
@@ -131,7 +149,7 @@ export interface RunRecords {
  * numbers and texts of bounded length, from files that lie in the directory itself. Throws BAD_RECORD for a file that is no record.
  */
 export async function readRunRecords(directory: string): Promise<RunRecords> {
-  const run = checkRun(await readRunRecord(directory));
+  const run = await checkedRunRecord(directory);
   const preset = text(await readTextWithin(directory, 'preset.yaml'), 1e6) ?? '';
   const metrics = await readMetrics(join(directory, 'metrics.ndjson'));
   const evaluations = await readEvaluations(directory);
@@ -165,6 +183,11 @@ export async function readRunRecord(directory: string): Promise<RunRecord> {
     throw badRecord(path, 'it does not describe a run');
   if (run.version !== 1) throw badRecord(path, `it has version ${String(run.version)}; this program reads version 1`);
   return run as RunRecord;
+}
+
+/** The run.json of a directory, to be shown: values that are not what they should be are left out. Throws as `readRunRecord` does. */
+export async function checkedRunRecord(directory: string): Promise<RunRecord> {
+  return checkRun(await readRunRecord(directory));
 }
 
 function checkRun(run: RunRecord): RunRecord {
@@ -211,18 +234,39 @@ function checkFailure(value: unknown): RunFailure | undefined {
 }
 
 async function readLastSamples(directory: string): Promise<{ samples: SampleRecord[]; sampleStep?: number }> {
-  const steps = (await listWithin(directory, 'samples')).filter((name) => /^step-\d{1,12}$/.test(name)).sort();
-  const folder = steps.at(-1);
-  if (folder === undefined) return { samples: [] };
-  const name = join('samples', folder, 'samples.jsonl');
-  const lines = ((await readTextWithin(directory, name)) ?? '').split('\n').slice(0, -1);
-  const samples = list(
-    lines.map((line, index) => parseRecord(line, `${join(directory, name)}:${index + 1}`)),
-    (sample) => checkSample(sample, join('samples', folder)),
-  );
-  return { samples, sampleStep: Number(folder.slice('step-'.length)) };
+  const sampleStep = (await sampleSteps(directory)).at(-1);
+  if (sampleStep === undefined) return { samples: [] };
+  return { samples: await readSamples(directory, sampleStep), sampleStep };
 }
 
+/** Steps whose drawings were saved, ascending. */
+export async function sampleSteps(directory: string): Promise<number[]> {
+  return (await listWithin(directory, 'samples'))
+    .flatMap((name) => (/^step-\d{6,12}$/.test(name) ? [Number(name.slice('step-'.length))] : []))
+    .sort((a, b) => a - b);
+}
+
+/** The saved drawings of a step; none where there are none. Throws BAD_RECORD for a line that is no JSON object. */
+export async function readSamples(directory: string, step: number): Promise<SampleRecord[]> {
+  return readSamplesIn(directory, join('samples', sampleFolder(step)));
+}
+
+/** The drawings in any such folder of a run. */
+export async function readSamplesIn(directory: string, folder: string): Promise<SampleRecord[]> {
+  const name = join(folder, 'samples.jsonl');
+  const lines = await linesWithin(directory, name);
+  return list(
+    lines.map((line, index) => parseRecord(line, `${join(directory, name)}:${index + 1}`)),
+    (sample) => checkSample(sample, folder),
+  );
+}
+
+/** `step-000010` */
+export function sampleFolder(step: number): string {
+  return `step-${String(step).padStart(6, '0')}`;
+}
+
+/** A drawing of a file of them, which lies in `folder`; undefined for what is none. */
 function checkSample(value: unknown, folder: string): SampleRecord | undefined {
   const sample = fields(value);
   const [prompt, image, total] = [text(sample['prompt']), text(sample['image'], 100), number(sample['total'])];
@@ -243,15 +287,26 @@ function checkSample(value: unknown, folder: string): SampleRecord | undefined {
       id: text(sample['id']),
       rationaleEnded: typeof ended === 'boolean' ? ended : undefined,
       codes: Array.isArray(sample['codes']) ? list(sample['codes'], count) : undefined,
+      tokens: checkTokens(sample['tokens']),
     }),
   };
+}
+
+/** Undefined unless every token has both numbers. */
+function checkTokens(value: unknown): RecordedTokens | undefined {
+  if (value === undefined) return undefined;
+  const tokens = fields(value);
+  const texts = list(tokens['text'], (item) => text(item, 200));
+  const [logProbability, entropy] = [list(tokens['logProbability'], number), list(tokens['entropy'], number)];
+  const isWhole = logProbability.length === entropy.length && texts.length <= entropy.length;
+  return isWhole ? { text: texts, logProbability, entropy } : undefined;
 }
 
 /** Bytes of a picture of a sample that a report takes in. */
 const largestPicture = 16 * 2 ** 20;
 
 /** The picture of a sample as base64; empty when it is missing or no PNG. Throws BAD_RECORD when it lies in another place. */
-export async function readSamplePicture(directory: string, { image }: SampleRecord): Promise<string> {
+export async function readSamplePicture(directory: string, { image }: Pick<SampleRecord, 'image'>): Promise<string> {
   const base64 = (await readWithin(directory, image, largestPicture))?.toString('base64');
   return isPicture(base64) ? base64 : '';
 }

@@ -4,13 +4,13 @@ import { existsSync } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import type { Evaluation } from '../contracts/evaluation.ts';
-import { exitCodes, ReasongenError } from '../errors.ts';
+import { exitCodes, ReasongenError, shellWord } from '../errors.ts';
 import { scrub, scrubbedJson } from '../scrub.ts';
 import { tidy } from './checkpoint-folder.ts';
 import { disk, diskError, removeTemporaries, replaceFile } from './disk.ts';
 import { takeLock, type Lock } from './lock.ts';
 import { MetricsFile, type Metrics } from './metrics.ts';
-import { readRunRecord, type RunFailure, type RunRecord, type RunSession } from './records.ts';
+import { presetOriginsFile, readRunRecord, type RunFailure, type RunRecord, type RunSession } from './records.ts';
 import { appendFileSync, mkdir } from './files.ts';
 
 /** What is known when a run starts; `describe` adds the rest when it is known. */
@@ -22,6 +22,8 @@ export interface CreateOptions {
   readonly name: string;
   /** Text of the resolved preset. */
   readonly preset: string;
+  /** The same, each value followed by where it came from. */
+  readonly origins?: string;
   readonly description: RunDescription;
   /** Fills the directory, before `preset.yaml` is written, with what that names. */
   readonly fill?: (directory: string) => Promise<void>;
@@ -29,23 +31,30 @@ export interface CreateOptions {
   readonly now?: () => Date;
 }
 
+/** The resolved preset in a run directory: loading it gives the run again. */
+export const presetFile = 'preset.yaml';
+
 /** Makes the directory of a new run and locks it. Overwrites nothing. */
 export async function createRun(options: CreateOptions): Promise<RunDirectory> {
   const { now = () => new Date() } = options;
   const path = resolve(options.directory);
   if (!(await isHalfMade(path, options.preset))) await requireEmpty(path);
+  // Of a stage that has not begun: what its chain names must be there at every moment.
+  const hadPreset = existsSync(join(path, presetFile));
   const lock = await takeLock(join(path, 'lock'));
   try {
     // Again: another process may have made a whole run in between.
-    if (await isHalfMade(path, options.preset)) await clear(path);
-    await requireEmpty(path);
+    const isHalf = await isHalfMade(path, options.preset);
+    if (isHalf) await clear(path);
+    await requireEmpty(path, isHalf ? [presetFile] : []);
   } catch (cause) {
     lock.release();
     throw cause;
   }
   try {
     await options.fill?.(path);
-    await replaceFile(join(path, 'preset.yaml'), options.preset);
+    if (options.origins !== undefined) await replaceFile(join(path, presetOriginsFile), options.origins);
+    await replaceFile(join(path, presetFile), options.preset);
     const record: RunRecord = {
       format: 'reasongen-run',
       version: 1,
@@ -58,7 +67,8 @@ export async function createRun(options: CreateOptions): Promise<RunDirectory> {
     return run;
   } catch (cause) {
     // Half a run would be in the way of the next try.
-    for (const name of ['run.json', 'metrics.ndjson', 'preset.yaml']) await disk.rm(join(path, name), { force: true });
+    for (const name of ['run.json', 'metrics.ndjson', presetOriginsFile, ...(hadPreset ? [] : [presetFile])])
+      await disk.rm(join(path, name), { force: true });
     lock.release();
     throw diskError(cause, 'creating the run', path);
   }
@@ -84,6 +94,18 @@ export async function openRun(
   } catch (cause) {
     lock.release();
     throw diskError(cause, 'opening the run', path);
+  }
+}
+
+/** Removes what killed processes have left in the directory of a run that nobody opens again, because it is done. */
+export async function tidyRun(path: string): Promise<void> {
+  const lock = await takeLock(join(path, 'lock'));
+  try {
+    await removeLeftovers(path);
+  } catch (cause) {
+    throw diskError(cause, 'tidying the run', path);
+  } finally {
+    lock.release();
   }
 }
 
@@ -221,23 +243,22 @@ export function fileNamePart(text: string): string {
 
 /** What killed processes were writing: as large as a model where it was a checkpoint. */
 async function removeLeftovers(path: string): Promise<void> {
-  for (const name of await readdir(path))
-    if (/^lock\.[0-9a-f-]{36}$/.test(name)) await disk.rm(join(path, name), { force: true });
-  for (const folder of [path, join(path, 'evaluations')]) await removeTemporaries(folder);
+  await removeTemporaries(path, { isDeep: true });
   const checkpoints = join(path, 'checkpoints');
   if (existsSync(checkpoints)) await tidy(checkpoints, disk);
+}
+
+/** Whether a directory holds no more than what is written before a run has begun. */
+export function hasOnlyBegun(names: readonly string[]): boolean {
+  const first =
+    /^(lock(\.[\w-]+)?|(preset|origins)\.yaml|plugins|metrics\.ndjson|\.tmp-((preset|origins)\.yaml|run\.json|plugins)-\d+)$/;
+  return names.length > 0 && names.every((name) => first.test(name));
 }
 
 /** What a process that was killed while it made this very run has left: nothing a user could miss. */
 async function isHalfMade(path: string, preset: string): Promise<boolean> {
   const names = await readdir(path).catch((): string[] => []);
-  if (
-    names.length === 0 ||
-    !names.every((name) =>
-      /^(lock(\.[\w-]+)?|preset\.yaml|plugins|metrics\.ndjson|\.tmp-(preset\.yaml|run\.json|plugins)-\d+)$/.test(name),
-    )
-  )
-    return false;
+  if (!hasOnlyBegun(names)) return false;
   if (
     names.includes('plugins') &&
     !(await readdir(join(path, 'plugins')).catch((): string[] => [])).includes('origins.json')
@@ -252,18 +273,19 @@ async function isHalfMade(path: string, preset: string): Promise<boolean> {
 async function clear(path: string): Promise<void> {
   try {
     for (const name of await readdir(path))
-      if (!name.startsWith('lock')) await disk.rm(join(path, name), { recursive: true, force: true });
+      if (!name.startsWith('lock') && name !== presetFile)
+        await disk.rm(join(path, name), { recursive: true, force: true });
   } catch (cause) {
     throw diskError(cause, 'clearing what a killed process left', path);
   }
 }
 
 /** A lock does not count: it may be our own, or that of a process that died before it wrote anything else. */
-async function requireEmpty(path: string): Promise<void> {
+async function requireEmpty(path: string, but: readonly string[] = []): Promise<void> {
   let names: string[];
   try {
     await mkdir(path, { recursive: true });
-    names = (await readdir(path)).filter((name) => !/^lock(\.|$)/.test(name));
+    names = (await readdir(path)).filter((name) => !/^lock(\.|$)/.test(name) && !but.includes(name));
   } catch (cause) {
     throw diskError(cause, 'creating the run', path);
   }
@@ -274,7 +296,7 @@ async function requireEmpty(path: string): Promise<void> {
     message: isRun ? 'this directory already holds a run' : 'this directory is not empty and not a run',
     place: path,
     hint: isRun
-      ? `go on with it by: npx reasongen resume ${path}; or choose another directory`
+      ? `go on with it by: npx reasongen resume ${shellWord(path)}; or choose another directory`
       : 'choose another directory; nothing is overwritten',
     exitCode: exitCodes.badPreset,
   });

@@ -1,25 +1,15 @@
 /**
- * safetensors files: an 8-byte little-endian header length, a JSON header, then the tensors end to end.
- * Read as strictly as the reference implementation does: every byte belongs to exactly one tensor.
+ * safetensors files: an 8-byte little-endian header length, a JSON header, then the tensors end to end. They are read by
+ * `weight-files/safetensors-source.ts`, as strictly as the reference implementation does: every byte belongs to exactly one tensor.
  * https://huggingface.co/docs/safetensors
  */
-import { open } from 'node:fs/promises';
 import { exitCodes, ReasongenError } from '../errors.ts';
 import { disk, diskError, writeDurably } from './disk.ts';
 import type { FileFingerprint } from './fingerprint.ts';
-import { fromBrainFloats, fromHalves, toHalves } from '../tensor/float16.ts';
-import { longestHeader, parseHeader, type TensorEntry } from './safetensors-header.ts';
+import { toHalves } from '../tensor/float16.ts';
+import { longestHeader } from './safetensors-header.ts';
 
 export { longestHeader } from './safetensors-header.ts';
-
-/** A tensor of a file. Half precision is widened to f32; `dtype` remembers what it was. Row-major. */
-export type StoredTensor = { readonly shape: readonly number[] } & (
-  | { readonly dtype: 'F32' | 'F16' | 'BF16'; readonly data: Float32Array }
-  | { readonly dtype: 'U32'; readonly data: Uint32Array }
-  | { readonly dtype: 'I32'; readonly data: Int32Array }
-  | { readonly dtype: 'I64'; readonly data: BigInt64Array }
-  | { readonly dtype: 'U8'; readonly data: Uint8Array }
-);
 
 /** A tensor to be written. Without `dtype` the kind of the array decides: F32, U32 or I32. */
 export type TensorToStore = { readonly shape: readonly number[] } & (
@@ -29,61 +19,6 @@ export type TensorToStore = { readonly shape: readonly number[] } & (
 );
 
 export type Metadata = Readonly<Record<string, string>>;
-
-export interface ParsedSafetensors {
-  readonly tensors: Map<string, StoredTensor>;
-  readonly metadata: Metadata;
-}
-
-/** The tensors of a file, by name. Throws BAD_SAFETENSORS, naming file, tensor and hint. */
-export async function readSafetensors(path: string): Promise<Map<string, StoredTensor>> {
-  return (await readSafetensorsFile(path)).tensors;
-}
-
-/** The same with the file's own metadata. Reads tensor by tensor, so a file may exceed the 2 GiB of one read. */
-export async function readSafetensorsFile(path: string): Promise<ParsedSafetensors> {
-  const file = await open(path, 'r').catch((cause: unknown) => {
-    throw diskError(cause, 'opening a safetensors file', path);
-  });
-  try {
-    const { size } = await file.stat();
-    const read = async (begin: number, end: number): Promise<Uint8Array> => {
-      const bytes = new Uint8Array(end - begin);
-      for (let done = 0; done < bytes.length;) {
-        const { bytesRead } = await file.read(bytes, done, Math.min(bytes.length - done, 2 ** 30), begin + done);
-        if (bytesRead === 0) throw damaged(path, 'the file became shorter while it was read');
-        done += bytesRead;
-      }
-      return bytes;
-    };
-    const headerEnd = 8 + headerLength(await read(0, Math.min(8, size)), size, path);
-    const { entries, metadata } = parseHeader(await read(8, headerEnd), size - headerEnd, path);
-    const tensors = new Map<string, StoredTensor>();
-    for (const entry of entries) {
-      tensors.set(entry.name, decode(entry, await read(headerEnd + entry.begin, headerEnd + entry.end), path));
-    }
-    return { tensors, metadata };
-  } catch (cause) {
-    throw diskError(cause, 'reading a safetensors file', path);
-  } finally {
-    await file.close();
-  }
-}
-
-/** The same from bytes in memory; `name` stands for the file in errors. The tensors are copies. */
-export function parseSafetensors(bytes: Uint8Array, name = 'bytes in memory'): ParsedSafetensors {
-  const headerEnd = 8 + headerLength(bytes.subarray(0, 8), bytes.length, name);
-  const { entries, metadata } = parseHeader(bytes.subarray(8, headerEnd), bytes.length - headerEnd, name);
-  const tensors = new Map<string, StoredTensor>();
-  for (const entry of entries) {
-    // `slice` also aligns: a header of odd length would leave the data where no Float32Array may look.
-    tensors.set(
-      entry.name,
-      decode(entry, new Uint8Array(bytes.subarray(headerEnd + entry.begin, headerEnd + entry.end)), name),
-    );
-  }
-  return { tensors, metadata };
-}
 
 /** Writes a new file durably; the name must be free. The bytes do not depend on the order of the map. */
 export async function writeSafetensors(
@@ -166,40 +101,6 @@ function encode(name: string, tensor: TensorToStore, file: string): Uint8Array {
     });
   }
   return new Uint8Array(toHalves(data).buffer);
-}
-
-/** `bytes` owns its buffer, starts at 0 and has the size that the header promised. */
-function decode({ name, dtype, shape }: TensorEntry, bytes: Uint8Array, file: string): StoredTensor {
-  const { buffer } = bytes;
-  switch (dtype) {
-    case 'F32':
-      return { shape, dtype, data: new Float32Array(buffer) };
-    case 'F16':
-      return { shape, dtype, data: fromHalves(new Uint16Array(buffer)) };
-    case 'BF16':
-      return { shape, dtype, data: fromBrainFloats(new Uint16Array(buffer)) };
-    case 'U32':
-      return { shape, dtype, data: new Uint32Array(buffer) };
-    case 'I32':
-      return { shape, dtype, data: new Int32Array(buffer) };
-    case 'I64':
-      return { shape, dtype, data: new BigInt64Array(buffer) };
-    case 'U8':
-      return { shape, dtype, data: bytes };
-    case 'F64':
-    case 'F8_E4M3':
-    case 'F8_E5M2':
-    case 'U64':
-    case 'U16':
-    case 'I16':
-    case 'I8':
-    case 'BOOL':
-      throw damaged(
-        file,
-        `tensor "${name}" has dtype ${dtype}, which is not read as a whole`,
-        'convert it to F32, F16 or BF16',
-      );
-  }
 }
 
 /** The length of the JSON header, from the first eight bytes of a file (fewer when it has fewer). */

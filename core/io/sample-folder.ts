@@ -1,4 +1,4 @@
-/** Drawings of one training step in a run's directory: `samples/step-000010/`, as `records.ts` reads it. */
+/** Drawings of a run in a folder of its directory: `samples/step-000010/` of a training step, as `records.ts` reads it. */
 import { join } from 'node:path';
 import { scrubbedJson } from '../scrub.ts';
 import { disk, diskError, replaceFile, writeDurably } from './disk.ts';
@@ -7,9 +7,9 @@ import type { SampleRecord } from './records.ts';
 /** A drawing, with its picture instead of the path of one. */
 export type DrawnSample = Omit<SampleRecord, 'image'> & { readonly png: Uint8Array };
 
-/** Writes the folder of a step into the run's directory. A step done again after a resume replaces what it wrote the first time. */
-export async function writeSamples(directory: string, step: number, samples: readonly DrawnSample[]): Promise<void> {
-  const folder = join(directory, 'samples', `step-${String(step).padStart(6, '0')}`);
+/** Writes a folder into the run's directory. A step done again after a resume replaces what it wrote the first time. */
+export async function writeSamples(directory: string, name: string, samples: readonly DrawnSample[]): Promise<void> {
+  const folder = join(directory, name);
   try {
     await disk.rm(folder, { recursive: true, force: true });
     await disk.mkdir(folder, { recursive: true });

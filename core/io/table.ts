@@ -1,4 +1,7 @@
-/** Tables as text: comma or tab between columns, quotes where a field holds either or a line break (RFC 4180). */
+/**
+ * Tables as text: one character between columns, quotes where a field holds it or a line break (RFC 4180); spaces may stand before a quote
+ * and behind it.
+ */
 
 export interface TableRow {
   readonly fields: readonly string[];
@@ -16,13 +19,14 @@ export function parseTable(
   let [line, begin] = [1, 1];
   // Every turn is one field.
   for (let at = 0; at < text.length;) {
-    const isQuoted = text[at] === '"';
-    const end = isQuoted ? closingQuote(text, at + 1) : plainEnd(text, at, separator);
+    const start = behindSpaces(text, at);
+    const isQuoted = text[start] === '"';
+    const end = isQuoted ? closingQuote(text, start + 1) : plainEnd(text, at, separator);
     if (end < 0) return { why: 'a quote is never closed', line };
-    const field = isQuoted ? text.slice(at + 1, end).replaceAll('""', '"') : text.slice(at, end);
+    const field = isQuoted ? text.slice(start + 1, end).replaceAll('""', '"') : text.slice(at, end);
     fields.push(field);
     line += field.split('\n').length - 1;
-    at = isQuoted ? end + 1 : end;
+    at = isQuoted ? behindSpaces(text, end + 1) : end;
     const next = text[at];
     if (next === separator) {
       at += 1;
@@ -39,6 +43,12 @@ export function parseTable(
     begin = line;
   }
   return { rows };
+}
+
+function behindSpaces(text: string, from: number): number {
+  let at = from;
+  while (text[at] === ' ') at += 1;
+  return at;
 }
 
 /** The quote that ends a field; two in a row are one of the field. */

@@ -5,6 +5,7 @@
  */
 import { extname } from 'node:path';
 import { exitCodes, ReasongenError } from '../errors.ts';
+import { parseJson } from './record-file.ts';
 import { parseTable } from './table.ts';
 import { decodeText, knownBinary, readBounded, shorten } from './text.ts';
 
@@ -17,7 +18,7 @@ export interface TextRow {
 }
 
 /** What the text of a row is called in JSON and tables. */
-export type TextKey = 'prompt' | 'question';
+export type TextKey = 'prompt' | 'question' | 'Prompt';
 
 const jsonEndings = ['.json', '.jsonl', '.ndjson'];
 const tableEndings = ['.csv', '.tsv'];
@@ -34,6 +35,7 @@ export async function readTextRows(path: string, key: TextKey): Promise<TextRow[
   if (![...jsonEndings, ...tableEndings, ...textEndings].includes(ending))
     throw badFile(path, key, `${key}s are not read from files ending in ${ending}`);
   const text = textOf(bytes, path);
+  if (/^\s*<(?:!doctype|html)\b/i.test(text)) throw badFile(path, key, 'this file is a web page');
   if (tableEndings.includes(ending)) return fromTable(text, ending === '.tsv' ? '\t' : ',', path, key);
   if (jsonEndings.includes(ending) || beginsJson(text.trimStart())) return fromJson(text, path, key);
   return fromLines(text, path, key);
@@ -84,16 +86,17 @@ function beginsJson(text: string): boolean {
   return text.startsWith('{') || /^\[\s*(?:["'{[\]]|-?\d|$)/.test(text);
 }
 
+/** Also as an element of a list. */
 function isQuoted(line: string): boolean {
-  return line.length > 1 && line.startsWith('"') && line.endsWith('"') && parse(line) !== undefined;
+  return /^".*",?$/s.test(line) && parseJson(line.replace(/,$/, '')) !== undefined;
 }
 
 function fromJson(text: string, path: string, key: TextKey): TextRow[] {
   const trimmed = text.trim();
   const lines = linesOf(text);
-  const isLines = lines.length > 0 && lines.every(([line], index) => index > 0 || parse(line) !== undefined);
+  const isLines = lines.length > 0 && lines.every(([line], index) => index > 0 || parseJson(line) !== undefined);
   if (trimmed.startsWith('[') || !isLines) {
-    const whole = trimmed === '' ? [] : parse(trimmed);
+    const whole = trimmed === '' ? [] : parseJson(trimmed);
     if (whole !== undefined) {
       const list: readonly unknown[] = Array.isArray(whole) ? whole : [whole];
       return list.map((value, index) => rowOf(value, `${path}, row ${index + 1}`, 'row', key));
@@ -101,20 +104,10 @@ function fromJson(text: string, path: string, key: TextKey): TextRow[] {
     if (trimmed.startsWith('[')) throw badLine(path, 'this list is not JSON', `close it, or write one ${key} a line`);
   }
   return lines.map(([line, number]) => {
-    const value = parse(line);
+    const value = parseJson(line);
     if (value === undefined) throw badLine(`${path}:${number}`, 'this line is not JSON', jsonHint(key));
     return rowOf(value, `${path}:${number}`, 'line', key);
   });
-}
-
-/** Undefined for what is no JSON; JSON itself knows no undefined. */
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text) as unknown;
-  } catch (cause) {
-    if (cause instanceof SyntaxError) return undefined;
-    throw cause;
-  }
 }
 
 function rowOf(value: unknown, place: string, what: 'row' | 'line', key: TextKey): TextRow {
@@ -144,28 +137,53 @@ function isShallow(value: unknown, levels: number): boolean {
   return levels > 0 && Object.values(value).every((each) => isShallow(each, levels - 1));
 }
 
-function fromTable(text: string, separator: string, path: string, key: TextKey): TextRow[] {
-  const table = parseTable(text, separator);
+/** What stands between columns, beside the comma and the tab: programs write what the place they are set to writes. */
+const separators = [',', ';', '\t', '|'];
+
+/** `usual`: what the ending promises; another one is taken where only that makes a column of the name. */
+function fromTable(text: string, usual: string, path: string, key: TextKey): TextRow[] {
+  // Spreadsheets write a line of their own about it.
+  const [said = '', own] = /^sep=(.)\r?\n/.exec(text) ?? [];
+  const body = text.slice(said.length);
+  const candidates = own === undefined ? [usual, ...separators.filter((each) => each !== usual)] : [own];
+  const hasColumn = (separator: string): boolean =>
+    columnNames(parseTable(firstRow(body), separator)).some((name) => name.toLowerCase() === key);
+  const table = parseTable(body, candidates.find(hasColumn) ?? own ?? usual);
+  const above = said === '' ? 0 : 1;
   if ('why' in table)
-    throw badLine(`${path}:${table.line}`, table.why, 'quote texts with separators or line breaks in them');
+    throw badLine(`${path}:${table.line + above}`, table.why, 'quote texts with separators or line breaks in them');
   const [header, ...rows] = table.rows;
   if (header === undefined) return [];
-  const names = header.fields.map((name) => name.trim());
+  const names = columnNames(table);
   const column = names.findIndex((name) => name.toLowerCase() === key);
   if (column < 0) {
     throw badFile(path, key, `this table has no column "${key}"; its columns are ${shorten(names.join(', '), 200)}`);
   }
+  const twice = names.find((name, index) => name !== '' && names.indexOf(name) < index);
+  if (twice !== undefined) throw badFile(path, key, `this table has two columns "${shorten(twice)}"`);
   return rows.map(({ fields, line }) => {
-    const place = `${path}:${line}`;
+    const place = `${path}:${line + above}`;
     if (fields.length !== names.length)
       throw badLine(
         place,
         `this row has ${fields.length} columns, the header ${names.length}`,
         'quote texts with separators in them',
       );
-    const columns = Object.fromEntries(names.map((name, index) => [name, fields[index] ?? '']));
+    const columns = Object.fromEntries(
+      names.map((name, index) => [name, fields[index] ?? ''] as const).filter(([name]) => name !== ''),
+    );
     return { text: checked(fields[column] ?? '', place, 'row', key), place, columns };
   });
+}
+
+function columnNames(table: ReturnType<typeof parseTable>): string[] {
+  return 'why' in table ? [] : (table.rows[0]?.fields ?? []).map((name) => name.trim());
+}
+
+/** Enough of a table to hold its header. */
+function firstRow(text: string): string {
+  const end = /\S[^\r\n]*/.exec(text);
+  return end === null ? '' : text.slice(0, end.index + end[0].length);
 }
 
 function jsonHint(key: TextKey): string {

@@ -2,6 +2,7 @@
 import { isUtf8 } from 'node:buffer';
 import { open, type FileHandle } from 'node:fs/promises';
 import { ReasongenError, exitCodes } from '../errors.ts';
+import { scrub } from '../scrub.ts';
 import { diskError } from './disk.ts';
 
 /** A text file that is read as a whole may have so many bytes. */
@@ -50,7 +51,7 @@ export async function readBounded(path: string, doing: string, limit = longestTe
   }
 }
 
-/** Content that is no text, by how it begins, whatever the ending says. */
+/** Content that is not what anybody reads as text, by how it begins, whatever the ending says. */
 export function knownBinary(bytes: Uint8Array): string | undefined {
   const begin = Buffer.from(bytes.subarray(0, 512)).toString('latin1');
   return signatures.find(([signature, , at = 0]) => begin.startsWith(signature, at))?.[1];
@@ -73,12 +74,18 @@ const signatures: readonly (readonly [signature: string, what: string, at?: numb
   ['%PDF-', 'a PDF'],
   ['\x93NUMPY', 'a NumPy array'],
   ['SQLite format 3', 'a database'],
+  ['version https://git-lfs', 'a pointer of Git LFS in place of the file (git lfs pull)'],
 ];
 
-/** `text` on one line and not longer than `limit` characters: values of files may be whole pictures. */
+/** A secret that begins within what is shown ends within so many characters more. */
+const longestSecret = 8192;
+
+/** `text` on one line and not longer than `limit` characters, without secrets: values of files may be whole pictures. */
 export function shorten(text: string, limit = 80): string {
   // A terminal would obey control characters.
-  const line = text.slice(0, limit * 2).replace(/\p{Cc}+/gu, ' ');
+  const line = scrub(text.slice(0, limit * 2 + longestSecret))
+    .slice(0, limit * 2)
+    .replace(/\p{Cc}+/gu, ' ');
   const whole = line.length <= limit && text.length <= limit * 2;
   return whole ? line : `${line.slice(0, limit - 1).replace(/[\ud800-\udbff]$/, '')}…`;
 }

@@ -19,6 +19,8 @@ export interface TokenizerFile {
   readonly vocabularySize: number;
   /** sha256 of the file. */
   readonly hash: string;
+  /** Tokens that text never turns into: those that were named, as far as there are such, and those the file calls special. */
+  readonly commands: readonly string[];
   /** undefined when no token is spelled so. */
   find(token: string): number | undefined;
   /** Throws TOKENIZER_LACKS_TOKEN. */
@@ -46,6 +48,12 @@ export function readTokenizerFile(path: string, commands: readonly string[]): To
   return {
     path,
     vocabularySize: [...ids.values()].reduce((largest, id) => Math.max(largest, id), 0) + 1,
+    commands: [
+      ...new Set([
+        ...commands.filter((token) => ids.has(token)),
+        ...added.filter(isCommand).map((token) => token.content),
+      ]),
+    ],
     hash: createHash('sha256').update(bytes).digest('hex'),
     find: (token) => ids.get(token),
     idOf(token) {

@@ -7,6 +7,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { diskError } from '../io/disk.ts';
 import { mkdir, open } from '../io/files.ts';
+import { maskKnown } from '../scrub.ts';
 import { evidenceFromJson, evidenceToJson } from './evidence-json.ts';
 
 /** Bytes read of a file at a time. */
@@ -71,7 +72,8 @@ export class AnswerCache {
   async put(key: string, value: unknown): Promise<void> {
     if (this.isFull) return;
     try {
-      await this.file.appendFile(`\n${JSON.stringify({ key, value: evidenceToJson(value) })}\n`);
+      const line = JSON.stringify({ key, value: evidenceToJson(value) });
+      await this.file.appendFile(`\n${maskKnown(line)}\n`);
     } catch (cause) {
       this.isFull = true;
       const { message } = diskError(cause, 'keeping an answer', this.path);

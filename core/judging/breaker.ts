@@ -2,6 +2,7 @@
  * A circuit breaker: leaves a side alone that does not answer, for all who would ask it, and then lets a single call try whether it does again.
  * It opens when the other side asks to be left alone, or after a few failures in a row.
  */
+import { oneLine } from '../answered.ts';
 import { backoffSeconds, type TryAgainError } from '../try-again.ts';
 import { unlessAborted, type Clock } from './clock.ts';
 
@@ -66,7 +67,7 @@ export class Breaker {
     const now = this.clock.now();
     const pause = seconds ?? backoffSeconds(this.level, this.clock.chance(), { longest });
     if (!isOld) this.level += 1;
-    if (now >= this.until) this.tell(`${failure.message.slice(0, 200)}; it is asked again in ${pause.toFixed(1)} s`);
+    if (now >= this.until) this.tell(`${oneLine(failure.message)}; it is asked again in ${pause.toFixed(1)} s`);
     this.openedAt ??= now;
     this.until = Math.max(this.until, now + pause * 1000);
   }

@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
 export interface Clock {
-  /** Milliseconds; only differences count. */
+  /** Milliseconds; only differences count. The time of day is none: somebody may set it back. */
   now(): number;
   /** Throws the reason of the signal once it is aborted. */
   wait(milliseconds: number, signal: AbortSignal): Promise<void>;
@@ -11,7 +11,7 @@ export interface Clock {
 }
 
 export const systemClock: Clock = {
-  now: () => Date.now(),
+  now: () => performance.now(),
   wait: async (milliseconds, signal) => {
     await sleep(milliseconds, undefined, { signal }).catch(() => signal.throwIfAborted());
   },

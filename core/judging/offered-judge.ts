@@ -14,7 +14,7 @@ type Method = (...args: unknown[]) => Promise<unknown>;
 export function offeredJudge(made: Judge, choice: ComponentChoice, calls: Calls): Judge {
   const who = `judge "${choice.name}"${choice.plugin === undefined ? '' : ` of plugin "${choice.plugin}"`}`;
   refuseNoJudge(made, who);
-  const { title } = made;
+  const { title, changes } = made;
   const fingerprint = Object.freeze({ ...made.fingerprint });
   const judge = blamed(made, who, (error) => error instanceof TryAgainError || error instanceof ReasongenError);
   const ask = (capability: JudgeCapability, ...all: unknown[]): Promise<unknown> => {
@@ -31,12 +31,19 @@ export function offeredJudge(made: Judge, choice: ComponentChoice, calls: Calls)
       if (fault !== undefined) throw badEvidence(who, capability, fault);
       return evidence;
     };
-    return calls.run(work, signal, question);
+    return calls.run(work, signal, changes === true ? undefined : question);
   };
   const methods = capabilitiesOf(made).map(
     (capability) => [capability, (...all: unknown[]) => ask(capability, ...all)] as const,
   );
-  return { title, fingerprint, name: choice.name, ...Object.fromEntries(methods) };
+  return {
+    title,
+    fingerprint,
+    name: choice.name,
+    ...(changes !== undefined && { changes }),
+    ...(judge.reserve !== undefined && { reserve: () => judge.reserve?.() ?? Promise.resolve() }),
+    ...Object.fromEntries(methods),
+  };
 }
 
 function badEvidence(who: string, capability: JudgeCapability, fault: string): ReasongenError {

@@ -28,13 +28,14 @@ export class MemoryAccount {
     const passing = peakBytes - bytes;
     const all = { ...this.bytes, 'for a while': passing };
     const kept = Object.entries(all).filter(([, value]) => value > 0);
-    const { largestBinding, largestBuffer } = this.device;
+    const { largestBinding, largestBuffer, inParts } = this.device;
     return {
       lines,
       bytes: Object.fromEntries(kept),
       largestBinding: largestBinding.bytes,
       largestBindingName: largestBinding.what,
       largestBuffer: largestBuffer.bytes,
+      inParts: [...inParts].map(([name, parts]) => ({ name, parts })),
     };
   }
 }
@@ -62,6 +63,9 @@ export function planningRun(context: PlanContext): RunContext {
       return missing('stop request');
     },
     get beginStep() {
+      return missing('steps');
+    },
+    get asked() {
       return missing('steps');
     },
   });

@@ -31,6 +31,7 @@ export async function openModel(
   const { parameters, hash } = await openBase(context, parametersFor(context.backbone, uses), { weights, storage });
   if (weights === randomWeights && !context.device.isPlanning)
     context.log.warn(`the weights are random (seed ${context.seed}): what the model writes and draws means nothing`);
+  context.offerModel({ weights: parameters, start: parameters, begunWith: weights });
   const close = (): void => {
     parameters.close();
     workspace.close();

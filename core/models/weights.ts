@@ -36,6 +36,12 @@ export interface BaseOptions extends Omit<ParameterOptions, 'seed' | 'initialize
   readonly weights?: string | undefined;
 }
 
+/** What is needed to open weights; what is opened for a run is noted in its directory. */
+export type WeightsContext = Pick<
+  RunContext,
+  'device' | 'seed' | 'log' | 'resume' | 'has' | 'backbone' | 'tokenizer' | 'imageTokenizer'
+> & { readonly directory?: Pick<RunContext['directory'], 'describe' | 'warn'> };
+
 /** Room for the model a run begins with; it has its values where no file is named, and gets them by `loadBase` where one is. Reads no file. */
 export function makeBase(
   { device, seed }: Pick<RunContext, 'device' | 'seed'>,
@@ -48,7 +54,7 @@ export function makeBase(
 
 /** Fills what `makeBase` made, and notes in the record of the run what it was. Returns the weights' hash; empty for fresh ones. */
 export async function loadBase(
-  context: RunContext,
+  context: WeightsContext,
   parameters: ParameterSet,
   weights: string | undefined,
 ): Promise<string> {
@@ -56,7 +62,7 @@ export async function loadBase(
   if (context.device.isPlanning || weights === undefined) return '';
   if (weights !== randomWeights) return openWeights(context, parameters, weights);
   const hash = `${randomWeights}:${context.seed}`;
-  await context.directory.describe({ hashes: { weights: hash } });
+  await context.directory?.describe({ hashes: { weights: hash } });
   return hash;
 }
 
@@ -65,7 +71,7 @@ export async function loadBase(
  * and what a resumed run has in its checkpoint, is not looked at.
  */
 export async function checkBase(
-  context: RunContext,
+  context: WeightsContext,
   parameters: ParameterSet,
   weights: string | undefined,
 ): Promise<void> {
@@ -82,7 +88,7 @@ export async function checkBase(
 
 /** The model a run begins with, frozen: made and filled. */
 export async function openBase(
-  context: RunContext,
+  context: WeightsContext,
   specs: readonly ParameterSpec[],
   options: BaseOptions,
 ): Promise<{ readonly parameters: ParameterSet; readonly hash: string }> {
@@ -96,25 +102,25 @@ export async function openBase(
 }
 
 /** Loads a checkpoint, a run's newest, a published model or a bare file of weights, and notes its hash in the record of the run. Returns the hash. */
-export async function openWeights(context: RunContext, parameters: ParameterSet, from: string): Promise<string> {
+export async function openWeights(context: WeightsContext, parameters: ParameterSet, from: string): Promise<string> {
   if (context.device.isPlanning) return '';
   const { source, hash, warnings } = await openNamed(context, parameters, from);
   try {
     for (const warning of warnings) {
       context.log.warn(warning);
-      await context.directory.warn(warning);
+      await context.directory?.warn(warning);
     }
     await load(context, parameters, source);
   } finally {
     await source.close();
   }
-  await context.directory.describe({ hashes: { weights: hash } });
+  await context.directory?.describe({ hashes: { weights: hash } });
   return hash;
 }
 
 /** Weights under the names of a set, and nothing else; refused when they were trained with another vocabulary. */
 async function openNamed(
-  context: RunContext,
+  context: WeightsContext,
   { names }: ParameterSet,
   from: string,
   options: Parameters<typeof openModelSource>[3] = {},
@@ -170,7 +176,7 @@ function withoutOtherParts(
 /** Bytes from which on loading is worth a progress bar and a line. */
 const longLoad = 50e6;
 
-async function load(context: RunContext, parameters: ParameterSet, source: WeightSource): Promise<void> {
+async function load(context: WeightsContext, parameters: ParameterSet, source: WeightSource): Promise<void> {
   const { log } = context;
   const started = performance.now();
   let shown: ReturnType<typeof log.progress> | undefined;
@@ -195,7 +201,7 @@ async function load(context: RunContext, parameters: ParameterSet, source: Weigh
   }
 }
 
-function refuseOtherVocabulary(context: RunContext, { metadata, origin }: WeightSource): void {
+function refuseOtherVocabulary(context: WeightsContext, { metadata, origin }: WeightSource): void {
   for (const [what, expected] of Object.entries(trainedWith(context))) {
     const found = metadata[what];
     if (found === undefined || found === expected) continue;
@@ -210,7 +216,7 @@ function refuseOtherVocabulary(context: RunContext, { metadata, origin }: Weight
 }
 
 /** Hashes of what gives token ids their meaning; stored with every checkpoint. */
-export function trainedWith(context: RunContext): Record<string, string> {
+export function trainedWith(context: WeightsContext): Record<string, string> {
   return {
     ...(context.has('tokenizer') && { tokenizer: context.tokenizer.hash }),
     ...(context.has('imageTokenizer') && { imageTokenizer: context.imageTokenizer.hash }),

@@ -6,15 +6,22 @@
 import type { Tape } from '../autograd/tape.ts';
 import type { KeyValueCache, Weights } from '../contracts/backbone.ts';
 import { add } from '../ops/add.ts';
-import { cachedAttention, turnIntoCache, type CacheColumns } from '../ops/cached-attention.ts';
+import {
+  appendToCache,
+  cachedAttention,
+  rotaryPositions,
+  turnIntoCache,
+  type CacheColumns,
+} from '../ops/cached-attention.ts';
 import { resizeParts } from '../ops/heads.ts';
 import { addForwardProduct } from '../ops/linear-products.ts';
 import { linear } from '../ops/linear.ts';
 import { rmsNorm } from '../ops/rms-norm.ts';
+import { rotary } from '../ops/rotary.ts';
 import { swigluRows } from '../ops/swiglu-rows.ts';
 import { swiglu } from '../ops/swiglu.ts';
 import { dimension, elementBytes, sizeOf, type Tensor } from '../tensor/tensor.ts';
-import { finalNorm, normHeads, widenTurned, workingHeads, type DecoderShape } from './decoder.ts';
+import { attentionBias, finalNorm, normHeads, widenTurned, workingHeads, type DecoderShape } from './decoder.ts';
 
 /** One new token per row, x [R, hidden] at its row's position: appends to the cache, returns [R, hidden] after the final norm. A value of the tape, x is overwritten. */
 export function decoderStep(
@@ -25,10 +32,17 @@ export function decoderStep(
   positions: Tensor,
   cache: KeyValueCache,
 ): Tensor {
+  const places = { positions, turns: rotaryPositions(tape, positions, cache) };
   let residual = x;
   for (let layer = 0; layer < shape.layers; layer++)
-    residual = stepBlock(tape, weights, shape, layer, residual, positions, cache);
+    residual = stepBlock(tape, weights, shape, layer, residual, places, cache);
   return finalNorm(tape, weights, shape, residual);
+}
+
+/** Where each row of a step is put into the cache, and the rotary position of it; the same tensor where these are the same. */
+interface StepPlaces {
+  readonly positions: Tensor;
+  readonly turns: Tensor;
 }
 
 function stepBlock(
@@ -37,19 +51,23 @@ function stepBlock(
   shape: DecoderShape,
   layer: number,
   x: Tensor,
-  positions: Tensor,
+  { positions, turns }: StepPlaces,
   cache: KeyValueCache,
 ): Tensor {
   const { headDimension, normEpsilon, heads, keyValueHeads } = shape;
   const working = workingHeads(shape);
   const isWidened = working.headDimension !== headDimension;
+  const isShifted = turns !== positions;
   const weight = (name: string): Tensor => weights.get(`${shape.prefix}layers.${layer}.${name}.weight`);
   const before = rmsNorm(tape, x, weight('input_layernorm'), normEpsilon);
   const projected = sideBySide(
     tape,
     before,
-    ['q', 'k', 'v'].map((name) => weight(`self_attn.${name}_proj`)),
-    shape.queryKeyNorm || isWidened,
+    (['q', 'k', 'v'] as const).map((name) => ({
+      weight: weight(`self_attn.${name}_proj`),
+      bias: attentionBias(weights, shape, layer, name),
+    })),
+    shape.queryKeyNorm || isWidened || isShifted,
   );
   const [q, k, v] = projected;
   if (q === undefined || k === undefined || v === undefined)
@@ -62,10 +80,13 @@ function stepBlock(
   };
   const values = isWidened ? { from: resizeParts(tape, v.from, keyValueHeads, working.headDimension), first: 0 } : v;
   const parts = { q: normed(q, 'q', heads).from, k: normed(k, 'k', keyValueHeads), v: values };
-  const turned = turnIntoCache(tape, parts, positions, cache, layer, { ...shape, ...working });
+  const options = { ...shape, ...working };
+  const turned = isShifted
+    ? turnAndAppend(tape, { q: parts.q, k: parts.k.from, v: values.from }, { positions, turns }, cache, layer, options)
+    : turnIntoCache(tape, parts, positions, cache, layer, options);
   const attended = resizeParts(
     tape,
-    cachedAttention(tape, turned, positions, cache, layer, { ...shape, ...working }),
+    cachedAttention(tape, turned, positions, cache, layer, options),
     heads,
     headDimension,
   );
@@ -77,6 +98,26 @@ function stepBlock(
     weight('mlp.up_proj'),
   );
   return addProduct(tape, middle, inner, weight('mlp.down_proj'));
+}
+
+/** What `turnIntoCache` does, where rotary positions are not the places in the cache. All axes of what is written are at one position. */
+function turnAndAppend(
+  tape: Tape,
+  { q, k, v }: { readonly q: Tensor; readonly k: Tensor; readonly v: Tensor },
+  { positions, turns }: StepPlaces,
+  cache: KeyValueCache,
+  layer: number,
+  { heads, keyValueHeads, headDimension, theta }: ReturnType<typeof workingHeads> & DecoderShape,
+): Tensor {
+  appendToCache(
+    tape,
+    rotary(tape, k, turns, { heads: keyValueHeads, headDimension, theta }),
+    v,
+    positions,
+    cache,
+    layer,
+  );
+  return rotary(tape, q, turns, { heads, headDimension, theta });
 }
 
 /** residual + x · weightᵀ, in place where the kernels can. */
@@ -101,10 +142,16 @@ function gated(tape: Tape, x: Tensor, gate: Tensor, up: Tensor): Tensor {
     : swigluRows(tape, linear(tape, x, both));
 }
 
+interface Projection {
+  readonly weight: Tensor;
+  readonly bias: Tensor | undefined;
+}
+
 /** The products of x with several weights: columns of one tensor where the weights lie end to end, tensors of their own otherwise. */
-function sideBySide(tape: Tape, x: Tensor, weights: readonly Tensor[], apart: boolean): CacheColumns[] {
-  const whole = apart ? undefined : joined(weights);
-  if (whole === undefined) return weights.map((weight) => ({ from: linear(tape, x, weight), first: 0 }));
+function sideBySide(tape: Tape, x: Tensor, parts: readonly Projection[], apart: boolean): CacheColumns[] {
+  const weights = parts.map(({ weight }) => weight);
+  const whole = apart || parts.some(({ bias }) => bias !== undefined) ? undefined : joined(weights);
+  if (whole === undefined) return parts.map(({ weight, bias }) => ({ from: linear(tape, x, weight, bias), first: 0 }));
   const from = linear(tape, x, whole);
   let next = 0;
   return weights.map((weight) => {

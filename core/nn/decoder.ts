@@ -11,7 +11,7 @@ import { prefillCache } from '../ops/cached-attention.ts';
 import { resizeParts, rotaryBase, rotaryWidth } from '../ops/heads.ts';
 import { linear } from '../ops/linear.ts';
 import { rmsNorm } from '../ops/rms-norm.ts';
-import { rotary } from '../ops/rotary.ts';
+import { rotary, type RotaryAxes } from '../ops/rotary.ts';
 import { swiglu } from '../ops/swiglu.ts';
 import { dimension, reshape, type Tensor } from '../tensor/tensor.ts';
 
@@ -30,6 +30,10 @@ export interface DecoderShape {
   readonly normEpsilon: number;
   /** RMSNorm of every query and key head before the rotation, as in Chameleon and Qwen 3. */
   readonly queryKeyNorm: boolean;
+  /** Biases of queries, keys and values, as in Qwen 2; none unless told. */
+  readonly attentionBias?: boolean;
+  /** Of positions with several axes: which of them turns which pairs of a head; of one axis unless told. */
+  readonly rotaryAxes?: RotaryAxes | undefined;
 }
 
 /** How heads are computed with: as wide as the kernels take them, see ops/heads.ts. The cache holds keys and values of this width. */
@@ -70,6 +74,8 @@ export function decoderParameters(shape: DecoderShape): ParameterSpec[] {
     init: { normal },
   });
   const gain = (name: string, size: number): ParameterSpec => ({ name, shape: [size], init: { constant: 1 } });
+  const bias = (name: string, size: number): ParameterSpec[] =>
+    shape.attentionBias === true ? [{ name, shape: [size], init: { constant: 0 } }] : [];
   const ofLayer = (layer: number): ParameterSpec[] => {
     const at = `${prefix}layers.${layer}.`;
     return [
@@ -77,6 +83,9 @@ export function decoderParameters(shape: DecoderShape): ParameterSpec[] {
       matrix(`${at}self_attn.q_proj.weight`, queries, hidden),
       matrix(`${at}self_attn.k_proj.weight`, keys, hidden),
       matrix(`${at}self_attn.v_proj.weight`, keys, hidden),
+      ...bias(`${at}self_attn.q_proj.bias`, queries),
+      ...bias(`${at}self_attn.k_proj.bias`, keys),
+      ...bias(`${at}self_attn.v_proj.bias`, keys),
       ...(shape.queryKeyNorm
         ? [
             gain(`${at}self_attn.q_norm.weight`, shape.headDimension),
@@ -93,7 +102,10 @@ export function decoderParameters(shape: DecoderShape): ParameterSpec[] {
   return [...Array.from({ length: layers }, (_, layer) => ofLayer(layer)).flat(), gain(`${prefix}norm.weight`, hidden)];
 }
 
-/** Embedded tokens x [N, hidden] → hidden states after the final norm [N, hidden]; fills a cache when asked to. */
+/**
+ * Embedded tokens x [N, hidden] → hidden states after the final norm [N, hidden]; fills a cache when asked to. `behind` may add to the residual
+ * stream behind a layer.
+ */
 export function decoderHidden(
   tape: Tape,
   weights: Weights,
@@ -101,11 +113,15 @@ export function decoderHidden(
   x: Tensor,
   tokens: PackedTokens,
   prefill?: PrefillTarget,
+  behind: (layer: number, residual: Tensor) => Tensor = (_layer, residual) => residual,
 ): Tensor {
   let residual = x;
   for (let layer = 0; layer < shape.layers; layer++) {
     const entering = residual;
-    residual = tape.block(() => packedBlock(tape, weights, shape, layer, entering, tokens, prefill));
+    residual = behind(
+      layer,
+      tape.block(() => packedBlock(tape, weights, shape, layer, entering, tokens, prefill)),
+    );
   }
   return finalNorm(tape, weights, shape, residual);
 }
@@ -145,23 +161,40 @@ function block(
   const working = workingHeads(shape);
   const weight = (name: string): Tensor => weights.get(`${shape.prefix}layers.${layer}.${name}.weight`);
   const project = (from: Tensor, name: string): Tensor => linear(tape, from, weight(name));
-  const turned = (from: Tensor, name: string, count: number): Tensor => {
-    const projected = project(from, `self_attn.${name}_proj`);
+  const projectHeads = (from: Tensor, part: AttentionPart): Tensor =>
+    linear(tape, from, weight(`self_attn.${part}_proj`), attentionBias(weights, shape, layer, part));
+  const turned = (from: Tensor, name: 'q' | 'k', count: number): Tensor => {
+    const projected = projectHeads(from, name);
     const normed = shape.queryKeyNorm
       ? normHeads(tape, projected, weight(`self_attn.${name}_norm`), headDimension, normEpsilon)
       : projected;
     return rotary(tape, widenTurned(tape, normed, count, working.headDimension), positions, {
       heads: count,
+      axes: shape.rotaryAxes,
       ...working,
     });
   };
   const before = rmsNorm(tape, x, weight('input_layernorm'), normEpsilon);
-  const values = resizeParts(tape, project(before, 'self_attn.v_proj'), keyValueHeads, working.headDimension);
+  const values = resizeParts(tape, projectHeads(before, 'v'), keyValueHeads, working.headDimension);
   const attended = attend(turned(before, 'q', heads), turned(before, 'k', keyValueHeads), values);
   const middle = add(tape, x, project(resizeParts(tape, attended, heads, headDimension), 'self_attn.o_proj'));
   const normed = rmsNorm(tape, middle, weight('post_attention_layernorm'), normEpsilon);
   const inner = swiglu(tape, project(normed, 'mlp.gate_proj'), project(normed, 'mlp.up_proj'));
   return add(tape, middle, project(inner, 'mlp.down_proj'));
+}
+
+export type AttentionPart = 'q' | 'k' | 'v';
+
+/** The bias of queries, keys or values, of decoders that have them. */
+export function attentionBias(
+  weights: Weights,
+  shape: DecoderShape,
+  layer: number,
+  part: AttentionPart,
+): Tensor | undefined {
+  return shape.attentionBias === true
+    ? weights.get(`${shape.prefix}layers.${layer}.self_attn.${part}_proj.bias`)
+    : undefined;
 }
 
 /** RMSNorm of each head by itself: [N, heads · d] with a weight [d]. */

@@ -1,6 +1,7 @@
 /** The tensors of the device that hold a packed batch. */
-import type { PackedTokens } from '../contracts/backbone.ts';
+import type { Backbone, PackedTokens } from '../contracts/backbone.ts';
 import type { Device } from '../gpu/device.ts';
+import { at } from '../tensor/at.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import type { PackedShape } from './packed-shape.ts';
 import type { PackedBatch } from './packing.ts';
@@ -19,11 +20,15 @@ export interface PackedInputs {
   close(): void;
 }
 
-/** `featureWidth`: the width of feature vectors, needed where a batch has any; they are written by whoever makes them. */
-export function createPackedInputs(device: Device, shape: PackedShape, featureWidth?: number): PackedInputs {
+/** What a batch must know of the backbone it is for; one whose positions have one axis, and no pictures, need not be told. */
+type PackedFor = Pick<Backbone, 'hiddenSize' | 'positionAxes' | 'vision'>;
+
+/** Feature vectors, where a batch has any, are written by whoever makes them. */
+export function createPackedInputs(device: Device, shape: PackedShape, backbone?: PackedFor): PackedInputs {
+  const axes = backbone?.positionAxes ?? 1;
   const made: Tensor[] = [];
-  const words = (name: string, count: number): Tensor => {
-    const tensor = device.tensor(name, [count], 'u32');
+  const words = (name: string, ...size: number[]): Tensor => {
+    const tensor = device.tensor(name, size, 'u32');
     made.push(tensor);
     return tensor;
   };
@@ -33,7 +38,7 @@ export function createPackedInputs(device: Device, shape: PackedShape, featureWi
     imageCodes: words('image codes', shape.imageCodes.length),
     imageRows: words('image rows', shape.imageCodes.length),
     featureRows: words('feature rows', shape.featureRows.length),
-    positions: words('positions', shape.count),
+    positions: axes === 1 ? words('positions', shape.count) : words('positions', shape.count, axes),
     segmentStart: words('segment start', shape.count),
     segmentEnd: words('segment end', shape.count),
   };
@@ -50,7 +55,7 @@ export function createPackedInputs(device: Device, shape: PackedShape, featureWi
   const { imageCodes, imageRows, featureRows, ...textOnly } = tensors;
   const hasImages = shape.imageCodes.length > 0;
   const features =
-    shape.featureRows.length === 0 ? undefined : createFeatures(device, shape.featureRows.length, featureWidth);
+    shape.featureRows.length === 0 ? undefined : createFeatures(device, shape.featureRows.length, backbone);
   if (features !== undefined) made.push(features);
   return {
     tokens: {
@@ -62,7 +67,8 @@ export function createPackedInputs(device: Device, shape: PackedShape, featureWi
     textTargets,
     imageTargets,
     fill(batch) {
-      for (const [name, tensor] of Object.entries(tensors)) device.write(tensor, batch[name as keyof typeof tensors]);
+      for (const [name, tensor] of Object.entries(tensors))
+        device.write(tensor, name === 'positions' ? positionsOf(batch, axes) : batch[name as keyof typeof tensors]);
       device.write(textTargets.rows, batch.text.rows);
       device.write(textTargets.ids, batch.text.ids);
       device.write(imageTargets.rows, batch.image.rows);
@@ -74,7 +80,14 @@ export function createPackedInputs(device: Device, shape: PackedShape, featureWi
   };
 }
 
-function createFeatures(device: Device, count: number, width: number | undefined): Tensor {
-  if (width === undefined) throw new RangeError('a batch with features needs their width');
-  return device.tensor('features', [count, width]);
+function createFeatures(device: Device, count: number, backbone: PackedFor | undefined): Tensor {
+  if (backbone === undefined) throw new RangeError('a batch with features needs to know whose they are');
+  return device.tensor('features', [count, backbone.vision?.vectorSize ?? backbone.hiddenSize]);
+}
+
+/** Where there is only text, all axes agree. */
+function positionsOf({ positions, positionAxes }: PackedBatch, axes: number): Uint32Array {
+  if (positionAxes === axes) return positions;
+  if (positionAxes !== 1) throw new RangeError(`positions of ${positionAxes} axes for a backbone of ${axes}`);
+  return Uint32Array.from({ length: positions.length * axes }, (_, index) => at(positions, Math.floor(index / axes)));
 }

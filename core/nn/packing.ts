@@ -2,6 +2,7 @@
  * Lays sequences end to end without padding (see PackedTokens) and lists what is to be predicted. A batch is rounded up to
  * a few sizes with one-token segments that belong to nobody, so that few shapes, and so few programs, occur.
  */
+import { at } from '../tensor/at.ts';
 
 /** One sequence: text up to and with the image start, then codes, then text again (an end token, or nothing). */
 export interface Sequence {
@@ -14,6 +15,17 @@ export interface Sequence {
   readonly unconditional?: readonly number[];
   /** Rising indices of `text` that stand for features: vectors that are given take the place of those ids. */
   readonly features?: readonly number[];
+  /** Where the first tokens of `text` stand; the others follow. One behind the other unless told. */
+  readonly positions?: TokenPositions | undefined;
+}
+
+/** Where tokens stand that are not one behind the other. */
+export interface TokenPositions {
+  /** u32 [tokens, axes] */
+  readonly positions: Uint32Array;
+  readonly axes: number;
+  /** Where the token behind them stands, on every axis. */
+  readonly next: number;
 }
 
 /** What one kind of head predicts: `rows` are hidden rows, `ids` what follows them, `owner` whose token it is. */
@@ -44,7 +56,10 @@ export interface PackedBatch {
   readonly imageRows: Uint32Array;
   /** Of the features of all sequences, in order. */
   readonly featureRows: Uint32Array;
+  /** u32 [count, axes] */
   readonly positions: Uint32Array;
+  /** 1 where no sequence has positions of more. */
+  readonly positionAxes: number;
   readonly segmentStart: Uint32Array;
   readonly segmentEnd: Uint32Array;
   readonly text: Targets;
@@ -57,12 +72,13 @@ export interface PackedBatch {
 const bucket = 128;
 
 export function packSequences(sequences: readonly Sequence[]): PackedBatch {
-  const packer = new Packer();
+  const packer = new Packer(sequences.reduce((most, { positions }) => Math.max(most, positions?.axes ?? 1), 1));
   for (const [owner, sequence] of sequences.entries()) packer.add(sequence, owner);
   return packer.finish();
 }
 
 class Packer {
+  private readonly axes: number;
   private readonly textIds: number[] = [];
   private readonly textRows: number[] = [];
   private readonly imageCodes: number[] = [];
@@ -75,15 +91,20 @@ class Packer {
   private readonly image = new TargetList();
   private readonly unconditionalRows: number[] = [];
 
+  constructor(axes: number) {
+    this.axes = axes;
+  }
+
   /** A segment: text, codes, trailing text; with guidance a second one, without targets, of the same codes. */
   add(sequence: Sequence, owner: number): void {
-    const start = this.positions.length;
+    const start = this.segmentStart.length;
     const codesFrom = sequence.text.length;
     const trailingFrom = codesFrom + sequence.codes.length;
     const end = start + trailingFrom + sequence.trailing.length;
     const features = new Set(sequence.features);
+    const { positions } = sequence;
     const placeText = (id: number, index: number): void => {
-      const row = this.place(start, end);
+      const row = this.place(start, end, positions);
       if (features.has(index)) {
         this.featureRows.push(row);
         return;
@@ -94,7 +115,7 @@ class Packer {
     };
     sequence.text.forEach(placeText);
     sequence.codes.forEach((code, index) => {
-      const row = this.place(start, end);
+      const row = this.place(start, end, positions);
       this.imageCodes.push(code);
       this.imageRows.push(row);
       this.image.add(row - 1, code, owner, codesFrom + index);
@@ -104,22 +125,23 @@ class Packer {
   }
 
   finish(): PackedBatch {
-    const { textIds, textRows, imageCodes, imageRows, unconditionalRows, positions } = this;
+    const { textIds, textRows, imageCodes, imageRows, unconditionalRows, positions, segmentStart } = this;
     if (unconditionalRows.length > 0 && unconditionalRows.length !== imageCodes.length / 2)
       throw new RangeError('some sequences of a batch have an unconditional branch, others none');
-    const usedTokens = positions.length;
+    const usedTokens = segmentStart.length;
     this.fill(textIds, textRows);
     this.fill(imageCodes, imageRows);
     const image = this.image.finish();
     return {
-      count: positions.length,
+      count: segmentStart.length,
       textIds: Uint32Array.from(textIds),
       textRows: Uint32Array.from(textRows),
       imageCodes: Uint32Array.from(imageCodes),
       imageRows: Uint32Array.from(imageRows),
       featureRows: Uint32Array.from(this.featureRows),
       positions: Uint32Array.from(positions),
-      segmentStart: Uint32Array.from(this.segmentStart),
+      positionAxes: this.axes,
+      segmentStart: Uint32Array.from(segmentStart),
       segmentEnd: Uint32Array.from(this.segmentEnd),
       text: this.text.finish(),
       image: unconditionalRows.length === 0 ? image : { ...image, unconditionalRows: padded(unconditionalRows) },
@@ -128,7 +150,7 @@ class Packer {
   }
 
   private addUnconditional(text: readonly number[], codes: readonly number[]): void {
-    const start = this.positions.length;
+    const start = this.segmentStart.length;
     const end = start + text.length + codes.length;
     for (const id of text) {
       this.textIds.push(id);
@@ -143,18 +165,26 @@ class Packer {
   }
 
   /** The next row, of the segment from `start` to `end`. */
-  private place(start: number, end: number): number {
-    this.positions.push(this.positions.length - start);
+  private place(start: number, end: number, given?: TokenPositions): number {
+    const row = this.segmentStart.length;
+    const index = row - start;
+    const known = given === undefined ? 0 : given.positions.length / given.axes;
+    for (let axis = 0; axis < this.axes; axis++)
+      this.positions.push(
+        given === undefined || index >= known
+          ? (given?.next ?? 0) + index - known
+          : at(given.positions, index * given.axes + axis),
+      );
     this.segmentStart.push(start);
     this.segmentEnd.push(end);
-    return this.positions.length - 1;
+    return row;
   }
 
   /** Segments of one token that belong to nobody, up to the bucket. */
   private fill(ids: number[], rows: number[]): void {
     for (let missing = roundUp(ids.length) - ids.length; missing > 0; missing--) {
       ids.push(0);
-      rows.push(this.place(this.positions.length, this.positions.length + 1));
+      rows.push(this.place(this.segmentStart.length, this.segmentStart.length + 1));
     }
   }
 }

@@ -7,7 +7,8 @@ import type { Program } from '../autograd/program.ts';
 import type { Workspace } from '../autograd/workspace.ts';
 import { Tape } from '../autograd/tape.ts';
 import type { Backbone, KeyValueCache, Weights } from '../contracts/backbone.ts';
-import { dimension, sizeOf, type Tensor } from '../tensor/tensor.ts';
+import type { Tensor } from '../tensor/tensor.ts';
+import { copyFeatures, type PromptFeatures } from './features.ts';
 import { packSequences, type PackedBatch } from './packing.ts';
 import { createPackedInputs, shapeKey, type PackedInputs } from './packed-inputs.ts';
 
@@ -16,15 +17,6 @@ export interface PrefillRow {
   /** May be empty: the row then stays as it is. */
   readonly ids: readonly number[];
   readonly features?: PromptFeatures | undefined;
-}
-
-/** Vectors in place of some tokens of a prompt, such as a picture that is looked at. */
-export interface PromptFeatures {
-  /** Rising indices of the ids they replace. */
-  readonly at: readonly number[];
-  /** f32 [any, hiddenSize] in a buffer; the prompt takes `at.length` rows from row `first` on. */
-  readonly values: Tensor;
-  readonly first: number;
 }
 
 /** A prompt that is computed, and how much of it each row takes. */
@@ -36,6 +28,8 @@ interface Pass {
 
 /** Longer lists of prompts are run in parts of about this many tokens. */
 const tokensAtOnce = 2048;
+/** Shapes whose programs are kept: pictures of any size make as many as there are sizes. */
+const keptShapes = 32;
 
 export class Prefill {
   private readonly workspace: Workspace;
@@ -44,6 +38,7 @@ export class Prefill {
   private readonly cache: KeyValueCache;
   private readonly source: Tensor;
   private readonly length: Tensor;
+  /** The one used last at the end. */
   private readonly byShape = new Map<string, { inputs: PackedInputs; program: Promise<Program> }>();
 
   constructor(workspace: Workspace, backbone: Backbone, weights: Weights, cache: KeyValueCache) {
@@ -78,10 +73,7 @@ export class Prefill {
 
   close(): void {
     const { device } = this.workspace;
-    for (const { inputs, program } of this.byShape.values()) {
-      inputs.close();
-      void program.then((made) => made.dispose());
-    }
+    for (const made of this.byShape.values()) this.forget(made);
     this.byShape.clear();
     device.destroyTensor(this.source);
     device.destroyTensor(this.length);
@@ -96,6 +88,7 @@ export class Prefill {
         codes: [],
         trailing: [],
         features: features?.at ?? [],
+        positions: features?.positions,
       })),
     );
     const source = new Uint32Array(this.cache.rows);
@@ -111,51 +104,26 @@ export class Prefill {
     const { inputs, program } = this.prepare(batch);
     const ready = await program;
     inputs.fill(batch);
-    this.copyFeatures(passes, inputs.tokens.features);
+    if (inputs.tokens.features !== undefined)
+      copyFeatures(
+        device,
+        passes.flatMap(({ features }) => features ?? []),
+        inputs.tokens.features,
+      );
     device.write(this.source, source);
     device.write(this.length, length);
     ready.run();
   }
 
-  /** Device to device: features never come back to the host. */
-  private copyFeatures(passes: readonly Pass[], target: Tensor | undefined): void {
-    if (target === undefined || !('buffer' in target.memory)) return;
-    const { gpu } = this.workspace.device;
-    const encoder = gpu.createCommandEncoder();
-    const rowBytes = dimension(target, 1) * 4;
-    let next = target.memory.offset;
-    for (const { features } of passes) {
-      if (features === undefined) continue;
-      const { values, first, at } = features;
-      if (
-        !('buffer' in values.memory) ||
-        values.type !== 'f32' ||
-        dimension(values, 1) !== dimension(target, 1) ||
-        first + at.length > dimension(values, 0)
-      ) {
-        throw new RangeError(
-          `${values.name} [${values.shape}] does not hold rows ${first} to ${first + at.length} of ${dimension(target, 1)} values in a buffer`,
-        );
-      }
-      encoder.copyBufferToBuffer(
-        values.memory.buffer,
-        values.memory.offset + first * rowBytes,
-        target.memory.buffer,
-        next,
-        at.length * rowBytes,
-      );
-      next += at.length * rowBytes;
-    }
-    if (next !== target.memory.offset + sizeOf(target.shape) * 4)
-      throw new RangeError('unreachable: not every feature was given');
-    gpu.queue.submit([encoder.finish()]);
-  }
-
   private prepare(batch: PackedBatch): { inputs: PackedInputs; program: Promise<Program> } {
     const key = shapeKey(batch);
     const known = this.byShape.get(key);
-    if (known !== undefined) return known;
-    const inputs = createPackedInputs(this.workspace.device, batch, this.backbone.hiddenSize);
+    if (known !== undefined) {
+      this.byShape.delete(key);
+      this.byShape.set(key, known);
+      return known;
+    }
+    const inputs = createPackedInputs(this.workspace.device, batch, this.backbone);
     const tape = new Tape(this.workspace);
     this.backbone.hidden(tape, this.weights, inputs.tokens, {
       cache: this.cache,
@@ -164,7 +132,17 @@ export class Prefill {
     });
     const made = { inputs, program: tape.finish(`prefill ${batch.count}`) };
     this.byShape.set(key, made);
+    const [oldest] = this.byShape;
+    if (this.byShape.size > keptShapes && oldest !== undefined) {
+      this.byShape.delete(oldest[0]);
+      this.forget(oldest[1]);
+    }
     return made;
+  }
+
+  private forget({ inputs, program }: { readonly inputs: PackedInputs; readonly program: Promise<Program> }): void {
+    inputs.close();
+    void program.then((made) => made.dispose());
   }
 }
 

@@ -1,33 +1,57 @@
 /** The programs of a sampler: one decoding step each, recorded once for a phase and a number of rows. */
 import type { Program } from '../autograd/program.ts';
 import { Tape } from '../autograd/tape.ts';
-import { createSamplingSettings, sample, type SamplingSettings } from '../ops/sample.ts';
-import { rowsOf, type SampledRows } from './sampled-rows.ts';
+import { sample, type SamplingTable } from '../ops/sample.ts';
+import { rowsOf, type Tensor } from '../tensor/tensor.ts';
+import type { SampledRows } from './sampled-rows.ts';
 import type { SamplerOptions } from './sampling.ts';
 
 export type SamplerPhase = 'text' | 'image start' | 'image';
 
+/** How tokens of either kind are drawn: one rule for all rows, or one for each. */
+export interface SamplingTables {
+  readonly text: SamplingTable;
+  readonly image: SamplingTable;
+}
+
+/** A step of text that keeps the logits its tokens were drawn from. */
+export interface TextStepWithLogits {
+  readonly program: Program;
+  /** f32 [rows, textVocabulary] */
+  readonly logits: Tensor;
+}
+
 export class SamplerSteps {
-  readonly textSettings: SamplingSettings;
-  readonly imageSettings: SamplingSettings;
   private readonly options: SamplerOptions;
   private readonly rows: SampledRows;
+  private readonly settings: SamplingTables;
   private readonly programs = new Map<string, Promise<Program>>();
+  private readonly withLogits = new Map<number, Promise<TextStepWithLogits>>();
 
-  constructor(options: SamplerOptions, rows: SampledRows) {
+  constructor(options: SamplerOptions, rows: SampledRows, settings: SamplingTables) {
     this.options = options;
     this.rows = rows;
-    this.textSettings = createSamplingSettings(options.device, 'text sampling');
-    this.imageSettings = createSamplingSettings(options.device, 'image sampling');
+    this.settings = settings;
   }
 
   /** The step of so many rows; `guided` ones feed each a second time. */
   program(phase: SamplerPhase, guided: boolean, rows: number): Promise<Program> {
-    const name = `sample ${phase}${guided ? ' with guidance' : ''}, ${rows} rows`;
+    const name = nameOf(phase, guided, rows);
     let pending = this.programs.get(name);
     if (pending === undefined) {
-      pending = this.record(name, phase, guided, rows);
+      pending = this.record(phase, guided, rows).tape.finish(name);
       this.programs.set(name, pending);
+    }
+    return pending;
+  }
+
+  /** A step of text for so many rows, the same bits, whose logits can be read. */
+  textWithLogits(rows: number): Promise<TextStepWithLogits> {
+    let pending = this.withLogits.get(rows);
+    if (pending === undefined) {
+      const { tape, logits } = this.record('text', false, rows, true);
+      pending = tape.finish(`${nameOf('text', false, rows)} with logits`).then((program) => ({ program, logits }));
+      this.withLogits.set(rows, pending);
     }
     return pending;
   }
@@ -35,10 +59,22 @@ export class SamplerSteps {
   close(): void {
     for (const program of this.programs.values()) void program.then((made) => made.dispose());
     this.programs.clear();
-    for (const { tensor } of [this.textSettings, this.imageSettings]) this.options.device.destroyTensor(tensor);
+    for (const step of this.withLogits.values()) void this.closeStep(step);
+    this.withLogits.clear();
   }
 
-  private record(name: string, phase: SamplerPhase, guided: boolean, rows: number): Promise<Program> {
+  private async closeStep(step: Promise<TextStepWithLogits>): Promise<void> {
+    const { program, logits } = await step;
+    program.dispose();
+    this.options.device.destroyTensor(logits);
+  }
+
+  private record(
+    phase: SamplerPhase,
+    guided: boolean,
+    rows: number,
+    keepsLogits = false,
+  ): { readonly tape: Tape; readonly logits: Tensor } {
     const { workspace, backbone, weights } = this.options;
     const { cache } = this.rows;
     const tape = new Tape(workspace);
@@ -58,20 +94,25 @@ export class SamplerSteps {
     });
     const isText = phase === 'text';
     const logits = isText ? backbone.textLogits(tape, weights, hidden) : backbone.imageLogits(tape, weights, hidden);
-    sample(tape, logits, state, isText ? this.textSettings : this.imageSettings, {
+    const kept = keepsLogits ? tape.output(logits) : logits;
+    sample(tape, logits, state, isText ? this.settings.text : this.settings.image, {
       phase: isText ? 'text' : 'image',
       guided,
       ...this.stops(),
     });
-    return tape.finish(name);
+    return { tape, logits: kept };
   }
 
-  /** In a text-only run the end token is to a text what the image start is to a rationale. */
+  /** In a text-only run the end token is to a text what the image start is to a rationale, and another one what the end token is to that. */
   private stops(): { imageStart: number; end?: number } {
     const { special, imageCount } = this.options;
-    const { imageStart, eos } = special;
+    const { imageStart, eos, otherEnd } = special;
     if (imageCount > 0) return eos === undefined ? { imageStart } : { imageStart, end: eos };
     if (eos === undefined) throw new RangeError('a text-only sampler needs an end token');
-    return { imageStart: eos };
+    return otherEnd === undefined ? { imageStart: eos } : { imageStart: eos, end: otherEnd };
   }
+}
+
+function nameOf(phase: SamplerPhase, guided: boolean, rows: number): string {
+  return `sample ${phase}${guided ? ' with guidance' : ''}, ${rows} rows`;
 }

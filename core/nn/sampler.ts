@@ -14,6 +14,7 @@
  * Steps of fewer rows than there are cache rows name the cache rows they work on; see step-sizes.ts.
  */
 import { runAll, type Program } from '../autograd/program.ts';
+import { createSamplingSettings, type SamplingSettings } from '../ops/sample.ts';
 import { at } from '../tensor/at.ts';
 import { Prefill } from './prefill.ts';
 import { positionOf, type RowPosition, SampledRows } from './sampled-rows.ts';
@@ -57,6 +58,7 @@ export class Sampler {
   readonly capacity: number;
   private readonly options: SamplerOptions;
   private readonly rows: SampledRows;
+  private readonly settings: { readonly text: SamplingSettings; readonly image: SamplingSettings };
   private readonly steps: SamplerSteps;
   private readonly prefill: Prefill;
 
@@ -71,7 +73,11 @@ export class Sampler {
     this.options = options;
     this.rows = new SampledRows(options);
     this.capacity = this.rows.capacity;
-    this.steps = new SamplerSteps(options, this.rows);
+    this.settings = {
+      text: createSamplingSettings(options.device, 'text sampling'),
+      image: createSamplingSettings(options.device, 'image sampling'),
+    };
+    this.steps = new SamplerSteps(options, this.rows, this.settings);
     this.prefill = new Prefill(options.workspace, options.backbone, options.weights, this.rows.cache);
   }
 
@@ -95,8 +101,8 @@ export class Sampler {
     const isGuided = (image.guidance ?? 1) !== 1;
     if (imageCount === 0) throw new RangeError('this sampler was made for text only');
     if (isGuided && !guidance) throw new RangeError('this sampler was made without guidance');
-    this.steps.textSettings.set(seed, text);
-    this.steps.imageSettings.set(seed, image);
+    this.settings.text.set(seed, text);
+    this.settings.image.set(seed, image);
     return this.inBatches(entries, request.onProgress, async (batch, report) => {
       await this.begin(batch);
       await this.writeText(batch, report);
@@ -116,7 +122,7 @@ export class Sampler {
   async write(request: WriteRequest): Promise<WrittenText[]> {
     if (this.options.imageCount !== 0) throw new RangeError('this sampler was made to draw');
     const entries = planEntries(this.options, request, 'write');
-    this.steps.textSettings.set(request.seed, request.text);
+    this.settings.text.set(request.seed, request.text);
     return this.inBatches(entries, request.onProgress, async (batch, report) => {
       const first = batch[0] === undefined ? 0 : entries.indexOf(batch[0]);
       await this.begin(batch);
@@ -134,6 +140,7 @@ export class Sampler {
 
   close(): void {
     this.steps.close();
+    for (const { tensor } of Object.values(this.settings)) this.options.device.destroyTensor(tensor);
     this.prefill.close();
     this.rows.close();
   }

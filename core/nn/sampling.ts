@@ -1,11 +1,11 @@
 /** What is asked of a sampler and what it gives, with the checks and the bookkeeping that need no device. */
 import type { Workspace } from '../autograd/workspace.ts';
-import type { Backbone, Weights } from '../contracts/backbone.ts';
+import type { Backbone, PictureSpan, Weights } from '../contracts/backbone.ts';
 import { ReasongenError, exitCodes } from '../errors.ts';
 import type { Device } from '../gpu/device.ts';
 import { forcedByBudget, type SamplingRule } from '../ops/sample.ts';
 import type { Tensor } from '../tensor/tensor.ts';
-import type { PromptFeatures } from './prefill.ts';
+import { placePictures, type PromptFeatures } from './features.ts';
 import { at } from '../tensor/at.ts';
 
 export interface SamplerOptions {
@@ -28,14 +28,18 @@ export interface SamplerOptions {
   readonly guidance?: boolean;
   /** How keys and values are kept; f32 unless told. f16 halves their memory and rounds them; needs the adapter's shader-f16. */
   readonly cache?: 'f32' | 'f16';
-  readonly special: { readonly imageStart: number; readonly eos?: number };
+  readonly special: { readonly imageStart: number; readonly eos?: number; readonly otherEnd?: number };
 }
 
-/** Vectors in place of tokens: the ids equal to `placeholder`, in order of prompts and positions, stand for the rows of `values`. */
+/** Vectors in place of tokens: the ids equal to `placeholder`, in order of positions, stand for rows of `values`. */
 export interface RequestFeatures {
   readonly placeholder: number;
-  /** f32 [count, hiddenSize] in a buffer, left as it is until the request has been answered. */
+  /** f32 [count, vectorSize] in a buffer, left as it is until the request has been answered. */
   readonly values: Tensor;
+  /** The pictures of each prompt, in their order. */
+  readonly pictures: readonly (readonly PictureSpan[])[];
+  /** The row from which on each prompt takes them, so that prompts may share some; absent: all of them, prompts in order. */
+  readonly first?: readonly number[];
 }
 
 /** What drawing and writing have in common. */
@@ -140,7 +144,7 @@ export function planEntries(
     throw new RangeError(`${rowKeys.length} row keys for ${samples} samples`);
   if (typeof rationale !== 'string' && rationale.length !== prompts.length)
     throw new RangeError(`${rationale.length} rationales for ${prompts.length} prompts`);
-  const features = placeFeatures(prompts, request.features, options.backbone.hiddenSize);
+  const features = placeFeatures(prompts, request.features, options.backbone);
   return prompts.flatMap((promptIds, index) => {
     if (promptIds.length === 0) throw new RangeError(`prompt ${index} has no tokens`);
     if (promptIds.length > promptBudget) {
@@ -172,25 +176,27 @@ export function planEntries(
   });
 }
 
-/** Which rows of the features each prompt takes, in order. */
+/** Which rows of the features each prompt takes, in order, and where its tokens stand. */
 function placeFeatures(
   prompts: Request['prompts'],
   features: RequestFeatures | undefined,
-  hiddenSize: number,
+  { hiddenSize, vision, positionAxes = 1 }: Backbone,
 ): (PromptFeatures | undefined)[] {
   if (features === undefined) return [];
-  const { placeholder, values } = features;
-  let first = 0;
-  const placed = prompts.map((ids): PromptFeatures | undefined => {
-    const places = ids.flatMap((id, index) => (id === placeholder ? [index] : []));
-    if (places.at(-1) === ids.length - 1)
+  const { placeholder, values, first, pictures } = features;
+  let next = 0;
+  const placed = prompts.map((ids, index): PromptFeatures | undefined => {
+    const places = placePictures(ids, placeholder, pictures[index] ?? [], positionAxes);
+    if (places.at.at(-1) === ids.length - 1)
       throw new RangeError('a prompt must not end with a placeholder: its last token is fed as a token');
-    first += places.length;
-    return places.length === 0 ? undefined : { at: places, values, first: first - places.length };
+    const from = first === undefined ? next : at(first, index);
+    next += places.at.length;
+    return places.at.length === 0 ? undefined : { ...places, values, first: from };
   });
-  if (values.shape.join() !== [first, hiddenSize].join())
+  const width = vision?.vectorSize ?? hiddenSize;
+  if (first === undefined && values.shape.join() !== [next, width].join())
     throw new RangeError(
-      `${first} placeholders need features [${first}, ${hiddenSize}], not ${values.name} [${values.shape}]`,
+      `${next} placeholders need features [${next}, ${width}], not ${values.name} [${values.shape}]`,
     );
   return placed;
 }
@@ -242,7 +248,8 @@ export function collectText(entry: SampleEntry, length: number, token: (position
   };
 }
 
-function refuseNotFinite(tokens: readonly DrawnToken[]): void {
+/** Throws SAMPLE_NOT_FINITE. */
+export function refuseNotFinite(tokens: readonly DrawnToken[]): void {
   if (tokens.every(({ logProbability, entropy }) => Number.isFinite(logProbability) && Number.isFinite(entropy)))
     return;
   throw new ReasongenError({

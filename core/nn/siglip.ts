@@ -5,9 +5,9 @@
  * Weight names are those of the Hugging Face port. Pictures come as patches, so that the first convolution is a product.
  */
 import type { Tape } from '../autograd/tape.ts';
-import type { ParameterSpec, PictureInputs, Vision, Weights } from '../contracts/backbone.ts';
+import type { ParameterSpec, PictureArray, PictureInputs, Vision, Weights } from '../contracts/backbone.ts';
 import type { Image } from '../contracts/image.ts';
-import type { Device } from '../gpu/device.ts';
+import { fitSquare } from './resize.ts';
 import { add } from '../ops/add.ts';
 import { attention } from '../ops/attention.ts';
 import { embedding } from '../ops/embedding.ts';
@@ -15,8 +15,9 @@ import { attentionWidth, resizeParts } from '../ops/heads.ts';
 import { layerNorm } from '../ops/layer-norm.ts';
 import { linear } from '../ops/linear.ts';
 import { reshape, type Tensor } from '../tensor/tensor.ts';
-import { perceptron, perceptronParameters, type Perceptron } from './perceptron.ts';
 import { at } from '../tensor/at.ts';
+import { perceptron, perceptronParameters, type Perceptron } from './perceptron.ts';
+import { segmentArrays } from './picture-inputs.ts';
 
 export interface SiglipSizes {
   /** Height and width of a picture in pixels; a multiple of `patchSize`. */
@@ -36,11 +37,13 @@ export interface SiglipSizes {
 
 const tower = 'model.vision_model.';
 const channels = 3;
+/** What stands beside a picture that is no square: the mean of the published preprocessing, in bytes. */
+const gray = [127, 127, 127] as const;
 
 /** A SigLIP tower with the perceptron behind it, as the vision part of a backbone (`Backbone.vision`). */
 export function siglipVision(sizes: SiglipSizes): Vision {
-  const { imageSize, patchSize } = sizes;
-  const tokens = Math.floor(imageSize / patchSize) ** 2;
+  const { imageSize } = sizes;
+  const tokens = tokensOf(sizes);
   const aligner: Perceptron = {
     name: 'model.aligner',
     first: 'fc1',
@@ -49,22 +52,26 @@ export function siglipVision(sizes: SiglipSizes): Vision {
     to: sizes.hidden,
     depth: sizes.alignerDepth,
   };
+  const size = { width: imageSize, height: imageSize };
+  const span = { vectors: tokens, offsets: Uint32Array.from({ length: tokens }, (_, i) => i), extent: tokens };
   return {
-    imageSize,
-    patchSize,
-    tokens,
     parameters: [...towerParameters(sizes, tokens), ...perceptronParameters(aligner)],
+    vectorSize: sizes.hidden,
+    largest: size,
+    fittedSize: () => size,
+    fit: (image) => fitSquare(image, imageSize, gray),
+    span: () => span,
+    layOut: (pictures) => siglipInputs(sizes, pictures.length, pixelOf(pictures, imageSize)),
     features: (tape, weights, pictures) => perceptron(tape, weights, aligner, runTower(tape, weights, sizes, pictures)),
   };
 }
 
+function tokensOf({ imageSize, patchSize }: Pick<SiglipSizes, 'imageSize' | 'patchSize'>): number {
+  return Math.floor(imageSize / patchSize) ** 2;
+}
+
 /** f32 [B · tokens, width] after the last norm. */
-function runTower(
-  tape: Tape,
-  weights: Weights,
-  sizes: SiglipSizes,
-  { patches: pixels, places, ...segments }: PictureInputs,
-): Tensor {
+function runTower(tape: Tape, weights: Weights, sizes: SiglipSizes, pictures: PictureInputs): Tensor {
   const { width, heads, layers, normEpsilon } = sizes;
   const affine = (x: Tensor, name: string): Tensor =>
     linear(tape, x, weights.get(`${tower}${name}.weight`), weights.get(`${tower}${name}.bias`));
@@ -75,11 +82,16 @@ function runTower(
   const filters = weights.get(`${tower}embeddings.patch_embedding.weight`);
   const seen = linear(
     tape,
-    pixels,
+    pictures.get('patches'),
     reshape(filters, [width, channels * sizes.patchSize ** 2]),
     weights.get(`${tower}embeddings.patch_embedding.bias`),
   );
-  let x = add(tape, seen, embedding(tape, weights.get(`${tower}embeddings.position_embedding.weight`), places));
+  let x = add(
+    tape,
+    seen,
+    embedding(tape, weights.get(`${tower}embeddings.position_embedding.weight`), pictures.get('places')),
+  );
+  const segments = { segmentStart: pictures.get('segmentStart'), segmentEnd: pictures.get('segmentEnd') };
   for (let layer = 0; layer < layers; layer++) {
     const prefix = `encoder.layers.${layer}.`;
     const before = norm(x, `${prefix}layer_norm1`);
@@ -151,63 +163,47 @@ function towerParameters(sizes: SiglipSizes, tokens: number): ParameterSpec[] {
   ];
 }
 
-/** Device tensors for `count` pictures; the caller destroys them. */
-export function createPictureInputs(device: Device, vision: Vision, count: number): PictureInputs {
-  const { tokens, patchSize } = vision;
-  const words = (name: string, value: (row: number) => number): Tensor =>
-    device.tensor(
-      name,
-      [count * tokens],
-      'u32',
-      Uint32Array.from({ length: count * tokens }, (_, row) => value(row)),
-    );
+/**
+ * What the tower reads of `count` pictures whose values, in -1 … 1, `value` tells: patches f32 [B · tokens, 3 · patchSize²] in raster order, within
+ * a patch channel, row, column; the place of each in its picture; a segment for each picture.
+ */
+export function siglipInputs(
+  { imageSize, patchSize }: Pick<SiglipSizes, 'imageSize' | 'patchSize'>,
+  count: number,
+  value: (picture: number, channel: number, y: number, x: number) => number,
+): Readonly<Record<'patches' | 'places' | 'segmentStart' | 'segmentEnd', PictureArray>> {
+  const tokens = tokensOf({ imageSize, patchSize });
+  const across = Math.floor(imageSize / patchSize);
+  const rows = count * tokens;
+  const patches = new Float32Array(rows * channels * patchSize ** 2);
+  let to = 0;
+  for (let picture = 0; picture < count; picture++)
+    for (let token = 0; token < tokens; token++) {
+      const [top, left] = [Math.floor(token / across) * patchSize, (token % across) * patchSize];
+      for (let channel = 0; channel < channels; channel++)
+        for (let y = top; y < top + patchSize; y++)
+          for (let x = left; x < left + patchSize; x++) patches[to++] = value(picture, channel, y, x);
+    }
+  const { start, end } = segmentArrays(Array.from({ length: count }, () => tokens));
   return {
-    pictures: count,
-    patches: device.tensor('patches', [count * tokens, channels * patchSize ** 2]),
-    places: words('places of patches', (row) => row % tokens),
-    segmentStart: words('picture start', (row) => row - (row % tokens)),
-    segmentEnd: words('picture end', (row) => row - (row % tokens) + tokens),
+    patches: { shape: [rows, channels * patchSize ** 2], values: patches },
+    places: { shape: [rows], values: Uint32Array.from({ length: rows }, (_, row) => row % tokens) },
+    segmentStart: start,
+    segmentEnd: end,
   };
 }
 
-/** Patches f32 [B · tokens, 3 · patchSize²] of B pictures of bytes: (byte / 255 - 0.5) / 0.5. */
-export function patchesOf(vision: Vision, pictures: readonly Image[]): Float32Array {
-  const { imageSize } = vision;
+/** (byte / 255 - 0.5) / 0.5 */
+function pixelOf(
+  pictures: readonly Image[],
+  imageSize: number,
+): (picture: number, channel: number, y: number, x: number) => number {
   for (const { width, height } of pictures) {
     if (width !== imageSize || height !== imageSize)
       throw new RangeError(
         `a picture has ${width} x ${height} pixels; this model looks at ${imageSize} x ${imageSize}`,
       );
   }
-  return patches(
-    vision,
-    pictures.length,
-    (picture, channel, y, x) => at(at(pictures, picture).data, (y * imageSize + x) * channels + channel) / 127.5 - 1,
-  );
-}
-
-/** The same of values [B, 3, imageSize, imageSize] that are in -1 … 1 already. */
-export function patchesOfChannels(vision: Vision, values: Float32Array): Float32Array {
-  const { imageSize } = vision;
-  return patches(vision, values.length / (channels * imageSize ** 2), (picture, channel, y, x) =>
-    at(values, ((picture * channels + channel) * imageSize + y) * imageSize + x),
-  );
-}
-
-function patches(
-  { imageSize, patchSize, tokens }: Vision,
-  pictures: number,
-  value: (picture: number, channel: number, y: number, x: number) => number,
-): Float32Array {
-  const across = Math.floor(imageSize / patchSize);
-  const result = new Float32Array(pictures * tokens * channels * patchSize ** 2);
-  let to = 0;
-  for (let picture = 0; picture < pictures; picture++)
-    for (let token = 0; token < tokens; token++) {
-      const [top, left] = [Math.floor(token / across) * patchSize, (token % across) * patchSize];
-      for (let channel = 0; channel < channels; channel++)
-        for (let y = top; y < top + patchSize; y++)
-          for (let x = left; x < left + patchSize; x++) result[to++] = value(picture, channel, y, x);
-    }
-  return result;
+  return (picture, channel, y, x) =>
+    at(at(pictures, picture).data, (y * imageSize + x) * channels + channel) / 127.5 - 1;
 }

@@ -117,7 +117,7 @@ export class TokenPrograms {
     if (objective !== undefined && parameters.watch === undefined)
       throw new RangeError(`${name}: an objective needs weights that are trained`);
     if (objective !== undefined) parameters.watch?.(tape);
-    const inputs = createPackedInputs(workspace.device, shape);
+    const inputs = createPackedInputs(workspace.device, shape, backbone);
     const hidden = backbone.hidden(tape, parameters, inputs.tokens);
     const scored: ByKind<Tensor> = {
       text: shape.text.count === 0 ? undefined : this.scoreText(tape, hidden, inputs),

@@ -73,6 +73,58 @@ export function fromVqCheckpoint(
   return result;
 }
 
+/**
+ * Throws what loading would say of names and shapes, from the header of a file: entries under the names of the port, or the bare names of a
+ * training checkpoint. A file may hold one direction of a codec only.
+ */
+export function refuseOtherCodec(
+  codec: VqCodec,
+  entries: ReadonlyMap<string, { readonly shape: readonly number[] }>,
+  origin: string,
+): void {
+  const isBare = codec.parameters.some(({ name }) => entries.has(name));
+  const given = isBare
+    ? new Map(entries)
+    : new Map(
+        [...entries].flatMap(([name, entry]) =>
+          name.startsWith(prefix) ? [[name.slice(prefix.length), entry] as const] : [],
+        ),
+      );
+  const networks = new Set([...given.keys()].map(networkOf));
+  const problems = codec.parameters.flatMap(({ name, shape: own }) => {
+    const shape = isBare ? own : shapeInFile(name, own);
+    const entry = given.get(name);
+    if (entry === undefined) return networks.has(networkOf(name)) ? [`missing: ${name} [${shape}]`] : [];
+    return entry.shape.join() === shape.join() ? [] : [`${name} is [${entry.shape}], the codec needs [${shape}]`];
+  });
+  const known = new Set(codec.parameters.map(({ name }) => name));
+  for (const name of given.keys())
+    if (!known.has(name) && ['encoder', 'decoder'].includes(networkOf(name))) problems.push(`unexpected: ${name}`);
+  if (problems.length === 0) return;
+  const shown = problems.slice(0, 8);
+  if (problems.length > shown.length) shown.push(`… and ${problems.length - shown.length} more`);
+  throw new ReasongenError({
+    code: 'CHECKPOINT_SHAPE',
+    message: `${origin} does not fit the sizes of this codec:\n  ${shown.join('\n  ')}`,
+    hint: 'give the weights and the config.json of one model: sizes and weights of different codecs do not fit each other',
+    exitCode: exitCodes.badPreset,
+  });
+}
+
+/** `encoder`, `decoder`, `quantize`, … */
+function networkOf(name: string): string {
+  return name.slice(0, name.indexOf('.'));
+}
+
+/** Filters have their channels in front in a file, and pictures three of them. */
+function shapeInFile(name: string, shape: readonly number[]): readonly number[] {
+  const isOut = name.startsWith('decoder.conv_out.');
+  const own = isOut ? [3, ...shape.slice(1)] : shape;
+  const [o = 0, height = 0, width = 0, c = 0] = own;
+  if (own.length !== 4) return own;
+  return [o, name === 'encoder.conv_in.weight' ? 3 : c, height, width];
+}
+
 /** Tensors for a file, from what `ParameterSet.read` gives. */
 export function toVqCheckpoint(values: ReadonlyMap<string, Values>): Map<string, Values> {
   const result = new Map<string, Values>();

@@ -20,6 +20,20 @@ export interface CachedAttentionOptions {
   readonly isSerial?: boolean;
 }
 
+/** u32 [R]: the rotary position of each row of a step, which is its place in the cache moved by the shift of its row of the cache. Inference only. */
+export function rotaryPositions(tape: Tape, positions: Tensor, { cacheRows, shifts }: KeyValueCache): Tensor {
+  if (shifts === undefined) return positions;
+  const rows = dimension(positions, 0);
+  const out = tape.empty('rotary positions', [rows], 'u32');
+  tape.launch({
+    kernel: 'cached-attention/positions',
+    bindings: { positions, cache_rows: cacheRows, shifts, out },
+    params: { rows },
+    groups: grid(Math.ceil(rows / 64)),
+  });
+  return out;
+}
+
 /** keys[cache rows[r], positions[r], :] = k[r, :] of layer `layer`, likewise values. k, v f32 [R, D]; positions u32 [R]. Inference only. */
 export function appendToCache(
   tape: Tape,

@@ -2,19 +2,23 @@
 import type { Tape } from '../autograd/tape.ts';
 import { isPacked, type Tensor } from '../tensor/tensor.ts';
 import { packedForward, packedInputGradient } from './linear-packed.ts';
+import { hasMatrixTiles, matrixProduct } from './linear-matrix.ts';
 import { tiles, type Product } from './linear-tiles.ts';
 import { hasWorkgroupTiles, workgroupProduct } from './linear-workgroup.ts';
 
 /** out = a · weightᵀ (+ bias). */
 export function forwardProduct(tape: Tape, product: Product, bias?: Tensor): void {
-  if (hasWorkgroupTiles(tape)) workgroupProduct(tape, { ...product, b: product.weight, kind: 'nt', bias });
+  if (hasMatrixTiles(tape)) matrixProduct(tape, { ...product, b: product.weight, kind: 'nt', bias });
+  else if (hasWorkgroupTiles(tape)) workgroupProduct(tape, { ...product, b: product.weight, kind: 'nt', bias });
   else if (isPacked(product.weight.type)) packedForward(tape, product, bias);
   else floatForward(tape, product, bias, false);
 }
 
 /** out += a · weightᵀ, weight f32. */
 export function addForwardProduct(tape: Tape, product: Product): void {
-  if (hasWorkgroupTiles(tape)) workgroupProduct(tape, { ...product, b: product.weight, kind: 'nt', accumulate: true });
+  if (hasMatrixTiles(tape)) matrixProduct(tape, { ...product, b: product.weight, kind: 'nt', accumulate: true });
+  else if (hasWorkgroupTiles(tape))
+    workgroupProduct(tape, { ...product, b: product.weight, kind: 'nt', accumulate: true });
   else floatForward(tape, product, undefined, true);
 }
 
@@ -50,6 +54,10 @@ function floatForward(
 /** out = a · weight (+ addend). */
 export function inputProduct(tape: Tape, product: Product, addend?: Tensor): void {
   const { a, weight, out, rows, columns, inner } = product;
+  if (hasMatrixTiles(tape)) {
+    matrixProduct(tape, { ...product, b: weight, kind: 'nn', addend });
+    return;
+  }
   if (hasWorkgroupTiles(tape)) {
     workgroupProduct(tape, { ...product, b: weight, kind: 'nn', addend });
     return;
@@ -90,6 +98,10 @@ export function transposedProduct(
   columns: number,
   inner: number,
 ): void {
+  if (hasMatrixTiles(tape)) {
+    matrixProduct(tape, { a, b, out, rows, columns, inner, kind: 'tn', accumulate: true });
+    return;
+  }
   if (hasWorkgroupTiles(tape)) {
     workgroupProduct(tape, { a, b, out, rows, columns, inner, kind: 'tn', accumulate: true });
     return;

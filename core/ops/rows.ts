@@ -59,6 +59,38 @@ export function mergeRows(tape: Tape, parts: readonly PlacedRows[], count: numbe
   return out;
 }
 
+/**
+ * x [N, D], part [M, D], rows u32 [M] that all differ → [N, D]: x with part[m] added to row rows[m].
+ * Backward: dX = dOut, dPart = dOut[rows].
+ */
+export function addRows(tape: Tape, x: Tensor, part: Tensor, rows: Tensor): Tensor {
+  const columns = dimension(x, -1);
+  const { width, alias } = rowVectors(columns);
+  const entries = sizeOf(rows.shape);
+  const count = sizeOf(x.shape);
+  if (sizeOf(part.shape) !== entries * columns)
+    throw new RangeError(`addRows: ${part.name} [${part.shape}] is not ${entries} rows of ${x.name} [${x.shape}]`);
+  const out = tape.empty(`${x.name} with rows`, x.shape);
+  tape.launch({
+    kernel: 'pointwise/scale',
+    bindings: { x, out },
+    params: { count, factor: 1 },
+    groups: grid(Math.ceil(count / 256)),
+  });
+  tape.launch({
+    kernel: 'rows/add',
+    constants: alias,
+    bindings: { x: part, rows, out },
+    params: { count: entries, width },
+    groups: grid(Math.ceil((entries * width) / 64)),
+  });
+  tape.differentiable([x, part], out, (dOut, needs) => [
+    needs[0] ? dOut : undefined,
+    needs[1] ? gather(tape, dOut, rows) : undefined,
+  ]);
+  return out;
+}
+
 /** out[m] = x[rows[m]] in f32, however x is stored and in how many parts; no backward. */
 export function gather(tape: Tape, x: Tensor, rows: Tensor): Tensor {
   const columns = dimension(x, -1);

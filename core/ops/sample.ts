@@ -5,7 +5,7 @@
 import { grid } from '../autograd/launch.ts';
 import type { Tape } from '../autograd/tape.ts';
 import type { Device } from '../gpu/device.ts';
-import { dimension, type Tensor } from '../tensor/tensor.ts';
+import { dimension, rowsOf, type Tensor } from '../tensor/tensor.ts';
 
 /** How one kind of token is drawn. */
 export interface SamplingRule {
@@ -19,14 +19,27 @@ export interface SamplingRule {
   readonly guidance?: number;
 }
 
-/** The rule on the device, changeable between replays. */
-export interface SamplingSettings {
+/** Rules on the device, changeable between replays. */
+export interface SamplingTable {
+  /** u32 [6]: one rule for all rows, or [S, 6]: one for each cache row. */
   readonly tensor: Tensor;
+}
+
+/** One rule and one seed for all rows. */
+export interface SamplingSettings extends SamplingTable {
   set(seed: number, rule: SamplingRule): void;
 }
 
-/** In a trace: the image start was put there instead of drawn, because the text's budget was used up. (2: in the place of an end.) */
+/** A rule and a seed for each cache row. A row's token has the bits that it has where its rule is that of all rows. */
+export interface RowSettings extends SamplingTable {
+  set(cacheRow: number, seed: number, rule: SamplingRule): void;
+}
+
+/** In a trace: the image start was put there instead of drawn, because the text's budget was used up. */
 export const forcedByBudget = 1;
+
+/** In a trace: the image start stands in the place of `SampleOptions.end`, which was drawn. */
+export const putForEnd = 2;
 
 /** Columns of the tables that the host fills and reads, as `kernels/sample` has them. */
 export const sampledColumns = {
@@ -66,21 +79,27 @@ export function seedWords(seed: number): readonly [number, number] {
 }
 
 export function createSamplingSettings(device: Device, name: string): SamplingSettings {
-  const tensor = device.tensor(name, [6], 'u32');
-  return {
-    tensor,
-    set(seed, rule) {
-      const { temperature, topK, topP, guidance = 1 } = rule;
-      if (!(temperature >= 0 && Number.isFinite(temperature)))
-        throw new RangeError(`temperature is ${temperature}; it must be 0 or more`);
-      if (!(Number.isInteger(topK) && topK >= 0))
-        throw new RangeError(`top k is ${topK}; it must be a whole number, 0 for all`);
-      if (!(topP > 0 && topP <= 1)) throw new RangeError(`top p is ${topP}; it must be above 0 and at most 1`);
-      if (!Number.isFinite(guidance)) throw new RangeError(`guidance is ${guidance}`);
-      const bits = new Uint32Array(Float32Array.of(temperature, topP, guidance).buffer);
-      device.write(tensor, Uint32Array.of(...seedWords(seed), topK, ...bits));
-    },
-  };
+  const tensor = device.tensor(name, [settingWords], 'u32');
+  return { tensor, set: (seed, rule) => device.write(tensor, wordsOf(seed, rule)) };
+}
+
+export function createRowSettings(device: Device, name: string, cacheRows: number): RowSettings {
+  const tensor = device.tensor(name, [cacheRows, settingWords], 'u32');
+  return { tensor, set: (cacheRow, seed, rule) => device.write(rowsOf(tensor, 1, cacheRow), wordsOf(seed, rule)) };
+}
+
+/** Words of a rule and its seed, as `kernels/sample` has them. */
+const settingWords = 6;
+
+function wordsOf(seed: number, { temperature, topK, topP, guidance = 1 }: SamplingRule): Uint32Array {
+  if (!(temperature >= 0 && Number.isFinite(temperature)))
+    throw new RangeError(`temperature is ${temperature}; it must be 0 or more`);
+  if (!(Number.isInteger(topK) && topK >= 0))
+    throw new RangeError(`top k is ${topK}; it must be a whole number, 0 for all`);
+  if (!(topP > 0 && topP <= 1)) throw new RangeError(`top p is ${topP}; it must be above 0 and at most 1`);
+  if (!Number.isFinite(guidance)) throw new RangeError(`guidance is ${guidance}`);
+  const bits = new Uint32Array(Float32Array.of(temperature, topP, guidance).buffer);
+  return Uint32Array.of(...seedWords(seed), topK, ...bits);
 }
 
 /** Draws the next token of every row from logits f32 [R, V] ([2R, V] with guidance); rows that are done stay as they are. */
@@ -88,7 +107,7 @@ export function sample(
   tape: Tape,
   logits: Tensor,
   state: SamplingState,
-  settings: SamplingSettings,
+  settings: SamplingTable,
   options: SampleOptions,
 ): void {
   const { phase, guided, imageStart, end } = options;
@@ -99,11 +118,16 @@ export function sample(
       `sampling ${rows} rows${guided ? ' with guidance' : ''} from ${logits.name} [${logits.shape}]`,
     );
   }
+  const PER_ROW = settings.tensor.shape.length === 2;
+  if (PER_ROW && dimension(settings.tensor, 0) !== dimension(state.rows, 0))
+    throw new RangeError(
+      `${settings.tensor.name} [${settings.tensor.shape}] are no rules of ${state.rows.name} [${state.rows.shape}]`,
+    );
   const LANES = options.lanes ?? lanesFor(tape.device.adapter.isSoftware, dimension(logits, 1));
   const THREADS = Math.max(16, LANES);
   tape.launch({
     kernel: 'sample/sample',
-    constants: { LANES, THREADS, GUIDED: guided, TEXT: phase === 'text' },
+    constants: { LANES, THREADS, GUIDED: guided, TEXT: phase === 'text', PER_ROW },
     bindings: {
       logits,
       settings: settings.tensor,

@@ -17,6 +17,12 @@ export const builtInSlots: readonly SlotDeclaration[] = [
   { slot: 'reward', key: 'rewards', many: true, summary: 'scores of drawings that training maximizes' },
   { slot: 'benchmark', key: 'benchmarks', many: true, summary: 'fixed prompts with a pass/fail verdict' },
   { slot: 'extension', key: 'extensions', many: true, summary: 'handlers for the hooks of a run' },
+  {
+    slot: 'executor',
+    key: 'executor',
+    many: false,
+    summary: 'where drawings are computed; in this process by default',
+  },
   { slot: 'recipe', key: 'recipe', many: false, summary: 'the program of the run' },
 ];
 

@@ -16,6 +16,7 @@ export function optionsSchema({ options }: Pick<Component, 'options'>): JsonSche
     override: ({ jsonSchema }) => {
       delete jsonSchema['reasongenInputFile'];
       delete jsonSchema['reasongenFolderPath'];
+      delete jsonSchema['reasongenTexts'];
       delete jsonSchema['reasongenMetricName'];
     },
   });

@@ -49,7 +49,9 @@ export async function loadPreset(file: string, options: LoadPresetOptions = {}):
   const chainName = isChain ? readName(main, absolute, problems) : '';
   const { runDirectory, environment = processEnvironment } = options;
   const directory = typeof runDirectory !== 'function' ? runDirectory : isChain ? runDirectory(chainName) : undefined;
+  const before = problems.length;
   const catalog = await loadCatalog(drafts, options.builtIn, problems);
+  const isLoaded = problems.length === before;
   const stages = drafts.map((draft, index): Stage => {
     const own: PresetError[] = [];
     const tree = merge(draft, catalog, own);
@@ -62,7 +64,11 @@ export async function loadPreset(file: string, options: LoadPresetOptions = {}):
       { stages: earlierStages(drafts, index, directory), environment },
       own,
     );
-    problems.push(...own.filter((problem) => draft.isWhole || !mayStandInMissingPart(problem)));
+    problems.push(
+      ...own.filter(
+        (problem) => (draft.isWhole || !mayStandInMissingPart(problem)) && (isLoaded || !mayBeOfMissingPlugin(problem)),
+      ),
+    );
     return { name: draft.name || preset.name, preset, tree };
   });
   if (isChain)
@@ -115,6 +121,11 @@ function readDrafts(file: string, texts: readonly string[], problems: PresetErro
 /** Of a preset of which a file could not be read: what seems missing, or to be set in vain, may stand there. */
 function mayStandInMissingPart({ code, place: where }: PresetError): boolean {
   return ['MISSING_COMPONENT', 'MISSING_OPTION', 'MISSING_USE'].includes(code) || where?.startsWith('--set ') === true;
+}
+
+/** What is not known may come with a plugin that could not be loaded, and that has been said. */
+function mayBeOfMissingPlugin({ code }: PresetError): boolean {
+  return code === 'UNKNOWN_COMPONENT';
 }
 
 /** The built-in plugins and those named, relative to the current directory; for `describe` without a preset. */

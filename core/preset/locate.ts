@@ -5,7 +5,7 @@
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { basename, dirname, isAbsolute, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { nearest, PresetError, suggest } from '../errors.ts';
+import { nearest, PresetError, suggest, shellWord } from '../errors.ts';
 import { unexpandedPath } from '../unexpanded.ts';
 
 /** This program's own presets go by its name, whichever other copy of it is installed nearby: they fit the program that reads them. */
@@ -52,7 +52,7 @@ function explainPath(text: string, path: string, owner: string): Explanation {
   if (isFile(join(path, 'preset.yaml')))
     return {
       message: `${shown} is the folder of a run, not a preset`,
-      hint: `go on with it: npx reasongen resume ${shown}; or name its file ${shown}/preset.yaml`,
+      hint: `go on with it: npx reasongen resume ${shellWord(shown)}; or name its file ${shown}/preset.yaml`,
     };
   if (existsSync(path)) return { message: `${shown} is a folder, not a preset`, hint: suggestFile(join(path, 'x')) };
   if (isPath(text) || /\.ya?ml$/.test(text))

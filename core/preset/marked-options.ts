@@ -14,6 +14,7 @@ export interface MarkedOption {
   /** `recipe.promptFiles[0].file` */
   readonly called: string;
   readonly value: string;
+  readonly schema: z.core.$ZodType;
 }
 
 /** The options with a text whose schema `isMeant`, in the order of the slots. */
@@ -29,7 +30,14 @@ export function markedOptions(
         if (typeof value === 'string') {
           if (!isMeant(schema)) return;
           const called = path.map((key) => (typeof key === 'number' ? `[${key}]` : `.${key}`)).join('');
-          found.push({ slot, index, path, called: `${slot.key}${slot.many ? `[${index}]` : ''}${called}`, value });
+          found.push({
+            slot,
+            index,
+            path,
+            called: `${slot.key}${slot.many ? `[${index}]` : ''}${called}`,
+            value,
+            schema,
+          });
         } else if (Array.isArray(value)) {
           for (const [at, each] of value.entries()) collect(each, elementOf(schema), [...path, at]);
         } else if (typeof value === 'object' && value !== null) {

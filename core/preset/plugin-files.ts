@@ -1,6 +1,6 @@
 /** The files a plugin consists of: a run keeps a copy of them, so that it can be gone on with wherever it is moved. */
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, realpathSync, statSync } from 'node:fs';
 import { dirname, extname, join, relative, resolve, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -23,7 +23,9 @@ const sources: Readonly<Record<string, readonly string[]>> = {
  * The file itself and everything that it or one of its files names by a relative path in quotes: what they import, and what they read
  * beside themselves. Installed packages and the program's own files are not among them.
  */
-export function filesOfPlugin(file: string): PluginFiles {
+export function filesOfPlugin(plugin: string): PluginFiles {
+  // As Node loads it: what is named through a link sees its neighbors from where it really lies.
+  const file = realpathSync(plugin);
   const found = new Set<string>();
   let isPartOfProgram = own.some((folder) => file.startsWith(folder));
   const visit = (path: string): void => {
@@ -39,10 +41,12 @@ export function filesOfPlugin(file: string): PluginFiles {
   };
   visit(file);
   const files = [...found].sort();
-  return { files, folder: commonFolder(files), isPartOfProgram };
+  return { file, files, folder: commonFolder(files), isPartOfProgram };
 }
 
 export interface PluginFiles {
+  /** The plugin's own, links followed. */
+  readonly file: string;
   /** Absolute, sorted. */
   readonly files: readonly string[];
   /** The nearest folder that holds them all. */
@@ -94,9 +98,9 @@ export function copiesOfPlugins(plugins: readonly string[], directory: string): 
   const copies = new Map<string, string>();
   for (const plugin of plugins) {
     if (!plugin.startsWith('/') || copies.has(plugin)) continue;
-    const { folder, isPartOfProgram } = filesOfPlugin(plugin);
+    const { file, folder, isPartOfProgram } = filesOfPlugin(plugin);
     if (!isPartOfProgram)
-      copies.set(plugin, join(directory, copiesFolder, String(copies.size + 1), relative(folder, plugin)));
+      copies.set(plugin, join(directory, copiesFolder, String(copies.size + 1), relative(folder, file)));
   }
   return copies;
 }

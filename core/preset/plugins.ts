@@ -9,6 +9,7 @@ import { commonKeys } from './common-keys.ts';
 import { place } from './located.ts';
 import { placeBeforeMove } from './moved.ts';
 import { importPlugin } from './plugin-module.ts';
+import { unexpandedPath } from '../unexpanded.ts';
 import { z } from './zod.ts';
 
 /** One entry of `plugins:`. */
@@ -43,17 +44,19 @@ export async function loadNamedPlugin(
   const file = locatePlugin(reference);
   if (file !== undefined) return loadPlugin(file, reference.specifier, place(reference.origin), problems);
   const isPath = isPathLike(reference.specifier);
+  const unexpanded = unexpandedPath(reference.specifier, place(reference.origin));
   problems.push(
-    new PresetError({
-      code: 'PLUGIN_NOT_FOUND',
-      message: isPath
-        ? `there is no file for plugin "${reference.specifier}"`
-        : `no package "${reference.specifier}" is installed`,
-      place: place(reference.origin),
-      hint: isPath
-        ? 'a path is relative to the file that names it; name the file with its ending, or a folder with an index.ts'
-        : `run \`npm install ${reference.specifier}\`; a path starts with ./`,
-    }),
+    unexpanded ??
+      new PresetError({
+        code: 'PLUGIN_NOT_FOUND',
+        message: isPath
+          ? `there is no file for plugin "${reference.specifier}"`
+          : `no package "${reference.specifier}" is installed`,
+        place: place(reference.origin),
+        hint: isPath
+          ? 'a path is relative to the file that names it; name the file with its ending, or a folder with an index.ts'
+          : `run \`npm install ${reference.specifier}\`; a path starts with ./`,
+      }),
   );
   return undefined;
 }
@@ -93,7 +96,9 @@ async function loadPlugin(
     return refuse(
       'PLUGIN_FAILED',
       `plugin "${name}" cannot be imported: ${reason}`,
-      `repair ${file}, or take it out of \`plugins\``,
+      /Cannot find package 'zod'/.test(reason)
+        ? "import { z } from 'reasongen/plugin': options made with another zod are refused"
+        : `repair ${file}, or take it out of \`plugins\``,
       cause,
     );
   }
@@ -139,6 +144,8 @@ function componentFault(value: unknown): string | undefined {
   const what = `("${component.name}")`;
   if (typeof component.create !== 'function') return `${what} has no function \`create\``;
   if (!Array.isArray(component.needs)) return `${what} has no list \`needs\``;
+  if (component.options === undefined)
+    return `${what} has no \`options\`: write z.strictObject({}) where there are none`;
   if (!(component.options instanceof z.ZodObject)) {
     return `${what}: \`options\` is not made with the \`z\` of reasongen/plugin`;
   }

@@ -6,6 +6,7 @@ import { processEnvironment } from '../environment.ts';
 import { PresetError } from '../errors.ts';
 import type { Catalog } from './catalog.ts';
 import { checkPreset } from './check.ts';
+import { withChecksum } from './checksum.ts';
 import { referencesOf, type Stage } from './load.ts';
 import { parseLocated } from './located.ts';
 import type { Lookup } from './options.ts';
@@ -26,7 +27,7 @@ export function repeatablePreset(
   const expected = stage.preset.plugins.map((plugin) => copies.get(plugin) ?? plugin);
   const again = readAgain(text, catalog, directory, earlier);
   const found = differenceOf({ ...stage.preset, plugins: expected }, again);
-  if (found === undefined) return text;
+  if (found === undefined) return withChecksum(text);
   throw new PresetError({
     code: 'NOT_REPEATABLE',
     message: `written into the run's preset.yaml and read again, ${found}`,

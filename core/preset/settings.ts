@@ -1,6 +1,7 @@
 /** `--set path=value`, and `set:` of a stage: how a setting is read, and a preset with it applied. */
 import type { SlotDeclaration } from '../contracts/slots.ts';
 import { PresetError } from '../errors.ts';
+import { scrub } from '../scrub.ts';
 import { type Located, type LocatedMap, parseValue } from './located.ts';
 import { asComponent, merge, mergeComponents, withEntry } from './merge.ts';
 
@@ -20,7 +21,7 @@ const hint = 'write `--set recipe.steps=50`, or `--set rewards+=NAME` to add to 
 
 /** Reads `path=value` or `path+=value`; a text that is neither, or has bad YAML, goes to `problems`. */
 export function parseSetting(text: string, problems: PresetError[]): Setting | undefined {
-  const shown = text.replaceAll(/\s+/gu, ' ');
+  const shown = scrub(text.replaceAll(/\s+/gu, ' '));
   const source = `--set ${shown.length > 200 ? `${shown.slice(0, 200)}…` : shown}`;
   const refuse = (message: string): undefined => {
     problems.push(new PresetError({ code: 'BAD_SETTING', message, place: source, hint }));

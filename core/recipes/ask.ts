@@ -1,20 +1,21 @@
 /** Answers questions about pictures, turn by turn: every answer is part of what the next question follows. */
 import { join } from 'node:path';
 import type { Workspace } from '../autograd/workspace.ts';
-import type { Weights } from '../contracts/backbone.ts';
+import type { PictureSpan, Weights } from '../contracts/backbone.ts';
 import type { Plan, PlanContext, Recipe, RunContext } from '../contracts/recipe.ts';
 import type { Tokenizer, Turn } from '../contracts/tokenizer.ts';
 import { ReasongenError, exitCodes } from '../errors.ts';
-import { disk, diskError } from '../io/disk.ts';
+import { disk } from '../io/disk.ts';
+import { JsonLines } from '../io/json-lines.ts';
 import { createSampler } from '../nn/sampler.ts';
 import { defineRecipe, inputFile, z } from '../plugin.ts';
 import { dimension, type Tensor } from '../tensor/tensor.ts';
+import { cannotConverse } from '../models/answerer.ts';
 import { MemoryAccount, planningRun } from '../models/memory-accounting.ts';
-import { lookAt, readPicture, visionOf } from '../models/vision-input.ts';
+import { blankPicture, lookAt, readPicture, visionOf } from '../models/vision-input.ts';
 import { openModel, type Uses } from '../models/open-model.ts';
 import { describeModel } from '../drawing/plan.ts';
 import { storageOption, weightsInput } from '../models/weights.ts';
-import { appendFile } from '../io/files.ts';
 
 const turn = z.strictObject({
   question: z.string().trim().min(1).describe('what is asked'),
@@ -70,30 +71,17 @@ async function planAsk(context: PlanContext, choice: Options): Promise<Plan> {
   const { device, backbone, tokenizer } = run;
   const { parameters, workspace } = await openModel(run, choice, usesOf(choice));
   account.note('weights');
-  const count = pictureCount(choice);
-  const vision = count > 0 ? visionOf(backbone) : undefined;
+  const vision = pictureCount(choice) > 0 ? visionOf(backbone) : undefined;
+  const places: PictureSpan[][] = choice.turns.map(() => []);
   if (vision !== undefined) {
-    const blank = {
-      width: vision.imageSize,
-      height: vision.imageSize,
-      data: new Uint8Array(vision.imageSize ** 2 * 3),
-    };
-    await lookAt(
-      workspace,
-      vision,
-      backbone.hiddenSize,
-      parameters,
-      Array.from({ length: count }, () => blank),
-    );
+    const blanks = await picturesOf(choice, (path) => blankPicture(path, vision));
+    await lookAt(workspace, vision, parameters, blanks.flat());
+    blanks.forEach((pictures, index) => (places[index] = pictures.map((picture) => vision.span(picture))));
   }
   account.note('pictures');
   const open = choice.turns.filter(({ answer }) => answer === undefined).length;
-  const asked = choice.turns.map(({ question, pictures, answer }): Turn => ({
-    question,
-    pictures: pictures.length,
-    answer: answer ?? '',
-  }));
-  const longest = conversationOf(tokenizer)(asked, vision?.tokens ?? 0).length + open * choice.answerTokens;
+  const asked = choice.turns.map(({ question, answer }, index) => turnOf(question, places[index] ?? [], answer ?? ''));
+  const longest = conversationOf(tokenizer)(asked).length + open * choice.answerTokens;
   const sampler = await createSampler({
     device,
     workspace,
@@ -108,7 +96,7 @@ async function planAsk(context: PlanContext, choice: Options): Promise<Plan> {
   account.note('sampler');
   const plan = account.plan([
     describeModel(backbone),
-    `${open} question(s), ${count} picture(s)${vision === undefined ? '' : ` of ${vision.tokens} vectors`}, at most ${longest} tokens`,
+    `${open} question(s), ${describePictures(places.flat())}, at most ${longest} tokens`,
   ]);
   sampler.close();
   return plan;
@@ -119,26 +107,25 @@ async function runAsk(context: RunContext, choice: Options): Promise<void> {
   const record = join(directory.path, recordFile);
   // Left by a session that was stopped: the same questions are asked again.
   await disk.rm(record, { force: true });
+  const answers = await JsonLines.open(record, 'answers', () => true);
   const vision = pictureCount(choice) > 0 ? visionOf(backbone) : undefined;
   // Read before the model is: a bad path should not cost a minute.
-  const pictures =
-    vision === undefined
-      ? []
-      : await Promise.all(choice.turns.flatMap((each) => each.pictures).map((path) => readPicture(path, vision)));
+  const pictures = vision === undefined ? [] : await picturesOf(choice, (path) => readPicture(path, vision));
   const model = await openModel(context, choice, usesOf(choice));
   const { parameters, workspace, hash } = model;
-  const features =
-    vision === undefined ? undefined : await lookAt(workspace, vision, backbone.hiddenSize, parameters, pictures);
+  const values = vision === undefined ? undefined : await lookAt(workspace, vision, parameters, pictures.flat());
+  const places = pictures.map((each) => each.map((picture) => visionOf(backbone).span(picture)));
   const past: Turn[] = [];
   try {
-    for (const { question, pictures: paths, answer } of choice.turns) {
+    for (const [index, { question, pictures: paths, answer }] of choice.turns.entries()) {
       if (stop.requested) break;
-      const asked = [...past, { question, pictures: paths.length, ...(answer !== undefined && { answer }) }];
+      const own = places[index] ?? [];
+      const seen = values === undefined ? undefined : { values, pictures: places.slice(0, index + 1).flat() };
       const given =
         answer === undefined
-          ? await writeAnswer(context, choice, workspace, parameters, asked, features)
+          ? await writeAnswer(context, choice, workspace, parameters, [...past, turnOf(question, own)], seen)
           : { text: answer, ended: true };
-      past.push({ question, pictures: paths.length, answer: given.text });
+      past.push(turnOf(question, own, given.text));
       const { seed } = context;
       const line = {
         question,
@@ -152,12 +139,10 @@ async function runAsk(context: RunContext, choice: Options): Promise<void> {
         topK: choice.topK,
         topP: choice.topP,
       };
-      await appendFile(record, `${JSON.stringify(line)}\n`).catch((cause: unknown) => {
-        throw diskError(cause, 'saving an answer', record);
-      });
+      await answers.append(line);
     }
   } finally {
-    if (features !== undefined) context.device.destroyTensor(features);
+    if (values !== undefined) context.device.destroyTensor(values);
     model.close();
   }
 }
@@ -168,6 +153,17 @@ interface Answer {
   readonly ended: boolean;
 }
 
+/** The vectors of all pictures of a conversation, and of these pictures those up to a turn. */
+interface Seen {
+  readonly values: Tensor;
+  readonly pictures: readonly PictureSpan[];
+}
+
+function firstVectors({ values, pictures }: Seen): Tensor {
+  const count = pictures.reduce((sum, { vectors }) => sum + vectors, 0);
+  return { ...values, shape: [count, dimension(values, 1)] };
+}
+
 /** Writes the answer to the last of the turns, to standard output as well while it comes. */
 async function writeAnswer(
   context: RunContext,
@@ -175,10 +171,10 @@ async function writeAnswer(
   workspace: Workspace,
   weights: Weights,
   turns: readonly Turn[],
-  features: Tensor | undefined,
+  seen: Seen | undefined,
 ): Promise<Answer> {
   const { device, backbone, tokenizer, log, seed } = context;
-  const ids = conversationOf(tokenizer)(turns, backbone.vision?.tokens ?? 0);
+  const ids = conversationOf(tokenizer)(turns);
   const sampler = await createSampler({
     device,
     workspace,
@@ -191,16 +187,16 @@ async function writeAnswer(
     special: tokenizer.special,
   });
   const { imagePlaceholder: placeholder } = tokenizer.special;
-  const seen = turns.reduce((sum, { pictures }) => sum + pictures, 0) * (backbone.vision?.tokens ?? 0);
   const shown = new Stream(context.write);
   try {
     const [written] = await sampler.write({
       prompts: [ids],
       samplesPerPrompt: 1,
-      // Of all pictures of the conversation, those up to this turn.
-      ...(features !== undefined &&
-        placeholder !== undefined &&
-        seen > 0 && { features: { placeholder, values: { ...features, shape: [seen, dimension(features, 1)] } } }),
+      ...(seen !== undefined &&
+        seen.pictures.length > 0 &&
+        placeholder !== undefined && {
+          features: { placeholder, values: firstVectors(seen), pictures: [seen.pictures] },
+        }),
       seed,
       rowKeys: [turns.length],
       text: { temperature: choice.temperature, topK: choice.topK, topP: choice.topP },
@@ -242,6 +238,22 @@ function usesOf(choice: Options): Uses {
   return { text: true, image: false, looks: pictureCount(choice) > 0 };
 }
 
+function turnOf(question: string, pictures: readonly PictureSpan[], answer?: string): Turn {
+  return { question, pictures: pictures.map(({ vectors }) => vectors), ...(answer !== undefined && { answer }) };
+}
+
+/** Something of every picture of each turn. */
+function picturesOf<Result>({ turns }: Options, read: (path: string) => Promise<Result>): Promise<Result[][]> {
+  return Promise.all(turns.map(({ pictures }) => Promise.all(pictures.map(read))));
+}
+
+function describePictures(pictures: readonly PictureSpan[]): string {
+  const counts = [...new Set(pictures.map(({ vectors }) => vectors))].toSorted((a, b) => a - b);
+  const [least, most = least] = [counts[0], counts.at(-1)];
+  const vectors = least === undefined ? '' : ` of ${least === most ? least : `${least} to ${most}`} vectors`;
+  return `${pictures.length} picture(s)${vectors}`;
+}
+
 function pictureCount({ turns }: Options): number {
   return turns.reduce((sum, { pictures }) => sum + pictures.length, 0);
 }
@@ -249,10 +261,5 @@ function pictureCount({ turns }: Options): number {
 function conversationOf(tokenizer: Tokenizer): NonNullable<Tokenizer['conversation']> {
   const { conversation } = tokenizer;
   if (conversation !== undefined) return conversation;
-  throw new ReasongenError({
-    code: 'CANNOT_CONVERSE',
-    message: 'the layout of this tokenizer has no conversations',
-    hint: "use the model's own tokenizer: tokenizer: { use: huggingface, file: FOLDER }",
-    exitCode: exitCodes.badPreset,
-  });
+  throw cannotConverse();
 }

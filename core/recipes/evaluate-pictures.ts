@@ -2,8 +2,10 @@
 import type { Plan, Recipe, RunContext } from '../contracts/recipe.ts';
 import { givenPictures } from '../evaluation/given-pictures.ts';
 import { recordEvaluation } from '../evaluation/record.ts';
+import { reserveJudges } from '../judging/reserve.ts';
+import { MemoryAccount } from '../models/memory-accounting.ts';
 import { defineRecipe, inputFile, z } from '../plugin.ts';
-import { summarize } from './evaluate.ts';
+import { tell } from './evaluate.ts';
 
 const options = z.strictObject({
   pictures: inputFile().describe(
@@ -38,7 +40,13 @@ export const evaluatePictures = defineRecipe({
   options,
   needs: ['benchmark'],
   create: (choice): Recipe => ({
-    plan: (): Plan => ({ lines: ['pictures of a folder are judged'], bytes: {}, largestBinding: 0 }),
+    plan: async (context): Promise<Plan> => {
+      const account = new MemoryAccount(context);
+      await reserveJudges(context);
+      account.note('judges');
+      return account.plan(['pictures of a folder are judged']);
+    },
+    mayDoWithoutDevice: true,
     run: (context) => runEvaluation(context, choice),
   }),
 });
@@ -65,7 +73,7 @@ async function runEvaluation(context: RunContext, choice: Options): Promise<void
       isResumable: true,
     };
     const record = await recordEvaluation(context, named, plan, given.source);
-    if (record !== undefined) context.log.info(summarize(record, context.benchmarks.length));
+    if (record !== undefined) tell(context, record);
     if (context.stop.requested) return;
   }
 }

@@ -6,15 +6,17 @@ import type { NamedBenchmark, Plan, PlanContext, Recipe, RunContext } from '../c
 import type { PromptItem, Split } from '../contracts/dataset.ts';
 import type { Benchmark } from '../contracts/benchmark.ts';
 import type { Evaluation } from '../contracts/evaluation.ts';
-import { PresetError } from '../errors.ts';
+import { PresetError, shellWord } from '../errors.ts';
 import { withFields } from '../components.ts';
 import { bestOfOptions, bestOfRecord, choosingOf } from '../drawing/best-of.ts';
 import { defineRecipe, z } from '../plugin.ts';
 import { Drawer, samplingOf, samplingOptions, type DrawerOptions, type Sampling } from '../drawing/drawer.ts';
 import { drawnPictures } from '../evaluation/drawn-pictures.ts';
+import { shownPictures } from '../evaluation/shown-pictures.ts';
 import { pictureOf, type PictureSource } from '../evaluation/pictures.ts';
 import { recordEvaluation, type EvaluationPlan } from '../evaluation/record.ts';
 import { fileNamePart } from '../io/run-directory.ts';
+import { looksWithModel, reserveJudges } from '../judging/reserve.ts';
 import { openModel } from '../models/open-model.ts';
 import { planDrawing, smallerDrawing } from '../drawing/plan.ts';
 import { storageOption, weightsInput } from '../models/weights.ts';
@@ -50,17 +52,32 @@ export async function evaluateItems(
   plan: Omit<EvaluationRequest, 'split' | 'count'> & { readonly split: string },
   items: readonly PromptItem[],
 ): Promise<Evaluation | undefined> {
-  const whole = { ...plan, items, samplesPerPrompt: 1, sampling: { ...samplingOf(sampling) } };
-  return recordEvaluation(context, named, whole, drawnInMemory(context, drawer, whole));
+  const asked = { ...plan, items, samplesPerPrompt: 1 };
+  if (named.benchmark.picture !== undefined) return askItems(context, named, named.benchmark.picture, asked);
+  const whole = { ...asked, sampling: { ...samplingOf(sampling) } };
+  return recordEvaluation(context, named, whole, drawnInMemory(context, drawer, named.name, whole));
+}
+
+/** A pass over a benchmark that asks about pictures that are there: nothing is drawn, and no sampling is its own. */
+function askItems(
+  context: RunContext,
+  named: NamedBenchmark,
+  picture: NonNullable<Benchmark['picture']>,
+  plan: Omit<EvaluationPlan, 'sampling'>,
+): Promise<Evaluation | undefined> {
+  const source = shownPictures(context, plan.items, picture, plan);
+  return recordEvaluation(context, named, { ...plan, sampling: {} }, source);
 }
 
 /** A drawing of every prompt, held in memory until it is judged. Ends early when a stop is requested. */
 async function* drawnInMemory(
   { log, stop }: RunContext,
   drawer: Drawer,
+  name: string,
   { items, seed, label, step, split }: EvaluationPlan,
 ): PictureSource {
-  const progress = log.progress(`evaluating ${label} (${split})`, items.length, { unit: 'prompt' });
+  drawer.refuseTooLong(items);
+  const progress = log.progress(`evaluating ${label}, ${name} (${split})`, items.length, { unit: 'prompt' });
   try {
     for (let start = 0; start < items.length && !stop.requested; start += drawer.prompts) {
       const part = items.slice(start, start + drawer.prompts);
@@ -121,9 +138,10 @@ export const evaluateRecipe = defineRecipe({
 const defaultCount = 600;
 
 function planEvaluation(context: PlanContext, choice: EvaluateOptions): Promise<Plan> {
-  const lines = context.benchmarks.map(({ name, benchmark }) => {
+  const lines = context.benchmarks.map((named) => {
+    const { name, benchmark } = named;
     const copies = copiesOf(benchmark, choice);
-    const prompts = `${ownSplits(benchmark, choice.splits).length} split(s) x ${countOf(benchmark, choice)} prompts`;
+    const prompts = `${splitsOf(named, choice.splits).length} split(s) x ${countOf(benchmark, choice)} prompts`;
     return `${name}: ${prompts}${copies === 1 ? '' : ` x ${copies} pictures`}, ${choice.batch} pictures at once`;
   });
   return planDrawing(context, { ...choice, ...drawerOptions(context, context.benchmarks, choice), lines });
@@ -158,23 +176,25 @@ function drawerOptions(
 async function runEvaluation(context: RunContext, choice: EvaluateOptions): Promise<void> {
   // A judge that is missing is better known before hours of drawing than after.
   if (choice.judge) for (const { benchmark } of context.benchmarks) if ('judges' in benchmark) await benchmark.judges();
-  const model = await openModel(context, choice, { text: choice.rationale, image: true });
+  const model = await openModel(context, choice, { text: choice.rationale || looksWithModel(context), image: true });
   const hashes = { weights: model.hash, codec: context.imageTokenizer.hash };
   try {
+    await reserveJudges(context);
     for (const named of context.benchmarks) {
-      const drawer = await Drawer.open(
-        context,
-        model.parameters,
-        model.workspace,
-        drawerOptions(context, [named], choice),
-      );
+      const isAsked = named.benchmark.picture !== undefined;
+      if (isAsked && !choice.judge) continue;
+      const { parameters, workspace } = model;
+      const drawer = isAsked
+        ? undefined
+        : await Drawer.open(context, parameters, workspace, drawerOptions(context, [named], choice));
       try {
         for (const split of splitsOf(named, choice.splits)) {
           if (context.stop.requested) break;
-          await evaluateSplit(context, drawer, named, split, choice, hashes);
+          const record = await evaluateSplit(context, drawer, named, split, choice, hashes);
+          if (record !== undefined) tell(context, record);
         }
       } finally {
-        drawer.close();
+        drawer?.close();
       }
     }
   } finally {
@@ -182,35 +202,38 @@ async function runEvaluation(context: RunContext, choice: EvaluateOptions): Prom
   }
 }
 
+/** `drawer`: undefined for a benchmark that asks about pictures that are there. */
 async function evaluateSplit(
   context: RunContext,
-  drawer: Drawer,
+  drawer: Drawer | undefined,
   named: NamedBenchmark,
   split: Split,
   choice: EvaluateOptions,
   model: Readonly<Record<string, string>>,
-): Promise<void> {
+): Promise<Evaluation | undefined> {
   const { name, benchmark } = named;
   const { label, evaluationSeed: seed, pictures, storage } = choice;
   const items = benchmark.prompts(split, countOf(benchmark, choice), seed);
+  const asked = { label, step: 0, split, seed, items, pictures, model, isResumable: true };
+  if (benchmark.picture !== undefined)
+    return askItems(context, named, benchmark.picture, { ...asked, samplesPerPrompt: 1 });
+  if (drawer === undefined) throw new RangeError(`${name} is drawn, and there is no drawer`);
   const samplesPerPrompt = copiesOf(benchmark, choice);
   const sampling = { ...samplingOf(choice), ...bestOfRecord(choice) };
   const departures = choice.bestOf === 1 ? [] : [`each picture is the best of ${choice.bestOf} by ${choice.chosenBy}`];
-  const asked = { label, step: 0, split, seed, items, samplesPerPrompt };
-  const plan = { ...asked, pictures, sampling, model, departures, isResumable: true };
+  const plan = { ...asked, samplesPerPrompt, sampling, departures };
   const folder = `pictures/${folderName(named, split)}`;
   const settings = { seed, samplesPerPrompt, storage, ...model, ...sampling };
   const source = drawnPictures(context, drawer, { named, plan, folder, settings });
   if (choice.judge) {
     // What chose does not score: it would praise its own choice.
     const scorers = context.rewards.filter((reward) => choice.bestOf === 1 || reward.name !== choice.chosenBy);
-    const record = await recordEvaluation(withFields(context, { rewards: scorers }), named, plan, source);
-    if (record !== undefined) context.log.info(summarize(record, context.benchmarks.length));
-    return;
+    return recordEvaluation(withFields(context, { rewards: scorers }), named, plan, source);
   }
   let drawn = 0;
   for await (const some of source) drawn += some.length;
   context.log.info(`${name}: ${drawn} pictures in ${folder}`);
+  return undefined;
 }
 
 /** A benchmark with one split needs no word for it. */
@@ -233,6 +256,15 @@ function splitsOf({ name, benchmark }: NamedBenchmark, wanted: readonly Split[])
     message: `benchmark "${name}" has no prompts for split ${wanted.join(', ')}`,
     hint: `set recipe.splits to what it has: ${benchmark.splits?.join(', ')}`,
   });
+}
+
+/** Says what an evaluation that is a run of its own has come to, and how those are asked about again whom no judge gave a verdict. */
+export function tell({ log, benchmarks, directory }: RunContext, record: Evaluation): void {
+  log.info(summarize(record, benchmarks.length));
+  const failed = record.counts?.judgeErrors ?? 0;
+  if (failed === 0) return;
+  const again = `npx reasongen resume ${shellWord(directory.path)}`;
+  log.warn(`${record.benchmark}: judges gave no verdict on ${failed} pictures; ${again} asks about these again`);
 }
 
 /**

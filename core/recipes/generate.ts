@@ -17,6 +17,7 @@ import {
   type DrawerOptions,
   type Drawing,
 } from '../drawing/drawer.ts';
+import { looksWithModel } from '../judging/reserve.ts';
 import { openModel } from '../models/open-model.ts';
 import { planDrawing, smallerDrawing } from '../drawing/plan.ts';
 import { storageOption, weightsInput } from '../models/weights.ts';
@@ -128,7 +129,11 @@ function rowsAtOnce({ batch, samplesPerPrompt, bestOf }: Options, wanted: readon
 async function runGenerate(context: RunContext, choice: Options, prompts: readonly Wanted[]): Promise<void> {
   const { directory, log, seed, stop } = context;
   const { samplesPerPrompt } = choice;
-  const model = await openModel(context, choice, { text: choice.rationale, image: true });
+  const model = await openModel(context, choice, {
+    text: choice.rationale || looksWithModel(context),
+    image: true,
+  });
+  noteStrangers(context, prompts);
   const settings = {
     seed,
     samplesPerPrompt,
@@ -153,14 +158,13 @@ async function runGenerate(context: RunContext, choice: Options, prompts: readon
       (index) => !records.has(index),
     );
   try {
+    const items = prompts.map((each): DrawItem => ({ ...each, task: 'generate', specification: null }));
+    drawer.refuseTooLong(items);
     for (let start = 0; start < prompts.length && !stop.requested;) {
       let end = start;
       while (end < prompts.length && end - start < together && isMissing(end)) end++;
-      const items = prompts
-        .slice(start, end)
-        .map((each): DrawItem => ({ ...each, task: 'generate', specification: null }));
       const drawings = await drawer.draw(
-        items,
+        items.slice(start, end),
         seed,
         { label: 'prompt', step: 0, phase: 'evaluation' },
         start,
@@ -175,7 +179,7 @@ async function runGenerate(context: RunContext, choice: Options, prompts: readon
           settings,
           drawing,
           index,
-          items[Math.floor(offset / samplesPerPrompt)]?.rationale !== undefined,
+          items[start + Math.floor(offset / samplesPerPrompt)]?.rationale !== undefined,
         );
         progress.advance(1);
       }
@@ -186,6 +190,20 @@ async function runGenerate(context: RunContext, choice: Options, prompts: readon
     drawer.close();
     model.close();
   }
+}
+
+/** A model that was trained on a small world draws that world, whatever it is asked for: said in one line. */
+function noteStrangers(context: RunContext, prompts: readonly Wanted[]): void {
+  if (!context.has('dataset') || !('corpus' in context.dataset)) return;
+  const wordsOf = (some: string): string[] => some.toLowerCase().match(/[\p{L}\p{N}]+/gu) ?? [];
+  const known = new Set(context.dataset.corpus().flatMap(wordsOf));
+  const unknown = prompts.map(({ prompt }) => wordsOf(prompt).filter((word) => !known.has(word)));
+  const strangers = unknown.filter((words) => words.length > 0);
+  if (strangers.length === 0) return;
+  const some = [...new Set(strangers.flat())].slice(0, 6).join(', ');
+  context.log.warn(
+    `${strangers.length} of ${prompts.length} prompts are outside of the world that this preset's dataset makes, which has no word for: ${some}; what is drawn is of that world`,
+  );
 }
 
 async function save(

@@ -5,9 +5,10 @@ import type { Evaluation, EvaluationSample, VerdictRecord } from '../contracts/e
 import { exitCodes, ReasongenError } from '../errors.ts';
 import { pairedDifference, type PairedDifference, type ScorePair } from '../evaluation/paired.ts';
 import { runsIn } from '../io/chain.ts';
-import { isPicture, readEvaluations } from '../io/evaluation-records.ts';
-import { count, fields, text } from '../io/record-fields.ts';
-import { parseRecord, readTextWithin, readWithin } from '../io/record-file.ts';
+import { readEvaluations } from '../io/evaluation-records.ts';
+import { type DrawingLine, readDrawingLines } from '../io/drawing-lines.ts';
+import { leadsOutside } from '../io/record-file.ts';
+import { readSamplePicture } from '../io/records.ts';
 import { evaluationName } from '../io/run-directory.ts';
 import { compareTwo, type Comparison } from './summary.ts';
 
@@ -23,13 +24,8 @@ export interface Side {
   readonly drawings: readonly DrawnLine[];
 }
 
-/** A line of drawings.jsonl. */
-export interface DrawnLine {
-  readonly index: number;
-  readonly prompt: string;
-  readonly rationale: string;
-  readonly file: string;
-}
+/** A line of drawings.jsonl, as far as it is compared. */
+export type DrawnLine = Pick<DrawingLine, 'index' | 'prompt' | 'rationale' | 'file'>;
 
 /** The same picture of the same prompt, judged otherwise. */
 export interface Flip {
@@ -46,6 +42,11 @@ export interface Match {
   readonly flips: readonly Flip[];
   /** In words, what is otherwise besides the weights: such a difference may be the reason of the result. */
   readonly differences: readonly string[];
+}
+
+/** Pictures that pass now and did not, or the other way round. */
+export function flipCount(flips: readonly Flip[], isBetter: boolean): number {
+  return flips.filter(({ before, after }) => before.pass === !isBetter && after.pass === isBetter).length;
 }
 
 /** Reads what a name leads to: the directory of a run or of a chain, a file in `evaluations/`, or a folder of drawings. */
@@ -81,27 +82,19 @@ function notThere(name: string, message: string): ReasongenError {
   });
 }
 
-function lastOfEach(evaluations: readonly Evaluation[]): Evaluation[] {
+/** The last evaluation of each benchmark and split. */
+export function lastOfEach(evaluations: readonly Evaluation[]): Evaluation[] {
   return [...new Map(evaluations.map((each) => [`${each.benchmark}\n${each.split}`, each])).values()];
 }
 
 async function readDrawings(directory: string): Promise<DrawnLine[]> {
-  const lines = ((await readTextWithin(directory, 'drawings.jsonl')) ?? '').split('\n').filter((line) => line !== '');
-  const drawings = lines.flatMap((line, at): DrawnLine[] => {
-    const record = fields(parseRecord(line, `${join(directory, 'drawings.jsonl')}:${at + 1}`));
-    const [index, prompt, file] = [count(record['index']), text(record['prompt']), text(record['file'], 200)];
-    if (index === undefined || prompt === undefined || file === undefined) return [];
-    return [{ index, prompt, file, rationale: text(record['rationale']) ?? '' }];
-  });
-  return drawings.sort((a, b) => a.index - b.index);
+  const lines = await readDrawingLines(join(directory, 'drawings.jsonl'));
+  return lines.sort((a, b) => a.index - b.index);
 }
 
 /** Evaluations of the same benchmark and split. Throws NOTHING_TO_COMPARE when the sides have none in common. */
 export function matchEvaluations(a: Side, b: Side): Match[] {
-  const matches = b.evaluations.flatMap((after): Match[] => {
-    const before = a.evaluations.find(({ benchmark, split }) => benchmark === after.benchmark && split === after.split);
-    return before === undefined ? [] : [matchTwo(before, after)];
-  });
+  const matches = matchesOf(a.evaluations, b.evaluations);
   if (matches.length > 0) return matches;
   const names = ({ evaluations }: Side): string =>
     evaluations.length === 0
@@ -115,7 +108,23 @@ export function matchEvaluations(a: Side, b: Side): Match[] {
   });
 }
 
-export function matchTwo(before: Evaluation, after: Evaluation): Match {
+/** Each of the later ones with the first of the same benchmark and split among the earlier ones; those without one are left out. */
+export function matchesOf(earlier: readonly Evaluation[], later: readonly Evaluation[]): Match[] {
+  return later.flatMap((after): Match[] => {
+    const before = earlier.find(({ benchmark, split }) => benchmark === after.benchmark && split === after.split);
+    return before === undefined ? [] : [matchOf(before, after, compareTwo(before, after))];
+  });
+}
+
+/** An evaluation of a run with the one before it, which may not be there. */
+export function matchWithin(comparison: Comparison): Match {
+  const { before, after } = comparison;
+  return before === undefined
+    ? { comparison, rewards: {}, flips: [], differences: [] }
+    : matchOf(before, after, comparison);
+}
+
+function matchOf(before: Evaluation, after: Evaluation, comparison: Comparison): Match {
   const pairs = pairVerdicts(before, after);
   const change = ({ before: was, after: is }: Flip): number =>
     Math.abs(is.score - was.score) + (is.pass === was.pass ? 0 : 1);
@@ -123,7 +132,7 @@ export function matchTwo(before: Evaluation, after: Evaluation): Match {
     .filter((pair) => change(pair) > 1e-9)
     .sort((x, y) => change(y) - change(x) || x.after.index - y.after.index);
   return {
-    comparison: compareTwo(before, after),
+    comparison,
     rewards: rewardDifferences(pairs, after.seed),
     flips,
     differences: differencesOf(before, after, pairs.length),
@@ -188,23 +197,24 @@ function differencesOf(before: Evaluation, after: Evaluation, pairs: number): st
   return differences;
 }
 
+/** Kept with its picture in the record itself, where it was not kept as a file; those of one prompt stand in their order. */
+export function keptOf({ samples }: Evaluation, { prompt, copy }: VerdictRecord): EvaluationSample | undefined {
+  return samples.filter((sample) => sample.prompt === prompt)[copy];
+}
+
 /** A drawing as the page shows it; empty where its picture was not kept. */
 export async function shownVerdict(
-  { directory }: Side,
+  { directory }: Pick<Side, 'directory'>,
   evaluation: Evaluation,
   verdict: VerdictRecord,
 ): Promise<EvaluationSample> {
   const { prompt, task, pass, why, rationale = '', scores = {} } = verdict;
-  // Kept with its picture in the record itself, where it was not kept as a file; those of one prompt stand in their order.
-  const kept = evaluation.samples.filter((sample) => sample.prompt === prompt)[verdict.copy];
+  const kept = keptOf(evaluation, verdict);
   const image = verdict.picture === undefined ? (kept?.image ?? '') : await pictureWithin(directory, verdict.picture);
   return { prompt, task, pass, why, scores, image, rationale: rationale === '' ? (kept?.rationale ?? '') : rationale };
 }
 
-const largestPicture = 16 * 2 ** 20;
-
 /** A PNG of a directory in base64; empty where there is none. */
 export async function pictureWithin(directory: string, file: string): Promise<string> {
-  const base64 = (await readWithin(directory, file, largestPicture))?.toString('base64');
-  return isPicture(base64) ? base64 : '';
+  return leadsOutside(file) ? '' : readSamplePicture(directory, { image: file });
 }

@@ -127,11 +127,25 @@ function isDrawnAlike(a: Evaluation, b: Evaluation): boolean {
   return settings(a) === settings(b);
 }
 
-/** The result in words, as far as the records carry it. Where pictures can be paired, the paired interval says what is clear of noise. */
-export function sentenceOf(comparison: Comparison): string {
-  const { overall, split, after: evaluation } = comparison;
+/** Which prompts these are, among all that are shown: the benchmark is named where there are several. */
+export function promptsName({ benchmark, split }: Comparison, all: readonly Comparison[]): string {
+  return all.some((each) => each.benchmark !== benchmark) ? `${benchmark}, ${splitName(split)}` : splitName(split);
+}
+
+/** The same at the beginning of a line: a name stays as it is written. */
+function promptsTitle(comparison: Comparison, all: readonly Comparison[]): string {
+  const name = promptsName(comparison, all);
+  return name === splitName(comparison.split) ? capital(name) : name;
+}
+
+/**
+ * The result in words, as far as the records carry it. Where pictures can be paired, the paired interval says what is clear of noise.
+ * `all` are those that are shown with it.
+ */
+export function sentenceOf(comparison: Comparison, all: readonly Comparison[] = []): string {
+  const { overall, after: evaluation } = comparison;
   const { before, after, change, paired } = overall;
-  const what = `${capital(splitName(split))} ${scoreName(evaluation)}`;
+  const what = `${promptsTitle(comparison, all)} ${scoreName(evaluation)}`;
   if (before === undefined) return `${what} ${formatRate(after)}`;
   const rates = `${formatRate(before)}\u00a0→ ${formatRate(after)}`;
   const numbers = paired === undefined ? rates : `${rates}, paired difference ${formatDifference(paired)}`;
@@ -163,6 +177,11 @@ export function splitName(split: string): string {
 /** `.63 [.57, .69]`, with spaces that do not break. */
 export function formatRate({ rate, low, high }: Interval): string {
   return `${formatShare(rate)}\u00a0[${formatShare(low)},\u00a0${formatShare(high)}]`;
+}
+
+/** A p-value: `.017`, `< .001`. */
+export function formatChance(chance: number): string {
+  return chance < 0.001 ? '< .001' : chance.toFixed(3).replace(/^0\./, '.');
 }
 
 /** Two digits and no leading zero: `.63`, `1.00`. */

@@ -35,6 +35,12 @@ interface Series {
   readonly last: number[];
 }
 
+/** What it has seen, as a checkpoint keeps it. */
+export type HackWatchState = {
+  readonly series: Readonly<Record<string, { readonly first: readonly number[]; readonly last: readonly number[] }>>;
+  readonly raised: readonly string[];
+};
+
 export class HackWatch {
   readonly #series = new Map<Name, Series>();
   readonly #raised = new Set<string>();
@@ -58,6 +64,21 @@ export class HackWatch {
       else this.#raised.add(name);
       return isNew ? [words] : [];
     });
+  }
+
+  /** A copy: what is noted later does not change it. */
+  get state(): HackWatchState {
+    const series = [...this.#series].map(([name, { first, last }]) => [name, { first: [...first], last: [...last] }]);
+    return { series: Object.fromEntries(series) as HackWatchState['series'], raised: [...this.#raised] };
+  }
+
+  /** Goes on as the watch did whose state this is. */
+  restore({ series, raised }: HackWatchState): void {
+    this.#series.clear();
+    this.#raised.clear();
+    for (const [name, { first, last }] of Object.entries(series))
+      this.#series.set(name as Name, { first: [...first], last: [...last] });
+    for (const name of raised) this.#raised.add(name);
   }
 
   #add(name: Name, value: number): void {

@@ -4,7 +4,7 @@ import { at } from '../tensor/at.ts';
 import { mean } from './statistics.ts';
 
 type Eventually<Value> = Value | Promise<Value>;
-type Own = Pick<Reward, 'judgesBenchmarks'>;
+type Own = Pick<Reward, 'judgesBenchmarks' | 'reserve'>;
 
 export interface PointwiseReward extends Own {
   /** One drawing. Many are asked about at a time: what calls a server goes through `scope.calls` or a judge, which keep to what the preset says. */
@@ -28,24 +28,25 @@ export interface BatchwiseReward extends Own {
   score(samples: readonly Sample[], signal: AbortSignal): Eventually<readonly RewardAnswer[]>;
 }
 
-export function pointwise({ judgesBenchmarks, ...own }: PointwiseReward): Reward {
+export function pointwise(own: PointwiseReward): Reward {
   return {
-    ...shared(judgesBenchmarks),
+    ...shared(own),
     sees: 'sample',
     score: (samples, signal) => together(samples, signal, (sample, given) => own.score(sample, given)),
   };
 }
 
-export function groupwise({ judgesBenchmarks, ...own }: GroupwiseReward): Reward {
+export function groupwise(own: GroupwiseReward): Reward {
   return {
-    ...shared(judgesBenchmarks),
+    ...shared(own),
     sees: 'group',
     score: (samples, signal) => byGroup(samples, signal, (group, given) => own.score(group, given)),
   };
 }
 
 /** The share of the other drawings of its prompt that a drawing beats. */
-export function pairwise({ judgesBenchmarks, bothOrders = false, ...own }: PairwiseReward): Reward {
+export function pairwise(own: PairwiseReward): Reward {
+  const { bothOrders = false } = own;
   const winRates = async (group: readonly Sample[], signal: AbortSignal): Promise<RewardAnswer[]> => {
     const pairs = group.flatMap((_, first) =>
       group.flatMap((_each, second) =>
@@ -66,15 +67,19 @@ export function pairwise({ judgesBenchmarks, bothOrders = false, ...own }: Pairw
         : { value: mean(results), why: `better than ${(100 * mean(results)).toFixed(0)} % of the other drawings` };
     });
   };
-  return { ...shared(judgesBenchmarks), sees: 'group', score: (samples, signal) => byGroup(samples, signal, winRates) };
+  return { ...shared(own), sees: 'group', score: (samples, signal) => byGroup(samples, signal, winRates) };
 }
 
-export function batchwise({ judgesBenchmarks, ...own }: BatchwiseReward): Reward {
-  return { ...shared(judgesBenchmarks), sees: 'batch', score: (samples, signal) => own.score(samples, signal) };
+export function batchwise(own: BatchwiseReward): Reward {
+  return { ...shared(own), sees: 'batch', score: (samples, signal) => own.score(samples, signal) };
 }
 
-function shared(judgesBenchmarks: boolean | undefined): Own {
-  return judgesBenchmarks === undefined ? {} : { judgesBenchmarks };
+function shared(own: Own): Own {
+  const { judgesBenchmarks } = own;
+  return {
+    ...(judgesBenchmarks !== undefined && { judgesBenchmarks }),
+    ...(own.reserve !== undefined && { reserve: () => own.reserve?.() ?? Promise.resolve() }),
+  };
 }
 
 async function byGroup(

@@ -8,7 +8,7 @@ import type { Judgement } from '../contracts/hooks.ts';
 import type { NamedReward } from '../contracts/recipe.ts';
 import type { Sample, Score } from '../contracts/reward.ts';
 import { ReasongenError } from '../errors.ts';
-import { askReward, isNoVerdict, placeOf, reasonOfFailure, type CheckedAnswer } from './ask-reward.ts';
+import { askReward, isNoVerdict, isScore, placeOf, reasonOfFailure, type CheckedAnswer } from './ask-reward.ts';
 import { isTrainedOn, totalOf } from './combine.ts';
 import { mean } from './statistics.ts';
 import { backoffSeconds } from '../try-again.ts';
@@ -173,6 +173,12 @@ function judgementsOf(rewards: readonly NamedReward[], samples: readonly Sample[
       return value;
     });
     const total = totalOf(rewards, values);
+    if (total !== undefined && !isScore(total))
+      throw new ReasongenError({
+        code: 'BAD_SCORES',
+        message: `the total for the drawing of "${sample.prompt}" is ${total}: with these weights the scores go beyond what numbers hold`,
+        hint: 'let rewards be about 0 to 1, and lower their weights',
+      });
     const isUnjudged = rewards.some(isTrainedOn) && (isDropped || total === undefined);
     return {
       total: total ?? 0,

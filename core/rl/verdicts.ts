@@ -27,7 +27,9 @@ export function checkedVerdicts(
       throw bad(`the score of its verdict on ${which} is ${String(verdict.score)}; a score is 0 to 1`);
     for (const [part, value] of Object.entries(verdict.parts ?? {}))
       if (typeof value !== 'number' || !Number.isFinite(value))
-        throw bad(`part "${part}" of its verdict on ${which} is ${String(value)}; a part is a finite number`);
+        throw bad(
+          `part "${part}" of its verdict on ${which} is ${String(value)}; a part is a finite number, left out where it does not apply`,
+        );
     const atom = (verdict.atoms ?? []).find(
       (each: Partial<Atom>) => typeof each?.id !== 'string' || !isShare(each.score),
     );

@@ -15,6 +15,7 @@ interface Labelled {
 /** Of node's `Buffer`, what a caller is promised. */
 export type Buffer = Uint8Array & { toString(encoding?: 'base64' | 'base64url' | 'hex' | 'latin1' | 'utf8'): string };
 export type GPUAdapter = Platform<'GPUAdapter', object>;
+export type GPUAdapterInfo = Platform<'GPUAdapterInfo', object>;
 export type GPUBindGroup = Platform<'GPUBindGroup', Labelled>;
 export type GPUBindGroupLayout = Platform<'GPUBindGroupLayout', Labelled>;
 export type GPUBuffer = Platform<'GPUBuffer', Labelled & { readonly size: number }>;

@@ -18,11 +18,15 @@ function rootAbove(folder) {
  */
 export function cacheDirectory(env = process.env) {
   if (env.REASONGEN_CACHE) return resolve(env.REASONGEN_CACHE);
-  return join(env.XDG_CACHE_HOME || join(env.HOME || home(), '.cache'), 'reasongen');
+  return join(env.XDG_CACHE_HOME || join(homeDirectory(env), '.cache'), 'reasongen');
 }
 
-/** A user without an entry in the system's list, as in a container, has none: '/' then, as Docker sets HOME. */
-function home() {
+/**
+ * A user without an entry in the system's list, as in a container, has none unless HOME says so: '/' then, as Docker sets it.
+ * @param {Readonly<Record<string, string | undefined>>} env
+ */
+export function homeDirectory(env) {
+  if (env.HOME) return env.HOME;
   try {
     return homedir();
   } catch {

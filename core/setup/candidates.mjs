@@ -60,7 +60,7 @@ export async function swiftshader(context) {
 }
 
 /** The lavapipe of a folder of ours, with a description file that names its library absolutely. @param {string} folder @param {string} version @returns {Candidate} */
-function unpackedLavapipe(folder, version) {
+export function unpackedLavapipe(folder, version) {
   const folders = libraryFolders(folder);
   const library = folders.map((place) => join(place, 'libvulkan_lvp.so')).find((path) => existsSync(path));
   const source = findLavapipe(folder);

@@ -12,6 +12,7 @@ const checks = [
     command: 'tsc',
     args: ['--noEmit', '-p', '.', '--incremental', '--tsBuildInfoFile', 'node_modules/.cache/types.tsbuildinfo'],
   },
+  { name: 'types of pages', command: 'tsc', args: ['--noEmit', '-p', 'core/page'] },
   { name: 'lint', command: 'oxlint', args: ['--type-aware'] },
   { name: 'format', command: 'oxfmt', args: ['--check', '.'] },
 ];

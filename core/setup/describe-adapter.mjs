@@ -5,6 +5,7 @@ import { majorVersion } from './debian-version.mjs';
 import { findHardware } from './hardware.mjs';
 import { findLavapipe, oldestMesa, systemCodename } from './lavapipe.mjs';
 import { findLibrary } from './libraries.mjs';
+import { whyNotWritable, writableCacheHint } from './writable.mjs';
 
 /** @typedef {{ name: string, ok: boolean, found: string, hint?: string }} AdapterFact one thing an adapter needs; `hint` is the exact remedy where it is missing */
 
@@ -21,7 +22,15 @@ export function describeAdapter({ root = '/', env = process.env } = {}) {
     systemLavapipe(root),
     ownLavapipe(cache),
     swiftshader(cache),
+    ...unwritableCache(cache),
   ];
+}
+
+/** Said where it hinders the set-up only. @param {string} cache @returns {AdapterFact[]} */
+function unwritableCache(cache) {
+  const reason = whyNotWritable(cache);
+  if (reason === undefined) return [];
+  return [{ name: 'cache', ok: false, found: `${cache} cannot be written: ${reason}`, hint: writableCacheHint }];
 }
 
 /** @param {string} root @param {string} cache @param {NodeJS.ProcessEnv} env @returns {AdapterFact} */

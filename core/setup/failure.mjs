@@ -2,18 +2,18 @@ import { realpathSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { outliveReaders } from './standard-streams.mjs';
 
-/** The exit code of every failed set-up: nothing was computed, and what helps is outside the program. */
+/** The exit code of a failed set-up, unless told otherwise: nothing was computed, and what helps is outside the program. */
 export const setupExitCode = 3;
 
 /** A set-up step that cannot be done: what is wrong (with its cause) and what the user can do. */
 export class SetupError extends Error {
-  /** @param {{ code: string, message: string, hint: string, cause?: unknown }} failure `code` is stable, in capitals */
-  constructor({ code, message, hint, cause }) {
+  /** @param {{ code: string, message: string, hint: string, exitCode?: number, cause?: unknown }} failure `code` is stable, in capitals */
+  constructor({ code, message, hint, exitCode = setupExitCode, cause }) {
     super(message, cause === undefined ? undefined : { cause });
     this.name = 'SetupError';
     this.code = code;
     this.hint = hint;
-    this.exitCode = setupExitCode;
+    this.exitCode = exitCode;
   }
 }
 
@@ -36,8 +36,12 @@ export async function exitWith(body) {
     process.exitCode = await body();
   } catch (error) {
     if (!(error instanceof SetupError)) throw error;
-    process.stderr.write(`error ${error.code}: ${error.message}\n  hint: ${error.hint}\n`);
-    process.exitCode = error.exitCode;
+    const { code, message, hint, exitCode } = error;
+    process.stderr.write(`error ${code}: ${message}\n  hint: ${hint}\n`);
+    // As the program itself tells programs of its mistakes.
+    if (process.argv.includes('--json'))
+      process.stdout.write(`${JSON.stringify({ ok: false, errors: [{ code, message, hint, exitCode }] }, null, 2)}\n`);
+    process.exitCode = exitCode;
   }
 }
 

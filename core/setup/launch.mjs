@@ -1,9 +1,11 @@
 #!/usr/bin/env node
 import { spawn } from 'node:child_process';
-import { closeSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readdirSync, readFileSync } from 'node:fs';
 import { constants } from 'node:os';
+import { join } from 'node:path';
 import { chatterFilter } from './chatter.mjs';
 import { exitWith, isMain, SetupError } from './failure.mjs';
+import { noteSignal } from './starter.mjs';
 import { describeDriver, driverEnvironment, prepareDriver } from './vulkan.mjs';
 
 /** The exit code when the child died by a fault of native code. */
@@ -17,16 +19,16 @@ const crashes = ['SIGSEGV', 'SIGABRT', 'SIGBUS', 'SIGILL', 'SIGFPE'];
  * terminal sends ^C to the child as well, so SIGINT is passed on only where there is none.
  *
  * With `isOwn` the child is this program, which takes copies of a signal for one: every signal is passed on. A channel of messages tells the
- * child when its supervisor is gone, however it ended (REASONGEN_SUPERVISED=1).
+ * child when its supervisor is gone, however it ended (REASONGEN_SUPERVISED=1); the child tells the directory of its run (`core/supervisor.ts`).
  * @param {string} command @param {string[]} args
- * @param {{ env?: NodeJS.ProcessEnv, cwd?: string, stderr?: { write(text: string): unknown }, isOwn?: boolean }} options
+ * @param {{ env?: NodeJS.ProcessEnv, cwd?: string, stderr?: { write(text: string): unknown }, isOwn?: boolean, goOn?: string | undefined }} options `goOn`: what to do when the system or a fault of native code has ended the child, where it is no run
  * @returns {Promise<number>} the child's exit code, 128 + n when signal n ended it, 70 when it crashed
  * @throws {SetupError} when the command cannot be started
  */
 export function launch(
   command,
   args,
-  { env = process.env, cwd = process.cwd(), stderr = process.stderr, isOwn = false } = {},
+  { env = process.env, cwd = process.cwd(), stderr = process.stderr, isOwn = false, goOn } = {},
 ) {
   const raw = env.REASONGEN_DRIVER_LOG === '1';
   return new Promise((resolve, reject) => {
@@ -37,6 +39,9 @@ export function launch(
       env: { ...env, ...(raw ? {} : terminal), ...(isOwn ? { REASONGEN_SUPERVISED: '1' } : {}) },
       stdio: ['inherit', 'inherit', raw ? 'inherit' : 'pipe', ...(isOwn ? [/** @type {const} */ ('ipc')] : [])],
     });
+    /** @type {import('../supervisor.ts').ToldSupervisor | undefined} */
+    let run;
+    child.on('message', (/** @type {import('../supervisor.ts').ToldSupervisor} */ told) => (run = told));
     const filter = chatterFilter((text) => stderr.write(text));
     child.stderr?.on('data', (chunk) => filter.push(chunk));
     const restore = passSignalsOn(child, !isOwn && hasTerminal(), env.REASONGEN_NOHUP === '1');
@@ -55,11 +60,11 @@ export function launch(
       restore();
       filter.end();
       if (signal && crashes.includes(signal)) {
-        stderr.write(crashMessage(signal));
+        stderr.write(crashMessage(signal, goOn ?? resuming(run)));
         resolve(crashExitCode);
         return;
       }
-      if (signal === 'SIGKILL') stderr.write(killMessage(killsBefore));
+      if (signal === 'SIGKILL') stderr.write(killMessage(killsBefore, goOn ?? resuming(run)));
       resolve(signal ? 128 + constants.signals[signal] : (code ?? 1));
     });
   });
@@ -71,7 +76,10 @@ export function launch(
  */
 function passSignalsOn(child, sharesTerminal, ignoresHangUps) {
   const ignore = () => {};
-  const forward = (/** @type {NodeJS.Signals} */ signal) => void child.kill(signal);
+  const forward = (/** @type {NodeJS.Signals} */ signal) => {
+    noteSignal();
+    child.kill(signal);
+  };
   const handlers = /** @type {const} */ ([
     ['SIGINT', sharesTerminal ? ignore : forward],
     ['SIGQUIT', sharesTerminal ? ignore : forward],
@@ -105,6 +113,22 @@ function hasTerminal() {
   }
 }
 
+/** How a training run or an evaluation goes on. @param {import('../supervisor.ts').ToldSupervisor | undefined} run */
+function resuming(run) {
+  if (run === undefined || !existsSync(join(run.directory, 'preset.yaml'))) return 'no run had begun; try it again';
+  const saved = hasCheckpoint(run.directory) ? 'the last checkpoint is whole' : 'no checkpoint had been saved';
+  return `${saved}; go on with \`${run.goOn}\``;
+}
+
+/** Of a run, or of a stage of it. @param {string} directory */
+function hasCheckpoint(directory) {
+  const stages = readdirSync(directory, { withFileTypes: true }).filter((entry) => entry.isDirectory());
+  return [directory, ...stages.map(({ name }) => join(directory, name))].some((each) => {
+    const folder = join(each, 'checkpoints');
+    return existsSync(folder) && readdirSync(folder).some((name) => name.startsWith('step-'));
+  });
+}
+
 /** How many processes the kernel has killed for want of memory since it started; undefined where it does not tell. */
 function killsForMemory() {
   try {
@@ -115,8 +139,8 @@ function killsForMemory() {
   }
 }
 
-/** @param {number | undefined} killsBefore */
-function killMessage(killsBefore) {
+/** @param {number | undefined} killsBefore @param {string} goOn */
+function killMessage(killsBefore, goOn) {
   const kills = (killsForMemory() ?? 0) - (killsBefore ?? 0);
   const why =
     kills > 0
@@ -124,15 +148,15 @@ function killMessage(killsBefore) {
       : 'a system or a container that runs out of memory does this, or somebody did';
   return (
     `error KILLED: the process was ended by SIGKILL: ${why}\n` +
-    '  hint: the last checkpoint is whole; go on with `reasongen resume <run directory>`, with more free memory or smaller batches (`reasongen check` prints what a preset needs)\n'
+    `  hint: ${goOn}, with more free memory or smaller batches (\`reasongen check\` prints what a preset needs)\n`
   );
 }
 
-/** @param {string} signal */
-function crashMessage(signal) {
+/** @param {string} signal @param {string} goOn */
+function crashMessage(signal, goOn) {
   return (
     `error DRIVER_CRASH: the process died by ${signal} inside native code. A software adapter does this when memory runs out.\n` +
-    '  hint: the last checkpoint is whole; go on with `reasongen resume <run directory>`, with more free memory or smaller batches (`reasongen check` prints what a preset needs)\n'
+    `  hint: ${goOn}, with more free memory or smaller batches (\`reasongen check\` prints what a preset needs)\n`
   );
 }
 

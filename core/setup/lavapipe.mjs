@@ -51,6 +51,37 @@ export async function unpackThroughApt({ packages, destination, minimumMajor = 0
   });
 }
 
+/**
+ * Fetches packages of another Debian release with all they depend on, the C library too, and unpacks them into a folder that is a root of its
+ * own: programs run in it through its loader. Nothing of the system changes.
+ * @param {{ packages: string[], codename: string, destination: (version: string) => string, report?: (line: string) => void }} request
+ *   `codename` of the release whose backports `packages[0]` comes from
+ * @returns {Promise<string>} the folder
+ * @throws {SetupError} when this is no Debian with apt, or the archive cannot be reached or lacks a package
+ */
+export async function unpackRoot({ packages, codename, destination, report = () => {} }) {
+  const own = systemCodename();
+  const sources = systemSources()
+    .filter(({ suite }) => suite === own)
+    .flatMap((source) => [codename, `${codename}-backports`].map((suite) => ({ ...source, suite })));
+  if (sources.length === 0 || !existsSync('/usr/bin/apt-get') || !existsSync('/usr/bin/dpkg-deb'))
+    throw aptFailure('this is no Debian system with apt', undefined);
+  const work = join(tmpdir(), `reasongen-apt-${process.pid}-${randomUUID()}`);
+  return withTemporaryFolder(work, async () => {
+    const apt = new PrivateApt(work);
+    report(`reading the package lists of ${suiteNames(sources)}`);
+    await apt.update(sources);
+    const release = `${codename}-backports`;
+    const version = await apt.candidate(packages[0] ?? '', release);
+    if (!version) throw aptFailure(`no ${packages[0]} in ${release} (or the archive cannot be reached)`, undefined);
+    const folder = destination(version.replaceAll(/[^A-Za-z0-9.+-]/g, '_'));
+    if (!existsSync(folder)) await unpack(await apt.download(packages, release, report, true), folder, true);
+    return folder;
+  }).catch((error) => {
+    throw error instanceof SetupError ? error : aptFailure(firstLine(error), error);
+  });
+}
+
 /** apt with lists, sources, state and archives of its own. */
 class PrivateApt {
   /** @param {string} work an empty folder that others may enter (apt downloads as an unprivileged user) */
@@ -127,11 +158,14 @@ class PrivateApt {
     return versions.sort(compareDebianVersions).at(-1);
   }
 
-  /** @param {string[]} packages @param {string} release @param {(line: string) => void} report @returns {Promise<string[]>} paths of .deb files */
-  async download(packages, release, report) {
+  /**
+   * @param {string[]} packages @param {string} release @param {(line: string) => void} report
+   * @param {boolean} isWhole whether what the system has is fetched as well @returns {Promise<string[]>} paths of .deb files
+   */
+  async download(packages, release, report, isWhole = false) {
     const plan = await this.call('apt-get', ['-s', 'install', '--no-install-recommends', '-t', release, ...packages]);
-    const wanted = parseInstallPlan(plan).filter(({ name }) => !neverUnpacked.test(name));
-    const installed = installedVersions(wanted.map(({ name }) => name));
+    const wanted = parseInstallPlan(plan).filter(({ name }) => isWhole || !neverUnpacked.test(name));
+    const installed = isWhole ? new Map() : installedVersions(wanted.map(({ name }) => name));
     const missing = wanted.filter(({ name, version }) => {
       const present = installed.get(name);
       return packages.includes(name) || present === undefined || compareDebianVersions(present, version) < 0;
@@ -189,11 +223,14 @@ export function installedVersions(names) {
   return versions;
 }
 
-/** @param {string[]} files @param {string} folder filled under a temporary name and renamed: it exists only when complete */
-async function unpack(files, folder) {
+/**
+ * @param {string[]} files @param {string} folder filled under a temporary name and renamed: it exists only when complete
+ * @param {boolean} isRoot whether its libraries belong to a C library of its own, of which the system's `ldd` knows nothing
+ */
+async function unpack(files, folder, isRoot = false) {
   await withTemporaryFolder(`${folder}.${process.pid}.tmp`, async (temporary) => {
     for (const file of files) await run('dpkg-deb', ['-x', file, temporary]);
-    const unresolved = missingLibraries(temporary);
+    const unresolved = isRoot ? [] : missingLibraries(temporary);
     if (unresolved.length > 0) throw aptFailure(`the unpacked driver lacks ${unresolved.join(', ')}`, undefined);
     renameUnlessThere(temporary, folder);
   });

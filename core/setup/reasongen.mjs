@@ -2,9 +2,29 @@ import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { packagesMissing } from './failure.mjs';
 import { ignoresHangUps, watchStarters } from './starter.mjs';
+import { requireResultFolder } from './writable.mjs';
 
 /** Commands that use the device: they run in a child with the driver's environment, whose crash is explained. */
-export const deviceCommands = ['run', 'resume', 'generate', 'ask', 'evaluate', 'verify-device', 'check', 'doctor'];
+export const deviceCommands = [
+  'run',
+  'resume',
+  'replay',
+  'generate',
+  'ask',
+  'evaluate',
+  'verify-device',
+  'check',
+  'doctor',
+];
+
+/**
+ * What to do when one of them was killed; the others are runs, which are resumed.
+ * @type {Readonly<Record<string, string>>}
+ */
+const goingOn = {
+  generate: 'the same command goes on behind the pictures that are whole',
+  ...Object.fromEntries(['ask', 'verify-device', 'check', 'doctor'].map((command) => [command, 'try it again'])),
+};
 
 /** Options before a command that are followed by a value. */
 const valued = ['--set', '--run-dir'];
@@ -23,7 +43,7 @@ export async function reasongen(args, { env = process.env, quiet = env.REASONGEN
   const command = commandOf(args);
   const isNohup = ignoresHangUps(env);
   if (isNohup) process.on('SIGHUP', () => {});
-  else watchStarters(endWithThem);
+  else watchStarters({ onGone: endWithThem, onInterrupt: () => process.kill(process.pid, 'SIGINT') });
   const ownEnv = isNohup ? { ...env, REASONGEN_NOHUP: '1' } : env;
   return deviceCommands.includes(command) ? supervise(command, args, ownEnv, quiet) : runHere(args);
 }
@@ -54,11 +74,13 @@ async function runHere(args) {
 /** @param {string} command @param {string[]} args @param {NodeJS.ProcessEnv} env @param {boolean} quiet */
 async function supervise(command, args, env, quiet) {
   const [{ environmentFor }, { launch }] = await Promise.all([import('./environment.mjs'), import('./launch.mjs')]);
+  requireResultFolder(command, args);
   const imports = [...(isClone ? [loader()] : []), new URL('supervised.mjs', import.meta.url).href];
   const variables = await environmentFor(command, env, quiet);
   return launch(process.execPath, [...imports.flatMap((module) => ['--import', module]), fileURLToPath(cli), ...args], {
     env: { ...env, ...(isClone ? { TSX_TSCONFIG_PATH: tsconfig() } : {}), ...variables },
     isOwn: true,
+    goOn: goingOn[command],
   });
 }
 

@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { accessSync, constants, existsSync, mkdirSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
@@ -9,6 +9,7 @@ import { hardware, lavapipe, swiftshader } from './candidates.mjs';
 import { packagesMissing, SetupError } from './failure.mjs';
 import { driverDescriptionFolders, gpuDevices } from './hardware.mjs';
 import { libraryPath } from './libraries.mjs';
+import { whyNotWritable, writableCacheHint } from './writable.mjs';
 
 const run = promisify(execFile);
 
@@ -172,20 +173,14 @@ async function accepted(candidate, env) {
 
 /** Said before anything is fetched: a user of a container often has no home. @param {string} cache @param {NodeJS.ProcessEnv} env @throws {SetupError} */
 function requireWritable(cache, env) {
-  try {
-    let there = cache;
-    while (!existsSync(there)) there = dirname(there);
-    accessSync(there, constants.W_OK | constants.X_OK);
-    if (!statSync(there).isDirectory()) throw new Error(`${there} is no folder`);
-  } catch (error) {
-    const home = !env.REASONGEN_CACHE && (!env.HOME || env.HOME === '/') ? '; HOME names no home directory' : '';
-    throw new SetupError({
-      code: 'CACHE_NOT_WRITABLE',
-      message: `the cache for drivers and compiled shaders, ${cache}, cannot be written: ${/** @type {Error} */ (error).message}${home}`,
-      hint: 'set REASONGEN_CACHE to a folder that may be written: REASONGEN_CACHE=/tmp/reasongen',
-      cause: error,
-    });
-  }
+  const reason = whyNotWritable(cache);
+  if (reason === undefined) return;
+  const home = !env.REASONGEN_CACHE && (!env.HOME || env.HOME === '/') ? '; HOME names no home directory' : '';
+  throw new SetupError({
+    code: 'CACHE_NOT_WRITABLE',
+    message: `the cache for drivers and compiled shaders, ${cache}, cannot be written: ${reason}${home}`,
+    hint: writableCacheHint,
+  });
 }
 
 /** @param {NodeJS.ProcessEnv} env @returns {DriverKind | undefined} */

@@ -81,3 +81,11 @@ export function reshape(tensor: Tensor, shape: readonly number[]): Tensor {
     throw new RangeError(`${tensor.name} [${tensor.shape}] has parts or an adapter and keeps its shape`);
   return { ...tensor, shape };
 }
+
+/** Rows `first` … of a tensor that lives in a buffer, without a copy. */
+export function rowsOf(tensor: Tensor, count: number, first = 0): Tensor {
+  const { shape, type, memory } = tensor;
+  if (!('buffer' in memory)) throw new RangeError(`${tensor.name} has no buffer of its own`);
+  const offset = memory.offset + first * sizeOf(shape.slice(1)) * elementBytes(type);
+  return { ...tensor, shape: [count, ...shape.slice(1)], memory: { buffer: memory.buffer, offset } };
+}

@@ -10,7 +10,7 @@ import type { Tensor } from '../tensor/tensor.ts';
 import { ParameterSet } from '../weights/parameters.ts';
 import { at, maximumError, randomFloats, randomWords } from './arrays.ts';
 import { ContractError, type ContractSettings, nameOf, openComponent } from './contract.ts';
-import { packTokens, rowOf, type PackedToken } from './packed.ts';
+import { packTokens, rowOf, type PackedSequences, type PackedToken } from './packed.ts';
 
 export interface BackboneContract extends ContractSettings {
   readonly device: Device;
@@ -57,7 +57,7 @@ class Model {
     const { backbone, device } = this;
     const weights = new ParameterSet(device, backbone.parameters, { seed: 4 });
     const sequences = [this.#sequence(5, 4, 1), this.#sequence(8, 3, 5), this.#sequence(3, 6, 9)];
-    const packed = packTokens(device, sequences);
+    const packed = this.#pack(sequences);
     const expected = await this.#run((tape) => backbone.hidden(tape, weights, packed.tokens));
     const compare = (actual: Float32Array, row: number, place: number, why: string): void => {
       const [a, b] = [
@@ -72,7 +72,7 @@ class Model {
         );
     };
     for (const [row, sequence] of sequences.entries()) {
-      const alone = packTokens(device, [sequence]);
+      const alone = this.#pack([sequence]);
       const states = await this.#run((tape) => backbone.hidden(tape, weights, alone.tokens));
       for (let place = 0; place < sequence.length; place++) {
         const [a, b] = [
@@ -87,7 +87,7 @@ class Model {
       }
     }
     const prompts = sequences.map((tokens, row) => tokens.slice(0, row + 1));
-    const packedPrompts = packTokens(device, prompts);
+    const packedPrompts = this.#pack(prompts);
     const cache = this.#cache(sequences.length, 12);
     const source = this.#words(prompts.map((_, row) => packedPrompts.row(row, 0)));
     const length = this.#words(prompts.map((tokens) => tokens.length));
@@ -155,14 +155,14 @@ class Model {
   ): Promise<{ readonly loss: () => Promise<number>; readonly program: { dispose(): void } }> {
     const { backbone, device, workspace } = this;
     const sequences = [this.#sequence(5, 4, 1), this.#sequence(4, 7, 5)];
-    const packed = packTokens(device, sequences);
+    const packed = this.#pack(sequences);
     const tape = new Tape(workspace);
     weights.watch(tape);
     const states = backbone.hidden(tape, weights, packed.tokens);
-    const parts = [false, true].map((isImage) => {
-      const entries = sequences
-        .flatMap((tokens, row) => tokens.map((token, index) => ({ token, row, index })))
-        .filter(({ token, index }) => token.isImage === isImage && index > 0);
+    const all = sequences.flatMap((tokens, row) => tokens.map((token, index) => ({ token, row, index })));
+    const kinds = [false, true].filter((isImage) => all.some(({ token }) => token.isImage === isImage));
+    const parts = kinds.map((isImage) => {
+      const entries = all.filter(({ token, index }) => token.isImage === isImage && index > 0);
       const chosen = gatherRows(tape, states, this.#words(entries.map(({ row, index }) => packed.row(row, index - 1))));
       const logits = isImage ? backbone.imageLogits(tape, weights, chosen) : backbone.textLogits(tape, weights, chosen);
       const wanted = isImage ? backbone.imageVocabulary : backbone.textVocabulary;
@@ -192,9 +192,15 @@ class Model {
     return { loss, program };
   }
 
-  /** Text, then codes, then an end token, as the recipes lay it out. */
+  #pack(sequences: readonly (readonly PackedToken[])[]): PackedSequences {
+    return packTokens(this.device, sequences, undefined, this.backbone.positionAxes);
+  }
+
+  /** Text, then codes, then an end token, as the recipes lay it out; text alone of a backbone that draws nothing. */
   #sequence(text: number, codes: number, seed: number): PackedToken[] {
     const { textVocabulary, imageVocabulary } = this.backbone;
+    if (imageVocabulary === 0)
+      return Array.from(randomWords(text + codes + 1, seed, textVocabulary), (id) => ({ id, isImage: false }));
     return [
       ...Array.from(randomWords(text, seed, textVocabulary), (id) => ({ id, isImage: false })),
       ...Array.from(randomWords(codes, seed + 1, imageVocabulary), (id) => ({ id, isImage: true })),
@@ -235,13 +241,14 @@ class Model {
   }
 
   #cache(rows: number, capacity: number): KeyValueCache {
-    const { layers, keyValueHeads, headDimension } = this.backbone;
+    const { layers, keyValueHeads, headDimension, positionAxes = 1 } = this.backbone;
     const each = (name: string): Tensor[] =>
       Array.from({ length: layers }, () => this.device.tensor(name, [rows, capacity, keyValueHeads * headDimension]));
     return {
       rows,
       capacity,
       cacheRows: this.#words([...Array(rows).keys()]),
+      ...(positionAxes > 1 && { shifts: this.#words(Array.from({ length: rows }, () => 0)) }),
       keys: each('keys'),
       values: each('values'),
     };

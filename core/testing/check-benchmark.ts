@@ -1,4 +1,5 @@
 /** What a benchmark must keep so that its numbers mean the same wherever they are measured. */
+import { leadsOutside } from '../io/record-file.ts';
 import type { Benchmark, JudgedPicture, Verdict } from '../contracts/benchmark.ts';
 import type { PromptItem } from '../contracts/dataset.ts';
 import type { Sample } from '../contracts/reward.ts';
@@ -33,6 +34,11 @@ export async function checkBenchmark(
   const who = nameOf(component);
   const { made, dispose } = await openComponent(component, contract);
   const splits = made.splits ?? (['seen', 'heldout'] as const);
+  if (splits.length === 0 || splits.some((split) => !['seen', 'heldout'].includes(split)))
+    throw new ContractError(
+      who,
+      `declares the splits ${written(splits)}; there are "seen" and "heldout", and it has one at least`,
+    );
   const bySplit = new Map(splits.map((split) => [split, checkPrompts(who, made, split, count, seed)]));
   const [seen = [], heldout = []] = [bySplit.get('seen'), bySplit.get('heldout')];
   const both = heldout.find(
@@ -43,6 +49,7 @@ export async function checkBenchmark(
       who,
       `has the prompt "${both.prompt}" in both splits: what is held out may not be trained on`,
     );
+  for (const items of bySplit.values()) checkLayout(who, made, items);
   const items = [...seen, ...heldout].slice(0, count);
   const samples = items.map((item, index): Sample => {
     const template = testSamples()[index % 8] ?? testSamples()[0]!;
@@ -87,6 +94,22 @@ export async function checkBenchmark(
     () => new ContractError(who, `goes on ${abortWithin} ms after its signal was aborted`),
   );
   await dispose();
+}
+
+/** Every picture has a name of its own within the folder: one that two share would be drawn over the other. */
+function checkLayout(who: string, { layout, samplesPerPrompt = 1 }: Benchmark, items: readonly PromptItem[]): void {
+  if (layout === undefined) return;
+  const copies = layout.grid === undefined ? Math.max(2, samplesPerPrompt) : 1;
+  const taken = new Map<string, string>();
+  for (const [index, item] of items.entries())
+    for (let copy = 0; copy < copies; copy++) {
+      const name = layout.file(item, index, copy);
+      const whose = `picture ${copy} of "${item.prompt}"`;
+      if (leadsOutside(name)) throw new ContractError(who, `puts ${whose} at ${name}, outside of its folder`);
+      const other = taken.get(name);
+      if (other !== undefined) throw new ContractError(who, `gives ${other} and ${whose} one name: ${name}`);
+      taken.set(name, whose);
+    }
 }
 
 /** However it judges; where rewards do, each drawing passes. */

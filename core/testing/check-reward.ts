@@ -28,7 +28,6 @@ export async function checkReward(component: Component<'reward'>, contract: Rewa
   const { samples = testSamples(), compares = 'nothing', deterministic = true, abortWithin = 1000 } = contract;
   const who = nameOf(component);
   const { made, dispose } = await openComponent(component, contract);
-  if (typeof made.score !== 'function') throw new ContractError(who, 'has no function `score`');
   const ask = (some: readonly Sample[]): Promise<Values> => valuesOf(component.name, made, some);
   const first = await ask(samples);
   checkRange(who, samples, first, contract.range);

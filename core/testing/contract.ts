@@ -1,4 +1,6 @@
 /** What the contract checks of all slots share: a component is opened as a run opens it, on a scope of stand-ins, and a breach says what was expected. */
+import { refuseIncomplete } from '../component-shape.ts';
+import type { RunningModel } from '../contracts/running-model.ts';
 import type { Component, Scope, Slot, Slots } from '../contracts/slots.ts';
 import type { Device } from '../gpu/device.ts';
 import { PolicedCalls } from '../judging/calls.ts';
@@ -14,6 +16,8 @@ export interface ContractSettings {
   readonly others?: { readonly [Name in Slot]?: Slots[Name] };
   /** Where the component asks for a device; without it, one that asks fails the check. */
   readonly device?: Device;
+  /** Where the component looks with the model of the run; without it, one that asks for it fails the check. */
+  readonly model?: RunningModel;
   readonly seed?: number;
 }
 
@@ -39,7 +43,7 @@ export function nameOf({ slot, name }: Component): string {
 /** Checks the declaration and creates the component. */
 export async function openComponent<Name extends Slot>(
   component: Component<Name>,
-  { options = {}, others = {}, device, seed = 1 }: ContractSettings = {},
+  { options = {}, others = {}, device, model, seed = 1 }: ContractSettings = {},
 ): Promise<Opened<Name>> {
   checkDeclaration(component);
   const who = nameOf(component);
@@ -69,6 +73,10 @@ export async function openComponent<Name extends Slot>(
     calls: new PolicedCalls({ settings: {}, who, component: component.name, folder: undefined, log: silentLog() }),
     path: (relative) => relative,
     onDispose: (dispose) => void disposals.push(dispose),
+    model: async () => {
+      if (model === undefined) throw new ContractError(who, 'asks for the model of the run: give the check `model: …`');
+      return model;
+    },
     get,
     getAll: async (slot) => (filled[slot] === undefined ? [] : [filled[slot] as Slots[typeof slot]]),
     onDevice: <Made>(make: (on: Device) => Made | Promise<Made>, close?: (made: Made) => void | Promise<void>) => {
@@ -86,6 +94,7 @@ export async function openComponent<Name extends Slot>(
   const made = await component.create(parsed.data, scope);
   if (typeof made !== 'object' || made === null)
     throw new ContractError(who, `creates ${String(made)}: \`create\` returns what fills the slot`);
+  refuseIncomplete(made, component.slot, who);
   return {
     made,
     dispose: async () => {

@@ -2,7 +2,7 @@
  * Every op on an adapter against float64: values, gradients by differences, odd sizes, weights in every storage, whole decoding steps.
  * `reasongen verify-device` runs it where the program will run; a driver that computes wrongly is found before a run is trained on it.
  */
-import { productCases, storageCases, adapterCases } from './device-suite/products.ts';
+import { productCases, storageCases, adapterCases, matrixCases } from './device-suite/products.ts';
 import { rowCases } from './device-suite/rows.ts';
 import { pointwiseCases } from './device-suite/pointwise.ts';
 import { attentionCases } from './device-suite/attention.ts';
@@ -17,6 +17,7 @@ export const deviceSuite: readonly DeviceCase[] = [
   ...productCases,
   ...storageCases,
   ...adapterCases,
+  ...matrixCases,
   ...rowCases,
   ...pointwiseCases,
   ...attentionCases,

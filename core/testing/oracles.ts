@@ -91,6 +91,25 @@ export function turned(
   });
 }
 
+/** Positions [rows, axes]; `pairs`: axis and frequency of every pair (j, j + width/2) of a head. */
+export function turnedAlong(
+  x: Float64Array,
+  positions: ArrayLike<number>,
+  heads: number,
+  width: number,
+  axes: number,
+  pairs: readonly (readonly [axis: number, frequency: number])[],
+): Float64Array {
+  const half = width / 2;
+  return x.map((value, index) => {
+    const [row, within] = [Math.floor(index / (heads * width)), index % width];
+    const [axis = 0, frequency = 0] = pairs[within % half] ?? [];
+    const angle = at(positions, row * axes + axis) * frequency;
+    const other = within < half ? -at(x, index + half) : at(x, index - half);
+    return value * Math.cos(angle) + other * Math.sin(angle);
+  });
+}
+
 export interface AttentionSizes {
   readonly heads: number;
   readonly keyValueHeads: number;

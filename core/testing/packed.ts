@@ -17,11 +17,12 @@ export interface PackedSequences {
   row(sequence: number, index: number): number;
 }
 
-/** Sequences end to end; positions from zero, nothing padded. `features` are the vectors of the tokens marked so, in order. */
+/** Sequences end to end; positions from zero, on all axes, nothing padded. `features` are the vectors of the tokens marked so, in order. */
 export function packTokens(
   device: Device,
   sequences: readonly (readonly PackedToken[])[],
   features?: Tensor,
+  axes = 1,
 ): PackedSequences {
   const starts: number[] = [];
   const all = sequences.flatMap((sequence) => {
@@ -35,8 +36,13 @@ export function packTokens(
       end: start + sequence.length,
     }));
   });
-  const words = (name: string, values: readonly number[]): Tensor =>
-    device.tensor(name, [values.length], 'u32', Uint32Array.from(values));
+  const words = (name: string, values: readonly number[], width = 1): Tensor =>
+    device.tensor(
+      name,
+      width === 1 ? [values.length] : [values.length / width, width],
+      'u32',
+      Uint32Array.from(values),
+    );
   const feature = all.filter(({ isFeature }) => isFeature === true);
   const image = all.filter(({ isImage }) => isImage);
   const text = all.filter(({ isImage, isFeature }) => !isImage && isFeature !== true);
@@ -69,7 +75,8 @@ export function packTokens(
     }),
     positions: words(
       'positions',
-      all.map(({ index }) => index),
+      all.flatMap(({ index }) => new Array<number>(axes).fill(index)),
+      axes,
     ),
     segmentStart: words(
       'starts',

@@ -96,7 +96,7 @@ export class Training {
     this.lowRank = parts.lowRank;
     const trained = parts.lowRank?.adapters ?? parts.parameters;
     const watched = (weights: Weights): TrainedWeights => ({
-      get: (name) => weights.get(name),
+      ...this.counted(weights),
       watch: (tape) => trained.watch(tape),
     });
     this.weights = watched(parts.lowRank?.weights() ?? parts.parameters);
@@ -152,18 +152,25 @@ export class Training {
     optimizer.record(tape);
     watch.record(tape, 'after');
     average?.record(tape);
-    return new Training(
+    const training = new Training(
       context,
       options,
       { workspace, parameters, lowRank, optimizer, average, watch },
       await tape.finish('optimizer update'),
     );
+    context.offerModel({
+      weights: training.weights,
+      evaluated: training.evaluationWeights,
+      begunWith: weights,
+      ...(lowRank !== undefined && { start: parameters }),
+    });
+    return training;
   }
 
   /** What evaluations draw from: the average, where there is one and the preset does not say otherwise. */
   get evaluationWeights(): Weights {
     if (this.average === undefined || this.options.ema?.evaluate === false) return this.weights;
-    return this.lowRank?.weights(this.average) ?? this.average;
+    return this.counted(this.lowRank?.weights(this.average) ?? this.average);
   }
 
   /** True when the weights themselves stay as they are: `parameters` is then the model the run began with. */
@@ -319,6 +326,15 @@ export class Training {
     this.lowRank?.close();
     this.workspace.close();
     this.parameters.close();
+  }
+
+  /** The weights with what is known of their changes: only updates move them, and only what is trained. */
+  private counted(weights: Weights): Weights {
+    return {
+      get: (name) => weights.get(name),
+      moves: (name) => this.parameters.isTrained(name),
+      version: () => this.updates,
+    };
   }
 
   /** Said once: what is trained and gets nothing to learn from costs memory, and weight decay wears it away. */

@@ -91,6 +91,7 @@ export class ParameterSet implements Weights {
     );
     const { places, layouts } = layOut(specs, options.storage ?? 'f32', options.trainable ?? (() => false), limit);
     this.places = places;
+    for (const [name, { pieces }] of places) if (pieces.length > 1) device.noteParts(name, pieces.length);
     this.arenas = layouts.map((layout, index) => this.createArena(layout, index));
     if (options.initialize !== 'none' && !device.isPlanning) this.initialize(options.seed);
   }
@@ -136,6 +137,10 @@ export class ParameterSet implements Weights {
 
   isTrained(name: string): boolean {
     return this.place(name).trained;
+  }
+
+  moves(name: string): boolean {
+    return this.isTrained(name);
   }
 
   spec(name: string): ParameterSpec {

@@ -10,12 +10,14 @@
 // LANES threads share a row: 1 on a software adapter (no barrier is reached), more elsewhere, joined through workgroup memory
 // in a fixed order. Top k and top p each find a border among the order-preserving integer forms of z, four bits at a time from the
 // top: eight passes that weigh the sixteen values of a digit among the entries that agree so far, no sort and no memory. Every
-// branch around a join depends on settings only.
+// branch around a join depends on settings only; with PER_ROW on whether any row of the workgroup takes it, and what it finds is kept
+// by the rows whose own settings do.
 //! use lib/philox.wgsl
 const LANES: u32 = 1u;       // a power of two, at most THREADS
 const THREADS: u32 = 16u;
 const GUIDED: bool = false;
 const TEXT: bool = true;     // the text phase ends rows; the image phase runs a fixed number of steps
+const PER_ROW: bool = false; // a rule and a seed for each cache row instead of one for all
 
 struct Params {
   rows: u32,
@@ -25,7 +27,7 @@ struct Params {
   end: u32,         // ends a text like the image start, which then replaces it; 0xffffffff: none
 }
 
-// settings: seed (2 words), top k (0: off), then as bits of f32: temperature, top p, guidance weight.
+// settings: seed (2 words), top k (0: off), then as bits of f32: temperature, top p, guidance weight; with PER_ROW so for each cache row.
 // cache_rows[r]: whose token row r draws; rows that are finished leave the step, so r and cache_row differ.
 // row_state[cache_row]: key, length (tokens so far), done, last position a text token may take (an image start is forced there).
 // trace[cache_row, position]: token, forced (0 no, 1 text budget used up, 2 was `end`), log-probability, entropy (bits of f32).
@@ -41,6 +43,11 @@ struct Params {
 var<workgroup> shared_value: array<f32, THREADS>;
 var<workgroup> shared_bins: array<vec4f, THREADS>;
 var<workgroup> shared_index: array<u32, THREADS>;
+var<workgroup> shared_flags: atomic<u32>;
+var<workgroup> shared_any: u32;
+
+// Where the settings of this thread's row begin.
+var<private> rule: u32;
 
 struct Best {
   value: f32,
@@ -51,7 +58,15 @@ fn logit(row: u32, index: u32) -> f32 {
   let conditional = logits[row * params.vocabulary + index];
   if (!GUIDED) { return conditional; }
   let unconditional = logits[(row + params.rows) * params.vocabulary + index];
-  return unconditional + bitcast<f32>(settings[5]) * (conditional - unconditional);
+  return unconditional + bitcast<f32>(settings[rule + 5u]) * (conditional - unconditional);
+}
+
+// The bits that any row of the workgroup has set.
+fn any_of(flags: u32, lane: u32) -> u32 {
+  atomicOr(&shared_flags, flags);
+  workgroupBarrier();
+  if (lane == 0u) { shared_any = atomicLoad(&shared_flags); }
+  return workgroupUniformLoad(&shared_any);
 }
 
 // Unsigned integers in the order of the floats.
@@ -146,6 +161,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let cache_row = cache_rows[row];
   let state = row_state[cache_row];
   let position = state.y;
+  rule = select(0u, cache_row * 6u, PER_ROW);
 
   var highest = Best(-3.4e38, 0u);
   for (var i = first; i < vocabulary; i += LANES) {
@@ -157,13 +173,26 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   var log_probability = 0.0;
   var entropy = 0.0;
 
-  let temperature = bitcast<f32>(settings[3]);
-  if (temperature > 0.0) {
+  let temperature = bitcast<f32>(settings[rule + 3u]);
+  let top_k = settings[rule + 2u];
+  let top_p = bitcast<f32>(settings[rule + 4u]);
+  let cuts_to_k = top_k > 0u && top_k < vocabulary;
+  var any_draws = bitcast<f32>(settings[3]) > 0.0;
+  var any_cuts_to_k = settings[2] > 0u && settings[2] < vocabulary;
+  var any_cuts_to_p = bitcast<f32>(settings[4]) < 1.0;
+  if (PER_ROW) {
+    let any = any_of(select(0u, 1u, temperature > 0.0) | select(0u, 2u, cuts_to_k) | select(0u, 4u, top_p < 1.0), lane);
+    any_draws = (any & 1u) != 0u;
+    any_cuts_to_k = (any & 2u) != 0u;
+    any_cuts_to_p = (any & 4u) != 0u;
+  }
+  if (any_draws) {
     var border = 0u;
-    let top_k = settings[2];
-    if (top_k > 0u && top_k < vocabulary) { border = find_border(row, lane, f32(top_k), false, 0u, highest.value, temperature); }
-    let top_p = bitcast<f32>(settings[4]);
-    if (top_p < 1.0) {
+    if (any_cuts_to_k) {
+      let found = find_border(row, lane, f32(top_k), false, 0u, highest.value, temperature);
+      border = select(0u, found, cuts_to_k);
+    }
+    if (any_cuts_to_p) {
       var mass = 0.0;
       for (var i = first; i < vocabulary; i += LANES) {
         let z = logit(row, i);
@@ -171,10 +200,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       }
       let wanted = top_p * join_sum(mass, lane);
       // At least the largest is kept, however small p is.
-      border = max(border, min(ordered(highest.value), find_border(row, lane, wanted, true, border, highest.value, temperature)));
+      let found = min(ordered(highest.value), find_border(row, lane, wanted, true, border, highest.value, temperature));
+      border = select(border, max(border, found), top_p < 1.0);
     }
 
-    let seed = vec2u(settings[0], settings[1]);
+    let seed = vec2u(settings[rule], settings[rule + 1u]);
     var drawn = Best(-3.4e38, 0u);
     var total = 0.0;
     var weighted = 0.0;
@@ -196,10 +226,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     drawn = join_best(drawn, lane);
     total = join_sum(total, lane);
     weighted = join_sum(weighted, lane);
-    token = drawn.index;
-    let log_total = log(total);
-    log_probability = (logit(row, token) - highest.value) / temperature - log_total;
-    entropy = log_total - weighted / total;
+    if (temperature > 0.0) {
+      token = drawn.index;
+      let log_total = log(total);
+      log_probability = (logit(row, token) - highest.value) / temperature - log_total;
+      entropy = log_total - weighted / total;
+    }
   }
 
   if (first != 0u || index >= params.rows || position >= params.capacity) { return; }

@@ -3,10 +3,10 @@ import { readdir, realpath, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { diskError, hasCode, ReasongenError } from '../../core/plugin.ts';
 import { openJsonLines } from './jsonl.ts';
-import { openParquet } from './parquet.ts';
+import { openParquet, parquetTexts } from './parquet.ts';
 import { ParquetThread } from './parquet-thread.ts';
 import type { RowFile } from './rows.ts';
-import { openTar } from './tar.ts';
+import { openTar, tarTexts } from './tar.ts';
 
 export interface Columns {
   readonly image: string;
@@ -62,6 +62,12 @@ export async function openFiles(path: string, include: string | undefined, colum
     throw error;
   }
   return files;
+}
+
+/** Texts of a file that may be paths of pictures; undefined for formats that are read as JSON. */
+export function textsOfFile(path: string): AsyncIterable<string> | undefined {
+  const ending = endingOf(path);
+  return ending === 'parquet' ? parquetTexts(path) : ending === 'tar' ? tarTexts(path) : undefined;
 }
 
 function endingOf(path: string): string {

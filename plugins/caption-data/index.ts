@@ -1,6 +1,6 @@
 /** Captioned pictures from parquet, JSON Lines with pictures beside them, or WebDataset archives: the data of supervised fine-tuning. */
 import { defineDataset, definePlugin, inputFile, ReasongenError, z, type Dataset } from '../../core/plugin.ts';
-import { openFiles } from './files.ts';
+import { openFiles, textsOfFile } from './files.ts';
 import { CaptionSource } from './source.ts';
 import { promptFields, rationaleFields } from './texts.ts';
 
@@ -18,7 +18,7 @@ const columns = z
   .prefault({});
 
 const options = z.strictObject({
-  path: inputFile().describe(
+  path: inputFile([], textsOfFile).describe(
     'a .parquet, .jsonl or .tar file, a folder of such files, or hub:datasets/OWNER/NAME for a data set in the Hugging Face cache',
   ),
   include: z.string().optional().describe('only files with this in their path, such as train-'),

@@ -1,22 +1,48 @@
-/** Decoding of parquet files on a thread of its own, request by request, each against a clock (`parquet-worker.mjs`). */
+/** Decoding of parquet files on a thread of its own, request by request, each against a clock (`parquet-worker.mjs`). Files are read here. */
+import { open, type FileHandle } from 'node:fs/promises';
 import { Worker } from 'node:worker_threads';
-import type { ParquetAnswer, ParquetLayout, ParquetRequest } from './parquet-worker.mjs';
+import { isOfMachine, readPiece } from './rows.ts';
+import type {
+  ParquetAnswer,
+  ParquetLayout,
+  ParquetPiece,
+  ParquetQuestion,
+  ParquetRequest,
+  ParquetWanted,
+} from './parquet-worker.mjs';
 
 /** Milliseconds a request may take: what a damaged file asks for, and what a megabyte takes on a slow and busy machine. */
 const clock = { least: 10_000, perMegabyte: 2000 };
-/** Mebibytes of rows as objects; the bytes of pictures do not count. */
-const memory = 1024;
+
+export interface ParquetThreadOptions {
+  readonly program: URL;
+  /** Mebibytes of rows as objects; the bytes of pictures do not count. */
+  readonly heap: number;
+  /** Bytes that an answer may take, its pictures too, whatever the size of the file. */
+  readonly memory: () => number;
+}
+
+const usual: ParquetThreadOptions = {
+  program: new URL('./parquet-worker.mjs', import.meta.url),
+  heap: 1024,
+  memory: () => process.availableMemory() / 2,
+};
 
 /** What went wrong in the thread, in words. */
 export class ParquetFailure extends Error {}
 
 export class ParquetThread {
   private worker: Worker | undefined;
+  private readonly options: ParquetThreadOptions;
   /** Requests wait for one another, so that the clock of each begins with it. */
   private last: Promise<unknown> = Promise.resolve();
 
+  constructor(options: Partial<ParquetThreadOptions> = {}) {
+    this.options = { ...usual, ...options };
+  }
+
   async layout(path: string): Promise<ParquetLayout> {
-    const answer = await this.ask({ kind: 'open', path }, 0);
+    const answer = await this.ask(path, { kind: 'open' }, 0);
     if (answer.kind !== 'layout') throw new ParquetFailure('it was not answered');
     return answer.layout;
   }
@@ -28,9 +54,16 @@ export class ParquetThread {
     [rowStart, rowEnd]: readonly [number, number],
     bytes: number,
   ): Promise<readonly Record<string, unknown>[]> {
-    const answer = await this.ask({ kind: 'read', path, columns, rowStart, rowEnd }, bytes);
+    const answer = await this.ask(path, { kind: 'read', columns, rowStart, rowEnd, bytes }, bytes);
     if (answer.kind !== 'rows') throw new ParquetFailure('it was not answered');
     return answer.rows;
+  }
+
+  /** Texts of a row group that are no longer than a path. */
+  async texts(path: string, group: number, bytes: number): Promise<readonly string[]> {
+    const answer = await this.ask(path, { kind: 'texts', group, bytes }, bytes);
+    if (answer.kind !== 'texts') throw new ParquetFailure('it was not answered');
+    return answer.texts;
   }
 
   /** A later request starts another thread. */
@@ -40,15 +73,28 @@ export class ParquetThread {
     await worker?.terminate();
   }
 
-  private ask(request: ParquetRequest, bytes: number): Promise<ParquetAnswer> {
-    const answer = this.last.then(() => this.send(request, clock.least + (bytes / 2 ** 20) * clock.perMegabyte));
+  private ask(path: string, question: ParquetQuestion, bytes: number): Promise<ParquetAnswer> {
+    const answer = this.last.then(() => this.askOf(path, question, bytes));
     this.last = answer.catch(() => undefined);
     return answer;
   }
 
-  private async send(request: ParquetRequest, milliseconds: number): Promise<ParquetAnswer> {
-    this.worker ??= await started();
+  private async askOf(path: string, question: ParquetQuestion, bytes: number): Promise<ParquetAnswer> {
+    const file = await open(path, 'r');
+    try {
+      const { size } = await file.stat();
+      const request = { ...question, path, size, memory: this.options.memory() };
+      return await this.send(request, file, clock.least + (bytes / 2 ** 20) * clock.perMegabyte);
+    } finally {
+      await file.close();
+    }
+  }
+
+  private async send(request: ParquetRequest, file: FileHandle, milliseconds: number): Promise<ParquetAnswer> {
+    this.worker ??= await started(this.options);
     const { worker } = this;
+    /** What is being read for the thread. */
+    let reading: Promise<unknown> = Promise.resolve();
     const answer = await new Promise<ParquetAnswer>((resolve) => {
       const end = (found: ParquetAnswer): void => {
         clearTimeout(timer);
@@ -67,24 +113,52 @@ export class ParquetThread {
         milliseconds,
       );
       worker.ref();
-      worker.once('message', end);
+      const hand = async (wanted: ParquetWanted): Promise<void> => {
+        const piece = await pieceOf(file, wanted);
+        worker.postMessage(piece, piece.kind === 'piece' ? [piece.bytes] : []);
+      };
+      worker.on('message', (message: ParquetAnswer | ParquetWanted) => {
+        if (message.kind === 'wanted') reading = Promise.all([reading, hand(message)]);
+        else end(message);
+      });
       worker.once('messageerror', () => fail('what was decoded cannot be handed over'));
-      worker.once('error', (error: NodeJS.ErrnoException) =>
-        fail(error.code === 'ERR_WORKER_OUT_OF_MEMORY' ? 'decoding it takes too much memory' : error.message),
-      );
+      worker.once('error', (error: unknown) => fail(reasonOf(error)));
       worker.once('exit', () => fail('the thread that decodes it ended'));
       worker.postMessage(request);
     });
-    if (answer.kind === 'failed') throw new ParquetFailure(answer.why);
+    await reading;
+    if (answer.kind === 'failed') throw failureOf(answer);
     return answer;
   }
 }
 
-async function started(): Promise<Worker> {
-  const worker = new Worker(new URL('./parquet-worker.mjs', import.meta.url), {
-    execArgv: [],
-    resourceLimits: { maxOldGenerationSizeMb: memory },
-  });
+/** Anything may be thrown, and what crosses threads may lose what it was. */
+function reasonOf(error: unknown): string {
+  if (!(error instanceof Error) || error.message === '') return 'the thread that decodes it failed';
+  return 'code' in error && error.code === 'ERR_WORKER_OUT_OF_MEMORY'
+    ? 'decoding it takes too much memory'
+    : error.message;
+}
+
+async function pieceOf(file: FileHandle, { start, end }: ParquetWanted): Promise<ParquetPiece> {
+  try {
+    const bytes = await readPiece(file, start, end - start);
+    // Small buffers are parts of a larger one, which cannot be handed over.
+    const whole = bytes.byteLength === bytes.buffer.byteLength ? bytes : new Uint8Array(bytes);
+    return { kind: 'piece', bytes: whole.buffer as ArrayBuffer };
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? { code: String(error.code) } : {};
+    return { kind: 'noPiece', why: error instanceof Error ? error.message : String(error), ...code };
+  }
+}
+
+function failureOf({ why, code }: Extract<ParquetAnswer, { kind: 'failed' }>): Error {
+  const error = Object.assign(new Error(why), { code });
+  return isOfMachine(error) ? error : new ParquetFailure(why);
+}
+
+async function started({ program, heap }: ParquetThreadOptions): Promise<Worker> {
+  const worker = new Worker(program, { execArgv: [], resourceLimits: { maxOldGenerationSizeMb: heap } });
   await new Promise((resolve, reject) => {
     worker.once('online', resolve);
     worker.once('error', reject);

@@ -1,6 +1,6 @@
 /** Parquet files; a block is a row group. https://parquet.apache.org/docs/file-format */
 import { ReasongenError, shorten } from '../../core/plugin.ts';
-import { ParquetFailure, type ParquetThread } from './parquet-thread.ts';
+import { ParquetFailure, ParquetThread } from './parquet-thread.ts';
 import { UnreadableRow, type RowFile } from './rows.ts';
 
 /** `columns`: those that are wanted; a file that has none of them is refused. `thread` is closed with the file. */
@@ -45,4 +45,18 @@ export async function openParquet(path: string, columns: readonly string[], thre
     },
     close: () => thread.close(),
   };
+}
+
+/** Texts that may be paths of pictures, up to what cannot be read: who reads the rows says that. */
+export async function* parquetTexts(path: string): AsyncGenerator<string> {
+  const thread = new ParquetThread();
+  try {
+    const { groups } = await thread.layout(path);
+    for (const [index, { textBytes }] of groups.entries())
+      if (textBytes > 0) yield* await thread.texts(path, index, textBytes);
+  } catch (cause) {
+    if (!(cause instanceof ParquetFailure)) throw cause;
+  } finally {
+    await thread.close();
+  }
 }

@@ -2,8 +2,8 @@
 import { stat } from 'node:fs/promises';
 import { dirname, isAbsolute, join, normalize } from 'node:path';
 import { pictureFormat } from '../../core/compute.ts';
-import { hasCode, readBounded, ReasongenError, shorten } from '../../core/plugin.ts';
-import { longestPiece } from './rows.ts';
+import { diskError, hasCode, readBounded, ReasongenError, shorten } from '../../core/plugin.ts';
+import { isOfMachine, longestPiece } from './rows.ts';
 import { BadValue, plainText } from './values.ts';
 
 /** The encoded bytes. `file`: the row's file, beside which names of files are looked up. Throws BadValue. */
@@ -15,13 +15,16 @@ export async function pictureBytes(value: unknown, file: string): Promise<Uint8A
       : fromText(plainText(value, 'its picture'), file);
   if (typeof value === 'string') return fromText(value, file);
   if (Array.isArray(value)) {
+    const [only] = value as readonly unknown[];
     if (value.length !== 1) throw new BadValue(`it has ${value.length} pictures where one is wanted`);
-    return pictureBytes(value[0], file);
+    if (Array.isArray(only)) throw new BadValue('its picture is a list of lists');
+    return pictureBytes(only, file);
   }
   if (typeof value === 'object' && value !== null) {
     const { bytes, path } = value as { readonly bytes?: unknown; readonly path?: unknown };
     if (bytes instanceof Uint8Array && bytes.length > 0) return bytes;
-    if (typeof bytes === 'string' && bytes !== '') return fromBase64(bytes, '');
+    if (typeof bytes === 'string' && bytes !== '')
+      return isDataUri(bytes) ? fromText(bytes, file) : fromBase64(bytes, '');
     if (path instanceof Uint8Array || typeof path === 'string') return fromText(plainText(path, 'its path'), file);
   }
   throw new BadValue('it has no picture');
@@ -29,14 +32,7 @@ export async function pictureBytes(value: unknown, file: string): Promise<Uint8A
 
 async function fromText(text: string, file: string): Promise<Uint8Array> {
   if (text.trim() === '') throw new BadValue('it has no picture');
-  const head = /^data:([^,]{0,200}),/i.exec(text.slice(0, 300));
-  if (head !== null) {
-    const [whole, type = ''] = head;
-    if (!/;\s*base64$/i.test(type) || !/^(?:image\/|application\/octet-stream|;)/i.test(type))
-      throw new BadValue('its picture is a data URI of another kind than image/…;base64');
-    return fromBase64(text.slice(whole.length), 'data URI of a ');
-  }
-  if (/^data:/i.test(text)) throw new BadValue('its picture is a data URI without a comma');
+  if (isDataUri(text)) return fromDataUri(text.trimStart());
   if (pictureFormat(Buffer.from(text.trimStart().slice(0, 24), 'base64')) !== undefined) return fromBase64(text, '');
   if (/^[a-z][a-z\d+.-]+:\/\//i.test(text))
     throw new BadValue(`its picture is an address (${shorten(text)}), and none is fetched: put files beside the data`);
@@ -44,6 +40,18 @@ async function fromText(text: string, file: string): Promise<Uint8Array> {
   if (text.length > 4096)
     throw new BadValue(`its picture is a text of ${text.length} characters, neither a path nor base64`);
   return fromFile(text, file);
+}
+
+function isDataUri(text: string): boolean {
+  return /^\s*data:/i.test(text.slice(0, 300));
+}
+
+function fromDataUri(text: string): Uint8Array {
+  const [whole, type] = /^data:([^,]{0,200}),/i.exec(text.slice(0, 300)) ?? [];
+  if (whole === undefined || type === undefined) throw new BadValue('its picture is a data URI without a comma');
+  if (!/;\s*base64$/i.test(type) || !/^(?:image\/|application\/octet-stream|;)/i.test(type))
+    throw new BadValue('its picture is a data URI of another kind than image/…;base64');
+  return fromBase64(text.slice(whole.length), 'data URI of a ');
 }
 
 async function fromFile(name: string, file: string): Promise<Uint8Array> {
@@ -58,6 +66,7 @@ async function fromFile(name: string, file: string): Promise<Uint8Array> {
   } catch (cause) {
     if (cause instanceof BadValue) throw cause;
     const reason = cause instanceof ReasongenError ? (cause.cause ?? cause) : cause;
+    if (isOfMachine(reason)) throw diskError(reason, 'reading a picture', path);
     const code = hasCode(reason, 'ENOENT') ? 'ENOENT, no such file' : codeOf(reason);
     throw new BadValue(`its picture cannot be read (${code}): ${shorten(name)}`);
   }

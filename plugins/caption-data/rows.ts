@@ -1,5 +1,6 @@
 /** Rows of captioned pictures in files, read block by block: what every format of file has to offer. */
 import type { FileHandle } from 'node:fs/promises';
+import { hasCode } from '../../core/plugin.ts';
 
 export type Row = Readonly<Record<string, unknown>>;
 
@@ -48,4 +49,22 @@ export async function readPiece(handle: FileHandle, offset: number, size: number
     done += bytesRead;
   }
   return bytes;
+}
+
+const codesOfMachines = [
+  'EIO',
+  'EMFILE',
+  'ENFILE',
+  'ENOMEM',
+  'EAGAIN',
+  'EBUSY',
+  'ENODEV',
+  'ENXIO',
+  'ESTALE',
+  'ETIMEDOUT',
+];
+
+/** Whether it is the machine that cannot read now, not the row that is bad: a run that passed it over would be another one, and nobody would know. */
+export function isOfMachine(error: unknown): boolean {
+  return hasCode(error, ...codesOfMachines);
 }

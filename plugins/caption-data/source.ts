@@ -5,7 +5,7 @@ import { decodeSquare } from '../../core/compute.ts';
 import { diskError, type BadRow, type ExampleSource, type StoredExample } from '../../core/plugin.ts';
 import { RowOrder, uniformStream } from './order.ts';
 import { pictureBytes } from './pictures.ts';
-import { UnreadableRow, type Block, type RowFile } from './rows.ts';
+import { UnreadableRow, type Block, type Row, type RowFile } from './rows.ts';
 import { textsOf, type TextChoice } from './texts.ts';
 import { BadValue } from './values.ts';
 
@@ -63,8 +63,9 @@ export class CaptionSource implements ExampleSource {
     if (file === undefined) throw new RangeError(`no file ${address.file}`);
     const before = file.blocks.slice(0, address.block).reduce((sum, rows) => sum + rows, 0);
     const place = `${file.path}, row ${before + address.row + 1}`;
-    const block = await this.block(file, address.file, address.block, seed);
-    const row = await block.row(address.row).catch((cause: unknown) => {
+    const readRow = async (): Promise<Row | UnreadableRow> =>
+      (await this.block(file, address.file, address.block, seed)).row(address.row);
+    const row = await readRow().catch((cause: unknown) => {
       throw diskError(cause, 'reading rows', place);
     });
     if (row instanceof UnreadableRow) return { place, why: row.why };

@@ -3,6 +3,7 @@
  * Nothing a header claims is believed before it is compared with the size of the file, and every step goes forward.
  */
 import type { FileHandle } from 'node:fs/promises';
+import { posix } from 'node:path';
 import { ReasongenError } from '../../core/plugin.ts';
 import { readPiece } from './rows.ts';
 
@@ -36,7 +37,11 @@ export async function listMembers(handle: FileHandle, path: string): Promise<Mem
   let extension: Extension = {};
   let zeros = 0;
   for (let offset = 0; offset < fileSize;) {
-    if (offset + sector > fileSize) throw damaged(path, 'a header is cut short', offset);
+    if (offset + sector > fileSize) {
+      // What stands behind the end of an archive need not be whole.
+      if (zeros >= 2) return members;
+      throw damaged(path, 'a header is cut short', offset);
+    }
     const bytes = await readPiece(handle, offset, sector);
     if (bytes.every((byte) => byte === 0)) {
       zeros += 1;
@@ -51,8 +56,9 @@ export async function listMembers(handle: FileHandle, path: string): Promise<Mem
     let start = offset + sector;
     const size = extension.size ?? header.size;
     if (header.kind === 'S') start = await behindSparseHeaders(handle, path, start, fileSize, header.isExtended);
-    // Links and folders may carry the size of what they stand for.
-    const stored = '12346'.includes(header.kind) ? 0 : size;
+    // Links and folders may carry the size of what they stand for. Before POSIX a folder was a file whose name ends so.
+    const isFolder = header.kind === '5' || ('0\0'.includes(header.kind) && header.name.endsWith('/'));
+    const stored = isFolder || '12346'.includes(header.kind) ? 0 : size;
     if (start + stored > fileSize) throw damaged(path, 'a member is cut short', offset);
     if ('xgLK'.includes(header.kind)) {
       if (stored > longestExtension) throw damaged(path, 'an extended header is too long', offset);
@@ -120,15 +126,15 @@ function memberOf(
   byName: ReadonlyMap<string, Member>,
 ): Member | undefined {
   const { kind, size } = header;
-  const name = plainName(extension.name ?? header.name);
+  const name = plainName(extension.name || header.name);
   if (kind === '1' || kind === '2') {
     const link = extension.link ?? header.link;
-    const target = kind === '1' ? byName.get(plainName(link)) : undefined;
+    // What a symbolic link says is seen from its own folder.
+    const target = byName.get(plainName(kind === '1' ? link : posix.join(posix.dirname(name), link)));
     if (target !== undefined) return { ...target, name };
     return { name, offset, size: 0, unreadable: `it is a link to ${link}, which is not in the archive before it` };
   }
   if (kind === 'S' || extension.isSparse === true) return { name, offset, size, unreadable: 'it is stored as sparse' };
-  // Before POSIX a folder was a file whose name ends so.
   if (!'0\x007'.includes(kind) || name.endsWith('/')) return undefined;
   return { name, offset, size };
 }

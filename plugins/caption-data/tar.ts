@@ -5,12 +5,16 @@
  */
 import { open, type FileHandle } from 'node:fs/promises';
 import { decodeText, ReasongenError } from '../../core/plugin.ts';
+import { leavesOf } from './leaves.mjs';
 import { evenBlocks, longestPiece, readPiece, rowsPerBlock, UnreadableRow, type Row, type RowFile } from './rows.ts';
 import { listMembers, type Member } from './tar-headers.ts';
 import { BadValue } from './values.ts';
 
 /** Fields that are pictures. */
 const pictureFields = ['jpg', 'jpeg', 'png', 'webp', 'avif', 'gif', 'tif', 'tiff'] as const;
+
+/** JSON with more bytes holds pictures, no names of them. */
+const longestText = 2 ** 20;
 
 /** Those that are read, `image` and `prompt` among them. */
 type TarColumns = { readonly image: string; readonly prompt: string };
@@ -43,12 +47,14 @@ export async function openTar(path: string, columns: TarColumns): Promise<RowFil
   }
 }
 
-/** Members of one row, in the order in which the rows begin. Hidden files, such as the companions macOS packs, belong to none. */
+/**
+ * Members of one row, in the order in which the rows begin. Hidden files and the folder with the companions that macOS packs belong to none.
+ */
 function group(members: readonly Member[], path: string): Sample[] {
   const samples = new Map<string, Map<string, Member>>();
   for (const member of members) {
     const parts = /^((?:.*\/)?[^/.]+)\.([^/]*)$/s.exec(member.name);
-    if (parts === null) continue;
+    if (parts === null || member.name.startsWith('__MACOSX/')) continue;
     const [, key = '', ending = ''] = parts;
     const field = ending.toLowerCase();
     const fields = samples.get(key) ?? new Map<string, Member>();
@@ -66,12 +72,44 @@ function group(members: readonly Member[], path: string): Sample[] {
   return [...samples].map(([key, fields]) => ({ key, fields }));
 }
 
+/** Texts in the JSON of an archive's rows, which may name pictures beside it. What cannot be read is said by who reads the rows. */
+export async function* tarTexts(path: string): AsyncGenerator<string> {
+  const handle = await open(path, 'r');
+  try {
+    for (const member of await membersOf(handle, path)) {
+      if (!/\.json$/i.test(member.name) || member.size > longestText) continue;
+      for (const leaf of leavesOf(await objectIn(handle, member))) if (typeof leaf === 'string') yield leaf;
+    }
+  } finally {
+    await handle.close();
+  }
+}
+
+async function membersOf(handle: FileHandle, path: string): Promise<readonly Member[]> {
+  try {
+    return await listMembers(handle, path);
+  } catch (cause) {
+    if (cause instanceof ReasongenError) return [];
+    throw cause;
+  }
+}
+
+async function objectIn(handle: FileHandle, member: Member): Promise<unknown> {
+  try {
+    return objectOf(textOf(await bytesOf(handle, member), member), member);
+  } catch (cause) {
+    if (cause instanceof BadValue || cause instanceof RangeError) return undefined;
+    throw cause;
+  }
+}
+
 async function readRow(handle: FileHandle, { fields }: Sample, columns: TarColumns): Promise<Row | UnreadableRow> {
   const row = new Map<string, unknown>();
   try {
     for (const column of Object.values(columns)) {
-      const member = fields.get(column);
-      if (member !== undefined && column !== 'json') row.set(column, await bytesOf(handle, member));
+      // Fields are told apart whatever case their letters have.
+      const member = fields.get(column.toLowerCase());
+      if (member !== undefined && column.toLowerCase() !== 'json') row.set(column, await bytesOf(handle, member));
     }
     const pictures = pictureFields.filter((field) => fields.has(field));
     if (!row.has(columns.image) && pictures.length > 1)

@@ -1,21 +1,7 @@
-/** Whoever answers questions about pictures: an endpoint of one's own, or a judge of the preset. */
+/** An endpoint that answers questions about pictures. */
 import { encodePng, resizeBicubic } from '../../core/compute.ts';
-import { ReasongenError, type Calls, type Image, type JudgeWith } from '../../core/plugin.ts';
-import { noWords, yesOrNo, yesWords } from './answer.ts';
+import type { Asker, Calls, Image } from '../../core/plugin.ts';
 import type { Answer, Content, Endpoint } from './endpoint.ts';
-
-export interface Asker {
-  /** @param turn the how-many-th answer to the same question it is */
-  answer(image: Image, question: string, turn: number, signal: AbortSignal): Promise<Pick<Answer, 'text' | 'isCut'>>;
-  /** Likeliest first tokens by their probability; undefined where none are told. */
-  probabilities(
-    image: Image,
-    question: string,
-    answers: readonly (readonly string[])[],
-    signal: AbortSignal,
-  ): Promise<readonly number[] | undefined>;
-  write(instruction: string, signal: AbortSignal): Promise<string>;
-}
 
 export interface EndpointAskerOptions {
   readonly endpoint: Endpoint;
@@ -71,47 +57,6 @@ function plain({ text, isCut, firstTokens }: Answer): Answer {
 function probabilityOf(tokens: NonNullable<Answer['firstTokens']>, spellings: readonly string[]): number {
   const own = tokens.filter(({ token }) => spellings.includes(token));
   return own.reduce((sum, { logprob }) => sum + Math.exp(logprob), 0);
-}
-
-/** A judge of the preset keeps its own answers. */
-export function judgeAsker(judge: JudgeWith<'answer'>): Asker {
-  return {
-    answer: async (image, question, _turn, signal) => ({
-      text: await judge.answer(image, question, signal),
-      isCut: false,
-    }),
-    probabilities: (image, question, answers, signal) =>
-      judge.answerProbabilities?.(image, question, answers, signal) ?? Promise.resolve(undefined),
-    write: (instruction, signal) => {
-      if (judge.write !== undefined) return judge.write(instruction, signal);
-      throw new ReasongenError({
-        code: 'CANNOT_WRITE',
-        message: `the judge "${judge.name}" writes no questions, and the prompts come without a specification to make them of`,
-        hint: 'name a judge that has `write`, or take prompts with the metadata of GenEval',
-      });
-    },
-  };
-}
-
-/** The probability of yes against no; undefined when the answer is neither. */
-export async function probabilityOfYes(
-  asker: Asker,
-  image: Image,
-  question: string,
-  votes: number,
-  signal: AbortSignal,
-): Promise<number | undefined> {
-  const known = await asker.probabilities(image, question, [yesWords, noWords], signal);
-  if (known !== undefined) {
-    const [yes = 0, no = 0] = known;
-    // What is left over went to other words: too much of it, and there is no answer.
-    return yes + no < 0.1 ? undefined : yes / (yes + no);
-  }
-  const answers = await Promise.all(
-    Array.from({ length: votes }, (_, turn) => asker.answer(image, question, turn, signal)),
-  );
-  const said = answers.flatMap(({ text }) => yesOrNo(text) ?? []);
-  return said.length === 0 ? undefined : said.filter(Boolean).length / said.length;
 }
 
 async function dataUri(image: Image, longest: number | undefined): Promise<string> {

@@ -1,6 +1,16 @@
 /** A chat endpoint that is asked one question at a time; how many there are under way, and what follows a failure, is the runtime's matter. */
+import { fileURLToPath } from 'node:url';
 import type { OpenAI } from 'openai';
-import { askServer, oneLine, parsedAnswer, ReasongenError, TryAgainError, z } from '../../core/plugin.ts';
+import {
+  askServer,
+  exitCodes,
+  findPackage,
+  oneLine,
+  parsedAnswer,
+  ReasongenError,
+  TryAgainError,
+  z,
+} from '../../core/plugin.ts';
 
 export interface EndpointOptions {
   /** Up to its version. */
@@ -54,7 +64,15 @@ export class Endpoint {
   /** Newer models of OpenAI know the second name only. */
   private lengthKey: 'max_tokens' | 'max_completion_tokens' = 'max_tokens';
 
+  /** Throws OPENAI_MISSING where its package is not installed: at the start of a run rather than at the first question. */
   constructor(options: EndpointOptions) {
+    if (findPackage('openai', [fileURLToPath(import.meta.url)]) === undefined)
+      throw new ReasongenError({
+        code: 'OPENAI_MISSING',
+        message: 'the package openai, by which chat endpoints are asked, is not installed',
+        hint: 'the installation is not whole: run `npm install` again',
+        exitCode: exitCodes.badPreset,
+      });
     this.options = options;
   }
 

@@ -3,22 +3,21 @@ import {
   defineJudge,
   definePlugin,
   definePointwiseReward,
+  judgeAsker,
   judgeFor,
-  readKey,
-  requireKey,
+  keyFor,
+  questionOptions,
   ReasongenError,
+  keyVariableOption,
+  serverAddress,
+  verdictByQuestions,
   z,
+  type Asker,
   type Judge,
   type Scope,
 } from '../../core/plugin.ts';
-import { endpointAsker, judgeAsker, type Asker } from './asker.ts';
+import { endpointAsker } from './asker.ts';
 import { Endpoint } from './endpoint.ts';
-import { decomposingInstruction } from './questions.ts';
-import { verdictOf } from './verdict.ts';
-
-const address = z
-  .url({ protocol: /^https?$/ })
-  .refine((url) => !hasMore(url), 'an address without user, password, ? and #; a key goes into a variable');
 
 const endpointOptions = {
   maxTokens: z.number().int().positive().default(1024).describe('longest answer'),
@@ -31,54 +30,25 @@ const endpointOptions = {
     .describe(
       'longest side in pixels of the picture that is sent, which is made smaller where it is larger; as it was drawn unless told',
     ),
-  keyVariable: z
-    .string()
-    .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'the name of an environment variable, not a key')
-    .optional()
-    .describe(
-      'environment variable with the key, sent to url over https or to this machine only; OPENAI_API_KEY for api.openai.com, none elsewhere',
-    ),
+  keyVariable: keyVariableOption,
 };
 
 const judgeOptions = z.strictObject({
-  url: address.describe('address of the endpoint up to its version, e.g. http://localhost:8000/v1'),
+  url: serverAddress.describe('address of the endpoint up to its version, e.g. http://localhost:8000/v1'),
   model: z.string().min(1).describe('name of the model, as the endpoint calls it'),
   ...endpointOptions,
 });
 
 const rewardOptions = z
   .strictObject({
-    url: address.optional().describe('address of the endpoint up to its version, e.g. http://localhost:8000/v1'),
+    url: serverAddress.optional().describe('address of the endpoint up to its version, e.g. http://localhost:8000/v1'),
     model: z.string().min(1).optional().describe('name of the model, as the endpoint calls it'),
     judge: z
       .string()
       .min(1)
       .optional()
       .describe('name of a judge of the preset that answers instead of an endpoint of its own'),
-    mode: z
-      .enum(['boxed', 'graded', 'decomposed'])
-      .default('boxed')
-      .describe(
-        'boxed: it reasons and ends with a number in \\boxed{}, as published; graded: the probability of yes against no; decomposed: that of every single thing the prompt demands',
-      ),
-    instruction: z
-      .string()
-      .includes('{prompt}')
-      .optional()
-      .describe(
-        'what is asked in the modes boxed and graded; {prompt} stands for the prompt. An own one for boxed must ask for \\boxed{} at the end',
-      ),
-    decomposing: z
-      .string()
-      .includes('{prompt}')
-      .default(decomposingInstruction)
-      .describe(
-        'how questions are asked for, once a prompt, where its specification does not give them; {prompt} stands for the prompt',
-      ),
-    aggregate: z
-      .enum(['product', 'mean', 'geometric-mean'])
-      .default('product')
-      .describe('how the answers of the mode decomposed become one number'),
+    ...questionOptions,
     votes: z
       .number()
       .int()
@@ -86,16 +56,6 @@ const rewardOptions = z
       .default(1)
       .describe(
         'answers to the same question whose mean counts, where no probabilities are told; more than one want a temperature above 0',
-      ),
-    bothOrders: z
-      .boolean()
-      .default(false)
-      .describe('graded and decomposed: every question is asked with "yes or no" and "no or yes", and the mean counts'),
-    unparsed: z
-      .enum(['none', 'zero'])
-      .default('none')
-      .describe(
-        'an answer without a verdict: none, so that `onNoVerdict` says what follows, or 0 as ReasonGen-R1 counted it',
       ),
     ...endpointOptions,
   })
@@ -125,7 +85,7 @@ export default definePlugin({
       options: rewardOptions,
       create: async (choice, scope) => {
         const asker = await askerFor(choice, scope);
-        return { judgesBenchmarks: true, score: (sample, signal) => verdictOf(sample, asker, choice, signal) };
+        return { judgesBenchmarks: true, score: (sample, signal) => verdictByQuestions(sample, asker, choice, signal) };
       },
     }),
     defineJudge({
@@ -184,7 +144,7 @@ function chatJudge(choice: EndpointOptions, scope: Scope): Judge {
 }
 
 function endpointOf(choice: EndpointOptions, { calls }: Scope): Endpoint {
-  return new Endpoint({ ...choice, ...keyOf(choice), spend: (tokens) => calls.spend(tokens) });
+  return new Endpoint({ ...choice, ...keyFor(choice.url, choice.keyVariable), spend: (tokens) => calls.spend(tokens) });
 }
 
 /** What answers depend on beside picture and question; the size that is sent is told with them. */
@@ -196,23 +156,4 @@ function fingerprintOf({ url, model, maxTokens, temperature, pictureSide }: Endp
     temperature: String(temperature),
     picture: pictureSide === undefined ? 'as drawn' : `at most ${pictureSide} pixels a side`,
   };
-}
-
-/** The key that a preset names, or that of OpenAI for OpenAI. */
-function keyOf({ url, keyVariable }: EndpointOptions): {
-  readonly key: string | undefined;
-  readonly keyVariable: string | undefined;
-} {
-  const { protocol, host } = new URL(url);
-  const isOpenAi = protocol === 'https:' && host === 'api.openai.com';
-  const variable = isOpenAi ? 'OPENAI_API_KEY' : undefined;
-  if (keyVariable !== undefined) return { key: requireKey(keyVariable, url), keyVariable };
-  const key = variable === undefined ? undefined : readKey(variable, url);
-  return { key, keyVariable: variable };
-}
-
-function hasMore(url: string): boolean {
-  if (!URL.canParse(url)) return false;
-  const { username, password, search, hash } = new URL(url);
-  return [username, password, search, hash].some((part) => part !== '');
 }

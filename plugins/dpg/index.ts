@@ -22,7 +22,7 @@ import {
   type Scope,
 } from '../../core/plugin.ts';
 import { readQuestions, type QuestionedPrompt } from './questions.ts';
-import { judgeTile, summarizeDpg, type Answers } from './verdict.ts';
+import { DpgCategories, judgeTile, summarizeDpg, type Answers } from './verdict.ts';
 
 const officialModel = 'damo/mplug_visual-question-answering_coco_large_en';
 /** Of the published benchmark. */
@@ -72,6 +72,7 @@ async function createDpg(choice: Readonly<Options>, scope: Scope): Promise<Evide
   const items = prompts === undefined ? graph : withQuestions(await readPrompts(prompts), graph, prompts, questions);
   if (items.length === 0) throw nothingToAsk();
   const judge = once(() => judgeFor(scope, 'answer', choice.judge));
+  const categories = new DpgCategories(mode);
   const isWhole = items.length === publishedPrompts;
   const data = createHash('sha256').update(JSON.stringify(items)).digest('hex');
   return {
@@ -96,13 +97,14 @@ async function createDpg(choice: Readonly<Options>, scope: Scope): Promise<Evide
     },
     gather: async ({ image, specification }, signal) => {
       const asked = await judge();
-      const answers: Record<string, string> = {};
-      for (const { id, text } of (specification as QuestionedPrompt).questions)
-        answers[id] = await asked.answer(image, text, signal);
-      return answers;
+      const { questions: all } = specification as QuestionedPrompt;
+      const answers = await Promise.all(
+        all.map(async ({ id, text }) => [id, await asked.answer(image, text, signal)] as const),
+      );
+      return Object.fromEntries(answers);
     },
     verdict: ({ specification }, answers) => judgeTile(specification as QuestionedPrompt, answers as Answers, mode),
-    aggregate: (pictures) => summarizeDpg(pictures, mode),
+    aggregate: (pictures) => summarizeDpg(pictures, mode, categories),
   };
 }
 

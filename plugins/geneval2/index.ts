@@ -66,18 +66,10 @@ export default definePlugin({
           },
           gather: async ({ image, specification }, signal) => {
             const asked = await judge();
-            const found: number[] = [];
-            for (const [question, answer] of (specification as Demand).vqa_list) {
-              const sets = [spellings(answer)];
-              const [probability = 0] = await asked.answerProbabilities(
-                image,
-                `${question} Answer in one word.`,
-                sets,
-                signal,
-              );
-              found.push(probability);
-            }
-            return found;
+            const weighed = (specification as Demand).vqa_list.map(([question, answer]) =>
+              asked.answerProbabilities(image, `${question} Answer in one word.`, [spellings(answer)], signal),
+            );
+            return (await Promise.all(weighed)).map(([probability = 0]) => probability);
           },
           verdict: ({ specification }, evidence) => softTifa(specification as Demand, evidence as readonly number[]),
           aggregate: summarize,

@@ -1,32 +1,43 @@
-/** Any scorer behind an address as a reward: JSON in, JSON out. What it is sent and what it may answer is told in plugins/README.md. */
+/** Any scorer or judge behind an address: JSON in, JSON out. What it is sent and what it may answer is told in plugins/README.md. */
 import { encodePng } from '../../core/compute.ts';
 import {
   askServer,
+  defineJudge,
   definePlugin,
   definePointwiseReward,
+  keyFor,
   oneLine,
   parsedAnswer,
-  requireKey,
+  keyVariableOption,
+  serverAddress,
   TryAgainError,
   z,
+  type Image,
+  type Judge,
   type RewardAnswer,
   type Sample,
 } from '../../core/plugin.ts';
 
+const version = z
+  .string()
+  .default('1')
+  .describe('of what answers there, in any words: kept answers of another version are not used');
+
 const options = z.strictObject({
-  url: z
-    .url({ protocol: /^https?$/ })
-    .refine((url) => !/[@?#]/.test(url), 'an address without user, password, ? and #; a key goes into a variable')
-    .describe('address that each drawing is posted to'),
-  version: z
-    .string()
-    .default('1')
-    .describe('of the scorer, in any words: kept answers of another version are not used'),
-  keyVariable: z
-    .string()
-    .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'the name of an environment variable, not a key')
-    .optional()
-    .describe('environment variable with a key, sent as a bearer token to url over https or to this machine only'),
+  url: serverAddress.describe('address that each drawing is posted to'),
+  version,
+  keyVariable: keyVariableOption,
+});
+
+/** What can be asked and answered in JSON. */
+const abilities = ['answer', 'answerProbabilities', 'similarity', 'detect', 'classify', 'read', 'write'] as const;
+
+const judgeOptions = z.strictObject({
+  url: serverAddress.describe('address that each question is posted to'),
+  can: z.array(z.enum(abilities)).min(1).describe('what it can be asked for'),
+  title: z.string().min(1).optional().describe('what results call it; its address unless told'),
+  version,
+  keyVariable: keyVariableOption,
 });
 
 const answerSchema = z.union([
@@ -46,41 +57,79 @@ export default definePlugin({
       name: 'http-judge',
       summary: 'any scorer behind an address: each drawing is posted as JSON, a score comes back',
       options,
-      create: ({ url, version, keyVariable }, { calls }) => {
-        const key = keyVariable === undefined ? undefined : requireKey(keyVariable, url);
-        const server = { url, key, keyVariable };
-        const headers = {
-          'content-type': 'application/json',
-          ...(key !== undefined && { authorization: `Bearer ${key}` }),
-        };
-        const ask = async (sample: Sample, signal: AbortSignal): Promise<RewardAnswer> => {
-          const body = JSON.stringify(await posted(sample));
-          return scoreOf(
-            parsedAnswer(await askServer(url, { method: 'POST', headers, body, signal }, server), server),
-            url,
-          );
-        };
+      create: (choice, { calls }) => {
+        const { url } = choice;
+        const post = poster(choice);
+        const ask = async (sample: Sample, signal: AbortSignal): Promise<RewardAnswer> =>
+          scoreOf(await post({ ...described(sample), image: await pngOf(sample.image) }, signal), url);
         return {
           judgesBenchmarks: true,
           score: (sample, signal) =>
             calls.run((inner) => ask(sample, inner), signal, {
               image: sample.image,
-              fingerprint: { url, version },
+              fingerprint: { url, version: choice.version },
               asked: described(sample),
             }),
         };
       },
     }),
+    defineJudge({
+      name: 'http-judge',
+      summary:
+        'any model behind an address that gives evidence: each question is posted as JSON, the evidence comes back',
+      options: judgeOptions,
+      create: (choice) => httpJudge(choice),
+    }),
   ],
 });
+
+function httpJudge(choice: z.output<typeof judgeOptions>): Judge {
+  const { url, can, title = url } = choice;
+  const post = poster(choice);
+  const about = async (image: Image, asked: object, signal: AbortSignal): Promise<unknown> =>
+    post({ ...asked, image: await pngOf(image) }, signal);
+  // The runtime looks whether what comes back is evidence.
+  const all = {
+    answer: (image, question, signal) => about(image, { asks: 'answer', question }, signal) as Promise<string>,
+    answerProbabilities: (image, question, answers, signal) =>
+      about(image, { asks: 'answerProbabilities', question, answers }, signal) as Promise<number[]>,
+    similarity: (image, texts, signal) => about(image, { asks: 'similarity', texts }, signal) as Promise<number[]>,
+    detect: (image, signal) => about(image, { asks: 'detect' }, signal) as Promise<never[]>,
+    classify: (image, { label, score, box }, labels, templates, signal) =>
+      about(image, { asks: 'classify', object: { label, score, box }, labels, templates }, signal) as Promise<number[]>,
+    read: (image, signal) => about(image, { asks: 'read' }, signal) as Promise<never[]>,
+    write: (instruction, signal) => post({ asks: 'write', instruction }, signal) as Promise<string>,
+  } satisfies Partial<Judge>;
+  const own = Object.fromEntries(can.map((ability) => [ability, all[ability]]));
+  return { title, fingerprint: { url, version: choice.version }, ...own };
+}
+
+/** Posts JSON and gives the JSON that comes back. */
+function poster({
+  url,
+  keyVariable: named,
+}: {
+  readonly url: string;
+  readonly keyVariable?: string | undefined;
+}): (asked: object, signal: AbortSignal) => Promise<unknown> {
+  const server = { url, ...keyFor(url, named) };
+  const headers = {
+    'content-type': 'application/json',
+    ...(server.key !== undefined && { authorization: `Bearer ${server.key}` }),
+  };
+  return async (asked, signal) =>
+    parsedAnswer(
+      await askServer(url, { method: 'POST', headers, body: JSON.stringify(asked), signal }, server),
+      server,
+    );
+}
 
 function described({ prompt, task, specification, rationale }: Sample): Readonly<Record<string, unknown>> {
   return { prompt, task, specification, rationale };
 }
 
-async function posted(sample: Sample): Promise<Readonly<Record<string, unknown>>> {
-  const image = Buffer.from(await encodePng(sample.image)).toString('base64');
-  return { ...described(sample), image };
+async function pngOf(image: Image): Promise<string> {
+  return Buffer.from(await encodePng(image)).toString('base64');
 }
 
 function scoreOf(answer: unknown, url: string): RewardAnswer {

@@ -16,8 +16,11 @@ export const tokens = {
   assistant: '<|Assistant|>',
 } as const;
 
-/** A piece of a layout: text of the user, or one of `tokens` by its role; `picture` is a whole picture that is looked at. */
-export type TextPiece = { readonly text: string } | { readonly token: keyof typeof tokens | 'picture' };
+/** A piece of a layout: text of the user, one of `tokens` by its role, or a picture that is looked at, of so many vectors. */
+export type TextPiece =
+  | { readonly text: string }
+  | { readonly token: keyof typeof tokens }
+  | { readonly vectors: number };
 
 /** What the published processor puts in front of a conversation about pictures; there is none when it draws. */
 export const systemPrompt =
@@ -43,7 +46,7 @@ export function conversationPieces(turns: readonly Turn[], system: string): Text
   if (system !== '') pieces.push({ text: `${system}${behindQuestion}` });
   for (const { question, pictures, answer } of turns) {
     pieces.push({ token: 'user' }, { text: ': ' });
-    for (let picture = 0; picture < pictures; picture++) pieces.push({ token: 'picture' }, { text: '\n' });
+    for (const vectors of pictures) pieces.push({ vectors }, { text: '\n' });
     pieces.push({ text: `${question.trim()}${behindQuestion}` }, { token: 'assistant' });
     if (answer === undefined) pieces.push({ text: ':' });
     else pieces.push({ text: `: ${answer.trim()}` }, { token: 'eos' });

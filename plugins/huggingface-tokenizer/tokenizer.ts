@@ -52,8 +52,7 @@ export function janusTokenizer(path: string, options: JanusTokenizerOptions): To
       return spell(file, promptPieces(fill(options.rationaleQuestion, text.trim().replace(/\.$/, ''))));
     },
     unconditional: (ids) => ids.map((id, index) => (index === 0 || index === ids.length - 1 ? id : special.pad)),
-    conversation: (turns, vectorsPerPicture) =>
-      spell(file, conversationPieces(turns, options.system ?? systemPrompt), vectorsPerPicture),
+    conversation: (turns) => spell(file, conversationPieces(turns, options.system ?? systemPrompt)),
   };
 }
 
@@ -62,7 +61,7 @@ function fill(question: string, prompt: string): string {
 }
 
 /** Neighboring text is encoded in one go, as it would be in a whole string; a role the file has no token for is text as well. */
-function spell(file: TokenizerFile, pieces: readonly TextPiece[], vectorsPerPicture = 0): number[] {
+function spell(file: TokenizerFile, pieces: readonly TextPiece[]): number[] {
   const ids: number[] = [];
   let text = '';
   const flush = (): void => {
@@ -71,11 +70,11 @@ function spell(file: TokenizerFile, pieces: readonly TextPiece[], vectorsPerPict
   };
   for (const piece of pieces) {
     if ('text' in piece) text += piece.text;
-    else if (piece.token === 'picture') {
+    else if ('vectors' in piece) {
       flush();
       ids.push(
         file.idOf(tokens.imageStart),
-        ...new Array<number>(vectorsPerPicture).fill(file.idOf(tokens.imagePlaceholder)),
+        ...new Array<number>(piece.vectors).fill(file.idOf(tokens.imagePlaceholder)),
         file.idOf(tokens.imageEnd),
       );
     } else {

@@ -10,6 +10,11 @@ export const janusFormat: PublishedFormat = {
   name: 'janus',
   names: janusNames,
   otherParts: janusOtherParts,
+  opens: {
+    tokenizer: { use: 'huggingface', option: 'file' },
+    imageTokenizer: { use: 'vq', option: 'checkpoint' },
+    backbone: { use: 'janus-checkpoint', option: 'checkpoint' },
+  },
   layoutOf(config) {
     const type = isRecord(config) ? config['model_type'] : undefined;
     if (type === modelTypes.huggingface) return 'huggingface';

@@ -16,6 +16,7 @@ import { cutOut } from './object.ts';
 import { modelOption, threadsOption, type JudgeThat } from './options.ts';
 import { pixelsOf, preprocessorSchema, type Preprocessor } from './pixels.ts';
 import type { OnnxRuntime } from './runtime.ts';
+import type { OnnxInterface, OnnxTensor } from './worker.mjs';
 
 export const clipOptions = z.strictObject({
   model: modelOption('a CLIP exported to ONNX'),
@@ -171,45 +172,56 @@ class Towers {
   private async textEmbedding(text: string, signal: AbortSignal): Promise<Float64Array> {
     const kept = this.texts.get(text);
     if (kept !== undefined) return kept;
-    const { runtime, model } = this;
-    const file = model.textFile;
-    const found = await runtime.open(file, signal);
-    requireInterface(
-      file,
-      found,
-      { inputs: ['input_ids'], outputs: ['text_embeds'] },
-      'text tower of CLIP with projection',
-    );
-    const ids = model.encode(text);
+    const ids = this.model.encode(text);
     const dims = [1, ids.length];
     const feeds = {
       input_ids: { data: BigInt64Array.from(ids, BigInt), dims },
       attention_mask: { data: new BigInt64Array(ids.length).fill(1n), dims },
     };
-    const named = Object.entries(feeds).filter(([name]) => found.inputs.some((input) => input.name === name));
-    const { text_embeds } = await runtime.run(file, Object.fromEntries(named), ['text_embeds'], signal);
-    const embedding = normalized(Float64Array.from((text_embeds?.data ?? []) as Float32Array));
+    const embedding = await this.embedding(
+      { file: this.model.textFile, input: 'input_ids', output: 'text_embeds', what: 'text' },
+      (found) =>
+        Object.fromEntries(Object.entries(feeds).filter(([name]) => found.inputs.some((input) => input.name === name))),
+      signal,
+    );
     const [oldest] = this.texts.keys();
     if (this.texts.size >= mostTexts && oldest !== undefined) this.texts.delete(oldest);
     this.texts.set(text, embedding);
     return embedding;
   }
 
-  private async pictureEmbedding(image: Image, signal: AbortSignal): Promise<Float64Array> {
-    const { runtime, model } = this;
-    const file = model.pictureFile;
-    const found = await runtime.open(file, signal);
-    requireInterface(
-      file,
-      found,
-      { inputs: ['pixel_values'], outputs: ['image_embeds'] },
-      'picture tower of CLIP with projection',
+  private pictureEmbedding(image: Image, signal: AbortSignal): Promise<Float64Array> {
+    const { pictureFile: file, preprocessor } = this.model;
+    return this.embedding(
+      { file, input: 'pixel_values', output: 'image_embeds', what: 'picture' },
+      (found) => {
+        const pixels = pixelsOf(image, preprocessor);
+        requireSize(file, found, pixels);
+        return { pixel_values: pixels };
+      },
+      signal,
     );
-    const pixels = pixelsOf(image, model.preprocessor);
-    requireSize(file, found, pixels);
-    const { image_embeds } = await runtime.run(file, { pixel_values: pixels }, ['image_embeds'], signal);
-    return normalized(Float64Array.from((image_embeds?.data ?? []) as Float32Array));
   }
+
+  /** What a tower makes of its inputs, of length 1. */
+  private async embedding(
+    { file, input, output, what }: Tower,
+    feedsOf: (found: OnnxInterface) => Record<string, OnnxTensor>,
+    signal: AbortSignal,
+  ): Promise<Float64Array> {
+    const { runtime } = this;
+    const found = await runtime.open(file, signal);
+    requireInterface(file, found, { inputs: [input], outputs: [output] }, `${what} tower of CLIP with projection`);
+    const given = await runtime.run(file, feedsOf(found), [output], signal);
+    return normalized(Float64Array.from((given[output]?.data ?? []) as Float32Array));
+  }
+}
+
+interface Tower {
+  readonly file: string;
+  readonly input: string;
+  readonly output: string;
+  readonly what: string;
 }
 
 function dot(a: Float64Array, b: Float64Array): number {

@@ -4,6 +4,7 @@ import {
   defineBenchmark,
   definePlugin,
   inputFile,
+  mean,
   once,
   readTextRows,
   z,
@@ -148,13 +149,12 @@ async function gather(
   const wants = (capability: Needed): boolean => needs[category].includes(capability);
   const evidence: { -readonly [Key in keyof CompEvidence]: CompEvidence[Key] } = {};
   if (wants('answerProbabilities')) {
-    const answers: Record<string, number> = {};
-    for (const chunk of chunks) {
+    const answers = chunks.map(async (chunk) => {
       const [yes = 0, no = 0] =
         (await judges.answerProbabilities?.answerProbabilities?.(image, `${chunk}?`, [['yes'], ['no']], signal)) ?? [];
-      answers[chunk] = Number((yes / Math.max(Number.EPSILON, yes + no)).toFixed(4));
-    }
-    evidence.chunks = answers;
+      return [chunk, Number((yes / Math.max(Number.EPSILON, yes + no)).toFixed(4))] as const;
+    });
+    evidence.chunks = Object.fromEntries(await Promise.all(answers));
   }
   if (wants('detect')) {
     const found = (await judges.detect?.detect?.(image, signal)) ?? [];
@@ -244,7 +244,7 @@ export function summarizeCategories(pictures: readonly JudgedPicture[]): Summary
   return {
     headline: {
       name: `mean of ${Object.keys(scores).join(', ') || 'nothing'}`,
-      value: values.reduce((sum, value) => sum + value, 0) / Math.max(1, values.length),
+      value: mean(values),
     },
     scores,
     ...(Object.keys(unavailable).length > 0 && { unavailable }),

@@ -1,5 +1,5 @@
 /** The scores of T2I-CompBench's categories, each 0 to 1, from what judges say of a picture. Pure. */
-import type { Verdict } from '../../core/plugin.ts';
+import { mean, type Verdict } from '../../core/plugin.ts';
 import { deepPhrases, deepPosition, flatPhrases, flatPosition, merged, type CompObject } from './geometry.ts';
 import { deepScene, flatScene, namesOf, numbersOf } from './language.ts';
 
@@ -80,7 +80,7 @@ export function numeracyScore(
     const some = exact.length > 0 ? exact : found.filter(({ label }) => names.some((name) => label.includes(name)));
     return 0.5 * Number(some.length > 0) + 0.5 * Number(some.length === count);
   });
-  return scores.length === 0 ? 0 : scores.reduce((sum, value) => sum + value, 0) / scores.length;
+  return mean(scores);
 }
 
 /** Three in one: which scores count is a matter of the prompt. */

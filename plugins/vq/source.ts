@@ -11,6 +11,7 @@ import {
   openWeightSource,
   publishedVqConfig,
   readFloatTensors,
+  refuseOtherCodec,
   renamed,
   vqCodec,
   vqNames,
@@ -18,6 +19,7 @@ import {
   type ParameterSpec,
   type VqCodec,
   type VqCodecConfig,
+  type WeightSource,
 } from '../../core/compute.ts';
 import { ReasongenError } from '../../core/plugin.ts';
 
@@ -91,7 +93,9 @@ export function randomCodec(config: VqCodecConfig, seed: number): VqSource {
 }
 
 async function codecOf(codec: VqCodec, path: string): Promise<Omit<VqSource, 'hash'>> {
-  const vectors = fromVqCheckpoint(codec, await readCodec(path, (name) => name === codebookName)).get(codebookName);
+  const isCodebook = (name: string): boolean => name === codebookName;
+  const read = await readCodec(path, isCodebook, (entries) => refuseOtherCodec(codec, entries, path));
+  const vectors = fromVqCheckpoint(codec, read).get(codebookName);
   if (vectors === undefined)
     throw new ReasongenError({
       code: 'CHECKPOINT_SHAPE',
@@ -117,15 +121,20 @@ async function codecOf(codec: VqCodec, path: string): Promise<Omit<VqSource, 'ha
   };
 }
 
-/** Tensors of the codec in a file or folder, as they lie there, under the port's names; `keep` sees names without its prefix. */
+/**
+ * Tensors of the codec in a file or folder, as they lie there, under the port's names; `keep` sees names without its prefix. `check` sees what
+ * is there before anything of it is read.
+ */
 async function readCodec(
   path: string,
   keep: (name: string) => boolean,
+  check: (entries: WeightSource['entries']) => void = () => {},
 ): Promise<Map<string, { readonly shape: readonly number[]; readonly data: Float32Array }>> {
   const source = renamed(await openWeightSource(path), vqNames, 'port');
   // A train-codec checkpoint holds bare names.
   const isBare = source.entries.has(codebookName);
   try {
+    check(source.entries);
     return await readFloatTensors(source, (name) =>
       isBare ? keep(name) : name.startsWith(prefix) && keep(name.slice(prefix.length)),
     );

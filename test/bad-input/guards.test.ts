@@ -2,7 +2,8 @@
 import { existsSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { loadCheckpoint } from '../support/checkpoints.ts';
-import { checkpointOf, checkpoints, curve, Workplace, type CommandEnd } from '../support/runs.ts';
+import type { CommandEnd } from '../support/command-line.ts';
+import { checkpointOf, checkpoints, curve, Workplace } from '../support/runs.ts';
 import { expectMessage } from './message.ts';
 
 const place = new Workplace();

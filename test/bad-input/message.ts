@@ -1,5 +1,5 @@
 import { expect } from 'vitest';
-import type { CommandEnd } from '../support/runs.ts';
+import type { CommandEnd } from '../support/command-line.ts';
 
 export interface ExpectedMessage {
   readonly exit: number;

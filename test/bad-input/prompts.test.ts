@@ -1,7 +1,8 @@
 /** Prompts nobody can draw. */
 import { existsSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { checkpoints, curve, Workplace, type CommandEnd } from '../support/runs.ts';
+import type { CommandEnd } from '../support/command-line.ts';
+import { checkpoints, curve, Workplace } from '../support/runs.ts';
 import { expectMessage } from './message.ts';
 
 const place = new Workplace();

@@ -11,9 +11,9 @@
  * | constant reward, NaN, ratio, no teaching| guards.test.ts                                                  |
  * | prompts: too long, none, empty file     | prompts.test.ts                                                 |
  * | checkpoints: corrupt, of another shape  | checkpoints.test.ts                                             |
- * | no adapter                              | test/core/cli.test.ts "without an adapter"                      |
+ * | no adapter                              | test/core/program.test.ts "without an adapter"                  |
  * | lost device, out of memory, full disk   | machine.test.ts; the disk also test/core/io/checkpoint.test.ts     |
- * | ^C in every phase                       | interrupts.test.ts; a second one: test/core/cli.test.ts         |
+ * | ^C in every phase                       | interrupts.test.ts; a second one: test/core/program.test.ts     |
  */
 import { expect, test } from 'vitest';
 import { loadCheckpoint } from '../support/checkpoints.ts';

@@ -1,8 +1,10 @@
 /** What a run would refuse is said by its plan, of which `check` is one; and a run works with the components it was planned with. */
 import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
+import Module from 'node:module';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { createContainer } from '../../core/container.ts';
+import { formatError, type ReasongenError } from '../../core/errors.ts';
 import { encodeSafetensors } from '../../core/io/safetensors.ts';
 import { silentLog } from '../../core/log.ts';
 import { StagePlanner, unknownAdapter } from '../../core/plan-stage.ts';
@@ -53,6 +55,56 @@ test.each([
   await expect(plan(preset(codec(16) + recipe))).rejects.toMatchObject({
     code: 'PICTURE_SIZE',
     message: expect.stringMatching(/8 x 8 .* 16/) as string,
+  });
+});
+
+test.each([
+  ['nope', /no number "pass\/swatches\/nope"/],
+  ['pool', /no number "pass\/swatches\/pool"/],
+  ['seen', /no evaluation of this run measures "pass\/swatches\/seen"/],
+])('the best checkpoint by a split that is not evaluated: %s', async (split, message) => {
+  const best = (metric: string): string =>
+    preset(
+      `recipe: { use: grpo, steps: 1, prompts: 2, groupSize: 2, evaluations: 1, keepBest: { metric: ${metric} } }`,
+    );
+  const error = await plan(best(`pass/swatches/${split}`)).catch((cause: unknown) => cause);
+  expect(error).toMatchObject({ code: 'UNKNOWN_METRIC', exitCode: 2 });
+  const shown = formatError(error as ReasongenError);
+  expect(shown).toMatch(message);
+  expect(shown).toMatch(/pass\/swatches\/(heldout|seen)/);
+  await plan(best('pass/swatches/heldout'));
+});
+
+/** Node finds no package of that name. */
+function hidePackage(name: string): void {
+  const key = '_resolveFilename';
+  const resolver = Module as unknown as Record<typeof key, (request: string, ...more: readonly unknown[]) => string>;
+  const found = resolver[key].bind(resolver);
+  vi.spyOn(resolver, key).mockImplementation((request, ...more) => {
+    if (request === name) throw Object.assign(new Error(`Cannot find module '${name}'`), { code: 'MODULE_NOT_FOUND' });
+    return found(request, ...more);
+  });
+}
+
+const clip = `model: ${join(root, 'test/golden/evidence/clip')}`;
+const chat = 'url: "http://127.0.0.1:9/v1", model: any';
+
+test.each([
+  ['openai', 'OPENAI_MISSING', 'a reward', `rewards: [{ use: chat-judge, ${chat} }]`],
+  ['openai', 'OPENAI_MISSING', 'a judge', `rewards: [is-color]\njudges: [{ use: chat-judge, ${chat} }]`],
+  ['onnxruntime-node', 'ONNXRUNTIME_MISSING', 'a judge', `rewards: [is-color]\njudges: [{ use: clip-score, ${clip} }]`],
+])('the package %s is missing: %s, for %s', async (name, code, _, named) => {
+  const file = place.preset(
+    'packages',
+    `${named}\noptimizer: { use: adamw, learningRate: 1e-3 }\nrecipe: { use: grpo, steps: 1, prompts: 2, groupSize: 2 }\n`,
+  );
+  await plan(file);
+  hidePackage(name);
+  await expect(plan(file)).rejects.toMatchObject({
+    code,
+    message: expect.stringContaining(`the package ${name}`) as string,
+    hint: expect.stringContaining('install') as string,
+    exitCode: 2,
   });
 });
 

@@ -1,12 +1,13 @@
-/** The command line: in this process where nothing is computed, as a program where signals, exit codes and drivers count. */
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join, relative } from 'node:path';
+/** The command line, in this process: nothing is computed. `program.test.ts` runs it as a program. */
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { hostname, tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { main } from '../../core/cli.ts';
-import { readRunRecord } from '../../core/io/records.ts';
+import { shellWord } from '../../core/errors.ts';
+import { commandLine, type CommandEnd } from '../support/command-line.ts';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const components = join(root, 'test/cases/components.ts');
@@ -27,43 +28,7 @@ function write(name: string, text: string): string {
   return file;
 }
 
-interface Result {
-  readonly code: number | null;
-  readonly output: string;
-  readonly errors: string;
-}
-
-async function inProcess(...args: string[]): Promise<Result> {
-  let [output, errors] = ['', ''];
-  const code = await main(args, {
-    output: { write: (text) => void (output += text) },
-    errors: { write: (text: string) => ((errors += text), true) },
-    environment: { REASONGEN_NO_DRIVER: '1' },
-  });
-  return { code, output, errors };
-}
-
-function start(args: readonly string[], environment: Readonly<Record<string, string>> = {}): ChildProcess {
-  return spawn(process.execPath, args, {
-    cwd: root,
-    env: { ...process.env, _: process.execPath, ...environment },
-    stdio: ['ignore', 'pipe', 'pipe'],
-    detached: true,
-  });
-}
-
-/** Waits for the end; `onError` sees standard error as it grows. */
-function finish(child: ChildProcess, onError: (errors: string) => void = () => {}): Promise<Result> {
-  let [output, errors] = ['', ''];
-  child.stdout?.on('data', (chunk) => (output += String(chunk)));
-  child.stderr?.on('data', (chunk) => {
-    errors += String(chunk);
-    onError(errors);
-  });
-  return new Promise((resolve) => child.on('close', (code) => resolve({ code, output, errors })));
-}
-
-const program = (...args: string[]): ChildProcess => start(['core/bin.mjs', ...args]);
+const inProcess = (...args: string[]): Promise<CommandEnd> => commandLine(args, { REASONGEN_NO_DRIVER: '1' });
 
 describe('arguments', () => {
   test.each([
@@ -150,14 +115,135 @@ describe('for programs and shells', () => {
     rmSync(join(folder, 'broken'), { recursive: true });
   });
 
-  test.each([
-    [['reasongen', 'che'], 'checkpoint check'],
-    [['reasongen', 'evaluate', '--we'], '--weights'],
-    [['reasongen', '--debug', 'completion', 'f'], 'fish'],
-  ])('bash completes %j', async (words, expected) => {
-    const { output } = await inProcess('completion', 'bash');
-    const line = `COMP_WORDS=(${words.join(' ')}); COMP_CWORD=${words.length - 1}; _reasongen; echo "\${COMPREPLY[*]}"`;
-    expect(execFileSync('bash', ['-c', `${output}\n${line}`]).toString()).toBe(`${expected}\n`);
+  test('whoever asks for JSON gets the mistakes in it as well, with the exit code of the message', async () => {
+    const twoMistakes = write('mistaken.yaml', 'recipe: { use: practice, stepz: 3 }\nseed: many\n');
+    const cases: readonly (readonly [args: readonly string[], code: number, errors: readonly string[]])[] = [
+      [['check', twoMistakes], 2, ['UNKNOWN_OPTION', 'BAD_OPTION']],
+      [['check', join(folder, 'absent.yaml')], 2, ['PRESET_NOT_FOUND']],
+      [['check', '~/preset.yaml'], 2, ['NOT_EXPANDED']],
+      [['check', preset, '--set', 'recipe.nothing=1'], 2, ['UNKNOWN_OPTION']],
+      [['runs', join(folder, 'absent')], 2, ['NO_RUNS']],
+      [['evaluate', join(folder, 'absent.yaml')], 2, ['PRESET_NOT_FOUND']],
+      [['compare', folder, folder], 2, ['NOTHING_TO_COMPARE']],
+      [['describe', 'nothing'], 2, ['UNKNOWN_NAME']],
+    ];
+    for (const [args, code, errors] of cases) {
+      const end = await inProcess(...args, '--json');
+      const { ok, errors: told } = JSON.parse(end.output) as {
+        readonly ok: boolean;
+        readonly errors: readonly Readonly<Record<string, unknown>>[];
+      };
+      expect(end.code, args.join(' ')).toBe(code);
+      expect(ok).toBe(false);
+      expect(
+        told.map((error) => error['code']),
+        args.join(' '),
+      ).toEqual(errors);
+      for (const error of told) {
+        expect(end.errors).toContain(error['code']);
+        expect(error).toMatchObject({ message: expect.any(String) as string, exitCode: code });
+      }
+    }
+  });
+
+  test('runs tells a run that goes on from one whose process is gone, by who holds its lock', async () => {
+    const place = join(folder, 'states');
+    const stat = readFileSync('/proc/self/stat', 'utf8');
+    const here = {
+      id: 'x',
+      pid: process.pid,
+      host: hostname(),
+      processStart: stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19],
+    };
+    const elsewhere = { ...here, host: 'elsewhere' };
+    const now = Date.now() / 1000;
+    const cases: readonly (readonly [name: string, state: string, lock: string | undefined, touched?: number])[] = [
+      ['without-lock', 'interrupted', undefined],
+      ['empty-lock', 'interrupted', ''],
+      ['gone', 'interrupted', JSON.stringify({ ...here, pid: 2 ** 22 + 1 })],
+      ['number-in-use-again', 'interrupted', JSON.stringify({ ...here, processStart: '1' })],
+      ['earlier-start', 'interrupted', JSON.stringify({ ...here, boot: 'another' })],
+      ['living', 'running', JSON.stringify(here)],
+      ['living-and-silent', 'running', JSON.stringify(here), now - 3600],
+      ['elsewhere', 'running', JSON.stringify(elsewhere)],
+      ['elsewhere-silent', 'interrupted', JSON.stringify(elsewhere), now - 3600],
+      ['elsewhere-from-the-future', 'interrupted', JSON.stringify(elsewhere), now + 3600],
+    ];
+    const sessions = [{ command: [], startedAt: new Date().toISOString() }];
+    for (const [name, , lock, touched] of cases) {
+      mkdirSync(join(place, name), { recursive: true });
+      const record = {
+        format: 'reasongen-run',
+        version: 1,
+        name,
+        versions: {},
+        adapter: {},
+        seeds: {},
+        hashes: {},
+        sessions,
+      };
+      writeFileSync(join(place, name, 'run.json'), JSON.stringify(record));
+      if (lock === undefined) continue;
+      writeFileSync(join(place, name, 'lock'), lock);
+      if (touched !== undefined) utimesSync(join(place, name, 'lock'), touched, touched);
+    }
+    const { output } = await inProcess('runs', place, '--json');
+    const listed = JSON.parse(output) as readonly { readonly name: string; readonly state: string }[];
+    expect(Object.fromEntries(listed.map(({ name, state }) => [name, state]))).toEqual(
+      Object.fromEntries(cases.map(([name, state]) => [name, state])),
+    );
+  });
+
+  const lines: readonly (readonly [words: readonly string[], expected: readonly string[]])[] = [
+    [
+      ['reasongen', 'che'],
+      ['check', 'checkpoint'],
+    ],
+    [['reasongen', 'evaluate', '--we'], ['--weights']],
+    [['reasongen', '--debug', 'completion', 'f'], ['fish']],
+    [['reasongen', '--set', 'a=b', 'run', '--run'], ['--run-dir']],
+    [['reasongen', 'data', 'prompts', '--obj'], ['--objects']],
+    [['reasongen', 'check', 'my'], ['my preset.yaml']],
+  ];
+  const has = (shell: string): boolean => spawnSync(shell, ['-c', 'exit 0']).status === 0;
+  /** What each shell is given to say what it would offer: on a line each. */
+  const asked: Readonly<Record<string, (script: string, words: readonly string[]) => readonly string[]>> = {
+    // Readline takes the sign = for a word.
+    bash: (script, words) => {
+      const split = words.flatMap((word) => word.split(/(=)/)).map((word) => `'${word}'`);
+      const line = `COMP_WORDS=(${split.join(' ')}); COMP_CWORD=${split.length - 1}; _reasongen`;
+      return ['-c', `${script}\n${line}; printf '%s\\n' "\${COMPREPLY[@]}"`];
+    },
+    // The functions that show what is offered print it here.
+    zsh: (script, words) => [
+      '-fc',
+      `compdef() { }; ${script}
+      _describe() { print -l -- \${\${(@M)\${(P)2}:#\${words[CURRENT]}*}%%:*} }
+      _files() { [[ -n \${words[CURRENT]} && \${words[CURRENT]} != -* ]] && print -l -- \${words[CURRENT]}*(N) }
+      words=(${words.join(' ')}); CURRENT=\${#words}; _reasongen; true`,
+    ],
+    fish: (script, words) => ['-c', `${script}\ncomplete -C '${words.join(' ')}'`],
+  };
+  describe.each(Object.entries(asked))('%s', (shell, askFor) => {
+    // Skipped, and shown as such, where the machine does not have it.
+    test.skipIf(!has(shell)).each(lines)('completes %j', async (words, expected) => {
+      writeFileSync(join(folder, 'my preset.yaml'), '');
+      const { output } = await inProcess('completion', shell);
+      const offered = execFileSync(shell, askFor(output, words), { cwd: folder }).toString();
+      const names = offered.split('\n').map((line) => line.replace(/\t.*/, ''));
+      expect(names.filter(Boolean).sort()).toEqual(expected);
+    });
+  });
+
+  test('a path in a command of a message is one word to a shell, whatever it is called', () => {
+    const names = ['runs/first', "it's", 'a "b" c', '-x', '$HOME', '`id`', '日本 é', 'a\nb', "tab\t'\\", '', '*', '~'];
+    const random = fc.sample(fc.string({ unit: 'grapheme', maxLength: 20 }), { numRuns: 100, seed: 1 });
+    const all = [...names, ...random].map((name) => name.replaceAll('\0', ''));
+    // The shell itself says what it takes the words for.
+    const script = `printf '%s\\0' ${all.map(shellWord).join(' ')}`;
+    const env = { ...process.env, LC_ALL: 'C.UTF-8' };
+    expect(execFileSync('bash', ['-c', script], { env }).toString().split('\0').slice(0, -1)).toEqual(all);
+    expect(shellWord('runs/first')).toBe('runs/first');
   });
 
   test('errors speak of the flags that were typed', async () => {
@@ -201,6 +287,20 @@ describe('check', () => {
     expect((await inProcess('check', file, '--debug')).errors).toMatch(/^\s+at /m);
   });
 
+  test('--adapter plans for a card that is not here, and says from where it is known', async () => {
+    const { code, output, errors } = await inProcess('check', preset, '--adapter', 'h100');
+    expect({ code, errors }).toEqual({ code: 0, errors: '' });
+    expect(output).toContain(
+      'adapter: NVIDIA H100 (80 GB), by what is known of it; buffers up to 2.0 GiB, 76.0 GiB of memory left',
+    );
+    expect(output).toMatch(/^ {2}known: .*gpuweb#6338/m);
+    expect(output).toContain('memory: 3.0 MiB on the device');
+    const json = await inProcess('check', preset, '--adapter', 'arc', '--json');
+    expect(JSON.parse(json.output)).toMatchObject({ ok: true, adapter: expect.stringContaining('Arc B580') });
+    const unknown = await inProcess('check', preset, '--adapter', 'h10');
+    expect(unknown).toMatchObject({ code: 2, errors: expect.stringContaining('Allowed choices are h100') });
+  });
+
   test('a preset that does not exist', async () => {
     const { code, errors } = await inProcess('check', join(folder, 'prset.yaml'));
     expect(code).toBe(2);
@@ -232,157 +332,3 @@ describe('show and describe', () => {
     expect({ code, errors }).toMatchObject({ code: 2, errors: expect.stringContaining('Did you mean "reward"?') });
   });
 });
-
-describe('the program', () => {
-  test('runs, says where, and resumes', async () => {
-    const directory = join(folder, 'run');
-    const first = await finish(program('run', preset, '--run-dir', directory, '--set', 'stopAt=1'));
-    expect(first.errors).toContain(`run directory: ${directory}`);
-    expect(first.errors).toContain(`go on with: npx reasongen resume ${directory}`);
-    expect(first.code).toBe(7);
-    expect((await finish(program('run', preset, '--run-dir', directory))).code).toBe(2);
-    const second = await finish(program('resume', directory, '--set', 'stopAt=3'));
-    expect(second.code).toBe(0);
-    expect((await readRunRecord(directory)).sessions.map(({ outcome }) => outcome)).toEqual(['stopped', 'done']);
-  });
-
-  test.each([
-    ['^C of a terminal, which signals every process of the group', 'SIGINT', ['supervisor', 'child'], 130, 'SIGINT'],
-    ['SIGINT from another shell', 'SIGINT', ['supervisor'], 130, 'SIGINT'],
-    ['SIGTERM to every process, as systemd sends it', 'SIGTERM', ['child', 'supervisor'], 143, 'SIGTERM'],
-    ['a hang-up', 'SIGHUP', ['supervisor', 'child'], 129, 'SIGHUP'],
-    ['a supervisor that is killed', 'SIGKILL', ['supervisor'], null, 'its supervisor was killed'],
-  ] as const)('%s: the step is finished, the run is closed', async (name, signal, receivers, exitCode, note) => {
-    const directory = join(folder, name.replaceAll(/\W/g, '-'));
-    const child = longRun(directory);
-    const { code, errors } = await finish(
-      child,
-      once('step 2', () => signalProgram(child, signal, receivers)),
-    );
-    expect(code).toBe(exitCode);
-    if (exitCode !== null) expect(errors).toContain(`${signal}: stopping after this step`);
-    await expect
-      .poll(async () => (await readRunRecord(directory)).sessions.at(-1), { timeout: 10_000 })
-      .toMatchObject({
-        outcome: 'stopped',
-        note,
-      });
-    expect(existsSync(join(directory, 'lock'))).toBe(false);
-  });
-
-  test('a second signal ends it at once; a copy of the first does not', async () => {
-    const child = program(
-      ...['run', preset, '--run-dir', join(folder, 'twice')],
-      ...['--set', 'pause=60000', '--set', 'extensions=[witness]'],
-    );
-    let ended = false;
-    const first = once('start preset', () => signalProgram(child, 'SIGINT', ['supervisor', 'child']));
-    const second = once('stopping after this step', () =>
-      setTimeout(() => {
-        ended = child.exitCode !== null;
-        signalProgram(child, 'SIGINT', ['child']);
-      }, 500),
-    );
-    const { code } = await finish(child, (seen) => {
-      first(seen);
-      second(seen);
-    });
-    expect({ code, ended }).toEqual({ code: 130, ended: false });
-  });
-
-  test('a hang-up does not end what nohup has started', async () => {
-    const directory = join(folder, 'nohup');
-    const child = longRun(directory, { _: '/usr/bin/nohup' });
-    const hangUp = once('step 2', () => signalProgram(child, 'SIGHUP', ['supervisor', 'child']));
-    const end = once('step 6', () => signalProgram(child, 'SIGTERM', ['supervisor']));
-    const { code } = await finish(child, (seen) => {
-      hangUp(seen);
-      end(seen);
-    });
-    expect(code).toBe(143);
-    expect((await readRunRecord(directory)).sessions.at(-1)).toMatchObject({ outcome: 'stopped', note: 'SIGTERM' });
-  });
-
-  test('readers that go away end no run', async () => {
-    const directory = join(folder, 'unread');
-    const child = program('run', preset, '--run-dir', directory, '--set', 'pause=50', '--set', 'steps=10');
-    child.stdout?.destroy();
-    child.stderr?.once('data', () => child.stderr?.destroy());
-    expect(await new Promise((resolve) => child.on('exit', resolve))).toBe(0);
-    expect((await readRunRecord(directory)).sessions.at(-1)?.outcome).toBe('done');
-  });
-
-  test.each([
-    ['| true', 0, ''],
-    ['> /dev/full', 6, 'error OUTPUT_LOST'],
-  ])('a result nobody takes, %s: exit code %i, no stack', async (sink, exitCode, message) => {
-    const line = `{ "$0" core/bin.mjs describe; echo "code $?" >&2; } ${sink}`;
-    const { errors } = await finish(
-      spawn('sh', ['-c', line, process.execPath], { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] }),
-    );
-    expect(errors).toContain(`code ${exitCode}\n`);
-    expect(errors).toContain(message);
-    expect(errors).not.toMatch(/^\s+at /m);
-  });
-
-  test('without an adapter: exit code 3 and the way to get one; doctor says the same', async () => {
-    const none = {
-      VK_DRIVER_FILES: '/nonexistent.json',
-      VK_ICD_FILENAMES: '/nonexistent.json',
-      LD_LIBRARY_PATH: '',
-      REASONGEN_DRIVER: '',
-    };
-    const cli = (...args: string[]): Promise<Result> =>
-      finish(start(['--import', 'tsx', 'core/cli.ts', ...args], none));
-    const { code, errors } = await cli('run', preset, '--run-dir', join(folder, 'none'));
-    expect({ code, errors }).toMatchObject({ code: 3, errors: expect.stringContaining('reasongen doctor') });
-    const doctor = await cli('doctor');
-    expect(doctor).toMatchObject({
-      code: 3,
-      output: expect.stringMatching(/missing +adapter[^\n]*\n[^\n]*npx reasongen setup/),
-    });
-    expect(existsSync(join(folder, 'none'))).toBe(false);
-  });
-
-  test('a handler that never settles is named at the end', async () => {
-    const plugin = join(folder, 'hang.ts');
-    const api = relative(folder, join(root, 'core/plugin.ts'));
-    writeFileSync(
-      plugin,
-      `import { defineExtension, definePlugin, z } from '${api}';
-       const hang = defineExtension({ name: 'hang', summary: '', options: z.strictObject({}), create: () => ({ finish: () => new Promise(() => {}) }) });
-       export default definePlugin({ name: 'hang', provides: [hang] });`,
-    );
-    const file = write('hang.yaml', 'recipe: practice\nextensions: [hang]\n');
-    writeFileSync(file, readFileSync(file, 'utf8').replace('plugins: [', `plugins: [${plugin}, `));
-    const { code, errors } = await finish(program('run', file, '--run-dir', join(folder, 'hang')));
-    expect(errors).toContain('extension "hang" of plugin "hang", hook "finish"');
-    expect(code).toBe(1);
-  });
-});
-
-/** A run that goes on until it is stopped, in a process group of its own. */
-function longRun(directory: string, environment: Readonly<Record<string, string>> = {}): ChildProcess {
-  const settings = ['steps=1000', 'pause=50', 'extensions=[counter]'].flatMap((text) => ['--set', text]);
-  return start(['core/bin.mjs', 'run', preset, '--run-dir', directory, ...settings], environment);
-}
-
-/** Acts when the text is seen for the first time. */
-function once(text: string, act: () => void): (seen: string) => void {
-  let isDone = false;
-  return (seen) => {
-    if (isDone || !seen.includes(text)) return;
-    isDone = true;
-    act();
-  };
-}
-
-function signalProgram(
-  supervisor: ChildProcess,
-  signal: NodeJS.Signals,
-  receivers: readonly ('supervisor' | 'child')[],
-): void {
-  const pid = supervisor.pid ?? 0;
-  const [child = 0] = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').map(Number);
-  for (const receiver of receivers) process.kill(receiver === 'child' ? child : pid, signal);
-}

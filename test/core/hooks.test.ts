@@ -130,6 +130,17 @@ describe('errors', () => {
     expect(() => one(extension)).toThrow(/there is no hook "stepp"/);
   });
 
+  test.each([5, null, 'step', [], {}, { handler: 5 }, { handler: () => {} }, { order: 'soon', handler: () => {} }])(
+    'what is no handler is refused: %j',
+    (entry) => {
+      expect(() => one({ step: entry } as unknown as Extension)).toThrow(/its hook "step" is neither a function nor/);
+    },
+  );
+
+  test('a hook that is left out, or undefined, is none', () => {
+    expect(() => one({ step: undefined } as unknown as Extension)).not.toThrow();
+  });
+
   test('a handler that has not settled is known by name until it has', async () => {
     let finish = (): void => {};
     const hooks = one(

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { createLog, formatSeconds } from '../../core/log.ts';
+import { createLog, formatSeconds, recordedLog } from '../../core/log.ts';
 
 function piped(): { text: () => string; log: ReturnType<typeof createLog>; wait: (milliseconds: number) => void } {
   let text = '';
@@ -8,6 +8,18 @@ function piped(): { text: () => string; log: ReturnType<typeof createLog>; wait:
   const log = createLog({ stream, lineMilliseconds: 5000, now: () => time });
   return { text: () => text, log, wait: (milliseconds) => void (time += milliseconds) };
 }
+
+test('what a model or a file says moves no terminal, on the screen and in log.txt', () => {
+  const { text, log } = piped();
+  const kept: string[] = [];
+  const recorded = recordedLog(log);
+  recorded.recordIn({ log: (message) => void kept.push(message) });
+  recorded.log.info('red | \u001b[2J\u0000a\tb\r\u009b31m\nnext');
+  recorded.log.warn('\u0007');
+  const shown = ['red | \\u001b[2J\\u0000a\tb\\u000d\\u009b31m\nnext', 'warning: \\u0007'];
+  expect(text()).toBe(shown.map((line) => `${line}\n`).join(''));
+  expect(kept).toEqual(shown);
+});
 
 describe('in a pipe', () => {
   test('a line every few seconds with rate, time left and note, and one at the end', () => {

@@ -9,6 +9,7 @@ import { readRunRecord } from '../../core/io/records.ts';
 import { type Log, silentLog } from '../../core/log.ts';
 import { type LoadedPreset, loadPreset } from '../../core/preset/load.ts';
 import { planStage } from '../../core/plan-stage.ts';
+import { defineExtension, definePlugin, z } from '../../core/plugin.ts';
 import { runPreset } from '../../core/runtime.ts';
 import { createStop, type RunStop } from '../../core/stop.ts';
 import components from '../cases/components.ts';
@@ -65,12 +66,61 @@ function story(): Story {
   };
 }
 
+test('extensions are handed the settings of the run, and each warning with the step that follows it or with the end', async () => {
+  const heard: [string, readonly string[] | undefined][] = [];
+  let settings: object | undefined;
+  const listener = defineExtension({
+    name: 'listener',
+    summary: 'hears what a run warns of, and warns itself',
+    options: z.strictObject({}),
+    create: (_options, { log }) => ({
+      start: (event) => {
+        settings = event.settings;
+        log.warn('before the first');
+      },
+      step: ({ step, warnings }) => {
+        heard.push([`step ${step}`, warnings]);
+        if (step === 2) log.warn('after the last');
+      },
+      finish: ({ warnings }) => void heard.push(['finish', warnings]),
+    }),
+  });
+  const builtIn = [components, definePlugin({ name: 'ears', provides: [listener] })];
+  const file = write(
+    'dataset: colors\ntokenizer: words\nextensions: [listener]\nseed: 4\nrecipe: { use: practice, steps: 2 }\n',
+  );
+  const loaded = await loadPreset(file, {
+    builtIn: builtIn.map((plugin) => ({ plugin, source: 'test', place: 'test' })),
+  });
+  await runPreset(loaded, {
+    runDirectory: join(folder, 'run'),
+    resume: false,
+    command: [],
+    log: silentLog(),
+    stop: createStop(),
+    signal: new AbortController().signal,
+    openDevice: () => openDevice({ nullBackend: true }),
+  });
+  expect(settings).toMatchObject({ seed: 4, recipe: 'practice', 'recipe.steps': 2, dataset: 'colors' });
+  expect(heard).toEqual([
+    ['step 1', ['before the first']],
+    ['step 2', []],
+    ['finish', ['after the last']],
+  ]);
+});
+
 describe('a run', () => {
   test('starts, runs the recipe, finishes, disposes, and leaves its record', async () => {
     const { lines, run } = story();
     const directory = join(folder, 'run');
     expect(await run(write(`${base}seed: 4\nrecipe: { use: practice, steps: 3 }\n`), directory)).toBe(0);
-    expect(lines).toEqual(['start preset', 'finish done', 'disposed', `report: ${join(directory, 'report.html')}`]);
+    expect(lines).toEqual([
+      'start preset',
+      'finish done',
+      'disposed',
+      '3 training steps, no evaluation recorded. Loss 1.00 → 0.333.',
+      `report: ${join(directory, 'report.html')}`,
+    ]);
     expect(existsSync(join(directory, 'report.html'))).toBe(true);
     const record = await readRunRecord(directory);
     expect(record.sessions.at(-1)?.outcome).toBe('done');
@@ -96,6 +146,7 @@ describe('a run', () => {
       'start preset',
       'finish failed: out of paint',
       'disposed',
+      '1 training step, no evaluation recorded.',
       `report: ${join(directory, 'report.html')}`,
     ]);
     expect((await readRunRecord(directory)).sessions.at(-1)).toMatchObject({
@@ -210,7 +261,7 @@ describe('a chain of stages', () => {
     expect(existsSync(join(directory, 'two', 'run.json'))).toBe(false);
     writeFileSync(
       join(directory, 'one', 'preset.yaml'),
-      readFileSync(join(directory, 'one', 'preset.yaml'), 'utf8').replace(/.*stopAt.*\n/, ''),
+      readFileSync(join(directory, 'one', 'preset.yaml'), 'utf8').replaceAll(/.*stopAt.*\n|# sha256.*\n/g, ''),
     );
     expect(await run(join(directory, 'preset.yaml'), directory, true)).toBe(7);
     expect(lines).toContain('stage 2 of 2: two');
@@ -228,4 +279,12 @@ test('a checked preset cannot be changed', async () => {
   const choice = loaded.stages[0]?.preset.components['tokenizer']?.[0];
   expect(() => Object.assign(choice?.options['special'] as object, { begin: 'x' })).toThrow(TypeError);
   expect(() => Object.assign(loaded.stages[0]?.preset as object, { seed: 2 })).toThrow(TypeError);
+});
+
+test('a program that gives the path of a preset instead of what it holds is told which call is missing', async () => {
+  await expect(runPreset('preset.yaml' as never, { runDirectory: folder } as never)).rejects.toMatchObject({
+    code: 'NOT_LOADED',
+    hint: expect.stringContaining('loadPreset(') as string,
+    exitCode: 2,
+  });
 });

@@ -4,13 +4,19 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, describe, expect, test, vi } from 'vitest';
-import { formatError, ReasongenError } from '../../core/errors.ts';
+import { oneLine } from '../../core/answered.ts';
+import { formatError, PresetError, ReasongenError } from '../../core/errors.ts';
 import { explainError } from '../../core/failure.ts';
 import { writeSamples } from '../../core/io/sample-folder.ts';
 import { createRun } from '../../core/io/run-directory.ts';
+import { shorten } from '../../core/io/text.ts';
+import { AnswerCache } from '../../core/judging/answer-cache.ts';
 import { isPrivate, readKey } from '../../core/keys.ts';
+import { EvidenceLog } from '../../core/evaluation/evidence-log.ts';
 import { createLog } from '../../core/log.ts';
-import { html } from '../../core/report/html.ts';
+import { h } from '../../core/page/dom.js';
+import { writeHtml } from '../../core/report/written.ts';
+import { parseSetting } from '../../core/preset/settings.ts';
 import { hide, scrub, scrubbedJson } from '../../core/scrub.ts';
 
 afterEach(() => vi.unstubAllEnvs());
@@ -51,6 +57,65 @@ describe('what is masked', () => {
     expect(readKey('ANYTHING', 'https://h', { ANYTHING: ' first-key-1\n' })).toBe('first-key-1');
     expect(() => readKey('BROKEN', 'https://h', { BROKEN: 'upper-part\r\nlower-part' })).toThrow(/a line break/);
     expect(scrub('first-key-1, upper-part, lower-part')).toBe('***, ***, ***');
+  });
+
+  test('whatever a server makes of a key before it repeats it', () => {
+    const key = 'k/ey+"1" <&>é-abcdefgh';
+    vi.stubEnv('SOME_API_KEY', key);
+    const base64 = (text: string): string => Buffer.from(text).toString('base64');
+    const escaped = (as: (code: number) => string): string =>
+      Array.from(key, (each) => as(each.charCodeAt(0))).join('');
+    const markup = key.replaceAll('&', '&amp;').replaceAll('"', '&quot;').replaceAll('<', '&lt;');
+    for (const form of [
+      key,
+      JSON.stringify(key),
+      key.replaceAll('/', String.raw`\/`),
+      encodeURIComponent(key),
+      encodeURIComponent(key).toLowerCase(),
+      new URLSearchParams({ a: key }).toString(),
+      markup,
+      escaped((code) => `&#${code};`),
+      escaped((code) => `&#x${code.toString(16).toUpperCase()};`),
+      escaped((code) => String.raw`\u${code.toString(16).padStart(4, '0')}`),
+      Buffer.from(key).toString('hex'),
+    ]) {
+      expect(scrub(`said: ${form}.`), form).toContain('***');
+      expect(scrub(`said: ${form}.`), form).not.toMatch(/abcdefgh|YWJj|6162|&#1|u006/i);
+    }
+    // In base64 it looks otherwise by what stands before it; of its last byte some bits may be left.
+    for (const before of ['', 'a:', 'ab:', 'user:', 'Bearer '])
+      for (const after of ['', '.', 'tail']) {
+        const coded = base64(`${before}${key}${after}`);
+        expect(scrub(coded).replace(/.{0,11}\*{3}.{0,9}/, '')).toBe('');
+        const url = coded.replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '');
+        expect(scrub(url).replace(/.{0,11}\*{3}.{0,9}/, '')).toBe('');
+      }
+  });
+
+  test('no beginning of a key is left where a text is cut', () => {
+    hide('key-that-is-cut-in-half');
+    for (let before = 0; before < 220; before++) {
+      const text = `${'x'.repeat(before)}key-that-is-cut-in-half`;
+      for (const cut of [oneLine(text), shorten(text), shorten(text, 200)]) expect(cut).not.toContain('key-t');
+    }
+  });
+
+  test('before the middle of a long mistake is left out', () => {
+    hide('key-that-is-cut-in-half');
+    for (let before = 570; before < 610; before++) {
+      const message = `${'x '.repeat(500).slice(0, before)}key-that-is-cut-in-half${' y'.repeat(500)}`;
+      expect(new PresetError({ code: 'BAD_OPTION', message }).message).not.toContain('key-t');
+    }
+  });
+
+  test('before the end of a long setting is left out', () => {
+    hide('key-that-is-cut-in-half');
+    for (let before = 170; before < 205; before++) {
+      const problems: PresetError[] = [];
+      parseSetting(`${'x'.repeat(before)} key-that-is-cut-in-half`, problems);
+      expect(problems[0]?.place).toContain('--set xxx');
+      expect(problems[0]?.place).not.toContain('key-t');
+    }
   });
 
   test('in JSON, its texts only', () => {
@@ -99,7 +164,7 @@ describe('where it is masked', () => {
     bar.end();
     expect(shown).toContain('warning: http://***@host/v1');
     expect(shown).not.toContain(secret);
-    expect(html`<a title="${address}">${secret}</a>`.markup).toBe('<a title="http://***@host/v1">***</a>');
+    expect(writeHtml(h('a', { title: address }, secret))).toBe('<a title="http://***@host/v1">***</a>');
   });
 
   test('every file of a run', async () => {
@@ -116,7 +181,9 @@ describe('where it is masked', () => {
       });
       run.log(`asked ${address}`);
       run.metrics.append({ step: 1, phase: secret });
-      await writeSamples(run.path, 1, [{ prompt: 'p', why: secret, png: new Uint8Array(4) } as never]);
+      await writeSamples(run.path, 'samples/step-000001', [
+        { prompt: 'p', why: secret, png: new Uint8Array(4) } as never,
+      ]);
       await run.writeEvaluation({ benchmark: 'b', split: 's', label: 'l', note: address } as never);
       await run.close('failed', `the server says ${secret}`);
       const files = [
@@ -135,6 +202,24 @@ describe('where it is masked', () => {
       rmSync(folder, { recursive: true });
     }
   });
+});
+
+test('what judges have said is kept without the key they repeat', async () => {
+  hide('kept-between-us-9');
+  const folder = mkdtempSync(join(tmpdir(), 'scrub-'));
+  try {
+    const cache = await AnswerCache.open(folder, 'answers', () => undefined);
+    await cache.put('a'.repeat(43), { text: 'you sent "kept-between-us-9"' });
+    expect(await cache.get('a'.repeat(43))).toEqual({ value: { text: 'you sent "***"' } });
+    await cache.close();
+    const path = join(folder, 'evidence.jsonl');
+    const log = await EvidenceLog.open(path, {});
+    await log.add({ prompt: 'p', picture: 'x' } as Parameters<typeof log.add>[0], { text: 'kept-between-us-9, 0.5' });
+    for (const file of [join(folder, 'answers.jsonl'), path])
+      expect(readFileSync(file, 'utf8')).toMatch(/^(?!.*kept-between)[^]*\*\*\*/);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 });
 
 describe('a key', () => {

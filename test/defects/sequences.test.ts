@@ -13,6 +13,7 @@ import { classWeights, sftOptions } from '../../core/recipes/sft/options.ts';
 import { layouts } from '../../plugins/byte-bpe/layouts.ts';
 import { loadByteBpe } from '../../plugins/byte-bpe/tokenizer.ts';
 import { textsOf, type TextChoice } from '../../plugins/caption-data/texts.ts';
+import { captionColumns } from '../support/captions.ts';
 
 const tokenizer: Tokenizer = loadByteBpe(
   new URL('../../plugins/byte-bpe/nano/tokenizer.json', import.meta.url).pathname,
@@ -143,14 +144,12 @@ describe('defects 22 and 32: prompt lists', () => {
 });
 
 test('defect 34: a single object stands alone, several are joined', () => {
-  const columns = {
-    image: 'image',
-    prompt: 'brief_caption',
-    rationale: 'detailed_caption',
-    augmentedPrompts: 'augmented_prompts',
-    augmentedRationales: 'augmented_cots',
+  const fields: TextChoice = {
+    columns: captionColumns,
+    promptFields: ['object_prompts'],
+    rationaleFields: [],
+    rationaleShare: 0,
   };
-  const fields: TextChoice = { columns, promptFields: ['object_prompts'], rationaleFields: [], rationaleShare: 0 };
   const promptOf = (objects: readonly string[]): string =>
     textsOf(
       { brief_caption: 'x', detailed_caption: 'y', augmented_prompts: { object_prompts: objects } },

@@ -1,17 +1,12 @@
-/** Reads a file of captioned pictures as training does: every row, its texts and its picture. */
-import { openFiles } from '../../plugins/caption-data/files.ts';
+/** Reads a file of captioned pictures as a run does: the files it names, then every row, its texts and its picture. */
+import { namedFiles } from '../../core/io/named-files.ts';
+import { openFiles, textsOfFile } from '../../plugins/caption-data/files.ts';
 import { CaptionSource } from '../../plugins/caption-data/source.ts';
 import { promptFields, rationaleFields } from '../../plugins/caption-data/texts.ts';
-
-const columns = {
-  image: 'image',
-  prompt: 'brief_caption',
-  rationale: 'detailed_caption',
-  augmentedPrompts: 'augmented_prompts',
-  augmentedRationales: 'augmented_cots',
-};
+import { captionColumns as columns } from '../support/captions.ts';
 
 export async function readAll(path: string): Promise<void> {
+  await namedFiles(path, textsOfFile);
   const files = await openFiles(path, undefined, columns);
   const source = new CaptionSource(files, {
     size: 8,

@@ -9,12 +9,14 @@ const say = (report: FuzzReport): void => void process.send?.(report);
 process.once('message', (request: FuzzRequest) => {
   const folder = mkdtempSync(join(tmpdir(), 'reasongen-fuzz-'));
   process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
-  void run(request, folder).then(() => {
-    say({ kind: 'done' });
-    process.disconnect();
-    process.exit();
-  });
+  void answer(request, folder);
 });
+
+async function answer(request: FuzzRequest, folder: string): Promise<void> {
+  await run(request, folder);
+  // What was said before is sent before.
+  process.send?.({ kind: 'done' } satisfies FuzzReport, undefined, undefined, () => process.exit());
+}
 
 async function run({ target: name, seed, first, last, memory }: FuzzRequest, folder: string): Promise<void> {
   const target = await openTarget(name);

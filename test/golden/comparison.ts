@@ -84,7 +84,7 @@ export function passes({ error, tolerance }: Comparison): boolean {
 
 /** Records, runs once, reads what `make` returns. */
 export async function compute(
-  { device, workspace }: Bench,
+  { device, workspace }: Pick<Bench, 'device' | 'workspace'>,
   make: (tape: Tape) => readonly Tensor[],
 ): Promise<Float32Array[]> {
   const tape = new Tape(workspace);

@@ -4,7 +4,7 @@ import { basename, join, resolve } from 'node:path';
 import { ParameterSet, type WeightStorage } from '../../core/weights/parameters.ts';
 import type { Backbone, Vision } from '../../core/contracts/backbone.ts';
 import type { Device } from '../../core/gpu/device.ts';
-import { readSafetensors, type StoredTensor } from '../../core/io/safetensors.ts';
+import { readSafetensors, type StoredTensor } from '../support/safetensors.ts';
 import type { DecoderShape } from '../../core/nn/decoder.ts';
 import { readFloatTensors } from '../../core/io/weight-files/floats.ts';
 import { openWeightSource } from '../../core/io/weight-files/open.ts';
@@ -26,6 +26,7 @@ export interface Fixture {
   readonly form: WeightForm;
   readonly backbone: Backbone;
   readonly vision: Vision;
+  readonly tower: { readonly imageSize: number; readonly patchSize: number };
   readonly decoder: DecoderShape;
   readonly codec: VqCodec;
   readonly golden: GoldenScalars;
@@ -140,6 +141,7 @@ export async function loadFixture(folder: string, form: WeightForm): Promise<Fix
     form,
     backbone,
     vision,
+    tower: config.vision,
     decoder: janusDecoder(sizes),
     codec,
     golden,

@@ -1,5 +1,5 @@
 /** `npm run golden -- DIR...`: every comparison of every fixture, one a line. Exit code 1 when any is missed or cannot be made. */
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { openDevice } from '../../core/gpu/device.ts';
 import { explainError } from '../../core/failure.ts';
@@ -7,6 +7,7 @@ import { formatError } from '../../core/errors.ts';
 import { passes } from './comparison.ts';
 import { formsOf, weightFiles } from './fixture.ts';
 import { runFixture, type GroupResult } from './harness.ts';
+import { runQwenFixture } from './qwen/harness.ts';
 
 const folders = process.argv.slice(2);
 if (folders.length === 0) {
@@ -36,6 +37,20 @@ function printResult({ rows, failure }: GroupResult): void {
   if (failure !== undefined) print(`  ${failure.replaceAll('\n', '\n  ')}`);
 }
 
+async function printed(title: string, run: () => Promise<void>): Promise<void> {
+  print(`\n${title}\n${'comparison'.padEnd(82)} ${'error'.padStart(9)} ${'bound'.padStart(6)}`);
+  try {
+    await run();
+  } catch (error) {
+    fail(`MISSED: the fixture cannot be read\n  ${formatError(explainError(error)).replaceAll('\n', '\n  ')}`);
+  }
+}
+
+/** By the class of its model; a folder that does not say is taken for the other one, whose reader says what is wrong. */
+function isQwen(folder: string): boolean {
+  return /"model_type"\s*:\s*"qwen/.test(readFileSync(join(folder, 'config.json'), 'utf8'));
+}
+
 const device = await openDevice();
 print(`adapter: ${device.adapter.device}`);
 for (const given of folders) {
@@ -44,17 +59,11 @@ for (const given of folders) {
     (file) => !existsSync(join(folder, file)),
   );
   if (absent.length > 0) fail(`\n${given}: MISSED, there is no ${absent.join(', no ')}`);
+  else if (isQwen(folder))
+    await printed(`${given} (${weightFiles.huggingface})`, () => runQwenFixture(device, folder, printResult));
   else {
-    for (const form of formsOf(folder)) {
-      print(
-        `\n${given} (${weightFiles[form]})\n${'comparison'.padEnd(82)} ${'error'.padStart(9)} ${'bound'.padStart(6)}`,
-      );
-      try {
-        await runFixture(device, folder, form, printResult);
-      } catch (error) {
-        fail(`MISSED: the fixture cannot be read\n  ${formatError(explainError(error)).replaceAll('\n', '\n  ')}`);
-      }
-    }
+    for (const form of formsOf(folder))
+      await printed(`${given} (${weightFiles[form]})`, () => runFixture(device, folder, form, printResult));
   }
 }
 device.close();

@@ -3,7 +3,13 @@ import { Workspace } from '../../core/autograd/workspace.ts';
 import { Tape } from '../../core/autograd/tape.ts';
 import type { KeyValueCache } from '../../core/contracts/backbone.ts';
 import { openDevice, type Device } from '../../core/gpu/device.ts';
-import { appendToCache, cachedAttention, prefillCache, turnIntoCache } from '../../core/ops/cached-attention.ts';
+import {
+  appendToCache,
+  cachedAttention,
+  prefillCache,
+  rotaryPositions,
+  turnIntoCache,
+} from '../../core/ops/cached-attention.ts';
 import { rotary } from '../../core/ops/rotary.ts';
 import { philox } from '../../core/tensor/philox.ts';
 import type { Tensor } from '../../core/tensor/tensor.ts';
@@ -251,6 +257,17 @@ test('a prefill spreads packed prompts over rows; rows of length 0 stay as they 
   };
   expect(await device.readFloats(keys)).toEqual(spread(k, keysBefore));
   expect(await device.readFloats(values)).toEqual(spread(v, valuesBefore));
+});
+
+test('rotary positions are the places of a step moved by the shift of each cache row', async () => {
+  const empty = floats([3, 4, 4], new Float32Array(48));
+  const cache = { ...cacheOf(empty, empty, [2, 0]), shifts: words([7, 1, 2 ** 32 - 5]) };
+  const tape = new Tape(workspace);
+  const kept = tape.output(rotaryPositions(tape, words([30, 11]), cache));
+  (await tape.finish('positions')).run();
+  expect(await device.read([kept])).toEqual([Uint32Array.of(25, 18)]);
+  const places = words([30]);
+  expect(rotaryPositions(tape, places, cacheOf(empty, empty))).toBe(places);
 });
 
 test('sizes that do not fit are refused', () => {

@@ -10,9 +10,17 @@ import type { Device } from '../../core/gpu/device.ts';
 import { add } from '../../core/ops/add.ts';
 import { attention } from '../../core/ops/attention.ts';
 import { batchedProduct } from '../../core/ops/batched-product.ts';
-import { appendToCache, cachedAttention, prefillCache, turnIntoCache } from '../../core/ops/cached-attention.ts';
+import {
+  appendToCache,
+  cachedAttention,
+  prefillCache,
+  rotaryPositions,
+  turnIntoCache,
+} from '../../core/ops/cached-attention.ts';
+import { columnsOf, joinColumns } from '../../core/ops/columns.ts';
 import { lookUpCodes, quantizeToCodebook } from '../../core/ops/codebook.ts';
 import { conv2d } from '../../core/ops/conv2d.ts';
+import { embeddingBag } from '../../core/ops/embedding-bag.ts';
 import { embedding } from '../../core/ops/embedding.ts';
 import { gelu } from '../../core/ops/gelu.ts';
 import { groupNorm } from '../../core/ops/group-norm.ts';
@@ -29,8 +37,8 @@ import { reconstructionLoss } from '../../core/ops/reconstruction-loss.ts';
 import { sumAll, sumRows } from '../../core/ops/reduce.ts';
 import { rmsNorm } from '../../core/ops/rms-norm.ts';
 import { rotary } from '../../core/ops/rotary.ts';
-import { gatherRows, mergeRows } from '../../core/ops/rows.ts';
-import { createSamplingSettings, sample } from '../../core/ops/sample.ts';
+import { addRows, gatherRows, mergeRows } from '../../core/ops/rows.ts';
+import { createRowSettings, createSamplingSettings, sample } from '../../core/ops/sample.ts';
 import { silu } from '../../core/ops/silu.ts';
 import { softmax } from '../../core/ops/softmax.ts';
 import { swigluRows } from '../../core/ops/swiglu-rows.ts';
@@ -201,7 +209,10 @@ export const exercises: Readonly<Record<string, (stage: Stage) => void>> = {
           5,
         ),
       );
+      stage.back(embeddingBag(tape, stage.weight(12, width), stage.words(5, 4), stage.device.tensor('shares', [5, 4])));
+      stage.back(addRows(tape, stage.value(5, width), columnsOf(tape, stage.value(2, 16), 3, width), stage.words(2)));
     }
+    stage.back(joinColumns(tape, [stage.value(3, 4), stage.value(3, 7)]));
     stage.back(resizeParts(tape, stage.value(3, 12), 2, 8));
   },
 
@@ -250,6 +261,14 @@ export const exercises: Readonly<Record<string, (stage: Stage) => void>> = {
         pairing: 'neighbors',
       }),
     );
+    for (const axes of [
+      { sections: [2, 3, 3], order: 'contiguous' },
+      { sections: [4, 2, 2], order: 'interleaved' },
+      { sections: [4, 4], order: 'axial' },
+    ] as const) {
+      const positions = stage.words(5, axes.sections.length);
+      stage.back(rotary(tape, stage.value(5, 16), positions, { heads: 1, headDimension: 16, theta: 10000, axes }));
+    }
   },
 
   'decoding with a cache'(stage) {
@@ -260,11 +279,13 @@ export const exercises: Readonly<Record<string, (stage: Stage) => void>> = {
         rows: 3,
         capacity: 10,
         cacheRows: stage.words(3),
+        shifts: stage.words(3),
         keys: [entry()],
         values: [entry()],
       };
       const [k, v, positions] = [stage.value(3, 16), stage.value(3, 16), stage.words(3)];
       const options = { heads: 4, keyValueHeads: 2, headDimension: 8 };
+      rotaryPositions(tape, positions, cache);
       prefillCache(tape, k, v, { cache, source: stage.words(3), length: stage.words(3) }, 0);
       appendToCache(tape, k, v, positions, cache, 0);
       const q = turnIntoCache(
@@ -291,11 +312,11 @@ export const exercises: Readonly<Record<string, (stage: Stage) => void>> = {
             current: stage.words(fed),
             positions: stage.words(fed),
           };
-          sample(stage.tape, stage.value(fed, vocabulary), state, createSamplingSettings(stage.device, 'settings'), {
-            phase,
-            guided,
-            imageStart: 1,
-          });
+          for (const settings of [
+            createSamplingSettings(stage.device, 'settings'),
+            createRowSettings(stage.device, 'settings of rows', 3),
+          ])
+            sample(stage.tape, stage.value(fed, vocabulary), state, settings, { phase, guided, imageStart: 1 });
         }
   },
 

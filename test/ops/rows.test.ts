@@ -1,9 +1,11 @@
 import { describe, expect, test } from 'vitest';
 import { Workspace } from '../../core/autograd/workspace.ts';
 import { Tape } from '../../core/autograd/tape.ts';
+import { columnsOf, joinColumns } from '../../core/ops/columns.ts';
+import { embeddingBag } from '../../core/ops/embedding-bag.ts';
 import { embedding } from '../../core/ops/embedding.ts';
 import { linear } from '../../core/ops/linear.ts';
-import { gatherRows, mergeRows, weightRows } from '../../core/ops/rows.ts';
+import { addRows, gatherRows, mergeRows, weightRows } from '../../core/ops/rows.ts';
 import { at, checkOp, randomFloats, randomStream, randomWords } from '../../core/testing.ts';
 import { testDevice } from './device.ts';
 
@@ -32,6 +34,122 @@ describe('embedding', () => {
       op: (tape, { table, ids }) => embedding(tape, table, ids),
       oracle: ({ table, ids }) => gathered(table, ids, width),
     });
+  });
+});
+
+describe('embeddingBag', () => {
+  test.each([
+    [1, 4, 1, 1],
+    [5, 6, 3, 2],
+    [36, 32, 72, 4],
+    [9, 7, 67, 4],
+  ])('%i rows of %i, %i sums of %i', async (vocabulary, width, count, named) => {
+    await checkOp<'table' | 'rows' | 'shares'>({
+      device,
+      inputs: {
+        table: { shape: [vocabulary, width], data: randomFloats(vocabulary * width, 1) },
+        rows: { shape: [count, named], data: randomWords(count * named, 2, vocabulary) },
+        shares: { shape: [count, named], data: randomFloats(count * named, 3) },
+      },
+      fixed: ['shares'],
+      op: (tape, { table, rows, shares }) => embeddingBag(tape, table, rows, shares),
+      oracle: ({ table, rows, shares }) =>
+        Float64Array.from({ length: count * width }, (_, i) => {
+          let sum = 0;
+          for (let k = 0; k < named; k++) {
+            const entry = Math.floor(i / width) * named + k;
+            sum += at(shares, entry) * at(table, at(rows, entry) * width + (i % width));
+          }
+          return sum;
+        }),
+    });
+  });
+
+  test('refuses a table that is not as it takes it', () => {
+    const tape = new Tape(new Workspace(device));
+    const half = device.tensor('table', [4, 8], 'f16');
+    const [rows, shares] = [tape.empty('rows', [2, 4], 'u32'), tape.empty('shares', [2, 4])];
+    expect(() => embeddingBag(tape, half, rows, shares)).toThrow(/no f32 table/);
+    expect(() => embeddingBag(tape, tape.empty('table', [4, 8]), rows, tape.empty('shares', [2, 3]))).toThrow(/rows/);
+  });
+});
+
+describe('columnsOf', () => {
+  test.each([
+    [1, 4, 0, 1],
+    [7, 12, 4, 8],
+    [13, 9, 2, 5],
+    [5, 6, 0, 6],
+  ])('of %i rows of %i, from %i on %i', async (rows, width, first, count) => {
+    await checkOp({
+      device,
+      inputs: { x: { shape: [rows, width], data: randomFloats(rows * width, 1) } },
+      op: (tape, { x }) => columnsOf(tape, x, first, count),
+      oracle: ({ x }) =>
+        Float64Array.from({ length: rows * count }, (_, i) =>
+          at(x, Math.floor(i / count) * width + first + (i % count)),
+        ),
+    });
+  });
+
+  test('refuses columns that are not there', () => {
+    const tape = new Tape(new Workspace(device));
+    expect(() => columnsOf(tape, tape.empty('x', [2, 8]), 5, 4)).toThrow(/no columns 5 to 9/);
+  });
+});
+
+describe('joinColumns', () => {
+  test.each([
+    [1, 4, 1, 2],
+    [7, 3, 8, 5],
+  ])('%i rows of %i, %i and %i', async (rows, a, b, c) => {
+    const input = (width: number, seed: number) => ({ shape: [rows, width], data: randomFloats(rows * width, seed) });
+    const total = a + b + c;
+    await checkOp({
+      device,
+      inputs: { x: input(a, 1), y: input(b, 2), z: input(c, 3) },
+      op: (tape, { x, y, z }) => joinColumns(tape, [x, y, z]),
+      oracle: ({ x, y, z }) =>
+        Float64Array.from({ length: rows * total }, (_, i) => {
+          const [row, column] = [Math.floor(i / total), i % total];
+          if (column < a) return at(x, row * a + column);
+          return column < a + b ? at(y, row * b + column - a) : at(z, row * c + column - a - b);
+        }),
+    });
+  });
+
+  test('refuses parts of other heights', () => {
+    const tape = new Tape(new Workspace(device));
+    expect(() => joinColumns(tape, [tape.empty('x', [2, 4]), tape.empty('y', [3, 4])])).toThrow(/not have the 2 rows/);
+  });
+});
+
+describe('addRows', () => {
+  test.each([
+    [1, 4, [0]],
+    [7, 12, [6, 0, 3]],
+    [13, 9, [2, 12, 5, 4]],
+  ])('to %i rows of %i, at %j', async (count, width, rows) => {
+    await checkOp({
+      device,
+      inputs: {
+        x: { shape: [count, width], data: randomFloats(count * width, 1) },
+        part: { shape: [rows.length, width], data: randomFloats(rows.length * width, 2) },
+        rows: { shape: [rows.length], data: Uint32Array.from(rows) },
+      },
+      op: (tape, { x, part, rows: places }) => addRows(tape, x, part, places),
+      oracle: ({ x, part }) =>
+        x.map((value, i) => {
+          const entry = rows.indexOf(Math.floor(i / width));
+          return entry < 0 ? value : value + at(part, entry * width + (i % width));
+        }),
+    });
+  });
+
+  test('refuses rows of another width', () => {
+    const tape = new Tape(new Workspace(device));
+    const [x, part] = [tape.empty('x', [4, 8]), tape.empty('part', [2, 6])];
+    expect(() => addRows(tape, x, part, tape.empty('rows', [2], 'u32'))).toThrow(/not 2 rows/);
   });
 });
 

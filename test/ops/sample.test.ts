@@ -3,6 +3,7 @@ import { Workspace } from '../../core/autograd/workspace.ts';
 import { Tape } from '../../core/autograd/tape.ts';
 import { openDevice, type Device } from '../../core/gpu/device.ts';
 import {
+  createRowSettings,
   createSamplingSettings,
   sample,
   seedWords,
@@ -26,6 +27,8 @@ interface Case {
   readonly logits: readonly (readonly number[])[];
   readonly rule?: SamplingRule;
   readonly seed?: number;
+  /** For each row, instead of rule and seed for all. */
+  readonly own?: readonly { readonly rule: SamplingRule; readonly seed: number }[];
   readonly keys?: readonly number[];
   readonly position?: number;
   readonly options?: Partial<SampleOptions>;
@@ -52,8 +55,11 @@ async function draw(
   const keys = given.keys ?? logits.map((_, row) => row);
   const workspace = new Workspace(device);
   const tape = new Tape(workspace);
-  const settings = createSamplingSettings(device, 'settings');
-  settings.set(seed, rule);
+  const shared = createSamplingSettings(device, 'settings');
+  shared.set(seed, rule);
+  const each = createRowSettings(device, 'settings of rows', rows);
+  given.own?.forEach((own, row) => each.set(row, own.seed, own.rule));
+  const settings = given.own === undefined ? shared : each;
   const state = {
     rows: device.tensor(
       'rows',
@@ -85,7 +91,7 @@ async function draw(
   ])) as Uint32Array[];
   program.dispose();
   workspace.close();
-  for (const tensor of [...Object.values(state), settings.tensor, values]) device.destroyTensor(tensor);
+  for (const tensor of [...Object.values(state), shared.tensor, each.tensor, values]) device.destroyTensor(tensor);
   const floats = new Float32Array(trace?.buffer ?? new ArrayBuffer(0), trace?.byteOffset);
   const drawn = Array.from({ length: rows }, (_, row): Drawn => {
     const at = (row * capacity + position) * 4;
@@ -284,6 +290,43 @@ describe('the end of a text', () => {
     const { drawn, state } = await draw({ logits: [favouring(6)], options: text, budget: 3 });
     expect(drawn[0]).toMatchObject({ token: 6, forced: 0 });
     expect(state).toEqual([[0, 3, 0, 3]]);
+  });
+});
+
+describe('rows with rules and seeds of their own', () => {
+  const rules: readonly SamplingRule[] = [
+    all,
+    { ...all, temperature: 0 },
+    { temperature: 0.6, topK: 7, topP: 1 },
+    { temperature: 1.3, topK: 0, topP: 0.6 },
+    { temperature: 0, topK: 3, topP: 0.5 },
+    { temperature: 0.9, topK: 40, topP: 0.8 },
+  ];
+  // On a software adapter a row is a thread; elsewhere threads share one.
+  test.each([
+    [1, 20],
+    [4, 20],
+    [16, 6],
+  ])('are drawn, with %i lanes, as each is where its rule is that of all rows', async (lanes, rows) => {
+    const logits = logitsOf(rows, 150, 3);
+    const own = logits.map((_, row) => ({
+      rule: rules[row % rules.length] ?? all,
+      seed: row % 4 === 0 ? 2 ** 33 + row : row,
+    }));
+    const { drawn } = await draw({ logits, own, options: { lanes } });
+    for (const [row, { rule, seed }] of own.entries()) {
+      const alone = await draw({ logits, rule, seed, options: { lanes } });
+      expect(drawn[row]).toEqual(alone.drawn[row]);
+    }
+    expect(new Set(drawn.map(({ token }) => token)).size).toBeGreaterThan(rows / 2);
+  });
+
+  test('with guidance, each its own', async () => {
+    const logits = logitsOf(8, 60, 5);
+    const own = [1, 2, 3.5, 5].map((guidance, seed) => ({ rule: { ...all, guidance }, seed }));
+    const { drawn } = await draw({ logits, own, options: { guided: true } });
+    for (const [row, { rule, seed }] of own.entries())
+      expect(drawn[row]).toEqual((await draw({ logits, rule, seed, options: { guided: true } })).drawn[row]);
   });
 });
 

@@ -118,7 +118,8 @@ test('holds what runs and what it is known by, and neither sources nor tests', (
     'kernels/silu/forward.wgsl',
     'presets/nano/grpo.yaml',
     'plugins/nano-world/atlas.png',
-    'core/report/style.css',
+    'core/page/report.css',
+    'core/page/report-script.js',
   ])
     expect(files).toContain(`dist/${name}`);
   // What `create` writes for others lies there under names that are none of a source.

@@ -7,6 +7,7 @@ import { randomFloats } from '../../core/testing.ts';
 import { checkModel } from '../../core/testing/check-backbone.ts';
 import { janusBackbone } from '../../plugins/janus/backbone.ts';
 import janus from '../../plugins/janus/index.ts';
+import { qwenBackbone } from '../../plugins/qwen-vl/backbone.ts';
 import { unifiedBackbone } from '../../plugins/unified/backbone.ts';
 import unified from '../../plugins/unified/index.ts';
 import { testDevice } from '../ops/device.ts';
@@ -23,6 +24,16 @@ const small = {
   textVocabulary: 23,
   imageVocabulary: 19,
 };
+/** Heads of 10, in three sections, whose halves are no whole vectors; the tower is not looked through. */
+const qwenText = {
+  ...{ hidden: 30, layers: 2, heads: 3, keyValueHeads: 1, headDimension: 10, sections: [1, 2, 2], mlp: 37 },
+  ...{ ropeTheta: 10000, normEpsilon: 1e-6, vocabulary: 23, maxPositions: 64, isTied: false },
+};
+const tower = {
+  ...{ width: 16, layers: 1, heads: 2, mlp: 20, patchSize: 4, frames: 2, merge: 2, hidden: 30, ropeTheta: 10000 },
+  ...{ windows: { side: 2, fullBlocks: [0] }, deepstack: [] },
+};
+const rules = { minPixels: 64, maxPixels: 1024, mean: [0.5, 0.5, 0.5], deviation: [0.5, 0.5, 0.5] };
 const backbones: Backbone[] = [
   janusBackbone('janus', { ...small, codeDimension: 8, codebook: randomFloats(19 * 8, 9) }),
   unifiedBackbone('unified', { ...small, queryKeyNorm: true }),
@@ -36,6 +47,16 @@ const backbones: Backbone[] = [
     queryKeyNorm: true,
   }),
   unifiedBackbone('unified, narrow heads', { ...small, hidden: 33, headDimension: 2, queryKeyNorm: false }),
+  qwenBackbone(
+    'qwen2.5-vl, odd widths',
+    { family: 'qwen2.5-vl', text: { ...qwenText, isTied: true }, vision: tower },
+    rules,
+  ),
+  qwenBackbone(
+    'qwen3-vl, narrow heads',
+    { family: 'qwen3-vl', text: { ...qwenText, headDimension: 6, sections: [1, 1, 1] }, vision: tower },
+    rules,
+  ),
 ];
 
 test.each(backbones.map((backbone) => [backbone.name, backbone] as const))(

@@ -2,15 +2,24 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { JudgedPicture } from '../../core/contracts/benchmark.ts';
-import { gridProblem, pictureOfGrid } from '../../core/evaluation/layouts.ts';
+import { gridProblem, locatePictures, pictureOfGrid } from '../../core/evaluation/layouts.ts';
 import { questionsOf } from '../../plugins/dpg/questions.ts';
-import { judgeTile, summarizeDpg } from '../../plugins/dpg/verdict.ts';
+import { DpgCategories, judgeTile, summarizeDpg } from '../../plugins/dpg/verdict.ts';
 import { softTifa, spellings } from '../../plugins/geneval2/index.ts';
 import { deepPosition, flatPosition, merged } from '../../plugins/t2i-compbench/geometry.ts';
 import { depthWithin, summarizeCategories as summarizeComp } from '../../plugins/t2i-compbench/index.ts';
 import { deepScene, flatScene, nounChunks, numbersOf } from '../../plugins/t2i-compbench/language.ts';
 import { readCompPrompts } from '../../plugins/t2i-compbench/prompts.ts';
 import { chunkScore, complexScore, numeracyScore, spatialScore } from '../../plugins/t2i-compbench/verdict.ts';
+import {
+  wiseCategories,
+  categoryOf,
+  judgeAnswer,
+  marksIn,
+  modes,
+  summarizeWise,
+  wiScore,
+} from '../../plugins/wise/score.ts';
 import { root } from '../support/runs.ts';
 
 const header =
@@ -35,6 +44,41 @@ describe('DPG', () => {
     expect(judgeTile(item!, { 1: 'no', 2: 'yes', 3: 'yes' }, 'official').score).toBe(0);
     expect(judgeTile(item!, { 1: 'yes', 2: 'yes', 3: 'yes' }, 'official').pass).toBe(true);
   });
+
+  test.each(['official', 'corrected'] as const)(
+    '%s: what is found once of a verdict gives the same scores of any pictures',
+    (mode) => {
+      const kinds = ['entity - whole', 'entity - part', 'attribute - color', 'global'];
+      const pictures = Array.from({ length: 24 }, (_, number): JudgedPicture => {
+        const atoms = kinds.map((kind, at) => ({
+          id: `${at}`,
+          kind,
+          score: (number >> at) % 2,
+          raw: (number * at) % 2,
+        }));
+        const lost = number % 7 === 3 && { failure: 'judge' as const };
+        return {
+          prompt: 'p',
+          task: 'dpg',
+          specification: {},
+          index: number >> 2,
+          copy: number % 4,
+          verdict: { pass: false, score: number / 24, why: '', atoms },
+          ...lost,
+        };
+      });
+      const known = new DpgCategories(mode);
+      for (const [first, last] of [
+        [0, 24],
+        [4, 20],
+        [8, 12],
+        [0, 24],
+      ])
+        expect(summarizeDpg(pictures.slice(first, last), mode, known)).toEqual(
+          summarizeDpg(pictures.slice(first, last), mode),
+        );
+    },
+  );
 
   test('official takes exactly yes for yes; corrected reads it, and says what it could not read', () => {
     for (const answer of ['Yes', 'yes.', 'Yes, it is'])
@@ -261,6 +305,78 @@ describe('GenEval 2', () => {
     expect(spellings('two')).toEqual(['two', ' two', 'Two', ' Two', '2', ' 2']);
     expect(spellings('Red')).toEqual(['red', ' red', 'Red', ' Red']);
   });
+});
+
+describe('WISE', () => {
+  test('WiScore: consistency counts most, realism and aesthetics less', () => {
+    expect(wiScore({ consistency: 2, realism: 1, aesthetics: 1 })).toBeCloseTo(0.85, 12);
+    expect(judgeAnswer('Consistency: 2\nRealism: 1\nAesthetics: 1', 'legacy')).toMatchObject({
+      pass: false,
+      score: 0.85,
+    });
+    expect(judgeAnswer('**Consistency:** 2\n- Realism: 2\nAesthetic Quality: 2\n', 'legacy')).toMatchObject({
+      pass: true,
+      score: 1,
+    });
+    expect(judgeAnswer('1', 'verified')).toMatchObject({ pass: true });
+    expect(judgeAnswer('Score: 0.', 'verified')).toMatchObject({ pass: false });
+  });
+
+  test.each([
+    'Consistency: 2\nRealism: 1',
+    'Consistency: 3\nRealism: 1\nAesthetics: 1',
+    'Consistency: 2 where it is shown\nRealism: 1\nAesthetics: 1',
+    'You asked: "Consistency: 2". Realism: 2, Aesthetics: 2',
+    'Consistency: 2\nConsistency: 0\nRealism: 1\nAesthetics: 1',
+    '',
+  ])('an answer without each mark once, on a line of its own, says nothing: %j', (answer) => {
+    expect(marksIn(answer)).toBeUndefined();
+    expect(judgeAnswer(answer, 'legacy')).toMatchObject({ pass: false, score: 0, unparsed: true });
+  });
+
+  test('verified reads one digit and nothing else', () => {
+    for (const answer of ['10', 'it is not 1', '1 or 0', 'yes'])
+      expect(judgeAnswer(answer, 'verified')).toMatchObject({ pass: false, unparsed: true });
+  });
+
+  test.each(modes)('%s: categories by number, weights of the overall score', (mode) => {
+    expect(wiseCategories[mode].reduce((sum, { weight }) => sum + weight, 0)).toBeCloseTo(1, 12);
+    expect([0, 1, 400, 401, 1000, 1001].map((id) => categoryOf(id, mode))).toEqual([
+      undefined,
+      'culture',
+      'culture',
+      'time',
+      'chemistry',
+      undefined,
+    ]);
+    expect([520, 521, 567, 568].map((id) => categoryOf(id, mode))).toEqual(
+      mode === 'legacy' ? ['time', 'time', 'time', 'space'] : ['time', 'space', 'space', 'space'],
+    );
+    const of = (task: string, score: number): JudgedPicture => ({
+      prompt: '',
+      task,
+      specification: {},
+      index: 0,
+      copy: 0,
+      verdict: { pass: score === 1, score, why: '' },
+    });
+    const all = wiseCategories[mode].map(({ name }) => of(name, name === 'culture' ? 1 : 0.5));
+    expect(summarizeWise(all, mode).headline.value).toBeCloseTo(0.7, 12);
+    // Of those alone that there are pictures of.
+    expect(summarizeWise([of('culture', 1), of('time', 0)], mode).headline.value).toBeCloseTo(
+      mode === 'legacy' ? 0.4 / 0.567 : 0.4 / 0.52,
+      12,
+    );
+  });
+});
+
+test('a layout that gives all pictures of a prompt one name has one picture of each', async () => {
+  const folder = { paths: ['0.png', '1.png'], text: () => Promise.reject(new Error('nothing to read')) };
+  const items = ['a', 'b', 'c'].map((prompt) => ({ prompt, task: '', specification: null }));
+  expect(await locatePictures({ file: (_item, index) => `${index}.png` }, folder, items)).toEqual([
+    { path: '0.png', index: 0, copy: 0 },
+    { path: '1.png', index: 1, copy: 0 },
+  ]);
 });
 
 test(

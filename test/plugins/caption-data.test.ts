@@ -1,5 +1,5 @@
 /** Captioned pictures from files: every format gives the same examples, in an order that seed and position decide. */
-import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -8,6 +8,8 @@ import type { Scope } from '../../core/contracts/slots.ts';
 import { findHubDataset } from '../../core/io/hub/dataset.ts';
 import captionData from '../../plugins/caption-data/index.ts';
 import { RowOrder } from '../../plugins/caption-data/order.ts';
+import { pictureBytes } from '../../plugins/caption-data/pictures.ts';
+import { isOfMachine } from '../../plugins/caption-data/rows.ts';
 import { captionRows, picture, writeJsonLines, writeParquet, writeTar, type CaptionRow } from '../support/captions.ts';
 
 let folder: string;
@@ -199,6 +201,18 @@ describe('what is wrong with a row is said, with its place', () => {
     ]);
     expect(found[3]?.place).toBe(`${file}, row 4`);
     rmSync(file);
+  });
+
+  test.runIf(existsSync('/proc/self/mem'))('a disk that fails is nothing that is wrong with a row', async () => {
+    // Its first page belongs to nobody.
+    await expect(pictureBytes('mem', '/proc/self/rows.jsonl')).rejects.toMatchObject({
+      code: 'DISK_FAILURE',
+      place: '/proc/self/mem',
+    });
+    for (const code of ['EIO', 'EMFILE', 'ESTALE'])
+      expect(isOfMachine(Object.assign(new Error(code), { code }))).toBe(true);
+    for (const code of ['ENOENT', 'EISDIR', 'ENAMETOOLONG'])
+      expect(isOfMachine(Object.assign(new Error(code), { code }))).toBe(false);
   });
 
   test('files that are cut off, empty or without the columns', async () => {

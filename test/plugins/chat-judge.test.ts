@@ -13,9 +13,9 @@ import { PolicedCalls } from '../../core/judging/calls.ts';
 import { commonKeys } from '../../core/preset/common-keys.ts';
 import { decodePicture } from '../../core/io/image.ts';
 import { silentLog } from '../../core/log.ts';
-import { boxedScore, strictInstruction } from '../../plugins/chat-judge/answer.ts';
+import { boxedScore, strictInstruction } from '../../core/questions/answer.ts';
 import plugin from '../../plugins/chat-judge/index.ts';
-import { combined } from '../../plugins/chat-judge/questions.ts';
+import { combined } from '../../core/questions/atomic.ts';
 
 describe('what counts of an answer', () => {
   test.each([

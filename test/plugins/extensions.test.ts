@@ -1,7 +1,5 @@
 /** The extensions of the house, and that every hook is tapped by one of them: a hook that nobody needs is none. */
-import { createServer } from 'node:http';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
@@ -25,7 +23,9 @@ async function make(name: string, options: object, provides = plugin.provides): 
 
 /** What each needs beside its defaults. */
 const needed: Readonly<Record<string, object>> = {
+  mlflow: { url: 'http://localhost:1' },
   notify: { url: 'http://localhost:1' },
+  trackio: { url: 'http://localhost:1' },
   'prompt-templates': { templates: ['a picture of {prompt}'] },
 };
 
@@ -117,33 +117,6 @@ test('prompt-templates: by step and place, prompts as they are, and a template w
   expect(await worded(2)).toEqual(['a $& b', 'draw c, please']);
   expect(await worded(3)).toEqual(['draw a $& b, please', 'c']);
   await expect(make('prompt-templates', { templates: ['draw'] })).rejects.toThrow(/write \{prompt\}/);
-});
-
-test('notify: one message with the outcome; a webhook that fails is a warning', async () => {
-  const heard: unknown[] = [];
-  let status = 200;
-  const server = createServer((request, response) => {
-    let text = '';
-    request.on('data', (piece: Buffer) => (text += piece.toString()));
-    request.on('end', () => {
-      heard.push(JSON.parse(text));
-      response.writeHead(status).end();
-    });
-  });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  const hooks = createHooks([{ name: 'mine', extension: await make('notify', { url, field: 'content' }) }]);
-  await hooks.start({ preset: 'night', directory: '/runs/night', resume: false });
-  await hooks.finish({ outcome: 'failed', directory: '/runs/night', error: new Error('no room') });
-  expect(heard).toEqual([{ content: 'run night is failed (/runs/night): no room' }]);
-  status = 500;
-  await hooks.finish({ outcome: 'done', directory: '/runs/night' });
-  server.closeAllConnections();
-  await new Promise((resolve) => server.close(resolve));
-  await hooks.finish({ outcome: 'done', directory: '/runs/night' });
-  expect(said).toEqual([expect.stringMatching(/status 500/), expect.stringMatching(/nobody was notified/)]);
-  await expect(make('notify', {})).rejects.toThrow(/give `url` or `variable`/);
-  expect(await make('notify', { variable: 'REASONGEN_NO_SUCH_WEBHOOK' })).toEqual({});
 });
 
 test('saved samples: those of a due step, refills included, as later extensions left them; each step by itself', async () => {

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { Evaluation, VerdictRecord } from '../../core/contracts/evaluation.ts';
@@ -249,12 +249,12 @@ describe('24 pictures drawn by hand', { timeout: 60_000 }, () => {
     return path;
   }
 
-  function preset(name: string, more = ''): string {
+  function preset(name: string, more = '', judge = ''): string {
     place.write('prompts.jsonl', items.map((item) => `${lineOf(item)}\n`).join(''));
     place.write('ontology.json', JSON.stringify(shapeOntology));
     return place.write(
       `${name}.yaml`,
-      `name: ${name}\nplugins: [${join(root, 'test/support/shapes.ts')}]\njudges: [{ use: shapes, cache: off }]\nbenchmarks: [{ use: geneval, prompts: prompts.jsonl, ontology: ontology.json${more} }]\n`,
+      `name: ${name}\nplugins: [${join(root, 'test/support/shapes.ts')}]\njudges: [{ use: shapes, cache: off${judge} }]\nbenchmarks: [{ use: geneval, prompts: prompts.jsonl, ontology: ontology.json${more} }]\n`,
     );
   }
 
@@ -324,5 +324,35 @@ describe('24 pictures drawn by hand', { timeout: 60_000 }, () => {
     mkdirSync(path);
     const empty = await place.command('evaluate', preset('no-pictures'), '--pictures', path, '--run-dir', place.free());
     expect(empty.errors).toContain('he first of them would be 00000/samples/0000.png');
+  });
+
+  test('those without a verdict are asked about again by resume, and no others', async () => {
+    const path = await folder('flaky');
+    const directory = place.free();
+    const diary = place.path('flaky.txt');
+    const file = preset('flaky', '', `, fails: 0.6, retries: 0, diary: ${diary}`);
+    const failed = async (...words: readonly string[]): Promise<number> => {
+      const { code, errors } = await place.command(...words);
+      expect(code, errors).toBe(0);
+      const [record] = (await readRunRecords(directory)).evaluations;
+      const count = record?.counts?.judgeErrors ?? Number.NaN;
+      if (count > 0)
+        expect(errors).toContain(
+          `geneval: judges gave no verdict on ${count} pictures; npx reasongen resume ${directory} asks about these again`,
+        );
+      return count;
+    };
+    let missing = await failed('evaluate', file, '--pictures', path, '--run-dir', directory);
+    expect(missing).toBeGreaterThan(0);
+    while (missing > 0) {
+      const before = missing;
+      missing = await failed('resume', directory);
+      expect(missing).toBeLessThan(before);
+    }
+    // An answer for each picture, those that are equal asked about once.
+    const different = new Set(pictures.flat().map(([, ...shapes]) => JSON.stringify(shapes)));
+    expect(readFileSync(diary, 'utf8').split('\n')).toHaveLength(different.size + 1);
+    const again = await place.command('resume', directory);
+    expect(again.errors).toContain('is done already');
   });
 });

@@ -160,21 +160,20 @@ describe('layouts', () => {
   });
 
   test('asking about pictures: system text, vectors between start and end, a newline, the question', () => {
-    const picture = `<begin_of_image>${'<image_placeholder>'.repeat(3)}<end_of_image>`;
-    expect(tokenizer.conversation?.([{ question: ' What is it? ', pictures: 1 }], 3)).toEqual(
+    const pictureOf = (vectors: number): string =>
+      `<begin_of_image>${'<image_placeholder>'.repeat(vectors)}<end_of_image>`;
+    const picture = pictureOf(3);
+    expect(tokenizer.conversation?.([{ question: ' What is it? ', pictures: [3] }])).toEqual(
       whole(`${bos}${systemPrompt}\n\n<|User|>: ${picture}\nWhat is it?\n\n<|Assistant|>:`),
     );
     expect(
-      tokenizer.conversation?.(
-        [
-          { question: 'Compare.', pictures: 2, answer: 'Two cats. ' },
-          { question: 'Why?', pictures: 0 },
-        ],
-        3,
-      ),
+      tokenizer.conversation?.([
+        { question: 'Compare.', pictures: [3, 5], answer: 'Two cats. ' },
+        { question: 'Why?', pictures: [] },
+      ]),
     ).toEqual(
       whole(
-        `${bos}${systemPrompt}\n\n<|User|>: ${picture}\n${picture}\nCompare.\n\n<|Assistant|>: Two cats.${tokens.eos}<|User|>: Why?\n\n<|Assistant|>:`,
+        `${bos}${systemPrompt}\n\n<|User|>: ${picture}\n${pictureOf(5)}\nCompare.\n\n<|Assistant|>: Two cats.${tokens.eos}<|User|>: Why?\n\n<|Assistant|>:`,
       ),
     );
   });

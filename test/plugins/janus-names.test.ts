@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import type { StoredType, WeightSource } from '../../core/contracts/weight-source.ts';
-import { readSafetensors } from '../../core/io/safetensors.ts';
+import { readSafetensors } from '../support/safetensors.ts';
 import { openWeightSource } from '../../core/io/weight-files/open.ts';
 import { filtered, layered } from '../../core/io/weight-files/pieces.ts';
 import { renamed } from '../../core/io/weight-files/renamed.ts';

@@ -5,7 +5,7 @@ import { Workspace } from '../../core/autograd/workspace.ts';
 import { Tape } from '../../core/autograd/tape.ts';
 import { openDevice } from '../../core/gpu/device.ts';
 import { createSampler } from '../../core/nn/sampler.ts';
-import { createPictureInputs } from '../../core/nn/siglip.ts';
+import { createPictureInputs } from '../../core/nn/picture-inputs.ts';
 import { tokenLogProbability } from '../../core/ops/log-probability.ts';
 import { gatherRows } from '../../core/ops/rows.ts';
 import { at, maximumError, randomFloats, randomWords } from '../../core/testing.ts';
@@ -71,6 +71,8 @@ describe.each(Object.entries(cases))('%s', (_name, sizes) => {
   const backbone = janusBackbone('odd', sizes);
   const { vision } = backbone;
   if (vision === undefined) throw new Error('no vision');
+  const blank = vision.fit({ width: 1, height: 1, data: new Uint8Array(3) });
+  const { vectors } = vision.span(blank);
   const specs = [...backbone.parameters, ...vision.parameters].map((spec) => ({ ...spec, shape: spec.shape }));
   const values = new Map(
     specs.map(({ name, shape }, index) => [
@@ -91,10 +93,10 @@ describe.each(Object.entries(cases))('%s', (_name, sizes) => {
     return weights;
   };
   const patchSize = 3 * (sizes.vision?.patchSize ?? 0) ** 2;
-  const patches = randomFloats(vision.tokens * patchSize, 77);
+  const patches = randomFloats(vectors * patchSize, 77);
   const oracle = new JanusOracle(sizes, values);
   const seen = oracle.features(
-    Array.from({ length: vision.tokens }, (_, i) => Array.from(patches.subarray(i * patchSize, (i + 1) * patchSize))),
+    Array.from({ length: vectors }, (_, i) => Array.from(patches.subarray(i * patchSize, (i + 1) * patchSize))),
   );
   const text = Array.from(randomWords(4, 5, sizes.textVocabulary));
   const codes = Array.from(randomWords(5, 6, sizes.imageVocabulary));
@@ -113,8 +115,8 @@ describe.each(Object.entries(cases))('%s', (_name, sizes) => {
 
   /** Features, hidden states and both kinds of logits of the sequence, after a shorter one. */
   const record = (tape: Tape, weights: ParameterSet): { features: Tensor; text: Tensor; image: Tensor } => {
-    const inputs = createPictureInputs(device, vision, 1);
-    device.write(inputs.patches, patches);
+    const inputs = createPictureInputs(device, vision.layOut([blank]));
+    device.write(inputs.get('patches'), patches);
     const features = vision.features(tape, weights, inputs);
     const packed = packTokens(device, [tokens.slice(0, 3), tokens], features);
     const hidden = backbone.hidden(tape, weights, packed.tokens);
@@ -179,13 +181,11 @@ describe.each(Object.entries(cases))('%s', (_name, sizes) => {
     const gradients = await weights.read('gradients');
     const loss = (changed: ReadonlyMap<string, { shape: readonly number[]; data: ArrayLike<number> }>): number => {
       const model = new JanusOracle(sizes, changed);
-      const vectors = model.features(
-        Array.from({ length: vision.tokens }, (_, i) =>
-          Array.from(patches.subarray(i * patchSize, (i + 1) * patchSize)),
-        ),
+      const seenNow = model.features(
+        Array.from({ length: vectors }, (_, i) => Array.from(patches.subarray(i * patchSize, (i + 1) * patchSize))),
       );
       const states = model.hidden(
-        sequence.map((token, index) => ('vector' in token ? { vector: vectors[index - text.length] ?? [] } : token)),
+        sequence.map((token, index) => ('vector' in token ? { vector: seenNow[index - text.length] ?? [] } : token)),
       );
       return states.reduce(
         (sum, state) => sum + logProbability(model.textLogits(state), 3) + logProbability(model.imageLogits(state), 3),

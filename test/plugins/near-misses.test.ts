@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import type { Component, Judge, Sample, Score } from '../../core/plugin.ts';
 import { at } from '../../core/testing.ts';
 import chatJudge from '../../plugins/chat-judge/index.ts';
-import { questionsByRule } from '../../plugins/chat-judge/questions.ts';
+import { questionsByRule } from '../../core/questions/atomic.ts';
 import { createDetector } from '../../plugins/nano-world/detector.ts';
 import { createSpriteSheet } from '../../plugins/nano-world/sprites.ts';
 import { gradeOf, judgeScene } from '../../plugins/nano-world/verdict.ts';

@@ -1,11 +1,12 @@
-import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ParameterSet } from '../../core/weights/parameters.ts';
 import { openDevice, type Device } from '../../core/gpu/device.ts';
-import { readSafetensors, writeSafetensors } from '../../core/io/safetensors.ts';
+import { writeSafetensors } from '../../core/io/safetensors.ts';
+import { readSafetensors } from '../support/safetensors.ts';
 import { toVqCheckpoint } from '../../core/nn/vq-checkpoint.ts';
 import { vqCodec } from '../../core/nn/vq-codec.ts';
 import { randomWords } from '../../core/testing.ts';
@@ -174,5 +175,32 @@ describe('vq', () => {
     const config = join(directory, 'config.json');
     writeFileSync(config, '{"text_config":{}}');
     await expect(codecFromFile(bare, config)).rejects.toThrow('no vq_config');
+  });
+});
+
+describe('weights of another codec than the configuration says', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'vq-sizes-'));
+  afterAll(() => rmSync(folder, { recursive: true }));
+  type Sizes = Record<string, unknown>;
+  const golden = JSON.parse(readFileSync(new URL('config.json', tinyA), 'utf8')) as { vq_config: Sizes };
+  test.each([
+    ['channels', { base_channels: 64 }, /encoder\.conv_in\.weight is \[\d+,3,3,3\], the codec needs \[64,3,3,3\]/],
+    ['latent channels', { latent_channels: 64 }, /does not fit/],
+    ['codes', { num_embeddings: 128 }, /quantize\.embedding\.weight is \[64,\d+\], the codec needs \[128,\d+\]/],
+    ['a level more', { channel_multiplier: [1, 2, 2] }, /missing: encoder/],
+    ['a level less', { channel_multiplier: [1] }, /does not fit the sizes/],
+    ['blocks', { num_res_blocks: 3 }, /missing: /],
+  ])('is refused before a picture is drawn: %s', async (_, change, message) => {
+    for (const file of ['model.safetensors', 'model-original.safetensors']) {
+      copyFileSync(new URL(file, tinyA), join(folder, 'model.safetensors'));
+      writeFileSync(
+        join(folder, 'config.json'),
+        JSON.stringify({ ...golden, vq_config: { ...golden.vq_config, ...change } }),
+      );
+      await expect(codecFromCheckpoint(folder)).rejects.toMatchObject({
+        code: 'CHECKPOINT_SHAPE',
+        message: expect.stringMatching(message) as string,
+      });
+    }
   });
 });

@@ -3,6 +3,8 @@ import { mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { namedFiles } from '../../core/io/named-files.ts';
+import { textsOfFile } from '../../plugins/caption-data/files.ts';
 import { UnreadableRow, type Row } from '../../plugins/caption-data/rows.ts';
 import { openTar } from '../../plugins/caption-data/tar.ts';
 import { entryBytes, paxRecords, tarBytes, type TarEntry } from '../support/tar.ts';
@@ -74,6 +76,7 @@ describe('fields', () => {
     const all = [
       { name: './', kind: '5' },
       { name: '.DS_Store', content: 'x' },
+      { name: '__MACOSX/0002.png', content: 'a companion without a dot' },
       { name: 'README', content: 'x' },
       ...odd,
     ];
@@ -90,6 +93,14 @@ describe('fields', () => {
     expect(await shown(tarBytes([...more, ...two]))).toEqual(wanted);
     expect((await shown(tarBytes([...two, ...more]), { image: 'mask.png', prompt: 'left.txt' }))[0]).toBe(
       'MASK | left of it | "why"',
+    );
+    // Letters of either case are one, in a preset, too.
+    const left = [
+      { name: '0000.Left.PNG', content: 'LEFT' },
+      { name: '0000.Left.Txt', content: 'left of it' },
+    ];
+    expect((await shown(tarBytes([...two, ...left]), { image: 'Left.PNG', prompt: 'left.TXT' }))[0]).toBe(
+      'LEFT | left of it | "why"',
     );
     const dots = [0, 1].flatMap((at) => [
       { name: `photo.000${at}.png`, content: 'PNG' },
@@ -144,6 +155,22 @@ describe('fields', () => {
   });
 });
 
+test('pictures that the json names beside the archive are part of what it is', async () => {
+  const path = join(folder, 'named.tar');
+  writeFileSync(
+    path,
+    tarBytes([
+      { name: '0000.json', content: json('one', { image: 'beside.png', more: [{ path: 'inner.png' }] }) },
+      { name: '0001.json', content: 'no json' },
+      { name: '0001.png', content: 'PNG-1' },
+    ]),
+  );
+  for (const name of ['beside.png', 'inner.png', '0001.png']) writeFileSync(join(folder, name), name);
+  expect((await namedFiles(path, textsOfFile)).map(({ name }) => name)).toEqual(['beside.png', 'inner.png']);
+  writeFileSync(path, 'no archive');
+  expect(await namedFiles(path, textsOfFile)).toEqual([]);
+});
+
 describe('headers', () => {
   test('long names of GNU and pax, sizes of pax, binary sizes, prefixes, old archives', async () => {
     const long = `${'deep/'.repeat(40)}0000`;
@@ -177,6 +204,13 @@ describe('headers', () => {
         { name: '0000.png', kind: '\0', content: second, magic: '' },
         { name: 'folder/', kind: '\0', magic: '' },
       ]),
+      // What a folder says of its size is no content.
+      folders: tarBytes([
+        { name: 'f/', kind: '5', sizeField: Buffer.from('00000001130\0') },
+        { name: 'f/0000.json', content: first },
+        { name: 'f/', kind: '0', sizeField: Buffer.from('00000010000\0') },
+        { name: 'f/0000.png', content: second },
+      ]),
     };
     for (const [name, bytes] of Object.entries(archives)) expect(await shown(bytes), name).toEqual([wanted[0]]);
   });
@@ -189,7 +223,9 @@ describe('headers', () => {
           { name: '0001.json', content: json('two') },
           { name: '0001.png', kind: '1', link: './0000.png' },
           { name: '0002.json', kind: '1', link: 'nowhere.json' },
-          { name: '0002.png', kind: '2', link: '0000.png' },
+          { name: '0002.png', kind: '2', link: '../0000.png' },
+          { name: 'a/0003.png', kind: '2', link: '../0000.png' },
+          { name: 'a/0003.json', content: json('three') },
           { name: 'x', kind: 'x', content: paxRecords({ 'GNU.sparse.major': '1', 'GNU.sparse.name': '0003.png' }) },
           { name: 'GNUSparseFile.0/0003.png', content: 'map' },
         ]),
@@ -197,7 +233,8 @@ describe('headers', () => {
     ).toEqual([
       'PNG-0 | "one" | "why"',
       'PNG-0 | "two" | "why"',
-      '0002.png cannot be read: it is a link to 0000.png, which is not in the archive before it',
+      '0002.png cannot be read: it is a link to ../0000.png, which is not in the archive before it',
+      'PNG-0 | "three" | "why"',
       '0003.png cannot be read: it is stored as sparse',
     ]);
   });
@@ -207,6 +244,9 @@ describe('headers', () => {
     expect(await shown(Buffer.concat([one, other]))).toEqual(wanted);
     expect(await shown(tarBytes(two, Buffer.alloc(512)))).toEqual(wanted);
     expect(await shown(Buffer.concat([tarBytes(two), Buffer.alloc(512, 'junk')]))).toEqual(wanted);
+    // As a copy over a line or a disk may end it.
+    for (const tail of [Buffer.alloc(100), Buffer.from('something else'), Buffer.alloc(700, 1)])
+      expect(await shown(Buffer.concat([tarBytes(two), tail]))).toEqual(wanted);
     expect(await shown(Buffer.alloc(10_240))).toEqual([]);
   });
 

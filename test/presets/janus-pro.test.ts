@@ -3,8 +3,9 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { knownAdapters } from '../../core/gpu/known-adapters.ts';
 import { silentLog } from '../../core/log.ts';
-import { totalBytes } from '../../core/plan.ts';
+import { describePlan, totalBytes } from '../../core/plan.ts';
 import { loadPreset } from '../../core/preset/load.ts';
 import { planStage, type PlanTarget } from '../../core/plan-stage.ts';
 import { makeHubShells } from '../support/hub-shells.ts';
@@ -29,27 +30,10 @@ afterAll(() => {
   else process.env['HF_HUB_CACHE'] = before;
 });
 
-/** A large GPU as browsers and Dawn see one: buffers of 4 GiB, half precision. */
-const gpu: PlanTarget = {
-  limits: {
-    maxBufferSize: 2 ** 32,
-    maxStorageBufferBindingSize: 2 ** 32 - 4,
-    maxStorageBuffersPerShaderStage: 8,
-    maxComputeInvocationsPerWorkgroup: 256,
-    maxComputeWorkgroupStorageSize: 16384,
-    maxComputeWorkgroupSizeX: 256,
-  } as unknown as GPUSupportedLimits,
-  report: {
-    vendor: '',
-    architecture: '',
-    device: '',
-    description: 'a large GPU',
-    isSoftware: false,
-    subgroupMinSize: 32,
-    subgroupMaxSize: 32,
-    features: ['shader-f16', 'subgroups'],
-  },
-};
+/** NVIDIA's H100, as far as it is known. */
+const h100 = knownAdapters.get('h100');
+if (h100 === undefined) throw new Error('no card');
+const gpu: PlanTarget = h100;
 
 /** The codec has weights of its own, and a data set is not there: random ones and an empty folder stand for them. */
 function shellSettings(name: string): string[] {
@@ -159,4 +143,22 @@ test.each([
   expect(totalBytes(plan)).toBeLessThan(gigabytes * 1e9);
   // Far less would mean that something is not counted.
   expect(totalBytes(plan)).toBeGreaterThan(gigabytes * 1e9 * 0.2);
+  // As the page says it, in the table of what presets need.
+  const [folderName = '', file = ''] = name.split('/');
+  const rows = readFileSync(join(folder, 'README.md'), 'utf8').split('<!-- memory-table -->')[1] ?? '';
+  const [, small, large] = new RegExp(`\\| \`${file}\`[^|]*\\| ([\\d.]+) GB[^|]*\\| ([\\d.]+) GB`).exec(rows) ?? [];
+  expect(Number(folderName.endsWith('1b') ? small : large)).toBeCloseTo(totalBytes(plan) / 1e9, 1);
+  expect(plan.largestBinding).toBeLessThan(2 ** 31);
+  expect(plan.inParts).toEqual([]);
+});
+
+test('a card that binds less has larger weights in parts, and the plan names them', async () => {
+  const arc = knownAdapters.get('arc');
+  if (arc === undefined) throw new Error('no card');
+  const name = 'janus-pro-7b/sft.yaml';
+  const loaded = await loadPreset(join(folder, name), { settings: shellSettings(name) });
+  const plan = await planStage(loaded, loaded.stages[0]!, silentLog(), arc);
+  expect(plan.largestBinding).toBeLessThanOrEqual(arc.limits.maxStorageBufferBindingSize);
+  expect(plan.inParts).toContainEqual({ name: 'lm_head.weight', parts: 2 });
+  expect(describePlan(plan).at(-1)).toContain('lm_head.weight in 2');
 });

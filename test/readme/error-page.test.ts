@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { root } from '../support/runs.ts';
-import { ambiguousCodes, errorPage, renderErrorPage } from './error-page.ts';
+import { ambiguousCodes, codesWithoutExit, errorPage, renderErrorPage } from './error-page.ts';
 import { readErrors, type RaisedError } from './error-sites.ts';
 
 describe('the program', () => {
@@ -15,6 +15,7 @@ describe('the program', () => {
 
   test('every code ends it with one exit code', () => {
     expect(ambiguousCodes(found.errors)).toEqual([]);
+    expect(codesWithoutExit(found.errors)).toEqual([]);
   });
 
   test('every error it raises could be read', () => {
@@ -131,6 +132,17 @@ describe('reading', () => {
       'AA has two exit codes: 2 at x:1, 6 at y:2, cause at z:3',
     ]);
     expect(ambiguousCodes([error(2, 'x:1'), error(2, 'y:2'), error('cause', 'z:3')])).toEqual([]);
+  });
+
+  test('a code whose exit code cannot be read anywhere is named', () => {
+    const error = (exitCode: RaisedError['exitCode']): RaisedError => ({
+      code: 'AA',
+      message: '',
+      exitCode,
+      place: 'x:1',
+    });
+    expect(codesWithoutExit([error('cause')])).toEqual(['AA: its exit code cannot be read at x:1']);
+    expect(codesWithoutExit([error('cause'), error(2)])).toEqual([]);
   });
 
   test('a cell of the page breaks no table', () => {

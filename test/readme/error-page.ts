@@ -41,13 +41,27 @@ export function ambiguousCodes(errors: readonly RaisedError[]): string[] {
   });
 }
 
+/** Codes that end the program as something else has it: a signal, or a run of several. */
+const passedOn = ['RUN_STOPPED', 'STOPPED'];
+
+/** A line for each other code of which no place has an exit code that can be read. */
+export function codesWithoutExit(errors: readonly RaisedError[]): string[] {
+  const exits = exitsOf(errors);
+  return [...new Set(errors.map(({ code }) => code))]
+    .filter((code) => !exits.has(code) && !passedOn.includes(code))
+    .map((code) => `${code}: its exit code cannot be read at ${errors.find((error) => error.code === code)?.place}`);
+}
+
 export function renderErrorPage(errors: readonly RaisedError[]): string {
   const exits = exitsOf(errors);
   const numbers = [...new Set([...exits.values()].flat())].sort((a, b) => a - b);
   const sections = numbers.map((number) => {
     const codes = [...exits].filter(([, own]) => own.includes(number)).map(([code]) => code);
-    return section(number, codes.sort(), errors);
+    return section(`Exit code ${number}: ${meanings[number]}`, codes.sort(), errors);
   });
+  const without = passedOn.filter((code) => errors.some((error) => error.code === code));
+  if (without.length > 0)
+    sections.push(section('The exit code of the signal, or of the run that was stopped', without, errors));
   return `# Every error code
 
 A failure is one message: a code, the place, what happened, what to try. A code always ends the program with the same exit code, except
@@ -57,14 +71,14 @@ the sources by \`npm run docs:errors\`.
 ${sections.join('\n')}`;
 }
 
-function section(exitCode: number, codes: readonly string[], errors: readonly RaisedError[]): string {
+function section(title: string, codes: readonly string[], errors: readonly RaisedError[]): string {
   const rows = codes.map((code) => {
     const own = errors.filter((error) => error.code === code);
     const list = (texts: readonly (string | undefined)[]): string =>
       [...new Set(texts.flatMap((text) => (text === undefined ? [] : cell(text))))].sort().join('<br>');
     return `| \`${code}\` | ${list(own.map(({ message }) => message))} | ${list(own.map(({ hint }) => hint))} |`;
   });
-  return `## Exit code ${exitCode}: ${meanings[exitCode]}
+  return `## ${title}
 
 | code | what happened | what to try |
 |---|---|---|
@@ -83,7 +97,7 @@ function cell(text: string): string {
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const { errors } = readErrors(root);
   writeFileSync(errorPage, renderErrorPage(errors));
-  const ambiguous = ambiguousCodes(errors);
-  process.stderr.write(ambiguous.map((line) => `${line}\n`).join(''));
-  process.exitCode = ambiguous.length === 0 ? 0 : 1;
+  const wrong = [...ambiguousCodes(errors), ...codesWithoutExit(errors)];
+  process.stderr.write(wrong.map((line) => `${line}\n`).join(''));
+  process.exitCode = wrong.length === 0 ? 0 : 1;
 }

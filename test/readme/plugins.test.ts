@@ -41,12 +41,16 @@ function node(...words: string[]): Promise<{ code: number | null; output: string
 
 /** Runs the command of a page that begins so, as it is shown but for the settings that make it short. */
 async function run(preset: string, ...settings: string[]): Promise<string> {
+  return (await ran(preset, settings)).output;
+}
+
+async function ran(preset: string, settings: readonly string[]): Promise<{ output: string; errors: string }> {
   const line = commands.find((each) => each.startsWith(`npx reasongen run mine/flags/${preset}.yaml`));
   if (line === undefined) throw new Error(`no page runs ${preset}`);
   const short = settings.flatMap((setting) => ['--set', setting]);
   const { code, output, errors } = await node('core/bin.mjs', ...line.split(' ').slice(2), ...short);
   expect(code, errors).toBe(0);
-  return output;
+  return { output, errors };
 }
 
 const source = (slot: string): RegExp => new RegExp(`define${slot.charAt(0).toUpperCase()}${slot.slice(1)}\\(`);
@@ -73,8 +77,11 @@ test('supervised training, with dataset, tokenizers, backbone, optimizer and ker
   expect(Number(steps[1]?.['loss'])).toBeLessThan(Number(steps[0]?.['loss']));
 });
 
-test('GRPO, with reward, benchmark and every hook; the cached step of the backbone agrees with its packed form', async () => {
-  await run('grpo', 'steps=2', 'prompts=2', 'groupSize=4', 'evaluations=4');
+test('GRPO, with reward, benchmark, executor and every hook; the cached step of the backbone agrees with its packed form', async () => {
+  const { errors } = await ran('grpo', ['steps=2', 'prompts=2', 'groupSize=4', 'evaluations=4']);
+  // Two evaluations of 4, and at least 2 x 4 drawings in each of two steps.
+  const [, drawn] = /^(\d+) sequences were drawn$/m.exec(errors) ?? [];
+  expect(Number(drawn)).toBeGreaterThanOrEqual(24);
   const [first] = metricsOf(join(clone, 'runs/flags-grpo'));
   expect(first).toMatchObject({ 'reward/halves': expect.any(Number), ratioDifference: expect.any(Number) });
   const diary = readFileSync(join(clone, 'runs/flags-grpo/diary.txt'), 'utf8');

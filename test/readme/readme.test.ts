@@ -3,7 +3,7 @@
  * clone. The only liberties: `npx reasongen` is the program it starts; long runs get further `--set`s that make them short; and the hub is
  * one on this machine, whose model is a small one of the published class.
  */
-import { execFile } from 'node:child_process';
+import { type ChildProcess, execFile } from 'node:child_process';
 import {
   cpSync,
   existsSync,
@@ -18,15 +18,17 @@ import {
 import { tmpdir } from 'node:os';
 import { dirname, join, relative, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { main } from '../../core/cli.ts';
+import { findRedis, redisHint } from '../plugins/bullmq/redis.mjs';
+import { RedisServer } from '../plugins/bullmq/redis-server.ts';
 import { exitCodes } from '../../core/errors.ts';
 import { openModelSource } from '../../core/io/weight-files/model.ts';
 import { janusNames } from '../../plugins/janus/names.ts';
 import { captionRows, picture, writeParquet } from '../support/captions.ts';
+import { commandLine } from '../support/command-line.ts';
 import { commit, FakeHub } from '../support/hub.ts';
 import { janusFolder } from '../support/janus-folder.ts';
 import { metricsOf, root } from '../support/runs.ts';
-import { commandsOf, filesOf, mainPages, pluginPages, textOf } from './pages.ts';
+import { blocksOf, commandsOf, filesOf, mainPages, pluginPages, textOf } from './pages.ts';
 
 const texts = new Map([...mainPages, ...pluginPages].map((page) => [page, textOf(page)]));
 const everything = [...texts.values()].join('\n');
@@ -49,17 +51,21 @@ const short: Readonly<Record<string, Readonly<Record<string, string | number>>>>
   'run presets/nano/sft.yaml': { batch: 4, examples: 4 },
   'run mine/brief.yaml': { ...few, prompts: 4, groupSize: 4, rationaleTokens: 40 },
   'run mine/seen.yaml': { ...few, prompts: 2, groupSize: 4, rationaleTokens: 40 },
+  'run mine/tracked.yaml': { ...few, prompts: 2, groupSize: 4, rationaleTokens: 40 },
+  'run presets/nano/grpo.yaml --set steps=2 --sweep': { ...few, prompts: 2, groupSize: 4, rationaleTokens: 40 },
   'run mine/unified.yaml': { steps: 2, batch: 4, examples: 4 },
   'run mine/captions.yaml': { steps: 2, batch: 4 },
   'run mine/lora.yaml': { steps: 2, batch: 4, examples: 4 },
   // The tokenizer of the small model knows single characters.
   'generate --model': { promptTokens: 200, rationaleTokens: 12 },
   'ask "What': { answerTokens: 12 },
+  'evaluate --model hub': { 'benchmarks.understanding.questionTokens': 1024 },
   'run presets/janus-pro-1b/sft-lora.yaml': { steps: 2, batch: 4, warmup: 0, 'recipe.validation.examples': 4 },
   'evaluate presets/nano/evaluate.yaml': { count: 6, batch: 6, splits: '[heldout]' },
   'evaluate runs/mine': { count: 6, batch: 6, splits: '[heldout]' },
   'evaluate --model runs/mine': { count: 6, batch: 6, splits: '[heldout]' },
   'evaluate mine/own.yaml': { batch: 4 },
+  'run mine/queued.yaml': { steps: 1, prompts: 2, promptsAtOnce: 1, groupSize: 2, miniBatches: 1, evaluations: 0 },
   'generate --preset presets/nano/generate.yaml --layout geneval': { count: 2, batch: 8, promptTokens: 64 },
   'run presets/nano/full.yaml': {
     ...{ 'vq.steps': 1, 'vq.batch': 2 },
@@ -72,6 +78,8 @@ const short: Readonly<Record<string, Readonly<Record<string, string | number>>>>
 const published = 'deepseek-community/Janus-Pro-1B';
 let clone = '';
 let hub: FakeHub;
+/** undefined where there is no Redis. */
+let redis: RedisServer | undefined;
 beforeAll(async () => {
   clone = mkdtempSync(join(tmpdir(), 'reasongen-readme-'));
   for (const name of ['core', 'kernels', 'plugins', 'presets', 'node_modules', 'package.json', 'tsconfig.json'])
@@ -86,10 +94,13 @@ beforeAll(async () => {
     published,
   );
   await hub.open();
+  if (findRedis() === undefined) process.stderr.write(`${redisHint}\n`);
+  else redis = await RedisServer.start();
   await writeData();
 });
 afterAll(async () => {
   await hub.close();
+  await redis?.end();
   rmSync(clone, { recursive: true });
 });
 
@@ -127,22 +138,64 @@ async function writeBenchmarkData(): Promise<void> {
     'geneval2.jsonl',
     `${JSON.stringify({ prompt: 'two cups', vqa_list: [['How many cups?', 'two']], skills: ['count'] })}\n`,
   );
+  write(
+    'wise.json',
+    JSON.stringify([{ Prompt: 'the national bird of New Zealand', Explanation: 'a kiwi', prompt_id: 7 }]),
+  );
+  const asked = blocksOf(['plugins/README.md']).find(({ language }) => language === 'jsonl')?.text ?? '';
+  write('questions.jsonl', asked);
   write('prompts.txt', 'a red bird\na blue cup\n');
 }
 
-/** Runs a line of the README in the clone. */
-async function run(line: string): Promise<{ status: number | null; output: string; errors: string }> {
+interface LineEnd {
+  readonly status: number | null;
+  readonly output: string;
+  readonly errors: string;
+}
+
+/** Starts a line of the README in the clone. */
+function begin(line: string): { readonly child: ChildProcess; readonly ended: Promise<LineEnd> } {
   const words = [...line.matchAll(/"([^"]*)"|(\S+)/g)].map(([, inQuotes, plain]) => inQuotes ?? plain ?? '').slice(2);
-  const [, settings = {}] = Object.entries(short).find(([start]) => line.startsWith(`npx reasongen ${start}`)) ?? [];
+  const [, settings = {}] =
+    Object.entries(short).find(([beginning]) => line.startsWith(`npx reasongen ${beginning}`)) ?? [];
   const more = Object.entries(settings).flatMap(([path, value]) => ['--set', `${path}=${value}`]);
-  const env = { ...process.env, REASONGEN_QUIET: '1', HF_ENDPOINT: hub.url, HF_HUB_CACHE: join(clone, 'hub') };
+  const folders = { HF_ENDPOINT: hub.url, HF_HUB_CACHE: join(clone, 'hub') };
+  const env = { ...process.env, REASONGEN_QUIET: '1', REASONGEN_QUEUE: redis?.url, ...folders };
+  let end = (_result: LineEnd): void => {};
+  const ended = new Promise<LineEnd>((done) => (end = done));
+  const child = execFile(
+    process.execPath,
+    ['core/bin.mjs', ...words, ...more],
+    { cwd: clone, encoding: 'utf8', env, maxBuffer: 2 ** 26 },
+    (_error, output, errors) => end({ status: child.exitCode, output, errors }),
+  );
+  return { child, ended };
+}
+
+/** Runs a line of the README in the clone. What serves until it is told to end is told when it does. */
+async function run(line: string): Promise<LineEnd> {
+  const { child, ended } = begin(line);
+  if (/ (watch|serve) /.test(line)) child.stdout?.once('data', () => child.kill('SIGTERM'));
+  if (line.includes(' worker ')) await endOnceServing(child);
+  if (!line.includes('run mine/queued.yaml')) return ended;
+  // Somebody has to draw for it.
+  const worker = begin('npx reasongen worker mine/queued.yaml');
+  const result = await ended;
+  worker.child.kill('SIGTERM');
+  await worker.ended;
+  return result;
+}
+
+function endOnceServing(child: ChildProcess): Promise<void> {
   return new Promise((done) => {
-    const child = execFile(
-      process.execPath,
-      ['core/bin.mjs', ...words, ...more],
-      { cwd: clone, encoding: 'utf8', env, maxBuffer: 2 ** 26 },
-      (_error, output, errors) => done({ status: child.exitCode, output, errors }),
-    );
+    const end = (): void => {
+      child.kill('SIGTERM');
+      done();
+    };
+    child.once('close', done);
+    child.stderr?.on('data', (chunk) => {
+      if (/ serves /.test(String(chunk))) end();
+    });
   });
 }
 
@@ -156,7 +209,7 @@ const exits: Readonly<Record<string, number>> = {
 };
 
 /** What must have come of a command, beyond its exit code. */
-const outcomes: Readonly<Record<string, (result: Awaited<ReturnType<typeof run>>) => void | Promise<void>>> = {
+const outcomes: Readonly<Record<string, (result: LineEnd) => void | Promise<void>>> = {
   'run presets/nano/sft.yaml': () => expect(metricsOf(join(clone, 'runs/mine'))).toHaveLength(50),
   'resume runs/mine': ({ errors }) => expect(errors).toContain('is done already'),
   'check presets/nano/grpo.yaml': ({ output }) =>
@@ -166,7 +219,11 @@ const outcomes: Readonly<Record<string, (result: Awaited<ReturnType<typeof run>>
   'generate --preset presets/nano/generate.yaml --layout geneval': () =>
     expect(pictures('out/geneval/pictures/geneval/00001/samples')).toHaveLength(4),
   'describe benchmark': ({ output }) => expect(output).toMatch(/geneval2?[^]*prompts of a file/),
+  'evaluate --model hub': ({ output }) => expect(output).toMatch(/^understanding, heldout: \d of 3 pass/m),
+  'check mine/answered.yaml': ({ output }) => expect(output).toContain('every option is valid'),
+  'check mine/looking.yaml': ({ output }) => expect(output).toMatch(/judges/),
   'check mine/geneval2.yaml': ({ output }) => expect(output).toContain('geneval2: 1 split(s) x 1 prompts'),
+  'check mine/wise.yaml': ({ output }) => expect(output).toContain('wise: 1 split(s) x 1 prompts'),
   'generate --preset presets/nano/generate.yaml': () => expect(pictures('out/cakes')).toHaveLength(4),
   'generate --preset runs/mine': () => expect(pictures('out/bird')).toHaveLength(1),
   'evaluate runs/mine': ({ errors }) => expect(errors).toMatch(/heldout: \d of 6 right/),
@@ -197,6 +254,8 @@ const outcomes: Readonly<Record<string, (result: Awaited<ReturnType<typeof run>>
   'report runs/mine': ({ output }) =>
     expect(readFileSync(join(clone, output.trim()), 'utf8')).toContain('50 training steps'),
   plugins: ({ output }) => expect(output).toMatch(/optimizers .*\n {2}optimizer: adamw/),
+  serve: ({ output }) => expect(output).toMatch(/^http:\/\/localhost:\d+\/v1$/m),
+  'watch runs': ({ output }) => expect(output).toMatch(/^http:\/\/localhost:\d+\/$/m),
   'runs runs': ({ output }) => expect(output).toContain('mine'),
   'completion bash': ({ output }) => expect(output).toContain('verify-device'),
   setup: ({ output }) => expect(output).toMatch(/lavapipe|swiftshader|gpu/i),
@@ -236,6 +295,17 @@ const outcomes: Readonly<Record<string, (result: Awaited<ReturnType<typeof run>>
       6,
     );
   },
+  'run presets/nano/grpo.yaml --set steps=2 --sweep': ({ output }) => expect(output).toMatch(/learningRate=3e-4 /),
+  'samples runs/rates': () => expect(existsSync(join(clone, 'out/sheet.png'))).toBe(true),
+  'replay runs/rates': ({ output }) => expect(output).toMatch(/^bit-equal: /m),
+  'run mine/tracked.yaml': ({ errors }) => {
+    expect(errors).toContain('nobody will be notified: CHAT_WEBHOOK');
+    expect(readdirSync(join(clone, 'runs/tracked'))).toEqual(expect.arrayContaining(['tensorboard', 'wandb']));
+  },
+  'worker mine/queued.yaml': ({ errors }) => expect(errors).toMatch(/worker \S+ has done 0 jobs/),
+  'workers mine/queued.yaml': ({ output }) => expect(output).toBe('no worker serves this queue\n'),
+  'run mine/queued.yaml': ({ errors }) => expect(errors).toMatch(/worker \S+ has drawn \d+ sequences/),
+  'sync runs/tracked': ({ errors }) => expect(errors).toContain('wandb: all is sent'),
   'run mine/seen.yaml': () =>
     expect(metricsOf(join(clone, 'runs/seen'))).toMatchObject([{ 'reward/clip-score': expect.any(Number) }]),
   'run mine/unified.yaml': () => {
@@ -247,7 +317,7 @@ const outcomes: Readonly<Record<string, (result: Awaited<ReturnType<typeof run>>
 
 // The whole chain comes last: it is the longest.
 const order = commands
-  .filter((line) => !line.includes('full.yaml'))
+  .filter((line) => !line.includes('full.yaml') && (findRedis() !== undefined || !line.includes('mine/queued.yaml')))
   .concat(commands.filter((line) => line.includes('full.yaml')));
 
 describe('commands', () => {
@@ -282,13 +352,8 @@ describe('commands', () => {
   });
 
   test('each has an example', async () => {
-    let help = '';
-    await main(['--help'], {
-      output: { write: (text) => void (help += text) },
-      errors: { write: () => true },
-      environment: {},
-    });
-    const names = [...(help.split('Commands:')[1] ?? '').matchAll(/^ {2}([\w-]+)/gm)]
+    const { output } = await commandLine(['--help']);
+    const names = [...(output.split('Commands:')[1] ?? '').matchAll(/^ {2}([\w-]+)/gm)]
       .map(([, name]) => name)
       .filter((name) => name !== 'help');
     expect(names.length).toBeGreaterThan(6);

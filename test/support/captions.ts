@@ -14,6 +14,15 @@ export interface CaptionRow {
   readonly augmented_cots: Readonly<Record<string, unknown>>;
 }
 
+/** Where the dataset of files finds them, unless told otherwise. */
+export const captionColumns = {
+  image: 'image',
+  prompt: 'brief_caption',
+  rationale: 'detailed_caption',
+  augmentedPrompts: 'augmented_prompts',
+  augmentedRationales: 'augmented_cots',
+};
+
 /** A picture of one color, wider than high, as a PNG. */
 export async function picture(color: ColorName, width = 12, height = 10): Promise<Uint8Array> {
   const data = new Uint8Array(width * height * 3);

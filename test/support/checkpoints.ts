@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { listCheckpoints, readState } from '../../core/io/checkpoint.ts';
 import { type CheckpointEntry, readBest } from '../../core/io/checkpoint-folder.ts';
 import { verifyCheckpoint } from '../../core/io/checkpoint-manifest.ts';
-import { readSafetensors, type StoredTensor } from '../../core/io/safetensors.ts';
+import { readSafetensors, type StoredTensor } from './safetensors.ts';
 
 export interface Checkpoint {
   readonly path: string;

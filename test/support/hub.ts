@@ -1,6 +1,7 @@
 /** A hub on this machine that serves files as a real one does, and misbehaves as it is told. */
 import { createHash } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { gzipSync } from 'node:zlib';
 
 export interface Misbehavior {
   /** Answers the requests for a file, by path, in this order; afterwards properly. */
@@ -13,6 +14,8 @@ export interface Misbehavior {
   /** So many lists of files end in the middle: the connection breaks, or (`ends`) the text just ends. */
   readonly cutLists?: number;
   readonly ends?: boolean;
+  /** Answers nothing, or the beginning of a text and no more; connections stay open. */
+  readonly silent?: 'at once' | 'in the middle';
 }
 
 /** `cut`: the connection ends after so many bytes. `status`: an error. `whole`: the range is not honoured. `as`: other content. */
@@ -23,6 +26,8 @@ export type Answer =
   | { readonly as: Buffer }
   /** A page of someone on the way, without a length; as HTML unless `type` says otherwise. */
   | { readonly page: string; readonly type?: string }
+  /** Compressed, though nobody asked for it. */
+  | { readonly gzip: true }
   | { readonly wrongRange: true };
 
 export interface Listing {
@@ -100,7 +105,9 @@ export class FakeHub {
     const path = decodeURIComponent((request.url ?? '').split('?')[0] ?? '');
     this.requests.push([path, request.headers.range].filter(Boolean).join(' '));
     this.tokens.push(request.headers.authorization);
-    const { token, status, listing = (json) => json } = this.misbehavior;
+    const { token, status, silent, listing = (json) => json } = this.misbehavior;
+    if (silent === 'in the middle') response.writeHead(200).write('{"sha":');
+    if (silent !== undefined) return;
     if (status !== undefined && (token === undefined || request.headers.authorization !== `Bearer ${token}`))
       return void response.writeHead(status).end('no');
     const own = path.replace(/^http:\/\/[^/]+/, '');
@@ -132,11 +139,16 @@ export class FakeHub {
       return void response.write(answer.page, () => response.end());
     }
     const begin = 'whole' in answer ? 0 : Number(/^bytes=(\d+)-$/.exec(headers.range ?? '')?.[1] ?? 0);
-    const body = ('as' in answer ? answer.as : bytes).subarray(begin);
+    const rest = ('as' in answer ? answer.as : bytes).subarray(begin);
+    const body = 'gzip' in answer ? gzipSync(rest) : rest;
     const range = {
       'content-range': `bytes ${'wrongRange' in answer ? begin + 1 : begin}-${bytes.length - 1}/${bytes.length}`,
     };
-    response.writeHead(begin > 0 ? 206 : 200, { 'content-length': body.length, ...(begin > 0 && range) });
+    response.writeHead(begin > 0 ? 206 : 200, {
+      'content-length': body.length,
+      ...('gzip' in answer && { 'content-encoding': 'gzip' }),
+      ...(begin > 0 && range),
+    });
     if (!('cut' in answer)) return void response.end(body);
     response.write(body.subarray(0, answer.cut), () => setTimeout(() => response.destroy(), 20));
   }

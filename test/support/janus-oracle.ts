@@ -1,4 +1,6 @@
 /** A Janus model in float64 and plain loops, for one sequence: what the kernels must agree with at sizes no fixture has. */
+import type { Vision } from '../../core/contracts/backbone.ts';
+import type { Image } from '../../core/contracts/image.ts';
 import type { JanusSizes } from '../../plugins/janus/backbone.ts';
 
 export type OracleWeights = ReadonlyMap<
@@ -12,6 +14,13 @@ export type OracleToken =
   | { readonly vector: readonly number[] };
 
 type Row = readonly number[];
+
+/** The patches of a fitted picture, as the oracle takes them. */
+export function patchesOf(vision: Vision, picture: Image): number[][] {
+  const { shape, values } = vision.layOut([picture])['patches'] ?? { shape: [], values: new Float32Array() };
+  const width = shape[1] ?? 0;
+  return Array.from({ length: shape[0] ?? 0 }, (_, patch) => [...values.subarray(patch * width, (patch + 1) * width)]);
+}
 
 export class JanusOracle {
   private readonly sizes: JanusSizes;

@@ -5,13 +5,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll } from 'vitest';
-import { main } from '../../core/cli.ts';
 import type { Evaluation } from '../../core/contracts/evaluation.ts';
 import type { Metrics } from '../../core/io/metrics.ts';
 import { type Log, silentLog } from '../../core/log.ts';
 import { loadPreset } from '../../core/preset/load.ts';
 import { runPreset } from '../../core/runtime.ts';
 import { createStop } from '../../core/stop.ts';
+import { commandLine, type CommandEnd } from './command-line.ts';
 
 export const root = fileURLToPath(new URL('../../', import.meta.url));
 const tiny = join(root, 'test/support/tiny.yaml');
@@ -23,18 +23,14 @@ export interface Ended {
   readonly lines: readonly string[];
 }
 
-export interface CommandEnd {
-  readonly code: number | null;
-  readonly output: string;
-  readonly errors: string;
-}
-
 export interface RunChoice {
   readonly settings?: readonly string[];
   /** Goes on in the directory of this run. */
   readonly resume?: Ended;
-  /** Asks for a stop once the numbers of this step are known. */
+  /** Asks for a stop once the numbers of this step are known; 0: before any step is taken. */
   readonly stopAfter?: number;
+  /** Does something once the numbers of a step are known. */
+  readonly atStep?: (step: number, directory: string) => Promise<void>;
   /** Asks for a stop when the run says this. */
   readonly stopAtLine?: RegExp;
 }
@@ -86,7 +82,7 @@ export class Workplace {
 
   /** Runs a preset in this process. Throws what ends it. */
   async run(preset: string, choice: RunChoice = {}): Promise<Ended> {
-    const { settings = [], resume, stopAfter, stopAtLine } = choice;
+    const { settings = [], resume, stopAfter, stopAtLine, atStep } = choice;
     const directory = resume?.directory ?? this.free();
     const stop = createStop();
     const lines: string[] = [];
@@ -94,7 +90,17 @@ export class Workplace {
       lines.push(line);
       if (stopAtLine?.test(line)) stop.request('the test says so', 130);
     };
-    const log: Log = { ...silentLog(), info, warn: (line) => info(`warning: ${line}`) };
+    const silent = silentLog();
+    const log: Log = {
+      ...silent,
+      info,
+      warn: (line) => info(`warning: ${line}`),
+      // Recipes say how far they are when all is restored.
+      progress: (...values) => {
+        if (stopAfter === 0) stop.request('the test says so', 130);
+        return silent.progress(...values);
+      },
+    };
     const file = resume === undefined ? preset : join(directory, 'preset.yaml');
     const loaded = await loadPreset(file, { settings, runDirectory: directory });
     const code = await runPreset(loaded, {
@@ -105,11 +111,12 @@ export class Workplace {
       stop,
       signal: new AbortController().signal,
       onHooks: (hooks) => {
-        if (stopAfter === undefined) return;
+        if (stopAfter === undefined && atStep === undefined) return;
         const fire = hooks.step;
         Object.assign(hooks, {
           step: async (event: Parameters<typeof fire>[0]) => {
             await fire(event);
+            await atStep?.(event.step, directory);
             if (event.step === stopAfter) stop.request('the test says so', 130);
           },
         });
@@ -118,15 +125,9 @@ export class Workplace {
     return { directory, code, lines };
   }
 
-  /** A command line in this process, as `main` runs it. */
-  async command(...args: string[]): Promise<CommandEnd> {
-    let [output, errors] = ['', ''];
-    const code = await main(args, {
-      output: { write: (text) => void (output += text) },
-      errors: { write: (text: string) => ((errors += text), true) },
-      environment: process.env,
-    });
-    return { code, output, errors };
+  /** A command line in this process. */
+  command(...args: string[]): Promise<CommandEnd> {
+    return commandLine(args, process.env);
   }
 
   /** A command line as a program of its own, in the driver's environment of the tests. */

@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
-import { exitCodes, reasonOf, ReasongenError } from '../../errors.ts';
+import { exitCodes, reasonOf, ReasongenError, shellWord } from '../../errors.ts';
 import { diskError } from '../../io/disk.ts';
 import { mkdir, writeFile } from '../../io/files.ts';
 import type { Log } from '../../log.ts';
@@ -44,7 +44,7 @@ export function shownFolder(folder: string): string {
 export function changeInto(folder: string): string[] {
   const shown = shownFolder(folder);
   if (shown === '.') return [];
-  return [`cd ${/^[\w./-]+$/.test(shown) ? shown : `'${shown.replaceAll("'", () => "'\\''")}'`}`];
+  return [`cd ${shellWord(shown)}`];
 }
 
 /** Installs the packages of a new folder, unless all of them are found from there already. */

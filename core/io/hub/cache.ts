@@ -4,10 +4,10 @@
  * https://huggingface.co/docs/huggingface_hub/guides/manage-cache
  */
 import { existsSync, readFileSync } from 'node:fs';
-import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { exitCodes, ReasongenError } from '../../errors.ts';
 import type { Environment } from '../../environment.ts';
+import { homeDirectory } from '../../setup/cache.mjs';
 
 /** A model on a hub: `OWNER/NAME`, and a branch, tag or commit. */
 export interface HubModel {
@@ -50,7 +50,7 @@ export function hubCacheFolder(environment: Environment): string {
   const read = (variable: string): string | undefined => expanded(variable, environment);
   const own = read('HF_HUB_CACHE') ?? read('HUGGINGFACE_HUB_CACHE');
   if (own !== undefined) return own;
-  const caches = read('XDG_CACHE_HOME') ?? join(environment['HOME'] || homedir(), '.cache');
+  const caches = read('XDG_CACHE_HOME') ?? join(homeDirectory(environment), '.cache');
   return join(read('HF_HOME') ?? join(caches, 'huggingface'), 'hub');
 }
 
@@ -61,7 +61,7 @@ export function hubCacheFolder(environment: Environment): string {
 function expanded(variable: string, environment: Environment): string | undefined {
   const value = environment[variable];
   if (!value) return undefined;
-  const home = environment['HOME'] || homedir();
+  const home = homeDirectory(environment);
   const pattern = /\$(\w+|\{[^}]*\})/g;
   const path = value
     .replace(/^~(?=\/|$)/, () => home)

@@ -26,6 +26,10 @@ export interface HubOptions {
   readonly tokenHint?: string | undefined;
   /** Where proxies stand; that of the process unless told. */
   readonly environment?: Environment;
+  /** Seconds without a byte after which a connection counts as broken; 60 unless told. */
+  readonly patience?: number | undefined;
+  /** Told once for each silence while it is waited for. */
+  readonly say?: (message: string) => void;
 }
 
 /** The beginning of a file from some byte on. */
@@ -40,14 +44,31 @@ export interface OpenFile {
 /** Bytes of a listing: some hundred thousand files have 50 MB. */
 const longestListing = 256 * 2 ** 20;
 
-/** Milliseconds without a byte after which a connection counts as broken. */
-const patience = 60_000;
+/** Seconds. */
+const usualPatience = 60;
+/** Seconds of silence before it is said that one waits, where that many are waited for. */
+const longNoticed = 5;
 
 export class HubClient {
   private readonly options: HubOptions;
+  private readonly patience: number;
 
   constructor(options: HubOptions) {
     this.options = { ...options, url: hubAddress(options.url) };
+    this.patience = options.patience ?? usualPatience;
+  }
+
+  /** Gives up after so long a silence, which is said before; the end of waiting is called when something has come. */
+  private waiting(giveUp: (seconds: number) => void): () => void {
+    const { patience } = this;
+    const noticed = Math.min(longNoticed, patience / 2);
+    const message = `the hub has been silent for ${noticed} s; it has ${patience} s (HF_HUB_DOWNLOAD_TIMEOUT changes that)`;
+    const told = setTimeout(() => this.options.say?.(message), noticed * 1000);
+    const timer = setTimeout(() => giveUp(patience), patience * 1000);
+    return () => {
+      clearTimeout(timer);
+      clearTimeout(told);
+    };
   }
 
   /** The files of a model at a revision. Throws for what the hub refuses, and for paths that would leave the model's folder. */
@@ -62,7 +83,7 @@ export class HubClient {
         hint: 'check --hub-url; the hub must speak the Hugging Face API',
         exitCode: exitCodes.disk,
       });
-    const text = await readListing(response, bad);
+    const text = await this.readListing(response, bad);
     let json: { readonly sha?: unknown; readonly siblings?: unknown };
     try {
       json = (JSON.parse(text) ?? {}) as typeof json;
@@ -84,15 +105,20 @@ export class HubClient {
   }
 
   /** The content of a file from byte `begin`. What is certainly not the file is refused before a byte of it is read. */
-  async open({ id }: HubModel, commit: string, file: HubFile, begin: number): Promise<OpenFile> {
+  async open(model: HubModel, commit: string, file: HubFile, begin: number): Promise<OpenFile> {
     const path = file.path.split('/').map(encodeURIComponent).join('/');
-    const url = `${this.options.url}/${id}/resolve/${commit}/${path}`;
+    const url = `${this.options.url}/${model.id}/resolve/${commit}/${path}`;
     // Without `identity` a proxy may compress, and bytes would no longer be those of the file.
     const response = await this.request(
       url,
       { 'accept-encoding': 'identity', ...(begin > 0 && { range: `bytes=${begin}-` }) },
       file.path,
     );
+    // The rest of a compressed file is no rest of the file.
+    if (response.status === 206 && isEncoded(response)) {
+      await response.body?.cancel();
+      return this.open(model, commit, file, 0);
+    }
     const from =
       response.status === 206
         ? Number(/^bytes (\d+)-/.exec(response.headers.get('content-range') ?? '')?.[1] ?? Number.NaN)
@@ -100,13 +126,13 @@ export class HubClient {
     if (from !== 0 && from !== begin)
       throw new BrokenTransfer(`asked for ${file.path} from byte ${begin}, the server began at ${from}`);
     const isSure = await refuseOther(response, file, from);
-    return { from, isSure, body: response.body === null ? nothing() : patiently(response.body) };
+    return { from, isSure, body: response.body === null ? nothing() : this.patiently(response.body) };
   }
 
   private async request(url: string, headers: Readonly<Record<string, string>>, what: string): Promise<Response> {
     const { token, tokenHint, environment } = this.options;
     const silent = new AbortController();
-    const timer = setTimeout(() => silent.abort(new Error(`no answer for ${patience / 1000} s`)), patience);
+    const answered = this.waiting((seconds) => silent.abort(new Error(`no answer for ${seconds} s`)));
     let response: Response;
     try {
       // A redirect to another host loses the token.
@@ -126,11 +152,44 @@ export class HubClient {
       if (cause instanceof ReasongenError) throw cause;
       throw new BrokenTransfer(`the hub cannot be reached: ${reasonOf(cause)}`, { cause });
     } finally {
-      clearTimeout(timer);
+      answered();
     }
     if (response.ok) return response;
     await response.body?.cancel();
     throw refusal(response, what, url, token !== undefined && token !== '', tokenHint);
+  }
+
+  private async readListing(response: Response, bad: (what: string) => ReasongenError): Promise<string> {
+    const chunks: Uint8Array[] = [];
+    let bytes = 0;
+    for await (const chunk of response.body === null ? nothing() : this.patiently(response.body)) {
+      chunks.push(chunk);
+      bytes += chunk.length;
+      if (bytes > longestListing) throw bad(`has more than ${longestListing} bytes`);
+    }
+    return Buffer.concat(chunks).toString('utf8');
+  }
+
+  /** Gives up on a body that stays silent. */
+  private async *patiently(body: ReadableStream<Uint8Array>): AsyncIterable<Uint8Array> {
+    const reader = body.getReader();
+    try {
+      for (;;) {
+        let came = (): void => undefined;
+        const silence = new Promise<never>((_, reject) => {
+          came = this.waiting((seconds) => reject(new BrokenTransfer(`no byte came for ${seconds} s`)));
+        });
+        const next = await Promise.race([reader.read(), silence]).finally(() => came());
+        if (next.done) return;
+        yield next.value;
+      }
+    } catch (cause) {
+      throw cause instanceof BrokenTransfer
+        ? cause
+        : new BrokenTransfer(`the connection broke: ${reasonOf(cause)}`, { cause });
+    } finally {
+      await reader.cancel().catch(() => undefined);
+    }
   }
 }
 
@@ -147,6 +206,11 @@ export function hubAddress(text: string): string {
       'leave out user, password, ? and #; an access token goes into HF_TOKEN',
     );
   return text.replace(/\/+$/, '');
+}
+
+/** Whether what comes is compressed all the same, by a server or a proxy on the way; it is unpacked while it is read. */
+function isEncoded({ headers }: Response): boolean {
+  return !/^(identity)?$/i.test((headers.get('content-encoding') ?? '').trim());
 }
 
 const webPage = 'a web page, perhaps that of a network or a proxy which wants a login';
@@ -171,7 +235,8 @@ async function refuseOther(response: Response, file: HubFile, from: number): Pro
         exitCode: exitCodes.disk,
       }),
     );
-  const announced = response.headers.get('content-length');
+  // The length of what was compressed on the way says nothing of the file.
+  const announced = isEncoded(response) ? null : response.headers.get('content-length');
   const total = /^bytes \d+-\d+\/(\d+)$/.exec(response.headers.get('content-range') ?? '')?.[1];
   const bytes = total !== undefined ? Number(total) : announced === null ? undefined : from + Number(announced);
   if (bytes !== undefined && bytes > file.size)
@@ -189,17 +254,6 @@ export function wrongContent(file: HubFile, what: string): ReasongenError {
     hint: 'pull again; if it stays so, do not trust this hub',
     exitCode: exitCodes.disk,
   });
-}
-
-async function readListing(response: Response, bad: (what: string) => ReasongenError): Promise<string> {
-  const chunks: Uint8Array[] = [];
-  let bytes = 0;
-  for await (const chunk of response.body === null ? nothing() : patiently(response.body)) {
-    chunks.push(chunk);
-    bytes += chunk.length;
-    if (bytes > longestListing) throw bad(`has more than ${longestListing} bytes`);
-  }
-  return Buffer.concat(chunks).toString('utf8');
 }
 
 // eslint-disable-next-line require-yield -- an answer without content
@@ -230,28 +284,6 @@ function refusal(response: Response, what: string, url: string, hasToken: boolea
   }
   if (status === 404) return told('HUB_NOT_FOUND', `the hub has no ${what}`, 'check owner, name and --revision');
   return told('HUB_REFUSED', `the hub answered ${status} for ${what}`, 'check --hub-url and the name');
-}
-
-/** Gives up on a body that stays silent. */
-async function* patiently(body: ReadableStream<Uint8Array>): AsyncIterable<Uint8Array> {
-  const reader = body.getReader();
-  try {
-    for (;;) {
-      let timer: NodeJS.Timeout | undefined;
-      const silence = new Promise<never>((_, reject) => {
-        timer = setTimeout(() => reject(new BrokenTransfer(`no byte came for ${patience / 1000} s`)), patience);
-      });
-      const next = await Promise.race([reader.read(), silence]).finally(() => clearTimeout(timer));
-      if (next.done) return;
-      yield next.value;
-    }
-  } catch (cause) {
-    throw cause instanceof BrokenTransfer
-      ? cause
-      : new BrokenTransfer(`the connection broke: ${reasonOf(cause)}`, { cause });
-  } finally {
-    await reader.cancel().catch(() => undefined);
-  }
 }
 
 function parseFile(entry: unknown, bad: (what: string) => ReasongenError): HubFile {

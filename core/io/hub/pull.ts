@@ -4,7 +4,7 @@ import { lstat, readdir, readFile, readlink, statfs } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
 import { exitCodes, ReasongenError } from '../../errors.ts';
 import type { Log } from '../../log.ts';
-import { diskError, hasCode, replaceFile } from '../disk.ts';
+import { diskError, hasCode, replaceLoneFile } from '../disk.ts';
 import { takeLock } from '../lock.ts';
 import { isCommit, modelFolder, type HubModel } from './cache.ts';
 import { HubClient, type HubFile, type HubOptions } from './client.ts';
@@ -25,7 +25,7 @@ export interface PullOptions extends HubOptions {
 /** Returns the folder of the snapshot. What is there already is not fetched again. */
 export async function pullModel(model: HubModel, options: PullOptions): Promise<string> {
   const { cache, include, log } = options;
-  const client = new HubClient(options);
+  const client = new HubClient({ say: (message) => log.info(message), ...options });
   const persistence: Persistence = { warn: (message) => log.warn(message), pause: options.pause };
   const { commit, files } = await persistently(
     `the list of files of ${model.id}`,
@@ -211,7 +211,7 @@ async function noteRevision(folder: string, revision: string, commit: string): P
   const path = join(folder, 'refs', ...revision.split('/'));
   try {
     await mkdir(dirname(path), { recursive: true });
-    if ((await readFile(path, 'utf8').catch(() => '')) !== commit) await replaceFile(path, commit);
+    if ((await readFile(path, 'utf8').catch(() => '')) !== commit) await replaceLoneFile(path, commit);
   } catch (cause) {
     throw diskError(cause, 'noting the commit of a revision', path);
   }

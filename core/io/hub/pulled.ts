@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { basename, dirname, join, relative } from 'node:path';
-import { diskError, replaceFile } from '../disk.ts';
+import { diskError, replaceLoneFile } from '../disk.ts';
 import type { HubFile } from './client.ts';
 
 /** Files whose hash was right, as long as neither size nor time of theirs changes. */
@@ -87,7 +87,7 @@ async function readRecord(path: string, key?: string): Promise<Readonly<Record<s
 }
 
 async function write(path: string, record: Readonly<Record<string, string>>): Promise<void> {
-  await replaceFile(path, `${JSON.stringify(record)}\n`).catch((cause: unknown) => {
+  await replaceLoneFile(path, `${JSON.stringify(record)}\n`).catch((cause: unknown) => {
     throw diskError(cause, 'noting what is in the cache', path);
   });
 }

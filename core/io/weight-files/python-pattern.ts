@@ -45,8 +45,11 @@ function compile(pattern: string, before: string): RegExp {
   const source = rest
     .replaceAll('(?P<', '(?<')
     .replaceAll(/\(\?P=(\w+)\)/g, (_, name: string) => String.raw`\k<${name}>`)
+    .replaceAll(/\{,(\d+)\}/g, '{0,$1}')
     .replaceAll(String.raw`\A`, '^')
     .replaceAll(String.raw`\Z`, '$');
+  // To Python a bracket right behind the opening one is a character of the class; here it would end it.
+  if (/\[\^?\]/.test(rest)) throw new PatternError('begins a class with a bracket, which is not read here');
   if (/[Lxu]/.test(flags)) throw new PatternError(`has the flags ${flags}, which are not read here`);
   try {
     return new RegExp(`^${before}(?:${source})$`, flags.replaceAll(/[^ims]/g, ''));

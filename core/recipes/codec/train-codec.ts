@@ -147,6 +147,11 @@ async function runTrainCodec(context: RunContext, choice: TrainCodecOptions): Pr
   const progress = log.progress('codec', choice.steps, { done: first - 1 });
   let pictures = picturesOf(first);
   for (let step = first; step <= choice.steps; step++) {
+    if (stop.requested) {
+      // Before the first step there is nothing to save: the run starts over.
+      if (step > 1) await training.save({ step: step - 1, unused: keeper.state });
+      break;
+    }
     const started = performance.now();
     device.write(pass.pictures, pictures);
     pass.program.run();
@@ -167,7 +172,8 @@ async function runTrainCodec(context: RunContext, choice: TrainCodecOptions): Pr
     directory.writeStep(step, metrics);
     await hooks.step({ step, metrics });
     progress.advance(1, `loss ${metrics.loss.toFixed(3)}, ${metrics.psnr.toFixed(1)} dB`);
-    if (step % choice.saveEvery === 0 || step === choice.steps || stop.requested)
+    const asked = await context.asked();
+    if (step % choice.saveEvery === 0 || step === choice.steps || stop.requested || asked.save)
       await training.save({ step, unused: keeper.state });
     if (stop.requested) break;
   }

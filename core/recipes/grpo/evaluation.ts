@@ -1,9 +1,11 @@
 /** How a policy does before, while and after it is trained: benchmarks, files of held-out prompts, and the pool itself. */
+import { exitCodes, ReasongenError } from '../../errors.ts';
 import type { Benchmark } from '../../contracts/benchmark.ts';
 import type { Evaluation } from '../../contracts/evaluation.ts';
 import type { NamedBenchmark, RunContext } from '../../contracts/recipe.ts';
 import { Drawer, type Sampling } from '../../drawing/drawer.ts';
 import { evaluateBenchmark, evaluateItems, summarize } from '../evaluate.ts';
+import { evaluationFilesName, passRateName } from './metric-names.ts';
 import type { GrpoOptions } from './options.ts';
 import { promptsAtOnce } from './sizes.ts';
 import { PromptMix, type PromptList } from './prompt-files.ts';
@@ -29,7 +31,7 @@ export async function evaluatePolicy(
   step: number,
 ): Promise<Record<string, number>> {
   const files: NamedBenchmark[] =
-    heldOut.length === 0 ? [] : [{ name: 'evaluation-files', benchmark: fileBenchmark(heldOut) }];
+    heldOut.length === 0 ? [] : [{ name: evaluationFilesName, benchmark: fileBenchmark(heldOut) }];
   const passes: Record<string, number> = {};
   if (choice.evaluations === 0 || context.benchmarks.length + files.length === 0) return passes;
   const sampling = evaluationSampling(choice);
@@ -38,10 +40,11 @@ export async function evaluatePolicy(
   const note = (record: Evaluation | undefined): void => {
     if (record === undefined) return;
     context.log.info(summarize(record, context.benchmarks.length + files.length));
-    passes[`pass/${record.benchmark}/${record.split}`] = record.overall.passes / record.overall.total;
+    passes[passRateName(record.benchmark, record.split)] = record.overall.passes / record.overall.total;
   };
   for (const named of context.benchmarks) {
-    if (source.pool.length > 0) {
+    const isDrawn = named.benchmark.picture === undefined;
+    if (source.pool.length > 0 && isDrawn) {
       const items = Array.from(
         { length: choice.evaluations },
         (_, index) => source.pool[index % source.pool.length],
@@ -51,8 +54,8 @@ export async function evaluatePolicy(
     note(
       await evaluateBenchmark(context, drawer, named, sampling, {
         ...plan,
-        split: named.benchmark.splits?.includes('heldout') === false ? 'seen' : 'heldout',
-        count: choice.evaluations,
+        split: splitOf(named.benchmark),
+        count: isDrawn ? choice.evaluations : (named.benchmark.size ?? choice.evaluations),
       }),
     );
   }
@@ -78,10 +81,31 @@ function openDrawer(context: RunContext, choice: GrpoOptions, training: Training
   });
 }
 
-/** For a plan: makes what an evaluation takes, and gives it back. */
+/** Held-out prompts where there are some. */
+function splitOf({ splits }: Benchmark): 'heldout' | 'seen' {
+  return splits?.includes('heldout') === false ? 'seen' : 'heldout';
+}
+
+/** For a plan: makes what an evaluation takes, and gives it back. Throws UNKNOWN_METRIC where `keepBest` waits for what no evaluation measures. */
 export async function planEvaluation(context: RunContext, choice: GrpoOptions, training: Training): Promise<void> {
+  refuseUnmeasured(context, choice);
   if (choice.evaluations === 0 || context.benchmarks.length + choice.evaluationFiles.length === 0) return;
   (await openDrawer(context, choice, training)).close();
+}
+
+function refuseUnmeasured({ benchmarks }: RunContext, { keepBest, pool }: GrpoOptions): void {
+  const named = benchmarks.find(({ name }) => keepBest?.metric.startsWith(passRateName(name, '')) === true);
+  if (keepBest === undefined || named === undefined) return;
+  const { name, benchmark } = named;
+  const splits = [splitOf(benchmark), ...(pool > 0 && benchmark.picture === undefined ? ['pool'] : [])];
+  const known = splits.map((split) => passRateName(name, split));
+  if (known.includes(keepBest.metric)) return;
+  throw new ReasongenError({
+    code: 'UNKNOWN_METRIC',
+    message: `recipe.keepBest.metric: no evaluation of this run measures "${keepBest.metric}"`,
+    hint: `of this benchmark there is: ${known.join(', ')}`,
+    exitCode: exitCodes.badPreset,
+  });
 }
 
 /** As many as need the memory that drawing for training needs: guidance doubles it. */

@@ -17,7 +17,7 @@
  * l_old, A, l_ref, s and k of every token), reference.ts and scorer.ts (l_ref, l_old), update.ts (mini-batches and micro-batches),
  * objective.ts (the formula on the device: ops/policy-objective.ts and its kernel), learn.ts (they together), looks.ts (guards). Beside
  * them: options.ts, plan.ts, sizes.ts, setup.ts (what is made once), memory.ts (what steps leave to the next), evaluation.ts,
- * samples.ts, metric-names.ts.
+ * samples.ts, playground.ts, metric-names.ts.
  *
  * On purpose different from the published code:
  * 1. Temperatures and guidance are shared by sampler and scorer; the largest difference of their log-probabilities is measured
@@ -30,17 +30,18 @@
  * 6. The first update has the learning rate its schedule says, not zero.
  */
 import type { Plan, Recipe, RunContext } from '../../contracts/recipe.ts';
+import { reserveJudges } from '../../judging/reserve.ts';
 import { checkpointName } from '../../io/checkpoint-manifest.ts';
 import { defineRecipe } from '../../plugin.ts';
 import { Training } from '../../training/training.ts';
 import { evaluatePolicy } from './evaluation.ts';
 import { learn } from './learn.ts';
-import { HackWatch } from '../../rl/hack-watch.ts';
 import { lookAtPictures, lookAtPolicy, lookAtRollout } from './looks.ts';
 import { GrpoMemory, type GrpoState } from './memory.ts';
 import { grpoMetrics } from './metric-names.ts';
 import { grpoOptions, type GrpoOptions } from './options.ts';
 import { Penalty } from './penalty.ts';
+import { drawAsked } from './playground.ts';
 import { planGrpo, smallerGrpo } from './plan.ts';
 import { checkPrompts, openPrompts } from './prompts.ts';
 import { collectRollout, JudgeClock, rolloutMetrics, type RolloutTools } from './rollout.ts';
@@ -53,13 +54,14 @@ export const grpo = defineRecipe({
   options: grpoOptions,
   needs: ['tokenizer', 'imageTokenizer', 'backbone', 'reward', 'optimizer'],
   metrics: grpoMetrics,
-  create: (choice, { seed }): Recipe => ({
+  create: (choice, scope): Recipe => ({
     plan: async (context): Promise<Plan> => {
       await checkPrompts(context, choice);
       return planGrpo(context, choice);
     },
     smaller: smallerGrpo(choice),
-    extensions: choice.samplesEvery > 0 ? { samples: savedSamples(choice, seed) } : {},
+    extensions:
+      choice.samplesEvery > 0 ? { samples: savedSamples(choice, scope.seed, () => scope.get('tokenizer')) } : {},
     run: (context) => runGrpo(context, choice),
   }),
 });
@@ -69,6 +71,7 @@ async function runGrpo(context: RunContext, choice: GrpoOptions): Promise<void> 
   const { training, state } = await Training.open(context, context.backbone.parameters, choice);
   const { source, heldOut } = await openPrompts(context, choice);
   const parts = await openGrpo(context, choice, training);
+  await reserveJudges(context);
   const memory = new GrpoMemory(source, parts.update, parts.kl);
   const penalty = new Penalty(choice, parts.kl, parts.reference);
   const evaluateAt = (label: string, step: number): Promise<Record<string, number>> =>
@@ -79,7 +82,7 @@ async function runGrpo(context: RunContext, choice: GrpoOptions): Promise<void> 
   let numbers: Record<string, number> = {};
   const save = (step: number, more: Record<string, number> = {}, own = memory.note()): Promise<void> =>
     training.save({ step, ...own() }, { ...numbers, ...more });
-  const run: GrpoRun = { training, parts, memory, penalty, watch: new HackWatch(), save };
+  const run: GrpoRun = { training, parts, memory, penalty, save };
   const first = (state?.step ?? 0) + 1;
   const progress = log.progress('GRPO', choice.steps, { done: first - 1 });
   for (let step = first; step <= choice.steps; step++) {
@@ -99,7 +102,9 @@ async function runGrpo(context: RunContext, choice: GrpoOptions): Promise<void> 
     context.directory.writeStep(step, { ...metrics, ...files });
     await training.orSave(hooks.step({ step, metrics }), step, () => save(step));
     progress.advance(1, `reward ${metrics.reward.toFixed(2)}`);
-    if (step === choice.steps || stop.requested || step % choice.saveEvery === 0) await save(step);
+    const asked = await context.asked();
+    if (step === choice.steps || stop.requested || step % choice.saveEvery === 0 || asked.save) await save(step);
+    await drawAsked(context, parts.drawer, asked.prompts, step);
     if (stop.requested) break;
   }
   progress.end();
@@ -117,8 +122,6 @@ interface GrpoRun {
   readonly parts: GrpoSetup;
   readonly memory: GrpoMemory;
   readonly penalty: Penalty;
-  /** Begins anew when a run goes on: it compares with the first steps that it sees. */
-  readonly watch: HackWatch;
   readonly save: (step: number, more: Record<string, number>, own: () => GrpoState) => Promise<void>;
 }
 
@@ -126,7 +129,7 @@ interface GrpoRun {
 async function takeStep(
   context: RunContext,
   choice: GrpoOptions,
-  { training, parts, memory, penalty, watch, save }: GrpoRun,
+  { training, parts, memory, penalty, save }: GrpoRun,
   step: number,
 ): Promise<Record<string, number> & { reward: number }> {
   const { guards, reference, drawer, greedy } = parts;
@@ -141,7 +144,7 @@ async function takeStep(
   const rollout = await training.orSave(drawn, step - 1, () => save(step - 1, {}, whole));
   memory.carried = choice.carryOver ? rollout.surplus : [];
   memory.history = lookAtRollout(context, choice, guards, rollout, step, memory.history);
-  const pictures = lookAtPictures(context, choice, guards, rollout, step, watch);
+  const pictures = lookAtPictures(context, choice, guards, rollout, step, memory.watch);
   const sampled = performance.now();
   const learned = rollout.kept.length > 0 ? await learn(choice, parts, rollout, step) : {};
   penalty.endStep();

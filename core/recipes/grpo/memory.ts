@@ -2,6 +2,7 @@
 import type { Json } from '../../io/checkpoint.ts';
 import type { EntropyControllerState } from '../../rl/entropy-controller.ts';
 import type { KlController } from '../../rl/kl-controller.ts';
+import { HackWatch, type HackWatchState } from '../../rl/hack-watch.ts';
 import { emptyHistory, type RewardHistory } from '../../training/guards.ts';
 import { groupFromJson, groupToJson, type TrainedGroup } from './carry.ts';
 import type { PromptSource } from './prompt-source.ts';
@@ -15,6 +16,8 @@ export type GrpoState = {
   readonly controllers: { readonly [kind: string]: { readonly [Name in keyof EntropyControllerState]: number } };
   readonly kl: { readonly coefficient: number } | null;
   readonly carried: readonly Json[];
+  /** Absent in checkpoints of earlier versions: the watch then begins with the steps it sees. */
+  readonly watch?: HackWatchState;
 };
 
 export class GrpoMemory {
@@ -22,6 +25,8 @@ export class GrpoMemory {
   history: RewardHistory = emptyHistory;
   /** Groups that a refill brought beyond the need of the step before. */
   carried: readonly TrainedGroup[] = [];
+  /** Of the pictures and rewards of all steps: it compares the last with the first. */
+  readonly watch = new HackWatch();
   readonly source: PromptSource;
   private readonly update: GrpoUpdate;
   private readonly kl: KlController | undefined;
@@ -32,12 +37,13 @@ export class GrpoMemory {
     this.kl = kl;
   }
 
-  restore({ position, tooLong, controllers, kl, history, carried }: GrpoState): void {
+  restore({ position, tooLong, controllers, kl, history, carried, watch }: GrpoState): void {
     Object.assign(this.source, { position, tooLong });
     this.update.restore(controllers);
     if (kl !== null) this.kl?.restore(kl);
     this.history = history;
     this.carried = carried.map(groupFromJson);
+    if (watch !== undefined) this.watch.restore(watch);
   }
 
   /** What changes from now on is noted; groups do not change, and become JSON only when they are saved. */
@@ -49,6 +55,7 @@ export class GrpoMemory {
       history: { ...this.history },
       controllers: plain(this.update.state),
       kl: this.kl?.state() ?? null,
+      watch: this.watch.state,
     };
     return () => ({ ...noted, carried: carried.map(groupToJson) });
   }

@@ -2,15 +2,25 @@
 import type { NamedComponents } from '../../contracts/slots.ts';
 import type { GrpoOptions } from './options.ts';
 
+/** What the files of `evaluationFiles` are called among benchmarks. */
+export const evaluationFilesName = 'evaluation-files';
+
+export function passRateName(benchmark: string, split: string): string {
+  return `pass/${benchmark}/${split}`;
+}
+
 /** Those that a step may have with these options; `*` stands for any characters. */
 export function grpoMetrics(choice: GrpoOptions, { rewards, benchmarks }: NamedComponents): string[] {
-  const { kl, textEntropy, imageEntropy, evaluations, evaluationFiles } = choice;
+  const { kl, textEntropy, imageEntropy, evaluations, evaluationFiles, pool } = choice;
   const judged = rewards.flatMap((name) => [
     `reward/${name}`,
     `secondsJudging/${name}`,
     ...['std', 'passRate', 'invalidShare', 'cacheShare', 'parts/*'].map((each) => `reward/${name}/${each}`),
   ]);
-  const evaluated = [...benchmarks, ...(evaluationFiles.length > 0 ? ['evaluation-files'] : [])];
+  // Which of them a benchmark has is known when it is made (`evaluation.ts`).
+  const splits = ['heldout', 'seen', ...(pool > 0 ? ['pool'] : [])];
+  const evaluated = benchmarks.flatMap((name) => splits.map((split) => passRateName(name, split)));
+  if (evaluationFiles.length > 0) evaluated.push(passRateName(evaluationFilesName, 'heldout'));
   return [
     ...['reward', 'passRate', ...judged],
     ...['keptShare', 'groups', 'carriedGroups', 'rounds', 'rationaleTokens', 'forcedShare', 'promptsTooLong'],
@@ -19,7 +29,7 @@ export function grpoMetrics(choice: GrpoOptions, { rewards, benchmarks }: NamedC
     ...(textEntropy === undefined ? [] : ['text/entropyCoefficient']),
     ...(imageEntropy === undefined ? [] : ['image/entropyCoefficient']),
     ...(kl === undefined ? [] : ['referenceKl', 'klCoefficient']),
-    ...(evaluations === 0 ? [] : evaluated.map((name) => `pass/${name}/*`)),
+    ...(evaluations === 0 ? [] : evaluated),
     ...['secondsSampling', 'secondsWaitingForJudges', 'secondsJudging', 'secondsTraining'],
   ];
 }

@@ -1,5 +1,6 @@
 /** What a GRPO run will do and need, in words and bytes. */
 import type { Plan, PlanContext, Smaller } from '../../contracts/recipe.ts';
+import { reserveJudges } from '../../judging/reserve.ts';
 import { planEvaluation } from './evaluation.ts';
 import type { GrpoOptions } from './options.ts';
 import { openGrpo } from './setup.ts';
@@ -18,6 +19,8 @@ export async function planGrpo(context: PlanContext, choice: GrpoOptions): Promi
   account.note('programs and sampler');
   await planDecoding(run, { prompts: promptsAtOnce(choice), samplesPerPrompt: choice.groupSize });
   account.note('image tokenizer');
+  await reserveJudges(run);
+  account.note('judges');
   // Last: all but the first evaluation draw while everything else is there.
   await planEvaluation(run, choice, training);
   const codes = context.imageTokenizer.grid.rows * context.imageTokenizer.grid.columns;

@@ -170,17 +170,25 @@ async function greedyRewards(
   return judged.map(({ total }) => total);
 }
 
-/** Draws as many prompts at a time as the drawer can; each share is judged while the next is drawn. */
+/** Draws as many prompts at a time as the drawer can, and as many such shares; each is judged while the next is drawn. */
 export async function drawShares(
-  drawer: Pick<Drawer, 'prompts' | 'draw'>,
+  drawer: Pick<Drawer, 'prompts' | 'draw'> & Partial<Pick<Drawer, 'atOnce'>>,
   items: readonly PromptItem[],
   seed: number,
   purpose: DrawPurpose,
   scoring: Scoring,
 ): Promise<Drawing[]> {
+  const { prompts, atOnce = 1 } = drawer;
   const drawings: Drawing[] = [];
-  for (let start = 0; start < items.length; start += drawer.prompts) {
-    const share = await drawer.draw(items.slice(start, start + drawer.prompts), seed, purpose, start);
+  const underWay: Promise<Drawing[]>[] = [];
+  for (let start = 0; start < items.length || underWay.length > 0;) {
+    for (; underWay.length < atOnce && start < items.length; start += prompts) {
+      const share = drawer.draw(items.slice(start, start + prompts), seed, purpose, start);
+      // Heard when its turn comes.
+      share.catch(() => undefined);
+      underWay.push(share);
+    }
+    const share = (await underWay.shift()) ?? [];
     scoring.throwIfFailed();
     scoring.add(share.map(({ sample }) => sample));
     drawings.push(...share);

@@ -1,7 +1,10 @@
-/** Saves drawings of a step with everything that explains them: picture, prompt, rationale, every score, advantage. */
-import type { Extension, Judgement } from '../../contracts/hooks.ts';
+/** Saves drawings of a step with everything that explains them: picture, prompt, rationale, every score, advantage, and how sure the model was. */
+import { join } from 'node:path';
+import type { DrawnTokens, Extension, Judgement } from '../../contracts/hooks.ts';
 import type { Sample } from '../../contracts/reward.ts';
+import type { Tokenizer } from '../../contracts/tokenizer.ts';
 import { encodePng } from '../../io/image.ts';
+import { sampleFolder, type RecordedTokens } from '../../io/records.ts';
 import { type DrawnSample, writeSamples } from '../../io/sample-folder.ts';
 import { at } from '../../tensor/at.ts';
 import type { GrpoOptions } from './options.ts';
@@ -15,15 +18,18 @@ interface Drawn {
 interface Verdict {
   readonly judgement: Judgement;
   readonly advantage: number;
+  readonly drawn: DrawnTokens | undefined;
 }
 
 /**
  * Of the first step and of every `samplesEvery`-th, the first `samplesShown` drawings, refills included: as all other extensions left
- * them, written when the numbers of the step are final. Pictures are encoded while they are judged.
+ * them, written when the numbers of the step are final. Pictures are encoded while they are judged. `tokenizer` is asked for the texts of tokens
+ * when drawings are written.
  */
 export function savedSamples(
   { samplesEvery, samplesShown }: Pick<GrpoOptions, 'samplesEvery' | 'samplesShown'>,
   seed: number,
+  tokenizer?: () => Promise<Pick<Tokenizer, 'decode'>>,
 ): Extension {
   let directory = '';
   let drawn: Drawn[] = [];
@@ -38,16 +44,21 @@ export function savedSamples(
     },
     advantages: {
       order: 'late',
-      handler: ({ step, judgements, advantages }) => {
-        const judged = judgements.map((judgement, index): Verdict => ({ judgement, advantage: at(advantages, index) }));
+      handler: ({ step, judgements, advantages, drawn: tokens }) => {
+        const judged = judgements.map((judgement, index): Verdict => ({
+          judgement,
+          advantage: at(advantages, index),
+          drawn: tokens[index],
+        }));
         if (isDue(step)) verdicts.push(...judged.slice(0, samplesShown - verdicts.length));
         return undefined;
       },
     },
     step: async ({ step }) => {
-      const records = drawn.map((each, index) => recordOf(each, at(verdicts, index), seed));
+      const words = drawn.length > 0 ? await tokenizer?.() : undefined;
+      const records = drawn.map((each, index) => recordOf(each, at(verdicts, index), seed, words));
       [drawn, verdicts] = [[], []];
-      if (isDue(step)) await writeSamples(directory, step, await Promise.all(records));
+      if (isDue(step)) await writeSamples(directory, join('samples', sampleFolder(step)), await Promise.all(records));
     },
   };
 }
@@ -60,8 +71,41 @@ function encode(sample: Sample, seed: number): Drawn {
   return { sample, png };
 }
 
-async function recordOf({ sample, png }: Drawn, { judgement, advantage }: Verdict, seed: number): Promise<DrawnSample> {
+async function recordOf(
+  { sample, png }: Drawn,
+  { judgement, advantage, drawn }: Verdict,
+  seed: number,
+  words: Pick<Tokenizer, 'decode'> | undefined,
+): Promise<DrawnSample> {
   const { id, prompt, task, rationale, rationaleEnded, codes } = sample;
   const { scores, total } = judgement;
-  return { id, prompt, task, rationale, rationaleEnded, codes, png: await png, scores, total, advantage, seed };
+  const tokens = drawn === undefined || words === undefined ? undefined : recordedTokens(drawn, words);
+  return {
+    ...{ id, prompt, task, rationale, rationaleEnded, codes, png: await png, scores, total, advantage, seed },
+    ...(tokens !== undefined && { tokens }),
+  };
+}
+
+/** Numbers with four digits: they are looked at, and computed with nowhere. */
+export function recordedTokens(
+  { rationaleIds, logProbability, entropy }: DrawnTokens,
+  tokenizer: Pick<Tokenizer, 'decode'>,
+): RecordedTokens {
+  const short = (values: ArrayLike<number>): number[] => Array.from(values, (value) => Number(value.toPrecision(4)));
+  return {
+    text: textsOf(rationaleIds, tokenizer),
+    logProbability: short(logProbability),
+    entropy: short(entropy),
+  };
+}
+
+/** What each token adds to the text: one alone would lose the space in front of it. A character of several tokens belongs to its last. */
+function textsOf(ids: readonly number[], tokenizer: Pick<Tokenizer, 'decode'>): string[] {
+  let before = '';
+  return ids.map((id, index) => {
+    const now = tokenizer.decode(ids.slice(0, index + 1)).replace(/\ufffd+$/, '');
+    const added = now.startsWith(before) ? now.slice(before.length) : tokenizer.decode([id]);
+    before = now;
+    return added;
+  });
 }

@@ -111,6 +111,11 @@ async function runSft(context: RunContext, choice: SftOptions): Promise<void> {
   for (let step = first; step <= choice.steps; step++) {
     const started = performance.now();
     const data = stream.state;
+    if (stop.requested) {
+      // Before the first step there is nothing to save: the run starts over.
+      if (step > 1) await training.save({ step: step - 1, data }, last);
+      break;
+    }
     const sequences = await training.orSave(nextSequences(context, choice, stream, step), step - 1, () =>
       training.save({ step: step - 1, data }, last),
     );
@@ -135,7 +140,8 @@ async function runSft(context: RunContext, choice: SftOptions): Promise<void> {
       training.save({ step, data: stream.state }, metrics),
     );
     progress.advance(1, `loss ${report.metrics.loss.toFixed(3)}`);
-    if (step % choice.saveEvery === 0 || step === choice.steps || stop.requested)
+    const asked = await context.asked();
+    if (step % choice.saveEvery === 0 || step === choice.steps || stop.requested || asked.save)
       await training.save({ step, data: stream.state }, metrics);
     if (stop.requested) break;
   }

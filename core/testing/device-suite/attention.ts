@@ -2,7 +2,7 @@
 import { attention } from '../../ops/attention.ts';
 import { rotary } from '../../ops/rotary.ts';
 import { checkOp } from '../check-op.ts';
-import { attended, turned } from '../oracles.ts';
+import { attended, turned, turnedAlong } from '../oracles.ts';
 import { type DeviceCase, floats, randomIds } from './cases.ts';
 
 const attentionSizes = [
@@ -52,6 +52,33 @@ export const attentionCases: readonly DeviceCase[] = [
         op: (tape, { x, positions }) => rotary(tape, x, positions, { heads: 3, headDimension: 16, theta: 10000 }),
         oracle: ({ x, positions }) => turned(x, positions, 3, 16, 10000),
         // sin and cos of an angle of hundreds, reduced in f32.
+        valueTolerance: 1e-4,
+        gradientTolerance: 1e-4,
+      }),
+  },
+  {
+    op: 'rotary positions',
+    form: '29 rows, 2 heads of 24, three axes',
+    run: (device) =>
+      checkOp({
+        device,
+        inputs: { x: floats([29, 48], 1), positions: { ...randomIds(87, 2, 600), shape: [29, 3] } },
+        op: (tape, { x, positions }) =>
+          rotary(tape, x, positions, {
+            heads: 2,
+            headDimension: 24,
+            theta: 10000,
+            axes: { sections: [4, 5, 3], order: 'contiguous' },
+          }),
+        oracle: ({ x, positions }) =>
+          turnedAlong(
+            x,
+            positions,
+            2,
+            24,
+            3,
+            Array.from({ length: 12 }, (_, j) => [j < 4 ? 0 : j < 9 ? 1 : 2, 10000 ** (-j / 12)] as const),
+          ),
         valueTolerance: 1e-4,
         gradientTolerance: 1e-4,
       }),

@@ -8,6 +8,8 @@ export interface DeviceCase {
   readonly op: string;
   /** Sizes or storage, as the table shows them. */
   readonly form: string;
+  /** Why there is nothing to check on this device; undefined where there is. */
+  readonly leftOut?: (device: Device) => string | undefined;
   /** @throws Error that says what is wrong */
   readonly run: (device: Device) => Promise<OpErrors>;
 }

@@ -1,6 +1,7 @@
 /** Products with weights: plain, in every storage, with low-rank adapters. */
 import type { ParameterSpec } from '../../contracts/backbone.ts';
 import type { Device } from '../../gpu/device.ts';
+import { usableShapes, whyNoMatrices } from '../../ops/linear-matrix.ts';
 import { linear } from '../../ops/linear.ts';
 import { AdaptedWeights, adapterSpecs } from '../../weights/adapters.ts';
 import { ParameterSet, type WeightStorage } from '../../weights/parameters.ts';
@@ -38,6 +39,49 @@ export const storageCases = (['f16', 'bf16', 'int8', 'int4'] as const).flatMap((
     op: 'linear, stored weight',
     form: `${storage}, ${rows} x 72 x 128`,
     run: (device) => storedProduct(device, storage, rows, false),
+  })),
+);
+
+/** One, below the edges of a tile, and past them. */
+const matrixProducts = [
+  [1, 1, 1],
+  [17, 31, 29],
+  [70, 66, 40],
+] as const;
+
+/** Errors as a share of the whole: roundings to 11 and to 22 bits, of which most cancel. */
+const matrixTolerance = { f16: 6e-4, 'f32-split': 1e-6 } as const;
+
+/** On every shape of tensor cores that products could be given to. */
+export const matrixCases = (['f16', 'f32-split'] as const).flatMap((precision) =>
+  matrixProducts.map(([rows, columns, inner]): DeviceCase => ({
+    op: `linear on matrices, ${precision}`,
+    form: `${rows} x ${columns} x ${inner}, bias`,
+    leftOut: (device) => (usableShapes(device).length === 0 ? whyNoMatrices(device) : undefined),
+    run: async (device) => {
+      const errors: OpErrors[] = [];
+      try {
+        for (const shape of usableShapes(device)) {
+          device.matrixProducts = { shape, precision };
+          errors.push(
+            await checkOp({
+              device,
+              inputs: { x: floats([rows, inner], 1), weight: floats([columns, inner], 2), bias: floats([columns], 3) },
+              op: (tape, { x, weight, bias }) => linear(tape, x, weight, bias),
+              oracle: ({ x, weight, bias }) => productOf(x, weight, inner, bias),
+              valueTolerance: matrixTolerance[precision],
+              gradientTolerance: Math.max(1e-5, 8 * matrixTolerance[precision]),
+            }),
+          );
+        }
+      } finally {
+        device.matrixProducts = undefined;
+      }
+      return {
+        value: Math.max(...errors.map(({ value }) => value)),
+        gradient: Math.max(...errors.map(({ gradient }) => gradient)),
+      };
+    },
   })),
 );
 

@@ -1,11 +1,13 @@
 /** What is computed row by row: embedding, norms, softmax, sums. */
 import { add } from '../../ops/add.ts';
+import { columnsOf } from '../../ops/columns.ts';
+import { embeddingBag } from '../../ops/embedding-bag.ts';
 import { embedding } from '../../ops/embedding.ts';
 import { layerNorm } from '../../ops/layer-norm.ts';
 import { multiply } from '../../ops/pointwise.ts';
 import { sumAll, sumRows } from '../../ops/reduce.ts';
 import { rmsNorm } from '../../ops/rms-norm.ts';
-import { gatherRows } from '../../ops/rows.ts';
+import { addRows, gatherRows } from '../../ops/rows.ts';
 import { softmax } from '../../ops/softmax.ts';
 import { at } from '../arrays.ts';
 import { checkOp } from '../check-op.ts';
@@ -35,6 +37,47 @@ export const rowCases: readonly DeviceCase[] = [
         op: (tape, { x, rows }) => gatherRows(tape, x, rows),
         oracle: ({ x, rows }) =>
           Float64Array.from([...rows].flatMap((row) => [...x.subarray(row * 12, (row + 1) * 12)])),
+      }),
+  },
+  {
+    op: 'embedding bag',
+    form: '50 rows of 24, 37 sums of 4',
+    run: (device) =>
+      checkOp<'table' | 'rows' | 'shares'>({
+        device,
+        inputs: {
+          table: floats([50, 24], 1),
+          rows: { ...randomIds(148, 2, 50), shape: [37, 4] },
+          shares: floats([37, 4], 3),
+        },
+        fixed: ['shares'],
+        op: (tape, { table, rows, shares }) => embeddingBag(tape, table, rows, shares),
+        oracle: ({ table, rows, shares }) =>
+          Float64Array.from({ length: 37 * 24 }, (_, i) =>
+            [0, 1, 2, 3].reduce((sum, k) => {
+              const entry = Math.floor(i / 24) * 4 + k;
+              return sum + at(shares, entry) * at(table, at(rows, entry) * 24 + (i % 24));
+            }, 0),
+          ),
+      }),
+  },
+  {
+    op: 'columns, added to rows',
+    form: '9 of 24 columns, to 5 of 40 rows',
+    run: (device) =>
+      checkOp({
+        device,
+        inputs: {
+          x: floats([40, 9], 1),
+          part: floats([5, 24], 2),
+          rows: { shape: [5], data: Uint32Array.of(39, 0, 7, 20, 8) },
+        },
+        op: (tape, { x, part, rows }) => addRows(tape, x, columnsOf(tape, part, 6, 9), rows),
+        oracle: ({ x, part, rows }) =>
+          x.map((value, i) => {
+            const entry = rows.indexOf(Math.floor(i / 9));
+            return entry < 0 ? value : value + at(part, entry * 24 + 6 + (i % 9));
+          }),
       }),
   },
   ...[

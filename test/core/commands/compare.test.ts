@@ -3,11 +3,11 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { main } from '../../../core/cli.ts';
 import type { Evaluation, VerdictRecord } from '../../../core/contracts/evaluation.ts';
 import { encodePng } from '../../../core/io/image.ts';
 import { createRun, type RunDirectory } from '../../../core/io/run-directory.ts';
 import { testImage } from '../../../core/testing.ts';
+import { commandLine, type CommandEnd } from '../../support/command-line.ts';
 
 const png = async (gray: number): Promise<Buffer> =>
   encodePng(testImage(() => [gray, gray, gray], { width: 2, height: 2 }));
@@ -33,13 +33,17 @@ beforeAll(async () => {
     writeFileSync(join(root, name, '00000.png'), await png(gray));
     const lines = [
       { index: 0, file: '00000.png', prompt: hostile, rationale: 'one' },
-      { index: 1, file: '../a/run.json', prompt: 'a boat', rationale: '' },
+      { index: 1, file: '../outside.png', prompt: 'a boat', rationale: '' },
     ];
     writeFileSync(join(root, name, 'drawings.jsonl'), lines.map((line) => `${JSON.stringify(line)}\n`).join(''));
   }
   mkdirSync(join(root, 'empty'));
+  writeFileSync(join(root, 'outside.png'), await png(outsideGray));
 });
 afterAll(() => rmSync(root, { recursive: true }));
+
+/** Of a picture that no record may reach. */
+const outsideGray = 77;
 
 async function makeRun(name: string, passes: (index: number) => boolean, more: object = {}): Promise<void> {
   const run: RunDirectory = await createRun({
@@ -60,7 +64,7 @@ async function makeRun(name: string, passes: (index: number) => boolean, more: o
     score: Number(passes(index)),
     why: passes(index) ? 'as asked' : 'something else',
     scores: { taste: { value: passes(index) ? 0.9 : 0.2 } },
-    picture: index === 1 ? 'pictures/1.png' : '../../outside.png',
+    picture: index === 1 ? 'pictures/1.png' : '../outside.png',
   }));
   const count = (some: readonly VerdictRecord[]): { passes: number; total: number } => ({
     passes: some.filter(({ pass }) => pass).length,
@@ -95,15 +99,9 @@ async function makeRun(name: string, passes: (index: number) => boolean, more: o
   await run.close('done');
 }
 
-async function compare(...args: string[]): Promise<{ code: number; output: string; errors: string }> {
-  let [output, errors] = ['', ''];
+function compare(...args: string[]): Promise<CommandEnd> {
   const paths = args.map((arg) => (arg.startsWith('--') ? arg : join(root, arg)));
-  const code = await main(['compare', ...paths], {
-    output: { write: (text) => void (output += text) },
-    errors: { write: (text: string) => ((errors += text), true) },
-    environment: {},
-  });
-  return { code, output, errors };
+  return commandLine(['compare', ...paths]);
 }
 
 describe('two runs', () => {
@@ -161,8 +159,9 @@ describe('two runs', () => {
     const { errors } = await compare('a', 'b', '--html', 'page.html');
     expect(errors).toMatch(/page: .*page\.html/);
     const page = readFileSync(join(root, 'page.html'), 'utf8');
-    expect(page.match(/<article class="card pair">/g)).toHaveLength(17);
+    expect(page.match(/<article class="card pair" data-flipped="(true|false)">/g)).toHaveLength(17);
     expect(page).toContain(`data:image/png;base64,${(await png(99)).toString('base64')}`);
+    expect(page).not.toContain((await png(outsideGray)).toString('base64'));
     expect(page).not.toContain('<script>');
     expect(page).toContain('&lt;script&gt;');
     expect(page).not.toMatch(/(src|href)="(?!data:|#)/);
@@ -188,6 +187,7 @@ test('folders of drawings: side by side, without a verdict; a path in a record l
   const page = readFileSync(join(root, 'drawn.html'), 'utf8');
   expect(page.match(/<img /g)).toHaveLength(2);
   expect(page.match(/not there/g)).toHaveLength(2);
+  expect(page).not.toContain((await png(outsideGray)).toString('base64'));
 });
 
 describe('nothing to compare: one clear message', () => {

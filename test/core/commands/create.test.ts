@@ -3,8 +3,8 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, realpath
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
-import { main } from '../../../core/cli.ts';
 import { componentKinds } from '../../../core/commands/starter/templates.ts';
+import { commandLine, type CommandEnd } from '../../support/command-line.ts';
 
 let folder: string;
 beforeAll(() => {
@@ -16,15 +16,7 @@ afterAll(() => {
   rmSync(folder, { recursive: true });
 });
 
-async function create(...args: string[]): Promise<{ code: number; output: string; errors: string }> {
-  let [output, errors] = ['', ''];
-  const code = await main(['create', ...args], {
-    output: { write: (text) => void (output += text) },
-    errors: { write: (text: string) => ((errors += text), true) },
-    environment: {},
-  });
-  return { code, output, errors };
-}
+const create = (...args: string[]): Promise<CommandEnd> => commandLine(['create', ...args]);
 
 const kinds = Object.keys(componentKinds);
 

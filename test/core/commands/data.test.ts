@@ -5,8 +5,8 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { main } from '../../../core/cli.ts';
 import { drawnWords, findLeaks, similarityOf } from '../../../core/data/leaks.ts';
+import { commandLine, type CommandEnd } from '../../support/command-line.ts';
 
 let folder: string;
 beforeAll(() => {
@@ -26,15 +26,7 @@ const rows = (name: string): Record<string, unknown>[] =>
     .filter(Boolean)
     .map((line) => JSON.parse(line) as Record<string, unknown>);
 
-async function data(...args: string[]): Promise<{ code: number; output: string; errors: string }> {
-  let [output, errors] = ['', ''];
-  const code = await main(['data', ...args], {
-    output: { write: (text) => void (output += text) },
-    errors: { write: (text: string) => ((errors += text), true) },
-    environment: { KEY: 'sk-secret' },
-  });
-  return { code, output, errors };
-}
+const data = (...args: string[]): Promise<CommandEnd> => commandLine(['data', ...args], { KEY: 'sk-secret' });
 
 describe('prompts', () => {
   test('with seed 43 and 553 of them they are those of GenEval', async () => {
@@ -249,6 +241,22 @@ describe('rationales', () => {
     expect((await make('b.jsonl', '--yes')).code).toBe(0);
     expect(asked.toSorted()).toEqual(['$& {prompt}', 'blue', 'red'].filter((prompt) => !kept.includes(prompt)));
     expect(rows('b.jsonl')).toHaveLength(3);
+  });
+
+  test('two commands do not write one file at once, and an estimate takes nothing from the one that does', async () => {
+    let second: Promise<Awaited<ReturnType<typeof make>>> | undefined;
+    let estimate: typeof second;
+    answer = () => {
+      second ??= make('locked.jsonl', '--yes');
+      estimate ??= make('locked.jsonl');
+      return {};
+    };
+    expect((await make('locked.jsonl', '--yes')).code).toBe(0);
+    const refused = await second;
+    expect(refused?.errors).toMatch(/RUN_LOCKED.*\n.* is writing these rationales/);
+    expect((await estimate)?.code).toBe(0);
+    expect(asked.toSorted()).toEqual(['$& {prompt}', 'blue', 'red']);
+    expect((await make('locked.jsonl', '--yes')).output).toMatch(/^0 requests/);
   });
 
   test('the same words for two prompts, nothing, and half a rationale are left out and counted', async () => {

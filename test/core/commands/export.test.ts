@@ -5,18 +5,15 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { WeightSource } from '../../../core/contracts/weight-source.ts';
 import { saveCheckpoint } from '../../../core/io/checkpoint.ts';
-import {
-  readSafetensors,
-  readSafetensorsFile,
-  writeSafetensors,
-  type TensorToStore,
-} from '../../../core/io/safetensors.ts';
+import { writeSafetensors, type TensorToStore } from '../../../core/io/safetensors.ts';
+import { readSafetensors, readSafetensorsFile } from '../../support/safetensors.ts';
 import { openWeightSource } from '../../../core/io/weight-files/open.ts';
 import { fromBrainFloats, toBrainFloats } from '../../../core/tensor/float16.ts';
 import { readJanusConfig } from '../../../plugins/janus/config.ts';
 import { expectMessage } from '../../bad-input/message.ts';
 import { janusFolder } from '../../support/janus-folder.ts';
-import { Workplace, type CommandEnd } from '../../support/runs.ts';
+import type { CommandEnd } from '../../support/command-line.ts';
+import { Workplace } from '../../support/runs.ts';
 
 const place = new Workplace();
 

@@ -17,9 +17,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
-import { main } from '../../../core/cli.ts';
 import { chooseStarter, type StarterOptions, starterModels } from '../../../core/commands/starter/choices.ts';
 import { metricsOf, root } from '../../support/runs.ts';
+import { commandLine, type CommandEnd } from '../../support/command-line.ts';
 
 let folder: string;
 beforeAll(() => {
@@ -37,17 +37,8 @@ afterAll(() => {
   rmSync(folder, { recursive: true });
 });
 
-const init = (...args: string[]): ReturnType<typeof inProcess> => inProcess('init', ...args);
-
-async function inProcess(...args: string[]): Promise<{ code: number; output: string; errors: string }> {
-  let [output, errors] = ['', ''];
-  const code = await main(args, {
-    output: { write: (text) => void (output += text) },
-    errors: { write: (text: string) => ((errors += text), true) },
-    environment: { REASONGEN_NO_DRIVER: '1' },
-  });
-  return { code, output, errors };
-}
+const inProcess = (...args: string[]): Promise<CommandEnd> => commandLine(args, { REASONGEN_NO_DRIVER: '1' });
+const init = (...args: string[]): Promise<CommandEnd> => inProcess('init', ...args);
 
 function runIn(place: string, command: string, ...args: string[]): { status: number | null; text: string } {
   const env = { ...process.env, REASONGEN_QUIET: '1', HF_HUB_CACHE: join(folder, 'empty-cache') };

@@ -41,6 +41,20 @@ test('an op that computes something else is called wrong, and the exit code says
   expect(text()).toContain('2 of 2 checks are wrong. Do not train on this adapter');
 });
 
+test('what an adapter does not offer is left out, once for an op, and counts as no check', async () => {
+  const cases = [1, 2].map((form): DeviceCase => ({
+    op: 'what nobody has',
+    form: String(form),
+    leftOut: () => 'no adapter offers it',
+    run: () => Promise.reject(new Error('it was run')),
+  }));
+  const { context, text } = listen();
+  expect(await verifyDevice({}, context, cases)).toBe(0);
+  expect(text().match(/left out: no adapter offers it/g)).toHaveLength(2);
+  expect(text()).toContain('4 checks were left out');
+  expect(text()).toContain('0 checks, all right');
+});
+
 test('a word that fits no op is answered with the ops there are', async () => {
   await expect(verifyDevice({ only: 'nothing' }, listen().context)).rejects.toMatchObject({
     code: 'UNKNOWN_OP',

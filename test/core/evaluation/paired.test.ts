@@ -50,6 +50,36 @@ describe('a paired difference', () => {
     expect(four.high - four.low).toBeGreaterThan((once.high - once.low) * 0.85);
   });
 
+  test.each<readonly [prompts: number, change: string]>([
+    [1, 'unclear'],
+    [2, 'unclear'],
+    [5, 'rose'],
+    [40, 'rose'],
+  ])('%i prompts that all rise, four drawings each: %s', (count, change) => {
+    const pairs = Array.from({ length: count * 4 }, (_, index) => ({
+      prompt: index >> 2,
+      task: String(index >> 2),
+      before: 0,
+      after: 1,
+    }));
+    const found = pairedDifference(pairs);
+    expect(changeOf(found)).toBe(change);
+    expect(found.high - found.low).toBeGreaterThan(0);
+    const small = pairedDifference(pairs.map((pair) => ({ ...pair, after: 0.2 })));
+    expect(small.high).toBeLessThanOrEqual(0.2 + 1e-12);
+    expect(changeOf(small)).toBe(change);
+  });
+
+  test('one prompt of each of six tasks, of which one rises: that is no news', () => {
+    const pairs = Array.from({ length: 24 }, (_, index) => ({
+      prompt: index >> 2,
+      task: String(index >> 2),
+      before: 0,
+      after: Number(index < 4),
+    }));
+    expect(changeOf(pairedDifference(pairs))).toBe('unclear');
+  });
+
   test('graded scores are resampled, and the same numbers give the same interval', () => {
     const pairs = Array.from({ length: 60 }, (_, prompt) => ({
       prompt,
@@ -128,5 +158,12 @@ describe('resampled prompts', () => {
   test('keep every stratum at its size: what differs between strata only is no noise', () => {
     const both = [...clusters([[1], [1], [1]], 'a'), ...clusters([[0], [0], [0]], 'b')];
     expect(bootstrapPrompts(both, meanOf)['mean']).toEqual([0.5, 0.5]);
+  });
+
+  test('draw from strata of one prompt as from one: each by itself would be certain', () => {
+    const single = ['a', 'b', 'c', 'd', 'e', 'f'].flatMap((name, index) => clusters([[Number(index === 0)]], name));
+    const [low = 0, high = 0] = bootstrapPrompts(single, meanOf)['mean'] ?? [];
+    expect(low).toBe(0);
+    expect(high).toBeGreaterThan(0.3);
   });
 });

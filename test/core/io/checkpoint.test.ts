@@ -10,6 +10,7 @@ import {
   newestGood,
   openNewest,
   saveCheckpoint,
+  savedSteps,
   type CheckpointContent,
 } from '../../../core/io/checkpoint.ts';
 import { bestCheckpoint, loadCheckpoint } from '../../support/checkpoints.ts';
@@ -70,6 +71,16 @@ function failing(at: number, code: string, isDead: boolean): { files: Files; cal
 async function visible(): Promise<string[]> {
   return (await nodeFiles.readdir(join(run, 'checkpoints'))).sort();
 }
+
+test('how far a run is says no folder by its name alone', async () => {
+  expect(await savedSteps(run)).toBeUndefined();
+  for (const step of [50, 60]) await saveCheckpoint(run, step, content(step));
+  expect(await savedSteps(run)).toBe(60);
+  await nodeFiles.cp(join(run, 'checkpoints/step-000050'), join(run, 'checkpoints/step-000900'), { recursive: true });
+  expect(await savedSteps(run)).toBe(60);
+  await nodeFiles.rename(join(run, 'checkpoints/step-000060'), join(run, 'checkpoints/step-000070'));
+  expect(await savedSteps(run)).toBe(50);
+});
 
 describe('save and load', () => {
   test('everything comes back', async () => {
@@ -415,6 +426,8 @@ describe('failure while saving', { timeout: 120_000 }, () => {
   test.each([
     ['EROFS', 'DISK_READ_ONLY'],
     ['EACCES', 'DISK_FORBIDDEN'],
+    ['EMFILE', 'TOO_MANY_FILES'],
+    ['ENFILE', 'TOO_MANY_FILES'],
     ['EDQUOT', 'DISK_FULL'],
     ['EIO', 'DISK_FAILURE'],
   ])('%s becomes %s', async (cause, code) => {

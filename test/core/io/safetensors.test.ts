@@ -8,12 +8,10 @@ import { fromBrainFloats, halfBits, halfValue, toHalves } from '../../../core/te
 import {
   encodeSafetensors,
   longestHeader,
-  parseSafetensors,
-  readSafetensors,
-  readSafetensorsFile,
   writeSafetensors,
   type TensorToStore,
 } from '../../../core/io/safetensors.ts';
+import { parseSafetensors, readSafetensors, readSafetensorsFile } from '../../support/safetensors.ts';
 import { openSafetensors } from '../../../core/io/weight-files/safetensors-source.ts';
 
 let folder: string;
@@ -65,10 +63,10 @@ const tensors = fc
   .map((pairs) => new Map(pairs));
 
 describe('round trip', { timeout: 30_000 }, () => {
-  test('every tensor comes back with its shape, type and bits', () => {
-    fc.assert(
-      fc.property(tensors, fc.dictionary(fc.string(), fc.string()), (stored, metadata) => {
-        const parsed = parseSafetensors(Buffer.concat(encodeSafetensors(stored, metadata)));
+  test('every tensor comes back with its shape, type and bits', async () => {
+    await fc.assert(
+      fc.asyncProperty(tensors, fc.dictionary(fc.string(), fc.string()), async (stored, metadata) => {
+        const parsed = await parseSafetensors(Buffer.concat(encodeSafetensors(stored, metadata)));
         expect({ ...parsed.metadata }).toEqual({ ...metadata });
         expect([...parsed.tensors.keys()].sort()).toEqual([...stored.keys()].sort());
         for (const [name, { shape: sizes, data, dtype }] of stored) {
@@ -100,17 +98,17 @@ describe('round trip', { timeout: 30_000 }, () => {
     await expect(writeSafetensors(path, new Map())).rejects.toThrow(/already taken/);
   });
 
-  test('data behind a header of odd length is read all the same', () => {
+  test('data behind a header of odd length is read all the same', async () => {
     const bytes = file(
       { x: { dtype: 'F32', shape: [1], data_offsets: [0, 4] } },
       4,
       '{"x":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}} ',
     );
     new DataView(bytes.buffer).setFloat32(bytes.length - 4, 1.5, true);
-    expect(parseSafetensors(bytes).tensors.get('x')?.data).toEqual(Float32Array.of(1.5));
+    expect((await parseSafetensors(bytes)).tensors.get('x')?.data).toEqual(Float32Array.of(1.5));
   });
 
-  test('bf16, i64 and u8 are read', () => {
+  test('bf16, i64 and u8 are read', async () => {
     const bytes = file(
       {
         b: { dtype: 'BF16', shape: [2], data_offsets: [8, 12] },
@@ -124,7 +122,7 @@ describe('round trip', { timeout: 30_000 }, () => {
     data.setUint16(8, 0x3fc0, true);
     data.setUint16(10, 0xc000, true);
     data.setUint8(14, 200);
-    const { tensors: found } = parseSafetensors(bytes);
+    const { tensors: found } = await parseSafetensors(bytes);
     expect(found.get('b')?.data).toEqual(Float32Array.of(1.5, -2));
     expect(found.get('i')?.data).toEqual(BigInt64Array.of(-5n));
     expect(found.get('u')?.data).toEqual(Uint8Array.of(0, 0, 200));
@@ -219,11 +217,6 @@ describe('damaged files', { timeout: 30_000 }, () => {
     ['metadata of numbers', file({ __metadata__: { a: 1 } }, 0), /"__metadata__"/],
     ['no dtype', file({ w: {} }, 0), /"w" has no dtype/],
     ['unknown dtype', file({ w: entry('F4', [1], 0, 1) }, 1), /"w" has dtype F4, which is not read/],
-    [
-      'a dtype without numbers here',
-      file({ w: entry('F8_E5M2', [1], 0, 1) }, 1),
-      /"w" has dtype F8_E5M2, which is not read/,
-    ],
     ['inherited dtype', file({ w: entry('toString', [1], 0, 1) }, 1), /dtype toString, which is not read/],
     ['negative shape', file({ w: entry('F32', [-1], 0, 4) }, 4), /"w" has no valid shape/],
     ['one offset', file({ w: { dtype: 'F32', shape: [1], data_offsets: [0] } }, 4), /"w" has no valid data_offsets/],
@@ -242,7 +235,6 @@ describe('damaged files', { timeout: 30_000 }, () => {
     ['bytes at the end', file({ a: entry('F32', [1], 0, 4) }, 9), /5 bytes at the end/],
   ];
   test.each(cases)('%s', async (name, bytes, message) => {
-    expect(messageOf(() => parseSafetensors(bytes))).toMatch(message);
     const path = join(folder, `${name}.safetensors`);
     await writeFile(path, bytes);
     const error: unknown = await readSafetensors(path).catch((caught: unknown) => caught);
@@ -256,7 +248,7 @@ describe('damaged files', { timeout: 30_000 }, () => {
     await expect(readSafetensors(join(folder, 'none'))).rejects.toMatchObject({ code: 'FILE_NOT_FOUND', exitCode: 6 });
   });
 
-  test('whatever bytes change, the result is tensors or a clear error', () => {
+  test('whatever bytes change, the result is tensors or a clear error', async () => {
     const good = Buffer.concat(
       encodeSafetensors(
         new Map([
@@ -267,13 +259,22 @@ describe('damaged files', { timeout: 30_000 }, () => {
       ),
     );
     const change = fc.tuple(fc.nat(good.length - 1), fc.integer({ min: 0, max: 255 }));
-    fc.assert(
-      fc.property(fc.array(change, { minLength: 1, maxLength: 6 }), fc.nat(good.length), (changes, length) => {
-        const bytes = Uint8Array.from(good.subarray(0, length));
-        for (const [at, value] of changes) if (at < length) bytes[at] = value;
-        expect(messageOf(() => parseSafetensors(bytes))).toMatch(/^(no error|BAD_SAFETENSORS .+)$/);
-      }),
-      { numRuns: 3000 },
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(change, { minLength: 1, maxLength: 6 }),
+        fc.nat(good.length),
+        async (changes, length) => {
+          const bytes = Uint8Array.from(good.subarray(0, length));
+          for (const [at, value] of changes) if (at < length) bytes[at] = value;
+          const error: unknown = await parseSafetensors(bytes).then(
+            () => undefined,
+            (caught: unknown) => caught,
+          );
+          if (error !== undefined)
+            expect(error).toMatchObject({ code: 'BAD_SAFETENSORS', message: expect.stringMatching(/./) as string });
+        },
+      ),
+      { numRuns: 1000 },
     );
   });
 

@@ -32,6 +32,18 @@ describe('packing', () => {
     expect(batch.usedTokens).toBe(9);
   });
 
+  test('positions that are given are kept, the tokens behind follow, and others count on every axis', () => {
+    // Two texts; the first has a picture of two vectors behind its first token.
+    const positions = { positions: Uint32Array.of(0, 0, 1, 1, 1, 2), axes: 2, next: 3 };
+    const batch = packSequences([
+      { text: [10, 99, 99, 11], firstTarget: 4, codes: [5], trailing: [1], features: [1, 2], positions },
+      { text: [20, 21], firstTarget: 2, codes: [], trailing: [] },
+    ]);
+    expect(batch.positionAxes).toBe(2);
+    expect([...batch.positions.slice(0, 18)]).toEqual([0, 0, 1, 1, 1, 2, 3, 3, 4, 4, 5, 5, 0, 0, 1, 1, 0, 0]);
+    expect(batch.positions).toHaveLength(2 * batch.count);
+  });
+
   test('text alone has no image tokens and no image targets', () => {
     const batch = packSequences([{ text: [1, 2, 3], firstTarget: 3, codes: [], trailing: [] }]);
     expect([batch.count, batch.imageCodes.length, batch.text.count, batch.image.count]).toEqual([128, 0, 0, 0]);

@@ -1,3 +1,4 @@
+import type { PictureSpan } from '../../../core/contracts/backbone.ts';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ParameterSet } from '../../../core/weights/parameters.ts';
 import { Workspace } from '../../../core/autograd/workspace.ts';
@@ -328,6 +329,12 @@ describe('text alone', () => {
   });
 
   test('vectors take the place of tokens', async () => {
+    // A picture whose vectors stand one behind the other.
+    const row = (vectors: number): PictureSpan => ({
+      vectors,
+      offsets: Uint32Array.from({ length: vectors }, (_, i) => i),
+      extent: vectors,
+    });
     const placeholder = 22;
     // The vectors are those of other tokens: the answer must be that of the prompt with these tokens.
     const tokens = [7, 9, 4, 13];
@@ -351,7 +358,7 @@ describe('text alone', () => {
         [0, 8],
         [placeholder, placeholder, 6],
       ],
-      features: { placeholder, values },
+      features: { placeholder, values, pictures: [[row(2)], [], [row(2)]] },
     });
     expect(withVectors.map(({ ids }) => ids)).toEqual(plainTexts.map(({ ids }) => ids));
     withVectors.forEach(({ logProbability }, index) =>
@@ -359,12 +366,15 @@ describe('text alone', () => {
         expect(value).toBeCloseTo(plainTexts[index]?.logProbability[place] ?? NaN, 5),
       ),
     );
-    await expect(write({ prompts: [[0, placeholder, 5]], features: { placeholder, values } })).rejects.toThrow(
-      /1 placeholders need features \[1, 32\]/,
-    );
-    await expect(write({ prompts: [[0, placeholder]], features: { placeholder, values } })).rejects.toThrow(
-      /must not end with a placeholder/,
-    );
+    const refused = async (prompt: number[], vectors: number): Promise<unknown> =>
+      write({ prompts: [prompt], features: { placeholder, values, pictures: [[row(vectors)]] } }).catch(
+        (error: unknown) => (error instanceof Error ? error.message : error),
+      );
+    expect(await refused([0, placeholder, 5], 1)).toMatch(/1 placeholders need features \[1, 32\]/);
+    expect(await refused([0, placeholder], 1)).toMatch(/must not end with a placeholder/);
+    expect(await refused([0, placeholder, 5], 2)).toMatch(/a picture of 2 vectors has 1 placeholders/);
+    expect(await refused([0, placeholder, placeholder, 5], 1)).toMatch(/more placeholders than 1 picture/);
+    expect(await refused([0, 5], 1)).toMatch(/1 of 1 picture\(s\) have no placeholders/);
     device.destroyTensor(values);
   });
 });

@@ -1,16 +1,19 @@
 /** Plugins from a package, slots a plugin adds, and the schema for editors. */
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { createContainer } from '../../../core/container.ts';
+import { formatError, type ReasongenError } from '../../../core/errors.ts';
 import { silentLog } from '../../../core/log.ts';
 import { commonKeys } from '../../../core/preset/common-keys.ts';
 import { createCatalog } from '../../../core/preset/catalog.ts';
 import { presetSchema } from '../../../core/preset/json-schema.ts';
 import { type LoadedPreset, loadCatalogOf, loadPreset } from '../../../core/preset/load.ts';
+import { copiesOfPlugins, hashOfPlugin, originOfCopy } from '../../../core/preset/plugin-files.ts';
+import { copyPlugins } from '../../../core/run-inputs.ts';
 import testComponents from '../../cases/components.ts';
 
 const root = fileURLToPath(new URL('../../../', import.meta.url));
@@ -124,3 +127,29 @@ describe('the schema for editors', () => {
     await expect(text).toMatchFileSnapshot('../../../presets/schema.json');
   });
 });
+
+test('a plugin that is named through a link is copied with what it imports from where it really lies', async () => {
+  for (const name of ['real/mine', 'real/shared', 'project']) mkdirSync(join(folder, name), { recursive: true });
+  writeFileSync(join(folder, 'real/mine/reward.mjs'), "export { amount } from '../shared/amount.mjs';\n");
+  writeFileSync(join(folder, 'real/shared/amount.mjs'), 'export const amount = 7;\n');
+  symlinkSync('../real/mine', join(folder, 'project/mine'));
+  symlinkSync('../real/mine/reward.mjs', join(folder, 'project/alone.mjs'));
+  for (const name of ['mine/reward.mjs', 'alone.mjs']) {
+    const plugin = join(folder, 'project', name);
+    const run = join(folder, `run of ${name.replace('/', ' ')}`);
+    const copies = copiesOfPlugins([plugin], run);
+    await copyPlugins(copies, run);
+    const copy = copies.get(plugin) ?? '';
+    expect(((await import(copy)) as { amount: number }).amount).toBe(7);
+    expect(hashOfPlugin(copy)).toBe(hashOfPlugin(plugin));
+    expect(originOfCopy(copy)).toBe(plugin);
+  }
+});
+
+test.each(['~/mine.ts', '$HOME/mine.ts', '${PLACE}'])(
+  'a plugin that a shell would have to name is refused as such: %s',
+  async (plugin) => {
+    const error = await load(`plugins: ["${plugin}"]`).catch((cause: unknown) => cause);
+    expect(formatError(error as ReasongenError)).toMatch(/^NOT_EXPANDED {2}.*preset\.yaml:4:11\n.* has [~$]/);
+  },
+);

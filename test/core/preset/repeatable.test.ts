@@ -13,12 +13,15 @@ import { showPreset } from '../../../core/preset/show.ts';
 import { resolvedPreset, writeChain } from '../../../core/run.ts';
 import components from '../../cases/components.ts';
 
+let above: string;
 let folder: string;
 beforeAll(() => {
-  folder = mkdtempSync(join(tmpdir(), 'reasongen-repeatable-'));
+  // Other tests make folders beside that of this one.
+  above = mkdtempSync(join(tmpdir(), 'reasongen-repeatable-'));
+  folder = mkdtempSync(join(above, 'presets-'));
 });
 afterAll(() => {
-  rmSync(folder, { recursive: true });
+  rmSync(above, { recursive: true });
 });
 
 const plugin = definePlugin({
@@ -168,13 +171,13 @@ describe('a name', () => {
   ];
 
   test.each(bad)('%j names neither a run nor a stage', async (name) => {
-    const before = readdirSync(join(folder, '..'));
+    const before = readdirSync(above);
     const single = join(folder, writeJson('single.yaml', { ...base, name }));
     await expect(load(single)).rejects.toMatchObject({ code: 'BAD_NAME', exitCode: 2 });
     const stages = [{ preset: './plain.yaml', name }];
     const refused = load(join(folder, writeJson('stages.yaml', { stages })));
     await expect(refused).rejects.toThrow(name === '' ? /must be a text/ : /stages\[0\]: a stage cannot be called/);
-    expect(readdirSync(join(folder, '..'))).toEqual(before);
+    expect(readdirSync(above)).toEqual(before);
     await expect(load(join(folder, writeJson('chain.yaml', { name, stages: ['./plain.yaml'] })))).rejects.toThrow(
       /cannot be called/,
     );

@@ -3,16 +3,14 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { encodePng, decodePicture, readPngText } from '../../../core/io/image.ts';
-import { fitSquare } from '../../../core/io/resize.ts';
-import { patchesOf } from '../../../core/nn/siglip.ts';
-import { readSafetensors } from '../../../core/io/safetensors.ts';
+import { readSafetensors } from '../../support/safetensors.ts';
 import { randomWords } from '../../../core/testing.ts';
 import { janusBackbone } from '../../../plugins/janus/backbone.ts';
 import { sizesOf } from '../../../plugins/janus/checkpoint.ts';
 import { readJanusConfig } from '../../../plugins/janus/config.ts';
 import { janusTokenizer, publishedQuestions } from '../../../plugins/huggingface-tokenizer/tokenizer.ts';
 import { janusFolder } from '../../support/janus-folder.ts';
-import { JanusOracle, type OracleToken } from '../../support/janus-oracle.ts';
+import { JanusOracle, patchesOf, type OracleToken } from '../../support/janus-oracle.ts';
 import { Workplace } from '../../support/runs.ts';
 
 const place = new Workplace();
@@ -55,25 +53,12 @@ async function expectedAnswer(
   const { vision } = janusBackbone('test', sizes);
   const tokenizer = janusTokenizer(join(folder, 'tokenizer.json'), publishedQuestions);
   if (vision === undefined) throw new Error('no vision');
-  const pixels = patchesOf(
-    vision,
-    await Promise.all(
-      paths.map(async (path) => fitSquare(await decodePicture(readFileSync(path)), vision.imageSize, [127, 127, 127])),
-    ),
-  );
-  const width = 3 * vision.patchSize ** 2;
-  const vectors = paths.flatMap((_, picture) =>
-    oracle.features(
-      Array.from({ length: vision.tokens }, (_each, patch) =>
-        Array.from(
-          pixels.subarray((picture * vision.tokens + patch) * width, (picture * vision.tokens + patch + 1) * width),
-        ),
-      ),
-    ),
-  );
+  const pictures = await Promise.all(paths.map(async (path) => vision.fit(await decodePicture(readFileSync(path)))));
+  const vectors = pictures.flatMap((picture) => oracle.features(patchesOf(vision, picture)));
   let next = 0;
-  const sequence = (tokenizer.conversation?.([{ question, pictures: paths.length }], vision.tokens) ?? []).map(
-    (id): OracleToken => (id === tokenizer.special.imagePlaceholder ? { vector: vectors[next++] ?? [] } : { text: id }),
+  const turn = { question, pictures: pictures.map((picture) => vision.span(picture).vectors) };
+  const sequence = (tokenizer.conversation?.([turn]) ?? []).map((id): OracleToken =>
+    id === tokenizer.special.imagePlaceholder ? { vector: vectors[next++] ?? [] } : { text: id },
   );
   const ids: number[] = [];
   let margin = Infinity;

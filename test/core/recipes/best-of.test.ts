@@ -7,6 +7,7 @@ import { placeOfBest, bestOfRecord, choosingOf } from '../../../core/drawing/bes
 import { readPngText } from '../../../core/io/image.ts';
 import { silentLog } from '../../../core/log.ts';
 import { testSamples } from '../../../core/testing.ts';
+import type { CommandEnd } from '../../support/command-line.ts';
 import { evaluationOf, Workplace } from '../../support/runs.ts';
 
 const place = new Workplace();
@@ -84,4 +85,33 @@ test('an evaluation says who chose, and the benchmark alone scores', async () =>
   expect(passes(directory)).toEqual([0, 1, 2, 3].map((prompt) => all.slice(3 * prompt, 3 * prompt + 3).some(Boolean)));
   expect(new Set(all).size).toBe(2);
   expect(record.samples.every(({ scores }) => Object.keys(scores).length === 0)).toBe(true);
+});
+
+describe('evaluate --best-of --chosen-by', () => {
+  const evaluate = async (...flags: string[]): Promise<CommandEnd & { readonly directory: string }> => {
+    const { directory: weights } = await place.halfTaught();
+    const preset = place.preset('flags', 'rewards: [is-color]\nrecipe: { use: evaluate, rationaleTokens: 4 }\n');
+    const directory = place.free('flags');
+    const small = ['--set', 'count=2', '--set', 'splits=[heldout]', '--set', 'rationaleTokens=4', '--set', 'batch=6'];
+    const asked = ['evaluate', preset, '--weights', weights, '--run-dir', directory, ...flags, ...small];
+    return { ...(await place.command(...asked)), directory };
+  };
+
+  test('choose by the reward that is named, and say so', async () => {
+    const { code, errors, directory } = await evaluate('--best-of', '3', '--chosen-by', 'is-color');
+    expect(code, errors).toBe(0);
+    expect(evaluationOf(directory, 'swatches.heldout.evaluation').sampling).toMatchObject({
+      bestOf: 3,
+      chosenBy: 'is-color',
+    });
+  });
+
+  test.each([
+    ['nobody who chooses', ['--best-of', '3'], /NO_CHOOSER[^]*no reward is named/],
+    ['one who is not there', ['--best-of', '3', '--chosen-by', 'nobody'], /nobody/],
+  ])('%s is refused, in the words of the flags', async (_, flags, says) => {
+    const { code, errors } = await evaluate(...flags);
+    expect(code).toBe(2);
+    expect(errors).toMatch(says);
+  });
 });

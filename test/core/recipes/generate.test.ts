@@ -4,7 +4,8 @@ import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { decodePicture, readPngText } from '../../../core/io/image.ts';
-import { Workplace, type CommandEnd, type Ended } from '../../support/runs.ts';
+import type { CommandEnd } from '../../support/command-line.ts';
+import { Workplace, type Ended } from '../../support/runs.ts';
 
 const place = new Workplace();
 
@@ -117,6 +118,15 @@ test('weights stored as f16 draw by the same rules', async () => {
     expect(drawn(again.directory, prompt)).toEqual(drawn(first.directory, prompt));
   expect(records(first.directory)).toHaveLength(12);
   expect(records(first.directory).some(({ rationale }) => rationale.startsWith('paint it'))).toBe(true);
+});
+
+test('prompts outside of the world of the dataset are drawn, with one line that they are', async () => {
+  const said = async (wanted: string): Promise<string[]> =>
+    (await generate(`prompts: [${wanted}], rationale: false`)).lines.filter((line) => line.includes('outside of'));
+  expect(await said('a red picture')).toEqual([]);
+  expect(await said('a red picture, an Astronaut, a red horse')).toEqual([
+    expect.stringMatching(/2 of 3 prompts are outside of the world .* no word for: an, astronaut, horse;/) as string,
+  ]);
 });
 
 test('prompts come from a file as well', async () => {
@@ -267,4 +277,10 @@ test('the command line draws with a run, or with the components of a preset and 
   const preset = place.preset('other', 'optimizer: { use: adamw, learningRate: 1 }\nrecipe: { use: sft, steps: 1 }\n');
   await place.command('generate', '--preset', preset, '--weights', directory, ...common, '--out', second);
   expect(records(second)).toEqual(records(first));
+  // A run may be called a model, as for `evaluate`.
+  const third = place.free();
+  await place.command('generate', '--model', directory, ...common, '--out', third);
+  expect(records(third)).toEqual(records(first));
+  const both = await place.command('generate', '--model', directory, '--preset', preset, ...common);
+  expect(both.errors).toContain('WHICH_MODEL');
 });

@@ -3,7 +3,8 @@ import { cpSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } fr
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import type { RunRecord } from '../../../core/io/records.ts';
-import { checkpointOf, type CommandEnd, metricsOf, root, Workplace } from '../../support/runs.ts';
+import type { CommandEnd } from '../../support/command-line.ts';
+import { checkpointOf, metricsOf, root, Workplace } from '../../support/runs.ts';
 
 const place = new Workplace();
 const prompts = ['red', 'blue', 'green', 'white'];
@@ -103,6 +104,64 @@ describe('a run whose inputs', () => {
     expect(inputs?.['plugins[1]']?.sha256).not.toBe(before.inputs?.['plugins[1]']?.sha256);
     // The edited file is the one that judged.
     expect(readFileSync(join(directory, 'plugins', '1', 'factor.ts'), 'utf8')).toContain('= 4');
+  });
+
+  test('include the preset it wrote: one that was edited is refused, settings are changed by --set, or accepted and noted', async () => {
+    const folder = project('edited');
+    const directory = await started(folder);
+    const file = join(directory, 'preset.yaml');
+    const original = readFileSync(file, 'utf8');
+    writeFileSync(file, original.replace('rationaleTokens: 4', 'rationaleTokens: 5'));
+    const refused = await resume(directory);
+    expect(refused).toMatchObject({ code: 2 });
+    expect(refused.errors).toContain('INPUTS_CHANGED');
+    expect(refused.errors).toMatch(/preset\.yaml is not as the run wrote it.*resume --set/);
+    const accepted = await resume(directory, '--accept-changes');
+    expect(accepted.code, accepted.errors).toBe(0);
+    expect(recordOf(directory).sessions.at(-1)?.warnings?.join()).toContain('preset.yaml is not as the run wrote it');
+    // What was accepted is now the run's own.
+    const longer = await resume(directory, '--set', 'recipe.steps=4');
+    expect(longer.code, longer.errors).toBe(0);
+    expect(readFileSync(file, 'utf8')).toContain('rationaleTokens: 5');
+  });
+
+  test('name pictures, or are packages, is refused when those change, by name and by version', async () => {
+    const folder = project('packaged');
+    const own = join(folder, 'node_modules', 'colors');
+    mkdirSync(own, { recursive: true });
+    cpSync(join(folder, 'lib'), join(own, 'lib'), { recursive: true });
+    const manifest = (version: string): string =>
+      JSON.stringify({ name: 'colors', version, type: 'module', exports: './lib/green.ts' });
+    writeFileSync(join(own, 'package.json'), manifest('1.0.0'));
+    writeFileSync(join(folder, 'prompts.jsonl'), '{"prompt": "red", "like": "red.png"}\n{"prompt": "blue"}\n');
+    writeFileSync(join(folder, 'red.png'), 'one');
+    const yaml = readFileSync(join(folder, 'grpo.yaml'), 'utf8');
+    writeFileSync(
+      join(folder, 'grpo.yaml'),
+      yaml.replace('./lib/green.ts', 'colors').replace('prompts.txt', 'prompts.jsonl'),
+    );
+    const directory = await started(folder, 1);
+    expect(recordOf(directory).inputs?.['plugins[1]']).toMatchObject({ version: '1.0.0' });
+    writeFileSync(join(folder, 'red.png'), 'two');
+    const picture = await resume(directory);
+    expect(picture.errors).toMatch(/INPUTS_CHANGED[^]*recipe\.promptFiles\[0\]\.file: the content of/);
+    writeFileSync(join(folder, 'red.png'), 'one');
+    writeFileSync(join(own, 'package.json'), manifest('1.1.0'));
+    const version = await resume(directory);
+    expect(version.errors).toMatch(
+      /INPUTS_CHANGED[^]*plugins\[1\]: .* is version 1\.1\.0, and the run began with 1\.0\.0/,
+    );
+    // Another version of this program and of Node is said and noted, and ends nothing.
+    const record = recordOf(directory);
+    const older = { ...record, versions: { ...record.versions, reasongen: '0.0.1', node: '20.0.0' } };
+    writeFileSync(join(directory, 'run.json'), JSON.stringify(older));
+    const accepted = await resume(directory, '--accept-changes');
+    expect(accepted.code, accepted.errors).toBe(0);
+    expect(accepted.errors).toContain('under reasongen 0.0.1 so far');
+    const { sessions, inputs, versions } = recordOf(directory);
+    expect(sessions.at(-1)?.warnings?.join('\n')).toMatch(/reasongen 0\.0\.1[^]*node 20\.0\.0[^]*version 1\.1\.0/);
+    expect(inputs?.['plugins[1]']).toMatchObject({ version: '1.1.0' });
+    expect(versions).toEqual(record.versions);
   });
 
   test('are gone is moved with its plugins: it resumes to the same end, and draws', async () => {

@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { encodePng } from '../../../core/io/image.ts';
-import { readSafetensors } from '../../../core/io/safetensors.ts';
+import { readSafetensors } from '../../support/safetensors.ts';
 import { randomWords } from '../../../core/testing.ts';
 import { janusFolder } from '../../support/janus-folder.ts';
 import { curve, Workplace } from '../../support/runs.ts';

@@ -1,9 +1,10 @@
-/** The same preset and seed give the same run bit for bit, and so does a run that is stopped and resumed. */
+/** The same preset and seed give the same run bit for bit, and so does a run that is stopped and resumed: what was restored first, then every step. */
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { describe, expect, test } from 'vitest';
 import { expectMessage } from '../../bad-input/message.ts';
-import { checkpointOf, evaluationOf, metricsOf, Workplace, type Ended } from '../../support/runs.ts';
+import { expectRestored, expectSameRun } from '../../support/resumed.ts';
+import { evaluationOf, metricsOf, Workplace, type Ended } from '../../support/runs.ts';
 
 const place = new Workplace();
 
@@ -29,6 +30,16 @@ const presets: Readonly<Record<string, () => Promise<string>>> = {
       `${adamw}\nrewards: [is-color]\nrecipe: { use: grpo, weights: ${directory}, steps: ${steps}, ${recipe}, ${kl}, ${records} }\n`,
     );
   },
+  // 20 examples in batches of 12: an epoch ends within a step.
+  'lora, 8-bit states, average': async () => {
+    const base = await place.run(
+      place.preset('base', `${adamw}\nrecipe: { use: sft, steps: 2, batch: 8, examples: 8 }\n`),
+    );
+    return place.preset(
+      'lora',
+      `optimizer: { use: adamw-8bit, learningRate: 2e-3 }\nrecipe: { use: sft, weights: ${base.directory}, steps: ${steps}, batch: 12, examples: 20, schedule: cosine, warmup: 2, saveEvery: 100, lora: { rank: 4, dropout: 0.1 }, ema: { decay: 0.5 } }\n`,
+    );
+  },
   'train-codec': async () => {
     const codec =
       'codec: { imageSize: 8, baseChannels: 8, multipliers: [1, 2], encoderBlocks: [1, 1], decoderBlocks: [1, 1], groups: 4, latentChannels: 8, embeddingDimension: 4, codes: 16 }';
@@ -39,15 +50,7 @@ const presets: Readonly<Record<string, () => Promise<string>>> = {
   },
 };
 
-async function expectSame(one: Ended, other: Ended): Promise<void> {
-  expect(metricsOf(other.directory)).toEqual(metricsOf(one.directory));
-  expect(metricsOf(one.directory)).toHaveLength(steps);
-  const [a, b] = [checkpointOf(one.directory, steps), checkpointOf(other.directory, steps)];
-  // Buffers by themselves: a difference of a megabyte is not worth printing.
-  expect(b.weights.equals(a.weights)).toBe(true);
-  expect(b.optimizer.equals(a.optimizer)).toBe(true);
-  expect(b.state).toEqual(a.state);
-}
+const expectSame = (one: Ended, other: Ended, name: string): Promise<void> => expectSameRun(one, other, steps, name);
 
 describe.each(Object.keys(presets))('%s', (name) => {
   let whole: Ended;
@@ -55,7 +58,7 @@ describe.each(Object.keys(presets))('%s', (name) => {
 
   test('twice: the same numbers and weights', async () => {
     whole = await place.run(await preset());
-    await expectSame(whole, await place.run(await preset()));
+    await expectSame(whole, await place.run(await preset()), `${name} twice`);
     // The tests below stop where a group waits to be carried over: the next step takes it from the checkpoint.
     if (name === 'grpo')
       for (const step of [2, 4, 7])
@@ -67,22 +70,26 @@ describe.each(Object.keys(presets))('%s', (name) => {
     expect(metricsOf(other.directory)).not.toEqual(metricsOf(whole.directory));
   });
 
-  test.each([[1], [3], [6]])('stopped after step %i and resumed: the same', async (stopAfter) => {
-    const stopped = await place.run(await preset(), { stopAfter });
-    expect(stopped.code).toBe(130);
-    expect(metricsOf(stopped.directory)).toHaveLength(stopAfter);
-    const resumed = await place.run('', { resume: stopped });
-    expect(resumed.code).toBe(0);
-    await expectSame(whole, resumed);
-    if (!existsSync(`${whole.directory}/evaluations`)) return;
-    for (const label of ['before', 'step-000003', 'step-000006', 'after']) {
-      for (const split of ['heldout', 'pool']) {
-        expect(evaluationOf(resumed.directory, `swatches.${split}.${label}`)).toEqual(
-          evaluationOf(whole.directory, `swatches.${split}.${label}`),
-        );
+  test.each([[1], [3], [6]])(
+    'stopped after step %i and resumed: restored exactly, then the same',
+    async (stopAfter) => {
+      const stopped = await place.run(await preset(), { stopAfter });
+      expect(stopped.code).toBe(130);
+      expect(metricsOf(stopped.directory)).toHaveLength(stopAfter);
+      await expectRestored(place, stopped, stopAfter, `${name} restored at ${stopAfter}`);
+      const resumed = await place.run('', { resume: stopped });
+      expect(resumed.code).toBe(0);
+      await expectSame(whole, resumed, `${name} gone on with at ${stopAfter}`);
+      if (!existsSync(`${whole.directory}/evaluations`)) return;
+      for (const label of ['before', 'step-000003', 'step-000006', 'after']) {
+        for (const split of ['heldout', 'pool']) {
+          expect(evaluationOf(resumed.directory, `swatches.${split}.${label}`)).toEqual(
+            evaluationOf(whole.directory, `swatches.${split}.${label}`),
+          );
+        }
       }
-    }
-  });
+    },
+  );
 });
 
 test('a run that ended is left alone when it is resumed, and that is no success', async () => {

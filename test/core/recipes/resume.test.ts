@@ -91,6 +91,12 @@ test('neither drawing nor evaluating makes rewards or fires extensions of the tr
   const plain = await evaluate();
   expect(plain.code, plain.errors).toBe(0);
   expect(readFileSync(join(graded, 'preset.yaml'), 'utf8')).not.toMatch(/rewards|extensions/);
-  expect((await evaluate('--judge')).code).toBe(0);
-  expect(readFileSync(join(`${graded}--judge`, 'preset.yaml'), 'utf8')).toMatch(/rewards:/);
+  expect(plain.output).toMatch(/^swatches, heldout: \d of 4 pass\n$/);
+  const judged = await evaluate('--judge', '--json');
+  expect(judged.code, judged.errors).toBe(0);
+  expect(JSON.parse(judged.output)).toMatchObject({
+    directory: `${graded}--judge--json`,
+    evaluations: [{ benchmark: 'swatches', split: 'heldout', overall: { total: 4 } }],
+  });
+  expect(readFileSync(join(`${graded}--judge--json`, 'preset.yaml'), 'utf8')).toMatch(/rewards:/);
 });

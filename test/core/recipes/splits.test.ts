@@ -21,6 +21,10 @@ test('an evaluation takes the splits that each benchmark has, and refuses one th
     message: 'benchmark "one" has no prompts for split heldout',
     hint: expect.stringContaining('seen') as string,
   });
+  // Before the first benchmark is drawn, whichever has none: `check` knows it, too.
+  const checked = await place.command('check', preset, '--set', 'recipe.splits=[seen]');
+  expect(checked.code).toBe(2);
+  expect(checked.errors).toContain('benchmark "other" has no prompts for split seen');
 });
 
 test('GRPO evaluates on held-out prompts, and on seen ones where a benchmark has no others', async () => {

@@ -42,7 +42,7 @@ beforeEach(async () => {
   });
   run = directory.path;
   directory.metrics.append({ step: 1, loss: 2 });
-  await writeSamples(directory.path, 1, [
+  await writeSamples(directory.path, 'samples/step-000001', [
     { prompt: 'a', task: 't', rationale: '', scores: {}, total: 1, png: new Uint8Array(png) },
   ]);
   await directory.close('done');
@@ -50,7 +50,11 @@ beforeEach(async () => {
 afterEach(() => rmSync(root, { recursive: true, force: true }));
 
 async function page(): Promise<string> {
-  const text = readFileSync(await writeReport(run), 'utf8');
+  const whole = readFileSync(await writeReport(run), 'utf8');
+  // What is the report's own is the same whatever the run holds; the policy names both by their content.
+  const text = whole
+    .replace(/<style>.*?<\/style>\n<\/head>/s, '</head>')
+    .replace(/<script>[^<]*(?:<(?!\/script)[^<]*)*<\/script>\n<\/body>/, '</body>');
   expect(text).not.toContain(secret);
   for (const tag of text.match(/<[a-z][^>]*>/gi) ?? []) {
     expect(tag).not.toMatch(/^<(script|iframe|link|object|embed|base|form|a)\b/i);
@@ -180,7 +184,7 @@ describe('texts and names stay text', () => {
     );
     const text = await page();
     expect(text).toContain('&lt;/style&gt;&lt;/script&gt;&lt;script&gt;alert(1)');
-    expect(text.match(/<style>/g)).toHaveLength(1);
+    expect(text).not.toMatch(/<\/?(style|script)/);
   });
 
   test('names that objects have by themselves are names like others', async () => {
@@ -226,7 +230,7 @@ describe('values that are not what they should be are left out', () => {
       adapter: null,
     });
     const text = await page();
-    expect(text).toContain('fine 0.5');
+    expect(text).toContain('<dt>fine</dt><dd>0.5</dd>');
     if (!value.startsWith('"')) expect(text).not.toMatch(/NaN|Infinity/);
     const { evaluations } = await readRunRecords(run);
     for (const { parts = {} } of Object.values(evaluations[0]?.samples[0]?.scores ?? {}))
@@ -265,7 +269,7 @@ describe('values that are not what they should be are left out', () => {
       `${JSON.stringify({ ...sample, prompt: 'x'.repeat(5e6) })}\n`,
     );
     const text = await page();
-    expect(text.match(/<svg class="chart"/g)?.length).toBeLessThanOrEqual(200);
+    expect(text.match(/<figure class="card chart">/g)?.length).toBeLessThanOrEqual(200);
     expect(text.length).toBeLessThan(5e6);
   }, 60_000);
 });

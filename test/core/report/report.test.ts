@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { appendFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -8,11 +9,13 @@ import type { Evaluation, EvaluationSample } from '../../../core/contracts/evalu
 import { writeSamples } from '../../../core/io/sample-folder.ts';
 import { encodePng } from '../../../core/io/image.ts';
 import { createRun, type RunDirectory } from '../../../core/io/run-directory.ts';
-import { meanWindow, runningMean } from '../../../core/report/charts.ts';
-import { curvesOf } from '../../../core/report/curves.ts';
-import { html } from '../../../core/report/html.ts';
+import { cardsOf } from '../../../core/page/curve-cards.js';
+import { smooth } from '../../../core/page/curves.js';
+import { h } from '../../../core/page/dom.js';
+import { chartPlans } from '../../../core/report/curves.ts';
 import { writeReport } from '../../../core/report/report.ts';
 import { choosePairs, compare, pairSamples, sentenceOf } from '../../../core/report/summary.ts';
+import { writeHtml } from '../../../core/report/written.ts';
 
 const pixel = (await encodePng({ width: 1, height: 1, data: Uint8Array.of(9, 8, 7) })).toString('base64');
 const nasty = `<script>alert("1")</script> & 'quoted' "><img src=x onerror=alert(2)>`;
@@ -68,6 +71,14 @@ async function makeRun(name = 'run', started = 12): Promise<RunDirectory> {
     },
     now: () => new Date(Date.UTC(2030, 0, 1, started++)),
   });
+}
+
+/** A report's own sheet and script, and what is between them. */
+function ownParts(page: string): { readonly body: string; readonly style: string; readonly script: string } {
+  const [, style = '', body = '', script = ''] =
+    /<style>(.*?)<\/style>\n<\/head>\n(.*)\n<script>(.*?)<\/script>\n<\/body>\n<\/html>\n$/s.exec(page) ?? [];
+  expect(script).not.toBe('');
+  return { body, style, script };
 }
 
 async function read(path: string): Promise<string> {
@@ -147,6 +158,55 @@ describe('the result in words', () => {
   });
 });
 
+describe('several benchmarks are told apart wherever a report speaks of one', () => {
+  const two = (more: Partial<Evaluation> = {}): Evaluation[] =>
+    ['one', 'other'].flatMap((benchmark, index) => [
+      evaluation('before', 0, 100, { benchmark, extra: { variety: index }, samples: [sample('a', false)], ...more }),
+      evaluation('after', 50, 130, { benchmark, extra: { variety: index }, samples: [sample('a', true)], ...more }),
+    ]);
+
+  test('in the sentence, also of one published benchmark under two names', () => {
+    for (const title of [undefined, 'GenEval']) {
+      const all = compare(two(title === undefined ? {} : { title }));
+      const sentences = all.map((each) => sentenceOf(each, all));
+      expect(sentences[0]).toMatch(/^one, held-out .*pass rate rose/);
+      expect(sentences[1]).toMatch(/^other, held-out .*pass rate rose/);
+    }
+  });
+
+  test.each([[['heldout']], [['heldout', 'seen']], [['heldout', 'pool']]])(
+    'on the page: headline, what it rests on, tables, drawings (%j)',
+    async (splits) => {
+      const run = await makeRun();
+      for (const split of splits) for (const record of two({ split })) await run.writeEvaluation(record);
+      await run.close('done');
+      const text = (await read(await writeReport(run.path))).replaceAll('\u00a0', ' ').replaceAll(/\s+/g, ' ');
+      const [headline = ''] = /<p class="headline">.*?<\/p>/.exec(text) ?? [];
+      for (const name of ['one', 'other']) {
+        expect(headline).toContain(`${name}, held-out pass rate rose`);
+        expect(headline.includes(`${name}, training prompts pass rate rose`)).toBe(splits.includes('pool'));
+        expect(text).toContain(`200 prompts of ${name}, one drawing each`);
+        expect(text).toContain(`<th scope="col">${name}, held-out, before</th>`);
+        expect(text).toContain(`Before and after: ${name}, held-out prompts`);
+      }
+      for (const tag of [
+        /<summary>(?!verdict)[^<]*<\/summary>/g,
+        /<h2>[^<]*<\/h2>/g,
+        /<caption>(?!Rewards).*?<\/caption>/g,
+        /<div class="scroll"[^>]*>/g,
+      ]) {
+        const found = text.match(tag) ?? [];
+        expect(new Set(found).size).toBe(found.length);
+      }
+    },
+  );
+
+  test('one benchmark is not named where nothing else is shown', () => {
+    const all = compare([evaluation('before', 0, 100), evaluation('after', 50, 130, { split: 'seen' })]);
+    expect(sentenceOf(all[0] as never, all)).toMatch(/^Held-out pass rate/);
+  });
+});
+
 describe('pairs', () => {
   test('match by prompt, a repeated prompt in order', () => {
     const before = evaluation('before', 0, 1, { samples: [sample('a', true), sample('b', true), sample('a', false)] });
@@ -186,44 +246,32 @@ describe('curves', () => {
       mine: 3,
       phase: 'warm',
     };
-    const { main, others } = curvesOf([line, { ...line, step: 2 }], []);
-    const names = [...main, ...others].flatMap(({ series }) => series.map(({ name }) => name)).sort();
-    expect(names).toEqual([
-      'image entropy',
-      'kept share',
-      'loss',
-      'mine',
-      'reward',
-      'reward format',
-      'reward verdict',
-      'text entropy',
-    ]);
-    expect(main.map(({ title }) => title)).toEqual(['Loss', 'Reward', 'Entropy', 'Kept groups']);
-    expect(others.map(({ title }) => title)).toEqual(['Mine']);
+    const names = Object.keys(line).filter((name) => name !== 'step' && name !== 'phase');
+    const { planned, single } = cardsOf(chartPlans, names);
+    expect([...planned, ...single].flatMap((card) => card.names).toSorted()).toEqual(names.toSorted());
+    expect(planned.map(({ title }) => title)).toEqual(['Loss', 'Reward', 'Entropy', 'Kept groups']);
+    expect(single.map(({ title }) => title)).toEqual(['Mine']);
   });
 
   test('the only reward is not drawn twice', () => {
-    const { main } = curvesOf([{ step: 1, reward: 0.5, 'reward/verdict': 0.5 }], []);
-    expect(main[0]?.series.map(({ name }) => name)).toEqual(['reward']);
+    expect(cardsOf(chartPlans, ['reward', 'reward/verdict']).planned.map(({ names }) => names)).toEqual([['reward']]);
   });
 
-  test('the running mean keeps a constant and the number of points', () => {
+  test('the smooth line keeps a constant, gaps and the number of points, and is not drawn to 0 at its beginning', () => {
     fc.assert(
-      fc.property(fc.integer({ min: 1, max: 500 }), fc.integer({ min: -9, max: 9 }), (count, value) => {
-        const points = Array.from({ length: count }, (_, step) => ({ step, value }));
-        expect(runningMean(points, meanWindow(count))).toEqual(points);
-      }),
+      fc.property(
+        fc.array(fc.boolean(), { maxLength: 500 }),
+        fc.integer({ min: -9, max: 9 }),
+        fc.double({ min: 0, max: 0.98, noNaN: true }),
+        (isThere, value, weight) => {
+          const values = isThere.map((is) => (is ? value : null));
+          for (const [at, mean] of smooth(values, weight).entries())
+            if (values[at] === null) expect(mean).toBeNull();
+            else expect(mean).toBeCloseTo(value, 9);
+        },
+      ),
     );
-    expect(
-      runningMean(
-        [
-          { step: 1, value: 0 },
-          { step: 2, value: 3 },
-          { step: 3, value: 6 },
-        ],
-        3,
-      ).map(({ value }) => value),
-    ).toEqual([1.5, 3, 4.5]);
+    expect(smooth([0, 3, 6], 0.5).map((value) => Number(value?.toFixed(3)))).toEqual([0, 2, 4.286]);
   });
 });
 
@@ -231,9 +279,10 @@ describe('html', { timeout: 30_000 }, () => {
   test('no text can become markup', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary' }), (text) => {
-        const { markup } = html`<p title="${text}">${[text]}</p>`;
+        const markup = writeHtml(h('p', { title: text }, [text]));
         const [, attribute = '', content = ''] = /^<p title="([^"<>]*)">([^<>]*)<\/p>$/.exec(markup) ?? [];
-        expect(attribute).toBe(content);
+        const overrides = /[\u202a-\u202e\u2066-\u2069]/g;
+        expect(attribute.replaceAll(overrides, '\ufffd')).toBe(content);
         const back = content
           .replaceAll('&lt;', '<')
           .replaceAll('&gt;', '>')
@@ -241,7 +290,9 @@ describe('html', { timeout: 30_000 }, () => {
           .replaceAll('&#39;', "'")
           .replaceAll('&amp;', '&');
         // What HTML forbids is replaced, everything else survives.
-        expect(back).toBe(text.replaceAll(/(?![\t\n\r])\p{Cc}|\p{Surrogate}/gu, '\ufffd'));
+        expect(back).toBe(
+          text.replaceAll(/(?![\t\n\r])\p{Cc}|\p{Surrogate}/gu, '\ufffd').replaceAll(overrides, '\ufffd'),
+        );
       }),
     );
   });
@@ -286,7 +337,8 @@ describe('the page', { timeout: 60_000 }, () => {
         tasks: { [nasty]: { passes: 130, total: 200 } },
       }),
     );
-    await writeSamples(run.path, 60, [
+    appendFileSync(join(run.path, 'log.txt'), '2030-01-01T13:00:00.000Z warning: the rate is high\n');
+    await writeSamples(run.path, 'samples/step-000060', [
       {
         prompt: nasty,
         task: 'counting',
@@ -317,8 +369,9 @@ describe('the page', { timeout: 60_000 }, () => {
       'right',
       'wrong',
       '2 went from fail to pass, 0 from pass to fail',
-      '1 value not finite',
-      'advantage -0.25',
+      '1 not finite',
+      '<span title="advantage within the group">A −0.25</span>',
+      'the rate is high',
       `data:image/png;base64,${pixel}`,
       'llvmpipe',
       'ab'.repeat(32),
@@ -329,32 +382,52 @@ describe('the page', { timeout: 60_000 }, () => {
       'Clipped tokens',
     ])
       expect(page).toContain(text);
-    expect(page.match(/<svg class="chart"/g)).toHaveLength(7);
+    for (const title of ['Reward', 'Entropy', 'Kept groups', 'Gradient norm', 'Clipped tokens'])
+      expect(page).toContain(`<figcaption><h3>${title}</h3>`);
+    expect(page.match(/<figure class="card chart">/g)).toHaveLength(6);
+    expect(page).toContain('Reward: reward from 0.0167 at step 1 to 1 at step 60');
     expect(page).not.toContain('NaN');
     expect(page).not.toContain('undefined');
   });
 
-  test('opens offline and runs nothing, whatever the records hold', async () => {
+  test('opens offline and runs nothing but the one script that its policy names, whatever the records hold', async () => {
     const run = await fullRun();
     await run.close('done');
     const page = await read(await writeReport(run.path));
-    expect(page).toContain(`content="default-src &#39;none&#39;; img-src data:; style-src &#39;unsafe-inline&#39;"`);
-    const tags = page.match(/<[a-z][^>]*>/gi) ?? [];
+    const { body, style, script } = ownParts(page);
+    const hash = (text: string): string => `&#39;sha256-${createHash('sha256').update(text).digest('base64')}&#39;`;
+    const [, policy = ''] = /http-equiv="Content-Security-Policy" content="([^"]*)"/.exec(page) ?? [];
+    expect(policy.replaceAll("'", '&#39;').split('; ')).toEqual([
+      'default-src &#39;none&#39;',
+      'img-src data:',
+      `style-src ${hash(style)}`,
+      `script-src ${hash(script)}`,
+      'base-uri &#39;none&#39;',
+      'form-action &#39;none&#39;',
+      'require-trusted-types-for &#39;script&#39;',
+      'trusted-types &#39;none&#39;',
+    ]);
+    // Nothing of a run is in what may run.
+    const empty = await makeRun('another');
+    empty.metrics.append({ step: 1, loss: 1 });
+    expect(ownParts(await read(await writeReport(empty.path)))).toMatchObject({ style, script });
+    const tags = body.match(/<[a-z][^>]*>/gi) ?? [];
     expect(tags.length).toBeGreaterThan(200);
     expect(tags.some((tag) => /\ssrc=/.test(tag))).toBe(true);
     for (const tag of tags) {
       expect(tag).not.toMatch(/^<(script|iframe|link|object|embed|base|form|a)\b/i);
       const attributes = tag.replaceAll(/="[^"]*"/g, '=""');
       // Every value is quoted, so nothing has broken out of one.
-      expect(attributes).toMatch(/^<[a-z][a-z0-9]*(\s+[a-z][a-z0-9-]*(="")?)*\s*\/?>$/i);
+      expect(attributes).toMatch(/^<[a-z][a-z0-9]*(\s+[a-z][a-z0-9-]*="")*>$/i);
       expect(attributes).not.toMatch(/\s(on\w+|href|srcdoc|action)=/i);
       if (/\ssrc=/.test(attributes))
         expect(tag).toMatch(
-          /^<img\s+src="data:image\/png;base64,[A-Za-z0-9+/=]+"\s+alt="[^"]*"\s+loading="lazy"\s*\/>$/,
+          /^<img src="data:image\/png;base64,[A-Za-z0-9+/=]+" alt="[^"]*" loading="eager"( decoding="async")?>$/,
         );
     }
-    expect(page).not.toMatch(/https?:|@import|url\(/);
-    const ids = [...page.matchAll(/\sid="([^"]+)"/g)].map(([, id]) => id);
+    expect(`${body}${style}`).not.toMatch(/https?:|@import|url\(/);
+    expect(script).not.toMatch(/fetch\(|XMLHttpRequest|WebSocket|EventSource|import\(/);
+    const ids = [...body.matchAll(/\sid="([^"]+)"/g)].map(([, id]) => id);
     expect(new Set(ids).size).toBe(ids.length);
   });
 

@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import type { Image } from '../../../core/contracts/image.ts';
 import type { Sample } from '../../../core/contracts/reward.ts';
-import { HackWatch, type WatchedNumbers } from '../../../core/rl/hack-watch.ts';
+import { HackWatch, type HackWatchState, type WatchedNumbers } from '../../../core/rl/hack-watch.ts';
 import { watchedPictures } from '../../../core/rl/watched-pictures.ts';
 
 /** Seeded, from -1 to 1. */
@@ -81,6 +81,29 @@ describe('series', () => {
     );
     expect(told).toEqual([1, 3]);
   });
+});
+
+test('a watch that goes on from its state says what one says that was never interrupted, wherever it is cut', () => {
+  const random = noise(3);
+  const numbers = Array.from({ length: 40 }, (_, step): WatchedNumbers => ({
+    empty: step % 24 < 12 ? 0 : 1,
+    diversity: 0.2 - 0.004 * step + 0.002 * random(),
+    trained: 0.3 + 0.01 * step,
+    ...(step % 3 > 0 && { heldOut: 0.5 - 0.01 * step }),
+  }));
+  const whole = new HackWatch();
+  const said = numbers.map((each) => whole.note(each));
+  expect(said.flat().length).toBeGreaterThan(2);
+  for (let cut = 0; cut < numbers.length; cut++) {
+    const before = new HackWatch();
+    const first = numbers.slice(0, cut).map((each) => before.note(each));
+    const state = JSON.parse(JSON.stringify(before.state)) as HackWatchState;
+    // What is noted later is no part of it.
+    before.note({ empty: 1, trained: 9 });
+    const after = new HackWatch();
+    after.restore(state);
+    expect([...first, ...numbers.slice(cut).map((each) => after.note(each))]).toEqual(said);
+  }
 });
 
 describe('pictures', () => {

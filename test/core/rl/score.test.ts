@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import type { Reward, Sample } from '../../../core/contracts/reward.ts';
+import type { Reward, Sample, Score } from '../../../core/contracts/reward.ts';
 import { rewardMetrics, totalMetrics } from '../../../core/rl/reward-metrics.ts';
 import { scoreSamples } from '../../../core/rl/score.ts';
 
@@ -75,6 +75,15 @@ describe('a reward that misbehaves is named', () => {
   });
 });
 
+const itself: Record<string, unknown> = {};
+itself['itself'] = itself;
+const unreadable = {
+  value: 1,
+  get why(): string {
+    throw new Error('no why');
+  },
+};
+
 describe('parts and explanations are checked where they enter', () => {
   test.each<[string, unknown, RegExp]>([
     ['NaN', { value: 1, parts: { x: Number.NaN } }, /part "x" of its score for sample 0 .* is NaN/],
@@ -83,6 +92,15 @@ describe('parts and explanations are checked where they enter', () => {
     ['a boolean', { value: 1, parts: { x: true } }, /part "x" .* is true/],
     ['parts that are a text', { value: 1, parts: 'x' }, /the parts of its score .* are "x"/],
     ['an explanation that is no text', { value: 1, why: 7 }, /explanation .* is 7/],
+    ['parts that are a list', { value: 1, parts: [1, 2] }, /the parts of its score .* are \[1,2\]/],
+    ['parts that are a map', { value: 1, parts: new Map([['x', 1]]) }, /the parts of its score .* are \{\}/],
+    ['a part within a part', { value: 1, parts: { x: { y: 1 } } }, /part "x" .* is \{"y":1\}/],
+    ['infinity', { value: 1, parts: { x: -Infinity } }, /part "x" .* is -Infinity/],
+    ['a value that holds itself', { value: itself }, /score for sample 0 .* is \[object Object\]/],
+    ['a value with a BigInt in it', { value: { x: 1n } }, /score for sample 0 .* is \[object Object\]/],
+    ['a value of more than 32 bits', 1e39, /score for sample 0 .* is 1e\+39/],
+    ['a symbol', Symbol('x'), /score for sample 0 .* is symbol/],
+    ['a field that throws', unreadable, /one of its scores cannot be read: no why/],
     ['a value that is a BigInt', { value: 1n }, /score for sample 0 .* is 1n/],
   ])('%s', async (_, answer, message) => {
     const reward = named('bad', () => [answer, 0, 0] as unknown as number[]);
@@ -91,6 +109,51 @@ describe('parts and explanations are checked where they enter', () => {
       place: 'reward "bad"',
       message: expect.stringMatching(message) as string,
     });
+  });
+});
+
+test('of a score what it may hold is kept, read once', async () => {
+  const extra: Record<string, unknown> = { value: 1, why: 'x', more: () => 1, parts: { a: 1 } };
+  extra['itself'] = extra;
+  let reads = 0;
+  class Own {
+    get value(): number {
+      return reads++ === 0 ? 2 : Number.NaN;
+    }
+  }
+  const [first, second, third] = await scoreSamples(
+    [named('own', () => [extra as unknown as Score, new Own(), 3])],
+    samples,
+    never,
+  );
+  expect(first?.scores['own']).toEqual({ value: 1, why: 'x', parts: { a: 1 } });
+  expect([second?.total, second?.scores['own'], third?.total]).toEqual([2, { value: 2 }, 3]);
+});
+
+test.each<readonly [what: string, answers: readonly unknown[], message: string]>([
+  [
+    'a score that is still to come',
+    [Promise.resolve(1), 1, 1],
+    'one of its scores is still to come: wait for them with `await Promise.all(…)`',
+  ],
+  [
+    'an object without a value',
+    [{ score: 1, why: 'x' }, 1, 1],
+    'one of its scores is an object without `value`: it has score, why',
+  ],
+  ['an empty object', [{}, 1, 1], 'one of its scores is an object without `value`: it has nothing'],
+  ['a sample itself', [samples[0], 1, 1], 'one of its scores is an object without `value`: it has '],
+])('%s is told as such', async (_, answers, message) => {
+  await expect(scoreSamples([named('slips', () => answers as never)], samples, never)).rejects.toMatchObject({
+    code: 'BAD_SCORES',
+    message: expect.stringContaining(message) as string,
+  });
+});
+
+test('a total beyond what numbers hold is refused', async () => {
+  await expect(scoreSamples([named('large', () => [1e38, 0, 0], 10)], samples, never)).rejects.toMatchObject({
+    code: 'BAD_SCORES',
+    message: expect.stringMatching(/the total for the drawing of .* is 1e\+39/) as string,
   });
 });
 

@@ -188,6 +188,7 @@ describe('a mistake of a declaration is named', () => {
       /openTestDevice/,
     ],
     ['nothing created', declare({ create: (() => undefined) as never }), /creates undefined/],
+    ['a method by another name', declare({ create: (() => ({ scores: () => [] })) as never }), /no function `score`/],
   ])('%s', (_, seeded, message) => expect(checkReward(seeded)).rejects.toThrow(message));
 });
 
@@ -288,6 +289,18 @@ describe('a mistake of another slot is named', () => {
       'verdicts by place',
       { judge: (samples: readonly Sample[]) => samples.map((_, index) => ({ pass: index < 3, why: '' })) },
       /when asked in another order/,
+    ],
+    ['no split', { splits: [] }, /declares the splits \[\]; there are "seen" and "heldout"/],
+    ['a split that there is not', { splits: ['seen', 'test'] }, /declares the splits \["seen","test"\]/],
+    [
+      'one file for all pictures of a prompt',
+      { layout: { file: (_: unknown, index: number) => `${index}.png` } },
+      /gives picture 0 of "prompt \d+ 0" and picture 1 of "prompt \d+ 0" one name: 0\.png/,
+    ],
+    [
+      'pictures elsewhere',
+      { layout: { file: (_: unknown, index: number, copy: number) => `../${index}-${copy}.png` } },
+      /outside of its folder/,
     ],
     ['a measurement of nothing', { measure: () => ({ spread: Number.NaN }) }, /measures spread = NaN/],
   ])('benchmark: %s', (_, more, message) => expect(checkBenchmark(benchmark(more))).rejects.toThrow(message));

@@ -4,7 +4,7 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { encodeManifest, readManifest } from '../../../core/io/checkpoint-manifest.ts';
-import { parseSafetensors } from '../../../core/io/safetensors.ts';
+import { readSafetensors } from '../../support/safetensors.ts';
 import { checkpoints, curve, evaluationOf, metricsOf, Workplace } from '../../support/runs.ts';
 import { expectMessage } from '../../bad-input/message.ts';
 
@@ -14,11 +14,9 @@ function preset(name: string, recipe: string, optimizer = 'use: adamw, learningR
   return place.preset(name, `optimizer: { ${optimizer} }\nrecipe: { use: sft, batch: 8, examples: 8, ${recipe} }\n`);
 }
 
-function tensors(directory: string, step: number, file = 'weights'): Map<string, Float32Array> {
+async function tensors(directory: string, step: number, file = 'weights'): Promise<Map<string, Float32Array>> {
   const path = join(directory, 'checkpoints', `step-${String(step).padStart(6, '0')}`, `${file}.safetensors`);
-  return new Map(
-    [...parseSafetensors(readFileSync(path)).tensors].map(([name, { data }]) => [name, data as Float32Array]),
-  );
+  return new Map([...(await readSafetensors(path))].map(([name, { data }]) => [name, data as Float32Array]));
 }
 
 /** Names of the tensors that differ. */
@@ -32,7 +30,7 @@ describe('what is trained', () => {
   test('frozen parameters stay as they are bit for bit, the others move', async () => {
     const recipe = "steps: 3, saveEvery: 1, keep: 9, train: ['*proj*', '*head*'], freeze: ['*up_proj*']";
     const run = await place.run(preset('partial', recipe));
-    const [first, last] = [tensors(run.directory, 1), tensors(run.directory, 3)];
+    const [first, last] = [await tensors(run.directory, 1), await tensors(run.directory, 3)];
     const moved = changed(first, last);
     expect(moved.length).toBeGreaterThan(4);
     for (const name of first.keys())
@@ -53,10 +51,15 @@ describe('the average of the weights', () => {
     const decay = 0.75;
     const recipe = `steps: 5, saveEvery: 1, keep: 9, ema: { decay: ${decay}, start: 2 }`;
     const run = await place.run(preset('average', recipe));
-    const name = [...tensors(run.directory, 1).keys()].find((each) => each.includes('q_proj')) ?? '';
-    const weight = (step: number): Float32Array => tensors(run.directory, step).get(name) ?? new Float32Array();
-    const average = (step: number): Float32Array =>
-      tensors(run.directory, step, 'average').get(name) ?? new Float32Array();
+    const name = [...(await tensors(run.directory, 1)).keys()].find((each) => each.includes('q_proj')) ?? '';
+    const read = async (file: string): Promise<Map<number, Float32Array>> => {
+      const of = async (step: number): Promise<Float32Array> =>
+        (await tensors(run.directory, step, file)).get(name) ?? new Float32Array();
+      return new Map(await Promise.all([2, 3, 4, 5].map(async (step) => [step, await of(step)] as const)));
+    };
+    const [weights, averages] = [await read('weights'), await read('average')];
+    const weight = (step: number): Float32Array => weights.get(step) ?? new Float32Array();
+    const average = (step: number): Float32Array => averages.get(step) ?? new Float32Array();
     expect(average(2)).toEqual(weight(2));
     let expected = Float64Array.from(weight(2));
     for (const step of [3, 4, 5]) {
@@ -67,7 +70,7 @@ describe('the average of the weights', () => {
 
     const stopped = await place.run(preset('average-stopped', recipe), { stopAfter: 3 });
     await place.run('', { resume: stopped });
-    expect(tensors(stopped.directory, 5, 'average').get(name)).toEqual(average(5));
+    expect((await tensors(stopped.directory, 5, 'average')).get(name)).toEqual(average(5));
 
     const file = join(run.directory, 'checkpoints/step-000005/average.safetensors');
     const judged = await place.run(
@@ -104,7 +107,7 @@ describe('low-rank adapters', () => {
       bias: 'none',
       base_model_name_or_path: base.directory,
     });
-    const adapters = tensors(run.directory, 6, 'adapter_model');
+    const adapters = await tensors(run.directory, 6, 'adapter_model');
     const names = [...adapters.keys()];
     expect(names).toHaveLength(14);
     expect(names.every((name) => /^base_model\.model\..*_proj\.lora_[AB]\.weight$/.test(name))).toBe(true);
@@ -116,11 +119,11 @@ describe('low-rank adapters', () => {
 
     const stopped = await place.run(preset('lora-stopped', recipe(base.directory)), { stopAfter: 4 });
     await place.run('', { resume: stopped });
-    expect(changed(adapters, tensors(stopped.directory, 6, 'adapter_model'))).toEqual([]);
+    expect(changed(adapters, await tensors(stopped.directory, 6, 'adapter_model'))).toEqual([]);
     expect(
       changed(
-        tensors(run.directory, 6, 'average/adapter_model'),
-        tensors(stopped.directory, 6, 'average/adapter_model'),
+        await tensors(run.directory, 6, 'average/adapter_model'),
+        await tensors(stopped.directory, 6, 'average/adapter_model'),
       ),
     ).toEqual([]);
     expect(metricsOf(stopped.directory)).toEqual(metricsOf(run.directory));

@@ -3,7 +3,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { ReasongenError } from '../../../core/errors.ts';
 import { TryAgainError } from '../../../core/try-again.ts';
-import { boxedScore } from '../../../plugins/chat-judge/answer.ts';
+import { boxedScore } from '../../../core/questions/answer.ts';
 import { Endpoint } from '../../../plugins/chat-judge/endpoint.ts';
 import type { FuzzTarget } from '../harness.ts';
 

@@ -43,15 +43,12 @@ export default target;
 function refuseGarbled(rows: Awaited<ReturnType<typeof readTextRows>>, bytes: Uint8Array, ending: string): void {
   const isReplaced =
     !Buffer.from(bytes).includes('\uFFFD') && !Buffer.from(bytes).includes(Buffer.from('\uFFFD', 'utf16le'));
+  // Of JSON a prompt may look like JSON.
+  const holdsJson = /^\uFEFF?\s*[[{]/.test(Buffer.from(bytes.subarray(0, 64)).toString('utf8'));
   for (const { text, place } of rows) {
     const isJson = (ending === '.txt' || ending === '') && /^\s*\{/.test(text);
     const isEscape = text.includes('\uFFFD') && !Buffer.from(bytes).toString('latin1').toLowerCase().includes('fffd');
-    if (
-      text.trim() === '' ||
-      text.includes('\0') ||
-      (isReplaced && isEscape) ||
-      (isJson && bytes[0] !== 0x5b && bytes[0] !== 0x7b)
-    )
+    if (text.trim() === '' || text.includes('\0') || (isReplaced && isEscape) || (isJson && !holdsJson))
       throw Object.assign(new Error(`${place}: ${JSON.stringify(text.slice(0, 80))}`), { name: 'Garbled' });
   }
 }

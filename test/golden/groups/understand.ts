@@ -1,5 +1,6 @@
 /** Looking: the vision tower with its aligner, then text logits with its vectors at the placeholders. */
-import { createPictureInputs, patchesOfChannels } from '../../../core/nn/siglip.ts';
+import { createPictureInputs } from '../../../core/nn/picture-inputs.ts';
+import { siglipInputs } from '../../../core/nn/siglip.ts';
 import { bounds, compute, farthest, type Bench, type Comparison } from '../comparison.ts';
 import { packTokens } from '../../../core/testing/packed.ts';
 import { rowsOf } from '../tokens.ts';
@@ -8,8 +9,12 @@ export async function understand(bench: Bench): Promise<Comparison[]> {
   const { fixture, device } = bench;
   const { vision, backbone, special } = fixture;
   const [pictures = 0] = fixture.shape('understand.pixel_values');
-  const inputs = createPictureInputs(device, vision, pictures);
-  device.write(inputs.patches, patchesOfChannels(vision, fixture.floats('understand.pixel_values')));
+  const { imageSize: side } = fixture.tower;
+  const values = fixture.floats('understand.pixel_values');
+  // [B, 3, side, side]
+  const valueAt = (picture: number, channel: number, y: number, x: number): number =>
+    values[((picture * 3 + channel) * side + y) * side + x] ?? Number.NaN;
+  const inputs = createPictureInputs(device, siglipInputs(fixture.tower, pictures, valueAt));
   const sequences = rowsOf(fixture, 'understand.input_ids').map((ids) =>
     ids.map((id) => ({ id, isImage: false, isFeature: id === special.image_placeholder })),
   );

@@ -1,7 +1,7 @@
 /** The judges on the reduced models of test/golden/evidence, held to PyTorch's values; and what others get wrong about such models. */
 import { afterAll, describe, expect, test } from 'vitest';
 import type { Detection, Image } from '../../../core/plugin.ts';
-import { resizeBicubic, resizeBilinear } from '../../../core/io/resize.ts';
+import { resizeBicubic, resizeBilinear } from '../../../core/nn/resize.ts';
 import { at, maximumError } from '../../../core/testing.ts';
 import { clipOptions, openClip, readClip } from '../../../plugins/onnx/clip.ts';
 import { detectorOptions, openDetector } from '../../../plugins/onnx/detector.ts';

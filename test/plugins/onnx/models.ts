@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { onTestFinished } from 'vitest';
 import type { Image } from '../../../core/contracts/image.ts';
 import { decodePicture } from '../../../core/io/image.ts';
-import { readSafetensors } from '../../../core/io/safetensors.ts';
+import { readSafetensors } from '../../support/safetensors.ts';
 
 /** Reduced models with random weights, and the values of PyTorch for the pictures beside them. */
 export const fixtures = fileURLToPath(new URL('../../golden/evidence/', import.meta.url));

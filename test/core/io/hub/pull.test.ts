@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import {
   existsSync,
   lstatSync,
+  statSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -15,7 +16,6 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { main } from '../../../../core/cli.ts';
 import { findSnapshot, hubCacheFolder, parseHubModel } from '../../../../core/io/hub/cache.ts';
 import { pullModel } from '../../../../core/io/hub/pull.ts';
 import { silentLog } from '../../../../core/log.ts';
@@ -188,9 +188,15 @@ describe('a connection that breaks', () => {
     expect(await refusal(pull({ files: { 'model.safetensors': [{ cut: 250_000 }, ...dead] } }))).toMatch(
       /HUB_UNREACHABLE .*tries in a row brought nothing of model\.safetensors/,
     );
-    expect(blobs().filter((name) => name.endsWith('.incomplete'))).toHaveLength(1);
+    const parts = blobs().filter((name) => name.endsWith('.incomplete'));
+    expect(parts).toHaveLength(1);
+    // As much as had arrived when the connection broke.
+    const { size } = statSync(join(cache, 'models--owner--name', 'blobs', parts[0] ?? ''));
+    expect(size).toBeGreaterThan(0);
     const folder = await pull();
-    expect(hub.requests.at(-1)).toMatch(/model\.safetensors bytes=250000-$|tokenizer/);
+    expect(hub.requests.filter((line) => line.includes('model.safetensors')).at(-1)).toMatch(
+      new RegExp(`model\\.safetensors bytes=${size}-$`),
+    );
     expect(readFileSync(join(folder, 'model.safetensors')).equals(weights)).toBe(true);
   });
 
@@ -211,6 +217,18 @@ describe('a connection that breaks', () => {
     expect(readFileSync(join(folder, 'model.safetensors')).equals(weights)).toBe(true);
   });
 
+  test('to a server that compresses what nobody wanted compressed', async () => {
+    const folder = await pull({ files: { 'config.json': [{ gzip: true }], 'model.safetensors': [{ gzip: true }] } });
+    expect(readFileSync(join(folder, 'config.json')).equals(config)).toBe(true);
+    expect(readFileSync(join(folder, 'model.safetensors')).equals(weights)).toBe(true);
+    expect(warnings).toEqual([]);
+    rmSync(cache, { recursive: true });
+    // Its 206 holds a compressed part, which is none of the file.
+    const again = await pull({ files: { 'model.safetensors': [{ cut: 100_000 }, { gzip: true }, { gzip: true }] } });
+    expect(readFileSync(join(again, 'model.safetensors')).equals(weights)).toBe(true);
+    expect(warnings).toHaveLength(1);
+  });
+
   test.each([false, true])(
     'in the middle of the list of files is tried again (the text just ends: %s)',
     async (ends) => {
@@ -226,6 +244,24 @@ describe('a connection that breaks', () => {
     await pull({ files: { 'config.json': [{ status: 503 }, { status: 429 }] } });
     expect(warnings.join('\n')).toMatch(/answered 503[^]*answered 429/);
   });
+
+  test.each([
+    ['before it answers', 'at once', 'no answer for 0.1 s'],
+    ['in the middle of an answer', 'in the middle', 'no byte came for 0.1 s'],
+  ] as const)(
+    'a hub that falls silent %s is waited for as long as one wants, which is said',
+    async (_, silent, why) => {
+      hub.reset({ silent });
+      const said: string[] = [];
+      const log = { ...silentLog(), info: (line: string) => void said.push(line) };
+      const options = { url: hub.url, cache, include: [], log, pause: 0.001, patience: 0.1 };
+      expect(await refusal(pullModel(parseHubModel('owner/name'), options))).toMatch(
+        new RegExp(`HUB_UNREACHABLE .*${why}; 6 tries`),
+      );
+      expect(said[0]).toBe('the hub has been silent for 0.05 s; it has 0.1 s (HF_HUB_DOWNLOAD_TIMEOUT changes that)');
+      expect(said).toHaveLength(6);
+    },
+  );
 
   test('a server that is not there is named', async () => {
     const options = { url: 'http://127.0.0.1:9', cache, include: [], log: silentLog(), pause: 0.001 };
@@ -408,112 +444,23 @@ describe('who may read', () => {
   });
 });
 
-describe('the command', () => {
-  async function command(
-    args: readonly string[],
-    environment: Readonly<Record<string, string>> = {},
-  ): Promise<{ code: number; output: string; errors: string }> {
-    let [output, errors] = ['', ''];
-    const code = await main(['pull', ...args], {
-      output: { write: (text) => void (output += text) },
-      errors: { write: (text: string) => ((errors += text), true) },
-      environment: { HF_HOME: cache, ...environment },
-    });
-    return { code, output: output.trim(), errors };
+test('a mirror below a path is found, whatever slashes end its address', async () => {
+  const mirror = new FakeHub({ 'config.json': config, '*model.safetensors': weights }, 'mirrors/hf/owner/name');
+  await mirror.open();
+  try {
+    for (const end of ['', '/', '//']) {
+      const url = `${mirror.url}/mirrors/hf${end}`;
+      const wanted = pullModel(parseHubModel('owner/name'), {
+        url,
+        cache,
+        include: [],
+        log: silentLog(),
+        pause: 0.001,
+      });
+      expect(await refusal(wanted)).toMatch(/HUB_NOT_FOUND/);
+      expect(mirror.requests.at(-1)).toBe('/mirrors/hf/api/models/owner/name/revision/main');
+    }
+  } finally {
+    await mirror.close();
   }
-
-  test('prints the folder; offline it only looks', async () => {
-    expect(await command(['owner/name', '--offline'])).toMatchObject({
-      code: 2,
-      errors: expect.stringContaining('NOT_PULLED') as string,
-    });
-    const online = await command(['owner/name', '--hub-url', `${hub.url}/`]);
-    expect(online).toMatchObject({ code: 0, output: join(cache, 'hub', 'models--owner--name', 'snapshots', commit) });
-    expect(online.errors).toContain('hub:owner/name');
-    hub.reset();
-    expect(await command(['owner/name'], { HF_ENDPOINT: hub.url, HF_HUB_OFFLINE: '1' })).toMatchObject({
-      code: 0,
-      output: online.output,
-    });
-    expect(hub.requests).toEqual([]);
-  });
-
-  test('offline refuses a folder that lacks something, and names it', async () => {
-    const online = await command(['owner/name', '--hub-url', hub.url]);
-    rmSync(join(online.output, 'tokenizer.json'));
-    rmSync(realpathSync(join(online.output, 'model.safetensors')));
-    const offline = await command(['owner/name', '--offline']);
-    expect(offline).toMatchObject({ code: 6, output: '' });
-    expect(offline.errors).toMatch(
-      /NOT_WHOLE[^]*missing: tokenizer\.json, model\.safetensors|missing: .*model\.safetensors/,
-    );
-    expect(offline.errors).toContain('tokenizer.json');
-    await command(['owner/name', '--hub-url', hub.url]);
-    expect(await command(['owner/name', '--offline'])).toMatchObject({ code: 0, output: online.output });
-  });
-
-  test('offline knows what is missing where another program has filled the cache', async () => {
-    const { output } = await command(['owner/name', '--hub-url', hub.url]);
-    rmSync(join(output, '../..', `.reasongen-files-${commit}.json`));
-    expect((await command(['owner/name', '--offline'])).code).toBe(0);
-    rmSync(join(output, 'tokenizer.json'));
-    expect((await command(['owner/name', '--offline'])).errors).toContain('missing: tokenizer.json');
-    writeFileSync(join(output, 'model.safetensors.index.json'), '{"weight_map":{"a":"model-1.safetensors"}}');
-    expect((await command(['owner/name', '--offline'])).errors).toContain(
-      'missing: model-1.safetensors, tokenizer.json',
-    );
-  });
-
-  test('gives the token to the hub of the environment only, and never in the open', async () => {
-    const secret = 'hf-token-0123456789';
-    await command(['owner/name'], { HF_ENDPOINT: hub.url, HF_TOKEN: `${secret}\n` });
-    expect(new Set(hub.tokens)).toEqual(new Set([`Bearer ${secret}`]));
-    hub.reset({ status: 401 });
-    const other = await command(['owner/name', '--hub-url', hub.url], { HF_TOKEN: secret });
-    expect(hub.tokens).toEqual([undefined]);
-    expect(other.errors).toContain('HF_TOKEN was not sent');
-    const open = await command(['owner/name'], { HF_ENDPOINT: 'http://hub.invalid', HF_TOKEN: secret });
-    expect(open).toMatchObject({ code: 2, errors: expect.stringContaining('KEY_IN_THE_OPEN') as string });
-    const broken = await command(['owner/name'], { HF_ENDPOINT: hub.url, HF_TOKEN: 'hf-first-part\nsecond-part' });
-    expect(broken).toMatchObject({ code: 2, errors: expect.stringContaining('BAD_KEY') as string });
-    const password = await command(['owner/name'], { HF_ENDPOINT: 'https://user:pass-word-1@hub.invalid' });
-    expect(password).toMatchObject({ code: 2, errors: expect.stringContaining('HF_TOKEN') as string });
-    for (const { errors } of [other, open, broken, password])
-      expect(errors).not.toMatch(/0123456789|first-part|second-part|pass-word-1/);
-  });
-
-  test('goes through the proxy of the environment', async () => {
-    const { code, output } = await command(['owner/name'], {
-      HF_ENDPOINT: 'http://hub.invalid',
-      HTTP_PROXY: hub.url,
-    });
-    // The hub answers as a proxy would: what it is asked for is a whole address.
-    expect({ code, output }).toMatchObject({ code: 0, output: expect.stringContaining('snapshots') as string });
-    expect(hub.requests[0]).toBe('http://hub.invalid/api/models/owner/name/revision/main');
-  });
-
-  test.each([
-    'name',
-    'a/b/c',
-    '../x',
-    'owner/..',
-    'owner/na--me',
-    'owner/name@../../x',
-    'owner/name@a@b',
-    'owner/name@.hidden',
-    'own er/name',
-  ])('refuses the name %j', async (name) => {
-    expect(await command([name, '--hub-url', hub.url])).toMatchObject({
-      code: 2,
-      errors: expect.stringContaining('BAD_MODEL_NAME') as string,
-    });
-    expect(hub.requests).toEqual([]);
-  });
-
-  test('refuses an address that is none', async () => {
-    expect(await command(['owner/name', '--hub-url', 'file:///etc'])).toMatchObject({
-      code: 2,
-      errors: expect.stringContaining('BAD_HUB_URL') as string,
-    });
-  });
 });

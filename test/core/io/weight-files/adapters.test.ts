@@ -135,6 +135,7 @@ describe('scale and rank of a module', () => {
     ['not a part of a name', { alpha_pattern: { proj: 2, 'ayers.0.self_attn.q_proj': 2 } }, 4, 4],
     ['the first that fits', { alpha_pattern: { 'self_attn.q_proj': 2, q_proj: 16 } }, 1, 4],
     ['a pattern of Python', { alpha_pattern: { '(?P<part>q)_proj': 2 } }, 1, 4],
+    ['another one', { alpha_pattern: { [String.raw`layers\.\d{,1}\..*`]: 2 } }, 1, 4],
     ['an alpha of 0', { alpha_pattern: { q_proj: 0 } }, 0, 4],
   ])('%s', async (_, config, ofQ, ofV) => {
     const from = await adapter(both, config);
@@ -406,10 +407,13 @@ describe('a configuration', () => {
     );
   });
 
-  test.each(['(', '*', '[a', '(?x) q'])('the pattern %s is refused by name', async (pattern) => {
-    expect(await refusal(low(q, 2, 6, 4), { target_modules: pattern })).toMatch(/the pattern target_modules/);
-    expect(await refusal(low(q, 2, 6, 4), { alpha_pattern: { [pattern]: 1 } })).toContain(`the pattern "${pattern}"`);
-  });
+  test.each(['(', '*', '[a', '(?x) q', '[]q]_proj', '(?i:Q)_proj', 'q++'])(
+    'the pattern %s is refused by name',
+    async (pattern) => {
+      expect(await refusal(low(q, 2, 6, 4), { target_modules: pattern })).toMatch(/the pattern target_modules/);
+      expect(await refusal(low(q, 2, 6, 4), { alpha_pattern: { [pattern]: 1 } })).toContain(`the pattern "${pattern}"`);
+    },
+  );
 
   test('a pattern that would take for ever is given up on', async () => {
     const start = performance.now();

@@ -10,7 +10,7 @@ import { groupwise, pointwise } from '../../../../core/rl/reward-shapes.ts';
 const pause = (milliseconds: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
 /** Draws four prompts two at a time, two drawings each, by a slow drawer and a slow judge. */
-async function step(drawing: number, judging: number) {
+async function step(drawing: number, judging: number, oneByOne = false) {
   const events: string[] = [];
   const drawer = {
     prompts: 1,
@@ -26,10 +26,12 @@ async function step(drawing: number, judging: number) {
       );
     },
   };
+  let last: Promise<void> = Promise.resolve();
   const slow = pointwise({
     score: async ({ id, group }) => {
       events.push(`asked ${group}`);
-      await pause(judging);
+      last = oneByOne ? last.then(() => pause(judging)) : pause(judging);
+      await last;
       return Number(id.replace('-', '.'));
     },
   });
@@ -61,4 +63,11 @@ test('a share is judged while the next is drawn; groups are whole, the batch is 
   expect(totals).toEqual([0, 1, 2, 3].flatMap((group) => [8020 + 2 * group, 8020 + 2 * group + 0.1]));
   expect((await step(1, 1)).totals).toEqual(totals);
   expect((await step(30, 0)).totals).toEqual(totals);
+});
+
+test('a judge as slow as the drawing costs a share of its time, not all of it', async () => {
+  // Eight drawings judged one after the other, in the time that four shares take to be drawn: only the last share is waited for.
+  const { clock } = await step(160, 80, true);
+  expect(clock.seconds).toBeGreaterThan(0.6);
+  expect(clock.secondsWaiting).toBeLessThan(0.6 * clock.seconds);
 });

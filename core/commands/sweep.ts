@@ -1,0 +1,187 @@
+import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { exitCodes, ReasongenError, shellWord } from '../errors.ts';
+import { explainError } from '../failure.ts';
+import { replaceFile } from '../io/disk.ts';
+import { takeLock } from '../io/lock.ts';
+import { presetFile } from '../io/run-directory.ts';
+import { type LoadedPreset, loadPreset } from '../preset/load.ts';
+import { formatDifference, formatShare } from '../report/summary.ts';
+import { mean } from '../rl/statistics.ts';
+import { freeRunDirectory, isDone } from '../run.ts';
+import { createStop } from '../stop.ts';
+import { parseAxis, parseSeeds, variantsOf } from '../sweep/axes.ts';
+import { planSweep, readSweep, type SweepRecord, type SweepRun, writeSweep } from '../sweep/record.ts';
+import {
+  type BenchmarkResult,
+  compareVariants,
+  readResults,
+  type RunResult,
+  type SeededDifference,
+  type VariantResult,
+} from '../sweep/results.ts';
+import type { CommandContext } from './context.ts';
+import { resume, run } from './run.ts';
+import { textTable } from './text-table.ts';
+
+export interface SweepOptions {
+  /** Texts `PATH=VALUE,VALUE`. */
+  readonly sweep: readonly string[];
+  /** A number of seeds, or a list. */
+  readonly seeds?: string;
+}
+
+/** `run PRESET --sweep … --seeds …`: every combination with every seed, one after the other, in `--run-dir` or `runs/NAME-sweep`. */
+export async function startSweep(file: string, options: SweepOptions, context: CommandContext): Promise<number> {
+  const { settings, runDirectory, environment } = context;
+  const seeds = parseSeeds(options.seeds ?? '1');
+  const variants = variantsOf(options.sweep.map(parseAxis), seeds);
+  // All of them before any: a slip in the last one is no surprise of the next morning.
+  let loaded: LoadedPreset | undefined;
+  for (const variant of variants)
+    loaded = await loadPreset(file, { settings: [...settings, ...variant.settings], environment });
+  const directory = resolve(runDirectory ?? freeRunDirectory(`${loaded?.name ?? 'runs'}-sweep`));
+  const preset = existsSync(file) ? resolve(file) : file;
+  const hash = hashOf(loaded);
+  await writeSweep(directory, planSweep({ preset, hash, settings }, variants, seeds));
+  return goOnWithSweep(directory, context);
+}
+
+/** `resume DIRECTORY` of a sweep: does what is missing, and prints the table again. */
+export async function goOnWithSweep(folder: string, context: CommandContext): Promise<number> {
+  const directory = resolve(folder);
+  const { log, stop, write } = context;
+  const sweep = await readSweep(directory);
+  await refuseAnotherPreset(directory, sweep, context);
+  const lock = await takeLock(join(directory, 'lock'), 'this sweep');
+  const failures: ReasongenError[] = [];
+  try {
+    for (const [index, one] of sweep.runs.entries()) {
+      if (stop.requested) break;
+      if (await isDone(join(directory, one.folder))) continue;
+      log.info(`run ${index + 1} of ${sweep.runs.length}: ${sweep.variants[one.variant]?.name}, seed ${one.seed}`);
+      const failure = await runOne(directory, sweep, one, context);
+      if (failure === undefined) continue;
+      failures.push(failure);
+      log.warn(`${one.folder} failed: ${failure.message}; the others go on`);
+    }
+    write(await tableOf(directory, sweep));
+  } finally {
+    lock.release();
+  }
+  if (stop.requested) log.info(`stopped: ${stop.reason}; go on with: npx reasongen resume ${shellWord(directory)}`);
+  return stop.requested ? stop.exitCode : (failures[0]?.exitCode ?? exitCodes.done);
+}
+
+/** Starts a run of a sweep, or goes on with it. What ends it, but for a mistake that would end every one of them. */
+async function runOne(
+  directory: string,
+  sweep: SweepRecord,
+  one: SweepRun,
+  context: CommandContext,
+): Promise<ReasongenError | undefined> {
+  const path = join(directory, one.folder);
+  const own = { ...context, stop: createStop(context.stop), write: () => {} };
+  try {
+    const exitCode = existsSync(join(path, presetFile))
+      ? await resume(path, {}, { ...own, settings: [] })
+      : await run(sweep.preset, { ...own, runDirectory: path, settings: settingsOf(sweep, one) });
+    if (exitCode === exitCodes.done || context.stop.requested) return undefined;
+    return new ReasongenError({ code: 'RUN_STOPPED', message: own.stop.reason, place: path, exitCode });
+  } catch (error) {
+    const failure = explainError(error);
+    if (failure.code === 'NOTHING_TO_TRAIN') return undefined;
+    return failure;
+  }
+}
+
+function settingsOf({ settings, variants }: SweepRecord, { variant, seed }: SweepRun): string[] {
+  return [...settings, ...(variants[variant]?.settings ?? []), `seed=${seed}`];
+}
+
+/** Of what the last variant of a sweep does. */
+function hashOf(loaded: LoadedPreset | undefined): string {
+  const what = loaded?.stages.map(({ preset: { components } }) => components);
+  return createHash('sha256').update(JSON.stringify(what)).digest('hex');
+}
+
+/** Runs that have begun know what they do; those that have not would do something else. */
+async function refuseAnotherPreset(
+  directory: string,
+  sweep: SweepRecord,
+  { environment }: CommandContext,
+): Promise<void> {
+  const settings = [...sweep.settings, ...(sweep.variants.at(-1)?.settings ?? [])];
+  if (hashOf(await loadPreset(sweep.preset, { settings, environment })) === sweep.hash) return;
+  throw new ReasongenError({
+    code: 'INPUTS_CHANGED',
+    message: `${sweep.preset} says something else than when the sweep began: its runs could not be compared`,
+    place: directory,
+    hint: 'put the preset back, or start another sweep',
+    exitCode: exitCodes.badPreset,
+  });
+}
+
+async function tableOf(directory: string, sweep: SweepRecord): Promise<string> {
+  const results = await readResults(directory, sweep);
+  const benchmarks = compareVariants(sweep, results);
+  await replaceFile(
+    join(directory, 'results.json'),
+    `${JSON.stringify({ seeds: sweep.seeds, benchmarks }, undefined, 2)}\n`,
+  );
+  if (benchmarks.length === 0) return rewardTable(sweep, results);
+  return `${benchmarks.map((each) => benchmarkTable(each, sweep)).join('\n\n')}\n`;
+}
+
+function benchmarkTable(
+  { benchmark, split, score, pictures, variants }: BenchmarkResult,
+  { seeds }: SweepRecord,
+): string {
+  const hasGain = variants.some(({ gain }) => gain !== undefined);
+  const hasDifference = variants.length > 1;
+  const head = ['', ...seeds.map((seed) => `seed ${seed}`), ...(seeds.length > 1 ? ['mean'] : [])];
+  const rows = variants.map((variant) => [
+    variant.name,
+    ...scoreCells(variant.scores),
+    ...(hasGain ? [differenceCell(variant.gain)] : []),
+    ...(hasDifference ? [variant.difference === undefined ? '' : differenceCell(variant.difference)] : []),
+  ]);
+  const columns = [...head, ...(hasGain ? ['after − before'] : []), ...(hasDifference ? ['− the first'] : [])];
+  return [
+    `${benchmark}, ${split}, ${score}, ${pictures} prompts a run`,
+    ...textTable([columns, ...rows]).map((line) => `  ${line}`),
+    '  Differences are paired picture by picture, with 95 % intervals over the prompts; clear: the interval leaves out 0 and every seed agrees.',
+  ].join('\n');
+}
+
+function scoreCells(scores: VariantResult['scores']): string[] {
+  const known = scores.filter((score) => score !== undefined);
+  return [
+    ...scores.map((score) => (score === undefined ? '–' : formatShare(score))),
+    ...(scores.length > 1 ? [known.length === 0 ? '–' : formatShare(mean(known))] : []),
+  ];
+}
+
+function differenceCell(difference: SeededDifference | undefined): string {
+  if (difference === undefined) return '–';
+  const { agreeing, seeds, isClear } = difference;
+  const verdict = isClear ? 'clear' : 'within noise';
+  return `${formatDifference(difference)} ${verdict}${seeds > 1 ? `, ${agreeing} of ${seeds} seeds` : ''}`;
+}
+
+/** Without a benchmark there is nothing to pair. */
+function rewardTable({ variants, seeds }: SweepRecord, results: readonly RunResult[]): string {
+  const rows = variants.map(({ name }, variant) => [
+    name,
+    ...seeds.map((seed) => {
+      const reward = results.find((each) => each.variant === variant && each.seed === seed)?.reward;
+      return reward === undefined ? '–' : reward.toFixed(3);
+    }),
+  ]);
+  return [
+    'reward, mean of the last tenth of the steps',
+    ...textTable([['', ...seeds.map((seed) => `seed ${seed}`)], ...rows]).map((line) => `  ${line}`),
+    '  No run has an evaluation, so nothing says which differences are clear of noise: set recipe.evaluations and benchmarks.\n',
+  ].join('\n');
+}

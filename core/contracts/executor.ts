@@ -1,0 +1,131 @@
+/** Where drawings are computed: on the device of the run, or by workers that serve it. */
+import type { SampledSequence, SampleProgress, SampleRequest } from '../nn/sampling.ts';
+import type { WeightStorage } from '../weights/layout.ts';
+
+/** The largest that is drawn at once; a sampler is made for it. Plain JSON. */
+export interface DrawSizes {
+  /** Sequences. */
+  readonly rows: number;
+  /** Different prompts among them. */
+  readonly prompts: number;
+  /** Longest prompt in tokens. */
+  readonly promptTokens: number;
+  /** Longest rationale in tokens, what ends it included; 0 where none is written. */
+  readonly textTokens: number;
+  /** Codes of a picture. */
+  readonly codes: number;
+  readonly isGuided: boolean;
+  readonly cache: 'f32' | 'f16';
+}
+
+/** What is drawn: every prompt `samplesPerPrompt` times. Plain JSON. */
+export interface DrawRequest extends Pick<
+  SampleRequest,
+  'prompts' | 'samplesPerPrompt' | 'seed' | 'text' | 'image' | 'rationale'
+> {
+  /** One per sample, prompts in order, u32: what its randomness is counted by. */
+  readonly rowKeys: readonly number[];
+}
+
+/**
+ * Draws with the weights of a model as they are when it is asked. What comes depends on them and on the request, never on when it is drawn, in
+ * which order, or by whom. A request is drawn whole: where several prompts share a pass, some kernels add in an order that depends on its layout.
+ */
+export interface SequenceDrawer {
+  /** Requests that it takes at a time; 1 unless told. */
+  readonly atOnce?: number;
+  /** The samples of the first prompt, then of the second, … */
+  draw(request: DrawRequest, onProgress?: (progress: SampleProgress) => void): Promise<SampledSequence[]>;
+  close(): void;
+}
+
+/** One weight as it lies on a device. */
+export interface SharedTensor {
+  readonly name: string;
+  readonly storage: WeightStorage;
+}
+
+/** Low-rank matrices beside a weight. */
+export interface SharedAdapter {
+  readonly weight: string;
+  readonly rank: number;
+  readonly scale: number;
+}
+
+/** Which weights there are and how each is stored; plain JSON. Shapes are those of the backbone. */
+export interface WeightLayout {
+  readonly tensors: readonly SharedTensor[];
+  readonly adapters: readonly SharedAdapter[];
+}
+
+/** The weights of a model as bytes by name: those of the layout, and of each adapter its two matrices. */
+export interface SharedWeights {
+  readonly layout: WeightLayout;
+  readonly names: readonly string[];
+  /** Whether training changes a tensor in place; `true` where nobody knows. */
+  moves(name: string): boolean;
+  /** A number that changes whenever they may have; undefined where nobody counts. */
+  version(): number | undefined;
+  byteLength(name: string): number;
+  /** The bytes of these tensors as they are stored. */
+  read(names: readonly string[]): Promise<Uint8Array[]>;
+}
+
+/** Weights that are to become those of another model of the same layout. */
+export interface ReceivingWeights {
+  readonly names: readonly string[];
+  byteLength(name: string): number;
+  write(name: string, bytes: Uint8Array): void;
+}
+
+/** What must agree for two machines to draw the same bits, by what it is called: program, adapter, model, tokenizer. */
+export type DrawIdentity = Readonly<Record<'program' | 'adapter' | 'model' | 'tokenizer', string>>;
+
+/** What an executor is told of the model that a run draws with. */
+export interface DrawnModel {
+  readonly identity: DrawIdentity;
+  readonly sizes: DrawSizes;
+  /** Text ids and image codes are below these. */
+  readonly vocabulary: { readonly text: number; readonly image: number };
+  readonly weights: SharedWeights;
+  /** Draws on the device of the run. */
+  readonly local: SequenceDrawer;
+  /** Tells runs apart: the directory of this one. */
+  readonly run: string;
+  /** Aborted when the run is given up. */
+  readonly signal: AbortSignal;
+}
+
+/** A model that draws for others. */
+export interface DrawService {
+  readonly identity: DrawIdentity;
+  /** Room for weights of a layout. What was there goes, unless the layout is the same. */
+  openWeights(layout: WeightLayout): Promise<ReceivingWeights>;
+  /** With the weights as they were written last. */
+  draw(sizes: DrawSizes, request: DrawRequest): Promise<SampledSequence[]>;
+}
+
+/** A worker as it reports itself. */
+export interface WorkerReport {
+  readonly name: string;
+  readonly identity: DrawIdentity;
+  readonly host: string;
+  readonly pid: number;
+  /** Verdict of its self-check. */
+  readonly check: string;
+  /** Seconds since it began. */
+  readonly seconds: number;
+  readonly jobs: number;
+  /** Why no run takes anything of it any more; absent unless it was refused. */
+  readonly refused?: string;
+}
+
+/** Fills the slot `executor`. */
+export interface Executor {
+  /** What draws for a run in place of `model.local`, which it may use. */
+  open(model: DrawnModel): SequenceDrawer | Promise<SequenceDrawer>;
+  /** Serves the requests of runs until the signal; absent where there is nothing to serve. `check`: verdict of the self-check. */
+  serve?(service: DrawService, check: string, signal: AbortSignal): Promise<void>;
+  /** The workers that can be reached. */
+  workers?(): Promise<readonly WorkerReport[]>;
+}

@@ -1,0 +1,172 @@
+/**
+ * Tensor cores before they are used: drivers are known to multiply wrongly, so each shape that an adapter lists is tried against float64, the
+ * largest first, and the first one that is right is taken. What was found is kept by adapter and driver.
+ */
+import { Tape } from './autograd/tape.ts';
+import { Workspace } from './autograd/workspace.ts';
+import { type Environment, processEnvironment } from './environment.ts';
+import type { Device } from './gpu/device.ts';
+import type { MatrixProducts, MatrixShape } from './gpu/subgroup-matrices.ts';
+import { matrixErrorBound, usableShapes, whyNoMatrices } from './ops/linear-matrix.ts';
+import { linear } from './ops/linear.ts';
+import { readJson, writeJson } from './setup/cache.mjs';
+import { at } from './tensor/at.ts';
+import { adapterFile } from './tune.ts';
+
+export interface MatrixChoice {
+  /** Undefined where products stay with the f32 kernels. */
+  readonly products?: MatrixProducts;
+  /** In words: what is used, or why nothing is. */
+  readonly why: string;
+}
+
+/** Which tensor cores multiply with this precision; none that is wrong. Leaves the device as it was. */
+export async function chooseMatrixProducts(
+  device: Device,
+  precision: MatrixProducts['precision'],
+  environment: Environment = processEnvironment,
+): Promise<MatrixChoice> {
+  const shapes = usableShapes(device);
+  if (shapes.length === 0) return { why: whyNoMatrices(device) };
+  const file = adapterFile(`matrices-${precision}`, device, environment);
+  const kept = readJson(file) as (MatrixShape & { readonly faults?: readonly string[] }) | undefined;
+  const known = shapes.find(({ M, N, K }) => kept?.M === M && kept.N === N && kept.K === K);
+  if (known !== undefined) return taken({ shape: known, precision }, 'found right before');
+  const faults: string[] = [];
+  for (const shape of shapes) {
+    const fault = await matrixFault(device, { shape, precision });
+    if (fault === undefined) {
+      keep(file, shape);
+      return taken({ shape, precision }, 'found right in a trial');
+    }
+    faults.push(`${shape.M} x ${shape.N} x ${shape.K}: ${fault}`);
+  }
+  return { why: `the adapter's matrices are wrong (${faults.join('; ')}): update its driver` };
+}
+
+function taken(products: MatrixProducts, how: string): MatrixChoice {
+  const { M, N, K } = products.shape;
+  return { products, why: `matrices of ${M} x ${N} x ${K}, ${how}` };
+}
+
+function keep(file: string, { M, N, K }: MatrixShape): void {
+  try {
+    writeJson(file, { M, N, K });
+  } catch {
+    // A cache that cannot be written costs another trial at the next start.
+  }
+}
+
+/** What is wrong with products on matrices of a shape, forward and both gradients; undefined when nothing is. */
+export async function matrixFault(device: Device, products: MatrixProducts): Promise<string | undefined> {
+  // Past the edges of a tile, and more than one step of k.
+  for (const [rows, columns, inner] of [
+    [70, 65, 50],
+    [33, 130, 7],
+  ] as const) {
+    const x = trialValues(rows, inner, 1);
+    const weight = trialValues(columns, inner, 2);
+    const slopes = trialValues(rows, columns, 3);
+    let found: readonly Float32Array[];
+    try {
+      found = await multiply(device, products, x, weight, slopes, { rows, columns, inner });
+    } catch (cause) {
+      return cause instanceof Error ? (cause.message.split('\n')[0] ?? cause.message) : String(cause);
+    }
+    const forms = [
+      ['x · weightᵀ', x, [inner, 1], weight, [inner, 1], rows, columns, inner],
+      ['slopes · weight', slopes, [columns, 1], weight, [1, inner], rows, inner, columns],
+      ['slopesᵀ · x', slopes, [1, columns], x, [1, inner], columns, inner, rows],
+    ] as const;
+    for (const [index, form] of forms.entries()) {
+      const fault = compare(products.precision, found[index]!, form);
+      if (fault !== undefined) return fault;
+    }
+  }
+  return undefined;
+}
+
+type Form = readonly [
+  name: string,
+  a: Float32Array,
+  aStrides: readonly [number, number],
+  b: Float32Array,
+  bStrides: readonly [number, number],
+  rows: number,
+  columns: number,
+  inner: number,
+];
+
+/** The first output that is further from float64 than the bound allows, in words. */
+function compare(
+  precision: MatrixProducts['precision'],
+  found: Float32Array,
+  [name, a, [aRow, aInner], b, [bColumn, bInner], rows, columns, inner]: Form,
+): string | undefined {
+  for (let row = 0; row < rows; row++)
+    for (let column = 0; column < columns; column++) {
+      let exact = 0;
+      const sums = { products: 0, a: 0, b: 0, A: 0, B: 0, K: inner };
+      for (let k = 0; k < inner; k++) {
+        const [left, right] = [at(a, row * aRow + k * aInner), at(b, column * bColumn + k * bInner)];
+        exact += left * right;
+        sums.products += Math.abs(left * right);
+        sums.a += Math.abs(left);
+        sums.b += Math.abs(right);
+        sums.A = Math.max(sums.A, Math.abs(left));
+        sums.B = Math.max(sums.B, Math.abs(right));
+      }
+      const value = at(found, row * columns + column);
+      if (!(Math.abs(value - exact) <= matrixErrorBound(precision, sums)))
+        return `${name} is ${value} instead of ${exact} in row ${row}, column ${column}`;
+    }
+  return undefined;
+}
+
+async function multiply(
+  device: Device,
+  products: MatrixProducts,
+  x: Float32Array,
+  weight: Float32Array,
+  slopes: Float32Array,
+  { rows, columns, inner }: Readonly<Record<'rows' | 'columns' | 'inner', number>>,
+): Promise<Float32Array[]> {
+  const before = device.matrixProducts;
+  const workspace = new Workspace(device);
+  const made = [
+    device.tensor('x', [rows, inner], 'f32', x),
+    device.tensor('weight', [columns, inner], 'f32', weight),
+    device.tensor('slopes', [rows, columns], 'f32', slopes),
+    device.tensor('d x', [rows, inner]),
+    device.tensor('d weight', [columns, inner]),
+  ] as const;
+  const [input, matrix, dOut, dX, dWeight] = made;
+  try {
+    device.matrixProducts = products;
+    const tape = new Tape(workspace);
+    tape.watch(input, dX);
+    tape.watch(matrix, dWeight);
+    const out = linear(tape, input, matrix);
+    const kept = tape.output(out);
+    tape.seed(out, dOut);
+    tape.backward();
+    const program = await tape.finish('trial of matrices');
+    program.run();
+    const found = await device.read([kept, dX, dWeight]);
+    program.dispose();
+    device.destroyTensor(kept);
+    return found as Float32Array[];
+  } finally {
+    device.matrixProducts = before;
+    workspace.close();
+    for (const tensor of made) device.destroyTensor(tensor);
+  }
+}
+
+/** Of both signs and many sizes within a row, rows of sizes far apart. */
+function trialValues(rows: number, inner: number, seed: number): Float32Array {
+  return Float32Array.from({ length: rows * inner }, (_, index) => {
+    const size = ((Math.floor(index / inner) * 7 + seed) % 41) - 20;
+    return Math.sin(index * 12.9898 + seed) * 2 ** (size - (index % 5) * 3);
+  });
+}

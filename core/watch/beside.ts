@@ -1,0 +1,57 @@
+/** Starts the live page of a run beside it. */
+import { fork } from 'node:child_process';
+import { extname } from 'node:path';
+import { ReasongenError } from '../errors.ts';
+import type { WatchOptions } from './server.ts';
+
+export type PageReply =
+  | { readonly address: string }
+  | { readonly error: { readonly [Field in 'code' | 'message' | 'place' | 'hint']: string | undefined } };
+
+export interface PageBeside {
+  readonly address: string;
+  close(): void;
+}
+
+/** Throws what the server throws, before the run begins. */
+export async function startBeside(question: WatchOptions): Promise<PageBeside> {
+  const child = fork(new URL(`process${extname(import.meta.url)}`, import.meta.url), {
+    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+    execArgv: loaders(process.execArgv),
+  });
+  const answer = await new Promise<PageReply>((resolve, reject) => {
+    child.once('message', (message: PageReply) => resolve(message));
+    child.once('error', reject);
+    child.once('exit', (code) =>
+      reject(
+        new ReasongenError({
+          code: 'NO_PAGE',
+          message: `the process of the live page ended with exit code ${code}`,
+          hint: 'run without --watch, and beside it: npx reasongen watch',
+        }),
+      ),
+    );
+    child.send(question);
+  });
+  child.removeAllListeners('exit');
+  if ('error' in answer) {
+    // Made and worded there.
+    throw Object.assign(new ReasongenError({ code: 'NO_PAGE', message: 'there is no page' }), answer.error);
+  }
+  // The run does not wait for its page.
+  child.unref();
+  child.channel?.unref();
+  return {
+    address: answer.address,
+    close() {
+      if (child.connected) child.disconnect();
+    },
+  };
+}
+
+/** What this process was started with so that it can read its sources, without what ties it to its own supervisor. */
+function loaders(execArgv: readonly string[]): string[] {
+  return execArgv.filter(
+    (each, at) => !each.endsWith('supervised.mjs') && !(execArgv[at + 1] ?? '').endsWith('supervised.mjs'),
+  );
+}

@@ -1,0 +1,247 @@
+/** A run's connection to the queue: jobs go out, results are waited for, and whoever keeps the run waiting is told of. */
+import { oneLine, ReasongenError, type DrawIdentity, type Log } from '../../core/plugin.ts';
+import { connect, explainQueue, mayPass, probe, type QueueAddress } from './connection.ts';
+import type { Queue, QueueEvents, QueueLibrary, Redis } from './library.ts';
+import type { BullmqOptions } from './options.ts';
+import { Patience, pause } from './patience.ts';
+import { drawQueueName, drawResultSchema, type DrawJob, type DrawResult } from './protocol.ts';
+import { differences, isAlike, readRegistry, refuseWorker } from './registry.ts';
+
+export interface QueueClientOptions {
+  readonly library: QueueLibrary;
+  readonly address: QueueAddress;
+  readonly choice: BullmqOptions;
+  readonly identity: DrawIdentity;
+  readonly log: Log;
+  readonly signal: AbortSignal;
+}
+
+interface Waiting {
+  readonly job: DrawJob;
+  readonly resolve: (result: DrawResult) => void;
+  readonly reject: (reason: unknown) => void;
+}
+
+/** Milliseconds between two looks at what no event has told of, and at who is there. */
+const lookEvery = 2000;
+
+/** Seconds that BullMQ keeps what is done: a run that is killed finds it when it is resumed. */
+const keptSeconds = 3600;
+
+export class QueueClient {
+  private readonly options: QueueClientOptions;
+  private readonly redis: Redis;
+  private readonly queue: Queue;
+  private readonly events: QueueEvents;
+  private readonly eventsRedis: Redis;
+  private readonly patience: Patience;
+  private readonly waiting = new Map<string, Waiting>();
+  private readonly refused = new Set<string>();
+  private readonly drawn = new Map<string, number>();
+  private readonly closed = new AbortController();
+  private readonly watching: Promise<void>;
+
+  private constructor(options: QueueClientOptions, redis: Redis) {
+    const { library, address, choice, identity, log, signal } = options;
+    this.options = options;
+    this.redis = redis;
+    this.patience = new Patience({
+      seconds: choice.patience,
+      log,
+      mayPass,
+      signal,
+      explain: (error) => explainQueue(error, address),
+    });
+    const name = drawQueueName(identity);
+    this.queue = new library.bullmq.Queue(name, { connection: redis });
+    this.eventsRedis = connect(library, address, 'waits');
+    this.events = new library.bullmq.QueueEvents(name, { connection: this.eventsRedis });
+    const ignore = (): void => {
+      // Told by what was asked, and by the watch.
+    };
+    this.queue.on('error', ignore);
+    this.events.on('error', ignore);
+    this.events.on('completed', ({ jobId }) => void this.lookAt(jobId));
+    this.events.on('failed', ({ jobId }) => void this.lookAt(jobId));
+    this.watching = this.watch();
+  }
+
+  /** Throws what keeps it from being used: QUEUE_AWAY, QUEUE_LOGIN, QUEUE_TROUBLE. */
+  static async open(options: QueueClientOptions): Promise<QueueClient> {
+    const { library, address, log, choice } = options;
+    const { limit, policy } = await probe(library, address);
+    if (limit > 0 && policy !== 'noeviction')
+      log.warn(
+        `Redis throws away what it has no room for (maxmemory-policy ${policy}): the run survives that and waits for what was lost; set it to noeviction`,
+      );
+    const redis = connect(library, address, 'asks');
+    if (redis.status !== 'ready') await new Promise<void>((resolve) => redis.once('ready', () => resolve()));
+    if (choice.spotCheck === 0) log.warn('executor.spotCheck is 0: what workers return is believed');
+    return new QueueClient(options, redis);
+  }
+
+  /** For what is kept beside the jobs. */
+  get connection(): Redis {
+    return this.redis;
+  }
+
+  /** Does what may be done more than once, again and again while Redis is away or full, for as long as the preset says. */
+  patiently<Value>(work: () => Promise<Value>): Promise<Value> {
+    return this.patience.with(work);
+  }
+
+  /** Puts a job into the queue, unless it is there, and waits for its result. Throws POISONED_JOB, NO_WORKERS, and what Redis says. */
+  async result(id: string, job: DrawJob): Promise<DrawResult> {
+    await this.add(id, job);
+    return new Promise((resolve, reject) => {
+      this.waiting.set(id, { job, resolve, reject });
+      // It may have been done before: by an earlier session of the run, or before this line.
+      void this.lookAt(id);
+    });
+  }
+
+  isRefused(worker: string): boolean {
+    return this.refused.has(worker);
+  }
+
+  async refuse(worker: string, why: string): Promise<void> {
+    this.refused.add(worker);
+    await this.patiently(() => refuseWorker(this.redis, worker, why));
+  }
+
+  /** So many sequences of a worker were taken. */
+  count(worker: string, sequences: number): void {
+    this.drawn.set(worker, (this.drawn.get(worker) ?? 0) + sequences);
+  }
+
+  async close(): Promise<void> {
+    const { log } = this.options;
+    this.closed.abort();
+    await this.watching;
+    for (const [worker, sequences] of this.drawn) log.info(`worker ${worker} has drawn ${sequences} sequences`);
+    const isThere = this.redis.status === 'ready';
+    if (isThere) await Promise.allSettled([this.queue.close(), this.events.close()]);
+    this.redis.disconnect();
+    this.eventsRedis.disconnect();
+  }
+
+  private async add(id: string, job: DrawJob): Promise<void> {
+    const { deaths } = this.options.choice;
+    await this.patiently(() =>
+      this.queue.add('draw', job, {
+        jobId: id,
+        attempts: deaths + 1,
+        removeOnComplete: { age: keptSeconds },
+        removeOnFail: { age: keptSeconds },
+      }),
+    );
+  }
+
+  /** Settles what is waited for when it is done; puts a job that Redis has lost into the queue again. */
+  private async lookAt(id: string): Promise<void> {
+    const waiting = this.waiting.get(id);
+    if (waiting === undefined) return;
+    try {
+      const found = await this.queue.getJob(id);
+      if (found === undefined) {
+        await this.add(id, waiting.job);
+        return;
+      }
+      const state = await found.getState();
+      if (state !== 'completed' && state !== 'failed') return;
+      if (!this.waiting.delete(id)) return;
+      if (state === 'failed') waiting.reject(poisoned(id, found.failedReason, this.options.address.variable));
+      else waiting.resolve(readResult(found.returnvalue));
+      // Read once, and not found again by a resumed run whose worker is another.
+      await found.remove().catch(() => undefined);
+    } catch (error) {
+      // What passes is looked for again.
+      if (mayPass(error)) return;
+      this.waiting.delete(id);
+      waiting.reject(explainQueue(error, this.options.address));
+    }
+  }
+
+  /** Looks for what no event has told of, and ends a wait that takes too long. */
+  private async watch(): Promise<void> {
+    const { choice, signal, log, address, library, identity } = this.options;
+    const over = AbortSignal.any([signal, this.closed.signal]);
+    let queueAway: number | undefined;
+    let workersAway: number | undefined;
+    const isTooLong = (since: number): boolean => performance.now() - since > choice.patience * 1000;
+    while (!over.aborted) {
+      await pause(lookEvery, over);
+      if (this.waiting.size === 0 || over.aborted) {
+        queueAway = workersAway = undefined;
+        continue;
+      }
+      if (this.redis.status !== 'ready') {
+        if (queueAway === undefined) log.warn(`the queue is away; waiting for at most ${choice.patience} s`);
+        queueAway ??= performance.now();
+        if (isTooLong(queueAway)) await probe(library, address).catch((error: unknown) => this.giveUp(error));
+        continue;
+      }
+      if (queueAway !== undefined) log.info('the queue is back');
+      queueAway = undefined;
+      await Promise.all([...this.waiting.keys()].map((id) => this.lookAt(id)));
+      const workers = await readRegistry(this.redis).catch(() => undefined);
+      if (workers === undefined) continue;
+      for (const { name, refused } of workers) if (refused !== undefined) this.refused.add(name);
+      const others = workers.filter(({ name, refused }) => refused === undefined && !this.refused.has(name));
+      if (others.some((worker) => isAlike(identity, worker.identity))) {
+        if (workersAway !== undefined) log.info('a worker is there');
+        workersAway = undefined;
+        continue;
+      }
+      const why = noWorkers(identity, others, address.variable);
+      if (workersAway === undefined && this.waiting.size > 0)
+        log.warn(`${why.message}; waiting for at most ${choice.patience} s`);
+      workersAway ??= performance.now();
+      if (isTooLong(workersAway)) this.giveUp(why);
+    }
+    if (signal.aborted) this.giveUp(signal.reason);
+  }
+
+  private giveUp(reason: unknown): void {
+    for (const { reject } of this.waiting.values()) reject(reason);
+    this.waiting.clear();
+  }
+}
+
+function readResult(value: unknown): DrawResult {
+  const parsed = drawResultSchema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const worker =
+    typeof value === 'object' && value !== null && 'worker' in value && typeof value.worker === 'string'
+      ? oneLine(value.worker, 80)
+      : 'unknown';
+  return { worker, malformed: oneLine(parsed.error.issues[0]?.message ?? 'of another form', 120) };
+}
+
+function poisoned(id: string, reason: string, place: string): ReasongenError {
+  return new ReasongenError({
+    code: 'POISONED_JOB',
+    message: /stalled/.test(reason)
+      ? `every worker that took the job ${id} ended over it, without a word`
+      : `the job ${id} cannot be done: ${oneLine(reason, 300)}`,
+    place,
+    hint: 'look at what the workers say, mend it, then resume; executor=in-process draws without them',
+  });
+}
+
+function noWorkers(
+  identity: DrawIdentity,
+  others: readonly { readonly name: string; readonly identity: DrawIdentity }[],
+  place: string,
+): ReasongenError {
+  const [other] = others;
+  return new ReasongenError({
+    code: 'NO_WORKERS',
+    message:
+      other === undefined
+        ? 'no worker serves the queue'
+        : `no worker draws the bits of this run: ${other.name} has ${differences(identity, other.identity).join('; ')}`,
+    place,
+    hint: 'start one with this preset: npx reasongen worker PRESET; `npx reasongen workers PRESET` lists those there are',
+  });
+}

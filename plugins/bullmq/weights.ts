@@ -1,0 +1,138 @@
+/** Weights on their way: the run hands out what has changed, a worker takes what it lacks. */
+import { ReasongenError, type ReceivingWeights, type DrawService, type SharedWeights } from '../../core/plugin.ts';
+import type { BlobStore } from './blobs.ts';
+import { sha256, weightListSchema, type WeightList } from './protocol.ts';
+
+/** Bytes that are read from the device at a time. */
+const atOnce = 64 * 2 ** 20;
+
+/** The run's side. */
+export class WeightPublisher {
+  private readonly weights: SharedWeights;
+  private readonly blobs: BlobStore;
+  private readonly hashes = new Map<string, string>();
+  private version: number | undefined;
+  private isKnown = false;
+  private readonly isNeeded: (hash: string) => boolean;
+  private current: ReadonlySet<string> = new Set();
+
+  /** `isNeeded`: whether other weights of the run have the same bytes. */
+  constructor(weights: SharedWeights, blobs: BlobStore, isNeeded: (hash: string) => boolean) {
+    this.weights = weights;
+    this.blobs = blobs;
+    this.isNeeded = isNeeded;
+  }
+
+  holds(hash: string): boolean {
+    return this.current.has(hash);
+  }
+
+  /** Makes the weights as they are now findable, and what they were not; returns the hash of their list. May be called again after a failure. */
+  async publish(): Promise<string> {
+    const { layout, names } = this.weights;
+    const version = this.weights.version();
+    if (!this.isKnown || version === undefined || version !== this.version) await this.hashChanged(version);
+    const text = JSON.stringify({ layout, hashes: Object.fromEntries(this.hashes) });
+    const list = sha256(text);
+    const needed = new Set([list, ...this.hashes.values()]);
+    // What was put some time ago may have gone with a queue that lost it.
+    const missing = new Set(await this.blobs.missing([...needed]));
+    await this.read(
+      names.filter((name) => missing.has(this.hashes.get(name) ?? '')),
+      (_name, bytes, hash) => this.blobs.put(hash, bytes),
+    );
+    if (missing.has(list)) await this.blobs.put(list, new TextEncoder().encode(text));
+    const old = [...this.current].filter((hash) => !needed.has(hash));
+    this.current = needed;
+    await this.blobs.drop(old.filter((hash) => !this.isNeeded(hash)));
+    return list;
+  }
+
+  /** Takes back what was made findable. */
+  async withdraw(): Promise<void> {
+    const all = [...this.current];
+    this.current = new Set();
+    await this.blobs.drop(all.filter((hash) => !this.isNeeded(hash)));
+  }
+
+  /** Reads what may have changed, and hands out what has. */
+  private async hashChanged(version: number | undefined): Promise<void> {
+    const { names } = this.weights;
+    const changed = this.isKnown ? names.filter((name) => this.weights.moves(name)) : names;
+    this.isKnown = false;
+    await this.read(changed, async (name, bytes, hash) => {
+      const before = this.hashes.get(name);
+      // At first it may all be there already.
+      if (before !== undefined && before !== hash) await this.blobs.put(hash, bytes);
+      this.hashes.set(name, hash);
+    });
+    this.isKnown = true;
+    this.version = version;
+  }
+
+  private async read(
+    names: readonly string[],
+    use: (name: string, bytes: Uint8Array, hash: string) => void | Promise<void>,
+  ): Promise<void> {
+    for (let start = 0; start < names.length;) {
+      let end = start;
+      for (let bytes = 0; end < names.length && (end === start || bytes < atOnce); end++)
+        bytes += this.weights.byteLength(names[end] ?? '');
+      const some = names.slice(start, end);
+      for (const [index, bytes] of (await this.weights.read(some)).entries())
+        await use(some[index] ?? '', bytes, sha256(bytes));
+      start = end;
+    }
+  }
+}
+
+/** The worker's side: what its model has at the moment. */
+export class WeightTaker {
+  private readonly service: DrawService;
+  private weights: ReceivingWeights | undefined;
+  private held = new Map<string, string>();
+  private list = '';
+
+  constructor(service: DrawService) {
+    this.service = service;
+  }
+
+  /** Gives the model the weights of a list. Returns what could not be found, or undefined when all is there. Reads what differs only. */
+  async take(list: string, blobs: BlobStore): Promise<string | undefined> {
+    if (this.list === list) return undefined;
+    const text = await blobs.get(list);
+    if (text === undefined) return 'the list of weights';
+    const { layout, hashes } = parseList(text);
+    const weights = await this.service.openWeights(layout);
+    if (weights !== this.weights) this.held = new Map();
+    this.weights = weights;
+    // From here on until all is there the model is neither the old one nor the new.
+    this.list = '';
+    for (const name of weights.names) {
+      const hash = hashes[name];
+      if (hash === undefined) throw badList(`it has no ${name}`);
+      if (this.held.get(name) === hash) continue;
+      const bytes = await blobs.get(hash);
+      if (bytes === undefined) return name;
+      this.held.delete(name);
+      weights.write(name, bytes);
+      this.held.set(name, hash);
+    }
+    this.list = list;
+    return undefined;
+  }
+}
+
+function parseList(bytes: Uint8Array): WeightList {
+  const parsed = weightListSchema.safeParse(JSON.parse(new TextDecoder().decode(bytes)));
+  if (!parsed.success) throw badList(parsed.error.issues[0]?.message ?? 'it is of another form');
+  return parsed.data;
+}
+
+function badList(why: string): ReasongenError {
+  return new ReasongenError({
+    code: 'BAD_WEIGHT_LIST',
+    message: `a list of weights from the queue is of no use: ${why}`,
+    hint: 'run trainer and workers with one version of the program and one preset',
+  });
+}

@@ -1,0 +1,111 @@
+/** The model of the run looks at what was drawn and answers questions about it, on the device: no server. */
+import { existsSync } from 'node:fs';
+import { basename } from 'node:path';
+import { answererOptions, inputHash, LookingModel, ownModels } from '../../core/compute.ts';
+import {
+  defineJudge,
+  definePlugin,
+  definePointwiseReward,
+  questionOptions,
+  verdictByQuestions,
+  z,
+  type Asker,
+  type Image,
+  type Scope,
+} from '../../core/plugin.ts';
+
+const answerTokens = z
+  .number()
+  .int()
+  .nonnegative()
+  .default(256)
+  .describe('longest written answer in tokens; 0: none is written, and only what can be told by first tokens is asked');
+
+const judgeOptions = z.strictObject({ ...answererOptions, answerTokens });
+
+const rewardOptions = z
+  .strictObject({ ...questionOptions, ...answererOptions, answerTokens })
+  .refine(({ mode, answerTokens: tokens }) => mode !== 'boxed' || tokens > 0, {
+    message: 'a boxed verdict is written: it needs answerTokens above 0',
+  });
+
+type ModelOptions = z.output<typeof judgeOptions>;
+
+export default definePlugin({
+  name: 'self-judge',
+  provides: [
+    defineJudge({
+      name: 'self-judge',
+      summary: "the run's own model, or another checkpoint of it, answers questions about pictures on the device",
+      options: judgeOptions,
+      needs: ['backbone', 'tokenizer'],
+      create: async (choice, scope) => {
+        const model = new LookingModel(scope, choice);
+        return {
+          title: titleOf(choice),
+          fingerprint: await fingerprintOf(choice),
+          // What the weights of a run are is not known before they are there, and those that are trained change.
+          ...(isOwn(choice) && { changes: true as const }),
+          reserve: () => model.reserve(),
+          answerProbabilities: (image, question, answers, signal) =>
+            model.probabilities({ image, question, answers }, signal),
+          ...(choice.answerTokens > 0 && {
+            answer: async (image: Image, question: string, signal: AbortSignal) => {
+              const { text, ended } = await model.write({ image, question }, signal);
+              // The beginning of an answer may say the opposite of its end.
+              return ended ? text : '';
+            },
+            write: async (question: string, signal: AbortSignal) => (await model.write({ question }, signal)).text,
+          }),
+        };
+      },
+    }),
+    definePointwiseReward({
+      name: 'self-judge',
+      summary: "the run's own model says whether the picture matches the prompt: boxed, graded, or by single questions",
+      options: rewardOptions,
+      needs: ['backbone', 'tokenizer'],
+      create: (choice, scope) => {
+        const model = new LookingModel(scope, choice);
+        const asker = askerOf(model, scope);
+        const asked = { ...choice, votes: 1, maxTokens: choice.answerTokens };
+        return {
+          judgesBenchmarks: true,
+          reserve: () => model.reserve(),
+          score: (sample, signal) => verdictByQuestions(sample, asker, asked, signal),
+        };
+      },
+    }),
+  ],
+});
+
+/** As the runtime asks a judge: so many at a time, each within a time. */
+function askerOf(model: LookingModel, { calls }: Scope): Asker {
+  return {
+    answer: async (image, question, _turn, signal) => {
+      const { text, ended } = await calls.run((inner) => model.write({ image, question }, inner), signal);
+      return { text, isCut: !ended };
+    },
+    probabilities: (image, question, answers, signal) =>
+      calls.run((inner) => model.probabilities({ image, question, answers }, inner), signal),
+    write: async (question, signal) => (await calls.run((inner) => model.write({ question }, inner), signal)).text,
+  };
+}
+
+/** Whether it looks with weights of the run. */
+function isOwn({ model }: ModelOptions): boolean {
+  return ownModels.some((word) => word === model);
+}
+
+function titleOf(choice: ModelOptions): string {
+  const { model } = choice;
+  if (!isOwn(choice)) return basename(model);
+  return model === 'policy' ? 'the policy itself' : 'the model as it began';
+}
+
+async function fingerprintOf(choice: ModelOptions): Promise<Record<string, string>> {
+  const { model, storage, attentionCache, answerTokens: longest } = choice;
+  // What an earlier stage has yet to make is there when the run begins.
+  const weights = isOwn(choice) || !existsSync(model) ? model : await inputHash(model);
+  return { weights, storage, attentionCache, answerTokens: String(longest) };
+}

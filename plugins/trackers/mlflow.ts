@@ -1,0 +1,141 @@
+/** MLflow over its REST API (https://mlflow.org/docs/latest/rest-api.html): one run in an experiment, with metrics, params and status. */
+import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { defineExtension, readKey, z } from '../../core/plugin.ts';
+import type { Entry, Send } from './outbox.ts';
+import { post } from './server.ts';
+import type { TrackedRun } from './tracked-run.ts';
+import { patienceOption, serverOptions, tracker } from './tracker.ts';
+
+/** The most that one request of `runs/log-batch` may hold. */
+const [metricsAtOnce, paramsAtOnce] = [1000, 100];
+
+/** The longest value of a param that all stores take. */
+const longestParam = 500;
+
+export const mlflow = defineExtension({
+  name: 'mlflow',
+  summary: 'tells an MLflow tracking server of the run: options, metrics, warnings, how it ended',
+  options: z.strictObject({
+    ...serverOptions('of the tracking server, such as http://localhost:5000', 'MLFLOW_TRACKING_TOKEN'),
+    experiment: z
+      .string()
+      .regex(/^[^'"`]+$/, 'a name without quotes')
+      .default('reasongen')
+      .describe('the experiment that the run belongs to; made if missing'),
+    patience: patienceOption,
+  }),
+  create: ({ url, keyVariable, experiment, patience: seconds }, { log }) =>
+    tracker({
+      name: 'mlflow',
+      log,
+      patience: seconds,
+      connect: (run) => new MlflowRun(url, readKey(keyVariable, url), keyVariable, experiment, run).send,
+    }),
+});
+
+class MlflowRun {
+  readonly #ask: (method: string, body: object, signal: AbortSignal) => Promise<Readonly<Record<string, unknown>>>;
+  readonly #experiment: string;
+  readonly #run: TrackedRun;
+  #id: string | undefined;
+
+  constructor(url: string, key: string | undefined, keyVariable: string, experiment: string, run: TrackedRun) {
+    const server = { url, key, keyVariable };
+    this.#ask = (method, body, signal) =>
+      post(
+        server,
+        `api/2.0/mlflow/${method}`,
+        body,
+        key === undefined ? {} : { authorization: `Bearer ${key}` },
+        signal,
+      );
+    this.#experiment = experiment;
+    this.#run = run;
+    this.#id = readId(run.directory);
+  }
+
+  readonly send: Send = async (entries, signal) => {
+    this.#id ??= await this.#create(signal);
+    const run_id = this.#id;
+    const metrics = entries.flatMap(metricsOf);
+    for (let at = 0; at < metrics.length; at += metricsAtOnce)
+      await this.#ask('runs/log-batch', { run_id, metrics: metrics.slice(at, at + metricsAtOnce) }, signal);
+    for (const entry of entries) {
+      if (entry.warning !== undefined)
+        await this.#ask('runs/set-tag', { run_id, key: `warning.step-${entry.step}`, value: entry.warning }, signal);
+      const status = statusOf(entry);
+      if (status === undefined) continue;
+      if (entry.message !== undefined)
+        await this.#ask('runs/set-tag', { run_id, key: 'error', value: entry.message }, signal);
+      await this.#ask('runs/update', { run_id, status, end_time: milliseconds(entry.at) }, signal);
+    }
+  };
+
+  /** Makes the run, in its experiment, and keeps its id: later sessions go on with it. */
+  async #create(signal: AbortSignal): Promise<string> {
+    const { name, id, startedAt, settings, directory } = this.#run;
+    const tags = [
+      { key: 'mlflow.runName', value: name },
+      { key: 'mlflow.source.name', value: 'reasongen' },
+      { key: 'reasongen.run', value: id },
+    ];
+    const made = await this.#ask(
+      'runs/create',
+      { experiment_id: await this.#experimentId(signal), run_name: name, start_time: milliseconds(startedAt), tags },
+      signal,
+    );
+    const found = z.object({ run: z.object({ info: z.object({ run_id: z.string() }) }) }).parse(made).run.info.run_id;
+    writeFileSync(`${idPath(directory)}.tmp`, found);
+    renameSync(`${idPath(directory)}.tmp`, idPath(directory));
+    const params = Object.entries(settings).map(([key, value]) => ({
+      key: plainName(key),
+      value: String(value).slice(0, longestParam),
+    }));
+    for (let at = 0; at < params.length; at += paramsAtOnce)
+      await this.#ask('runs/log-batch', { run_id: found, params: params.slice(at, at + paramsAtOnce) }, signal);
+    return found;
+  }
+
+  async #experimentId(signal: AbortSignal): Promise<string> {
+    const filter = `name = '${this.#experiment}'`;
+    const found = z
+      .object({ experiments: z.array(z.object({ experiment_id: z.string() })).default([]) })
+      .parse(await this.#ask('experiments/search', { max_results: 1, filter }, signal)).experiments[0];
+    if (found !== undefined) return found.experiment_id;
+    const made = await this.#ask('experiments/create', { name: this.#experiment }, signal);
+    return z.object({ experiment_id: z.string() }).parse(made).experiment_id;
+  }
+}
+
+function metricsOf({ metrics = {}, step, at }: Entry): object[] {
+  return Object.entries(metrics).map(([name, value]) => ({
+    key: plainName(name),
+    // As JSON of protocol buffers writes what JSON has no number for.
+    value: Number.isFinite(value) ? value : String(value),
+    timestamp: milliseconds(at),
+    step,
+  }));
+}
+
+function statusOf({ outcome }: Entry): string | undefined {
+  if (outcome === undefined) return undefined;
+  return outcome === 'done' ? 'FINISHED' : outcome === 'stopped' ? 'KILLED' : 'FAILED';
+}
+
+/** Names may hold letters, digits, `_ - . /` and spaces. */
+function plainName(name: string): string {
+  return name.replaceAll(/[^\w\-./ ]/g, '_');
+}
+
+function milliseconds(seconds: number): number {
+  return Math.round(seconds * 1000);
+}
+
+function idPath(directory: string): string {
+  return join(directory, 'trackers', 'mlflow.run-id');
+}
+
+function readId(directory: string): string | undefined {
+  return existsSync(idPath(directory)) ? readFileSync(idPath(directory), 'utf8') : undefined;
+}

@@ -1,0 +1,72 @@
+/** A sweep is stopped between and within its runs, and comes to the same end; a run that fails leaves the others alone. */
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { checkpointOf, metricsOf, Workplace } from '../../support/runs.ts';
+
+const place = new Workplace();
+
+const axis = ['--sweep', 'optimizer.learningRate=1e-3,2e-3', '--seeds', '2'];
+
+function preset(): string {
+  return place.preset(
+    'swept',
+    'optimizer: { use: adamw, learningRate: 1e-3 }\nrecipe: { use: sft, steps: 2, batch: 8, examples: 16, saveEvery: 1 }\n',
+  );
+}
+
+const folders = [1e-3, 2e-3].flatMap((rate) =>
+  [0, 1].map((seed) => `learningRate=${rate === 1e-3 ? '1e-3' : '2e-3'},seed=${seed}`),
+);
+
+test('stopped again and again, it goes on where it was and comes to the same end', async () => {
+  const [whole, stopped] = [place.free('whole'), place.free('stopped')];
+  const reference = await place.command('run', preset(), ...axis, '--run-dir', whole);
+  expect(reference.code, reference.errors).toBe(0);
+  expect(readdirSync(whole).sort()).toEqual([...folders, 'results.json', 'sweep.json'].sort());
+  expect(reference.output).toMatch(/No run has an evaluation/);
+
+  // Every run is interrupted after its first step, whatever else is to be done.
+  const interrupted = ['--set', 'extensions=[{ use: interrupter, at: step, step: 1 }]'];
+  const first = await place.program(['run', preset(), ...axis, ...interrupted, '--run-dir', stopped]);
+  expect([first.code, first.errors]).toEqual([130, expect.stringContaining(`reasongen resume ${stopped}`)]);
+  expect(existsSync(join(stopped, folders[1] ?? ''))).toBe(false);
+  let resumes = 0;
+  for (let code: number | null = 130; code === 130; resumes++) code = (await place.program(['resume', stopped])).code;
+  expect(resumes).toBe(4);
+  for (const folder of folders) {
+    expect(metricsOf(join(stopped, folder))).toEqual(metricsOf(join(whole, folder)));
+    expect(checkpointOf(join(stopped, folder), 2).weights).toEqual(checkpointOf(join(whole, folder), 2).weights);
+  }
+}, 120_000);
+
+test('a preset that says something else than when the sweep began is refused, and so is a second sweep in its place', async () => {
+  const directory = place.free('changed');
+  const stopped = await place.command('run', preset(), '--sweep', 'steps=1,2', '--run-dir', directory);
+  expect(stopped.code, stopped.errors).toBe(0);
+  const again = await place.command('run', preset(), '--sweep', 'steps=1,2', '--run-dir', directory);
+  expect(again.errors).toMatch(/RUN_EXISTS/);
+  place.preset(
+    'swept',
+    'optimizer: { use: adamw, learningRate: 1e-3 }\nrecipe: { use: sft, steps: 2, batch: 4, examples: 16 }\n',
+  );
+  const resumed = await place.command('resume', directory);
+  expect(resumed.errors).toMatch(/INPUTS_CHANGED/);
+});
+
+test('a run that fails is named, the others go on, and the exit code says so', async () => {
+  const directory = place.free('failing');
+  const end = await place.command(
+    'run',
+    preset(),
+    '--sweep',
+    'optimizer.learningRate=1e-3,1e30',
+    '--run-dir',
+    directory,
+  );
+  expect(end.code).not.toBe(0);
+  expect(end.errors).toMatch(/learningRate=1e30,seed=0 failed: /);
+  expect(metricsOf(join(directory, 'learningRate=1e-3,seed=0'))).toHaveLength(2);
+  expect(end.output).toMatch(/learningRate=1e-3/);
+  expect(JSON.parse(readFileSync(join(directory, 'results.json'), 'utf8'))).toMatchObject({ seeds: [0] });
+});

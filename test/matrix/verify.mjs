@@ -1,0 +1,36 @@
+#!/usr/bin/env node
+// The kernels on a second driver, Mesa 26's lavapipe, which has cooperative matrices: the tests of all ops, the golden fixtures with products on
+// matrices, then `verify-device`. Arguments are passed on to vitest instead of these tests; `--if-available` takes a machine that cannot have the driver for a reason to leave this out, and says so.
+import { join } from 'node:path';
+import { packageRoot } from '../../core/setup/cache.mjs';
+import { exitWith, SetupError } from '../../core/setup/failure.mjs';
+import { launch } from '../../core/setup/launch.mjs';
+import { matrixRoot } from './root.mjs';
+
+const say = (/** @type {string} */ line) => void process.stderr.write(`${line}\n`);
+
+await exitWith(async () => {
+  const given = process.argv.slice(2).filter((arg) => arg !== '--if-available');
+  let root;
+  try {
+    root = await matrixRoot({ report: say });
+  } catch (error) {
+    if (!(error instanceof SetupError) || !process.argv.includes('--if-available')) throw error;
+    say(`LEFT OUT: no kernel was run on Mesa 26, and none with subgroup matrices: ${error.message}`);
+    return 0;
+  }
+  const { node, version, env } = root;
+  say(`kernels on lavapipe of Mesa ${version}`);
+  const vitest = join(packageRoot, 'node_modules', 'vitest', 'vitest.mjs');
+  const tests = given.length > 0 ? given : ['test/ops', 'test/golden/matrices.test.ts'];
+  const commands = [
+    [vitest, 'run', '--config', 'test/vitest.config.ts', '--root', '.', ...tests],
+    ...(given.length > 0 ? [] : [['--import', 'tsx', join(packageRoot, 'core', 'cli.ts'), 'verify-device']]),
+  ];
+  for (const args of commands) {
+    // What needs matrices is not to be left out here.
+    const code = await launch(node, args, { cwd: packageRoot, env: { ...env, REASONGEN_MATRICES: 'required' } });
+    if (code !== 0) return code;
+  }
+  return 0;
+});

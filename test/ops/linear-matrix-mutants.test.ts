@@ -1,0 +1,69 @@
+/** That the comparison of products on subgroup matrices with float64 finds a kernel that is wrong. Runs where the adapter has matrices. */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { afterAll, expect, test } from 'vitest';
+import type { MatrixProducts } from '../../core/gpu/subgroup-matrices.ts';
+import { usableShapes } from '../../core/ops/linear-matrix.ts';
+import { testDevice } from './device.ts';
+import { multiply, spreadValues, worst } from './matrix-product.ts';
+
+const device = await testDevice();
+const [shape] = usableShapes(device);
+const folder = mkdtempSync(join(tmpdir(), 'mutants-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+const source = readFileSync(new URL('../../kernels/linear/matrix.wgsl', import.meta.url), 'utf8');
+const barrier = (which: number) => (text: string) => {
+  let count = 0;
+  return text.replaceAll('workgroupBarrier();', (call) => (count++ === which ? '' : call));
+};
+const mutants: readonly (readonly [name: string, change: (text: string) => string])[] = [
+  ['left operand read by columns', (text) => text.replace('K, M>, row_major', 'K, M>, col_major')],
+  ['right operand read by rows', (text) => text.replace('N, K>, col_major', 'N, K>, row_major')],
+  ['no barrier behind the loads', barrier(0)],
+  ['no barrier before the next loads', barrier(1)],
+  ['no barrier behind the stores', barrier(2)],
+  ['a wrong pitch', (text) => text.replace('* pitch + k, pitch);', '* pitch + k, pitch - 8u);')],
+  [
+    'blocks exchanged',
+    (text) => text.replace('let own_row = subgroup / 2u * 32u', 'let own_row = (1u - subgroup / 2u % 2u) * 32u'),
+  ],
+  ['half of the depth', (text) => text.replace('k < steps; k += K', 'k < steps / 2u; k += K')],
+  ['no zeros past the end of k', (text) => text.replaceAll(/ && start \+ [ab]_k < params.inner/g, '')],
+  ['no bound of columns', (text) => text.replace(' || column >= params.columns', '')],
+  ['no bound of rows', (text) => text.replace('row >= params.rows || ', '')],
+  [
+    'an exponent too many',
+    (text) =>
+      text.replace('-(a_exponents[row] + b_exponents[column])', '-(a_exponents[row] + b_exponents[column]) - 1'),
+  ],
+  [
+    'the exponent of another row',
+    (text) => text.replace('power(a_exponents[first_row + a_row])', 'power(a_exponents[first_row])'),
+  ],
+  ['values cut to bf16', (text) => text.replace('(bits + 0x1000u) & 0xffffe000u', 'bits & 0xffff0000u')],
+  ['the second part left out', (text) => text.replace('rest = (rest - part) * 2048.0', 'rest = 0.0')],
+  ['orders added unscaled', (text) => text.replace('values[e] * 0.00048828125', 'values[e]')],
+];
+
+test.skipIf(shape === undefined).each(mutants)('a kernel with %s is found', async (name, change) => {
+  const changed = change(source);
+  expect(changed).not.toBe(source);
+  const kernel = join(folder, `${name.replaceAll(' ', '-')}.wgsl`);
+  writeFileSync(kernel, changed);
+  const products: MatrixProducts = { shape: shape!, precision: 'f32-split' };
+  let most = 0;
+  // A full size and a ragged one.
+  for (const size of [
+    { rows: 64, columns: 64, inner: 64 },
+    { rows: 70, columns: 70, inner: 50 },
+  ]) {
+    const [a, b] = [spreadValues(size.rows, size.inner, 1), spreadValues(size.columns, size.inner, 2)];
+    const found = await multiply({ device, kind: 'nt', sizes: size, a, b, products, kernel: pathToFileURL(kernel) });
+    const share = worst(found, 'nt', a, b, size, 'f32-split');
+    most = Math.max(most, Number.isNaN(share) ? Number.POSITIVE_INFINITY : share);
+  }
+  expect(most).toBeGreaterThan(1);
+});
