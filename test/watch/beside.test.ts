@@ -9,10 +9,11 @@ import { openReader, startProgram } from './started.ts';
 const place = new Workplace();
 
 test('tokens, numbers, weights and pictures are the same to the bit with a page open and without', async () => {
+  // A step takes longer than the page's server waits between two looks, however fast the machine is.
   const preset = place.preset(
     'watched',
     `optimizer: { use: adamw, learningRate: 2e-3 }
-rewards: [is-color]
+rewards: [{ use: is-color, delay: 600 }]
 recipe: { use: grpo, steps: 12, prompts: 4, groupSize: 4, rationaleTokens: 6, saveEvery: 4, samplesEvery: 1, evaluations: 8, evaluateEvery: 4 }
 `,
   );
