@@ -74,6 +74,14 @@ const fields = z.strictObject({
   steps: whole.describe('rollouts; each is followed by `miniBatches` x `epochs` optimizer updates'),
   prompts: whole.default(16).describe('prompts per step'),
   groupSize: z.number().int().min(2).default(8).describe('drawings per prompt: the group'),
+  downSample: z
+    .number()
+    .int()
+    .min(2)
+    .optional()
+    .describe(
+      'train on so many drawings of each group only, those whose rewards differ most (PODS); advantages are computed among them. All by default',
+    ),
   promptsAtOnce: whole
     .optional()
     .describe(
@@ -208,6 +216,8 @@ export const grpoOptions = fields.superRefine((choice, context) => {
     refuse('textEntropyCoefficient', 'textEntropy adapts this coefficient: give one of them');
   if (choice.imageEntropy !== undefined && choice.imageEntropyCoefficient !== 0)
     refuse('imageEntropyCoefficient', 'imageEntropy adapts this coefficient: give one of them');
+  if ((choice.downSample ?? 0) > choice.groupSize)
+    refuse('downSample', `a group has ${choice.groupSize} drawings: take fewer of them, or raise groupSize`);
   if (choice.decoupled && choice.estimator !== 'grpo')
     refuse('decoupled', 'rewards are normalized within their groups: estimator grpo');
   if (choice.decoupled && choice.kl?.place === 'reward')

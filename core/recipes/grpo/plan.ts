@@ -67,15 +67,15 @@ export function smallerGrpo(choice: GrpoOptions): Smaller[] {
 
 /** The arithmetic of batches, one fact a line. */
 export function planLines(choice: GrpoOptions, codes: number, capacity: number): string[] {
-  const { prompts, groupSize, miniBatches, epochs, steps, refillRounds, guidance, pool, promptFiles, curriculum, kl } =
-    choice;
+  const { prompts, groupSize, downSample, miniBatches, epochs, steps } = choice;
+  const { refillRounds, guidance, pool, promptFiles, curriculum, kl } = choice;
   const rows = prompts * groupSize;
   const perUpdate = miniBatchSize(choice);
   const atOnce = drawingsAtOnce(choice);
   const passes = Math.ceil(perUpdate / atOnce);
   const files = promptFiles.length === 1 ? 'one file' : `${promptFiles.length} files`;
   return [
-    `${prompts} prompts x groups of ${groupSize} = ${rows} drawings a step${refillRounds === 0 ? '' : `, up to ${refillRounds + 1} times where groups are dropped`}, ${steps} steps`,
+    `${prompts} prompts x groups of ${groupSize} = ${rows} drawings a step${downSample === undefined || downSample >= groupSize ? '' : `, of each group the ${downSample} whose rewards differ most are trained on`}${refillRounds === 0 ? '' : `, up to ${refillRounds + 1} times where groups are dropped`}, ${steps} steps`,
     `${miniBatches} mini-batches x ${epochs} pass${epochs === 1 ? '' : 'es'} per rollout = ${miniBatches * epochs} updates a step, ${miniBatches * epochs * steps} in all; each on at most ${Math.ceil(prompts / miniBatches)} groups = ${perUpdate} drawings`,
     `${passes} micro-batch${passes === 1 ? '' : 'es'} of at most ${atOnce} drawings per update, each of at most ${capacity} tokens (${codes} of them image codes)${guidance === 1 ? '' : ', and as many again for the unconditional branch'}`,
     promptFiles.length > 0

@@ -3,6 +3,7 @@ import type { Judgement } from '../../contracts/hooks.ts';
 import type { PromptItem } from '../../contracts/dataset.ts';
 import type { NamedReward, RunContext } from '../../contracts/recipe.ts';
 import { decoupledAdvantages, groupAdvantages, type RewardColumn } from '../../rl/advantages.ts';
+import { downSample } from '../../rl/down-sampling.ts';
 import { GroupCollector } from '../../rl/groups.ts';
 import { effortMetrics, rewardMetrics, totalMetrics } from '../../rl/reward-metrics.ts';
 import { isTrainedOn, rewardsAt } from '../../rl/combine.ts';
@@ -62,11 +63,12 @@ export async function collectRollout(
       return { event: drawn, drawings: all };
     });
     const { judgements } = await hooks.rewards({ ...event, judgements: judged });
+    const learnt = downSampled(choice, judgements);
     const computed = await computeAdvantages(
       context,
       choice,
       tools,
-      { items, seed, step, drawings, judgements },
+      { items, seed, step, drawings, judgements: learnt },
       clock,
     );
     const drawn = drawings.map(({ sequence }) => sequence);
@@ -76,8 +78,8 @@ export async function collectRollout(
         const [start, end] = [group * choice.groupSize, (group + 1) * choice.groupSize];
         const completions = drawings.slice(start, end).flatMap(({ sequence }, copy): Completion[] => {
           const index = start + copy;
-          // A sample that no reward judged says nothing: it is no part of its group.
-          if (at(judgements, index).unjudged === true) return [];
+          // A sample that no reward judged says nothing, and one that was left out is not trained on: neither is part of its group.
+          if (at(learnt, index).unjudged === true) return [];
           return [{ sequence, advantage: at(advantages, index), tokenWeights: tokenWeights?.[index], step }];
         });
         return { completions, drawings: drawings.slice(start, end), judgements: judgements.slice(start, end) };
@@ -86,6 +88,22 @@ export async function collectRollout(
     // A stop waits for the step: half a rollout would be another one than an uninterrupted run draws.
   } while (rollout.needsMore);
   return rollout;
+}
+
+/** What advantages are computed from: a drawing that is left out counts as one that was not judged. */
+function downSampled(
+  { groupSize, downSample: count }: GrpoOptions,
+  judgements: readonly Judgement[],
+): readonly Judgement[] {
+  if (count === undefined || count >= groupSize) return judgements;
+  const isTrained = downSample(totalsOf(judgements), groupSize, count);
+  return judgements.map((judgement, index) =>
+    isTrained[index] === true ? judgement : { ...judgement, unjudged: true },
+  );
+}
+
+function totalsOf(judgements: readonly Judgement[]): (number | undefined)[] {
+  return judgements.map(({ total, unjudged }) => (unjudged === true ? undefined : total));
 }
 
 interface Round {
@@ -108,7 +126,7 @@ async function computeAdvantages(
   if (decoupled) {
     return decoupledAdvantages(columnsOf(rewardsAt(context.rewards, step), judgements), groupSize);
   }
-  const totals = judgements.map(({ total, unjudged }) => (unjudged === true ? undefined : total));
+  const totals = totalsOf(judgements);
   const subtracted = await penalties?.(drawings.map(({ sequence }): Completion => ({ sequence, advantage: 0, step })));
   const rewards =
     subtracted === undefined

@@ -11,18 +11,21 @@ export function promptsAtOnce({
   return Math.min(chosen ?? prompts, prompts);
 }
 
+/** Drawings of a group that are trained on. */
+export function trainedPerGroup({ groupSize, downSample }: Pick<GrpoOptions, 'groupSize' | 'downSample'>): number {
+  return downSample ?? groupSize;
+}
+
 /** Drawings of one mini-batch: those of one optimizer update. */
-export function miniBatchSize({
-  prompts,
-  groupSize,
-  miniBatches,
-}: Pick<GrpoOptions, 'prompts' | 'groupSize' | 'miniBatches'>): number {
-  return Math.ceil(prompts / miniBatches) * groupSize;
+export function miniBatchSize(
+  choice: Pick<GrpoOptions, 'prompts' | 'groupSize' | 'downSample' | 'miniBatches'>,
+): number {
+  return Math.ceil(choice.prompts / choice.miniBatches) * trainedPerGroup(choice);
 }
 
 /** Drawings of one micro-batch: those of one forward and backward pass. */
 export function drawingsAtOnce(
-  choice: Pick<GrpoOptions, 'prompts' | 'groupSize' | 'miniBatches' | 'microBatch'>,
+  choice: Pick<GrpoOptions, 'prompts' | 'groupSize' | 'downSample' | 'miniBatches' | 'microBatch'>,
 ): number {
   const perUpdate = miniBatchSize(choice);
   return Math.min(choice.microBatch ?? perUpdate, perUpdate);

@@ -138,3 +138,28 @@ test('another backbone by one line, another optimizer by another', async () => {
   expect(Math.max(...curve(directory, 'ratioDifference'))).toBeLessThan(1e-5);
   expect(curve(directory, 'gradientNorm').every((norm) => norm > 0)).toBe(true);
 });
+
+test('trains on the drawings of a group that differ most, and still raises the reward', async () => {
+  const { directory } = await place.run(
+    await grpo('steps: 16, downSample: 4, samplesEvery: 16, samplesShown: 64, refillRounds: 0'),
+  );
+  const reward = curve(directory, 'reward');
+  expect(mean(reward.slice(-4))).toBeGreaterThan(mean(reward.slice(0, 4)) + 0.2);
+  const samples = readFileSync(join(directory, 'samples/step-000016/samples.jsonl'), 'utf8').trim().split('\n');
+  const drawn = samples.map((line) => JSON.parse(line) as { readonly total: number; readonly advantage: number });
+  expect(drawn).toHaveLength(64);
+  for (let start = 0; start < 64; start += 8) {
+    const group = drawn.slice(start, start + 8);
+    const totals = group.map(({ total }) => total);
+    const trained = group.filter(({ advantage }) => advantage !== 0);
+    if (new Set(totals).size === 1) expect(trained).toEqual([]);
+    else {
+      expect(trained.length).toBeGreaterThan(0);
+      expect(trained.length).toBeLessThanOrEqual(4);
+      expect(trained.map(({ total }) => total)).toEqual(
+        expect.arrayContaining([Math.min(...totals), Math.max(...totals)]),
+      );
+      expect(Math.abs(mean(trained.map(({ advantage }) => advantage)))).toBeLessThan(1e-6);
+    }
+  }
+}, 120_000);
