@@ -137,7 +137,7 @@ function resolveHub(text: string, node: Located, environment: Environment, probl
         code: 'NOT_PULLED',
         message: `the model ${name} is not in the cache`,
         place: place(node.origin),
-        hint: `run \`npx reasongen pull ${name.replace('@', ' --revision ')}\` first`,
+        hint: `run \`npx reasongen pull ${name.replace('@', ' --revision ')}\` first; to check a preset its configuration is enough: --only config`,
       }),
     );
   } catch (error) {
