@@ -290,6 +290,14 @@ async function requireEmpty(path: string, but: readonly string[] = []): Promise<
     throw diskError(cause, 'creating the run', path);
   }
   if (names.length === 0) return;
+  if (hasOnlyBegun(names) && names.includes(presetFile))
+    throw new ReasongenError({
+      code: 'INPUTS_CHANGED',
+      message: `there is a ${presetFile} already, and it is not that of this run: it is yours, was edited, has been damaged, or was left by a run that never began`,
+      place: join(path, presetFile),
+      hint: 'nothing is overwritten: put its former text back, remove it, or choose another directory',
+      exitCode: exitCodes.badPreset,
+    });
   const isRun = names.includes('run.json');
   throw new ReasongenError({
     code: isRun ? 'RUN_EXISTS' : 'DIRECTORY_NOT_EMPTY',

@@ -95,6 +95,7 @@ function staged(folder: string): Scenario {
     start: (directory) => ['run', chain, '--run-dir', directory],
     resume: (directory) => ['resume', directory],
     begun: (directory) => existsSync(join(directory, 'preset.yaml')),
+    verify: (directory) => ['checkpoint', 'verify', directory],
     outcome: (directory) =>
       new Map(
         ['first', 'second'].flatMap((stage) =>

@@ -95,8 +95,7 @@ export async function tryFault(
       const again = await runner.run(words, folder, environment);
       // The fault came after the last word of the run: there is nothing left to do.
       const isOver = /^(NOTHING_TO_TRAIN|FILE_EXISTS)/m.test(again.said);
-      if (kind === 'flip' && [2, 6].includes(again.code ?? 0) && /^(BAD_|INPUTS_CHANGED)/m.test(again.said))
-        return undefined;
+      if (isRefusedBit(again, fault)) return undefined;
       if (again.code !== 0 && !isOver) return `the resumed run ends with ${again.code}\n${again.said}`;
     }
     const record = join(directory, 'run.json');
@@ -122,12 +121,17 @@ export async function tryFault(
   }
 }
 
+/** Whether a program has found a bit that is wrong in what it was to go on with, and says where. */
+function isRefusedBit({ code, said }: End, { kind }: Pick<FaultPlan, 'kind'>): boolean {
+  return kind === 'flip' && (code === 2 || code === 6) && /^(BAD_|INPUTS_CHANGED)/m.test(said);
+}
+
 /** A process that a fault ends dies of it; one that meets an error names it, or goes on where it decides nothing. */
 function judge({ code, said }: End, { kind, point }: FaultPlan, exits: readonly number[] = []): string | undefined {
   if (code === -1) return 'the process ended otherwise than by the fault';
   if (code === -2) return 'an error that nobody waited for';
   // Never met, where occurrences depend on the pieces in which something arrives: the end is compared all the same.
-  if (code === 0) return undefined;
+  if (code === 0 || isRefusedBit({ code, said }, { kind })) return undefined;
   if (kind === 'SIGKILL' || kind === 'lost') return code === null || code === 137 ? undefined : `ended with ${code}`;
   if (kind === 'exit') return code === faultExitCode || code === null ? undefined : `ended with ${code}`;
   if (/^\s+at /m.test(said)) return 'a stack trace in place of a message';

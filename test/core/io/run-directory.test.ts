@@ -76,7 +76,7 @@ describe('creating', () => {
     const mine = join(root, 'presets');
     await mkdir(mine);
     await writeFile(join(mine, 'preset.yaml'), 'steps: 4\n');
-    await expect(start(mine)).rejects.toMatchObject({ code: 'DIRECTORY_NOT_EMPTY' });
+    await expect(start(mine)).rejects.toMatchObject({ code: 'INPUTS_CHANGED', place: join(mine, 'preset.yaml') });
     expect(await readFile(join(mine, 'preset.yaml'), 'utf8')).toBe('steps: 4\n');
   });
 
