@@ -6,6 +6,8 @@ export interface CallTally {
   questions: number;
   /** Of these, answered from what was kept or by an equal question under way. */
   kept: number;
+  /** Tokens that calls have read and written, where they are counted. */
+  tokens: number;
 }
 
 const current = new AsyncLocalStorage<CallTally>();
@@ -14,7 +16,7 @@ const current = new AsyncLocalStorage<CallTally>();
 export async function tallied<Value>(
   work: () => Promise<Value>,
 ): Promise<{ readonly value: Value; readonly tally: Readonly<CallTally> }> {
-  const tally = { questions: 0, kept: 0 };
+  const tally = { questions: 0, kept: 0, tokens: 0 };
   return { value: await current.run(tally, work), tally };
 }
 
@@ -26,4 +28,9 @@ export function countQuestion(): void {
 export function countKept(): void {
   const tally = current.getStore();
   if (tally !== undefined) tally.kept += 1;
+}
+
+export function countTokens(tokens: number): void {
+  const tally = current.getStore();
+  if (tally !== undefined) tally.tokens += tokens;
 }

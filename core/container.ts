@@ -1,7 +1,9 @@
 import { dirname, join, resolve } from 'node:path';
 import { Container, ContainerModule } from 'inversify';
+import type { Benchmark } from './contracts/benchmark.ts';
 import type { Judge } from './contracts/judge.ts';
 import type { ComponentChoice, Preset } from './contracts/preset.ts';
+import type { Reward } from './contracts/reward.ts';
 import type { RunningModel } from './contracts/running-model.ts';
 import type { Component, Plugin, Scope, Slot, Slots } from './contracts/slots.ts';
 import { blamed, blamePlace } from './blame.ts';
@@ -9,8 +11,11 @@ import { exitCodes, ReasongenError } from './errors.ts';
 import type { Device } from './gpu/device.ts';
 import { PolicedCalls } from './judging/calls.ts';
 import { refuseIncomplete } from './component-shape.ts';
-import { offeredJudge } from './judging/offered-judge.ts';
+import { refuseNoJudge } from './judging/capabilities.ts';
+import { judgePlace, offeredJudge } from './judging/offered-judge.ts';
 import type { Log } from './log.ts';
+import { handedOutBenchmark, handedOutJudge, handedOutReward } from './workers/handed-out.ts';
+import { answererIdentity } from './workers/identity.ts';
 import { cacheDirectory } from './setup/cache.mjs';
 
 /**
@@ -27,6 +32,8 @@ export interface RunOptions {
   readonly openDevice: () => Promise<Device>;
   /** Resolves a path of the preset; against its file unless told. */
   readonly path?: (relative: string) => string;
+  /** The components are a worker's, which answers itself. */
+  readonly isWorker?: boolean;
 }
 
 /** The components of one run, each created once, on first use. */
@@ -70,7 +77,13 @@ type Dispose = () => void | Promise<void>;
 
 function openRun(
   root: Container,
-  { preset, log, openDevice, path = (relative) => resolve(dirname(preset.file), relative) }: RunOptions,
+  {
+    preset,
+    log,
+    openDevice,
+    path = (relative) => resolve(dirname(preset.file), relative),
+    isWorker = false,
+  }: RunOptions,
 ): RunContainer {
   const container = new Container({ parent: root, defaultScope: 'Singleton' });
   const disposals: Dispose[] = [];
@@ -122,6 +135,7 @@ function openRun(
       component: choice.use,
       folder: choice.cache === 'off' ? undefined : (choice.cache ?? join(cacheDirectory(), 'judgements')),
       log,
+      isSeenToElsewhere: isWorker && choice.byWorkers === true,
     });
     list.push(() => calls.close());
     return {
@@ -143,12 +157,33 @@ function openRun(
       getAll: (other) => oneByOne(choices(other), (_, at) => ask(other, at)),
     };
   };
+  const handOut: HandOut = async (made, choice, scope) => {
+    const isHandedOut = !isWorker && (choice.byWorkers === true || (made as Reward | Judge).byWorkers === true);
+    if (!isHandedOut) return made;
+    const executor = choices('executor').length === 0 ? undefined : await scope.get('executor');
+    const parts = { identity: answererIdentity(choice, preset), executor, calls: scope.calls };
+    switch (choice.slot) {
+      case 'reward':
+        return handedOutReward(made as Reward, parts);
+      case 'judge':
+        return handedOutJudge(made as Judge, parts);
+      case 'benchmark':
+        return handedOutBenchmark(made as Benchmark, parts);
+      default:
+        return made;
+    }
+  };
   for (const [slot, list] of Object.entries(preset.components)) {
     list.forEach((choice, index) => {
       container
         .bind<unknown>(instanceId(slot, index))
         .toDynamicValue(() =>
-          create(root.get<Component>(componentId(slot, choice.use)), choice, scopeOf(slot, choice, index, disposals)),
+          create(
+            root.get<Component>(componentId(slot, choice.use)),
+            choice,
+            scopeOf(slot, choice, index, disposals),
+            handOut,
+          ),
         );
     });
   }
@@ -158,7 +193,7 @@ function openRun(
     const list: Dispose[] = [];
     const dispose = (): Promise<void> => disposeAll(list);
     try {
-      const made = await create(component, choice, scopeOf(component.slot, choice, index, list));
+      const made = await create(component, choice, scopeOf(component.slot, choice, index, list), handOut);
       disposals.push(dispose);
       // What `create` returns is what the slot of the declaration holds.
       return { made: made as Slots[typeof component.slot], dispose };
@@ -218,14 +253,20 @@ const blamedSlots: ReadonlySet<string> = new Set([
   'recipe',
 ]);
 
-async function create(component: Component, choice: ComponentChoice, scope: Scope): Promise<unknown> {
+/** Puts what workers are asked in place of a component that they answer for. */
+type HandOut = (made: unknown, choice: ComponentChoice, scope: Scope) => Promise<unknown>;
+
+async function create(component: Component, choice: ComponentChoice, scope: Scope, handOut: HandOut): Promise<unknown> {
   try {
     const made = await component.create(choice.options, scope);
-    if (choice.slot === 'judge') return offeredJudge(made as Judge, choice, scope.calls);
-    if (choice.plugin === undefined) return made;
+    if (choice.slot === 'judge') {
+      refuseNoJudge(made as Judge, judgePlace(choice));
+      return offeredJudge((await handOut(made, choice, scope)) as Judge, choice, scope.calls);
+    }
+    if (choice.plugin === undefined) return await handOut(made, choice, scope);
     const who = `${choice.slot} "${choice.name}" of plugin "${choice.plugin}"`;
     refuseIncomplete(made, choice.slot, who);
-    return blamedSlots.has(choice.slot) ? blamed(made as object, who) : made;
+    return await handOut(blamedSlots.has(choice.slot) ? blamed(made as object, who) : made, choice, scope);
   } catch (cause) {
     // An error that says what to do is not improved by a wrapper.
     if (cause instanceof ReasongenError) throw cause;

@@ -10,7 +10,7 @@ export interface ErrorFields {
   /** The next thing to try. */
   readonly hint?: string | undefined;
   /** One of `exitCodes`; 1 unless told. */
-  readonly exitCode?: number;
+  readonly exitCode?: number | undefined;
   readonly cause?: unknown;
 }
 

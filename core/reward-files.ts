@@ -89,7 +89,8 @@ export class RewardFiles {
       const plugin = (await load(path)).plugin.name;
       const own = (preset.components['reward'] ?? []).flatMap((choice, index): LiveReward[] => {
         const reward = rewards[index]?.reward;
-        if (choice.plugin !== plugin || reward === undefined) return [];
+        // Workers have files of their own.
+        if (choice.plugin !== plugin || reward === undefined || choice.byWorkers === true) return [];
         return [{ name: choice.name, use: choice.use, index, current: reward, dispose: async () => {} }];
       });
       const from = hashOfPlugin(path);

@@ -133,6 +133,7 @@ const layers = [
   ...[
     'preset',
     'questions',
+    'workers',
     'plugin.ts',
     'component-shape.ts',
     'container.ts',

@@ -1,6 +1,7 @@
 /** How the texts of a command line become values. What they throw is shown by commander beside the option's name. */
 import { existsSync } from 'node:fs';
 import { type Command, InvalidArgumentError } from 'commander';
+import type { WorkKind } from '../contracts/executor.ts';
 import { unexpandedPart, unexpandedPath } from '../unexpanded.ts';
 
 /** Of an option that may be repeated: all its values. */
@@ -45,6 +46,17 @@ export function portNumber(text: string): number {
   if (!/^\d{1,5}$/.test(text) || Number(text) > 65_535)
     throw new InvalidArgumentError('It must be a port: a number from 0 to 65535.');
   return Number(text);
+}
+
+const workKinds = ['draw', 'judge', 'evaluate'] as const satisfies readonly WorkKind[];
+
+/** `draw,judge` */
+export function kindsOfWork(text: string): WorkKind[] {
+  return text.split(',').map((word) => {
+    const kind = workKinds.find((each) => each === word.trim());
+    if (kind === undefined) throw new InvalidArgumentError(`It must be one or several of ${workKinds.join(',')}.`);
+    return kind;
+  });
 }
 
 /** `5GB` → 5e9 */

@@ -1,29 +1,36 @@
-import { openDrawService } from '../drawing/service.ts';
-import { exitCodes, ReasongenError } from '../errors.ts';
+import type { WorkKind } from '../contracts/executor.ts';
+import { exitCodes, PresetError, ReasongenError } from '../errors.ts';
 import type { Device } from '../gpu/device.ts';
 import { deviceSuite } from '../testing/device-suite.ts';
 import { openTunedDevice } from '../tune.ts';
 import type { CommandContext } from './context.ts';
 import { noQueue, openExecutorOf } from './executor-of.ts';
+import { openOffer } from './worker-offer.ts';
 
-/** `worker PRESET`: this machine draws for runs of the preset until it is told to end. The weights come from the runs. */
-export async function worker(file: string, context: CommandContext): Promise<number> {
+export interface WorkerOptions {
+  /** All that the preset leaves to workers unless told. */
+  readonly for?: readonly WorkKind[];
+}
+
+/** `worker PRESET`: this machine draws and judges for runs of the preset until it is told to end. The weights come from the runs. */
+export async function worker(file: string, options: WorkerOptions, context: CommandContext): Promise<number> {
   const { stop } = context;
-  const { container, executor } = await openExecutorOf(file, context, openTunedDevice);
+  const { preset, container, executor } = await openExecutorOf(file, context, openTunedDevice, { isWorker: true });
   try {
     if (executor.serve === undefined) throw noQueue(file, 'names an executor that has no workers');
-    const backbone = await container.get('backbone');
-    const tokenizer = await container.get('tokenizer');
-    const device = await container.device();
-    const check = await selfCheck(device);
+    const kinds = options.for ?? ['draw', 'judge', 'evaluate'];
+    const { offer, close } = await openOffer(preset, container, kinds);
     const told = new AbortController();
     const endHearing = stop.heard(() => told.abort());
-    const service = openDrawService(device, backbone, tokenizer);
     try {
-      await executor.serve(service, check, told.signal);
+      for (const kind of options.for ?? [])
+        if (kind !== 'draw' && !offer.answers.some(({ identity }) => identity.kind === kind))
+          throw nothingToDo(file, kind);
+      const check = offer.draw === undefined ? 'it does not draw' : await selfCheck(await container.device());
+      await executor.serve(offer, check, told.signal);
     } finally {
       endHearing();
-      await service.close();
+      await close();
     }
     return exitCodes.done;
   } finally {
@@ -49,5 +56,15 @@ async function selfCheck(device: Device): Promise<string> {
     place: device.adapter.description,
     hint: 'npx reasongen verify-device says more; update its driver, or choose another adapter (npx reasongen doctor)',
     exitCode: exitCodes.failure,
+  });
+}
+
+function nothingToDo(file: string, kind: WorkKind): PresetError {
+  const slots = kind === 'judge' ? 'reward or judge' : 'benchmark';
+  return new PresetError({
+    code: 'NOTHING_TO_ASK',
+    message: `the preset leaves no ${slots} to workers`,
+    place: file,
+    hint: `write byWorkers: true at the ${slots}, for the trainer and its workers alike`,
   });
 }

@@ -10,7 +10,7 @@ export interface WorkersOptions {
 /** `workers PRESET`: who serves the queue that the preset names. */
 export async function workers(file: string, { json }: WorkersOptions, context: CommandContext): Promise<number> {
   const noDevice = (): Promise<never> => Promise.reject(new Error('listing workers needs no device'));
-  const { container, executor } = await openExecutorOf(file, context, noDevice);
+  const { container, executor } = await openExecutorOf(file, context, noDevice, { isWorker: false });
   try {
     if (executor.workers === undefined) throw noQueue(file, 'names an executor that has no workers');
     const found = await executor.workers();
@@ -22,17 +22,18 @@ export async function workers(file: string, { json }: WorkersOptions, context: C
       context.write('no worker serves this queue\n');
       return exitCodes.done;
     }
-    const rows = found.map(({ name, identity, check, seconds, jobs, refused }) => [
+    const rows = found.map(({ name, draws, answers, program, check, seconds, jobs, refused }) => [
       name,
-      identity.model,
-      identity.adapter,
-      identity.program,
+      [...(draws === undefined ? [] : ['draws']), ...answers.map((each) => `${each.slot} ${each.name}`)].join(', '),
+      draws?.model ?? '',
+      draws?.adapter ?? '',
+      program,
       refused === undefined ? check : `refused: ${refused}`,
       String(jobs),
       String(seconds),
     ]);
     context.write(
-      `${textTable([['worker', 'model', 'adapter', 'program', 'self-check', 'jobs', 'seconds'], ...rows]).join('\n')}\n`,
+      `${textTable([['worker', 'does', 'model', 'adapter', 'program', 'self-check', 'jobs', 'seconds'], ...rows]).join('\n')}\n`,
     );
     return exitCodes.done;
   } finally {

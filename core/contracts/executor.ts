@@ -1,4 +1,4 @@
-/** Where drawings are computed: on the device of the run, or by workers that serve it. */
+/** Where work is done: in the process of the run, or by workers that serve it. */
 import type { SampledSequence, SampleProgress, SampleRequest } from '../nn/sampling.ts';
 import type { WeightStorage } from '../weights/layout.ts';
 
@@ -105,10 +105,42 @@ export interface DrawService {
   draw(sizes: DrawSizes, request: DrawRequest): Promise<SampledSequence[]>;
 }
 
+/** What workers do for runs. */
+export type WorkKind = 'draw' | 'judge' | 'evaluate';
+
+/** A component that answers for runs: a reward or a judge (`judge`), or a benchmark (`evaluate`). Those of runs and workers meet where all of it agrees. */
+export interface AnswererIdentity {
+  readonly kind: Exclude<WorkKind, 'draw'>;
+  readonly slot: 'reward' | 'judge' | 'benchmark';
+  /** As the preset calls it. */
+  readonly name: string;
+  readonly program: string;
+  /** Hash of what it is: component and options, the plugins of the preset, the judges it may ask. */
+  readonly component: string;
+}
+
+/** Answers questions of runs. */
+export interface AnswerService {
+  readonly identity: AnswererIdentity;
+  /** Questions that it takes at a time. */
+  readonly atOnce: number;
+  /** Plain JSON to plain JSON. A question that cannot be answered is an answer, too: why. */
+  answer(question: unknown, signal: AbortSignal): Promise<unknown>;
+}
+
+/** What a worker does. */
+export interface WorkerOffer {
+  readonly draw?: DrawService;
+  readonly answers: readonly AnswerService[];
+}
+
 /** A worker as it reports itself. */
 export interface WorkerReport {
   readonly name: string;
-  readonly identity: DrawIdentity;
+  readonly program: string;
+  /** Absent where it does not draw. */
+  readonly draws?: DrawIdentity;
+  readonly answers: readonly AnswererIdentity[];
   readonly host: string;
   readonly pid: number;
   /** Verdict of its self-check. */
@@ -124,8 +156,14 @@ export interface WorkerReport {
 export interface Executor {
   /** What draws for a run in place of `model.local`, which it may use. */
   open(model: DrawnModel): SequenceDrawer | Promise<SequenceDrawer>;
-  /** Serves the requests of runs until the signal; absent where there is nothing to serve. `check`: verdict of the self-check. */
-  serve?(service: DrawService, check: string, signal: AbortSignal): Promise<void>;
+  /** Has a worker answer that has the same component. Absent where there are no workers. Rejects when none does it, and when the signal is given. */
+  ask?(
+    identity: AnswererIdentity,
+    question: unknown,
+    signal: AbortSignal,
+  ): Promise<{ readonly worker: string; readonly answer: unknown }>;
+  /** Does what runs ask for until the signal; absent where there is nothing to serve. `check`: verdict of the self-check. */
+  serve?(offer: WorkerOffer, check: string, signal: AbortSignal): Promise<void>;
   /** The workers that can be reached. */
   workers?(): Promise<readonly WorkerReport[]>;
 }

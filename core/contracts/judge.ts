@@ -53,6 +53,8 @@ export interface Judge {
   readonly fingerprint: Readonly<Record<string, string>>;
   /** Its answers to the same question change while the run goes on: none is kept. */
   readonly changes?: true;
+  /** Workers answer for it, whether or not the preset says so. */
+  readonly byWorkers?: true;
   /** Makes on the device what it answers with, before anything is asked. A plan calls it, to know what memory that takes. */
   reserve?(): Promise<void>;
   /** Its name in the preset; the runtime sets it. */
@@ -86,7 +88,10 @@ export interface Judge {
 }
 
 /** What a judge may be asked for. */
-export type JudgeCapability = Exclude<keyof Judge, 'title' | 'fingerprint' | 'name' | 'changes' | 'reserve'>;
+export type JudgeCapability = Exclude<
+  keyof Judge,
+  'title' | 'fingerprint' | 'name' | 'changes' | 'byWorkers' | 'reserve'
+>;
 
 /** A judge that certainly has a capability, with its name in the preset. */
 export type JudgeWith<Capability extends JudgeCapability> = Judge &

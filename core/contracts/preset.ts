@@ -7,6 +7,8 @@ export interface EntrySettings extends CallSettings {
   /** Rewards: see `NamedReward`. */
   readonly onNoVerdict?: 'drop' | 'group-mean' | 'fail';
   readonly gate?: boolean;
+  /** Rewards, judges and benchmarks: workers answer for it. */
+  readonly byWorkers?: boolean;
   readonly heldOut?: boolean;
   readonly schedule?: readonly (readonly [step: number, weight: number])[];
 }

@@ -54,6 +54,9 @@ export interface DrawPurpose {
   readonly phase: Phase;
 }
 
+/** Of pictures that wait for their turn. */
+const mostBytesAhead = 2 ** 30;
+
 /** Row keys are 32 bits wide: 65536 prompts of up to 65536 samples. */
 const keysPerPrompt = 2 ** 16;
 
@@ -114,6 +117,16 @@ export class Drawer {
   /** Calls of `draw` that may be under way at a time; each of as many prompts as are drawn at once. */
   get atOnce(): number {
     return this.sequences.atOnce ?? 1;
+  }
+
+  /** The same for who looks at pictures one share after the other: no more than fit the memory of the process well. */
+  get sharesAhead(): number {
+    const { width, height } = this.context.imageTokenizer.imageSize;
+    const { prompts, samplesPerPrompt } = this.options;
+    return Math.max(
+      1,
+      Math.min(this.atOnce, Math.floor(mostBytesAhead / (prompts * samplesPerPrompt * width * height * 3))),
+    );
   }
 
   /** Prompts drawn at once. */

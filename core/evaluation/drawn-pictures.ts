@@ -8,6 +8,7 @@ import { dirname, join } from 'node:path';
 import type { NamedBenchmark, RunContext } from '../contracts/recipe.ts';
 import type { Sample } from '../contracts/reward.ts';
 import type { Drawer, Drawing } from '../drawing/drawer.ts';
+import { underWay } from '../drawing/under-way.ts';
 import { DrawingRecords, pictureHash, type DrawingSettings, type KnownDrawing } from '../drawing/records.ts';
 import { diskError, replaceFile } from '../io/disk.ts';
 import { mkdir } from '../io/files.ts';
@@ -25,6 +26,17 @@ export interface DrawingPlace {
   readonly settings: DrawingSettings;
 }
 
+interface Share {
+  readonly start: number;
+  readonly end: number;
+  readonly isThere: boolean;
+}
+
+interface DrawnShare extends Pick<Share, 'start' | 'end'> {
+  /** Absent where they were there. */
+  readonly drawings?: readonly Drawing[];
+}
+
 /** Draws what is missing, and gives every picture, prompts in order. Ends early when a stop is requested. */
 export async function* drawnPictures(context: RunContext, drawer: Drawer, place: DrawingPlace): PictureSource {
   drawer.refuseTooLong(place.plan.items);
@@ -34,23 +46,32 @@ export async function* drawnPictures(context: RunContext, drawer: Drawer, place:
     unit: 'picture',
     done: folder.count,
   });
+  /** Prompts that are there, or that are not. */
+  const shares = function* (): Generator<Share> {
+    for (let start = 0, end = 0; start < items.length && !context.stop.requested; start = end) {
+      const isThere = folder.has(start);
+      end = start + 1;
+      while (end < items.length && end - start < drawer.prompts && folder.has(end) === isThere) end++;
+      yield { start, end, isThere };
+    }
+  };
+  const draw = async ({ start, end, isThere }: Share): Promise<DrawnShare> => {
+    if (isThere) return { start, end };
+    const purpose = { label, step, phase: 'evaluation' } as const;
+    const drawings = await drawer.draw(items.slice(start, end), seed, purpose, start, (now) =>
+      progress.advance(0, `${now.phase} token ${now.step} of ${now.steps}`),
+    );
+    return { start, end, drawings };
+  };
   if (folder.count > 0)
     context.log.info(`${folder.count} of ${items.length * samplesPerPrompt} pictures are there already`);
   try {
-    for (let start = 0; start < items.length && !context.stop.requested;) {
-      const isThere = folder.has(start);
-      let end = start + 1;
-      while (end < items.length && end - start < drawer.prompts && folder.has(end) === isThere) end++;
-      if (isThere) yield folder.pictures(start, end);
+    for await (const { start, end, drawings } of underWay(shares(), drawer.sharesAhead, draw)) {
+      if (drawings === undefined) yield folder.pictures(start, end);
       else {
-        const purpose = { label, step, phase: 'evaluation' } as const;
-        const drawings = await drawer.draw(items.slice(start, end), seed, purpose, start, (now) =>
-          progress.advance(0, `${now.phase} token ${now.step} of ${now.steps}`),
-        );
         yield await folder.save(start, drawings);
         progress.advance(drawings.length);
       }
-      start = end;
     }
   } finally {
     progress.end();

@@ -3,7 +3,7 @@
  * pass, never while the other side wants to be left alone, within a budget; equal questions once, and what was answered is kept.
  */
 import { setMaxListeners } from 'node:events';
-import { countKept, countQuestion } from '../call-tally.ts';
+import { countKept, countQuestion, countTokens } from '../call-tally.ts';
 import type { Calls, Question } from '../contracts/calls.ts';
 import type { CallSettings } from '../contracts/preset.ts';
 import { exitCodes, ReasongenError } from '../errors.ts';
@@ -36,6 +36,8 @@ export interface CallsOptions {
   /** The component, as files of its answers are called. */
   readonly component: string;
   readonly clock?: Clock;
+  /** Somebody else sees to times, repetitions and budgets: calls are made as they come, once. */
+  readonly isSeenToElsewhere?: boolean;
 }
 
 export class PolicedCalls implements Calls {
@@ -78,6 +80,7 @@ export class PolicedCalls implements Calls {
 
   spend(tokens: number): void {
     this.tokens += tokens;
+    countTokens(tokens);
   }
 
   async close(): Promise<void> {
@@ -123,6 +126,7 @@ export class PolicedCalls implements Calls {
   }
 
   private async call<Answer>(work: (signal: AbortSignal) => Promise<Answer>, signal: AbortSignal): Promise<Answer> {
+    if (this.options.isSeenToElsewhere === true) return work(signal);
     const start = this.clock.now();
     for (let attempt = 1; ; attempt++) {
       const giveBack = await this.turns.take(signal);

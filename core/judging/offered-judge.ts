@@ -11,10 +11,14 @@ import { evidenceFault } from './evidence-fault.ts';
 
 type Method = (...args: unknown[]) => Promise<unknown>;
 
+export function judgePlace({ name, plugin }: ComponentChoice): string {
+  return `judge "${name}"${plugin === undefined ? '' : ` of plugin "${plugin}"`}`;
+}
+
 export function offeredJudge(made: Judge, choice: ComponentChoice, calls: Calls): Judge {
-  const who = `judge "${choice.name}"${choice.plugin === undefined ? '' : ` of plugin "${choice.plugin}"`}`;
+  const who = judgePlace(choice);
   refuseNoJudge(made, who);
-  const { title, changes } = made;
+  const { title, changes, byWorkers } = made;
   const fingerprint = Object.freeze({ ...made.fingerprint });
   const judge = blamed(made, who, (error) => error instanceof TryAgainError || error instanceof ReasongenError);
   const ask = (capability: JudgeCapability, ...all: unknown[]): Promise<unknown> => {
@@ -41,6 +45,7 @@ export function offeredJudge(made: Judge, choice: ComponentChoice, calls: Calls)
     fingerprint,
     name: choice.name,
     ...(changes !== undefined && { changes }),
+    ...(byWorkers !== undefined && { byWorkers }),
     ...(judge.reserve !== undefined && { reserve: () => judge.reserve?.() ?? Promise.resolve() }),
     ...Object.fromEntries(methods),
   };

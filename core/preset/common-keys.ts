@@ -27,11 +27,17 @@ const calls = {
     .describe("Folder in which answers are kept, or off; judgements/ in the user's cache unless told."),
 };
 
+const byWorkers = z.boolean().optional().meta({
+  default: false,
+  description: 'Workers answer for it, under the policies of this entry: see `executor`.',
+});
+
 const { retries: _, ...withoutRetries } = calls;
 
 /** By slot. Checking, `show`, settings and the schema for editors follow from it; `ComponentChoice` has a field for each. */
 const shapes = {
-  judge: z.strictObject(calls),
+  judge: z.strictObject({ ...calls, byWorkers }),
+  benchmark: z.strictObject({ byWorkers }),
   reward: z.strictObject({
     weight: z.number().default(1).describe('Share in the total.'),
     onError: z.enum(['fail', 'drop', 'ignore']).optional().meta({ default: 'fail', description: byError }),
@@ -62,6 +68,7 @@ const shapes = {
         'Its weight by step, [[step, weight], …]: straight lines between, constant outside; instead of `weight`.',
       ),
     ...withoutRetries,
+    byWorkers,
   }),
   extension: z.strictObject({
     onError: z.enum(['fail', 'warn']).optional().meta({ default: 'fail', description: byError }),

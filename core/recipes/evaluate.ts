@@ -11,9 +11,10 @@ import { withFields } from '../components.ts';
 import { bestOfOptions, bestOfRecord, choosingOf } from '../drawing/best-of.ts';
 import { defineRecipe, z } from '../plugin.ts';
 import { Drawer, samplingOf, samplingOptions, type DrawerOptions, type Sampling } from '../drawing/drawer.ts';
+import { underWay } from '../drawing/under-way.ts';
 import { drawnPictures } from '../evaluation/drawn-pictures.ts';
 import { shownPictures } from '../evaluation/shown-pictures.ts';
-import { pictureOf, type PictureSource } from '../evaluation/pictures.ts';
+import { type Picture, pictureOf, type PictureSource } from '../evaluation/pictures.ts';
 import { recordEvaluation, type EvaluationPlan } from '../evaluation/record.ts';
 import { fileNamePart } from '../io/run-directory.ts';
 import { looksWithModel, reserveJudges } from '../judging/reserve.ts';
@@ -78,12 +79,18 @@ async function* drawnInMemory(
 ): PictureSource {
   drawer.refuseTooLong(items);
   const progress = log.progress(`evaluating ${label}, ${name} (${split})`, items.length, { unit: 'prompt' });
+  const starts = function* (): Generator<number> {
+    for (let start = 0; start < items.length && !stop.requested; start += drawer.prompts) yield start;
+  };
+  const draw = async (start: number): Promise<Picture[]> => {
+    const part = items.slice(start, start + drawer.prompts);
+    const drawings = await drawer.draw(part, seed, { label, step, phase: 'evaluation' }, start);
+    return drawings.map(({ sample }, index) => pictureOf(sample, start + index, 0));
+  };
   try {
-    for (let start = 0; start < items.length && !stop.requested; start += drawer.prompts) {
-      const part = items.slice(start, start + drawer.prompts);
-      const drawings = await drawer.draw(part, seed, { label, step, phase: 'evaluation' }, start);
-      yield drawings.map(({ sample }, index) => pictureOf(sample, start + index, 0));
-      progress.advance(part.length);
+    for await (const pictures of underWay(starts(), drawer.sharesAhead, draw)) {
+      yield pictures;
+      progress.advance(pictures.length);
     }
   } finally {
     progress.end();

@@ -1,24 +1,28 @@
-/** A run's connection to the queue: jobs go out, results are waited for, and whoever keeps the run waiting is told of. */
-import { oneLine, ReasongenError, type DrawIdentity, type Log } from '../../core/plugin.ts';
+/** A run's connection to a queue: jobs go out, results are waited for, and whoever keeps the run waiting is told of. */
+import { oneLine, ReasongenError, type Log, type WorkerReport } from '../../core/plugin.ts';
 import { connect, explainQueue, mayPass, probe, type QueueAddress } from './connection.ts';
 import type { Queue, QueueEvents, QueueLibrary, Redis } from './library.ts';
 import type { BullmqOptions } from './options.ts';
 import { Patience, pause } from './patience.ts';
-import { drawQueueName, drawResultSchema, type DrawJob, type DrawResult } from './protocol.ts';
-import { differences, isAlike, readRegistry, refuseWorker } from './registry.ts';
+import { readRegistry, refuseWorker } from './registry.ts';
 
-export interface QueueClientOptions {
+export interface QueueClientOptions<Result> {
   readonly library: QueueLibrary;
   readonly address: QueueAddress;
   readonly choice: BullmqOptions;
-  readonly identity: DrawIdentity;
   readonly log: Log;
   readonly signal: AbortSignal;
+  /** Its name. */
+  readonly queue: string;
+  /** What a worker has returned, whatever it is. */
+  readonly read: (value: unknown) => Result;
+  /** Why none of these workers will do a job, in words; undefined where one will. */
+  readonly lack: (workers: readonly WorkerReport[]) => string | undefined;
 }
 
-interface Waiting {
-  readonly job: DrawJob;
-  readonly resolve: (result: DrawResult) => void;
+interface Waiting<Result> {
+  readonly job: object;
+  readonly resolve: (result: Result) => void;
   readonly reject: (reason: unknown) => void;
 }
 
@@ -28,21 +32,20 @@ const lookEvery = 2000;
 /** Seconds that BullMQ keeps what is done: a run that is killed finds it when it is resumed. */
 const keptSeconds = 3600;
 
-export class QueueClient {
-  private readonly options: QueueClientOptions;
+export class QueueClient<Result> {
+  private readonly options: QueueClientOptions<Result>;
   private readonly redis: Redis;
   private readonly queue: Queue;
   private readonly events: QueueEvents;
   private readonly eventsRedis: Redis;
   private readonly patience: Patience;
-  private readonly waiting = new Map<string, Waiting>();
+  private readonly waiting = new Map<string, Waiting<Result>>();
   private readonly refused = new Set<string>();
-  private readonly drawn = new Map<string, number>();
   private readonly closed = new AbortController();
   private readonly watching: Promise<void>;
 
-  private constructor(options: QueueClientOptions, redis: Redis) {
-    const { library, address, choice, identity, log, signal } = options;
+  private constructor(options: QueueClientOptions<Result>, redis: Redis) {
+    const { library, address, choice, log, signal, queue } = options;
     this.options = options;
     this.redis = redis;
     this.patience = new Patience({
@@ -52,10 +55,9 @@ export class QueueClient {
       signal,
       explain: (error) => explainQueue(error, address),
     });
-    const name = drawQueueName(identity);
-    this.queue = new library.bullmq.Queue(name, { connection: redis });
+    this.queue = new library.bullmq.Queue(queue, { connection: redis });
     this.eventsRedis = connect(library, address, 'waits');
-    this.events = new library.bullmq.QueueEvents(name, { connection: this.eventsRedis });
+    this.events = new library.bullmq.QueueEvents(queue, { connection: this.eventsRedis });
     const ignore = (): void => {
       // Told by what was asked, and by the watch.
     };
@@ -67,8 +69,8 @@ export class QueueClient {
   }
 
   /** Throws what keeps it from being used: QUEUE_AWAY, QUEUE_LOGIN, QUEUE_TROUBLE. */
-  static async open(options: QueueClientOptions): Promise<QueueClient> {
-    const { library, address, log, choice } = options;
+  static async open<Result>(options: QueueClientOptions<Result>): Promise<QueueClient<Result>> {
+    const { library, address, log } = options;
     const { limit, policy } = await probe(library, address);
     if (limit > 0 && policy !== 'noeviction')
       log.warn(
@@ -76,7 +78,6 @@ export class QueueClient {
       );
     const redis = connect(library, address, 'asks');
     if (redis.status !== 'ready') await new Promise<void>((resolve) => redis.once('ready', () => resolve()));
-    if (choice.spotCheck === 0) log.warn('executor.spotCheck is 0: what workers return is believed');
     return new QueueClient(options, redis);
   }
 
@@ -90,14 +91,29 @@ export class QueueClient {
     return this.patience.with(work);
   }
 
-  /** Puts a job into the queue, unless it is there, and waits for its result. Throws POISONED_JOB, NO_WORKERS, and what Redis says. */
-  async result(id: string, job: DrawJob): Promise<DrawResult> {
+  /**
+   * Puts a job into the queue, unless it is there, and waits for its result. Throws POISONED_JOB, NO_WORKERS, what Redis says, and the reason of
+   * the signal: then nobody wants the result any more.
+   */
+  async result(id: string, job: object, signal?: AbortSignal): Promise<Result> {
     await this.add(id, job);
-    return new Promise((resolve, reject) => {
-      this.waiting.set(id, { job, resolve, reject });
-      // It may have been done before: by an earlier session of the run, or before this line.
-      void this.lookAt(id);
-    });
+    const giveUp = (): void => {
+      this.waiting.get(id)?.reject(signal?.reason);
+      this.waiting.delete(id);
+      // A job that a worker has taken cannot be taken back.
+      this.queue.remove(id).catch(() => undefined);
+    };
+    try {
+      return await new Promise((resolve, reject) => {
+        this.waiting.set(id, { job, resolve, reject });
+        if (signal?.aborted === true) giveUp();
+        signal?.addEventListener('abort', giveUp);
+        // It may have been done before: by an earlier session of the run, or before this line.
+        void this.lookAt(id);
+      });
+    } finally {
+      signal?.removeEventListener('abort', giveUp);
+    }
   }
 
   isRefused(worker: string): boolean {
@@ -109,26 +125,19 @@ export class QueueClient {
     await this.patiently(() => refuseWorker(this.redis, worker, why));
   }
 
-  /** So many sequences of a worker were taken. */
-  count(worker: string, sequences: number): void {
-    this.drawn.set(worker, (this.drawn.get(worker) ?? 0) + sequences);
-  }
-
   async close(): Promise<void> {
-    const { log } = this.options;
     this.closed.abort();
     await this.watching;
-    for (const [worker, sequences] of this.drawn) log.info(`worker ${worker} has drawn ${sequences} sequences`);
     const isThere = this.redis.status === 'ready';
     if (isThere) await Promise.allSettled([this.queue.close(), this.events.close()]);
     this.redis.disconnect();
     this.eventsRedis.disconnect();
   }
 
-  private async add(id: string, job: DrawJob): Promise<void> {
+  private async add(id: string, job: object): Promise<void> {
     const { deaths } = this.options.choice;
     await this.patiently(() =>
-      this.queue.add('draw', job, {
+      this.queue.add('job', job, {
         jobId: id,
         attempts: deaths + 1,
         removeOnComplete: { age: keptSeconds },
@@ -144,14 +153,14 @@ export class QueueClient {
     try {
       const found = await this.queue.getJob(id);
       if (found === undefined) {
-        await this.add(id, waiting.job);
+        if (this.waiting.has(id)) await this.add(id, waiting.job);
         return;
       }
       const state = await found.getState();
       if (state !== 'completed' && state !== 'failed') return;
       if (!this.waiting.delete(id)) return;
       if (state === 'failed') waiting.reject(poisoned(id, found.failedReason, this.options.address.variable));
-      else waiting.resolve(readResult(found.returnvalue));
+      else waiting.resolve(this.options.read(found.returnvalue));
       // Read once, and not found again by a resumed run whose worker is another.
       await found.remove().catch(() => undefined);
     } catch (error) {
@@ -164,7 +173,7 @@ export class QueueClient {
 
   /** Looks for what no event has told of, and ends a wait that takes too long. */
   private async watch(): Promise<void> {
-    const { choice, signal, log, address, library, identity } = this.options;
+    const { choice, signal, log, address, library, lack } = this.options;
     const over = AbortSignal.any([signal, this.closed.signal]);
     let queueAway: number | undefined;
     let workersAway: number | undefined;
@@ -172,7 +181,7 @@ export class QueueClient {
     while (!over.aborted) {
       await pause(lookEvery, over);
       if (this.waiting.size === 0 || over.aborted) {
-        queueAway = workersAway = undefined;
+        queueAway = undefined;
         continue;
       }
       if (this.redis.status !== 'ready') {
@@ -188,12 +197,13 @@ export class QueueClient {
       if (workers === undefined) continue;
       for (const { name, refused } of workers) if (refused !== undefined) this.refused.add(name);
       const others = workers.filter(({ name, refused }) => refused === undefined && !this.refused.has(name));
-      if (others.some((worker) => isAlike(identity, worker.identity))) {
+      const missing = lack(others);
+      if (missing === undefined) {
         if (workersAway !== undefined) log.info('a worker is there');
         workersAway = undefined;
         continue;
       }
-      const why = noWorkers(identity, others, address.variable);
+      const why = noWorkers(missing, address.variable);
       if (workersAway === undefined && this.waiting.size > 0)
         log.warn(`${why.message}; waiting for at most ${choice.patience} s`);
       workersAway ??= performance.now();
@@ -208,16 +218,6 @@ export class QueueClient {
   }
 }
 
-function readResult(value: unknown): DrawResult {
-  const parsed = drawResultSchema.safeParse(value);
-  if (parsed.success) return parsed.data;
-  const worker =
-    typeof value === 'object' && value !== null && 'worker' in value && typeof value.worker === 'string'
-      ? oneLine(value.worker, 80)
-      : 'unknown';
-  return { worker, malformed: oneLine(parsed.error.issues[0]?.message ?? 'of another form', 120) };
-}
-
 function poisoned(id: string, reason: string, place: string): ReasongenError {
   return new ReasongenError({
     code: 'POISONED_JOB',
@@ -229,18 +229,10 @@ function poisoned(id: string, reason: string, place: string): ReasongenError {
   });
 }
 
-function noWorkers(
-  identity: DrawIdentity,
-  others: readonly { readonly name: string; readonly identity: DrawIdentity }[],
-  place: string,
-): ReasongenError {
-  const [other] = others;
+function noWorkers(message: string, place: string): ReasongenError {
   return new ReasongenError({
     code: 'NO_WORKERS',
-    message:
-      other === undefined
-        ? 'no worker serves the queue'
-        : `no worker draws the bits of this run: ${other.name} has ${differences(identity, other.identity).join('; ')}`,
+    message,
     place,
     hint: 'start one with this preset: npx reasongen worker PRESET; `npx reasongen workers PRESET` lists those there are',
   });

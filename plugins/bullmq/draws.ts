@@ -4,7 +4,7 @@ import { ReasongenError, type DrawnModel, type DrawRequest, type Log, type Seque
 import type { BullmqOptions } from './options.ts';
 import { sequencesOf, type DrawnSequence } from './shares.ts';
 import type { QueueClient } from './client.ts';
-import { drawJobId, type DrawJob } from './protocol.ts';
+import { drawJobId, type DrawJob, type DrawResult } from './protocol.ts';
 import type { WeightPublisher } from './weights.ts';
 
 /** How often weights are handed out again for a worker that does not find them. */
@@ -17,7 +17,9 @@ const mostUnderWay = 256;
 const mostRefused = 3;
 
 export interface QueuedDrawerOptions {
-  readonly client: QueueClient;
+  readonly client: QueueClient<DrawResult>;
+  /** So many sequences of a worker were taken. */
+  readonly count: (worker: string, sequences: number) => void;
   readonly publisher: WeightPublisher;
   readonly model: DrawnModel;
   readonly choice: BullmqOptions;
@@ -65,7 +67,7 @@ export class QueuedDrawer implements SequenceDrawer {
       const wrong = typeof sequences === 'string' ? sequences : await this.spotCheck(request, sequences);
       // Another of its results may have been found wrong meanwhile.
       if (wrong === undefined && typeof sequences !== 'string' && !client.isRefused(result.worker)) {
-        client.count(result.worker, samples);
+        this.options.count(result.worker, samples);
         onProgress?.({ phase: 'image', step: 1, steps: 1, rows: samples, finished: samples, samples });
         return sequences;
       }

@@ -1,15 +1,24 @@
-/** Drawings by workers on a queue: BullMQ on Redis. The run trains and judges, workers draw, and every token is the one the run would have drawn. */
+/** Work by workers on a queue: BullMQ on Redis. The run trains; workers draw, and every token is the one the run would have drawn; they judge what the preset leaves to them. */
 import { hostname } from 'node:os';
-import { defineExecutor, definePlugin, type DrawnModel, type Executor, type Scope } from '../../core/plugin.ts';
+import {
+  defineExecutor,
+  definePlugin,
+  type DrawIdentity,
+  type DrawnModel,
+  type Executor,
+  type Scope,
+  type WorkerReport,
+} from '../../core/plugin.ts';
+import { QueuedQuestions } from './answers.ts';
 import { FolderBlobs, RedisBlobs } from './blobs.ts';
 import { QueueClient } from './client.ts';
-import { connect, probe, queueAddress } from './connection.ts';
+import { connect, probe, queueAddress, type QueueAddress } from './connection.ts';
 import { QueuedDrawer } from './draws.ts';
-import { findQueueLibrary, loadQueueLibrary } from './library.ts';
+import { findQueueLibrary, loadQueueLibrary, type QueueLibrary } from './library.ts';
 import { bullmqOptions, type BullmqOptions } from './options.ts';
 import { bullmqPackages } from './package.ts';
-import { sha256 } from './protocol.ts';
-import { readRegistry } from './registry.ts';
+import { drawQueueName, readDrawResult, sha256, type DrawResult } from './protocol.ts';
+import { differences, isAlike, readRegistry } from './registry.ts';
 import { serveQueue } from './worker.ts';
 import { WeightPublisher } from './weights.ts';
 
@@ -19,7 +28,7 @@ export default definePlugin({
   provides: [
     defineExecutor({
       name: 'bullmq',
-      summary: 'drawings are computed by workers on a queue in Redis (bullmq), bit for bit as this process would',
+      summary: 'workers on a queue in Redis (bullmq) draw, bit for bit as this process would, and judge',
       options: bullmqOptions,
       create: (choice, scope) => openExecutor(choice, scope),
     }),
@@ -30,12 +39,28 @@ function openExecutor(choice: BullmqOptions, scope: Scope): Executor {
   const { log } = scope;
   const files = findQueueLibrary();
   const publishers = new Set<WeightPublisher>();
-  let client: Promise<QueueClient> | undefined;
-  const openClient = async ({ identity, signal }: DrawnModel): Promise<QueueClient> => {
+  let client: Promise<QueueClient<DrawResult>> | undefined;
+  let questions: QueuedQuestions | undefined;
+  const drawn = new Map<string, number>();
+  const reach = async (): Promise<{ readonly library: QueueLibrary; readonly address: QueueAddress }> => {
     const address = queueAddress(choice.addressVariable);
-    const library = await loadQueueLibrary(files);
-    const opened = await QueueClient.open({ library, address, choice, identity, log, signal });
-    scope.onDispose(() => opened.close());
+    return { library: await loadQueueLibrary(files), address };
+  };
+  const openClient = async ({ identity, signal }: DrawnModel): Promise<QueueClient<DrawResult>> => {
+    const opened = await QueueClient.open({
+      ...(await reach()),
+      choice,
+      log,
+      signal,
+      queue: drawQueueName(identity),
+      read: readDrawResult,
+      lack: (workers) => nobodyDraws(workers, identity),
+    });
+    if (choice.spotCheck === 0) log.warn('executor.spotCheck is 0: what workers return is believed');
+    scope.onDispose(async () => {
+      await opened.close();
+      for (const [worker, sequences] of drawn) log.info(`worker ${worker} has drawn ${sequences} sequences`);
+    });
     return opened;
   };
   return {
@@ -56,15 +81,23 @@ function openExecutor(choice: BullmqOptions, scope: Scope): Executor {
           .catch((error: unknown) => log.debug(`weights were left in the queue: ${String(error)}`));
       };
       scope.onDispose(withdraw);
-      return new QueuedDrawer({ client: queue, publisher, model, choice, run, log, withdraw });
+      const count = (worker: string, sequences: number): void =>
+        void drawn.set(worker, (drawn.get(worker) ?? 0) + sequences);
+      return new QueuedDrawer({ client: queue, count, publisher, model, choice, run, log, withdraw });
     },
-    serve: async (service, check, signal) => {
-      const address = queueAddress(choice.addressVariable);
-      await serveQueue({ library: await loadQueueLibrary(files), address, choice, service, check, log, signal });
+    ask: (identity, question, signal) => {
+      if (questions === undefined) {
+        const opened = new QueuedQuestions({ open: reach, choice, log });
+        scope.onDispose(() => opened.close());
+        questions = opened;
+      }
+      return questions.ask(identity, question, signal);
+    },
+    serve: async (offer, check, signal) => {
+      await serveQueue({ ...(await reach()), choice, offer, check, log, signal });
     },
     workers: async () => {
-      const address = queueAddress(choice.addressVariable);
-      const library = await loadQueueLibrary(files);
+      const { library, address } = await reach();
       await probe(library, address);
       const redis = connect(library, address, 'waits');
       try {
@@ -74,4 +107,13 @@ function openExecutor(choice: BullmqOptions, scope: Scope): Executor {
       }
     },
   };
+}
+
+function nobodyDraws(workers: readonly WorkerReport[], identity: DrawIdentity): string | undefined {
+  const drawing = workers.flatMap(({ name, draws }) => (draws === undefined ? [] : [{ name, draws }]));
+  if (drawing.some(({ draws }) => isAlike(identity, draws))) return undefined;
+  const [other] = drawing;
+  if (other !== undefined)
+    return `no worker draws the bits of this run: ${other.name} has ${differences(identity, other.draws).join('; ')}`;
+  return workers.length === 0 ? 'no worker serves the queue' : 'no worker that serves the queue draws';
 }

@@ -3,10 +3,17 @@
  * its randomness by seed and row keys, so that whoever does it, and however often, comes to the same result.
  */
 import { createHash } from 'node:crypto';
-import { z, type DrawIdentity, type DrawRequest, type DrawSizes } from '../../core/plugin.ts';
+import {
+  oneLine,
+  z,
+  type AnswererIdentity,
+  type DrawIdentity,
+  type DrawRequest,
+  type DrawSizes,
+} from '../../core/plugin.ts';
 
 /** Part of the name of every queue: machines with another one do not meet. */
-const protocolVersion = 1;
+const protocolVersion = 2;
 
 const id = z
   .number()
@@ -120,6 +127,17 @@ export type DrawResult =
   /** What a worker returned is no result: why. */
   | { readonly worker: string; readonly malformed: string };
 
+/** A result that is none is one, too: who returned it is not to be trusted. */
+export function readDrawResult(value: unknown): DrawResult {
+  const parsed = drawResultSchema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const worker =
+    typeof value === 'object' && value !== null && 'worker' in value && typeof value.worker === 'string'
+      ? oneLine(value.worker, 80)
+      : 'unknown';
+  return { worker, malformed: oneLine(parsed.error.issues[0]?.message ?? 'of another form', 120) };
+}
+
 /** A sequence as a result carries it. */
 export function sentSequence(sequence: {
   readonly rationaleIds: readonly number[];
@@ -142,6 +160,23 @@ export function sentSequence(sequence: {
   };
 }
 
+export const answererSchema = z.strictObject({
+  kind: z.enum(['judge', 'evaluate']),
+  slot: z.enum(['reward', 'judge', 'benchmark']),
+  name: z.string(),
+  program: z.string(),
+  component: z.string(),
+});
+
+/** The question is read by whoever answers it, by a schema of its own. */
+export const answerJobSchema = z.strictObject({ identity: answererSchema, question: z.unknown() });
+
+export type AnswerJob = z.output<typeof answerJobSchema>;
+
+export const answerResultSchema = z.strictObject({ worker: z.string(), answer: z.unknown() });
+
+export type AnswerResult = z.output<typeof answerResultSchema>;
+
 /** The weights of a model as a list of hashes; itself kept under its own hash. */
 export const weightListSchema = z.strictObject({
   layout: z.strictObject({
@@ -156,6 +191,11 @@ export type WeightList = z.output<typeof weightListSchema>;
 /** Machines whose drawings are equal bit for bit share a queue, and no others. */
 export function drawQueueName(identity: DrawIdentity): string {
   return `reasongen-draw-${sha256(JSON.stringify([protocolVersion, identity])).slice(0, 16)}`;
+}
+
+export function answerQueueName(identity: AnswererIdentity): string {
+  const { kind, slot, name, program, component } = identity;
+  return `reasongen-${kind}-${sha256(JSON.stringify([protocolVersion, slot, name, program, component])).slice(0, 16)}`;
 }
 
 /** The same for the same work; BullMQ takes no colon in it. */

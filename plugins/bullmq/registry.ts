@@ -1,6 +1,7 @@
 /** Which workers there are: each leaves a sign of life that goes by itself, and finds there whether it was refused. */
-import { z, type DrawIdentity, type WorkerReport } from '../../core/plugin.ts';
+import { z, type AnswererIdentity, type DrawIdentity, type WorkerReport } from '../../core/plugin.ts';
 import type { Redis } from './library.ts';
+import { answererSchema } from './protocol.ts';
 
 const names = 'reasongen:workers';
 const refusals = 'reasongen:refused';
@@ -18,7 +19,9 @@ const identitySchema = z.strictObject({
 });
 
 const signSchema = z.strictObject({
-  identity: identitySchema,
+  program: z.string(),
+  draws: identitySchema.optional(),
+  answers: z.array(answererSchema),
   host: z.string(),
   pid: z.number(),
   check: z.string(),
@@ -27,7 +30,7 @@ const signSchema = z.strictObject({
 });
 
 /** What a worker says of itself. */
-export type SignOfLife = z.output<typeof signSchema>;
+export type SignOfLife = Omit<WorkerReport, 'name' | 'refused'>;
 
 export async function giveSign(redis: Redis, name: string, sign: SignOfLife): Promise<void> {
   await redis.set(signOf(name), JSON.stringify(sign), 'EX', signSeconds);
@@ -63,22 +66,27 @@ export async function refusalOf(redis: Redis, name: string): Promise<string | un
   return (await redis.hget(refusals, name)) ?? undefined;
 }
 
-export function isAlike(one: DrawIdentity, other: DrawIdentity): boolean {
+export function isAlike<Identity extends DrawIdentity | AnswererIdentity>(one: Identity, other: Identity): boolean {
   return differences(one, other).length === 0;
 }
 
 /** In words, in what two identities differ. */
-export function differences(one: DrawIdentity, other: DrawIdentity): string[] {
-  return (Object.keys(one) as (keyof DrawIdentity)[])
+export function differences<Identity extends DrawIdentity | AnswererIdentity>(
+  one: Identity,
+  other: Identity,
+): string[] {
+  return (Object.keys(one) as (keyof Identity)[])
     .filter((key) => one[key] !== other[key])
-    .map((key) => `${key} ${other[key]} in place of ${one[key]}`);
+    .map((key) => `${String(key)} ${String(other[key])} in place of ${String(one[key])}`);
 }
 
 function parseSign(text: unknown): SignOfLife | undefined {
   if (typeof text !== 'string') return undefined;
   try {
     const parsed = signSchema.safeParse(JSON.parse(text));
-    return parsed.success ? parsed.data : undefined;
+    if (!parsed.success) return undefined;
+    const { draws, ...sign } = parsed.data;
+    return draws === undefined ? sign : { ...sign, draws };
   } catch {
     // Not written by a worker of ours.
     return undefined;

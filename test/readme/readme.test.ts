@@ -66,6 +66,7 @@ const short: Readonly<Record<string, Readonly<Record<string, string | number>>>>
   'evaluate --model runs/mine': { count: 6, batch: 6, splits: '[heldout]' },
   'evaluate mine/own.yaml': { batch: 4 },
   'run mine/queued.yaml': { steps: 1, prompts: 2, promptsAtOnce: 1, groupSize: 2, miniBatches: 1, evaluations: 0 },
+  'run mine/shared-out.yaml': { steps: 1, prompts: 2, promptsAtOnce: 1, groupSize: 2, miniBatches: 1, evaluations: 2 },
   'generate --preset presets/nano/generate.yaml --layout geneval': { count: 2, batch: 8, promptTokens: 64 },
   'run presets/nano/full.yaml': {
     ...{ 'vq.steps': 1, 'vq.batch': 2 },
@@ -172,14 +173,18 @@ function begin(line: string): { readonly child: ChildProcess; readonly ended: Pr
   return { child, ended };
 }
 
+/** Presets with a queue. */
+const withQueue = /(mine\/(?:queued|shared-out)\.yaml)/;
+
 /** Runs a line of the README in the clone. What serves until it is told to end is told when it does. */
 async function run(line: string): Promise<LineEnd> {
   const { child, ended } = begin(line);
   if (/ (watch|serve) /.test(line)) child.stdout?.once('data', () => child.kill('SIGTERM'));
   if (line.includes(' worker ')) await endOnceServing(child);
-  if (!line.includes('run mine/queued.yaml')) return ended;
-  // Somebody has to draw for it.
-  const worker = begin('npx reasongen worker mine/queued.yaml');
+  const [, queued] = withQueue.exec(line) ?? [];
+  if (queued === undefined || !line.includes(' run ')) return ended;
+  // Somebody has to work for it.
+  const worker = begin(`npx reasongen worker ${queued}`);
   const result = await ended;
   worker.child.kill('SIGTERM');
   await worker.ended;
@@ -304,6 +309,14 @@ const outcomes: Readonly<Record<string, (result: LineEnd) => void | Promise<void
   },
   'worker mine/queued.yaml': ({ errors }) => expect(errors).toMatch(/worker \S+ has done 0 jobs/),
   'workers mine/queued.yaml': ({ output }) => expect(output).toBe('no worker serves this queue\n'),
+  'worker mine/shared-out.yaml --for judge': ({ errors }) =>
+    expect(errors).toMatch(/serves [^]*: answers for reward "nano-verdict"; self-check: it does not draw/),
+  'worker mine/shared-out.yaml': ({ errors }) =>
+    expect(errors).toMatch(/draws with .*, answers for benchmark "nano-world"/),
+  'run mine/shared-out.yaml': ({ errors }) => {
+    expect(errors).toMatch(/answered for reward "nano-verdict" \d+ times/);
+    expect(errors).toMatch(/answered for benchmark "nano-world" \d+ times/);
+  },
   'run mine/queued.yaml': ({ errors }) => expect(errors).toMatch(/worker \S+ has drawn \d+ sequences/),
   'sync runs/tracked': ({ errors }) => expect(errors).toContain('wandb: all is sent'),
   'run mine/seen.yaml': () =>
@@ -317,7 +330,7 @@ const outcomes: Readonly<Record<string, (result: LineEnd) => void | Promise<void
 
 // The whole chain comes last: it is the longest.
 const order = commands
-  .filter((line) => !line.includes('full.yaml') && (findRedis() !== undefined || !line.includes('mine/queued.yaml')))
+  .filter((line) => !line.includes('full.yaml') && (findRedis() !== undefined || !withQueue.test(line)))
   .concat(commands.filter((line) => line.includes('full.yaml')));
 
 describe('commands', () => {

@@ -10,6 +10,7 @@ import { isTrainedOn, rewardsAt } from '../../rl/combine.ts';
 import { Scoring, type RewardEffort } from '../../rl/scoring.ts';
 import { mean } from '../../rl/statistics.ts';
 import type { Drawer, Drawing, DrawPurpose } from '../../drawing/drawer.ts';
+import { underWay } from '../../drawing/under-way.ts';
 import { at } from '../../tensor/at.ts';
 import type { TrainedGroup } from './carry.ts';
 import type { Completion } from './completions.ts';
@@ -198,15 +199,10 @@ export async function drawShares(
 ): Promise<Drawing[]> {
   const { prompts, atOnce = 1 } = drawer;
   const drawings: Drawing[] = [];
-  const underWay: Promise<Drawing[]>[] = [];
-  for (let start = 0; start < items.length || underWay.length > 0;) {
-    for (; underWay.length < atOnce && start < items.length; start += prompts) {
-      const share = drawer.draw(items.slice(start, start + prompts), seed, purpose, start);
-      // Heard when its turn comes.
-      share.catch(() => undefined);
-      underWay.push(share);
-    }
-    const share = (await underWay.shift()) ?? [];
+  const starts = Array.from({ length: Math.ceil(items.length / prompts) }, (_, share) => share * prompts);
+  const draw = (start: number): Promise<Drawing[]> =>
+    drawer.draw(items.slice(start, start + prompts), seed, purpose, start);
+  for await (const share of underWay(starts, atOnce, draw)) {
     scoring.throwIfFailed();
     scoring.add(share.map(({ sample }) => sample));
     drawings.push(...share);

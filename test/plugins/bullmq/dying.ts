@@ -24,8 +24,11 @@ function dying(name: string, whole: number) {
       };
       return {
         ...executor,
-        serve: async (service, check, signal) =>
-          executor.serve?.({ ...service, draw: alter((...asked) => service.draw(...asked)) }, check, signal),
+        serve: async ({ draw: service, answers }, check, signal) => {
+          if (service === undefined) throw new RangeError('it is to draw');
+          const draw = { ...service, draw: alter((...asked) => service.draw(...asked)) };
+          await executor.serve?.({ answers, draw }, check, signal);
+        },
       };
     },
   });

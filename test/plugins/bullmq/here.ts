@@ -1,7 +1,7 @@
 /** A worker in the process of a test: what `reasongen worker` does, without a program of its own. */
 import { createContainer } from '../../../core/container.ts';
-import type { DrawService } from '../../../core/contracts/executor.ts';
-import { openDrawService } from '../../../core/drawing/service.ts';
+import type { DrawService, WorkKind } from '../../../core/contracts/executor.ts';
+import { openOffer } from '../../../core/commands/worker-offer.ts';
 import { openDevice } from '../../../core/gpu/device.ts';
 import { type Log, silentLog } from '../../../core/log.ts';
 import { loadPreset } from '../../../core/preset/load.ts';
@@ -20,6 +20,7 @@ export async function workHere(
   preset: string,
   settings: readonly string[],
   alter: (draw: DrawService['draw']) => DrawService['draw'] = (draw) => draw,
+  kinds: readonly WorkKind[] = ['draw', 'judge', 'evaluate'],
 ): Promise<WorkerHere> {
   const { catalog, stages } = await loadPreset(preset, { settings });
   const [stage] = stages;
@@ -32,17 +33,17 @@ export async function workHere(
     if (line.includes('serves')) serves();
   };
   const log: Log = { ...silentLog(), info: say, warn: say };
-  const container = createContainer(catalog.plugins).openRun({ preset: stage.preset, log, openDevice });
+  const container = createContainer(catalog.plugins).openRun({ preset: stage.preset, log, openDevice, isWorker: true });
   const told = new AbortController();
-  const device = await container.device();
-  const service = openDrawService(device, await container.get('backbone'), await container.get('tokenizer'));
+  const { offer, close } = await openOffer(stage.preset, container, kinds);
+  const { draw: service } = offer;
   const executor = await container.get('executor');
-  const altered = { ...service, draw: alter((...asked) => service.draw(...asked)) };
+  const altered = service && { draw: { ...service, draw: alter((...asked) => service.draw(...asked)) } };
   const work = async (): Promise<void> => {
     try {
-      await executor.serve?.(altered, 'not looked at', told.signal);
+      await executor.serve?.({ ...altered, answers: offer.answers }, 'not looked at', told.signal);
     } finally {
-      await service.close();
+      await close();
       await container.dispose();
     }
   };
