@@ -30,6 +30,14 @@ export function countKept(): void {
   if (tally !== undefined) tally.kept += 1;
 }
 
+/** What was counted elsewhere in the same name. */
+export function countAll({ questions, kept }: Pick<CallTally, 'questions' | 'kept'>): void {
+  const tally = current.getStore();
+  if (tally === undefined) return;
+  tally.questions += questions;
+  tally.kept += kept;
+}
+
 export function countTokens(tokens: number): void {
   const tally = current.getStore();
   if (tally !== undefined) tally.tokens += tokens;

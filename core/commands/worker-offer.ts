@@ -33,7 +33,7 @@ async function answersOf(preset: Preset, container: RunContainer): Promise<Answe
     const choices = preset.components[slot] ?? [];
     for (const [index, made] of (await container.getAll(slot)).entries()) {
       const choice = choices[index];
-      const isLeft = choice?.byWorkers === true || ('byWorkers' in made && made.byWorkers === true);
+      const isLeft = choice?.byWorkers === true || ('byWorkers' in made && made.byWorkers);
       if (choice !== undefined && isLeft) services.push(answerService(made, choice, answererIdentity(choice, preset)));
     }
   }

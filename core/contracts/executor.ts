@@ -36,6 +36,13 @@ export interface SequenceDrawer {
   readonly atOnce?: number;
   /** The samples of the first prompt, then of the second, … */
   draw(request: DrawRequest, onProgress?: (progress: SampleProgress) => void): Promise<SampledSequence[]>;
+  /**
+   * Begins to draw with the weights as they are now, whatever becomes of them, and resolves once they may change. What that gives is waited for by
+   * the function: undefined where it is to be drawn when it is needed. Absent where drawing would wait for the device that trains.
+   */
+  ahead?(request: DrawRequest): Promise<() => Promise<SampledSequence[] | undefined>>;
+  /** Takes nothing of a worker any more. */
+  refuse?(worker: string, why: string): Promise<void>;
   close(): void;
 }
 
@@ -156,6 +163,8 @@ export interface WorkerReport {
 export interface Executor {
   /** What draws for a run in place of `model.local`, which it may use. */
   open(model: DrawnModel): SequenceDrawer | Promise<SequenceDrawer>;
+  /** Workers of other adapters draw as well, whose numbers are to be measured before they are trained on. */
+  readonly mixesAdapters?: boolean;
   /** Has a worker answer that has the same component. Absent where there are no workers. Rejects when none does it, and when the signal is given. */
   ask?(
     identity: AnswererIdentity,

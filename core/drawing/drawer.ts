@@ -84,6 +84,8 @@ export class Drawer {
   private readonly sequences: SequenceDrawer;
   /** The pictures of the call before. */
   private decoded: Promise<unknown> = Promise.resolve();
+  /** What was begun before it is needed, by its request. */
+  private readonly begun = new Map<string, () => Promise<SampledSequence[] | undefined>>();
 
   private constructor(context: RunContext, options: DrawerOptions, sequences: SequenceDrawer) {
     this.context = context;
@@ -166,6 +168,27 @@ export class Drawer {
     return drawings;
   }
 
+  /**
+   * Begins what `draw` will be asked for with the same arguments, with the weights as they are now, and resolves when they may change. Where the
+   * executor cannot draw while something else goes on it is drawn at once.
+   */
+  async ahead(items: readonly DrawItem[], seed: number, first = 0): Promise<void> {
+    for (let start = 0; start < items.length; start += this.options.prompts) {
+      const request = this.requestOf(items.slice(start, start + this.options.prompts), seed, first + start);
+      const begun = await this.sequences.ahead?.(request);
+      if (begun !== undefined) this.begun.set(JSON.stringify(request), begun);
+      else {
+        const drawn = await this.sequences.draw(request);
+        this.begun.set(JSON.stringify(request), () => Promise.resolve(drawn));
+      }
+    }
+  }
+
+  /** Takes nothing of a worker any more that draws otherwise than it says. */
+  async refuse(worker: string, why: string): Promise<void> {
+    await this.sequences.refuse?.(worker, why);
+  }
+
   close(): void {
     this.sequences.close();
   }
@@ -177,19 +200,12 @@ export class Drawer {
     return ids;
   }
 
-  private async drawOnce(
-    items: readonly DrawItem[],
-    seed: number,
-    purpose: DrawPurpose,
-    first: number,
-    onProgress?: (progress: SampleProgress) => void,
-  ): Promise<Drawing[]> {
-    const { tokenizer, imageTokenizer } = this.context;
+  private requestOf(items: readonly DrawItem[], seed: number, first: number): DrawRequest {
+    const { tokenizer } = this.context;
     const { sampling, choosing } = this.options;
     const samplesPerPrompt = this.options.samplesPerPrompt * (choosing?.count ?? 1);
-    const prompts = items.map((item) => this.promptOf(item));
-    const request: DrawRequest = {
-      prompts,
+    return {
+      prompts: items.map((item) => this.promptOf(item)),
       samplesPerPrompt,
       seed,
       rowKeys: items.flatMap((_, index) =>
@@ -206,7 +222,28 @@ export class Drawer {
         ? items.map(({ rationale }) => (rationale === undefined ? 'write' : tokenizer.encode(rationale)))
         : 'skip',
     };
-    const sequences = await this.sequences.draw(request, onProgress);
+  }
+
+  private async takeBegun(request: DrawRequest): Promise<SampledSequence[] | undefined> {
+    if (this.begun.size === 0) return undefined;
+    const key = JSON.stringify(request);
+    const begun = this.begun.get(key);
+    this.begun.delete(key);
+    return begun?.();
+  }
+
+  private async drawOnce(
+    items: readonly DrawItem[],
+    seed: number,
+    purpose: DrawPurpose,
+    first: number,
+    onProgress?: (progress: SampleProgress) => void,
+  ): Promise<Drawing[]> {
+    const { tokenizer, imageTokenizer } = this.context;
+    const { choosing } = this.options;
+    const samplesPerPrompt = this.options.samplesPerPrompt * (choosing?.count ?? 1);
+    const request = this.requestOf(items, seed, first);
+    const sequences = (await this.takeBegun(request)) ?? (await this.sequences.draw(request, onProgress));
     // One after the other, whatever is drawn meanwhile.
     const decoded = this.decoded.then(() => imageTokenizer.decode(sequences.map(({ codes }) => codes)));
     this.decoded = decoded.catch(() => undefined);

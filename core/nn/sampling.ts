@@ -95,6 +95,8 @@ export interface SampledSequence {
   readonly entropy: Float32Array;
   /** Tokens drawn by the model. */
   readonly steps: number;
+  /** The worker of another adapter that drew it: its numbers differ in their last bits. */
+  readonly drawnBy?: string;
 }
 
 /** What a text-only sampler gives. */

@@ -29,7 +29,7 @@ export function answerService(made: Answerer, choice: ComponentChoice, identity:
       try {
         await reserve();
         const { value, tally } = await tallied(() => said(made, choice, identity, question, signal));
-        return { value: evidenceToJson(value), tokens: tally.tokens };
+        return { value: evidenceToJson(value), tally: { ...tally } };
       } catch (error) {
         if (signal.aborted) throw error;
         return failure(error);
@@ -85,7 +85,7 @@ function asked<Slot extends AnswererIdentity['slot']>(slot: Slot, question: unkn
     return readQuestion(slot, question);
   } catch (cause) {
     throw new ReasongenError({
-      code: 'BAD_QUESTION',
+      code: 'UNREADABLE_QUESTION',
       message: 'what was asked is no question of this program',
       hint: 'run trainer and workers with one version of the program',
       cause,
@@ -93,7 +93,9 @@ function asked<Slot extends AnswererIdentity['slot']>(slot: Slot, question: unkn
   }
 }
 
-function failure(error: unknown): WorkerAnswer {
+function failure(thrown: unknown): WorkerAnswer {
+  // What a reward throws is wrapped; whether it may pass is its own word.
+  const error = thrown instanceof Error && thrown.cause instanceof TryAgainError ? thrown.cause : thrown;
   if (error instanceof TryAgainError) {
     const { message, seconds, isUnreachable, place } = error;
     return {

@@ -1,4 +1,5 @@
 /** A component that workers answer for, as a run gets it: the same contract, under the policies of its entry in the preset. */
+import { countAll, tallied, type CallTally } from '../call-tally.ts';
 import type { Benchmark } from '../contracts/benchmark.ts';
 import type { Calls } from '../contracts/calls.ts';
 import type { AnswererIdentity, Executor } from '../contracts/executor.ts';
@@ -19,20 +20,22 @@ export interface HandingOut {
 
 type Ask = NonNullable<Executor['ask']>;
 
+/** What a component says, with what it asked of others for that. */
+interface Said {
+  readonly value: unknown;
+  readonly tally: CallTally;
+}
+
 /** Throws NO_QUEUE where nobody could be asked. */
-function askerOf({
-  identity,
-  executor,
-  calls,
-}: HandingOut): (question: unknown, signal: AbortSignal) => Promise<unknown> {
+function askerOf({ identity, executor, calls }: HandingOut): (question: unknown, signal: AbortSignal) => Promise<Said> {
   const ask: Ask | undefined = executor?.ask?.bind(executor);
   const who = `${identity.slot} "${identity.name}"`;
   if (ask === undefined) throw nobodyToAsk(who);
   return async (question, signal) => {
     const { worker, answer } = await ask(identity, question, signal);
-    const { value, tokens } = settled(answer, `${who}, worker ${worker}`);
-    calls.spend(tokens);
-    return value;
+    const said = settled(answer, `${who}, worker ${worker}`);
+    calls.spend(said.tally.tokens);
+    return said;
   };
 }
 
@@ -48,7 +51,7 @@ export function handedOutReward(made: Reward, parts: HandingOut): Reward {
       const answers = new Map<Sample, RewardAnswer>();
       await allOrNone(sharesOf(samples, sees), signal, async (share, either) => {
         const question = aboutSamplesJson('score', share);
-        const said = await parts.calls.run((inner) => ask(question, inner), either);
+        const said = await asked(parts.calls, (inner) => ask(question, inner), either);
         if (!Array.isArray(said) || said.length !== share.length)
           throw new Error(`a worker did not answer for ${share.length} samples`);
         share.forEach((sample, index) => answers.set(sample, said[index] as RewardAnswer));
@@ -63,8 +66,8 @@ export function handedOutJudge(made: Judge, parts: HandingOut): Judge {
   const ask = askerOf(parts);
   const { title, fingerprint, changes } = made;
   const methods = capabilitiesOf(made).map((capability: JudgeCapability) => {
-    const method = (...all: unknown[]): Promise<unknown> =>
-      ask(aboutEvidenceJson(capability, all.slice(0, -1)), all.at(-1) as AbortSignal);
+    const method = async (...all: unknown[]): Promise<unknown> =>
+      (await ask(aboutEvidenceJson(capability, all.slice(0, -1)), all.at(-1) as AbortSignal)).value;
     return [capability, method] as const;
   });
   return { title, fingerprint, ...(changes !== undefined && { changes }), ...Object.fromEntries(methods) };
@@ -74,14 +77,14 @@ export function handedOutJudge(made: Judge, parts: HandingOut): Judge {
 export function handedOutBenchmark(made: Benchmark, parts: HandingOut): Benchmark {
   if ('judgedByRewards' in made) throw judgedByRewards(parts.identity.name);
   const ask = askerOf(parts);
-  const asked = (method: 'judge' | 'gather', samples: readonly Sample[], signal: AbortSignal): Promise<unknown> => {
+  const look = (method: 'judge' | 'gather', samples: readonly Sample[], signal: AbortSignal): Promise<unknown> => {
     const question = aboutSamplesJson(method, samples);
-    return parts.calls.run((inner) => ask(question, inner), signal);
+    return asked(parts.calls, (inner) => ask(question, inner), signal);
   };
   const replaced = new Map<PropertyKey, unknown>([
     ['reserve', undefined],
-    ['gather', (sample: Sample, signal: AbortSignal) => asked('gather', [sample], signal)],
-    ['judge', (samples: readonly Sample[], signal: AbortSignal) => asked('judge', samples, signal)],
+    ['gather', (sample: Sample, signal: AbortSignal) => look('gather', [sample], signal)],
+    ['judge', (samples: readonly Sample[], signal: AbortSignal) => look('judge', samples, signal)],
   ]);
   return new Proxy(made, {
     get: (target, key) => {
@@ -90,6 +93,13 @@ export function handedOutBenchmark(made: Benchmark, parts: HandingOut): Benchmar
       return typeof value === 'function' ? (value as () => unknown).bind(target) : value;
     },
   });
+}
+
+/** Asks under the policies of the run. What counts as a question is what the component asks of others, there as here. */
+async function asked(calls: Calls, ask: (signal: AbortSignal) => Promise<Said>, signal: AbortSignal): Promise<unknown> {
+  const { value: said } = await tallied(() => calls.run(ask, signal));
+  countAll(said.tally);
+  return said.value;
 }
 
 /** What must be judged together goes out together. */
@@ -117,7 +127,7 @@ async function allOrNone<Item>(
 }
 
 /** The value of an answer; its failure is thrown as if the component had failed here. */
-function settled(json: unknown, place: string): { readonly value: unknown; readonly tokens: number } {
+function settled(json: unknown, place: string): Said {
   const parsed = workerAnswerSchema.safeParse(json);
   if (!parsed.success)
     throw new ReasongenError({
@@ -127,11 +137,22 @@ function settled(json: unknown, place: string): { readonly value: unknown; reado
       hint: 'run trainer and workers with one version of the program',
     });
   const answer = parsed.data;
-  if ('value' in answer) return { value: evidenceFromJson(answer.value), tokens: answer.tokens };
+  if ('value' in answer) return { value: evidenceFromJson(answer.value), tally: answer.tally };
   if ('again' in answer) throw new TryAgainError(answer.again.message, { ...answer.again, place });
-  const { code, message, place: where, ...more } = answer.failed;
-  if (code === undefined) throw new Error(`${message} (${place})`);
-  throw new ReasongenError({ code, message, place: where === undefined ? place : `${where}, of ${place}`, ...more });
+  const { failed } = answer;
+  if (failed.code === undefined) throw new Error(`${failed.message} (${place})`);
+  // It was one when it was thrown there.
+  throw metThere(failed as ReasongenError, place);
+}
+
+function metThere({ code, message, place, hint, exitCode }: ReasongenError, there: string): ReasongenError {
+  return new ReasongenError({
+    code,
+    message,
+    place: place === undefined ? there : `${place}, of ${there}`,
+    hint,
+    exitCode,
+  });
 }
 
 function nobodyToAsk(place: string): PresetError {

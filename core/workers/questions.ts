@@ -95,7 +95,10 @@ function fieldsOf(from: Sample): Sample {
 
 /** As it comes back: a value, a failure that may pass, or one that is told in words. */
 export const workerAnswerSchema = z.union([
-  z.strictObject({ value: z.unknown(), tokens: whole }),
+  z.strictObject({
+    value: z.unknown(),
+    tally: z.strictObject({ questions: whole, kept: whole, tokens: whole }),
+  }),
   z.strictObject({
     again: z.strictObject({
       message: z.string(),

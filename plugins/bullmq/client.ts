@@ -151,13 +151,15 @@ export class QueueClient<Result> {
     const waiting = this.waiting.get(id);
     if (waiting === undefined) return;
     try {
-      const found = await this.queue.getJob(id);
+      // Before the job: one that was read while it was worked on has no result yet.
+      const state = await this.queue.getJobState(id);
+      const isDone = state === 'completed' || state === 'failed';
+      if (!isDone && state !== 'unknown') return;
+      const found = isDone ? await this.queue.getJob(id) : undefined;
       if (found === undefined) {
         if (this.waiting.has(id)) await this.add(id, waiting.job);
         return;
       }
-      const state = await found.getState();
-      if (state !== 'completed' && state !== 'failed') return;
       if (!this.waiting.delete(id)) return;
       if (state === 'failed') waiting.reject(poisoned(id, found.failedReason, this.options.address.variable));
       else waiting.resolve(this.options.read(found.returnvalue));

@@ -101,6 +101,12 @@ export function explainQueue(error: unknown, { variable }: QueueAddress): Reason
       `Redis does not let this program in: ${reason}`,
       `mend user and password of the address in ${variable}`,
     );
+  if (/certificate|altnames/i.test(reason))
+    return told(
+      'QUEUE_CERTIFICATE',
+      `the certificate of Redis is not trusted: ${reason}`,
+      `let Node trust it (NODE_EXTRA_CA_CERTS=FILE.pem before the command), and see that it is made for the host of the address in ${variable}`,
+    );
   if (/^OOM|\bOOM command/.test(reason))
     return told(
       'QUEUE_FULL',

@@ -16,6 +16,8 @@ const mostUnderWay = 256;
 /** Results of refused workers that are drawn again by others before the run does it itself. */
 const mostRefused = 3;
 
+type Published = Awaited<ReturnType<WeightPublisher['publish']>>;
+
 export interface QueuedDrawerOptions {
   readonly client: QueueClient<DrawResult>;
   /** So many sequences of a worker were taken. */
@@ -41,44 +43,88 @@ export class QueuedDrawer implements SequenceDrawer {
   }
 
   async draw(request: DrawRequest, onProgress?: Parameters<SequenceDrawer['draw']>[1]): Promise<DrawnSequence[]> {
-    const { client, choice, model, run, log } = this.options;
-    const weights = await this.publish();
-    const route = choice.weights === undefined ? 'redis' : 'directory';
-    const job: DrawJob = { run, weights, route, sizes: model.sizes, request };
+    const sequences = await this.drawnByWorkers(request, await this.publish(), { isAhead: false });
+    if (sequences === undefined) return this.drawHere(request);
     const samples = request.rowKeys.length;
-    let published = 0;
-    for (let attempt = 0, refused = 0; refused < mostRefused; attempt++) {
-      const result = await client.result(drawJobId(job, attempt), job);
-      if (client.isRefused(result.worker)) {
+    onProgress?.({ phase: 'image', step: 1, steps: 1, rows: samples, finished: samples, samples });
+    return sequences;
+  }
+
+  async ahead(request: DrawRequest): Promise<() => Promise<DrawnSequence[] | undefined>> {
+    const drawing = this.drawnByWorkers(request, await this.publish(), { isAhead: true });
+    // Told when it is asked for.
+    drawing.catch(() => undefined);
+    return () => drawing;
+  }
+
+  refuse(worker: string, why: string): Promise<void> {
+    return this.options.client.refuse(worker, why);
+  }
+
+  /**
+   * undefined where the run had better draw them itself, when it can. `isAhead`: its weights may change meanwhile, so that it can neither look at
+   * what was drawn nor hand out again what is missing.
+   */
+  private async drawnByWorkers(
+    request: DrawRequest,
+    published: Published,
+    { isAhead }: { readonly isAhead: boolean },
+  ): Promise<DrawnSequence[] | undefined> {
+    const { client, choice, model, run, log } = this.options;
+    const route = choice.weights === undefined ? 'redis' : 'directory';
+    const job: DrawJob = { run, weights: published.list, route, sizes: model.sizes, request };
+    let repeated = 0;
+    try {
+      for (let attempt = 0, refused = 0; refused < mostRefused; attempt++) {
+        const result = await client.result(drawJobId(job, attempt), job);
+        if (client.isRefused(result.worker)) {
+          refused += 1;
+          continue;
+        }
+        // What fails everywhere fails here, in words of its own.
+        if ('fails' in result) break;
+        if ('missingWeights' in result) {
+          if (isAhead) break;
+          if (++repeated > mostPublished) throw weightsMissing(result.worker, result.missingWeights, choice.weights);
+          await (await this.publish()).release();
+          continue;
+        }
+        const looked = await this.lookAt(request, result, isAhead);
+        // Another of its results may have been found wrong meanwhile.
+        if (typeof looked !== 'string' && !client.isRefused(result.worker)) {
+          this.options.count(result.worker, request.rowKeys.length);
+          return looked;
+        }
         refused += 1;
-        continue;
+        if (typeof looked !== 'string') continue;
+        log.warn(
+          `worker ${result.worker} is refused: ${looked}; what it returns is drawn again, what it returned before may have been trained on`,
+        );
+        await client.refuse(result.worker, looked);
       }
-      // What fails everywhere fails here, in words of its own.
-      if ('fails' in result) break;
-      if ('missingWeights' in result) {
-        if (++published > mostPublished) throw weightsMissing(result.worker, result.missingWeights, choice.weights);
-        await this.publish();
-        continue;
-      }
-      const sequences =
-        'malformed' in result
-          ? `what it returned is no result (${result.malformed})`
-          : sequencesOf(result.sequences, request, model.sizes, model.vocabulary);
-      const wrong = typeof sequences === 'string' ? sequences : await this.spotCheck(request, sequences);
-      // Another of its results may have been found wrong meanwhile.
-      if (wrong === undefined && typeof sequences !== 'string' && !client.isRefused(result.worker)) {
-        this.options.count(result.worker, samples);
-        onProgress?.({ phase: 'image', step: 1, steps: 1, rows: samples, finished: samples, samples });
-        return sequences;
-      }
-      refused += 1;
-      if (wrong === undefined) continue;
-      log.warn(
-        `worker ${result.worker} is refused: ${wrong}; what it returns is drawn again, what it returned before may have been trained on`,
-      );
-      await client.refuse(result.worker, wrong);
+    } finally {
+      // What is left behind goes by itself after a while.
+      await published.release().catch(() => undefined);
     }
-    return this.drawHere(request);
+    return undefined;
+  }
+
+  /** The sequences of a result; or, in words, why these cannot be those. */
+  private async lookAt(
+    request: DrawRequest,
+    result: Exclude<DrawResult, { readonly fails: string } | { readonly missingWeights: string }>,
+    isAhead: boolean,
+  ): Promise<DrawnSequence[] | string> {
+    const { model, choice } = this.options;
+    if ('malformed' in result) return `what it returned is no result (${result.malformed})`;
+    const sequences = sequencesOf(result.sequences, request, model.sizes, model.vocabulary);
+    if (typeof sequences === 'string') return sequences;
+    if (result.adapter !== model.identity.adapter) {
+      if (!choice.otherAdapters) return 'it draws on another adapter than it says';
+      // Such are measured by what they say of their tokens, not by their bits.
+      return sequences.map((sequence) => ({ ...sequence, drawnBy: result.worker }));
+    }
+    return (isAhead ? undefined : await this.spotCheck(request, sequences)) ?? sequences;
   }
 
   close(): void {
@@ -86,8 +132,8 @@ export class QueuedDrawer implements SequenceDrawer {
     void this.options.withdraw();
   }
 
-  /** Makes the weights findable as they are; one call at a time. Returns the hash of their list. */
-  private publish(): Promise<string> {
+  /** Makes the weights findable as they are; one call at a time. */
+  private publish(): Promise<Published> {
     const { client, publisher } = this.options;
     const publishing = this.published.then(() => client.patiently(() => publisher.publish()));
     this.published = publishing.catch(() => undefined);

@@ -16,6 +16,7 @@ import {
   answerQueueName,
   drawJobSchema,
   drawQueueName,
+  ofAnyAdapter,
   sentSequence,
   type AnswerResult,
   type SentResult,
@@ -44,7 +45,8 @@ export interface DutyOptions {
   readonly fail: (error: unknown) => void;
 }
 
-export function drawingDuty(service: DrawService, options: DutyOptions): Duty {
+/** The device draws one job at a time, for runs that take its bits and for those that take any. */
+export function drawingDuties(service: DrawService, options: DutyOptions): Duty[] {
   const { library, redis, choice, log, name, fail } = options;
   const taker = new WeightTaker(service);
   const blobsOf = (run: string): BlobStore =>
@@ -59,7 +61,7 @@ export function drawingDuty(service: DrawService, options: DutyOptions): Duty {
       const missing = await taker.take(weights, blobsOf(run));
       if (missing !== undefined) return { worker: name, missingWeights: missing };
       const sequences = await service.draw(sizes, request as Parameters<DrawService['draw']>[1]);
-      return { worker: name, sequences: sequences.map(sentSequence) };
+      return { worker: name, adapter: service.identity.adapter, sequences: sequences.map(sentSequence) };
     } catch (error) {
       if (error instanceof ReasongenError && everywhere.includes(error.code))
         return { worker: name, fails: error.code };
@@ -73,7 +75,17 @@ export function drawingDuty(service: DrawService, options: DutyOptions): Duty {
       throw new library.bullmq.UnrecoverableError(reasonOf(error));
     }
   };
-  return { queue: drawQueueName(service.identity), atOnce: 1, work };
+  let before: Promise<unknown> = Promise.resolve();
+  const inTurn = (job: Job): Promise<SentResult> => {
+    const working = before.then(() => work(job));
+    before = working.catch(() => undefined);
+    return working;
+  };
+  return [service.identity, ofAnyAdapter(service.identity)].map((identity) => ({
+    queue: drawQueueName(identity),
+    atOnce: 1,
+    work: inTurn,
+  }));
 }
 
 export function answeringDuty(service: AnswerService, options: DutyOptions): Duty {

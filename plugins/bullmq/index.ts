@@ -17,7 +17,7 @@ import { QueuedDrawer } from './draws.ts';
 import { findQueueLibrary, loadQueueLibrary, type QueueLibrary } from './library.ts';
 import { bullmqOptions, type BullmqOptions } from './options.ts';
 import { bullmqPackages } from './package.ts';
-import { drawQueueName, readDrawResult, sha256, type DrawResult } from './protocol.ts';
+import { drawQueueName, ofAnyAdapter, readDrawResult, sha256, type DrawResult } from './protocol.ts';
 import { differences, isAlike, readRegistry } from './registry.ts';
 import { serveQueue } from './worker.ts';
 import { WeightPublisher } from './weights.ts';
@@ -52,9 +52,9 @@ function openExecutor(choice: BullmqOptions, scope: Scope): Executor {
       choice,
       log,
       signal,
-      queue: drawQueueName(identity),
+      queue: drawQueueName(choice.otherAdapters ? ofAnyAdapter(identity) : identity),
       read: readDrawResult,
-      lack: (workers) => nobodyDraws(workers, identity),
+      lack: (workers) => nobodyDraws(workers, identity, choice.otherAdapters),
     });
     if (choice.spotCheck === 0) log.warn('executor.spotCheck is 0: what workers return is believed');
     scope.onDispose(async () => {
@@ -64,6 +64,7 @@ function openExecutor(choice: BullmqOptions, scope: Scope): Executor {
     return opened;
   };
   return {
+    mixesAdapters: choice.otherAdapters,
     open: async (model) => {
       const queue = await (client ??= openClient(model));
       const run = sha256(`${hostname()}:${model.run}`).slice(0, 16);
@@ -109,9 +110,15 @@ function openExecutor(choice: BullmqOptions, scope: Scope): Executor {
   };
 }
 
-function nobodyDraws(workers: readonly WorkerReport[], identity: DrawIdentity): string | undefined {
+function nobodyDraws(
+  workers: readonly WorkerReport[],
+  identity: DrawIdentity,
+  otherAdapters: boolean,
+): string | undefined {
+  const alike = (one: DrawIdentity, other: DrawIdentity): boolean =>
+    otherAdapters ? isAlike(ofAnyAdapter(one), ofAnyAdapter(other)) : isAlike(one, other);
   const drawing = workers.flatMap(({ name, draws }) => (draws === undefined ? [] : [{ name, draws }]));
-  if (drawing.some(({ draws }) => isAlike(identity, draws))) return undefined;
+  if (drawing.some(({ draws }) => alike(identity, draws))) return undefined;
   const [other] = drawing;
   if (other !== undefined)
     return `no worker draws the bits of this run: ${other.name} has ${differences(identity, other.draws).join('; ')}`;

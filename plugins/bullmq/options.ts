@@ -15,6 +15,12 @@ export const bullmqOptions = z.strictObject({
     .nonnegative()
     .default(16)
     .describe('one job in so many is drawn again by the run and compared, chosen by chance; 0 for none, 1 for all'),
+  otherAdapters: z
+    .boolean()
+    .default(false)
+    .describe(
+      'workers of other adapters draw, too: their numbers differ in the last bits, so the run is not that of a single process; each is measured by the scorer, and left out past recipe.ratioTolerance',
+    ),
   patience: z
     .number()
     .positive()

@@ -113,7 +113,7 @@ const sequenceSchema = z.strictObject({
 
 /** What a worker returns: sequences; the code of an error that is the same everywhere; or that weights are not where they should be. */
 export const drawResultSchema = z.union([
-  z.strictObject({ worker: z.string(), sequences: z.array(sequenceSchema) }),
+  z.strictObject({ worker: z.string(), adapter: z.string(), sequences: z.array(sequenceSchema) }),
   z.strictObject({ worker: z.string(), fails: z.string() }),
   z.strictObject({ worker: z.string(), missingWeights: z.string() }),
 ]);
@@ -188,7 +188,12 @@ export const weightListSchema = z.strictObject({
 
 export type WeightList = z.output<typeof weightListSchema>;
 
-/** Machines whose drawings are equal bit for bit share a queue, and no others. */
+/** Of a run that takes workers of other adapters as well. */
+export function ofAnyAdapter(identity: DrawIdentity): DrawIdentity {
+  return { ...identity, adapter: 'any' };
+}
+
+/** Machines whose drawings are equal bit for bit share a queue, and no others; all that differ in the adapter share another. */
 export function drawQueueName(identity: DrawIdentity): string {
   return `reasongen-draw-${sha256(JSON.stringify([protocolVersion, identity])).slice(0, 16)}`;
 }

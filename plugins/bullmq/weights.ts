@@ -15,6 +15,8 @@ export class WeightPublisher {
   private isKnown = false;
   private readonly isNeeded: (hash: string) => boolean;
   private current: ReadonlySet<string> = new Set();
+  /** What is being drawn with, whatever the weights are by now. */
+  private readonly inUse = new Set<ReadonlySet<string>>();
 
   /** `isNeeded`: whether other weights of the run have the same bytes. */
   constructor(weights: SharedWeights, blobs: BlobStore, isNeeded: (hash: string) => boolean) {
@@ -24,11 +26,14 @@ export class WeightPublisher {
   }
 
   holds(hash: string): boolean {
-    return this.current.has(hash);
+    return this.current.has(hash) || [...this.inUse].some((hashes) => hashes.has(hash));
   }
 
-  /** Makes the weights as they are now findable, and what they were not; returns the hash of their list. May be called again after a failure. */
-  async publish(): Promise<string> {
+  /**
+   * Makes the weights as they are now findable, and what they were not. They stay so until `release`. May be called again after a failure.
+   * @returns hash of their list
+   */
+  async publish(): Promise<{ readonly list: string; readonly release: () => Promise<void> }> {
     const { layout, names } = this.weights;
     const version = this.weights.version();
     if (!this.isKnown || version === undefined || version !== this.version) await this.hashChanged(version);
@@ -42,17 +47,26 @@ export class WeightPublisher {
       (_name, bytes, hash) => this.blobs.put(hash, bytes),
     );
     if (missing.has(list)) await this.blobs.put(list, new TextEncoder().encode(text));
-    const old = [...this.current].filter((hash) => !needed.has(hash));
+    const old = [...this.current];
     this.current = needed;
-    await this.blobs.drop(old.filter((hash) => !this.isNeeded(hash)));
-    return list;
+    await this.dropUnused(old);
+    this.inUse.add(needed);
+    const release = async (): Promise<void> => {
+      if (this.inUse.delete(needed)) await this.dropUnused([...needed]);
+    };
+    return { list, release };
   }
 
   /** Takes back what was made findable. */
   async withdraw(): Promise<void> {
-    const all = [...this.current];
+    const all = [...this.current, ...[...this.inUse].flatMap((hashes) => [...hashes])];
     this.current = new Set();
-    await this.blobs.drop(all.filter((hash) => !this.isNeeded(hash)));
+    this.inUse.clear();
+    await this.dropUnused([...new Set(all)]);
+  }
+
+  private async dropUnused(hashes: readonly string[]): Promise<void> {
+    await this.blobs.drop(hashes.filter((hash) => !this.holds(hash) && !this.isNeeded(hash)));
   }
 
   /** Reads what may have changed, and hands out what has. */

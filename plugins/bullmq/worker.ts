@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import { oneLine, reasonOf, ReasongenError, type Log, type WorkerOffer } from '../../core/plugin.ts';
 import { connect, mayPass, probe, type QueueAddress } from './connection.ts';
-import { answeringDuty, drawingDuty, type Duty, type DutyOptions } from './duties.ts';
+import { answeringDuty, drawingDuties, type Duty, type DutyOptions } from './duties.ts';
 import type { QueueLibrary, Redis, Worker } from './library.ts';
 import type { BullmqOptions } from './options.ts';
 import { pause } from './patience.ts';
@@ -37,7 +37,7 @@ export async function serveQueue(options: ServeOptions): Promise<void> {
   };
   const own: DutyOptions = { library, redis, choice, log, name, fail };
   const duties = [
-    ...(offer.draw === undefined ? [] : [drawingDuty(offer.draw, own)]),
+    ...(offer.draw === undefined ? [] : drawingDuties(offer.draw, own)),
     ...offer.answers.map((service) => answeringDuty(service, own)),
   ];
   const workers = duties.map((duty) => begin(duty, own, () => (jobs += 1)));

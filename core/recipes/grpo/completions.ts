@@ -13,7 +13,7 @@ import { at } from '../../tensor/at.ts';
 export interface Completion {
   readonly sequence: Pick<
     SampledSequence,
-    'promptIds' | 'rationaleIds' | 'imageStartForced' | 'codes' | 'logProbability'
+    'promptIds' | 'rationaleIds' | 'imageStartForced' | 'codes' | 'logProbability' | 'drawnBy'
   >;
   readonly advantage: number;
   /** Factors of the policy term by token; all 1 when absent. */
@@ -28,6 +28,8 @@ export interface KnownProbabilities {
   readonly old: readonly ArrayLike<number>[];
   /** Under the reference; absent without one. */
   readonly reference: readonly ArrayLike<number>[] | undefined;
+  /** What each token weighs in the policy term because another policy drew it; absent: 1. */
+  readonly importance?: readonly ArrayLike<number>[] | undefined;
 }
 
 type LayoutChoice = Pick<GrpoOptions, 'rationale' | 'guidance'>;
@@ -141,7 +143,8 @@ export function targetTables(
     if (!isChosen(kind, token, completion, choice)) return;
     const share = at(shares, owner);
     // The entropy term is a mean over its own kind of token; its coefficient makes up for the difference.
-    const tokenWeight = completion.tokenWeights === undefined ? 1 : at(completion.tokenWeights, token);
+    const own = completion.tokenWeights === undefined ? 1 : at(completion.tokenWeights, token);
+    const tokenWeight = known.importance === undefined ? own : own * at(at(known.importance, owner), token);
     weights.set([share * kindWeight * tokenWeight, 1 / by.tokens, share, 1], target * 4);
   });
   return { terms, weights };

@@ -5,16 +5,17 @@
  *
  * The loss of an update over its tokens t, each with log-probability l and entropy H under the policy that is trained:
  *
- *   L = Σ_t  s · ( k · max(-A ρ, -A clip(ρ, 1 - clipLow, 1 + clipHigh))  +  β K(l_ref - l) )  +  Σ_kinds c · mean(H)
+ *   L = Σ_t  s · ( k w · max(-A ρ, -A clip(ρ, 1 - clipLow, 1 + clipHigh))  +  β K(l_ref - l) )  +  Σ_kinds c · mean(H)
  *
  *   ρ = exp(l - l_old)   the ratio to the policy that drew; of the whole sequence, or cut and held constant, by `method`
  *   A                    (reward - mean of the group) / standard deviation of the group, or as `estimator` and `normalize` say
+ *   w                    with `staleness` a token's importance, at most `importanceCap`: importance.ts; else 1
  *   s                    1 / tokens of the mini-batch, or as `aggregation` says; k: textWeight or imageWeight, times a token's own weight
  *   β K                  divergence from the reference, `kl`; c: coefficient of the entropy, fixed or adapted, of text and of image tokens
  *
  * In the order of a step: prompts.ts, prompt-source.ts, prompt-files.ts (what is drawn), rollout.ts (draw, judge; advantages are
- * rl/advantages.ts), carry.ts (groups kept for the next step), penalty.ts (K in the reward), completions.ts (packed sequences;
- * l_old, A, l_ref, s and k of every token), reference.ts and scorer.ts (l_ref, l_old), update.ts (mini-batches and micro-batches),
+ * rl/advantages.ts), carry.ts (groups kept for the next step), ahead.ts (groups begun before it), penalty.ts (K in the reward), completions.ts (packed sequences;
+ * l_old, A, l_ref, s and k of every token), reference.ts and scorer.ts (l_ref, l_old), importance.ts (w), measured-workers.ts, update.ts (mini-batches and micro-batches),
  * objective.ts (the formula on the device: ops/policy-objective.ts and its kernel), learn.ts (they together), looks.ts (guards). Beside
  * them: options.ts, plan.ts, sizes.ts, setup.ts (what is made once), memory.ts (what steps leave to the next), evaluation.ts,
  * samples.ts, playground.ts, metric-names.ts.
@@ -34,6 +35,7 @@ import { reserveJudges } from '../../judging/reserve.ts';
 import { checkpointName } from '../../io/checkpoint-manifest.ts';
 import { defineRecipe } from '../../plugin.ts';
 import { Training } from '../../training/training.ts';
+import { drawAhead } from './ahead.ts';
 import { evaluatePolicy } from './evaluation.ts';
 import { learn } from './learn.ts';
 import { lookAtPictures, lookAtPolicy, lookAtRollout } from './looks.ts';
@@ -77,7 +79,10 @@ async function runGrpo(context: RunContext, choice: GrpoOptions): Promise<void> 
   const evaluateAt = (label: string, step: number): Promise<Record<string, number>> =>
     evaluatePolicy(context, choice, { training, source, heldOut }, label, step);
   if (state === undefined) await evaluateAt('before', 0);
-  else memory.restore(state as typeof state & GrpoState);
+  else {
+    memory.restore(state as typeof state & GrpoState);
+    await sayWhatIsNotExact(context, choice, state.step);
+  }
 
   let numbers: Record<string, number> = {};
   const save = (step: number, more: Record<string, number> = {}, own = memory.note()): Promise<void> =>
@@ -116,6 +121,14 @@ async function runGrpo(context: RunContext, choice: GrpoOptions): Promise<void> 
   await training.close();
 }
 
+/** Of a run that is gone on with. */
+async function sayWhatIsNotExact({ log, directory }: RunContext, choice: GrpoOptions, step: number): Promise<void> {
+  if (choice.staleness === 0 || step >= choice.steps) return;
+  const note = `step ${step + 1} is drawn with the weights behind step ${step}, where a run that was not interrupted has drawn it with those before: what follows is not that run to the bit`;
+  log.warn(note);
+  await directory.warn(note);
+}
+
 /** What the steps of a run work with. */
 interface GrpoRun {
   readonly training: Training;
@@ -136,21 +149,26 @@ async function takeStep(
   const { source } = memory;
   const tools: RolloutTools = { source, drawer, greedy, penalties: penalty.isUsed ? penalty.of : undefined };
   const started = performance.now();
-  const skippedBefore = source.tooLong;
+  const skippedBefore = (memory.ahead?.before ?? source).tooLong;
   const judging = new JudgeClock();
   const whole = memory.note();
   // Nothing is learnt before a rollout is whole: what fails in it costs no step.
-  const drawn = collectRollout(context, choice, tools, step, memory.carried, judging);
+  const drawn = collectRollout(context, choice, tools, step, memory.carried, judging, memory.ahead);
   const rollout = await training.orSave(drawn, step - 1, () => save(step - 1, {}, whole));
+  memory.ahead = undefined;
+  const promptsTooLong = source.tooLong - skippedBefore;
   memory.carried = choice.carryOver ? rollout.surplus : [];
   memory.history = lookAtRollout(context, choice, guards, rollout, step, memory.history);
   const pictures = lookAtPictures(context, choice, guards, rollout, step, memory.watch);
+  if (choice.staleness === 1 && step < choice.steps && !context.stop.requested) {
+    const begun = drawAhead(context, choice, { source, drawer }, step + 1);
+    memory.ahead = await training.orSave(begun, step - 1, () => save(step - 1, {}, whole));
+  }
   const sampled = performance.now();
   const learned = rollout.kept.length > 0 ? await learn(choice, parts, rollout, step) : {};
   penalty.endStep();
   reference?.resetAfter(step);
   lookAtPolicy(guards, choice, learned, step);
-  const promptsTooLong = source.tooLong - skippedBefore;
   if (promptsTooLong > 0)
     context.log.warn(
       `step ${step}: ${promptsTooLong} prompts of more than ${choice.promptTokens} tokens were passed over`,

@@ -4,6 +4,7 @@ import type { EntropyControllerState } from '../../rl/entropy-controller.ts';
 import type { KlController } from '../../rl/kl-controller.ts';
 import { HackWatch, type HackWatchState } from '../../rl/hack-watch.ts';
 import { emptyHistory, type RewardHistory } from '../../training/guards.ts';
+import type { DrawnAhead } from './ahead.ts';
 import { groupFromJson, groupToJson, type TrainedGroup } from './carry.ts';
 import type { PromptSource } from './prompt-source.ts';
 import type { GrpoUpdate } from './update.ts';
@@ -25,6 +26,8 @@ export class GrpoMemory {
   history: RewardHistory = emptyHistory;
   /** Groups that a refill brought beyond the need of the step before. */
   carried: readonly TrainedGroup[] = [];
+  /** The groups that the next step begins with, where they are being drawn. */
+  ahead: DrawnAhead | undefined;
   /** Of the pictures and rewards of all steps: it compares the last with the first. */
   readonly watch = new HackWatch();
   readonly source: PromptSource;
@@ -49,9 +52,10 @@ export class GrpoMemory {
   /** What changes from now on is noted; groups do not change, and become JSON only when they are saved. */
   note(): () => GrpoState {
     const { source, carried } = this;
+    const { position, tooLong } = this.ahead?.before ?? source;
     const noted = {
-      position: source.position,
-      tooLong: source.tooLong,
+      position,
+      tooLong,
       history: { ...this.history },
       controllers: plain(this.update.state),
       kl: this.kl?.state() ?? null,

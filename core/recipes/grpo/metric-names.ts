@@ -11,7 +11,7 @@ export function passRateName(benchmark: string, split: string): string {
 
 /** Those that a step may have with these options; `*` stands for any characters. */
 export function grpoMetrics(choice: GrpoOptions, { rewards, benchmarks }: NamedComponents): string[] {
-  const { kl, textEntropy, imageEntropy, evaluations, evaluationFiles, pool } = choice;
+  const { kl, staleness, textEntropy, imageEntropy, evaluations, evaluationFiles, pool } = choice;
   const judged = rewards.flatMap((name) => [
     `reward/${name}`,
     `secondsJudging/${name}`,
@@ -29,6 +29,7 @@ export function grpoMetrics(choice: GrpoOptions, { rewards, benchmarks }: NamedC
     ...(textEntropy === undefined ? [] : ['text/entropyCoefficient']),
     ...(imageEntropy === undefined ? [] : ['image/entropyCoefficient']),
     ...(kl === undefined ? [] : ['referenceKl', 'klCoefficient']),
+    ...(staleness === 0 ? [] : ['mean', 'truncatedShare', 'staleShare'].map((each) => `importance/${each}`)),
     ...(evaluations === 0 ? [] : evaluated),
     ...['secondsSampling', 'secondsWaitingForJudges', 'secondsJudging', 'secondsTraining'],
   ];

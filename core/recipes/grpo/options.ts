@@ -153,7 +153,22 @@ const fields = z.strictObject({
   oldLogProbability: z
     .enum(['sampler', 'scorer'])
     .default('sampler')
-    .describe('where log-probabilities at drawing come from: noted by the sampler, or computed again by the scorer'),
+    .describe(
+      'where log-probabilities at drawing come from: noted by the sampler, or computed again by the scorer, as always with staleness 1',
+    ),
+  staleness: z
+    .union([z.literal(0), z.literal(1)])
+    .default(0)
+    .describe(
+      '1: draws the groups of the next step while this one trains, with the weights before it; their loss is weighted by truncated importance (TIS). Pays with workers that draw',
+    ),
+  importanceCap: z
+    .number()
+    .positive()
+    .default(2)
+    .describe(
+      'with staleness 1: most that importance, the ratio of the policy when trained to the one that drew, weighs a token',
+    ),
   detachUnconditional: z
     .boolean()
     .default(false)

@@ -12,6 +12,7 @@ import { mean } from '../../rl/statistics.ts';
 import type { Drawer, Drawing, DrawPurpose } from '../../drawing/drawer.ts';
 import { underWay } from '../../drawing/under-way.ts';
 import { at } from '../../tensor/at.ts';
+import { seedOf, type DrawnAhead } from './ahead.ts';
 import type { TrainedGroup } from './carry.ts';
 import type { Completion } from './completions.ts';
 import type { GrpoOptions } from './options.ts';
@@ -35,7 +36,7 @@ export interface RolloutTools {
   readonly penalties: ((completions: readonly Completion[]) => Promise<number[]>) | undefined;
 }
 
-/** Draws and judges until enough groups disagree within themselves, or the budget of rounds is spent. */
+/** Draws and judges until enough groups disagree within themselves, or the budget of rounds is spent. `ahead`: what was begun of the first round. */
 export async function collectRollout(
   context: RunContext,
   choice: GrpoOptions,
@@ -43,6 +44,7 @@ export async function collectRollout(
   step: number,
   carried: readonly TrainedGroup[],
   clock: JudgeClock,
+  ahead?: DrawnAhead,
 ): Promise<Rollout> {
   const { hooks } = context;
   const { source, drawer } = tools;
@@ -53,7 +55,9 @@ export async function collectRollout(
     carried: carried.map(({ completions }) => ({ completions, drawings: [], judgements: [] })),
   });
   do {
-    const { items } = await hooks.batch({ step, items: source.next(choice.prompts, step) });
+    const begun = rollout.rounds === 0 ? ahead : undefined;
+    const { items } = begun ?? (await hooks.batch({ step, items: source.next(choice.prompts, step) }));
+    const drawnAt = begun === undefined ? step : step - 1;
     const seed = seedOf(context.seed, step, rollout.rounds);
     const purpose = { label: `step-${step}-${rollout.rounds}`, step, phase: 'train' } as const;
     const { event, judged, drawings } = await clock.judged(context, step, async (scoring) => {
@@ -81,7 +85,7 @@ export async function collectRollout(
           const index = start + copy;
           // A sample that no reward judged says nothing, and one that was left out is not trained on: neither is part of its group.
           if (at(learnt, index).unjudged === true) return [];
-          return [{ sequence, advantage: at(advantages, index), tokenWeights: tokenWeights?.[index], step }];
+          return [{ sequence, advantage: at(advantages, index), tokenWeights: tokenWeights?.[index], step: drawnAt }];
         });
         return { completions, drawings: drawings.slice(start, end), judgements: judgements.slice(start, end) };
       }),
@@ -265,9 +269,4 @@ export function rolloutMetrics(
     rationaleTokens: mean(drawings.map(({ sequence }) => sequence.rationaleIds.length)),
     forcedShare: mean(drawings.map(({ sequence }) => (sequence.imageStartForced ? 1 : 0))),
   };
-}
-
-/** A seed for every rollout of a run, different by step and round. */
-function seedOf(seed: number, step: number, round: number): number {
-  return (Math.imul(seed, 0x9e3779b1) ^ Math.imul(step * 64 + round + 1, 0x85ebca6b)) >>> 0;
 }

@@ -3,6 +3,7 @@ import type { RunContext } from '../../contracts/recipe.ts';
 import { KlController } from '../../rl/kl-controller.ts';
 import { Drawer } from '../../drawing/drawer.ts';
 import type { GrpoOptions } from './options.ts';
+import { MeasuredWorkers } from './measured-workers.ts';
 import { Reference } from './reference.ts';
 import { GrpoScorer } from './scorer.ts';
 import { largestShape, promptsAtOnce } from './sizes.ts';
@@ -15,12 +16,18 @@ export interface GrpoSetup {
   readonly kl: KlController | undefined;
   readonly reference: Reference | undefined;
   readonly update: GrpoUpdate;
-  /** Scores drawings again before the first update; only where the sampler's numbers are not taken. */
+  /** Scores drawings again before the first update; only where the sampler's numbers are not taken as they are. */
   readonly old: GrpoScorer | undefined;
   readonly drawer: Drawer;
+  /** Where workers of other adapters draw. */
+  readonly workers: MeasuredWorkers | undefined;
   /** The likeliest drawing of each prompt: the baseline of ReMax. */
   readonly greedy: Drawer | undefined;
   close(): Promise<void>;
+}
+
+function scoresBeforeUpdates({ executor }: RunContext, { oldLogProbability, staleness }: GrpoOptions): boolean {
+  return oldLogProbability === 'scorer' || staleness === 1 || executor.mixesAdapters === true;
 }
 
 /** Programs of the longest drawings are made at once: memory does not grow later, however long rationales become. */
@@ -35,10 +42,9 @@ export async function openGrpo(context: RunContext, choice: GrpoOptions, trainin
     guards,
     reference !== undefined && choice.kl?.place === 'loss' ? kl : undefined,
   );
-  const old =
-    choice.oldLogProbability === 'scorer'
-      ? new GrpoScorer(context, choice, training.workspace, training.weights, 'old policy')
-      : undefined;
+  const old = scoresBeforeUpdates(context, choice)
+    ? new GrpoScorer(context, choice, training.workspace, training.weights, 'old policy')
+    : undefined;
   const shape = largestShape(context, choice);
   await update.reserve(shape);
   await reference?.reserve(shape);
@@ -65,5 +71,6 @@ export async function openGrpo(context: RunContext, choice: GrpoOptions, trainin
     await reference?.close();
     await update.close();
   };
-  return { guards, kl, reference, update, old, drawer, greedy, close };
+  const workers = context.executor.mixesAdapters === true ? new MeasuredWorkers(context, choice) : undefined;
+  return { guards, kl, reference, update, old, drawer, workers, greedy, close };
 }

@@ -281,7 +281,7 @@ export function samplerDisagrees(
 }
 
 /** The groups cut into `count` mini-batches, the last ones smaller or missing when there are few groups. */
-function miniBatches({ groups, old, reference }: Batch, count: number): CompletionBatch[] {
+function miniBatches({ groups, old, reference, importance }: Batch, count: number): CompletionBatch[] {
   const size = Math.ceil(groups.length / count);
   const result: CompletionBatch[] = [];
   let first = 0;
@@ -292,6 +292,7 @@ function miniBatches({ groups, old, reference }: Batch, count: number): Completi
       known: {
         old: old.slice(first, first + completions.length),
         reference: reference?.slice(first, first + completions.length),
+        importance: importance?.slice(first, first + completions.length),
       },
     });
     first += completions.length;
@@ -300,12 +301,19 @@ function miniBatches({ groups, old, reference }: Batch, count: number): Completi
 }
 
 /** A mini-batch cut into what one forward and backward pass takes. */
-function microBatches({ completions, known: { old, reference } }: CompletionBatch, size: number): CompletionBatch[] {
+function microBatches(
+  { completions, known: { old, reference, importance } }: CompletionBatch,
+  size: number,
+): CompletionBatch[] {
   return Array.from({ length: Math.ceil(completions.length / size) }, (_, index): CompletionBatch => {
     const [start, end] = [index * size, (index + 1) * size];
     return {
       completions: completions.slice(start, end),
-      known: { old: old.slice(start, end), reference: reference?.slice(start, end) },
+      known: {
+        old: old.slice(start, end),
+        reference: reference?.slice(start, end),
+        importance: importance?.slice(start, end),
+      },
     };
   });
 }

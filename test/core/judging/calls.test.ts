@@ -206,7 +206,7 @@ describe('what was answered', () => {
     await clock.run(Promise.all([ask(first, about('a')), ask(first, about('b')), ask(first, about('a', 'other'))]));
     expect(side.times).toHaveLength(3);
     const { tally } = await clock.run(tallied(() => ask(first, about('a'))));
-    expect(tally).toEqual({ questions: 1, kept: 1 });
+    expect(tally).toEqual({ questions: 1, kept: 1, tokens: 0 });
     await first.close();
     const second = open({}, clock, kept);
     const again = [about('a'), about('b'), about('a', 'other')];

@@ -39,6 +39,7 @@ test('each can be written, set at the command line, and is a field of the choice
     perMinute: 60,
     budget: { requests: 5, tokens: 7 },
     cache: 'off',
+    byWorkers: true,
   };
   expect(Object.keys(commonKeys('reward').shape)).toEqual(Object.keys(wanted));
   const written = await load(`{ use: warmth, ${JSON.stringify(wanted).slice(1)}`);

@@ -194,6 +194,7 @@ test('a judge answers whatever it can be asked, exact to the bit, and the run ke
   };
   const { run } = await open({ judge });
   const [made] = await run.getAll('judge');
+  if (made === undefined) throw new RangeError('unreachable: there is one');
   const asked = [
     ['detect', image],
     ['classify', image, found, ['red'], ['a {} cat']],
@@ -205,7 +206,7 @@ test('a judge answers whatever it can be asked, exact to the bit, and the run ke
     ['write', 'ask'],
   ] as const;
   for (const [method, ...given] of asked) {
-    const call = (of: Judge | undefined): unknown => (of?.[method] as (...all: unknown[]) => unknown)(...given, signal);
+    const call = (of: Judge): unknown => (of[method] as (...all: unknown[]) => unknown)(...given, signal);
     expect(await call(made), method).toEqual(await call(judge));
     const [here, there] = seen.mock.calls.slice(-2);
     expect(here, method).toEqual(there);
@@ -254,7 +255,7 @@ test('what is no question is refused in words, and other components do not meet'
   const { services } = await open({ reward: () => ({ score: () => [] }) });
   const [service] = services;
   for (const question of [undefined, { method: 'score', samples: [{ id: 'x' }] }, { method: 'exit', samples: [] }])
-    expect(await service?.answer(question, signal)).toMatchObject({ failed: { code: 'BAD_QUESTION' } });
+    expect(await service?.answer(question, signal)).toMatchObject({ failed: { code: 'UNREADABLE_QUESTION' } });
   const other = await open({ reward: () => ({ score: () => [] }) }, { name: 'another' });
   expect(other.services[0]?.identity).not.toEqual(service?.identity);
 });

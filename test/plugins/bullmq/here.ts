@@ -15,12 +15,13 @@ export interface WorkerHere {
   end(): Promise<void>;
 }
 
-/** `alter`: what it does to what it draws. */
+/** `alter`: what it does to what it draws; `adapter`: what it says it draws on. */
 export async function workHere(
   preset: string,
   settings: readonly string[],
   alter: (draw: DrawService['draw']) => DrawService['draw'] = (draw) => draw,
   kinds: readonly WorkKind[] = ['draw', 'judge', 'evaluate'],
+  adapter?: string,
 ): Promise<WorkerHere> {
   const { catalog, stages } = await loadPreset(preset, { settings });
   const [stage] = stages;
@@ -38,7 +39,13 @@ export async function workHere(
   const { offer, close } = await openOffer(stage.preset, container, kinds);
   const { draw: service } = offer;
   const executor = await container.get('executor');
-  const altered = service && { draw: { ...service, draw: alter((...asked) => service.draw(...asked)) } };
+  const altered = service && {
+    draw: {
+      ...service,
+      identity: { ...service.identity, ...(adapter !== undefined && { adapter }) },
+      draw: alter((...asked) => service.draw(...asked)),
+    },
+  };
   const work = async (): Promise<void> => {
     try {
       await executor.serve?.({ ...altered, answers: offer.answers }, 'not looked at', told.signal);

@@ -83,10 +83,10 @@ describeWithRedis('judged by workers', () => {
 
   test('a preset without a queue cannot leave anything to workers, nor can a worker do what nobody leaves it', async () => {
     const checked = await place.command('check', preset, '--set', byWorkers[0] ?? '');
-    expect(checked.errors + checked.output).toMatch(/NO_QUEUE {2}reward "is-color"\n {2}Workers are to answer for it/);
+    expect(checked.errors + checked.output).toMatch(/NO_QUEUE {2}reward "is-color"\n {2}workers are to answer for it/);
     expect(checked.code).toBe(2);
     const idle = await place.command('worker', preset, '--set', 'executor=bullmq', '--for', 'judge');
-    expect(idle.errors).toMatch(/NOTHING_TO_ASK .*\n {2}The preset leaves no reward or judge to workers/);
+    expect(idle.errors).toMatch(/NOTHING_TO_ASK .*\n {2}the preset leaves no reward or judge to workers/);
     expect((await place.command('worker', preset, '--for', 'sing')).errors).toMatch(
       /one or several of draw,judge,evaluate/,
     );

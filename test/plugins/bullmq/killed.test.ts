@@ -1,5 +1,7 @@
 /** Workers as programs of their own, on the nano model: killed at any moment, Redis as well, the run ends as one that nobody disturbed. */
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { Workplace, root, type Ended } from '../../support/runs.ts';
 import { expectSameRun } from '../../support/resumed.ts';
@@ -83,6 +85,57 @@ describeWithRedis('what is killed changes nothing', () => {
       expect((await place.command('workers', preset, '--set', 'executor=bullmq')).output).toBe(
         'no worker serves this queue\n',
       );
+    },
+  );
+
+  test(
+    'a random one of three, every few seconds for ten steps, that draw, judge and evaluate',
+    { timeout: 600_000 },
+    async () => {
+      const many = 10;
+      const tiny = place.preset(
+        'random',
+        `rewards: [{ use: is-color, delay: 1000 }]
+optimizer: { use: adamw, learningRate: 2e-3 }
+recipe: { use: grpo, steps: ${many}, prompts: 4, promptsAtOnce: 1, groupSize: 4, refillRounds: 1, rationaleTokens: 6, evaluations: 6, evaluateEvery: 3 }
+`,
+      );
+      const shared = [...queue, 'rewards.is-color.byWorkers=true', 'benchmarks.swatches.byWorkers=true'];
+      const expected = await place.run(tiny);
+      const begin = (): WorkerProgram => {
+        const worker = new WorkerProgram(tiny, redis.url, shared);
+        workers.push(worker);
+        return worker;
+      };
+      const three = [begin(), begin(), begin()];
+      const over = new AbortController();
+      let [kills, random] = [0, 12345];
+      const kill = async (): Promise<void> => {
+        while (!over.signal.aborted) {
+          random = (Math.imul(random, 1103515245) + 12345) >>> 0;
+          const index = (random >>> 16) % three.length;
+          await wait(1000 + (random % 3000), undefined, { signal: over.signal }).catch(() => undefined);
+          const victim = three[index];
+          // One that has not begun to work is no loss.
+          if (victim === undefined || over.signal.aborted || !/ serves /.test(victim.said)) continue;
+          await victim.end('SIGKILL');
+          kills += 1;
+          three[index] = begin();
+        }
+      };
+      const killing = kill();
+      const run = await place.run(tiny, { settings: shared });
+      over.abort();
+      await killing;
+      expect(kills).toBeGreaterThanOrEqual(2);
+      await expectSameRun(expected, run, many, 'random workers killed');
+      expect(readdirSync(join(run.directory, 'evaluations'))).toEqual(
+        readdirSync(join(expected.directory, 'evaluations')),
+      );
+      for (const name of readdirSync(join(expected.directory, 'evaluations')))
+        expect(readFileSync(join(run.directory, 'evaluations', name), 'latin1'), name).toBe(
+          readFileSync(join(expected.directory, 'evaluations', name), 'latin1'),
+        );
     },
   );
 

@@ -86,7 +86,7 @@ const sequence = {
 };
 
 test('sequences arrive bit for bit', () => {
-  const sent: unknown = JSON.parse(JSON.stringify({ worker: 'w', sequences: [sentSequence(sequence)] }));
+  const sent: unknown = JSON.parse(JSON.stringify({ worker: 'w', adapter: 'a', sequences: [sentSequence(sequence)] }));
   const result = drawResultSchema.parse(sent);
   if (!('sequences' in result)) throw new RangeError('unreachable: it has sequences');
   const [received] = sequencesOf(result.sequences, requestOf(1, 1), sizes, { text: 9, image: 9 });

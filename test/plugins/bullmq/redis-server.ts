@@ -1,5 +1,5 @@
 /** A redis-server of a test's own: on a free port of this machine, in a folder of its own, with an append-only file. */
-import { spawn, type ChildProcess } from 'node:child_process';
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
@@ -22,6 +22,15 @@ export class RedisServer {
   /** `settings`: further arguments, `['--requirepass', 'x']`. */
   static async start(settings: readonly string[] = []): Promise<RedisServer> {
     const server = new RedisServer(await freePort(), settings);
+    await server.begin();
+    return server;
+  }
+
+  /** With nothing but TLS, and a certificate that nobody has signed. */
+  static async startTls({ certificate, key }: SelfSigned, settings: readonly string[] = []): Promise<RedisServer> {
+    const port = await freePort();
+    const tls = ['--tls-cert-file', certificate, '--tls-key-file', key, '--tls-auth-clients', 'no'];
+    const server = new RedisServer(port, ['--port', '0', '--tls-port', String(port), ...tls, ...settings]);
     await server.begin();
     return server;
   }
@@ -64,6 +73,24 @@ export class RedisServer {
     await this.kill();
     rmSync(this.folder, { recursive: true });
   }
+}
+
+/** Files. */
+export interface SelfSigned {
+  readonly certificate: string;
+  readonly key: string;
+}
+
+/** A certificate for 127.0.0.1, made by openssl; undefined where there is none. */
+export function selfSigned(folder: string): SelfSigned | undefined {
+  const [certificate, key] = [join(folder, 'certificate.pem'), join(folder, 'key.pem')];
+  const made = spawnSync('openssl', [
+    ...['req', '-x509', '-nodes', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-days', '2'],
+    ...['-subj', '/CN=reasongen', '-addext', 'subjectAltName=IP:127.0.0.1', '-keyout', key, '-out', certificate],
+  ]);
+  if (made.error !== undefined) return undefined;
+  if (made.status !== 0) throw new Error(`openssl: ${String(made.stderr)}`);
+  return { certificate, key };
 }
 
 async function freePort(): Promise<number> {

@@ -66,13 +66,16 @@ function behaves(storeOf: () => BlobStore, harm: (hash: string) => Promise<void>
     const { taker, held, written } = receiver(weights.names);
     const store = storeOf();
     const publisher = new WeightPublisher(weights, store, () => false);
-    expect(await taker.take(await publisher.publish(), store)).toBeUndefined();
+    const first = await publisher.publish();
+    expect(await taker.take(first.list, store)).toBeUndefined();
+    await first.release();
     expect(held).toEqual(hashesOf(bytes));
     read.length = written.length = 0;
-    const same = await publisher.publish();
+    const { list: same, release } = await publisher.publish();
+    await release();
     expect(read).toEqual([]);
     update('moved', 9);
-    const next = await publisher.publish();
+    const { list: next } = await publisher.publish();
     expect(next).not.toBe(same);
     expect(read.flat()).toEqual(['moved', 'large']);
     expect(await taker.take(next, store)).toBeUndefined();
@@ -88,16 +91,35 @@ function behaves(storeOf: () => BlobStore, harm: (hash: string) => Promise<void>
     expect(await store.missing([next, ...[...bytes.values()].map(sha256)])).toHaveLength(4);
   });
 
+  test('what is being drawn with stays until it is released, whatever the weights are by then', async () => {
+    const { weights, bytes, update } = model();
+    const store = storeOf();
+    const publisher = new WeightPublisher(weights, store, () => false);
+    const { list, release } = await publisher.publish();
+    const before = hashesOf(bytes);
+    update('moved', 9);
+    await (await publisher.publish()).release();
+    const { taker, held } = receiver(weights.names);
+    expect(await taker.take(list, store)).toBeUndefined();
+    expect(held).toEqual(before);
+    await release();
+    expect(await store.get(list)).toBeUndefined();
+    // What both have is still there.
+    expect(await store.get(before.get('frozen') ?? '')).toBeDefined();
+    await publisher.withdraw();
+    expect(await store.missing([...before.values()])).toHaveLength(3);
+  });
+
   test('bytes of another hash are not taken; they are handed out again when they are missed', async () => {
     const { weights, bytes } = model();
     const { taker, held } = receiver(weights.names);
     const store = storeOf();
     const publisher = new WeightPublisher(weights, store, () => false);
-    const list = await publisher.publish();
+    const { list } = await publisher.publish();
     await harm(sha256(bytes.get('large') ?? ''));
     expect(await taker.take(list, store)).toBe('large');
     await store.drop([sha256(bytes.get('large') ?? '')]);
-    expect(await publisher.publish()).toBe(list);
+    expect((await publisher.publish()).list).toBe(list);
     expect(await taker.take(list, store)).toBeUndefined();
     expect(held).toEqual(hashesOf(bytes));
     await publisher.withdraw();

@@ -12,11 +12,16 @@ export class WorkerProgram {
   readonly closed: Promise<unknown>;
   private readonly listeners = new Set<() => void>();
 
-  constructor(preset: string, url: string, settings: readonly string[] = []) {
+  constructor(
+    preset: string,
+    url: string,
+    settings: readonly string[] = [],
+    environment: Readonly<Record<string, string>> = {},
+  ) {
     const sets = settings.flatMap((setting) => ['--set', setting]);
     this.child = spawn(process.execPath, ['--import', 'tsx', join(root, 'core/cli.ts'), 'worker', preset, ...sets], {
       cwd: root,
-      env: { ...process.env, REASONGEN_QUEUE: url },
+      env: { ...process.env, ...environment, REASONGEN_QUEUE: url },
       stdio: ['ignore', 'ignore', 'pipe'],
     });
     const tell = (): void => {
