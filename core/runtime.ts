@@ -13,7 +13,7 @@ import type { Device } from './gpu/device.ts';
 import { availableMemory } from './gpu/host-memory.ts';
 import { createHooks, type Hooks, type NamedExtension, onlyLooks } from './hooks.ts';
 import { openTunedDevice, recordedTuning, tuningRecord } from './tune.ts';
-import { listCheckpoints, savedSteps } from './io/checkpoint.ts';
+import { listCheckpoints, newestGood, savedSteps } from './io/checkpoint.ts';
 import { removeTemporaries } from './io/disk.ts';
 import type { RunFailure } from './io/records.ts';
 import { readEvaluations } from './io/evaluation-records.ts';
@@ -90,11 +90,24 @@ export async function runPreset(loaded: LoadedPreset, options: RuntimeOptions): 
       await tidy(directory, log);
       continue;
     }
+    const own = loaded.isChain ? new Map<string, string>() : copies;
+    const run = (each: Stage, more: Partial<RuntimeOptions> = {}): Promise<void> => {
+      const parts = { text: texts[loaded.stages.indexOf(each)] ?? '', copies: own };
+      const path = stageDirectory(loaded, each, runDirectory);
+      return runStage(each, { directory: path, ...parts }, loaded, plugins, { ...options, ...more });
+    };
+    for (const earlier of isStarted(directory) ? [] : loaded.stages.slice(0, index).filter(trains)) {
+      if (await isWhole(earlier, stageDirectory(loaded, earlier, runDirectory))) continue;
+      log.warn(
+        `the last checkpoint of ${earlier.name} is damaged: its last steps are taken again before ${stage.name}`,
+      );
+      await run(earlier, { resume: true });
+    }
+    if (stop.requested) break;
     // Begun with other settings than it was written down with.
     if (loaded.isChain && resume && !isStarted(directory)) await writeStage(directory, texts[index] ?? '');
     if (loaded.isChain) log.info(`stage ${index + 1} of ${loaded.stages.length}: ${stage.name}`);
-    const own = loaded.isChain ? new Map<string, string>() : copies;
-    await runStage(stage, { directory, text: texts[index] ?? '', copies: own }, loaded, plugins, options);
+    await run(stage);
     hasRun = true;
   }
   if (resume && !hasRun && !stop.requested && loaded.stages.some(trains)) throw nothingLeft(loaded, runDirectory);
@@ -141,10 +154,21 @@ async function lacksSomething(stage: Stage, directory: string): Promise<boolean>
   return (await readEvaluations(directory)).some(({ counts }) => counts !== undefined && counts.judgeErrors > 0);
 }
 
-async function hasMoreSteps({ preset }: Stage, directory: string): Promise<boolean> {
-  const steps = preset.components['recipe']?.[0]?.options['steps'];
+async function hasMoreSteps(stage: Stage, directory: string): Promise<boolean> {
   const taken = await savedSteps(directory);
-  return typeof steps === 'number' && taken !== undefined && steps > taken;
+  return taken !== undefined && stepsOf(stage) > taken;
+}
+
+/** Whether the checkpoint of a stage's last step verifies: a later stage must not begin from what it was some steps before. */
+async function isWhole(stage: Stage, directory: string): Promise<boolean> {
+  if ((await listCheckpoints(directory)).length === 0) return true;
+  return (await newestGood(directory)).step >= stepsOf(stage);
+}
+
+/** 0 where a recipe has none. */
+function stepsOf({ preset }: Stage): number {
+  const steps = preset.components['recipe']?.[0]?.options['steps'];
+  return typeof steps === 'number' ? steps : 0;
 }
 
 /** A recipe with steps trains something; the others have nothing to add to what they have done. */

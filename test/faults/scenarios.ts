@@ -128,6 +128,7 @@ async function data(folder: string): Promise<Scenario> {
     start: (directory) => ['run', file, '--run-dir', directory],
     resume: (directory) => ['resume', directory],
     environment: (directory) => ({ REASONGEN_CACHE: `${directory}-cache` }),
+    verify: (directory) => ['checkpoint', 'verify', directory],
     outcome: runOutcome,
   };
 }
@@ -169,6 +170,8 @@ async function evaluate(folder: string): Promise<Scenario> {
     name: 'evaluate',
     start: (directory) => ['run', file, '--run-dir', directory],
     resume: (directory) => ['resume', directory],
+    // Results of a measurement that is done, and the pictures that were measured.
+    blind: /^(pictures|evaluations)\//,
     outcome: (directory) => folderOutcome(directory, byClock),
   };
 }
@@ -193,7 +196,7 @@ function exported(folder: string): Scenario {
   const model = janusFolder(join(folder, 'janus'), 'tiny-a');
   const words = (directory: string): string[] => ['export', model, '--out', directory, '--max-shard-size', '100KB'];
   const outcome = (directory: string): Outcome => folderOutcome(directory, /^$/);
-  return { name: 'export', start: words, resume: words, isBlind: true, outcome };
+  return { name: 'export', start: words, resume: words, blind: /./, outcome };
 }
 
 async function pull(): Promise<Scenario> {
@@ -207,7 +210,7 @@ async function pull(): Promise<Scenario> {
   return {
     name: 'pull',
     // What has arrived rightly is not read again as long as nobody touches it.
-    isBlind: true,
+    blind: /./,
     start: () => words,
     resume: () => words,
     environment: (directory) => ({ HF_ENDPOINT: hub.url, HF_HOME: directory, HF_HUB_CACHE: '' }),

@@ -55,6 +55,27 @@ test('killed in a stage and between stages, ends as if nobody had', async () => 
   expect(record(directory)).toBe(record(whole.directory));
 });
 
+test('a later stage never begins from what an earlier one was some steps before its end', async () => {
+  const whole = await place.run(chain());
+  const directory = place.free();
+  const kill = setting(['go on.extensions=[{ use: interrupter, signal: SIGKILL, at: plan }]']);
+  expect((await place.program(['run', chain(), '--run-dir', directory, ...kill])).code).toBe(null);
+  const last = join(directory, 'teach', 'checkpoints', 'step-000002', 'weights.safetensors');
+  const bytes = readFileSync(last);
+  bytes[bytes.length - 1] = (bytes.at(-1) ?? 0) ^ 1;
+  writeFileSync(last, bytes);
+  const end = await place.command('resume', directory, ...setting(['go on.extensions=[]']));
+  expect(end.code, end.errors).toBe(0);
+  expect(end.errors).toMatch(
+    /teach is done already\n[^]*the last checkpoint of teach is damaged: its last steps are taken again before go on/,
+  );
+  for (const stage of ['teach', 'go on']) {
+    const [mine, reference] = [directory, whole.directory].map((each) => join(each, stage)) as [string, string];
+    expect(metricsOf(mine)).toEqual(metricsOf(reference));
+    expect(checkpointOf(mine, 2)).toEqual(checkpointOf(reference, 2));
+  }
+});
+
 test('every command takes the directory of a chain for that of a run', async () => {
   const { directory } = await place.run(chain());
   const last = join(directory, 'go on');
