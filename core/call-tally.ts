@@ -31,11 +31,12 @@ export function countKept(): void {
 }
 
 /** What was counted elsewhere in the same name. */
-export function countAll({ questions, kept }: Pick<CallTally, 'questions' | 'kept'>): void {
+export function countAll({ questions, kept, tokens }: Readonly<CallTally>): void {
   const tally = current.getStore();
   if (tally === undefined) return;
   tally.questions += questions;
   tally.kept += kept;
+  tally.tokens += tokens;
 }
 
 export function countTokens(tokens: number): void {

@@ -42,6 +42,8 @@ export class QueueClient<Result> {
   private readonly waiting = new Map<string, Waiting<Result>>();
   private readonly refused = new Set<string>();
   private readonly closed = new AbortController();
+  /** Since when there has been nobody to do a job. */
+  private workersAway: number | undefined;
   private readonly watching: Promise<void>;
 
   private constructor(options: QueueClientOptions<Result>, redis: Redis) {
@@ -161,6 +163,8 @@ export class QueueClient<Result> {
         return;
       }
       if (!this.waiting.delete(id)) return;
+      // Whoever did it is there, whether or not anybody has looked.
+      this.workersAway = undefined;
       if (state === 'failed') waiting.reject(poisoned(id, found.failedReason, this.options.address.variable));
       else waiting.resolve(this.options.read(found.returnvalue));
       // Read once, and not found again by a resumed run whose worker is another.
@@ -178,7 +182,6 @@ export class QueueClient<Result> {
     const { choice, signal, log, address, library, lack } = this.options;
     const over = AbortSignal.any([signal, this.closed.signal]);
     let queueAway: number | undefined;
-    let workersAway: number | undefined;
     const isTooLong = (since: number): boolean => performance.now() - since > choice.patience * 1000;
     while (!over.aborted) {
       await pause(lookEvery, over);
@@ -201,15 +204,15 @@ export class QueueClient<Result> {
       const others = workers.filter(({ name, refused }) => refused === undefined && !this.refused.has(name));
       const missing = lack(others);
       if (missing === undefined) {
-        if (workersAway !== undefined) log.info('a worker is there');
-        workersAway = undefined;
+        if (this.workersAway !== undefined) log.info('a worker is there');
+        this.workersAway = undefined;
         continue;
       }
       const why = noWorkers(missing, address.variable);
-      if (workersAway === undefined && this.waiting.size > 0)
+      if (this.workersAway === undefined && this.waiting.size > 0)
         log.warn(`${why.message}; waiting for at most ${choice.patience} s`);
-      workersAway ??= performance.now();
-      if (isTooLong(workersAway)) this.giveUp(why);
+      this.workersAway ??= performance.now();
+      if (isTooLong(this.workersAway)) this.giveUp(why);
     }
     if (signal.aborted) this.giveUp(signal.reason);
   }

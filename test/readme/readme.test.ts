@@ -312,10 +312,10 @@ const outcomes: Readonly<Record<string, (result: LineEnd) => void | Promise<void
   'worker mine/shared-out.yaml --for judge': ({ errors }) =>
     expect(errors).toMatch(/serves [^]*: answers for reward "nano-verdict"; self-check: it does not draw/),
   'worker mine/shared-out.yaml': ({ errors }) =>
-    expect(errors).toMatch(/draws with .*, answers for benchmark "nano-world"/),
+    expect(errors).toMatch(/draws with .*, answers for benchmark "nano-geneval"/),
   'run mine/shared-out.yaml': ({ errors }) => {
     expect(errors).toMatch(/answered for reward "nano-verdict" \d+ times/);
-    expect(errors).toMatch(/answered for benchmark "nano-world" \d+ times/);
+    expect(errors).toMatch(/answered for benchmark "nano-geneval" \d+ times/);
   },
   'run mine/queued.yaml': ({ errors }) => expect(errors).toMatch(/worker \S+ has drawn \d+ sequences/),
   'sync runs/tracked': ({ errors }) => expect(errors).toContain('wandb: all is sent'),

@@ -1,5 +1,6 @@
 /** What workers answer for, without a queue: the components of a run and those of a worker, and JSON between them. */
 import { expect, test, vi } from 'vitest';
+import { tallied } from '../../../core/call-tally.ts';
 import { openOffer } from '../../../core/commands/worker-offer.ts';
 import { createContainer, type RunContainer } from '../../../core/container.ts';
 import type { Benchmark } from '../../../core/contracts/benchmark.ts';
@@ -136,8 +137,11 @@ test('policies stay with the run: what fails for a passing reason is asked again
   });
   const { run, asked } = await open({ reward }, { budget: { tokens: 17 } });
   const [made] = await run.getAll('reward');
-  expect(await made?.score(testSamples(), signal)).toHaveLength(8);
+  const { value, tally } = await tallied(async () => made?.score(testSamples(), signal));
+  expect(value).toHaveLength(8);
   expect([calls, asked.length]).toEqual([3, 3]);
+  // Questions are what the reward has asked of others, as if it had been asked here.
+  expect(tally).toEqual({ questions: 1, kept: 0, tokens: 17 });
   // The tokens that were spent there count here.
   await expect(made?.score(testSamples(), signal)).rejects.toMatchObject({
     code: 'BUDGET_SPENT',
