@@ -53,6 +53,7 @@ export { attention, type AttentionOptions, type Segments } from './ops/attention
 export {
   appendToCache,
   cachedAttention,
+  copyCacheRows,
   prefillCache,
   rotaryPositions,
   turnIntoCache,
@@ -122,8 +123,10 @@ export { fromVqCheckpoint, refuseOtherCodec, toVqCheckpoint, vqNames } from './n
 export { codebookName, nanoCodec, vqCodec, type VqCodec, type VqCodecConfig } from './nn/vq-codec.ts';
 
 // A model that looks and answers.
-export { answererOptions, LookingModel, ownModels } from './models/looking-model.ts';
-export type { ChoiceQuestion, PictureQuestion } from './models/answerer.ts';
+export { answererOptions, answeringOptions, LookingModel, ownModels } from './models/looking-model.ts';
+export { lookerAsker, type Looker } from './models/looker.ts';
+export { lookerInProcess } from './models/looker-process.ts';
+export type { ChoiceQuestion, PictureQuestion, WrittenQuestion } from './models/answerer.ts';
 
 // Files: weights, configurations, tokenizers, pictures.
 export type { SourceEntry, StoredType, WeightSource } from './contracts/weight-source.ts';
@@ -136,7 +139,7 @@ export { ConfigReader } from './io/config-reader.ts';
 export { originalVqConfig, portVqConfig, publishedVqConfig } from './io/vq-config.ts';
 export { readTokenizerFile, type TokenizerFile } from './io/tokenizer-file.ts';
 export { decodePicture, decodeSquare, encodePng, pictureFormat } from './io/image.ts';
-export { resizeBicubic, resizeBilinear } from './nn/resize.ts';
+export { resizeBicubic, resizeBilinear, shrunk } from './nn/resize.ts';
 export {
   duplicateShare,
   faultsOf,

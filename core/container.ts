@@ -13,6 +13,7 @@ import { PolicedCalls } from './judging/calls.ts';
 import { refuseIncomplete } from './component-shape.ts';
 import { refuseNoJudge } from './judging/capabilities.ts';
 import { judgePlace, offeredJudge } from './judging/offered-judge.ts';
+import { openPublished } from './published-model.ts';
 import type { Log } from './log.ts';
 import { handedOutBenchmark, handedOutJudge, handedOutReward } from './workers/handed-out.ts';
 import { answererIdentity } from './workers/identity.ts';
@@ -68,7 +69,7 @@ export function createContainer(plugins: readonly Plugin[]): ComponentContainer 
     });
     root.load(module);
   }
-  return { openRun: (options) => openRun(root, options) };
+  return { openRun: (options) => openRun(root, plugins, options) };
 }
 
 const deviceId = 'device';
@@ -77,6 +78,7 @@ type Dispose = () => void | Promise<void>;
 
 function openRun(
   root: Container,
+  plugins: readonly Plugin[],
   {
     preset,
     log,
@@ -138,7 +140,7 @@ function openRun(
       isSeenToElsewhere: isWorker && choice.byWorkers === true,
     });
     list.push(() => calls.close());
-    return {
+    const scope: Omit<Scope, 'published'> = {
       log,
       seed: preset.seed,
       calls,
@@ -156,6 +158,7 @@ function openRun(
       },
       getAll: (other) => oneByOne(choices(other), (_, at) => ask(other, at)),
     };
+    return { ...scope, published: (folder, options = {}) => openPublished(folder, options, plugins, scope) };
   };
   const handOut: HandOut = async (made, choice, scope) => {
     const isHandedOut = !isWorker && (choice.byWorkers === true || (made as Reward | Judge).byWorkers === true);

@@ -2,6 +2,7 @@
 import { buildComponents, withFields } from './components.ts';
 import { createContainer, type RunContainer } from './container.ts';
 import type { Optimizer } from './contracts/optimizer.ts';
+import type { Component } from './contracts/slots.ts';
 import type { Plan, PlanContext, Recipe, Smaller } from './contracts/recipe.ts';
 import type { AdapterReport } from './gpu/adapter-report.ts';
 import { PlanningDevice } from './gpu/planning-device.ts';
@@ -9,6 +10,7 @@ import type { KernelTuning } from './gpu/tuning.ts';
 import type { Log } from './log.ts';
 import { misfit, type PlannedChange, type Room } from './plan.ts';
 import type { LoadedPreset, Stage } from './preset/load.ts';
+import { z } from './preset/zod.ts';
 
 /** The adapter a plan is for. */
 export interface PlanTarget {
@@ -66,23 +68,57 @@ export class StagePlanner {
   }
 
   /**
-   * The first change of options that fits; undefined when none does: what the recipe proposes, then an optimizer with less state, then
-   * what the recipe calls drastic.
+   * The first change of options that fits; undefined when none does: what the recipe proposes, then an optimizer with less state,
+   * then another place of a judge, then what the recipe calls drastic.
    */
   async findSmaller(room: Room): Promise<PlannedChange | undefined> {
     const { recipe, lighter } = await this.pretend((made, context) => ({
       recipe: made,
       lighter: context.has('optimizer') ? context.optimizer.lighter : undefined,
     }));
-    for (const proposal of proposals(recipe, lighter)) {
-      const planned = await this.withOptimizer(proposal.optimizer, (other) =>
-        this.pretend((_recipe, context) =>
-          proposal.plan(other === undefined ? context : withFields(context, { optimizer: other })),
-        ),
-      );
-      if (misfit(planned, room) === undefined) return { change: proposal.change, plan: planned };
-    }
-    return undefined;
+    const all = proposals(recipe, lighter);
+    const fits = async (each: readonly Proposal[]): Promise<PlannedChange | undefined> => {
+      for (const proposal of each) {
+        const planned = await this.withOptimizer(proposal.optimizer, (other) =>
+          this.pretend((_recipe, context) =>
+            proposal.plan(other === undefined ? context : withFields(context, { optimizer: other })),
+          ),
+        );
+        if (misfit(planned, room) === undefined) return { change: proposal.change, plan: planned };
+      }
+      return undefined;
+    };
+    const mild = await fits(all.filter(({ isDrastic }) => isDrastic !== true));
+    if (mild !== undefined) return mild;
+    for (const { key, chosen, plans } of await this.places())
+      for (const [place, plan] of Object.entries(plans))
+        if (place !== chosen && misfit(plan, room) === undefined) return { change: `${key}.place: ${place}`, plan };
+    return fits(all.filter(({ isDrastic }) => isDrastic === true));
+  }
+
+  /** Components that may be placed in several ways, and the plan of the stage with each. */
+  async places(): Promise<PlacedComponent[]> {
+    const { loaded, stage, log } = this.parts;
+    const { components } = stage.preset;
+    const found: PlacedComponent[] = [];
+    for (const [slot, choices] of Object.entries(components))
+      for (const [index, choice] of choices.entries()) {
+        const component = loaded.catalog.plugins
+          .flatMap(({ provides }) => provides)
+          .find(({ slot: of, name }) => of === slot && name === choice.use);
+        const places = component === undefined ? [] : placesOf(component);
+        if (places.length === 0) continue;
+        const plans: Record<string, Plan> = {};
+        for (const place of places) {
+          const placed = choices.with(index, { ...choice, options: { ...choice.options, place } });
+          const preset = { ...stage.preset, components: { ...components, [slot]: placed } };
+          plans[place] = await withPlanner(loaded, { ...stage, preset }, log, this.parts.target, (planner) =>
+            planner.plan(),
+          );
+        }
+        found.push({ key: `${slot}s.${choice.name}`, chosen: String(choice.options['place']), plans });
+      }
+    return found;
   }
 
   /** On a new device that only counts. */
@@ -118,6 +154,20 @@ export class StagePlanner {
       await container.dispose();
     }
   }
+}
+
+export interface PlacedComponent {
+  /** As `--set` calls it: `rewards.vlm-judge`. */
+  readonly key: string;
+  readonly chosen: string;
+  readonly plans: Readonly<Record<string, Plan>>;
+}
+
+/** Values of an option `place`; none of components without one. */
+function placesOf({ options }: Component): string[] {
+  const { properties = {} } = z.toJSONSchema(options, { unrepresentable: 'any', io: 'input' });
+  const place = properties['place'];
+  return typeof place === 'object' && Array.isArray(place.enum) ? place.enum.map(String) : [];
 }
 
 interface Proposal extends Smaller {

@@ -64,6 +64,21 @@ export function describePlan(plan: Plan): string[] {
   ];
 }
 
+/** Where a component may be placed, in words: what the run then needs on its device, and which of it fits. */
+export function describePlaces(
+  key: string,
+  chosen: string,
+  plans: Readonly<Record<string, Plan>>,
+  room: Room | undefined,
+): string {
+  const places = Object.entries(plans).map(([place, plan]) => {
+    const why = room === undefined ? undefined : misfit(plan, room);
+    const fits = room === undefined ? '' : why === undefined ? ', fits' : ', does not fit';
+    return `${place} ${formatBytes(totalBytes(plan))}${place === chosen ? ' (chosen)' : ''}${fits}`;
+  });
+  return `place of ${key}: ${places.join('; ')}`;
+}
+
 export function totalBytes(plan: Plan): number {
   return Object.values(plan.bytes).reduce((sum, bytes) => sum + bytes, 0);
 }

@@ -23,7 +23,7 @@ export { folderPath, inputFile, keyVariableName, keyVariableOption, metricName, 
 export { exitCodes, reasonOf, ReasongenError, type ErrorFields } from './errors.ts';
 export { judgeFor } from './judging/judge-for.ts';
 export { yesOrNo } from './questions/answer.ts';
-export { judgeAsker, type Asker } from './questions/asker.ts';
+export { askerJudge, directCalls, judgeAsker, type AskedJudge, type Asker } from './questions/asker.ts';
 export { questionOptions } from './questions/options.ts';
 export { verdictByQuestions, type QuestionChoice } from './questions/verdict.ts';
 export { keyFor, readKey, requireKey } from './keys.ts';
@@ -79,6 +79,7 @@ export type {
   NamedComponents,
   OptionalPackage,
   Plugin,
+  PublishedModel,
   Scope,
   Slot,
   SlotDeclaration,

@@ -221,6 +221,7 @@ function standingFor(live: LiveReward): Reward {
   return {
     score: (samples, signal) => live.current.score(samples, signal),
     reserve: () => live.current.reserve?.() ?? Promise.resolve(),
+    ...(live.current.rest !== undefined && { rest: () => live.current.rest?.() ?? Promise.resolve() }),
     get sees() {
       return live.current.sees ?? 'batch';
     },

@@ -12,6 +12,8 @@ export class Workspace {
   readonly device: Device;
   /** Largest first. */
   private readonly buffers: GPUBuffer[] = [];
+  /** Sizes of buffers that were given back and are made again when a program needs them. */
+  private resting: readonly number[] = [];
   /** Changes when a buffer is replaced. */
   generation = 0;
 
@@ -25,6 +27,7 @@ export class Workspace {
 
   /** Grows until one distinct buffer per size is there. */
   reserve(sizes: readonly number[]): void {
+    this.wake();
     sizes
       .toSorted((a, b) => b - a)
       .forEach((bytes, rank) => {
@@ -41,6 +44,7 @@ export class Workspace {
 
   /** One distinct buffer per size, in the order of the sizes; `reserve` must have been called with them. */
   take(sizes: readonly number[]): GPUBuffer[] {
+    this.wake();
     const taken: GPUBuffer[] = new Array(sizes.length);
     const order = sizes.map((_, index) => index).sort((a, b) => at(sizes, b) - at(sizes, a));
     order.forEach((index, rank) => {
@@ -50,6 +54,20 @@ export class Workspace {
       taken[index] = buffer;
     });
     return taken;
+  }
+
+  /** Gives the memory back until a program is run again; it holds nothing between two runs. What it returns takes it again at once. */
+  rest(): () => void {
+    if (this.resting.length === 0) this.resting = this.buffers.map(({ size }) => size);
+    this.close();
+    return () => this.wake();
+  }
+
+  private wake(): void {
+    const sizes = this.resting;
+    if (sizes.length === 0) return;
+    this.resting = [];
+    this.reserve(sizes);
   }
 
   close(): void {

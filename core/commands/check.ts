@@ -1,7 +1,7 @@
 import type { Preset } from '../contracts/preset.ts';
 import { errorRecord, ProblemsError, problemsOf, ReasongenError } from '../errors.ts';
 import { explainError } from '../failure.ts';
-import { describePlan, formatBytes, refuseWhatCannotFit, totalBytes } from '../plan.ts';
+import { describePlaces, describePlan, formatBytes, refuseWhatCannotFit, totalBytes } from '../plan.ts';
 import { knownAdapters } from '../gpu/known-adapters.ts';
 import { withPlanner } from '../plan-stage.ts';
 import { loadPreset, type LoadedPreset, type Stage } from '../preset/load.ts';
@@ -72,10 +72,20 @@ async function checkStages(
         const plan = await planner.plan();
         for (const line of describePlan(plan)) write(`  ${line}\n`);
         const { lines, bytes, largestBinding, inParts = [] } = plan;
-        stages.push({ stage: stage.name, lines, bytes, totalBytes: totalBytes(plan), largestBinding, inParts });
-        if (adapter === undefined) return;
-        const availableBytes = adapter.availableBytes ?? (await tryMemory(totalBytes(plan)));
-        const room = { limits: adapter.limits, availableBytes };
+        const availableBytes = adapter && (adapter.availableBytes ?? (await tryMemory(totalBytes(plan))));
+        const room = adapter && { limits: adapter.limits, availableBytes };
+        const placed = await planner.places();
+        for (const { key, chosen, plans } of placed) write(`  ${describePlaces(key, chosen, plans, room)}\n`);
+        const places = placed.map(({ key, chosen, plans }) => ({
+          of: key,
+          chosen,
+          totalBytes: Object.fromEntries(Object.entries(plans).map(([place, each]) => [place, totalBytes(each)])),
+        }));
+        stages.push({
+          ...{ stage: stage.name, lines, bytes, totalBytes: totalBytes(plan), largestBinding, inParts },
+          ...(places.length > 0 && { places }),
+        });
+        if (room === undefined) return;
         await refuseWhatCannotFit(plan, room, () => planner.findSmaller(room));
       });
     } catch (error) {

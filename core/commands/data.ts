@@ -98,6 +98,7 @@ async function benchmarkPrompts(
     getAll: async () => [],
     onDevice: () => missing,
     model: missing,
+    published: missing,
     onDispose: () => {},
   });
   const splits = made.splits ?? (['seen', 'heldout'] as const);

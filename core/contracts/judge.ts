@@ -57,6 +57,11 @@ export interface Judge {
   readonly byWorkers?: true;
   /** Makes on the device what it answers with, before anything is asked. A plan calls it, to know what memory that takes. */
   reserve?(): Promise<void>;
+  /**
+   * Gives back what it holds on the device, until it is asked again: nobody will ask for a while. One that has it comes and goes, and what asks it is asked once
+   * everything is drawn.
+   */
+  rest?(): Promise<void>;
   /** Its name in the preset; the runtime sets it. */
   readonly name?: string;
   /** Objects in the picture, the surest first: all classes, above a low floor. */
@@ -90,7 +95,7 @@ export interface Judge {
 /** What a judge may be asked for. */
 export type JudgeCapability = Exclude<
   keyof Judge,
-  'title' | 'fingerprint' | 'name' | 'changes' | 'byWorkers' | 'reserve'
+  'title' | 'fingerprint' | 'name' | 'changes' | 'byWorkers' | 'reserve' | 'rest'
 >;
 
 /** A judge that certainly has a capability, with its name in the preset. */

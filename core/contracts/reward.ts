@@ -64,6 +64,8 @@ export interface Reward {
   score(samples: readonly Sample[], signal: AbortSignal): readonly RewardAnswer[] | Promise<readonly RewardAnswer[]>;
   /** Makes on the device what it judges with, before anything is judged. A plan calls it, to know what memory that takes. */
   reserve?(): Promise<void>;
+  /** Gives back what it holds on the device, until it is asked again: nobody will ask for a while. One that has it is asked once everything is drawn. */
+  rest?(): Promise<void>;
   /** Workers answer for it, whether or not the preset says so. */
   readonly byWorkers?: true;
   /** True when it can judge the prompts of any benchmark. Otherwise it is asked about the prompts that are trained on, and held-out files of those. */

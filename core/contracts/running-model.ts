@@ -10,4 +10,9 @@ export interface RunningModel {
   readonly start?: Weights;
   /** The path of that, `random` for seeded ones, undefined for fresh ones. */
   readonly begunWith: string | undefined;
+  /**
+   * Gives back the memory that its programs work in, until one of them is run again; absent where nothing is trained. What it returns takes the
+   * memory again at once.
+   */
+  readonly rest?: () => () => void;
 }

@@ -46,6 +46,12 @@ export interface SlotDeclaration {
   readonly summary: string;
 }
 
+/** What answers questions of a published model. */
+export interface PublishedModel {
+  readonly tokenizer: Tokenizer;
+  readonly backbone: Backbone;
+}
+
 /** What a component may ask of the run that creates it. */
 export interface Scope {
   readonly log: Log;
@@ -70,6 +76,11 @@ export interface Scope {
    * is needed, not in `create`.
    */
   readonly model: () => Promise<RunningModel>;
+  /**
+   * Tokenizer and backbone of a published model in a folder, for this component alone, whatever the preset names. `options` are those of the
+   * backbone beside its folder. Throws UNKNOWN_MODEL.
+   */
+  readonly published: (folder: string, options?: Readonly<Record<string, unknown>>) => Promise<PublishedModel>;
   /** Absolute form of a path written in the preset. Options declared with `inputFile()` are already absolute. */
   path(relative: string): string;
   /** Called once when the run ends, in reverse order of registration. */

@@ -23,11 +23,17 @@ export function installGlobals(): void {
   Object.assign(globalThis, globals);
 }
 
+/** A part of the name of the adapter to open; the best one where it is not set. */
+export function wantedAdapter(): string | undefined {
+  return processEnvironment['REASONGEN_ADAPTER'] || undefined;
+}
+
 export function dawn(): GPU {
   if (pinned === undefined) {
     installGlobals();
     installPollingBackOff();
-    pinned = create([...flags]);
+    const name = wantedAdapter();
+    pinned = create([...flags, ...(name === undefined ? [] : [`adapter=${name}`])]);
   }
   return pinned;
 }

@@ -4,10 +4,15 @@ import { exitCodes, ReasongenError } from '../errors.ts';
 const smaller = 'use a smaller batch or a smaller model';
 const predicted = `${smaller}; \`reasongen check\` predicts what a preset needs`;
 
-export function noAdapter(): ReasongenError {
+/** `name`: a part of the name of the one that was asked for. */
+export function noAdapter(name?: string, cause?: unknown): ReasongenError {
   return new ReasongenError({
     code: 'NO_ADAPTER',
-    message: 'no WebGPU adapter: Dawn found no Vulkan driver it accepts',
+    message:
+      name === undefined
+        ? 'no WebGPU adapter: Dawn found no Vulkan driver it accepts'
+        : `no WebGPU adapter has "${name}" in its name`,
+    cause,
     hint: 'run `npx reasongen doctor`; it names what is missing and the command that installs it. A program that embeds reasongen calls `await prepareDriver()` before anything else',
     exitCode: exitCodes.noAdapter,
   });

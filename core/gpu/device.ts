@@ -7,7 +7,7 @@ import { faults } from '../faults.ts';
 import { at } from '../tensor/at.ts';
 import { byteLength, type ElementType, type Tensor } from '../tensor/tensor.ts';
 import { offeredFeatures, reportAdapter, type AdapterReport } from './adapter-report.ts';
-import { beginWait, dawn, nullDawn } from './dawn.ts';
+import { beginWait, dawn, nullDawn, wantedAdapter } from './dawn.ts';
 import { bindingTooLarge, bufferTooLarge, deviceLost, noAdapter, outOfMemory, reportedError } from './device-errors.ts';
 import { availableMemory } from './host-memory.ts';
 import { defaultTuning, type KernelTuning } from './tuning.ts';
@@ -55,8 +55,12 @@ export type { AdapterReport, Pipeline };
 /** Opens the best adapter with all it offers. Throws NO_ADAPTER. `close` it, or the process does not end. */
 export async function openDevice(options: DeviceOptions = {}): Promise<Device> {
   const gpu = options.nullBackend ? nullDawn() : dawn();
-  const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });
-  if (adapter === null) throw noAdapter();
+  const wanted = options.nullBackend ? undefined : wantedAdapter();
+  const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' }).catch((cause: unknown) => {
+    // So the binding says that none has the name that was asked for.
+    throw noAdapter(wanted, cause);
+  });
+  if (adapter === null) throw noAdapter(wanted);
   const features = offeredFeatures(adapter, options.without);
   const requiredLimits: Record<string, number> = {};
   for (const name of limitNames) requiredLimits[name] = adapter.limits[name];

@@ -20,6 +20,8 @@ export const systemClock: Clock = {
 
 /** What the work gives, or the reason of the signal as soon as that is aborted, whatever the work does then. */
 export async function unlessAborted<Value>(work: Promise<Value>, signal: AbortSignal): Promise<Value> {
+  // It may fail when nobody listens: before this is waited for, or later.
+  work.catch(() => undefined);
   signal.throwIfAborted();
   let stop = (): void => {};
   const aborted = new Promise<never>((_, reject) => {
@@ -30,7 +32,5 @@ export async function unlessAborted<Value>(work: Promise<Value>, signal: AbortSi
     return await Promise.race([work, aborted]);
   } finally {
     signal.removeEventListener('abort', stop);
-    // It may fail later, when nobody listens any more.
-    work.catch(() => undefined);
   }
 }

@@ -47,6 +47,7 @@ export function offeredJudge(made: Judge, choice: ComponentChoice, calls: Calls)
     ...(changes !== undefined && { changes }),
     ...(byWorkers !== undefined && { byWorkers }),
     ...(judge.reserve !== undefined && { reserve: () => judge.reserve?.() ?? Promise.resolve() }),
+    ...(judge.rest !== undefined && { rest: () => judge.rest?.() ?? Promise.resolve() }),
     ...Object.fromEntries(methods),
   };
 }

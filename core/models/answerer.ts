@@ -1,18 +1,19 @@
 /** A model that looks answers questions about pictures, many at a time. An answer does not depend on what else is asked. */
+import { createHash } from 'node:crypto';
 import type { Backbone, PictureSpan, Vision, Weights } from '../contracts/backbone.ts';
 import type { Image } from '../contracts/image.ts';
 import type { Tokenizer } from '../contracts/tokenizer.ts';
 import { Workspace } from '../autograd/workspace.ts';
 import { ReasongenError, exitCodes } from '../errors.ts';
-import type { Device, Scalar } from '../gpu/device.ts';
-import { copyFeatures, placePictures, type PromptFeatures } from '../nn/features.ts';
-import { packedShape } from '../nn/packed-shape.ts';
-import { packSequences, roundUp, type PackedBatch, type Sequence } from '../nn/packing.ts';
-import { createSampler, type Sampler } from '../nn/sampler.ts';
-import { TokenPrograms } from '../nn/token-program.ts';
+import type { Device } from '../gpu/device.ts';
+import { placePictures, type PromptFeatures } from '../nn/features.ts';
+import { PrefixedRows, type PrefixWork } from '../nn/prefixed-rows.ts';
+import { SampledRows } from '../nn/sampled-rows.ts';
+import { createSampler, type Sampler, type SamplerOptions } from '../nn/sampler.ts';
 import { at } from '../tensor/at.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { firstTokens } from './first-tokens.ts';
+import { PictureNames } from './picture-names.ts';
 import { Sight, visionOf } from './vision-input.ts';
 
 /** A question about a picture, or about none. */
@@ -27,12 +28,24 @@ export interface ChoiceQuestion extends PictureQuestion {
   readonly answers: readonly (readonly string[])[];
 }
 
+/** One that is answered in words; `turn`: the how-many-th answer to it this is, where answers are left to chance. */
+export interface WrittenQuestion extends PictureQuestion {
+  readonly turn?: number;
+}
+
+/** What has been computed so far; `looks`: pictures that were looked at. */
+export interface AnswererWork extends PrefixWork {
+  readonly looks: number;
+}
+
 export interface AnswererOptions {
   readonly device: Device;
   readonly backbone: Backbone;
   readonly tokenizer: Tokenizer;
   /** Of the backbone and of its vision part; read at every pass. */
   readonly weights: Weights;
+  /** Whether the weights stay as they are: what was computed of a picture is then used again when more is asked about it. */
+  readonly isFixed: boolean;
   /** Questions that are answered at a time. */
   readonly atOnce: number;
   /** Longest question in tokens, with its layout and without its picture. */
@@ -40,6 +53,8 @@ export interface AnswererOptions {
   /** Longest written answer in tokens; 0 where none is ever written. */
   readonly answerTokens: number;
   readonly attentionCache: 'f32' | 'f16';
+  /** Of written answers; 0, the likeliest tokens, unless told. */
+  readonly temperature?: number;
 }
 
 /** Targets that room is made for with each question; a question with more makes its program larger. */
@@ -50,13 +65,15 @@ export class Answerer {
   private readonly vision: Vision;
   private readonly conversation: NonNullable<Tokenizer['conversation']>;
   private readonly placeholder: number;
+  private readonly names = new PictureNames();
+  private looks = 0;
   private readonly parts: {
     readonly workspace: Workspace;
     readonly sight: Sight;
     /** For the pictures of a batch. */
     readonly room: Tensor;
-    readonly programs: TokenPrograms;
-    readonly temperature: Scalar;
+    readonly rows: SampledRows;
+    readonly beginnings: PrefixedRows;
     readonly sampler: Sampler | undefined;
   };
 
@@ -79,58 +96,58 @@ export class Answerer {
     const sight = new Sight(workspace, vision, weights);
     const room = await sight.reserve(atOnce);
     const { vectors } = vision.span(vision.largest);
-    const temperature = device.scalar('temperature of answers', 1);
-    const programs = new TokenPrograms({
-      name: 'first token of an answer',
+    const sampling: SamplerOptions = {
+      device,
       workspace,
       backbone,
-      parameters: weights,
-      temperature: { text: temperature, image: temperature },
-    });
-    const counts = new Set(Array.from({ length: atOnce }, (_, index) => sizeOfBatch(index + 1, atOnce)));
-    for (const count of [...counts].toReversed())
-      for (const text of textSizes(count, questionTokens))
-        await programs.reserve(
-          packedShape({
-            text,
-            codes: 0,
-            features: count * vectors,
-            textTargets: count * usualSpellings,
-            imageTargets: 0,
-            guided: 0,
-          }),
-        );
-    const sampler =
-      answerTokens === 0
-        ? undefined
-        : await createSampler({
-            device,
-            workspace,
-            backbone,
-            weights,
-            rows: atOnce,
-            promptBudget: vectors + questionTokens,
-            textBudget: answerTokens,
-            imageCount: 0,
-            cache: attentionCache,
-            special: tokenizer.special,
-          });
-    return new Answerer(options, vision, { workspace, sight, room, programs, temperature, sampler });
+      weights,
+      rows: atOnce,
+      promptBudget: vectors + questionTokens,
+      textBudget: answerTokens,
+      imageCount: 0,
+      cache: attentionCache,
+      special: tokenizer.special,
+    };
+    const rows = new SampledRows(sampling);
+    const beginnings = await PrefixedRows.open(
+      {
+        workspace,
+        backbone,
+        weights,
+        cache: rows.cache,
+        mostTokens: atOnce * questionTokens,
+        mostTargets: atOnce * usualSpellings,
+        remembers: options.isFixed,
+      },
+      atOnce * (vectors + questionTokens),
+    );
+    const sampler = answerTokens === 0 ? undefined : await createSampler(sampling, { rows, heads: beginnings });
+    return new Answerer(options, vision, { workspace, sight, room, rows, beginnings, sampler });
+  }
+
+  /** What has been computed so far. */
+  get work(): AnswererWork {
+    return { ...this.parts.beginnings.work, looks: this.looks };
   }
 
   /** How likely the answer to each question begins with each of its sets; see `firstTokens` for what that means of spellings. */
   async probabilities(asked: readonly ChoiceQuestion[]): Promise<number[][]> {
+    const { rows, beginnings } = this.parts;
     const prompts = asked.map((question) => this.promptOf(question));
     const wanted = asked.map(({ answers }) => firstTokens(this.options.tokenizer, answers));
-    const seen = await this.look(asked);
-    // Few sizes, and so few programs: the last question fills a batch up.
-    const places = Array.from({ length: sizeOfBatch(asked.length, this.options.atOnce) }, (_, index) =>
-      Math.min(index, asked.length - 1),
-    );
-    const values = await this.score(
-      places.map((place) => at(prompts, place)),
-      places.map((place) => at(wanted, place).flat()),
-      places.map((place) => this.featuresOf(at(prompts, place), seen, place)),
+    const named = this.named(asked, prompts);
+    const chosen = beginnings.choose(named);
+    const seen = await this.look(asked, named, chosen);
+    const placed = prompts.map((ids, index) => ({
+      row: at(chosen, index),
+      ids,
+      features: this.featuresOf(ids, seen, index),
+    }));
+    for (const { row, ids, features } of placed)
+      rows.place(row, { promptIds: ids, head: ids, writes: false, features, key: 0 }, ids.length);
+    const values = await beginnings.run(
+      placed,
+      wanted.map((sets) => sets.flat()),
     );
     return wanted.map((sets, index) => {
       let next = 0;
@@ -138,30 +155,37 @@ export class Answerer {
     });
   }
 
-  /** The likeliest answers, token by token. `ended`: whether the model ended it, and not the budget. */
-  async write(asked: readonly PictureQuestion[]): Promise<{ readonly text: string; readonly ended: boolean }[]> {
-    const { tokenizer } = this.options;
+  /** Answers token by token, the likeliest ones unless told. `ended`: whether the model ended it, and not the budget. */
+  async write(asked: readonly WrittenQuestion[]): Promise<{ readonly text: string; readonly ended: boolean }[]> {
+    const { tokenizer, temperature = 0 } = this.options;
     const { sampler } = this.parts;
     if (sampler === undefined) throw new RangeError('it was made without room for written answers');
     const prompts = asked.map((question) => this.promptOf(question));
-    const seen = await this.look(asked);
+    const named = this.named(asked, prompts);
+    const seen = await this.look(
+      asked,
+      named,
+      asked.map((_, row) => row),
+    );
     const written = await sampler.write({
       prompts,
       samplesPerPrompt: 1,
       features: { placeholder: this.placeholder, ...seen },
       seed: 0,
-      text: { temperature: 0, topK: 0, topP: 1 },
+      rowKeys: asked.map(({ question, turn = 0 }, index) => keyOf(named[index], question, turn)),
+      text: { temperature, topK: 0, topP: 1 },
     });
     return written.map(({ ids, ended }) => ({ text: tokenizer.decode(ids).trim(), ended }));
   }
 
   async close(): Promise<void> {
-    const { sight, room, programs, temperature, sampler, workspace } = this.parts;
+    const { sight, room, rows, beginnings, sampler, workspace } = this.parts;
     const { device } = this.options;
     sampler?.close();
-    await programs.close();
+    await beginnings.close();
+    rows.close();
     sight.close();
-    for (const tensor of [room, temperature.tensor]) device.destroyTensor(tensor);
+    device.destroyTensor(room);
     workspace.close();
   }
 
@@ -188,55 +212,56 @@ export class Answerer {
     return this.vision.span(this.vision.fittedSize(image));
   }
 
-  /** Every picture once, however many questions are about it. */
-  private async look(asked: readonly PictureQuestion[]): Promise<Seen> {
-    const known: { readonly image: Image; readonly first: number }[] = [];
+  /** What the prompts of questions begin with: picture and layout up to the end of the picture; undefined without one. */
+  private named(asked: readonly PictureQuestion[], prompts: readonly (readonly number[])[]): (string | undefined)[] {
+    return asked.map(({ image }, index) => {
+      if (image === undefined) return undefined;
+      const ids = at(prompts, index);
+      const layout = ids.slice(0, ids.lastIndexOf(this.placeholder) + 1);
+      return `${this.names.of(image)} ${layout.join(' ')}`;
+    });
+  }
+
+  /** Every picture once, however many questions are about it, and none that a row of the cache begins with already. */
+  private async look(
+    asked: readonly PictureQuestion[],
+    names: readonly (string | undefined)[],
+    rows: readonly number[],
+  ): Promise<Seen> {
+    const { sight, room, beginnings } = this.parts;
+    const known = new Map<string, { readonly image: Image; readonly first: number }>();
     let next = 0;
-    const first = asked.map(({ image }) => {
-      if (image === undefined) return 0;
-      const same = known.find((each) => isSamePicture(each.image, image));
+    const isNew = beginnings.areNew(names.map((name, index) => ({ name, row: at(rows, index) })));
+    const first = asked.map(({ image }, index) => {
+      const name = names[index];
+      if (image === undefined || name === undefined || isNew[index] === false) return 0;
+      const same = known.get(name);
       if (same !== undefined) return same.first;
-      known.push({ image, first: next });
+      known.set(name, { image, first: next });
       const own = next;
       next += this.spanOf(image).vectors;
       return own;
     });
-    const { sight, room } = this.parts;
-    const values = await sight.look(
-      known.map(({ image }) => this.vision.fit(image)),
-      room,
-    );
+    this.looks += known.size;
+    const values =
+      known.size === 0
+        ? room
+        : await sight.look(
+            [...known.values()].map(({ image }) => this.vision.fit(image)),
+            room,
+          );
     const pictures = asked.map(({ image }) => (image === undefined ? [] : [this.spanOf(image)]));
-    return { values, first, pictures };
+    return { values, first, pictures, names };
   }
 
-  private featuresOf(ids: readonly number[], { values, first, pictures }: Seen, question: number): PromptFeatures {
+  private featuresOf(
+    ids: readonly number[],
+    { values, first, pictures, names }: Seen,
+    question: number,
+  ): PromptFeatures {
     const { positionAxes = 1 } = this.options.backbone;
     const placed = placePictures(ids, this.placeholder, at(pictures, question), positionAxes);
-    return { ...placed, values, first: at(first, question) };
-  }
-
-  /** Log-probabilities of tokens behind each prompt. */
-  private async score(
-    prompts: readonly (readonly number[])[],
-    wanted: readonly (readonly number[])[],
-    features: readonly PromptFeatures[],
-  ): Promise<number[][]> {
-    const { device } = this.options;
-    const questions = prompts.map((text, index) => sequenceOf(text, at(features, index)));
-    const used = questions.reduce((sum, { text, features: places }) => sum + text.length - places.length, 0);
-    const size = textSizes(prompts.length, this.options.questionTokens).findLast((each) => each >= used) ?? used;
-    // One-token sequences that nobody asked for: few sizes occur, and all of them were planned.
-    const filler = Array.from({ length: size - used }, () => sequenceOf([0]));
-    const packed = packSequences([...questions, ...filler]);
-    const batch: PackedBatch = { ...packed, text: targetsBehind(prompts, wanted, usualSpellings * prompts.length) };
-    const { inputs, program, scored } = await this.parts.programs.prepare(batch);
-    if (inputs.tokens.features !== undefined) copyFeatures(device, features, inputs.tokens.features);
-    program.run();
-    if (scored.text === undefined) throw new RangeError('unreachable: nothing was asked');
-    const values = await device.readFloats(scored.text);
-    let next = 0;
-    return wanted.map((ids) => ids.map(() => at(values, 2 * next++)));
+    return { ...placed, values, first: at(first, question), name: names[question] };
   }
 }
 
@@ -245,58 +270,15 @@ interface Seen {
   readonly values: Tensor;
   readonly first: readonly number[];
   readonly pictures: readonly (readonly PictureSpan[])[];
+  readonly names: readonly (string | undefined)[];
 }
 
-function isSamePicture(a: Image, b: Image): boolean {
-  return a === b || (a.width === b.width && a.height === b.height && Buffer.compare(a.data, b.data) === 0);
-}
-
-/** Tokens of text in a batch of so many questions: the most, a half and a quarter of that. */
-function textSizes(count: number, questionTokens: number): number[] {
-  return [1, 2, 4].map((part) => roundUp(Math.ceil((count * questionTokens) / part)));
-}
-
-function sequenceOf(
-  text: readonly number[],
-  features?: Pick<PromptFeatures, 'at' | 'positions'>,
-): Sequence & { features: readonly number[] } {
-  return {
-    text,
-    firstTarget: text.length,
-    codes: [],
-    trailing: [],
-    features: features?.at ?? [],
-    positions: features?.positions,
-  };
-}
-
-/** Every wanted id as what follows the last token of its prompt. */
-function targetsBehind(
-  prompts: readonly (readonly number[])[],
-  wanted: readonly (readonly number[])[],
-  usual: number,
-): PackedBatch['text'] {
-  const used = wanted.reduce((sum, ids) => sum + ids.length, 0);
-  const room = roundUp(Math.max(used, usual));
-  const [rows, ids] = [new Uint32Array(room), new Uint32Array(room)];
-  const [owner, position] = [new Uint32Array(used), new Uint32Array(used)];
-  let [end, next] = [0, 0];
-  for (const [index, own] of wanted.entries()) {
-    end += at(prompts, index).length;
-    for (const id of own) {
-      rows[next] = end - 1;
-      ids[next] = id;
-      owner[next] = index;
-      position[next] = at(prompts, index).length;
-      next += 1;
-    }
-  }
-  return { count: rows.length, used, rows, ids, owner, position };
-}
-
-/** The next power of two, as far as there is room. */
-function sizeOfBatch(count: number, atOnce: number): number {
-  return Math.min(atOnce, 2 ** Math.ceil(Math.log2(count)));
+/** What the randomness of an answer is counted by: the question alone, whatever is asked beside it. */
+function keyOf(picture: string | undefined, question: string, turn: number): number {
+  return createHash('sha256')
+    .update(JSON.stringify([picture, question, turn]))
+    .digest()
+    .readUInt32LE(0);
 }
 
 /** Of a tokenizer whose `conversation` is undefined. */

@@ -14,6 +14,8 @@ export interface PromptFeatures {
   readonly first: number;
   /** Where the tokens of the prompt stand. */
   readonly positions: TokenPositions;
+  /** Prompts with one name are the same up to the end of their pictures, whenever they are asked about; absent where nobody knows. */
+  readonly name?: string | undefined;
 }
 
 /** The places of pictures in ids that have `placeholder` for each of their vectors, and where all tokens stand. `pictures` in their order. */

@@ -9,7 +9,7 @@ import { Tape } from '../autograd/tape.ts';
 import type { Backbone, KeyValueCache, Weights } from '../contracts/backbone.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { copyFeatures, type PromptFeatures } from './features.ts';
-import { packSequences, type PackedBatch } from './packing.ts';
+import { packSequences, type PackedBatch, type Sequence } from './packing.ts';
 import { createPackedInputs, shapeKey, type PackedInputs } from './packed-inputs.ts';
 
 export interface PrefillRow {
@@ -31,6 +31,14 @@ const tokensAtOnce = 2048;
 /** Shapes whose programs are kept: pictures of any size make as many as there are sizes. */
 const keptShapes = 32;
 
+/** Filler of one token. */
+const filler: Sequence = { text: [0], firstTarget: 1, codes: [], trailing: [] };
+
+export interface PrefillOptions {
+  /** Every prompt begins at a multiple of so many packed rows; at 8 no bit of it depends on what is packed before it. One behind the other unless told. */
+  readonly startsAt?: number;
+}
+
 export class Prefill {
   private readonly workspace: Workspace;
   private readonly backbone: Backbone;
@@ -38,10 +46,18 @@ export class Prefill {
   private readonly cache: KeyValueCache;
   private readonly source: Tensor;
   private readonly length: Tensor;
+  private readonly startsAt: number;
   /** The one used last at the end. */
   private readonly byShape = new Map<string, { inputs: PackedInputs; program: Promise<Program> }>();
 
-  constructor(workspace: Workspace, backbone: Backbone, weights: Weights, cache: KeyValueCache) {
+  constructor(
+    workspace: Workspace,
+    backbone: Backbone,
+    weights: Weights,
+    cache: KeyValueCache,
+    options: PrefillOptions = {},
+  ) {
+    this.startsAt = options.startsAt ?? 1;
     this.workspace = workspace;
     this.backbone = backbone;
     this.weights = weights;
@@ -56,10 +72,12 @@ export class Prefill {
     await this.prepare(packSequences([{ text, firstTarget: text.length, codes: [], trailing: [] }])).program;
   }
 
-  async run(rows: readonly PrefillRow[]): Promise<void> {
+  /** Returns how many prompts were computed, and of how many tokens. */
+  async run(rows: readonly PrefillRow[]): Promise<{ readonly count: number; readonly tokens: number }> {
+    const passes = sharedPasses(rows);
     let part: Pass[] = [];
     let tokens = 0;
-    for (const pass of sharedPasses(rows)) {
+    for (const pass of passes) {
       if (tokens > 0 && tokens + pass.ids.length > tokensAtOnce) {
         await this.runPart(part);
         part = [];
@@ -69,6 +87,7 @@ export class Prefill {
       tokens += pass.ids.length;
     }
     if (part.length > 0) await this.runPart(part);
+    return { count: passes.length, tokens: passes.reduce((sum, { ids }) => sum + ids.length, 0) };
   }
 
   close(): void {
@@ -82,14 +101,17 @@ export class Prefill {
   private async runPart(passes: readonly Pass[]): Promise<void> {
     const { device } = this.workspace;
     const batch = packSequences(
-      passes.map(({ ids, features }) => ({
-        text: ids,
-        firstTarget: ids.length,
-        codes: [],
-        trailing: [],
-        features: features?.at ?? [],
-        positions: features?.positions,
-      })),
+      passes.flatMap(({ ids, features }) => [
+        {
+          text: ids,
+          firstTarget: ids.length,
+          codes: [],
+          trailing: [],
+          features: features?.at ?? [],
+          positions: features?.positions,
+        },
+        ...Array.from({ length: this.room(ids) - ids.length }, () => filler),
+      ]),
     );
     const source = new Uint32Array(this.cache.rows);
     const length = new Uint32Array(this.cache.rows);
@@ -99,7 +121,7 @@ export class Prefill {
         source[each.row] = start;
         length[each.row] = each.length;
       }
-      start += ids.length;
+      start += this.room(ids);
     }
     const { inputs, program } = this.prepare(batch);
     const ready = await program;
@@ -113,6 +135,11 @@ export class Prefill {
     device.write(this.source, source);
     device.write(this.length, length);
     ready.run();
+  }
+
+  /** Rows that a prompt takes. */
+  private room({ length }: readonly number[]): number {
+    return Math.ceil(length / this.startsAt) * this.startsAt;
   }
 
   private prepare(batch: PackedBatch): { inputs: PackedInputs; program: Promise<Program> } {

@@ -15,6 +15,14 @@ export function resizeBicubic(image: Image, width: number, height: number): Imag
   return resize(image, width, height, { support: 2, weight: cubic });
 }
 
+/** With a longest side of so many pixels where it is longer; as it is without a limit. */
+export function shrunk(image: Image, longest: number | undefined): Image {
+  const scale = longest === undefined ? 1 : Math.min(1, longest / Math.max(image.width, image.height));
+  if (scale === 1) return image;
+  const side = (length: number): number => Math.max(1, Math.round(length * scale));
+  return resizeBicubic(image, side(image.width), side(image.height));
+}
+
 /** How most detectors look at a picture. RangeError for a size that no picture has. */
 export function resizeBilinear(image: Image, width: number, height: number): Image {
   return resize(image, width, height, { support: 1, weight: triangle });

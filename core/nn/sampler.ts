@@ -16,7 +16,7 @@
 import { runAll, type Program } from '../autograd/program.ts';
 import { createSamplingSettings, type SamplingSettings } from '../ops/sample.ts';
 import { at } from '../tensor/at.ts';
-import { Prefill } from './prefill.ts';
+import { Prefill, type PrefillRow } from './prefill.ts';
 import { positionOf, type RowPosition, SampledRows } from './sampled-rows.ts';
 import { SamplerSteps } from './sampler-steps.ts';
 import {
@@ -48,8 +48,15 @@ const chunk = 8;
 
 type Report = (phase: 'text' | 'image', step: number, steps: number, rows: number) => void;
 
-export async function createSampler(options: SamplerOptions): Promise<Sampler> {
-  const sampler = new Sampler(options);
+/** Rows of a cache that others use as well, and what puts prompts into them; whoever made them closes them. */
+export interface SharedRows {
+  readonly rows: SampledRows;
+  readonly heads: Pick<Prefill, 'reserve'> & { run(rows: readonly PrefillRow[]): Promise<unknown> };
+}
+
+/** `shared`: instead of rows of its own. */
+export async function createSampler(options: SamplerOptions, shared?: SharedRows): Promise<Sampler> {
+  const sampler = new Sampler(options, shared);
   await sampler.record();
   return sampler;
 }
@@ -60,9 +67,10 @@ export class Sampler {
   private readonly rows: SampledRows;
   private readonly settings: { readonly text: SamplingSettings; readonly image: SamplingSettings };
   private readonly steps: SamplerSteps;
-  private readonly prefill: Prefill;
+  private readonly heads: SharedRows['heads'];
+  private readonly closeOwn: () => void;
 
-  constructor(options: SamplerOptions) {
+  constructor(options: SamplerOptions, shared?: SharedRows) {
     const { rows, promptBudget, textBudget, imageCount } = options;
     for (const [name, value] of Object.entries({ rows, promptBudget })) {
       if (!Number.isInteger(value) || value < 1) throw new RangeError(`sampler: ${name} is ${value}`);
@@ -71,20 +79,30 @@ export class Sampler {
       if (!Number.isInteger(value) || value < 0) throw new RangeError(`sampler: ${name} is ${value}`);
     }
     this.options = options;
-    this.rows = new SampledRows(options);
+    this.rows = shared?.rows ?? new SampledRows(options);
     this.capacity = this.rows.capacity;
     this.settings = {
       text: createSamplingSettings(options.device, 'text sampling'),
       image: createSamplingSettings(options.device, 'image sampling'),
     };
     this.steps = new SamplerSteps(options, this.rows, this.settings);
-    this.prefill = new Prefill(options.workspace, options.backbone, options.weights, this.rows.cache);
+    if (shared !== undefined) {
+      this.heads = shared.heads;
+      this.closeOwn = () => undefined;
+      return;
+    }
+    const prefill = new Prefill(options.workspace, options.backbone, options.weights, this.rows.cache);
+    this.heads = prefill;
+    this.closeOwn = () => {
+      prefill.close();
+      this.rows.close();
+    };
   }
 
   /** Makes the programs of full batches, so that no drawing waits for a compiler or needs memory that nobody counted on. */
   async record(): Promise<void> {
     const { guidance = false, promptBudget, textBudget, imageCount, rows, prompts = rows } = this.options;
-    await this.prefill.reserve(Math.max(prompts * promptBudget, guidance ? promptBudget + textBudget : 0));
+    await this.heads.reserve(Math.max(prompts * promptBudget, guidance ? promptBudget + textBudget : 0));
     await Promise.all([
       ...(textBudget > 0 ? [this.steps.program('text', false, rows)] : []),
       ...(imageCount > 0
@@ -141,8 +159,7 @@ export class Sampler {
   close(): void {
     this.steps.close();
     for (const { tensor } of Object.values(this.settings)) this.options.device.destroyTensor(tensor);
-    this.prefill.close();
-    this.rows.close();
+    this.closeOwn();
   }
 
   private async inBatches<Result>(
@@ -162,7 +179,7 @@ export class Sampler {
   /** Puts every cache row behind its head: state, keys and values. */
   private async begin(batch: readonly SampleEntry[]): Promise<void> {
     this.rows.begin(batch);
-    await this.prefill.run(batch.map(({ head, features }, row) => ({ row, ids: head.slice(0, -1), features })));
+    await this.heads.run(batch.map(({ head, features }, row) => ({ row, ids: head.slice(0, -1), features })));
   }
 
   /** Steps until every text has ended; those that have leave the computation between chunks. */
@@ -216,7 +233,7 @@ export class Sampler {
       if (ids.length > this.capacity - imageCount)
         throw new RangeError(`${ids.length} unconditional tokens; this sampler takes ${this.capacity - imageCount}`);
     }
-    await this.prefill.run(sequences.map((ids, index) => ({ row: rows + index, ids: ids.slice(0, -1) })));
+    await this.heads.run(sequences.map((ids, index) => ({ row: rows + index, ids: ids.slice(0, -1) })));
     return sequences.map(positionOf);
   }
 

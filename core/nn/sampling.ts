@@ -40,6 +40,8 @@ export interface RequestFeatures {
   readonly pictures: readonly (readonly PictureSpan[])[];
   /** The row from which on each prompt takes them, so that prompts may share some; absent: all of them, prompts in order. */
   readonly first?: readonly number[];
+  /** What each prompt begins with: see `PromptFeatures.name`. */
+  readonly names?: readonly (string | undefined)[];
 }
 
 /** What drawing and writing have in common. */
@@ -185,7 +187,7 @@ function placeFeatures(
   { hiddenSize, vision, positionAxes = 1 }: Backbone,
 ): (PromptFeatures | undefined)[] {
   if (features === undefined) return [];
-  const { placeholder, values, first, pictures } = features;
+  const { placeholder, values, first, pictures, names } = features;
   let next = 0;
   const placed = prompts.map((ids, index): PromptFeatures | undefined => {
     const places = placePictures(ids, placeholder, pictures[index] ?? [], positionAxes);
@@ -193,7 +195,7 @@ function placeFeatures(
       throw new RangeError('a prompt must not end with a placeholder: its last token is fed as a token');
     const from = first === undefined ? next : at(first, index);
     next += places.at.length;
-    return places.at.length === 0 ? undefined : { ...places, values, first: from };
+    return places.at.length === 0 ? undefined : { ...places, values, first: from, name: names?.[index] };
   });
   const width = vision?.vectorSize ?? hiddenSize;
   if (first === undefined && values.shape.join() !== [next, width].join())

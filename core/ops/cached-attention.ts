@@ -177,6 +177,22 @@ export function prefillCache(tape: Tape, k: Tensor, v: Tensor, target: PrefillTa
   });
 }
 
+/**
+ * Row r of layer `layer` of a cache takes the first length[r] places of row source[r]; both u32 [rows of the cache]. Rows of length 0 stay as they
+ * are, and only such may be taken from. Inference only.
+ */
+export function copyCacheRows(tape: Tape, { cache, source, length }: PrefillTarget, layer: number): void {
+  const { keys, values, width, Entry } = cacheLayer(cache, layer);
+  const { rows, capacity } = cache;
+  tape.launch({
+    kernel: 'cached-attention/copy',
+    constants: { Entry },
+    bindings: { source, length, keys, values },
+    params: { rows, width, capacity },
+    groups: grid(Math.ceil((rows * width) / 256)),
+  });
+}
+
 function cacheLayer(
   { keys, values, capacity }: KeyValueCache,
   layer: number,

@@ -13,11 +13,11 @@ const announced =
   /(^|[.!?;\n)\]}>=]|(?<!\b(?:says?|said|reads?|reading|texts?|words?|written|writing|signs?|prompt|asked|labell?ed)\s*):|\b(verdict|answer|score|result|rating|evaluation|judgement|judgment)(\s+(is|of))?)$/i;
 
 /**
- * The number from 0 to 1 in the \boxed{…} that ends an answer; undefined for an answer without one. A box that the answer only quotes is no
- * verdict: from the question or the prompt (`quoted`), from the picture, or one behind which the answer goes on. Braces are balanced, so that
- * \boxed{\text{1}} is seen as what it is: no number.
+ * What is in the \boxed{…} that ends an answer: 0 or 1, with `partial` any number between; undefined for an answer without one. A box that the
+ * answer only quotes is no verdict: from the question or the prompt (`quoted`), from the picture, or one behind which the answer goes on. Braces are
+ * balanced, so that \boxed{\text{1}} is seen as what it is: no number.
  */
-export function boxedScore(answer: string, quoted: readonly string[] = []): number | undefined {
+export function boxedScore(answer: string, quoted: readonly string[] = [], partial = false): number | undefined {
   const own = quoted.reduce((text, each) => (each === '' ? text : text.replaceAll(each, () => ' … ')), answer);
   const start = own.lastIndexOf('\\boxed{');
   if (start < 0) return undefined;
@@ -28,6 +28,7 @@ export function boxedScore(answer: string, quoted: readonly string[] = []): numb
   const isOnOwnLine = /\n[\s$*`([]*$/.test(own.slice(0, start));
   if (!isOnOwnLine && !announced.test(before)) return undefined;
   const text = own.slice(inside, end).trim();
+  if (!partial) return text === '0' || text === '1' ? Number(text) : undefined;
   const value = Number(text);
   return text !== '' && value >= 0 && value <= 1 ? value : undefined;
 }

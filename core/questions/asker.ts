@@ -1,6 +1,7 @@
 /** Whoever answers questions about pictures: an endpoint, the run's own model, or a judge of the preset. */
 import type { Image } from '../contracts/image.ts';
-import type { JudgeWith } from '../contracts/judge.ts';
+import type { Calls } from '../contracts/calls.ts';
+import type { Judge, JudgeWith } from '../contracts/judge.ts';
 import { ReasongenError } from '../errors.ts';
 import { noWords, yesOrNo, yesWords } from './answer.ts';
 
@@ -37,6 +38,42 @@ export function judgeAsker(judge: JudgeWith<'answer'>): Asker {
         code: 'CANNOT_WRITE',
         message: `the judge "${judge.name}" writes no questions, and the prompts come without a specification to make them of`,
         hint: 'name a judge that has `write`, or take prompts with the metadata of GenEval',
+      });
+    },
+  };
+}
+
+/** For whoever is called by the runtime, which makes its calls as the preset says: a judge. */
+export const directCalls: Pick<Calls, 'run'> = { run: (work, signal) => work(signal) };
+
+export interface AskedJudge extends Pick<Judge, 'title' | 'fingerprint' | 'changes' | 'reserve' | 'rest'> {
+  /** Whether it writes answers, beside telling how likely they are. */
+  readonly writes: boolean;
+  /** Stands for who tells no probabilities, in errors. */
+  readonly place?: string;
+}
+
+/** Whoever answers questions as a judge of a preset. */
+export function askerJudge(asker: Asker, { writes, place, ...about }: AskedJudge): Judge {
+  const written: Pick<Judge, 'answer' | 'write'> = {
+    answer: async (image, question, signal) => {
+      const { text, isCut } = await asker.answer(image, question, 0, signal);
+      // The beginning of an answer may say the opposite of its end.
+      return isCut ? '' : text;
+    },
+    write: (instruction, signal) => asker.write(instruction, signal),
+  };
+  return {
+    ...about,
+    ...(writes && written),
+    answerProbabilities: async (image, question, answers, signal) => {
+      const known = await asker.probabilities(image, question, answers, signal);
+      if (known !== undefined) return known;
+      throw new ReasongenError({
+        code: 'JUDGE_REFUSED',
+        message: `the judge tells no probabilities of its tokens (logprobs)`,
+        ...(place !== undefined && { place }),
+        hint: 'take an endpoint that does, such as vLLM, or ask for answers in words',
       });
     },
   };

@@ -17,6 +17,10 @@ export const questionOptions = {
     .describe(
       'what is asked in the modes boxed and graded; {prompt} stands for the prompt. An own one for boxed must ask for \\boxed{} at the end',
     ),
+  partial: z
+    .boolean()
+    .default(false)
+    .describe('boxed: any number from 0 to 1 counts; as published only 0 and 1 do, and any other is no verdict'),
   decomposing: z
     .string()
     .includes('{prompt}')

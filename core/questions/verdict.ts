@@ -16,6 +16,8 @@ import {
 export interface QuestionChoice {
   readonly mode: 'boxed' | 'graded' | 'decomposed';
   readonly instruction?: string | undefined;
+  /** Whether a box may hold a number between 0 and 1. */
+  readonly partial: boolean;
   readonly decomposing: string;
   readonly aggregate: Aggregate;
   /** Answers to the same question whose mean counts. */
@@ -46,14 +48,16 @@ export async function verdictByQuestions(
 async function boxed(
   sample: Sample,
   asker: Asker,
-  { instruction = strictInstruction, votes, maxTokens }: QuestionChoice,
+  { instruction = strictInstruction, partial, votes, maxTokens }: QuestionChoice,
   signal: AbortSignal,
 ): Promise<Score | NoVerdict> {
   const question = asked(instruction, sample.prompt);
   const answers = await Promise.all(
     Array.from({ length: votes }, (_, turn) => asker.answer(sample.image, question, turn, signal)),
   );
-  const values = answers.map(({ text, isCut }) => (isCut ? undefined : boxedScore(text, [question, sample.prompt])));
+  const values = answers.map(({ text, isCut }) =>
+    isCut ? undefined : boxedScore(text, [question, sample.prompt], partial),
+  );
   const known = values.filter((value) => value !== undefined);
   const [first] = answers;
   if (known.length === 0)

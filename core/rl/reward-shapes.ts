@@ -4,7 +4,7 @@ import { at } from '../tensor/at.ts';
 import { mean } from './statistics.ts';
 
 type Eventually<Value> = Value | Promise<Value>;
-type Own = Pick<Reward, 'judgesBenchmarks' | 'reserve'>;
+type Own = Pick<Reward, 'judgesBenchmarks' | 'reserve' | 'rest'>;
 
 export interface PointwiseReward extends Own {
   /** One drawing. Many are asked about at a time: what calls a server goes through `scope.calls` or a judge, which keep to what the preset says. */
@@ -79,6 +79,7 @@ function shared(own: Own): Own {
   return {
     ...(judgesBenchmarks !== undefined && { judgesBenchmarks }),
     ...(own.reserve !== undefined && { reserve: () => own.reserve?.() ?? Promise.resolve() }),
+    ...(own.rest !== undefined && { rest: () => own.rest?.() ?? Promise.resolve() }),
   };
 }
 

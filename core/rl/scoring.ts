@@ -33,6 +33,8 @@ export interface RewardEffort {
 export interface ScoringOptions {
   readonly rewards: readonly NamedReward[];
   readonly signal: AbortSignal;
+  /** Nothing is judged before everything is drawn. */
+  readonly waits?: boolean;
   /** Told of a failure that the preset allows. */
   readonly warn?: ((message: string) => void) | undefined;
 }
@@ -56,7 +58,7 @@ export class Scoring {
   add(samples: readonly Sample[]): void {
     this.#samples.push(...samples);
     this.#options.rewards.forEach((named, index) => {
-      if ((named.reward.sees ?? 'batch') !== 'batch') this.#ask(index, named, samples);
+      if (!this.#waits(named)) this.#ask(index, named, samples);
     });
   }
 
@@ -74,7 +76,7 @@ export class Scoring {
   async finish(): Promise<Judgement[]> {
     const { rewards } = this.#options;
     rewards.forEach((named, index) => {
-      if ((named.reward.sees ?? 'batch') === 'batch') this.#ask(index, named, this.#samples);
+      if (this.#waits(named)) this.#ask(index, named, this.#samples);
     });
     const columns = await Promise.all(this.#columns.map((shares) => Promise.all(shares)));
     this.#efforts = columns.map((shares, index) => ({
@@ -97,6 +99,10 @@ export class Scoring {
   /** When the first reward was asked, as `performance.now()` tells; undefined before. */
   get begun(): number | undefined {
     return this.#begun;
+  }
+
+  #waits({ reward }: NamedReward): boolean {
+    return this.#options.waits === true || (reward.sees ?? 'batch') === 'batch';
   }
 
   #ask(index: number, named: NamedReward, samples: readonly Sample[]): void {

@@ -1,11 +1,12 @@
 /** What the contract checks of all slots share: a component is opened as a run opens it, on a scope of stand-ins, and a breach says what was expected. */
 import { refuseIncomplete } from '../component-shape.ts';
 import type { RunningModel } from '../contracts/running-model.ts';
-import type { Component, Scope, Slot, Slots } from '../contracts/slots.ts';
+import type { Component, Plugin, Scope, Slot, Slots } from '../contracts/slots.ts';
 import type { Device } from '../gpu/device.ts';
 import { PolicedCalls } from '../judging/calls.ts';
 import { silentLog } from '../log.ts';
 import { z } from '../preset/zod.ts';
+import { openPublished } from '../published-model.ts';
 import { standInImageTokenizer, standInTokenizer } from './stand-ins.ts';
 
 /** What a contract check may be told beside the component. */
@@ -18,6 +19,8 @@ export interface ContractSettings {
   readonly device?: Device;
   /** Where the component looks with the model of the run; without it, one that asks for it fails the check. */
   readonly model?: RunningModel;
+  /** What opens published models where the component asks for one. */
+  readonly plugins?: readonly Plugin[];
   readonly seed?: number;
 }
 
@@ -43,7 +46,7 @@ export function nameOf({ slot, name }: Component): string {
 /** Checks the declaration and creates the component. */
 export async function openComponent<Name extends Slot>(
   component: Component<Name>,
-  { options = {}, others = {}, device, model, seed = 1 }: ContractSettings = {},
+  { options = {}, others = {}, device, model, plugins = [], seed = 1 }: ContractSettings = {},
 ): Promise<Opened<Name>> {
   checkDeclaration(component);
   const who = nameOf(component);
@@ -67,7 +70,7 @@ export async function openComponent<Name extends Slot>(
       throw new ContractError(who, `asks for the slot ${slot}: give the check \`others: { ${slot}: … }\``);
     return found as Slots[Other];
   };
-  const scope: Scope = {
+  const own: Omit<Scope, 'published'> = {
     log: silentLog(),
     seed,
     calls: new PolicedCalls({ settings: {}, who, component: component.name, folder: undefined, log: silentLog() }),
@@ -90,6 +93,10 @@ export async function openComponent<Name extends Slot>(
       };
       return () => (made ??= makeOn());
     },
+  };
+  const scope: Scope = {
+    ...own,
+    published: (folder, backboneOptions = {}) => openPublished(folder, backboneOptions, plugins, own),
   };
   const made = await component.create(parsed.data, scope);
   if (typeof made !== 'object' || made === null)

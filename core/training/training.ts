@@ -162,6 +162,7 @@ export class Training {
       weights: training.weights,
       evaluated: training.evaluationWeights,
       begunWith: weights,
+      rest: () => workspace.rest(),
       ...(lowRank !== undefined && { start: parameters }),
     });
     return training;

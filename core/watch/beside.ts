@@ -1,7 +1,7 @@
 /** Starts the live page of a run beside it. */
-import { fork } from 'node:child_process';
 import { extname } from 'node:path';
 import { ReasongenError } from '../errors.ts';
+import { forked } from '../forked.ts';
 import type { WatchOptions } from './server.ts';
 
 export type PageReply =
@@ -15,9 +15,8 @@ export interface PageBeside {
 
 /** Throws what the server throws, before the run begins. */
 export async function startBeside(question: WatchOptions): Promise<PageBeside> {
-  const child = fork(new URL(`process${extname(import.meta.url)}`, import.meta.url), {
+  const child = forked(new URL(`process${extname(import.meta.url)}`, import.meta.url), {
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
-    execArgv: loaders(process.execArgv),
   });
   const answer = await new Promise<PageReply>((resolve, reject) => {
     child.once('message', (message: PageReply) => resolve(message));
@@ -47,11 +46,4 @@ export async function startBeside(question: WatchOptions): Promise<PageBeside> {
       if (child.connected) child.disconnect();
     },
   };
-}
-
-/** What this process was started with so that it can read its sources, without what ties it to its own supervisor. */
-function loaders(execArgv: readonly string[]): string[] {
-  return execArgv.filter(
-    (each, at) => !each.endsWith('supervised.mjs') && !(execArgv[at + 1] ?? '').endsWith('supervised.mjs'),
-  );
 }

@@ -1,11 +1,11 @@
 /** An endpoint that answers questions about pictures. */
-import { encodePng, resizeBicubic } from '../../core/compute.ts';
+import { encodePng, shrunk } from '../../core/compute.ts';
 import type { Asker, Calls, Image } from '../../core/plugin.ts';
 import type { Answer, Content, Endpoint } from './endpoint.ts';
 
 export interface EndpointAskerOptions {
   readonly endpoint: Endpoint;
-  readonly calls: Calls;
+  readonly calls: Pick<Calls, 'run'>;
   readonly fingerprint: Readonly<Record<string, string>>;
   /** Longest side of the picture that is sent, in pixels; as drawn when absent. */
   readonly pictureSide: number | undefined;
@@ -60,8 +60,5 @@ function probabilityOf(tokens: NonNullable<Answer['firstTokens']>, spellings: re
 }
 
 async function dataUri(image: Image, longest: number | undefined): Promise<string> {
-  const scale = longest === undefined ? 1 : Math.min(1, longest / Math.max(image.width, image.height));
-  const [width, height] = [image.width, image.height].map((side) => Math.max(1, Math.round(side * scale)));
-  const sent = scale === 1 ? image : resizeBicubic(image, width ?? 1, height ?? 1);
-  return `data:image/png;base64,${(await encodePng(sent)).toString('base64')}`;
+  return `data:image/png;base64,${(await encodePng(shrunk(image, longest))).toString('base64')}`;
 }

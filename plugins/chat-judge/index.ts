@@ -1,13 +1,14 @@
 /** A vision-language model behind a chat endpoint as a judge: vLLM, llama.cpp, Ollama or any other that speaks the protocol of OpenAI's chat completions. */
 import {
+  askerJudge,
   defineJudge,
   definePlugin,
   definePointwiseReward,
+  directCalls,
   judgeAsker,
   judgeFor,
   keyFor,
   questionOptions,
-  ReasongenError,
   keyVariableOption,
   serverAddress,
   verdictByQuestions,
@@ -111,36 +112,18 @@ async function askerFor(choice: ChatRewardOptions, scope: Scope): Promise<Asker>
 
 /** Its answers are kept by the runtime, which calls it. */
 function chatJudge(choice: EndpointOptions, scope: Scope): Judge {
-  const direct = {
-    run: (work: (signal: AbortSignal) => Promise<unknown>, signal: AbortSignal) => work(signal),
-    spend: (tokens: number) => scope.calls.spend(tokens),
-  };
   const asker = endpointAsker({
     endpoint: endpointOf(choice, scope),
-    calls: direct as Scope['calls'],
+    calls: directCalls,
     fingerprint: {},
     pictureSide: choice.pictureSide,
   });
-  return {
+  return askerJudge(asker, {
     title: choice.model,
     fingerprint: fingerprintOf(choice),
-    answer: async (image, question, signal) => {
-      const { text, isCut } = await asker.answer(image, question, 0, signal);
-      // The beginning of an answer may say the opposite of its end.
-      return isCut ? '' : text;
-    },
-    answerProbabilities: async (image, question, answers, signal) => {
-      const known = await asker.probabilities(image, question, answers, signal);
-      if (known !== undefined) return known;
-      throw new ReasongenError({
-        code: 'JUDGE_REFUSED',
-        message: `the judge tells no probabilities of its tokens (logprobs)`,
-        place: choice.url,
-        hint: 'take an endpoint that does, such as vLLM, or ask for answers in words',
-      });
-    },
-    write: (instruction, signal) => asker.write(instruction, signal),
-  };
+    writes: true,
+    place: choice.url,
+  });
 }
 
 function endpointOf(choice: EndpointOptions, { calls }: Scope): Endpoint {

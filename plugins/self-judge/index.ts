@@ -1,17 +1,16 @@
 /** The model of the run looks at what was drawn and answers questions about it, on the device: no server. */
 import { existsSync } from 'node:fs';
 import { basename } from 'node:path';
-import { answererOptions, inputHash, LookingModel, ownModels } from '../../core/compute.ts';
+import { answererOptions, inputHash, lookerAsker, LookingModel, ownModels } from '../../core/compute.ts';
 import {
+  askerJudge,
   defineJudge,
   definePlugin,
   definePointwiseReward,
+  directCalls,
   questionOptions,
   verdictByQuestions,
   z,
-  type Asker,
-  type Image,
-  type Scope,
 } from '../../core/plugin.ts';
 
 const answerTokens = z
@@ -41,23 +40,14 @@ export default definePlugin({
       needs: ['backbone', 'tokenizer'],
       create: async (choice, scope) => {
         const model = new LookingModel(scope, choice);
-        return {
+        return askerJudge(lookerAsker(model, directCalls), {
           title: titleOf(choice),
           fingerprint: await fingerprintOf(choice),
           // What the weights of a run are is not known before they are there, and those that are trained change.
           ...(isOwn(choice) && { changes: true as const }),
           reserve: () => model.reserve(),
-          answerProbabilities: (image, question, answers, signal) =>
-            model.probabilities({ image, question, answers }, signal),
-          ...(choice.answerTokens > 0 && {
-            answer: async (image: Image, question: string, signal: AbortSignal) => {
-              const { text, ended } = await model.write({ image, question }, signal);
-              // The beginning of an answer may say the opposite of its end.
-              return ended ? text : '';
-            },
-            write: async (question: string, signal: AbortSignal) => (await model.write({ question }, signal)).text,
-          }),
-        };
+          writes: choice.answerTokens > 0,
+        });
       },
     }),
     definePointwiseReward({
@@ -67,7 +57,7 @@ export default definePlugin({
       needs: ['backbone', 'tokenizer'],
       create: (choice, scope) => {
         const model = new LookingModel(scope, choice);
-        const asker = askerOf(model, scope);
+        const asker = lookerAsker(model, scope.calls);
         const asked = { ...choice, votes: 1, maxTokens: choice.answerTokens };
         return {
           judgesBenchmarks: true,
@@ -78,19 +68,6 @@ export default definePlugin({
     }),
   ],
 });
-
-/** As the runtime asks a judge: so many at a time, each within a time. */
-function askerOf(model: LookingModel, { calls }: Scope): Asker {
-  return {
-    answer: async (image, question, _turn, signal) => {
-      const { text, ended } = await calls.run((inner) => model.write({ image, question }, inner), signal);
-      return { text, isCut: !ended };
-    },
-    probabilities: (image, question, answers, signal) =>
-      calls.run((inner) => model.probabilities({ image, question, answers }, inner), signal),
-    write: async (question, signal) => (await calls.run((inner) => model.write({ question }, inner), signal)).text,
-  };
-}
 
 /** Whether it looks with weights of the run. */
 function isOwn({ model }: ModelOptions): boolean {

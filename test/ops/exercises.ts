@@ -13,6 +13,7 @@ import { batchedProduct } from '../../core/ops/batched-product.ts';
 import {
   appendToCache,
   cachedAttention,
+  copyCacheRows,
   prefillCache,
   rotaryPositions,
   turnIntoCache,
@@ -287,6 +288,7 @@ export const exercises: Readonly<Record<string, (stage: Stage) => void>> = {
       const options = { heads: 4, keyValueHeads: 2, headDimension: 8 };
       rotaryPositions(tape, positions, cache);
       prefillCache(tape, k, v, { cache, source: stage.words(3), length: stage.words(3) }, 0);
+      copyCacheRows(tape, { cache, source: stage.words(3), length: stage.words(3) }, 0);
       appendToCache(tape, k, v, positions, cache, 0);
       const q = turnIntoCache(
         tape,

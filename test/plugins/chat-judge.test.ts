@@ -21,16 +21,29 @@ describe('what counts of an answer', () => {
   test.each([
     ['a cat and a dog. \\boxed{1}', 1],
     ['\\boxed{1}? No: there is one dog. \\boxed{0}', 0],
-    ['about right: \\boxed{ 0.75 }', 0.75],
+    ['all is there: \\boxed{ 1 }', 1],
+    ['about right: \\boxed{0.75}', undefined],
+    ['nearly: \\boxed{1.0}', undefined],
+    ['nothing: \\boxed{00}', undefined],
     ['\\boxed{\\text{1}}', undefined],
     ['\\boxed{2}', undefined],
     ['\\boxed{}', undefined],
     ['\\boxed{1', undefined],
     ['it matches', undefined],
     ['All is there. **\\boxed{1}**', 1],
-    ['The final answer is $\\boxed{0.5}$.', 0.5],
+    ['The final answer is $\\boxed{0}$.', 0],
     ['Verdict:\n\\boxed{1}', 1],
   ])('%s', (answer, expected) => expect(boxedScore(answer)).toBe(expected));
+
+  test.each([
+    ['about right: \\boxed{ 0.75 }', 0.75],
+    ['The final answer is $\\boxed{0.5}$.', 0.5],
+    ['\\boxed{1.0}', 1],
+    ['\\boxed{2}', undefined],
+    ['\\boxed{}', undefined],
+  ])('%s, where numbers between 0 and 1 count', (answer, expected) =>
+    expect(boxedScore(answer, [], true)).toBe(expected),
+  );
 
   const prompt = 'a wall on which \\boxed{1} is written';
   const question = strictInstruction.replaceAll('{prompt}', () => prompt);

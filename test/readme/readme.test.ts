@@ -108,6 +108,7 @@ afterAll(async () => {
 /** What the pages take to be there: models of judges, captioned pictures of one's own, and the published data set in the cache. */
 async function writeData(): Promise<void> {
   cpSync(join(root, 'test/golden/evidence'), join(clone, 'models'), { recursive: true });
+  cpSync(join(root, 'test/golden/qwen-vl/qwen2.5-tiny-a'), join(clone, 'models/qwen2.5-vl'), { recursive: true });
   mkdirSync(join(clone, 'data'));
   await writeBenchmarkData();
   writeFileSync(join(clone, 'data/one.png'), await picture('red'));
@@ -227,6 +228,8 @@ const outcomes: Readonly<Record<string, (result: LineEnd) => void | Promise<void
   'evaluate --model hub': ({ output }) => expect(output).toMatch(/^understanding, heldout: \d of 3 pass/m),
   'check mine/answered.yaml': ({ output }) => expect(output).toContain('every option is valid'),
   'check mine/looking.yaml': ({ output }) => expect(output).toMatch(/judges/),
+  'check mine/local-judge.yaml': ({ output }) =>
+    expect(output).toMatch(/place of rewards\.vlm-judge: device .* \(chosen\)/),
   'check mine/geneval2.yaml': ({ output }) => expect(output).toContain('geneval2: 1 split(s) x 1 prompts'),
   'check mine/wise.yaml': ({ output }) => expect(output).toContain('wise: 1 split(s) x 1 prompts'),
   'generate --preset presets/nano/generate.yaml': () => expect(pictures('out/cakes')).toHaveLength(4),

@@ -1,6 +1,6 @@
 /** What a GRPO run will do and need, in words and bytes. */
 import type { Plan, PlanContext, Smaller } from '../../contracts/recipe.ts';
-import { reserveJudges } from '../../judging/reserve.ts';
+import { comeAndGo, reserveJudges } from '../../judging/reserve.ts';
 import { planEvaluation } from './evaluation.ts';
 import type { GrpoOptions } from './options.ts';
 import { openGrpo } from './setup.ts';
@@ -23,6 +23,8 @@ export async function planGrpo(context: PlanContext, choice: GrpoOptions): Promi
   account.note('judges');
   // Last: all but the first evaluation draw while everything else is there.
   await planEvaluation(run, choice, training);
+  // And those that come and go come behind it, too.
+  if (comeAndGo(run)) await reserveJudges(run);
   const codes = context.imageTokenizer.grid.rows * context.imageTokenizer.grid.columns;
   const capacity = choice.promptTokens + (choice.rationale ? choice.rationaleTokens : 1) + codes;
   return account.plan([describeModel(context.backbone), ...planLines(choice, codes, capacity)]);

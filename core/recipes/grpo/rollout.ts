@@ -7,6 +7,7 @@ import { downSample } from '../../rl/down-sampling.ts';
 import { GroupCollector } from '../../rl/groups.ts';
 import { effortMetrics, rewardMetrics, totalMetrics } from '../../rl/reward-metrics.ts';
 import { isTrainedOn, rewardsAt } from '../../rl/combine.ts';
+import { comeAndGo, restJudges } from '../../judging/reserve.ts';
 import { Scoring, type RewardEffort } from '../../rl/scoring.ts';
 import { mean } from '../../rl/statistics.ts';
 import type { Drawer, Drawing, DrawPurpose } from '../../drawing/drawer.ts';
@@ -231,6 +232,7 @@ export class JudgeClock {
     const scoring = new Scoring({
       rewards: rewardsAt(context.rewards, step),
       signal: context.signal,
+      waits: comeAndGo(context),
       warn: (text) => context.log.warn(text),
     });
     try {
@@ -245,6 +247,8 @@ export class JudgeClock {
     } catch (error) {
       scoring.abandon(error);
       throw error;
+    } finally {
+      await restJudges(context);
     }
   }
 }

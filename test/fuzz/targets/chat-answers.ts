@@ -43,8 +43,10 @@ const target: FuzzTarget = {
         throw new ReasongenError({ code: 'JUDGE_UNREACHABLE', message: error.message });
       throw error;
     });
-    const value = boxedScore(answer.text);
+    const [strict, value] = [boxedScore(answer.text), boxedScore(answer.text, [], true)];
     if (value !== undefined && !(value >= 0 && value <= 1)) throw new Error(`a verdict of ${value}`);
+    if (strict !== undefined && (strict !== value || !Number.isInteger(strict)))
+      throw new Error(`a strict verdict of ${strict}`);
   },
 };
 export default target;
