@@ -176,7 +176,9 @@ describe('questions about one picture', () => {
     // Every time with a copy of the picture, as it comes from elsewhere.
     const ask = (question: string): Promise<readonly number[]> =>
       model.probabilities({ image: { ...image, data: image.data.slice() }, question, answers: sets }, never);
-    expect(await Promise.all(texts.map(ask))).toEqual(alone);
+    // The first one alone: the others take over what its row begins with.
+    const first = await ask(at(texts, 0));
+    expect([first, ...(await Promise.all(texts.slice(1).map(ask)))]).toEqual(alone);
     expect(await model.work()).toEqual({
       looks: 1,
       passes: 1,
