@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 import { lstat, readFile, realpath } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { exitCodes, ReasongenError } from '../errors.ts';
-import { diskError, hasCode } from './disk.ts';
+import { diskError, hasCode, readTwice } from './disk.ts';
 import { fingerprint, type FileFingerprint } from './fingerprint.ts';
 
 export interface Manifest {
@@ -44,7 +44,7 @@ export async function readManifest(path: string): Promise<Manifest> {
   const misplaced = await misplacement(path, 'manifest.json');
   if (misplaced === 'is missing') throw damaged(path, 'it has no manifest.json');
   if (misplaced !== undefined) throw damaged(path, `manifest.json ${misplaced}`);
-  const text = await readFile(join(path, 'manifest.json'), 'utf8').catch((cause: unknown) => {
+  const text = await readTwice(() => readFile(join(path, 'manifest.json'), 'utf8')).catch((cause: unknown) => {
     if (hasCode(cause, 'EIO')) throw damaged(path, 'manifest.json cannot be read: the disk reports an error', cause);
     throw diskError(cause, 'reading manifest.json', path);
   });
@@ -111,7 +111,7 @@ export async function damageOf(path: string, name: string, expected: FileFingerp
   const misplaced = await misplacement(path, name);
   if (misplaced !== undefined) return misplaced;
   try {
-    const { bytes, sha256 } = await fingerprint(join(path, name));
+    const { bytes, sha256 } = await readTwice(() => fingerprint(join(path, name)));
     if (bytes !== expected.bytes) return `has ${bytes} bytes instead of ${expected.bytes}`;
     return sha256 === expected.sha256 ? undefined : contentChanged;
   } catch (cause) {

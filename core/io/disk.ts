@@ -152,6 +152,16 @@ export function hasCode(error: unknown, ...codes: string[]): boolean {
   return error instanceof Error && 'code' in error && codes.includes(String(error.code));
 }
 
+/** Reads once more where the disk reports an error: over a network, or while a disk wakes up, such errors pass. */
+export async function readTwice<Value>(read: () => Promise<Value>): Promise<Value> {
+  try {
+    return await read();
+  } catch (cause) {
+    if (hasCode(cause, 'EIO')) return read();
+    throw cause;
+  }
+}
+
 /** `cause` in words for a person, exit code 6. An error that already is one of ours passes unchanged. */
 export function diskError(cause: unknown, doing: string, place: string, advice?: string): ReasongenError {
   if (cause instanceof ReasongenError) return cause;

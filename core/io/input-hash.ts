@@ -47,8 +47,8 @@ async function addFolder(hash: Hash, folder: string, textsOf: TextsOfFile | unde
   const names = await readdir(folder);
   if (names.includes('manifest.json') && (await addModel(hash, folder))) return;
   if (names.includes('run.json') || names.includes('checkpoints')) {
-    const newest = (await listCheckpoints(folder)).at(-1);
-    if (newest !== undefined) await addModel(hash, newest.path);
+    // The newest that can be told, as whoever loads it does.
+    for (const { path } of (await listCheckpoints(folder)).reverse()) if (await addModel(hash, path)) return;
     return;
   }
   const files = await filesIn(folder, '');

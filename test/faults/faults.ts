@@ -1,5 +1,5 @@
 /**
- * `npm run faults -- [SCENARIO] [EVERY]`: all faults of all scenarios, or every so many-th, one after the other. What is not withstood
+ * `npm run faults -- [SCENARIO] [EVERY] [POINT]`: all faults of all scenarios, or every so many-th, or those of one point, one after the other. What is not withstood
  * is written to out/faults-failed.txt, and the exit code is 1. `npm run faults -- flushes` and `renames`: the small run without one of its
  * flushes or renames, each in turn, whose power fails somewhere behind it: which of them nobody would miss.
  */
@@ -10,7 +10,7 @@ import { OneProcess } from './runner.ts';
 import { scenario, scenarioNames } from './scenarios.ts';
 import { survey, tryFault } from './walk.ts';
 
-const [wanted, every = '1'] = process.argv.slice(2);
+const [wanted, every = '1', at] = process.argv.slice(2);
 const runner = new OneProcess();
 const failures: string[] = [];
 const started = performance.now();
@@ -23,7 +23,7 @@ async function walk(name: string): Promise<void> {
   const which = await scenario(name);
   const known = await survey(which, runner);
   const { faults, passes } = known;
-  const chosen = faults.filter((_, index) => index % Number(every) === 0);
+  const chosen = faults.filter(({ point }, index) => index % Number(every) === 0 && (at ?? point) === point);
   const kinds = new Set(faults.map(({ kind }) => kind)).size;
   const kills = faults.filter(({ kind }) => kind === 'SIGKILL' || kind === 'lost').length;
   const list = Object.entries(passes)

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, describe, expect, test } from 'vitest';
+import { checkpointName, encodeManifest } from '../../../core/io/checkpoint-manifest.ts';
 import { inputHash } from '../../../core/io/input-hash.ts';
 import { namedFiles } from '../../../core/io/named-files.ts';
 
@@ -95,4 +96,21 @@ test('every text of a JSON file that names a file is found, wherever it is cut i
     }),
     { numRuns: 60 },
   );
+});
+
+test('of a run is that of its newest checkpoint that can be told, and never that of nothing', async () => {
+  const run = join(mkdtempSync(join(tmpdir(), 'reasongen-hashed-')), 'run');
+  const manifestOf = (step: number): string => join(run, 'checkpoints', checkpointName(step), 'manifest.json');
+  for (const step of [1, 2]) {
+    mkdirSync(dirname(manifestOf(step)), { recursive: true });
+    const file = { bytes: step, sha256: String(step).repeat(64) };
+    writeFileSync(manifestOf(step), encodeManifest(step, { 'weights.safetensors': file, 'state.json': file }));
+  }
+  const newest = await inputHash(run);
+  writeFileSync(manifestOf(2), 'damaged');
+  const older = await inputHash(run);
+  rmSync(dirname(manifestOf(2)), { recursive: true });
+  expect(await inputHash(run)).toBe(older);
+  expect(older).not.toBe(newest);
+  rmSync(dirname(run), { recursive: true });
 });
