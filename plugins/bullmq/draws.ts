@@ -22,7 +22,8 @@ export interface QueuedDrawerOptions {
   readonly client: QueueClient<DrawResult>;
   /** So many sequences of a worker were taken. */
   readonly count: (worker: string, sequences: number) => void;
-  readonly publisher: WeightPublisher;
+  /** Makes the weights findable as they are; one call at a time. */
+  readonly publish: WeightPublisher['publish'];
   readonly model: DrawnModel;
   readonly choice: BullmqOptions;
   readonly run: string;
@@ -34,7 +35,6 @@ export interface QueuedDrawerOptions {
 export class QueuedDrawer implements SequenceDrawer {
   private readonly options: QueuedDrawerOptions;
   readonly atOnce = mostUnderWay;
-  private published: Promise<unknown> = Promise.resolve();
   /** The device draws one thing at a time. */
   private drawnHere: Promise<unknown> = Promise.resolve();
 
@@ -43,7 +43,7 @@ export class QueuedDrawer implements SequenceDrawer {
   }
 
   async draw(request: DrawRequest, onProgress?: Parameters<SequenceDrawer['draw']>[1]): Promise<DrawnSequence[]> {
-    const sequences = await this.drawnByWorkers(request, await this.publish(), { isAhead: false });
+    const sequences = await this.drawnByWorkers(request, await this.options.publish(), { isAhead: false });
     if (sequences === undefined) return this.drawHere(request);
     const samples = request.rowKeys.length;
     onProgress?.({ phase: 'image', step: 1, steps: 1, rows: samples, finished: samples, samples });
@@ -51,7 +51,7 @@ export class QueuedDrawer implements SequenceDrawer {
   }
 
   async ahead(request: DrawRequest): Promise<() => Promise<DrawnSequence[] | undefined>> {
-    const drawing = this.drawnByWorkers(request, await this.publish(), { isAhead: true });
+    const drawing = this.drawnByWorkers(request, await this.options.publish(), { isAhead: true });
     // Told when it is asked for.
     drawing.catch(() => undefined);
     return () => drawing;
@@ -86,7 +86,7 @@ export class QueuedDrawer implements SequenceDrawer {
         if ('missingWeights' in result) {
           if (isAhead) break;
           if (++repeated > mostPublished) throw weightsMissing(result.worker, result.missingWeights, choice.weights);
-          await (await this.publish()).release();
+          await (await this.options.publish()).release();
           continue;
         }
         const looked = await this.lookAt(request, result, isAhead);
@@ -130,14 +130,6 @@ export class QueuedDrawer implements SequenceDrawer {
   close(): void {
     this.options.model.local.close();
     void this.options.withdraw();
-  }
-
-  /** Makes the weights findable as they are; one call at a time. */
-  private publish(): Promise<Published> {
-    const { client, publisher } = this.options;
-    const publishing = this.published.then(() => client.patiently(() => publisher.publish()));
-    this.published = publishing.catch(() => undefined);
-    return publishing;
   }
 
   /** By chance: draws a request again and compares. Returns what differs. */

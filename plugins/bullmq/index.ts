@@ -42,6 +42,13 @@ function openExecutor(choice: BullmqOptions, scope: Scope): Executor {
   let client: Promise<QueueClient<DrawResult>> | undefined;
   let questions: QueuedQuestions | undefined;
   const drawn = new Map<string, number>();
+  let turn: Promise<unknown> = Promise.resolve();
+  /** One after the other: what one takes back another may just be handing out. */
+  const inTurn = <Value>(work: () => Promise<Value>): Promise<Value> => {
+    const working = turn.then(work);
+    turn = working.catch(() => undefined);
+    return working;
+  };
   const reach = async (): Promise<{ readonly library: QueueLibrary; readonly address: QueueAddress }> => {
     const address = queueAddress(choice.addressVariable);
     return { library: await loadQueueLibrary(files), address };
@@ -77,14 +84,16 @@ function openExecutor(choice: BullmqOptions, scope: Scope): Executor {
       const withdraw = async (): Promise<void> => {
         if (!publishers.delete(publisher)) return;
         // What is left behind goes by itself after a while.
-        await publisher
-          .withdraw()
-          .catch((error: unknown) => log.debug(`weights were left in the queue: ${String(error)}`));
+        await inTurn(() => publisher.withdraw()).catch((error: unknown) =>
+          log.debug(`weights were left in the queue: ${String(error)}`),
+        );
       };
       scope.onDispose(withdraw);
       const count = (worker: string, sequences: number): void =>
         void drawn.set(worker, (drawn.get(worker) ?? 0) + sequences);
-      return new QueuedDrawer({ client: queue, count, publisher, model, choice, run, log, withdraw });
+      const publish = (): ReturnType<WeightPublisher['publish']> =>
+        inTurn(() => queue.patiently(() => publisher.publish()));
+      return new QueuedDrawer({ client: queue, count, publish, model, choice, run, log, withdraw });
     },
     ask: (identity, question, signal) => {
       if (questions === undefined) {
