@@ -72,6 +72,15 @@ async function main(): Promise<void> {
   const isWanted = (name: string): boolean => options.only?.split(',').some((word) => name.includes(word)) ?? true;
   const rows: Row[] = [];
   let ceiling = 0;
+  const environment = describeEnvironment(device);
+  /** Whatever ends it, what was measured is there. */
+  const save = (all: readonly Row[] = rows, torch?: Torch): void => {
+    const seconds = (performance.now() - started) / 1000;
+    const shapesUsed = options.small ? 'small' : 'published';
+    const figures = { environment, limits: limitsOf(device), shapes: shapesUsed, ceiling, torch, rows: all, seconds };
+    mkdirSync(dirname(options.json), { recursive: true });
+    writeFileSync(options.json, `${JSON.stringify(figures, undefined, 1)}\n`);
+  };
   const one = async (name: string, make: () => Promise<GpuCase>): Promise<void> => {
     if (!isWanted(name)) return;
     if ((performance.now() - started) / 60000 > Number(options.minutes)) {
@@ -83,6 +92,7 @@ async function main(): Promise<void> {
     try {
       made = await make();
       rows.push(await measured(made, ceiling));
+      save();
     } catch (error) {
       rows.push({ name, error: error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error) });
     } finally {
@@ -113,8 +123,8 @@ async function main(): Promise<void> {
   const sizes = shapes.models[model];
   if (sizes !== undefined)
     await one(`${model} training step`, () => trainingCase(device, model, sizes, sequences, tokens));
-  const environment = describeEnvironment(device);
   device.close();
+  if (!options.small) process.stderr.write(`${toTable(rows)}\n\nthe same by PyTorch, at most ${torchSeconds} s\n`);
   const torch = options.small ? undefined : runTorch();
   const compared = rows.map((row): Row => {
     const theirs = torch?.rows[row.name];
@@ -122,16 +132,15 @@ async function main(): Promise<void> {
       ? row
       : { ...row, overTorch: theirs / row.milliseconds };
   });
+  save(compared, torch);
   const seconds = (performance.now() - started) / 1000;
-  mkdirSync(dirname(options.json), { recursive: true });
-  writeFileSync(
-    options.json,
-    `${JSON.stringify({ environment, limits: limitsOf(device), shapes: options.small ? 'small' : 'published', ceiling, torch, rows: compared, seconds }, undefined, 1)}\n`,
-  );
   process.stdout.write(
     `${toTable(compared)}\n\nadapter ${environment.adapter}; commit ${environment.commit ?? 'unknown'}; ${environment.date}; ${seconds.toFixed(0)} s\nPyTorch: ${torch?.description ?? 'not asked'}\nfigures: ${options.json}\n`,
   );
 }
+
+/** For all cases of PyTorch together. */
+const torchSeconds = 180;
 
 /** At least three repetitions, at most as many as fit into two seconds. */
 async function measured(of: GpuCase, ceiling: number): Promise<Row> {
@@ -182,7 +191,11 @@ function runTorch(): Torch {
   const script = join(dirname(fileURLToPath(import.meta.url)), 'torch_eager.py');
   try {
     return JSON.parse(
-      execFileSync('python3', [script], { encoding: 'utf8', timeout: 180_000, stdio: ['ignore', 'pipe', 'ignore'] }),
+      execFileSync('python3', [script], {
+        encoding: 'utf8',
+        timeout: torchSeconds * 1000,
+        stdio: ['ignore', 'pipe', 'ignore'],
+      }),
     ) as Torch;
   } catch (error) {
     return {
