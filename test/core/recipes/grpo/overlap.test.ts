@@ -41,7 +41,8 @@ async function step(drawing: number, judging: number, oneByOne = false) {
     { name: 'groups', weight: 1, reward: alike },
     { name: 'all', weight: 1, reward: { score: (all: readonly Sample[]) => all.map(() => all.length * 1000) } },
   ];
-  const context = { rewards, signal: new AbortController().signal, log: silentLog() } as unknown as RunContext;
+  const lookers = { rewards, judges: [], benchmarks: [] };
+  const context = { ...lookers, signal: new AbortController().signal, log: silentLog() } as unknown as RunContext;
   const items = ['a', 'b', 'c', 'd'].map((prompt) => ({ prompt, task: 't', specification: {} }));
   const clock = new JudgeClock();
   const purpose = { label: 'step-1', step: 1, phase: 'train' } as const;
