@@ -1,11 +1,13 @@
 /** Runs whose drawings are computed by workers, with a Redis of their own: the end is that of a run alone, bit for bit. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest';
 import type { DrawService } from '../../../core/contracts/executor.ts';
 import { Workplace, type Ended } from '../../support/runs.ts';
 import { expectSameRun } from '../../support/resumed.ts';
 import { findQueueLibrary, loadQueueLibrary } from '../../../plugins/bullmq/library.ts';
+import { drawQueueName } from '../../../plugins/bullmq/protocol.ts';
+import { readRegistry } from '../../../plugins/bullmq/registry.ts';
 import { workHere, type WorkerHere } from './here.ts';
 import { describeWithRedis, RedisServer } from './redis-server.ts';
 
@@ -113,11 +115,20 @@ describeWithRedis('workers on a queue', () => {
     const worker = await start();
     const { bullmq, ioredis } = await loadQueueLibrary(findQueueLibrary());
     const connection = new ioredis.Redis(process.env['REASONGEN_QUEUE'] ?? '', { maxRetriesPerRequest: null });
-    const [meta = ''] = await connection.keys('bull:reasongen-draw-*:meta');
-    const name = meta.split(':')[1] ?? '';
+    // Queues of workers that have ended are there as well, and nobody serves them.
+    const identity = await vi.waitFor(
+      async () => {
+        const found = (await readRegistry(connection)).find((each) => each.name === nameOf(worker))?.draws;
+        if (found === undefined) throw new Error('the worker is not listed');
+        return found;
+      },
+      { timeout: 20_000 },
+    );
+    const name = drawQueueName(identity);
     const queue = new bullmq.Queue(name, { connection });
     const listening = connection.duplicate();
     const events = new bullmq.QueueEvents(name, { connection: listening });
+    await events.waitUntilReady();
     const job = await queue.add('draw', { run: '../../etc', code: 'process.exit()' }, { jobId: 'foreign' });
     await expect(job.waitUntilFinished(events)).rejects.toThrow(/no job of this program/);
     expect(worker.lines.join('\n')).toMatch(/job foreign is not one of ours: .*; it is not done/);
