@@ -78,8 +78,8 @@ export function addRows(tape: Tape, x: Tensor, part: Tensor, rows: Tensor): Tens
     groups: grid(Math.ceil(count / 256)),
   });
   tape.launch({
-    kernel: 'rows/add',
-    constants: alias,
+    kernel: 'rows/scatter',
+    constants: { ...alias, ACCUMULATE: true },
     bindings: { x: part, rows, out },
     params: { count: entries, width },
     groups: grid(Math.ceil((entries * width) / 64)),

@@ -1,5 +1,6 @@
-// out[rows[m], :] = x[m, :], f32 [M, width]; rows must differ. One thread per four columns of an input row.
+// out[rows[m], :] = x[m, :], or += with ACCUMULATE, f32 [M, width]; rows must differ. One thread per four columns of an input row.
 alias Cell = vec4f;  // f32 where a row is no whole number of vectors
+const ACCUMULATE: bool = false;
 struct Params {
   count: u32,  // M
   width: u32,  // columns, in cells
@@ -15,5 +16,6 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let index = (group.y * groups.x + group.x) * 64u + lane;
   if (index >= params.count * params.width) { return; }
   let row = index / params.width;
-  out[rows[row] * params.width + index - row * params.width] = x[index];
+  let target_index = rows[row] * params.width + index - row * params.width;
+  if (ACCUMULATE) { out[target_index] += x[index]; } else { out[target_index] = x[index]; }
 }

@@ -5,19 +5,10 @@ import { encodePng } from '../../../core/io/image.ts';
 import { readSafetensors } from '../../support/safetensors.ts';
 import { randomWords } from '../../../core/testing.ts';
 import { janusFolder } from '../../support/janus-folder.ts';
+import { publishedPreset } from '../../support/published-runs.ts';
 import { curve, Workplace } from '../../support/runs.ts';
 
 const place = new Workplace();
-
-/** Components of the model in `folder`, on pictures of 8 x 8. */
-function preset(name: string, folder: string, rest: string): string {
-  const model = [
-    `tokenizer: { use: huggingface, file: ${folder}, rationaleQuestion: '{prompt}:' }`,
-    `imageTokenizer: { use: vq, checkpoint: ${folder} }`,
-    `backbone: { use: janus-checkpoint, checkpoint: ${folder} }`,
-  ];
-  return place.preset(name, `${model.join('\n')}\n${rest}\n`);
-}
 
 describe('a published model', () => {
   const sft = (folder: string): string =>
@@ -27,7 +18,7 @@ describe('a published model', () => {
     const runs = [];
     for (const original of [false, true]) {
       const folder = janusFolder(place.path(`model-${original}`), 'tiny-a', original);
-      runs.push(await place.run(preset(`sft-${original}`, folder, sft(folder))));
+      runs.push(await place.run(publishedPreset(place, `sft-${original}`, folder, sft(folder))));
     }
     const [port, other] = runs.map(({ directory }) => curve(directory, 'loss'));
     expect(port).toHaveLength(12);
@@ -72,7 +63,8 @@ describe('a published model', () => {
   test('goes on with GRPO', async () => {
     const folder = janusFolder(place.path('grpo'), 'tiny-b');
     const { code, directory } = await place.run(
-      preset(
+      publishedPreset(
+        place,
         'grpo',
         folder,
         `rewards: [is-color]\noptimizer: { use: adamw, learningRate: 1e-3 }\nrecipe: { use: grpo, weights: ${folder}, steps: 2, prompts: 2, groupSize: 4, rationaleTokens: 8, promptTokens: 64, evaluations: 0 }`,

@@ -8,23 +8,15 @@ import { loadPreset } from '../../../core/preset/load.ts';
 import { janusFolder } from '../../support/janus-folder.ts';
 import { readRunRecords } from '../../../core/io/records.ts';
 import type { Evaluation } from '../../../core/contracts/evaluation.ts';
-import { curve, type Ended, root, Workplace } from '../../support/runs.ts';
+import { memoryOf, publishedPreset, ratioPlugin } from '../../support/published-runs.ts';
+import { curve, type Ended, Workplace } from '../../support/runs.ts';
 
 const place = new Workplace();
 
-/** Components of the model in `folder`. */
-function preset(name: string, folder: string, rest: string): string {
-  const model = [
-    `tokenizer: { use: huggingface, file: ${folder}, rationaleQuestion: '{prompt}:' }`,
-    `imageTokenizer: { use: vq, checkpoint: ${folder} }`,
-    `backbone: { use: janus-checkpoint, checkpoint: ${folder} }`,
-  ];
-  return place.preset(name, `${model.join('\n')}\n${rest}\n`);
-}
-
 const eyes = 'questionTokens: 1024, batch: 4';
 function grpo(name: string, folder: string, plugin: string, more: string): string {
-  return preset(
+  return publishedPreset(
+    place,
     name,
     folder,
     `plugins: [${plugin}]
@@ -35,42 +27,17 @@ recipe: { use: grpo, weights: ${folder}, steps: 3, prompts: 2, groupSize: 4, rat
   );
 }
 
-const memoryOf = ({ directory }: Ended): { readonly plannedBytes: number; readonly peakBytes: number } =>
-  (
-    JSON.parse(readFileSync(join(directory, 'run.json'), 'utf8')) as {
-      memory: { plannedBytes: number; peakBytes: number };
-    }
-  ).memory;
-
 async function evaluationsOf({ directory }: Ended): Promise<readonly Evaluation[]> {
   return (await readRunRecords(directory)).evaluations;
 }
 
 describe('a run judged by its own model', () => {
-  // Random weights seldom say yes or no: what counts here is how the two compare.
-  const ratio = (): string =>
-    place.write(
-      'ratio.ts',
-      `import { definePlugin, definePointwiseReward, judgeFor, z } from '${join(root, 'core/plugin.ts')}';
-export default definePlugin({ name: 'ratio', provides: [definePointwiseReward({
-  name: 'ratio', summary: 'yes against no', options: z.strictObject({ judge: z.string().describe('who is asked') }),
-  create: async ({ judge }, scope) => {
-    const asked = await judgeFor(scope, 'answerProbabilities', judge);
-    return { score: async ({ image, prompt }, signal) => {
-      const [yes, no] = await asked.answerProbabilities(image, 'Is it ' + prompt + '?', [['yes'], ['no']], signal);
-      return yes / (yes + no);
-    } };
-  },
-})] });
-`,
-    );
-
   test.each([
     ['all weights', ''],
     ['adapters', ', lora: { rank: 2 }'],
   ])('trains on its frozen start, holds its policy out, and its memory is planned (%s)', async (_name, more) => {
     const folder = janusFolder(place.path(`grpo-${more === ''}`), 'tiny-b');
-    const file = grpo(`grpo-${more === ''}`, folder, ratio(), more);
+    const file = grpo(`grpo-${more === ''}`, folder, ratioPlugin(place), more);
     const run = await place.run(file);
     const [frozen, moving] = [curve(run.directory, 'reward/frozen'), curve(run.directory, 'reward/moving')];
     // Before the first update both are the same weights, and so see the same.
@@ -102,7 +69,8 @@ describe('questions of benchmarks', () => {
     const cache = place.path('kept');
     const run = (): Promise<Ended> =>
       place.run(
-        preset(
+        publishedPreset(
+          place,
           'evaluate',
           folder,
           `judges: [{ use: self-judge, model: ${janusFolder(place.path('other'), 'tiny-b')}, ${eyes}, answerTokens: 3, cache: ${cache} }]

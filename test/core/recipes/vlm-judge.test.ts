@@ -1,55 +1,22 @@
 /** A published model as judge and reward of a run, wherever it is placed: the same verdicts, planned and measured; and as evidence of benchmarks. */
-import { mkdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { mkdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { readRunRecords } from '../../../core/io/records.ts';
 import { janusFolder } from '../../support/janus-folder.ts';
-import { curve, type Ended, root, Workplace } from '../../support/runs.ts';
+import { memoryOf, publishedPreset, ratioPlugin } from '../../support/published-runs.ts';
+import { curve, Workplace } from '../../support/runs.ts';
 
 const place = new Workplace();
 const judge = fileURLToPath(new URL('../../golden/qwen-vl/qwen2.5-tiny-a', import.meta.url));
 
-/** Components of the model in `folder`. */
-function preset(name: string, folder: string, rest: string): string {
-  const model = [
-    `tokenizer: { use: huggingface, file: ${folder}, rationaleQuestion: '{prompt}:' }`,
-    `imageTokenizer: { use: vq, checkpoint: ${folder} }`,
-    `backbone: { use: janus-checkpoint, checkpoint: ${folder} }`,
-  ];
-  return place.preset(name, `${model.join('\n')}\n${rest}\n`);
-}
-
-const memoryOf = ({ directory }: Ended): { readonly plannedBytes: number; readonly peakBytes: number } =>
-  (
-    JSON.parse(readFileSync(join(directory, 'run.json'), 'utf8')) as {
-      memory: { plannedBytes: number; peakBytes: number };
-    }
-  ).memory;
-
 describe('a run judged by a published model', () => {
-  // Random weights seldom say yes or no: what counts here is how the two compare.
-  const ratio = (): string =>
-    place.write(
-      'ratio.ts',
-      `import { definePlugin, definePointwiseReward, judgeFor, z } from '${join(root, 'core/plugin.ts')}';
-export default definePlugin({ name: 'ratio', provides: [definePointwiseReward({
-  name: 'ratio', summary: 'yes against no', options: z.strictObject({ judge: z.string().describe('who is asked') }),
-  create: async ({ judge }, scope) => {
-    const asked = await judgeFor(scope, 'answerProbabilities', judge);
-    return { score: async ({ image, prompt }, signal) => {
-      const [yes, no] = await asked.answerProbabilities(image, 'Is it ' + prompt + '?', [['yes'], ['no']], signal);
-      return yes / (yes + no);
-    } };
-  },
-})] });
-`,
-    );
   const grpo = (name: string, folder: string, options: string): string =>
-    preset(
+    publishedPreset(
+      place,
       name,
       folder,
-      `plugins: [${ratio()}]
+      `plugins: [${ratioPlugin(place)}]
 judges: [{ use: vlm-judge, name: eye, model: ${judge}, batch: 4, questionTokens: 128, maxTokens: 0, cache: off, ${options} }]
 rewards: [{ use: ratio, judge: eye }]
 optimizer: { use: adamw, learningRate: 1e-2 }
@@ -101,7 +68,8 @@ describe('evidence of benchmarks', () => {
     mkdirSync(place.path('comp'), { recursive: true });
     place.write('comp/color_val.txt', 'a red bird and a blue cup\n');
     const run = await place.run(
-      preset(
+      publishedPreset(
+        place,
         'evaluate',
         folder,
         `judges: [{ use: vlm-judge, model: ${judge}, batch: 4, questionTokens: 128, maxTokens: 3, cache: off }]
