@@ -106,7 +106,10 @@ export class StagePlanner {
         const component = loaded.catalog.plugins
           .flatMap(({ provides }) => provides)
           .find(({ slot: of, name }) => of === slot && name === choice.use);
-        const places = component === undefined ? [] : placesOf(component);
+        const hasWorkers = (components['executor'] ?? []).length > 0;
+        const places = (component === undefined ? [] : placesOf(component)).filter(
+          (place) => place !== 'worker' || hasWorkers || choice.options['place'] === 'worker',
+        );
         if (places.length === 0) continue;
         const plans: Record<string, Plan> = {};
         for (const place of places) {
@@ -163,7 +166,7 @@ export interface PlacedComponent {
   readonly plans: Readonly<Record<string, Plan>>;
 }
 
-/** Values of an option `place`; none of components without one. */
+/** Values of an option `place`; none of components without one. A place called `worker` is the queue's, which not every preset has. */
 function placesOf({ options }: Component): string[] {
   const { properties = {} } = z.toJSONSchema(options, { unrepresentable: 'any', io: 'input' });
   const place = properties['place'];

@@ -46,7 +46,10 @@ export function judgeAsker(judge: JudgeWith<'answer'>): Asker {
 /** For whoever is called by the runtime, which makes its calls as the preset says: a judge. */
 export const directCalls: Pick<Calls, 'run'> = { run: (work, signal) => work(signal) };
 
-export interface AskedJudge extends Pick<Judge, 'title' | 'fingerprint' | 'changes' | 'reserve' | 'rest'> {
+export interface AskedJudge extends Pick<
+  Judge,
+  'title' | 'fingerprint' | 'changes' | 'byWorkers' | 'reserve' | 'rest'
+> {
   /** Whether it writes answers, beside telling how likely they are. */
   readonly writes: boolean;
   /** Stands for who tells no probabilities, in errors. */

@@ -4,7 +4,7 @@ import { at } from '../tensor/at.ts';
 import { mean } from './statistics.ts';
 
 type Eventually<Value> = Value | Promise<Value>;
-type Own = Pick<Reward, 'judgesBenchmarks' | 'reserve' | 'rest'>;
+type Own = Pick<Reward, 'judgesBenchmarks' | 'byWorkers' | 'reserve' | 'rest'>;
 
 export interface PointwiseReward extends Own {
   /** One drawing. Many are asked about at a time: what calls a server goes through `scope.calls` or a judge, which keep to what the preset says. */
@@ -75,9 +75,10 @@ export function batchwise(own: BatchwiseReward): Reward {
 }
 
 function shared(own: Own): Own {
-  const { judgesBenchmarks } = own;
+  const { judgesBenchmarks, byWorkers } = own;
   return {
     ...(judgesBenchmarks !== undefined && { judgesBenchmarks }),
+    ...(byWorkers !== undefined && { byWorkers }),
     ...(own.reserve !== undefined && { reserve: () => own.reserve?.() ?? Promise.resolve() }),
     ...(own.rest !== undefined && { rest: () => own.rest?.() ?? Promise.resolve() }),
   };

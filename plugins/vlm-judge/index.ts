@@ -44,10 +44,10 @@ const modelOptions = {
   temperature: z.number().nonnegative().default(0).describe('of the answer; 0 is greedy'),
   ...answeringOptions,
   place: z
-    .enum(['device', 'swap', 'process'])
+    .enum(['device', 'swap', 'process', 'worker'])
     .default('device')
     .describe(
-      'device: beside the model of the run; swap: on the device only while it is asked and in the memory of the host between, and what training works in makes room for it; process: in a process of its own, so that it may have another adapter',
+      'device: beside the model of the run; swap: on the device only while it is asked and in the memory of the host between, and what training works in makes room for it; process: in a process of its own, so that it may have another adapter; worker: workers on the queue answer in place of the run (`reasongen worker --for judge`)',
     ),
   adapter: z
     .string()
@@ -99,6 +99,7 @@ export default definePlugin({
           title: titleOf(choice),
           fingerprint: await fingerprintOf(choice),
           ...onDevice(looker),
+          ...leftTo(choice),
           writes: choice.maxTokens > 0,
         });
       },
@@ -115,6 +116,7 @@ export default definePlugin({
         return {
           judgesBenchmarks: true,
           ...onDevice(looker),
+          ...leftTo(choice),
           score: (sample, signal) => verdictByQuestions(sample, asker, choice, signal),
         };
       },
@@ -128,6 +130,11 @@ function onDevice(looker: Looker): Pick<Judge, 'reserve' | 'rest'> {
     reserve: () => looker.reserve(),
     ...(looker.rest !== undefined && { rest: () => looker.rest?.() ?? Promise.resolve() }),
   };
+}
+
+/** A run asks workers, where it is theirs; there it is beside what they draw with. */
+function leftTo({ place }: Pick<ModelOptions, 'place'>): { readonly byWorkers?: true } {
+  return place === 'worker' ? { byWorkers: true } : {};
 }
 
 function lookerOf(choice: ModelOptions, scope: Scope): Looker {

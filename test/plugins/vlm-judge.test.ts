@@ -322,6 +322,18 @@ describe('a model in another process', () => {
   });
 });
 
+test('left to workers, it says so', async () => {
+  const options = { ...settings.options, place: 'worker' };
+  const opened = [
+    await openComponent(judge, { ...settings, options }),
+    await openComponent(reward, { ...settings, options }),
+  ];
+  for (const { made, dispose } of opened) {
+    expect(made.byWorkers).toBe(true);
+    await dispose();
+  }
+});
+
 describe('the reward', () => {
   test.each(['graded', 'decomposed', 'boxed'])('%s keeps the contract of rewards', async (mode) => {
     const samples = testSamples().map((sample) => ({
