@@ -12,6 +12,7 @@ import { scrub, scrubbedJson } from './scrub.ts';
 import type { Device } from './gpu/device.ts';
 import type { Hooks } from './hooks.ts';
 import type { LogStream } from './log.ts';
+import { launchedAs, rankName } from './ranks/launched.ts';
 import { outliveReaders } from './setup/standard-streams.mjs';
 import { createStop, type RunStop } from './stop.ts';
 
@@ -36,7 +37,7 @@ export async function main(args: readonly string[], streams: CommandLineStreams)
   let ignoreSignals = (): void => {};
   const act: Act = async (command: Command, work) => {
     const { createLog } = await import('./log.ts');
-    const log = createLog({ stream: streams.errors, debug: isDebug });
+    const log = createLog({ stream: isFollower(streams.environment) ? nowhere : streams.errors, debug: isDebug });
     const { set, runDir } = command.optsWithGlobals<GlobalOptions>();
     // The other commands have nothing to save: the first ^C ends them.
     ignoreSignals = runs.includes(command.name())
@@ -52,7 +53,7 @@ export async function main(args: readonly string[], streams: CommandLineStreams)
       log,
       write: (text) => {
         hasWritten = true;
-        streams.output.write(printable(scrub(text)));
+        if (!isFollower(streams.environment)) streams.output.write(printable(scrub(text)));
       },
       writeSecret: (text) => {
         hasWritten = true;
@@ -98,7 +99,24 @@ export async function main(args: readonly string[], streams: CommandLineStreams)
   }
 }
 
-const runs = ['run', 'resume', 'replay', 'generate', 'ask', 'serve', 'evaluate', 'worker'];
+/** One of several processes that train together, and not the first, which speaks for all: only errors are its own. */
+function isFollower(environment: Environment): boolean {
+  try {
+    return (launchedAs(environment)?.rank ?? 0) > 0;
+  } catch {
+    // The run says what is wrong with how it was started.
+    return false;
+  }
+}
+
+function nameIn(environment: Environment): string {
+  const launched = launchedAs(environment);
+  return launched === undefined ? '' : rankName(launched);
+}
+
+const nowhere: LogStream = { write: () => true };
+
+const runs = ['run', 'launch', 'resume', 'replay', 'generate', 'ask', 'serve', 'evaluate', 'worker'];
 
 /** A terminal, npm and the supervisor each send or pass on what was meant as one signal; copies come within so many milliseconds. */
 const copiesWithin = 300;
@@ -115,11 +133,11 @@ function listenForSignals(
 ): () => void {
   let lastAt = -Infinity;
   let asked = 0;
-  const hear = (signal: 'SIGINT' | 'SIGTERM' | 'SIGHUP', exitCode: number): void => {
+  const hear = (signal: 'SIGINT' | 'SIGTERM' | 'SIGHUP' | 'SIGUSR2', exitCode: number): void => {
     const now = performance.now();
     if (now - lastAt < copiesWithin) return;
     lastAt = now;
-    if (signal !== 'SIGHUP' && ++asked > 1) {
+    if (signal !== 'SIGHUP' && signal !== 'SIGUSR2' && ++asked > 1) {
       givenUp.abort();
       leave(exitCode);
     }
@@ -127,7 +145,13 @@ function listenForSignals(
     say(`${signal}: stopping after this step${asked > 0 ? '; once more to stop at once' : ''}`);
   };
   const hungUp = environment['REASONGEN_NOHUP'] === '1' ? [] : [['SIGHUP', exitCodes.hungUp] as const];
-  const signals = [['SIGINT', exitCodes.interrupted] as const, ['SIGTERM', exitCodes.terminated] as const, ...hungUp];
+  // mpirun passes SIGUSR2 on to every rank and takes the others for itself; schedulers send it before the time is up.
+  const signals = [
+    ['SIGINT', exitCodes.interrupted] as const,
+    ['SIGTERM', exitCodes.terminated] as const,
+    ['SIGUSR2', exitCodes.terminated] as const,
+    ...hungUp,
+  ];
   const ends = signals.map(([signal, exitCode]): (() => void) => {
     const listener = (): void => hear(signal, exitCode);
     process.on(signal, listener);
@@ -155,7 +179,8 @@ async function untilTold(environment: CommandLineStreams['environment']): Promis
 async function report(error: unknown, isDebug: boolean, streams: CommandLineStreams): Promise<ReasongenError> {
   const { explainError } = await import('./failure.ts');
   const explained = explainError(error);
-  streams.errors.write(`${formatError(explained)}\n`);
+  const who = isFollower(streams.environment) ? `${nameIn(streams.environment)}: ` : '';
+  streams.errors.write(`${who}${formatError(explained)}\n`);
   if (isDebug) {
     for (let cause: unknown = explained; cause instanceof Error; cause = cause.cause)
       streams.errors.write(`${scrub(cause.stack ?? cause.message)}\n`);

@@ -11,6 +11,7 @@ const forms: { readonly [Name in keyof Slots]?: readonly (readonly MethodOf<Slot
   reward: [['score']],
   optimizer: [['open']],
   executor: [['open']],
+  communicator: [['allGather', 'reduceScatter', 'end']],
   recipe: [['plan', 'run']],
   tokenizer: [['encode', 'decode', 'prompt', 'unconditional']],
   imageTokenizer: [['encode', 'decode', 'codebook']],

@@ -1,5 +1,6 @@
 import { missingComponent, type RunContainer } from './container.ts';
 import type { Executor } from './contracts/executor.ts';
+import { single as alone } from './ranks/single.ts';
 import type { Preset } from './contracts/preset.ts';
 import type { NamedReward, RunComponents } from './contracts/recipe.ts';
 
@@ -34,7 +35,10 @@ export async function buildComponents(container: RunContainer, preset: Preset): 
     return { name, benchmark };
   });
   const judges = await container.getAll('judge');
-  const [executor = inProcess] = await container.getAll('executor');
+  const [communicator = alone] = await container.getAll('communicator');
+  const [chosen = inProcess] = await container.getAll('executor');
+  // Workers return what they have drawn to one rank.
+  const executor = communicator.rank === 0 ? chosen : { ...inProcess, mixesAdapters: chosen.mixesAdapters === true };
   const demand = <Slot extends Single>(slot: Slot): RunComponents[Slot] => {
     const component = built[slot];
     if (component === undefined) throw missingComponent(slot, 'the recipe');
@@ -60,6 +64,7 @@ export async function buildComponents(container: RunContainer, preset: Preset): 
     rewards,
     benchmarks,
     executor,
+    communicator,
     has: (slot) => built[slot] !== undefined,
   };
 }

@@ -253,6 +253,7 @@ const blamedSlots: ReadonlySet<string> = new Set([
   'optimizer',
   'benchmark',
   'executor',
+  'communicator',
   'recipe',
 ]);
 

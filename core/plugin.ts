@@ -27,6 +27,8 @@ export { askerJudge, directCalls, judgeAsker, type AskedJudge, type Asker } from
 export { questionOptions } from './questions/options.ts';
 export { verdictByQuestions, type QuestionChoice } from './questions/verdict.ts';
 export { keyFor, readKey, requireKey } from './keys.ts';
+export { launchedAs, rankName, type Launched } from './ranks/launched.ts';
+export { single } from './ranks/single.ts';
 export { once } from './once.ts';
 export { askServer, exchanged, oneLine, parsedAnswer, type Server } from './answered.ts';
 export { readText, request } from './request.ts';
@@ -54,6 +56,7 @@ export type {
 } from './contracts/benchmark.ts';
 export type { LocatedPicture, PictureFolder, PictureLayout } from './contracts/picture-layout.ts';
 export type * from './contracts/calls.ts';
+export type * from './contracts/communicator.ts';
 export type {
   BadRow,
   Dataset,
@@ -238,6 +241,13 @@ export function defineExecutor<Options extends z.ZodObject>(
   declaration: Declaration<'executor', Options>,
 ): Component<'executor'> {
   return defineComponent('executor', declaration);
+}
+
+/** Lets processes train one model together: `create` returns a `Communicator`. */
+export function defineCommunicator<Options extends z.ZodObject>(
+  declaration: Declaration<'communicator', Options>,
+): Component<'communicator'> {
+  return defineComponent('communicator', declaration);
 }
 
 /** An extension taps hooks: its `create` returns handlers. */

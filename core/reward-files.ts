@@ -37,6 +37,8 @@ interface Parts {
   readonly preset: Preset;
   readonly directory: RunDirectory;
   readonly log: Log;
+  /** Whether files are looked at while the run goes on; edits of an earlier session count in any case. */
+  readonly picksUp: boolean;
 }
 
 /** A reward that may be made again. */
@@ -113,7 +115,7 @@ export class RewardFiles {
         );
       }
       // What a later step was judged by is not looked at before that step.
-      if (edits.every((edit) => edit.step <= step)) await this.#pickUp(watched, step);
+      if (this.#parts.picksUp && edits.every((edit) => edit.step <= step)) await this.#pickUp(watched, step);
     }
     const files = this.#watched.flatMap(({ rewards, sha256 }) =>
       rewards.map(({ name }) => [`rewardFile/${name}`, sha256.slice(0, 12)]),

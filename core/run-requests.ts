@@ -8,6 +8,9 @@ import type { RunStop } from './stop.ts';
 
 const nothing: Asked = { save: false, prompts: [] };
 
+/** The function `asked` of a rank that nobody asks anything. */
+export const noRequests = (): Promise<Asked> => Promise.resolve(nothing);
+
 /** The function `asked` of a run in `directory`. A request to stop is passed on to `stop`; what was asked before the run began is void. */
 export async function listenForRequests(
   directory: string,

@@ -4,9 +4,11 @@
  */
 import { buildComponents, withFields } from './components.ts';
 import { type ComponentContainer, createContainer, type RunContainer } from './container.ts';
-import type { Outcome } from './contracts/hooks.ts';
+import type { Communicator } from './contracts/communicator.ts';
+import type { Outcome, StepEvent } from './contracts/hooks.ts';
 import type { Preset } from './contracts/preset.ts';
-import type { Plan, Recipe, RunContext } from './contracts/recipe.ts';
+import type { Asked, Plan, Recipe, RunContext } from './contracts/recipe.ts';
+import { type Environment, processEnvironment } from './environment.ts';
 import { exitCodes, formatError, PresetError, ReasongenError, shellWord } from './errors.ts';
 import { explainError, joinErrors } from './failure.ts';
 import type { Device } from './gpu/device.ts';
@@ -17,14 +19,19 @@ import { listCheckpoints, newestGood, savedSteps } from './io/checkpoint.ts';
 import { removeTemporaries } from './io/disk.ts';
 import type { RunFailure } from './io/records.ts';
 import { readEvaluations } from './io/evaluation-records.ts';
-import { type RunDirectory, tidyRun } from './io/run-directory.ts';
+import { followRun, type RunDirectory, tidyRun } from './io/run-directory.ts';
 import { describeProgram } from './io/software.ts';
 import { recordedLog, type Log } from './log.ts';
 import { formatBytes, refuseWhatCannotFit, totalBytes } from './plan.ts';
 import { StagePlanner, unknownAdapter } from './plan-stage.ts';
+import { agreedStop, refuseDisagreement } from './ranks/agreed.ts';
+import { launchedAs } from './ranks/launched.ts';
+import { gatherJson } from './ranks/shares.ts';
+import { single } from './ranks/single.ts';
+import { refuseRanks, withCommunicator } from './ranks-of-run.ts';
 import { RewardFiles } from './reward-files.ts';
 import { changedInputs, changedPreset, readInputs, refuseChanges } from './run-inputs.ts';
-import { listenForRequests } from './run-requests.ts';
+import { listenForRequests, noRequests } from './run-requests.ts';
 import { type RunRecord, readRunRecord } from './io/records.ts';
 import { resultOf } from './report/report.ts';
 import { flatSettings } from './preset/flat-settings.ts';
@@ -68,18 +75,22 @@ export interface RuntimeOptions {
   readonly onHooks?: (hooks: Hooks) => void;
   /** Instead of the best adapter of the machine. */
   readonly openDevice?: () => Promise<Device>;
+  /** Tells the place of this process among others that train with it; that of the process unless told. */
+  readonly environment?: Environment;
 }
 
 /** Runs every stage of a preset, one after the other. Returns the exit code: 0, or that of the stop request. */
 export async function runPreset(loaded: LoadedPreset, options: RuntimeOptions): Promise<number> {
-  const { log, stop, resume, runDirectory } = options;
+  const { log, stop, resume, runDirectory, environment = processEnvironment } = options;
+  // The first rank alone writes.
+  const isFirst = (launchedAs(environment)?.rank ?? 0) === 0;
   refuseUnloaded(loaded);
   // Before anything is made: a run whose preset cannot be written down could never be resumed.
   const copies = resume ? new Map<string, string>() : pluginCopies(loaded, runDirectory);
   const texts = loaded.stages.map((stage) => resolvedPreset(stage, loaded, runDirectory, copies));
-  if (loaded.isChain && !resume) await writeChain(loaded, runDirectory, texts, copies);
+  if (loaded.isChain && !resume && isFirst) await writeChain(loaded, runDirectory, texts, copies);
   // Those of the stages go when they are opened.
-  if (loaded.isChain && resume) await removeTemporaries(runDirectory);
+  if (loaded.isChain && resume && isFirst) await removeTemporaries(runDirectory);
   const plugins = createContainer(loaded.catalog.plugins);
   let hasRun = false;
   for (const [index, stage] of loaded.stages.entries()) {
@@ -87,7 +98,7 @@ export async function runPreset(loaded: LoadedPreset, options: RuntimeOptions): 
     if (stop.requested) break;
     if (resume && (await isDone(directory)) && options.again !== true && !(await lacksSomething(stage, directory))) {
       log.info(`${stage.name} is done already`);
-      await tidy(directory, log);
+      if (isFirst) await tidy(directory, log);
       continue;
     }
     const own = loaded.isChain ? new Map<string, string>() : copies;
@@ -105,14 +116,15 @@ export async function runPreset(loaded: LoadedPreset, options: RuntimeOptions): 
     }
     if (stop.requested) break;
     // Begun with other settings than it was written down with.
-    if (loaded.isChain && resume && !isStarted(directory)) await writeStage(directory, texts[index] ?? '');
+    if (loaded.isChain && resume && isFirst && !isStarted(directory)) await writeStage(directory, texts[index] ?? '');
     if (loaded.isChain) log.info(`stage ${index + 1} of ${loaded.stages.length}: ${stage.name}`);
     await run(stage);
     hasRun = true;
   }
   if (resume && !hasRun && !stop.requested && loaded.stages.some(trains)) throw nothingLeft(loaded, runDirectory);
-  if (hasRun && options.isReplay !== true) await report(runDirectory, log);
-  return stop.exitCode;
+  if (hasRun && isFirst && options.isReplay !== true) await report(runDirectory, log);
+  // A launcher ends all ranks where one ends with a code of its own: the first one tells how the run has ended.
+  return isFirst ? stop.exitCode : exitCodes.done;
 }
 
 /** A program in JavaScript may give the path of a preset. */
@@ -194,44 +206,51 @@ async function runStage(
   plugins: ComponentContainer,
   options: RuntimeOptions,
 ): Promise<void> {
-  const { preset } = stage;
-  const { stop, signal, write = () => {}, isReplay = false, stopAfter } = options;
+  const { signal, write = () => {}, isReplay = false, stopAfter, environment = processEnvironment } = options;
+  const preset = withCommunicator(stage.preset, loaded.catalog, environment);
   const { log, recordIn, takeWarnings } = recordedLog(options.log);
   const errors: unknown[] = [];
   let outcome: Outcome = 'failed';
   let hooks: Hooks | undefined;
   let directory: RunDirectory | undefined;
+  let communicator: Communicator | undefined;
   const container = plugins.openRun({
     preset,
     log,
     openDevice: options.openDevice ?? openTunedDevice,
   });
   try {
+    [communicator = single] = await container.getAll('communicator');
+    const ranks = communicator;
+    const isFirst = ranks.rank === 0;
+    const agreed = agreedStop(options.stop, ranks);
+    const { stop } = agreed;
     const inputs = await readInputs(stage, loaded);
-    const isResumed = options.resume && isStarted(path);
+    const [isResumed = false] = await gatherJson(ranks, options.resume && isStarted(path));
     const changes = isResumed
       ? [...(await changedPreset(path)), ...changedInputs((await readRunRecord(path)).inputs ?? {}, inputs)]
       : [];
     if (changes.length > 0 && options.acceptChanges?.(changes) !== true) refuseChanges(changes, path);
     const recipe = await container.get('recipe');
+    refuseRanks(recipe, preset, ranks);
     const doesWithout = recipe.mayDoWithoutDevice === true && (await needsNoMemory(container, stage, loaded, log));
     const device = doesWithout ? undefined : await container.device();
     const plan = device && (await planFor(device, container, stage, loaded, { log, resume: isResumed }));
     const components = await buildComponents(container, preset);
-    hooks = telling(await tapHooks(container, preset, recipe, { log, isReplay }), takeWarnings, (step) => {
-      if (step === stopAfter) stop.request(`step ${step} is done`, exitCodes.done);
+    const tapped = await tapHooks(container, preset, recipe, { log, onlyChanging: isReplay, isFirst });
+    hooks = telling(tapped, takeWarnings, async (event) => {
+      await refuseDisagreement(ranks, event);
+      if (event.step === stopAfter) stop.request(`step ${stopAfter} is done`, exitCodes.done);
     });
     options.onHooks?.(hooks);
-    directory = isResumed
-      ? await openRunDirectory(path, options.command)
-      : await createRunDirectory(
-          stage,
-          path,
-          { text, origins: presetWithOrigins(stage, loaded), inputs, copies },
-          components,
-          device,
-          options.command,
-        );
+    const parts = { text, origins: presetWithOrigins(stage, loaded), inputs, copies };
+    if (isFirst)
+      directory = isResumed
+        ? await openRunDirectory(path, options.command)
+        : await createRunDirectory(stage, path, parts, components, device, options.command);
+    // The others look at what the first has made.
+    await gatherJson(ranks, null);
+    directory ??= await followRun(path);
     recordIn(directory);
     if (isResumed) {
       const { versions } = describeProgram();
@@ -250,7 +269,10 @@ async function runStage(
       log.warn(note);
       await directory.warn(note);
     }
-    const resume = options.resume && (await hasCheckpoint(directory, stage, log));
+    const [resume = false] = await gatherJson(
+      ranks,
+      options.resume && isFirst && (await hasCheckpoint(directory, stage, log)),
+    );
     const otherAdapter = isResumed && device ? adapterChange(directory.record.adapter, device) : undefined;
     if (otherAdapter !== undefined) {
       log.warn(otherAdapter);
@@ -260,10 +282,15 @@ async function runStage(
     if (device !== undefined)
       await directory.describe({ adapter: { ...describeAdapter(device), ...tuningRecord(device.tuning) } });
     await hooks.start({ preset: preset.name, directory: path, resume, settings: flatSettings(preset) });
-    const files = await RewardFiles.open({ container, preset, directory, log }, components.rewards);
+    const files = await RewardFiles.open(
+      // What one rank sees of an edit another may not have seen.
+      { container, preset, directory, log, picksUp: ranks.size === 1 },
+      components.rewards,
+    );
     const { rewards, beginStep } = files;
     const offerModel: RunContext['offerModel'] = (model) => container.offerModel(opened(device), model);
-    const asked = await listenForRequests(path, stop, log);
+    const listen = isFirst ? await listenForRequests(path, options.stop, log) : noRequests;
+    const asked = async (): Promise<Asked> => agreed.agree(await listen());
     const context = { preset, seed: preset.seed, directory, hooks, log, write, stop, resume, signal, asked };
     const onDevice = {
       get device() {
@@ -289,12 +316,15 @@ async function runStage(
   await attempt(() => hooks?.finish({ outcome, directory: path, ...(errors.length > 0 && { error: errors[0] }) }));
   await attempt(() => container.dispose());
   const failure = errors.length > 0 ? explainError(errors[0]) : undefined;
-  const note = failure?.message ?? stop.reason;
+  const note = failure?.message ?? options.stop.reason;
   if (failure !== undefined) await attempt(() => directory?.log(formatError(failure)));
   await attempt(() => directory?.close(outcome, note === '' ? undefined : note, failure && recorded(failure)));
+  const ends = await communicator?.end(failure && formatError(failure));
   if (errors.length === 0) return;
+  // What all have failed with the first one tells.
+  if (ends !== undefined && communicator?.rank !== 0 && ends[0] !== undefined) return;
   // A run that was never opened, because another process has it for instance, is not this one's to report on.
-  if (directory !== undefined && !isReplay) await report(options.runDirectory, log);
+  if (directory !== undefined && !isReplay && communicator?.rank === 0) await report(options.runDirectory, log);
   throw joinErrors(errors);
 }
 
@@ -363,7 +393,7 @@ async function tapHooks(
   container: RunContainer,
   preset: Preset,
   recipe: Recipe,
-  { log, isReplay }: { readonly log: Log; readonly isReplay: boolean },
+  { log, onlyChanging, isFirst }: { readonly log: Log; readonly onlyChanging: boolean; readonly isFirst: boolean },
 ): Promise<Hooks> {
   const choices = preset.components['extension'] ?? [];
   const extensions = await container.getAll('extension');
@@ -377,8 +407,10 @@ async function tapHooks(
     };
   });
   const own = Object.entries(recipe.extensions ?? {}).map(([name, extension]): NamedExtension => ({ name, extension }));
-  const heard = isReplay ? named.filter(({ extension }) => !onlyLooks(extension)) : named;
-  return createHooks([...heard, ...own], (message) => log.warn(message));
+  const changing = ({ extension }: NamedExtension): boolean => !onlyLooks(extension);
+  const heard = onlyChanging ? [...named.filter(changing), ...own] : [...named, ...own];
+  // What only looks does so once for all ranks.
+  return createHooks(isFirst ? heard : heard.filter(changing), (message) => log.warn(message));
 }
 
 /** A run that ended before its first checkpoint starts over: what it has measured so far is void. */
@@ -390,12 +422,16 @@ async function hasCheckpoint(directory: RunDirectory, stage: Stage, log: Log): P
 }
 
 /** The hooks, whose events of a step and of the end tell what the run has warned of; `onStep` hears of every step when all have. */
-function telling(hooks: Hooks, takeWarnings: () => readonly string[], onStep: (step: number) => void): Hooks {
+function telling(
+  hooks: Hooks,
+  takeWarnings: () => readonly string[],
+  onStep: (event: StepEvent) => Promise<void>,
+): Hooks {
   return {
     ...hooks,
     step: async (event) => {
       await hooks.step({ ...event, warnings: takeWarnings() });
-      onStep(event.step);
+      await onStep(event);
     },
     finish: (event) => hooks.finish({ ...event, warnings: takeWarnings() }),
   };

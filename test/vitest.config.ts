@@ -13,6 +13,7 @@ const slow = [
   'test/package/package.test.ts',
   'test/plugins/bullmq/{ahead,judged,killed,secure,vlm-judge}.test.ts',
   'test/plugins/chat-judge-served.test.ts',
+  'test/plugins/mpi/{sft,grpo,killed}.test.ts',
   'test/readme/readme.test.ts',
   'test/soak/serve.test.ts',
   'test/watch/{beside,page,resumed}.test.ts',

@@ -63,6 +63,7 @@ export function createCommandLine(act: Act, streams: CommandLineOutput): Command
 
 const examples: Readonly<Record<string, readonly string[]>> = {
   run: ['run reasongen/nano/grpo', 'run my.yaml --run-dir runs/first --set recipe.steps=50 --set seed=2'],
+  launch: ['launch --ranks 4 my.yaml --run-dir runs/first', 'launch --ranks 2 runs/first'],
   resume: ['resume runs/first'],
   evaluate: ['evaluate runs/first', 'evaluate my.yaml --weights runs/first --json'],
   runs: ['runs', 'runs runs/old --json'],

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import type { CompareCommandOptions } from '../commands/compare.ts';
 import type { EvaluateOptions } from '../commands/evaluate.ts';
+import type { LaunchOptions } from '../commands/launch.ts';
 import type { PageOptions, ResumeOptions } from '../commands/run.ts';
 import type { ReplayOptions } from '../commands/replay.ts';
 import type { SamplesOptions } from '../commands/samples.ts';
@@ -40,6 +41,18 @@ export function addRunCommands(commandLine: Command, act: Act): void {
           command.error('error: --watch is of a single run; the page of a sweep: npx reasongen watch FOLDER');
         return (await import('../commands/sweep.ts')).startSweep(preset, options, context);
       }),
+    );
+  commandLine
+    .command('launch <preset>')
+    .description(
+      'run a preset, or go on with the run of a directory, over ranks that share its work: processes started by Open MPI',
+    )
+    .requiredOption('--ranks <number>', 'how many processes train together', wholeNumber)
+    .option('--hostfile <file>', 'the hosts to start them on, as mpirun reads it; this machine unless told')
+    .option('--accept-changes', 'go on although plugins, prompts or data have changed since the run began')
+    .addHelpText('after', settingHelp)
+    .action((preset: string, options: LaunchOptions, command: Command) =>
+      act(command, async (context) => (await import('../commands/launch.ts')).launch(preset, options, context)),
     );
   commandLine
     .command('resume <directory>')

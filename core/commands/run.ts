@@ -1,4 +1,4 @@
-import { shellWord } from '../errors.ts';
+import { exitCodes, ReasongenError, shellWord } from '../errors.ts';
 import { existsSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
@@ -6,6 +6,7 @@ import { presetFile } from '../io/run-directory.ts';
 import { runsIn } from '../io/chain.ts';
 import { readRunRecord } from '../io/records.ts';
 import { type LoadedPreset, loadPreset } from '../preset/load.ts';
+import { launchedAs, rankName } from '../ranks/launched.ts';
 import { freeRunDirectory, isDone, presetOfRun, refuseExistingRun } from '../run.ts';
 import { changedPreset, refreshPlugins, refuseChanges } from '../run-inputs.ts';
 import { type RuntimeOptions, runPreset } from '../runtime.ts';
@@ -16,10 +17,35 @@ import type { CommandContext } from './context.ts';
 /** `run PRESET`: a new run in `--run-dir`, or in the next free `runs/NAME`. */
 export async function run(file: string, context: CommandContext, page: PageOptions = {}): Promise<number> {
   const { settings, runDirectory, environment } = context;
-  if (runDirectory !== undefined) refuseExistingRun(resolve(runDirectory));
+  if (runDirectory === undefined) refuseNoDirectory(environment);
+  else if (hasRestarted(context, runDirectory)) return resume(runDirectory, page, context);
+  else if ((launchedAs(environment)?.rank ?? 0) === 0) refuseExistingRun(resolve(runDirectory));
   const directoryOf = (name: string): string => resolve(runDirectory ?? freeRunDirectory(name));
   const loaded = await loadPreset(file, { settings, runDirectory: directoryOf, environment });
   return start(loaded, directoryOf(loaded.name), { resume: false }, context, page);
+}
+
+/** A scheduler has started the job once more: what it began is gone on with. */
+function hasRestarted({ environment, log }: CommandContext, directory: string): boolean {
+  const restarts = Number(environment['SLURM_RESTART_COUNT'] ?? 0);
+  if (!(restarts > 0)) return false;
+  const isThere = existsSync(join(resolve(directory), presetFile));
+  log.info(
+    `Slurm has started this job again (SLURM_RESTART_COUNT=${restarts}): ${isThere ? 'the run is gone on with' : 'no run had begun'}`,
+  );
+  return isThere;
+}
+
+/** Ranks that each choose the next free directory choose different ones. */
+function refuseNoDirectory(environment: CommandContext['environment']): void {
+  const launched = launchedAs(environment);
+  if (launched === undefined) return;
+  throw new ReasongenError({
+    code: 'NO_RUN_DIRECTORY',
+    message: `this process was started as ${rankName(launched)}, and nothing says which directory all of them share`,
+    hint: 'name one with --run-dir DIRECTORY, or start the run with `npx reasongen launch`, which chooses one',
+    exitCode: exitCodes.badPreset,
+  });
 }
 
 /** The live page beside the run. */
@@ -49,7 +75,8 @@ export async function resume(
   if (edited.length > 0 && !accept(edited)) refuseChanges(edited, runDirectory);
   const records = [];
   for (const path of await runsIn(runDirectory)) if (!(await isDone(path))) records.push(await readRunRecord(path));
-  await refreshPlugins(runDirectory, records, acceptChanges === true);
+  if ((launchedAs(context.environment)?.rank ?? 0) === 0)
+    await refreshPlugins(runDirectory, records, acceptChanges === true);
   const loaded = await loadPreset(file, { settings: context.settings, runDirectory, environment: context.environment });
   return start(loaded, runDirectory, { resume: true, again, acceptChanges: accept }, context, page);
 }
@@ -75,11 +102,12 @@ async function start(
   log.info(`run directory: ${runDirectory}`);
   tellSupervisor(environment, { directory: runDirectory, goOn: `reasongen resume ${shellWord(runDirectory)}` });
   const token = environment['REASONGEN_WATCH_TOKEN'];
-  const page = watch ? await startBeside({ folder: runDirectory, port, control, token }) : undefined;
+  const isFirst = (launchedAs(environment)?.rank ?? 0) === 0;
+  const page = watch && isFirst ? await startBeside({ folder: runDirectory, port, control, token }) : undefined;
   if (page !== undefined) writeSecret(`page: ${page.address}\n`);
   try {
     const device = openDevice && { openDevice };
-    const told = { runDirectory, command, log, write, stop, signal, onHooks };
+    const told = { runDirectory, command, log, write, stop, signal, onHooks, environment };
     const exitCode = await runPreset(loaded, { ...options, ...told, ...device });
     if (stop.requested)
       log.info(`stopped: ${stop.reason}; go on with: npx reasongen resume ${shellWord(runDirectory)}`);

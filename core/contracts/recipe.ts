@@ -7,6 +7,7 @@ import type { Log } from '../log.ts';
 import type { Backbone } from './backbone.ts';
 import type { Benchmark } from './benchmark.ts';
 import type { Dataset } from './dataset.ts';
+import type { Communicator } from './communicator.ts';
 import type { Executor } from './executor.ts';
 import type { ImageTokenizer } from './image-tokenizer.ts';
 import type { Judge } from './judge.ts';
@@ -58,6 +59,8 @@ export interface RunComponents {
   readonly benchmarks: readonly NamedBenchmark[];
   /** Where drawings are computed: on the device of the run where the preset names none. */
   readonly executor: Executor;
+  /** With whom the run trains: alone where it was started alone. */
+  readonly communicator: Communicator;
   has(slot: 'tokenizer' | 'imageTokenizer' | 'backbone' | 'dataset' | 'optimizer'): boolean;
 }
 
@@ -150,6 +153,8 @@ export interface Recipe {
   plan(context: PlanContext): Plan | Promise<Plan>;
   /** It computes nothing itself: where its plan takes no memory of a device, none is opened. */
   readonly mayDoWithoutDevice?: true;
+  /** Several ranks may run it together. */
+  readonly takesRanks?: true;
   /** Asked for when the plan does not fit: changes to propose, the least harmful first. */
   readonly smaller?: readonly Smaller[];
   /** What it does beside training, by name: taps the hooks as the preset's extensions do, behind them where the order is the same. */

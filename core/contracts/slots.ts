@@ -4,6 +4,7 @@ import type { z } from '../preset/zod.ts';
 import type { Backbone } from './backbone.ts';
 import type { Benchmark } from './benchmark.ts';
 import type { Calls } from './calls.ts';
+import type { Communicator } from './communicator.ts';
 import type { Dataset } from './dataset.ts';
 import type { Executor } from './executor.ts';
 import type { Extension } from './hooks.ts';
@@ -30,6 +31,7 @@ export interface Slots {
   benchmark: Benchmark;
   dataset: Dataset;
   executor: Executor;
+  communicator: Communicator;
   recipe: Recipe;
   extension: Extension;
 }

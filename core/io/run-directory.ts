@@ -97,6 +97,16 @@ export async function openRun(
   }
 }
 
+/** Opens a run to which another process writes: nothing that is written through it comes to the disk. */
+export async function followRun(directory: string): Promise<RunDirectory> {
+  const path = resolve(directory);
+  return new RunDirectory(path, await readRunRecord(path), undefined, () => new Date());
+}
+
+function noMetrics(path: string): RunDirectory['metrics'] {
+  return { path, append: () => {}, position: () => 0, truncate: () => {}, close: () => {} };
+}
+
 /** Removes what killed processes have left in the directory of a run that nobody opens again, because it is done. */
 export async function tidyRun(path: string): Promise<void> {
   const lock = await takeLock(join(path, 'lock'));
@@ -112,18 +122,19 @@ export async function tidyRun(path: string): Promise<void> {
 /** Made by `createRun` and `openRun`; `close` ends it. */
 export class RunDirectory {
   readonly path: string;
-  readonly metrics: MetricsFile;
+  readonly metrics: Pick<MetricsFile, 'path' | 'append' | 'position' | 'truncate' | 'close'>;
   #record: RunRecord;
-  readonly #lock: Lock;
+  /** Absent where another process writes. */
+  readonly #lock: Lock | undefined;
   readonly #now: () => Date;
   #isClosed = false;
 
-  constructor(path: string, record: RunRecord, lock: Lock, now: () => Date) {
+  constructor(path: string, record: RunRecord, lock: Lock | undefined, now: () => Date) {
     this.path = path;
     this.#record = record;
     this.#lock = lock;
     this.#now = now;
-    this.metrics = new MetricsFile(join(path, 'metrics.ndjson'));
+    this.metrics = lock === undefined ? noMetrics(path) : new MetricsFile(join(path, 'metrics.ndjson'));
   }
 
   get record(): RunRecord {
@@ -167,6 +178,7 @@ export class RunDirectory {
 
   /** Appends a line with the time to log.txt. */
   log(message: string): void {
+    if (this.#lock === undefined) return;
     const path = join(this.path, 'log.txt');
     try {
       appendFileSync(path, `${this.#now().toISOString()} ${scrub(message)}\n`);
@@ -177,6 +189,7 @@ export class RunDirectory {
 
   /** Writes evaluations/<benchmark>.<split>.<label>.json, and its verdicts with the ending .jsonl before it. */
   async writeEvaluation({ verdicts, ...evaluation }: Evaluation): Promise<void> {
+    if (this.#lock === undefined) return;
     const name = join('evaluations', evaluationName(evaluation));
     try {
       await disk.mkdir(join(this.path, 'evaluations'), { recursive: true });
@@ -208,11 +221,12 @@ export class RunDirectory {
       await this.describe({});
     } finally {
       this.metrics.close();
-      this.#lock.release();
+      this.#lock?.release();
     }
   }
 
   async #write(name: string, text: string): Promise<void> {
+    if (this.#lock === undefined) return;
     const path = join(this.path, name);
     await replaceFile(path, text).catch((cause: unknown) => {
       throw diskError(cause, `writing ${basename(name)}`, path);

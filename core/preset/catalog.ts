@@ -23,6 +23,12 @@ export const builtInSlots: readonly SlotDeclaration[] = [
     many: false,
     summary: 'where drawings are computed; in this process by default',
   },
+  {
+    slot: 'communicator',
+    key: 'communicator',
+    many: false,
+    summary: 'how processes that train one model together speak; Open MPI where it has started them, by default',
+  },
   { slot: 'recipe', key: 'recipe', many: false, summary: 'the program of the run' },
 ];
 

@@ -1,6 +1,6 @@
 /** The recipes that come with reasongen, registered like any plugin's. */
 import { inProcess } from '../components.ts';
-import { defineExecutor, definePlugin, z } from '../plugin.ts';
+import { defineCommunicator, defineExecutor, definePlugin, single, z } from '../plugin.ts';
 import { askRecipe } from './ask.ts';
 import { evaluatePictures } from './evaluate-pictures.ts';
 import { evaluateRecipe } from './evaluate.ts';
@@ -18,6 +18,13 @@ const inProcessExecutor = defineExecutor({
   create: () => inProcess,
 });
 
+const singleCommunicator = defineCommunicator({
+  name: 'single',
+  summary: 'one process trains alone',
+  options: z.strictObject({}),
+  create: () => single,
+});
+
 export default definePlugin({
   name: 'recipes',
   provides: [
@@ -31,5 +38,6 @@ export default definePlugin({
     serveRecipe,
     reconstruct,
     inProcessExecutor,
+    singleCommunicator,
   ],
 });

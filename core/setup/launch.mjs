@@ -84,6 +84,7 @@ function passSignalsOn(child, sharesTerminal, ignoresHangUps) {
     ['SIGINT', sharesTerminal ? ignore : forward],
     ['SIGQUIT', sharesTerminal ? ignore : forward],
     ['SIGTERM', forward],
+    ['SIGUSR2', forward],
     ['SIGHUP', ignoresHangUps ? ignore : forward],
   ]);
   for (const [signal, handler] of handlers) process.on(signal, handler);

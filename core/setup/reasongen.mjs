@@ -39,13 +39,21 @@ const cli = new URL(isClone ? '../cli.ts' : '../cli.js', import.meta.url);
  * @returns {Promise<number>} the exit code
  * @throws {import('./failure.mjs').SetupError} when packages are missing or no driver can be had
  */
-export async function reasongen(args, { env = process.env, quiet = env.REASONGEN_QUIET === '1' } = {}) {
+export async function reasongen(
+  args,
+  { env = process.env, quiet = env.REASONGEN_QUIET === '1' || isFollower(env) } = {},
+) {
   const command = commandOf(args);
   const isNohup = ignoresHangUps(env);
   if (isNohup) process.on('SIGHUP', () => {});
   else watchStarters({ onGone: endWithThem, onInterrupt: () => process.kill(process.pid, 'SIGINT') });
   const ownEnv = isNohup ? { ...env, REASONGEN_NOHUP: '1' } : env;
   return deviceCommands.includes(command) ? supervise(command, args, ownEnv, quiet) : runHere(args);
+}
+
+/** One of several processes of MPI, and not the first: that one speaks for all. @param {NodeJS.ProcessEnv} env */
+function isFollower(env) {
+  return Number(env.OMPI_COMM_WORLD_RANK ?? env.PMIX_RANK ?? 0) > 0;
 }
 
 /** To whoever started the program through npx, the end of npx is the end of the program. */

@@ -31,6 +31,9 @@ import {
   warnOtherSchedule,
 } from './checkpoint-state.ts';
 import { UpdateWatch } from './update-watch.ts';
+import { sumGradients } from './gradient-sum.ts';
+import { rankName } from '../ranks/launched.ts';
+import { gatherJson } from '../ranks/shares.ts';
 import { checkBase, loadBase, makeBase, randomWeights, trainedWith } from '../models/weights.ts';
 
 export type TrainingOptions = Pick<
@@ -66,6 +69,8 @@ export class Training {
   private readonly guards: Guards;
   private readonly optimizer: OpenOptimizer;
   private readonly lowRank: LowRank | undefined;
+  /** What the optimizer moves. */
+  private readonly trained: ParameterSet;
   private readonly average: WeightAverage | undefined;
   private readonly watch: UpdateWatch;
   private readonly update: Program;
@@ -95,6 +100,7 @@ export class Training {
     this.parameters = parts.parameters;
     this.lowRank = parts.lowRank;
     const trained = parts.lowRank?.adapters ?? parts.parameters;
+    this.trained = trained;
     const watched = (weights: Weights): TrainedWeights => ({
       ...this.counted(weights),
       watch: (tape) => trained.watch(tape),
@@ -189,8 +195,9 @@ export class Training {
     return this.context.optimizer.learningRate * rateFactor(step, this.options.steps, this.options);
   }
 
-  /** Submits the update for the gradients accumulated so far. Does not wait. */
-  applyUpdate(step: number): void {
+  /** Submits the update for the gradients that all ranks have accumulated so far. Does not wait for the device unless there are others. */
+  async applyUpdate(step: number): Promise<void> {
+    await sumGradients(this.trained, this.context.communicator);
     this.updates += 1;
     this.optimizer.prepare(this.updates, this.learningRate(step));
     this.average?.prepare(this.updates);
@@ -210,7 +217,7 @@ export class Training {
     findOrigin?: () => Promise<string | undefined>,
   ): Promise<void> {
     if (wasApplied === 0) {
-      const origin = await findOrigin?.();
+      const origin = await this.originOfAny(await findOrigin?.());
       this.guards.trip('nonFinite', {
         code: 'NOT_FINITE',
         message: `step ${step}: the gradient norm is not finite; the update was skipped and the weights are unchanged${origin === undefined ? '' : ` (the first such number: ${origin})`}`,
@@ -258,10 +265,22 @@ export class Training {
     return true;
   }
 
-  /** Writes a checkpoint. `metrics`: the step's numbers, among which `keepBest` finds its own. */
+  /** Of what any rank has found, the first; named by its rank where there are several. */
+  private async originOfAny(own: string | undefined): Promise<string | undefined> {
+    const { communicator } = this.context;
+    const found = await gatherJson(communicator, own ?? null);
+    const rank = found.findIndex((each) => each !== null);
+    const first = found[rank] ?? undefined;
+    return first === undefined || communicator.size === 1
+      ? first
+      : `${first}, on ${rankName({ rank, size: communicator.size })}`;
+  }
+
+  /** Writes a checkpoint: the first rank does, which has all of it. `metrics`: the step's numbers, among which `keepBest` finds its own. */
   async save(state: TrainingState, metrics: Readonly<Record<string, number>> = {}): Promise<void> {
     const { context, options } = this;
     const { lowRank, average } = this;
+    const isFirst = context.communicator.rank === 0;
     const sources = new Map<string, WeightSource>();
     const texts = new Map<string, string>();
     const store = (folder: string, stem: string, source: WeightSource): void => {
@@ -283,11 +302,12 @@ export class Training {
     const score = scoreOf(options.keepBest, metrics);
     this.isScored ||= score !== undefined;
     const content = { sources, texts, metadata: trainedWith(context), state: { ...state, ...more } };
-    await saveCheckpoint(context.directory.path, state.step, content, {
-      prune: false,
-      known: this.known,
-      ...(score === undefined ? {} : { score }),
-    });
+    if (isFirst)
+      await saveCheckpoint(context.directory.path, state.step, content, {
+        prune: false,
+        known: this.known,
+        ...(score === undefined ? {} : { score }),
+      });
     this.isProven = false;
     this.savedStep = state.step;
   }
@@ -349,7 +369,7 @@ export class Training {
 
   /** Older checkpoints go when the weights of the newest have proven themselves in a further step, or the run has ended well. */
   private async prune(): Promise<void> {
-    if (this.isProven) return;
+    if (this.isProven || this.context.communicator.rank !== 0) return;
     const { keep, keepEvery } = this.options;
     await pruneCheckpoints(this.context.directory.path, { keep, keepEvery }, this.known);
     this.isProven = true;

@@ -20,6 +20,7 @@ import { dirname, join, relative, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { findRedis, redisHint } from '../plugins/bullmq/redis.mjs';
 import { RedisServer } from '../plugins/bullmq/redis-server.ts';
+import { findOpenMpi, openMpiHint } from '../plugins/mpi/openmpi.mjs';
 import { exitCodes } from '../../core/errors.ts';
 import { openModelSource } from '../../core/io/weight-files/model.ts';
 import { janusNames } from '../../plugins/janus/names.ts';
@@ -49,6 +50,8 @@ const few = { steps: 1, evaluations: 0 };
 /** What makes a command short, by how it begins; every other one is run exactly as shown. */
 const short: Readonly<Record<string, Readonly<Record<string, string | number>>>> = {
   'run presets/nano/sft.yaml': { batch: 4, examples: 4 },
+  'launch --ranks 4': { steps: 2, batch: 4, examples: 4 },
+  'launch --ranks 2': { steps: 3 },
   'run mine/brief.yaml': { ...few, prompts: 4, groupSize: 4, rationaleTokens: 40 },
   'run mine/seen.yaml': { ...few, prompts: 2, groupSize: 4, rationaleTokens: 40 },
   'run mine/tracked.yaml': { ...few, prompts: 2, groupSize: 4, rationaleTokens: 40 },
@@ -97,6 +100,7 @@ beforeAll(async () => {
   await hub.open();
   if (findRedis() === undefined) process.stderr.write(`${redisHint}\n`);
   else redis = await RedisServer.start();
+  if (findOpenMpi() === undefined) process.stderr.write(`${openMpiHint}\n`);
   await writeData();
 });
 afterAll(async () => {
@@ -321,6 +325,8 @@ const outcomes: Readonly<Record<string, (result: LineEnd) => void | Promise<void
     expect(errors).toMatch(/answered for benchmark "nano-geneval" \d+ times/);
   },
   'run mine/queued.yaml': ({ errors }) => expect(errors).toMatch(/worker \S+ has drawn \d+ sequences/),
+  'launch --ranks 4': () => expect(metricsOf(join(clone, 'runs/ranks'))).toHaveLength(2),
+  'launch --ranks 2': () => expect(metricsOf(join(clone, 'runs/ranks'))).toHaveLength(3),
   'sync runs/tracked': ({ errors }) => expect(errors).toContain('wandb: all is sent'),
   'run mine/seen.yaml': () =>
     expect(metricsOf(join(clone, 'runs/seen'))).toMatchObject([{ 'reward/clip-score': expect.any(Number) }]),
@@ -334,6 +340,7 @@ const outcomes: Readonly<Record<string, (result: LineEnd) => void | Promise<void
 // The whole chain comes last: it is the longest.
 const order = commands
   .filter((line) => !line.includes('full.yaml') && (findRedis() !== undefined || !withQueue.test(line)))
+  .filter((line) => findOpenMpi() !== undefined || !line.includes(' launch '))
   .concat(commands.filter((line) => line.includes('full.yaml')));
 
 describe('commands', () => {

@@ -155,7 +155,7 @@ async function runTrainCodec(context: RunContext, choice: TrainCodecOptions): Pr
     const started = performance.now();
     device.write(pass.pictures, pictures);
     pass.program.run();
-    training.applyUpdate(step);
+    await training.applyUpdate(step);
     // The next pictures are drawn while the device works.
     pictures = picturesOf(step + 1);
     const result = await readPass(context, training, pass);

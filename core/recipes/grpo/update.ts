@@ -149,7 +149,7 @@ export class GrpoUpdate {
     const parts = microBatches(miniBatch, drawingsAtOnce(this.choice));
     for (const part of parts) await this.accumulate(part, by, totals, entropy, isFirst ? step : undefined);
     if (isFirst) this.compareWithSampler(totals.largestDifference, step);
-    this.training.applyUpdate(step);
+    await this.training.applyUpdate(step);
     const [norm = 0, wasApplied = 0] = await this.context.device.readFloats(this.training.report);
     await this.training.checkUpdate(step, norm, wasApplied, () => this.findNonFinite(parts, by));
     totals.norm = Math.max(totals.norm, norm);

@@ -14,7 +14,8 @@ import {
 } from '../../nn/token-program.ts';
 import { likelihoodColumns, likelihoodObjective } from '../../ops/likelihood-objective.ts';
 import type { Scalar } from '../../gpu/device.ts';
-import { classWeights, type SftOptions, type TargetClass } from './options.ts';
+import { classWeights, targetClasses, type SftOptions, type TargetClass } from './options.ts';
+import { gatherJson, sumOverRanks } from '../../ranks/shares.ts';
 import type { Training } from '../../training/training.ts';
 import { openWeights } from '../../models/weights.ts';
 import { at } from '../../tensor/at.ts';
@@ -26,6 +27,13 @@ interface Sum {
   crossEntropy: number;
   entropy: number;
   count: number;
+}
+
+/** Sums of one rank, or of all. */
+interface Measured {
+  readonly sums: Readonly<Record<TargetClass, Sum>>;
+  readonly divergence: number;
+  readonly tokens: number;
 }
 
 export interface LossReport {
@@ -90,38 +98,50 @@ export class SftLoss {
     await this.measuring?.reserve(shape);
   }
 
-  /** Loss and entropies of sequences under the weights that evaluations use; nothing is learnt from them. */
+  /** Loss and entropies of sequences, which are this rank's share, under the weights that evaluations use; nothing is learnt from them. */
   async measure(sequences: readonly Sequence[]): Promise<Record<string, number>> {
     if (this.measuring === undefined) throw new RangeError('this run measures nothing');
-    const sums: Record<TargetClass, Sum> = { text: emptySum(), imageStart: emptySum(), image: emptySum() };
+    const own: Record<TargetClass, Sum> = { text: emptySum(), imageStart: emptySum(), image: emptySum() };
     for (const batch of this.cut(sequences)) {
       const { program, scored } = await this.measuring.prepare(batch);
       program.run();
       for (const kind of tokenKinds)
         if (scored[kind] !== undefined)
-          this.addScores(await this.context.device.readFloats(scored[kind]), batch, kind, sums);
+          this.addScores(await this.context.device.readFloats(scored[kind]), batch, kind, own);
     }
+    const { sums } = await this.overRanks({ sums: own, divergence: 0, tokens: 0 });
     const targets = Object.values(sums).reduce((sum, { count }) => sum + count, 0);
     return { loss: weightedLoss(sums, classWeights({ ...this.choice, ramp: undefined }, 1), targets), ...means(sums) };
   }
 
-  /** Adds the gradients of a batch, micro-batch by micro-batch. */
+  /** Adds the gradients of this rank's share of a batch, micro-batch by micro-batch. What is reported is of the whole batch. */
   async accumulate(sequences: readonly Sequence[], step: number): Promise<LossReport> {
     const batches = this.cut(sequences);
-    const targets = batches.reduce((sum, batch) => sum + batch.text.used + batch.image.used, 0);
+    const { communicator } = this.context;
+    const counted = batches.reduce((sum, batch) => sum + batch.text.used + batch.image.used, 0);
+    const all = await gatherJson(communicator, { targets: counted, batches: batches.length });
+    const targets = all.reduce((sum, each) => sum + each.targets, 0);
+    // Passes of a step are numbered through, rank by rank.
+    const passes = all.reduce((sum, each) => sum + each.batches, 0);
+    const earlier = all.slice(0, communicator.rank).reduce((sum, each) => sum + each.batches, 0);
     const weights = classWeights(this.choice, step);
-    const sums: Record<TargetClass, Sum> = { text: emptySum(), imageStart: emptySum(), image: emptySum() };
-    let divergence = 0;
+    const own: Record<TargetClass, Sum> = { text: emptySum(), imageStart: emptySum(), image: emptySum() };
+    let ownDivergence = 0;
     for (const [index, batch] of batches.entries()) {
       const program = await this.fill(batch, weights, targets);
-      this.training.prepareDropout((step - 1) * batches.length + index);
+      this.training.prepareDropout((step - 1) * passes + earlier + index);
       program.program.run();
-      for (const kind of tokenKinds) divergence += await this.addUp(program, batch, kind, sums);
+      for (const kind of tokenKinds) ownDivergence += await this.addUp(program, batch, kind, own);
     }
+    const { sums, divergence, tokens } = await this.overRanks({
+      sums: own,
+      divergence: ownDivergence,
+      tokens: batches.reduce((sum, batch) => sum + batch.usedTokens, 0),
+    });
     const loss = weightedLoss(sums, weights, targets);
     const kl = divergence / targets;
     return {
-      tokens: batches.reduce((sum, batch) => sum + batch.usedTokens, 0),
+      tokens,
       metrics: { loss: loss + this.choice.klWeight * kl, ...means(sums), ...(this.reference !== undefined && { kl }) },
     };
   }
@@ -134,6 +154,26 @@ export class SftLoss {
       if (found !== undefined) return `${found.kernel ?? 'an input'}, ${found.tensor}`;
     }
     return undefined;
+  }
+
+  /** What all ranks have measured, added up. */
+  private async overRanks(own: Measured): Promise<Measured> {
+    const flat = { divergence: own.divergence, tokens: own.tokens };
+    const numbers = targetClasses.map((name) =>
+      Object.entries(own.sums[name]).map(([key, value]): [string, number] => [`${name}/${key}`, value as number]),
+    );
+    const total = await sumOverRanks(this.context.communicator, { ...flat, ...Object.fromEntries(numbers.flat()) });
+    const of = (name: string): number => total[name] ?? 0;
+    const sum = (name: TargetClass): Sum => ({
+      crossEntropy: of(`${name}/crossEntropy`),
+      entropy: of(`${name}/entropy`),
+      count: of(`${name}/count`),
+    });
+    return {
+      sums: { text: sum('text'), imageStart: sum('imageStart'), image: sum('image') },
+      divergence: of('divergence'),
+      tokens: of('tokens'),
+    };
   }
 
   async close(): Promise<void> {

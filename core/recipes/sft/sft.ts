@@ -7,6 +7,8 @@
  * 2. Prompt dropout drops prompt and rationale into the very layout that guidance uses for its unconditional branch.
  * 3. Gradients are averaged over the targets of the whole batch, however it is cut into micro-batches.
  * 4. No padding: sequences are packed.
+ *
+ * Over ranks every one knows the examples of a step and learns from its share of them; counts and sums are those of the whole batch.
  */
 import type { Plan, PlanContext, Recipe, RunContext, Smaller } from '../../contracts/recipe.ts';
 import type { PromptItem } from '../../contracts/dataset.ts';
@@ -19,6 +21,7 @@ import { SftLoss } from './loss.ts';
 import { refuseOtherPictures } from '../generated.ts';
 import { sftMetrics, sftOptions, type SftOptions } from './options.ts';
 import { SftValidation } from './validation.ts';
+import { largestShare, refuseFewer, shareOf } from '../../ranks/shares.ts';
 import { Training } from '../../training/training.ts';
 import { adapterChange } from '../../training/options.ts';
 
@@ -31,6 +34,7 @@ export const sft = defineRecipe({
   create: (choice): Recipe => ({
     plan: (context) => planSft(context, choice),
     smaller: smallerSft(choice),
+    takesRanks: true,
     run: (context) => runSft(context, choice),
   }),
 });
@@ -46,7 +50,7 @@ async function planSft(context: PlanContext, choice: SftOptions): Promise<Plan> 
   account.note('forward and backward');
   await planEncoding(run, Math.min(examplesAtOnce, choice.examples));
   account.note('image tokenizer');
-  const micro = choice.microBatch ?? choice.batch;
+  const micro = sequencesAtOnce(choice, context);
   const total = choice.steps * choice.batch;
   const visits =
     stream.distinct === undefined
@@ -55,7 +59,7 @@ async function planSft(context: PlanContext, choice: SftOptions): Promise<Plan> 
   return account.plan([
     describeModel(context.backbone),
     `${choice.steps} steps x ${choice.batch} sequences = ${total} sequences, ${visits}`,
-    `${Math.ceil(choice.batch / micro)} micro-batch(es) of at most ${micro} sequences per update, about ${shape.count} tokens at most, ${shape.imageCodes.length} of them image codes`,
+    `${Math.ceil(largestShare(choice.batch, context.communicator) / micro)} micro-batch(es) of at most ${micro} sequences per update, about ${shape.count} tokens at most, ${shape.imageCodes.length} of them image codes`,
   ]);
 }
 
@@ -83,6 +87,15 @@ function smallerSft(choice: SftOptions): Smaller[] {
 /** Examples looked at to find out how long sequences are. */
 const looked = 256;
 
+/** Sequences of one forward and backward pass on a rank. */
+function sequencesAtOnce(
+  { batch, microBatch }: SftOptions,
+  { communicator }: Pick<RunContext, 'communicator'>,
+): number {
+  const share = largestShare(batch, communicator);
+  return Math.min(microBatch ?? share, share);
+}
+
 /** The loss with the programs of the largest micro-batch made already: memory does not grow later. */
 async function openLoss(
   context: RunContext,
@@ -91,14 +104,13 @@ async function openLoss(
   choice: SftOptions,
 ): Promise<{ loss: SftLoss; shape: PackedShape }> {
   const loss = await SftLoss.open(context, choice, training);
-  const shape = packedShape(
-    largestSize(stream.sizes(looked), Math.min(choice.microBatch ?? choice.batch, choice.batch)),
-  );
+  const shape = packedShape(largestSize(stream.sizes(looked), sequencesAtOnce(choice, context)));
   await loss.reserve(shape);
   return { loss, shape };
 }
 
 async function runSft(context: RunContext, choice: SftOptions): Promise<void> {
+  refuseFewer(choice.batch, context.communicator, 'recipe.batch');
   const { backbone, device, directory, hooks, log, stop } = context;
   const { training, state } = await Training.open(context, backbone.parameters, choice);
   const stream = await ExampleStream.open(context, choice);
@@ -120,7 +132,7 @@ async function runSft(context: RunContext, choice: SftOptions): Promise<void> {
       training.save({ step: step - 1, data }, last),
     );
     const report = await loss.accumulate(sequences, step);
-    training.applyUpdate(step);
+    await training.applyUpdate(step);
     const [norm = 0, wasApplied = 0] = await device.readFloats(training.report);
     await training.checkUpdate(step, norm, wasApplied, () => loss.findNonFinite(sequences, step));
     const seconds = (performance.now() - started) / 1000;
@@ -151,14 +163,15 @@ async function runSft(context: RunContext, choice: SftOptions): Promise<void> {
   await training.close();
 }
 
-/** The examples of a step, as extensions leave them, laid out for the model. */
+/** Those examples of a step that are this rank's, as extensions leave them, laid out for the model. */
 async function nextSequences(
-  { hooks }: RunContext,
+  { hooks, communicator }: RunContext,
   choice: SftOptions,
   stream: ExampleStream,
   step: number,
 ): Promise<Awaited<ReturnType<ExampleStream['sequences']>>> {
   const picked = await stream.next(choice.batch);
   const event = await hooks.batch({ step, items: picked.map(({ item }) => item) });
-  return stream.sequences(picked, event.items as readonly (PromptItem & { readonly rationale: string })[]);
+  const items = event.items as readonly (PromptItem & { readonly rationale: string })[];
+  return stream.sequences(shareOf(picked, communicator), shareOf(items, communicator));
 }

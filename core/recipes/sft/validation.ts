@@ -4,6 +4,7 @@ import type { Sequence } from '../../nn/packing.ts';
 import { ExampleStream } from './examples.ts';
 import type { SftLoss } from './loss.ts';
 import type { SftOptions } from './options.ts';
+import { shareOf } from '../../ranks/shares.ts';
 
 export class SftValidation {
   private readonly choice: SftOptions;
@@ -27,9 +28,10 @@ export class SftValidation {
     const picked = await stream.next(
       Math.min(choice.validation.examples, stream.distinct ?? choice.validation.examples),
     );
+    const own = shareOf(picked, context.communicator);
     const sequences = await stream.sequences(
-      picked,
-      picked.map(({ item }) => item),
+      own,
+      own.map(({ item }) => item),
     );
     stream.close();
     return new SftValidation(choice, loss, sequences);

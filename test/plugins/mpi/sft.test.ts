@@ -1,0 +1,36 @@
+/** SFT over ranks that Open MPI has started: the same run twice, and that of one process but for rounding. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { Workplace, root } from '../../support/runs.ts';
+import { describeWithMpi, hashesOf, launched, metricsOf, relativeDifference, timeless, weightsOf } from './ranks.ts';
+
+const place = new Workplace();
+const small = `name: ranks
+extends: ${join(root, 'presets/nano/sft.yaml')}
+recipe: { steps: 3, batch: 8, microBatch: 4, warmup: 0, saveEvery: 3, validation: { every: 3, examples: 6 } }
+`;
+
+describeWithMpi('SFT over ranks', () => {
+  test('two are the same twice, and one but for rounding; so are four', { timeout: 900_000 }, async () => {
+    const preset = place.write('ranks.yaml', small);
+    const alone = (await place.run(preset)).directory;
+    const two = await launched(2, preset, place.free());
+    const again = await launched(2, preset, place.free());
+    const four = await launched(4, preset, place.free());
+    expect(await hashesOf(again)).toEqual(await hashesOf(two));
+    expect(metricsOf(again).map(timeless)).toEqual(metricsOf(two).map(timeless));
+    for (const directory of [two, four]) {
+      // The gradients of parts of a batch are added up in another order: AdamW, whose first steps follow the signs of gradients, makes of rounding what it does.
+      expect(relativeDifference(await weightsOf(alone), await weightsOf(directory))).toBeLessThan(1e-4);
+      metricsOf(directory).forEach((metrics, index) => {
+        const { loss = 0, gradientNorm = 0, 'validation/loss': validation } = metricsOf(alone)[index] ?? {};
+        expect(metrics['loss']).toBeCloseTo(loss, 3);
+        expect((metrics['gradientNorm'] ?? 0) / gradientNorm).toBeCloseTo(1, 2);
+        if (validation !== undefined) expect(metrics['validation/loss']).toBeCloseTo(validation, 3);
+      });
+    }
+    // One process writes, and the preset that is kept says nothing of ranks.
+    expect(readFileSync(join(two, 'preset.yaml'), 'utf8')).not.toContain('communicator');
+  });
+});
