@@ -36,9 +36,7 @@ export async function buildComponents(container: RunContainer, preset: Preset): 
   });
   const judges = await container.getAll('judge');
   const [communicator = alone] = await container.getAll('communicator');
-  const [chosen = inProcess] = await container.getAll('executor');
-  // Workers return what they have drawn to one rank.
-  const executor = communicator.rank === 0 ? chosen : { ...inProcess, mixesAdapters: chosen.mixesAdapters === true };
+  const [executor = inProcess] = await container.getAll('executor');
   const demand = <Slot extends Single>(slot: Slot): RunComponents[Slot] => {
     const component = built[slot];
     if (component === undefined) throw missingComponent(slot, 'the recipe');

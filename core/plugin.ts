@@ -27,7 +27,7 @@ export { askerJudge, directCalls, judgeAsker, type AskedJudge, type Asker } from
 export { questionOptions } from './questions/options.ts';
 export { verdictByQuestions, type QuestionChoice } from './questions/verdict.ts';
 export { keyFor, readKey, requireKey } from './keys.ts';
-export { launchedAs, rankName, type Launched } from './ranks/launched.ts';
+export { launchedAs, namedMpiLibrary, rankName, type Launched } from './ranks/launched.ts';
 export { single } from './ranks/single.ts';
 export { once } from './once.ts';
 export { askServer, exchanged, oneLine, parsedAnswer, type Server } from './answered.ts';
@@ -100,6 +100,8 @@ export interface Declaration<Name extends Slot, Options extends z.ZodObject> {
   /** A `z.strictObject`; give every option a `.describe()` text and, where one is sensible, a `.default()`. */
   readonly options: Options;
   readonly needs?: readonly Slot[];
+  /** Of an extension: it changes nothing, whatever hooks it taps. Over ranks it runs on the first one, and a replay does without it. */
+  readonly onlyLooks?: true;
   /**
    * Of a recipe: names of all numbers that its steps may have with these options, `*` for any characters. What is made by `metricName()`
    * must be one of them; without this, any name is taken.
@@ -119,6 +121,7 @@ export function defineComponent<Name extends Slot, Options extends z.ZodObject>(
     summary: declaration.summary,
     options: declaration.options,
     needs: declaration.needs ?? [],
+    ...(declaration.onlyLooks === true && { onlyLooks: true as const }),
     // The runtime passes nothing but the output of `declaration.options`, which is where the type comes from.
     create: (options, scope) => declaration.create(options as Readonly<z.output<Options>>, scope),
     ...(declaration.metrics !== undefined && {

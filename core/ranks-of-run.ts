@@ -27,9 +27,18 @@ export function withCommunicator(preset: Preset, catalog: Catalog, environment: 
   return Object.freeze({ ...preset, components: Object.freeze({ ...preset.components, communicator: [choice] }) });
 }
 
-/** Throws where ranks would each do all of what the recipe does. */
+/** Throws where ranks would each do all of what the recipe does, or each ask workers for it. */
 export function refuseRanks(recipe: Recipe, preset: Preset, { rank, size }: Communicator): void {
-  if (size === 1 || recipe.takesRanks === true) return;
+  if (size === 1) return;
+  const { use: executor = 'in-process' } = preset.components['executor']?.[0] ?? {};
+  if (executor !== 'in-process')
+    throw new ReasongenError({
+      code: 'NOT_OVER_RANKS',
+      message: `executor "${executor}" draws for a single process, and this one was started as ${rankName({ rank, size })}`,
+      hint: 'ranks draw their own shares: leave out the executor, or train with one process',
+      exitCode: exitCodes.badPreset,
+    });
+  if (recipe.takesRanks === true) return;
   const { name = '' } = preset.components['recipe']?.[0] ?? {};
   throw new ReasongenError({
     code: 'NOT_OVER_RANKS',

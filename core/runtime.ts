@@ -34,6 +34,7 @@ import { changedInputs, changedPreset, readInputs, refuseChanges } from './run-i
 import { listenForRequests, noRequests } from './run-requests.ts';
 import { type RunRecord, readRunRecord } from './io/records.ts';
 import { resultOf } from './report/report.ts';
+import type { Catalog } from './preset/catalog.ts';
 import { flatSettings } from './preset/flat-settings.ts';
 import type { LoadedPreset, Stage } from './preset/load.ts';
 import {
@@ -237,7 +238,7 @@ async function runStage(
     const device = doesWithout ? undefined : await container.device();
     const plan = device && (await planFor(device, container, stage, loaded, { log, resume: isResumed }));
     const components = await buildComponents(container, preset);
-    const tapped = await tapHooks(container, preset, recipe, { log, onlyChanging: isReplay, isFirst });
+    const tapped = await tapHooks(container, preset, recipe, loaded.catalog, { log, onlyChanging: isReplay, isFirst });
     hooks = telling(tapped, takeWarnings, async (event) => {
       await refuseDisagreement(ranks, event);
       if (event.step === stopAfter) stop.request(`step ${stopAfter} is done`, exitCodes.done);
@@ -393,10 +394,16 @@ async function tapHooks(
   container: RunContainer,
   preset: Preset,
   recipe: Recipe,
+  catalog: Catalog,
   { log, onlyChanging, isFirst }: { readonly log: Log; readonly onlyChanging: boolean; readonly isFirst: boolean },
 ): Promise<Hooks> {
   const choices = preset.components['extension'] ?? [];
   const extensions = await container.getAll('extension');
+  const changing = (_: unknown, index: number): boolean => {
+    const [extension, choice] = [extensions[index], choices[index]];
+    const declared = catalog.component('extension', choice?.use ?? '')?.onlyLooks === true;
+    return extension !== undefined && !declared && !onlyLooks(extension);
+  };
   const named = extensions.map((extension, index): NamedExtension => {
     const { name = '', plugin, onError } = choices[index] ?? {};
     return {
@@ -407,10 +414,9 @@ async function tapHooks(
     };
   });
   const own = Object.entries(recipe.extensions ?? {}).map(([name, extension]): NamedExtension => ({ name, extension }));
-  const changing = ({ extension }: NamedExtension): boolean => !onlyLooks(extension);
   const heard = onlyChanging ? [...named.filter(changing), ...own] : [...named, ...own];
   // What only looks does so once for all ranks.
-  return createHooks(isFirst ? heard : heard.filter(changing), (message) => log.warn(message));
+  return createHooks(isFirst ? heard : named.filter(changing), (message) => log.warn(message));
 }
 
 /** A run that ended before its first checkpoint starts over: what it has measured so far is void. */

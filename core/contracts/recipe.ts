@@ -157,7 +157,7 @@ export interface Recipe {
   readonly takesRanks?: true;
   /** Asked for when the plan does not fit: changes to propose, the least harmful first. */
   readonly smaller?: readonly Smaller[];
-  /** What it does beside training, by name: taps the hooks as the preset's extensions do, behind them where the order is the same. */
+  /** What it does beside training, by name: taps the hooks as the preset's extensions do, behind them where the order is the same; over ranks on the first one, so it must change nothing. */
   readonly extensions?: Readonly<Record<string, Extension>>;
   run(context: RunContext): Promise<void>;
 }

@@ -99,6 +99,8 @@ export interface Component<Name extends Slot = Slot> {
   readonly options: z.ZodObject;
   /** Slots the preset must fill for this component to work; `check` reports the missing ones. */
   readonly needs: readonly Slot[];
+  /** Of an extension: see `Declaration`. */
+  readonly onlyLooks?: true;
   /** Of a recipe: see `Declaration`. */
   metrics?(options: Readonly<Record<string, unknown>>, named: NamedComponents): readonly string[];
   create(options: Readonly<Record<string, unknown>>, scope: Scope): Slots[Name] | Promise<Slots[Name]>;

@@ -27,6 +27,11 @@ export function launchedAs(environment: Environment = processEnvironment): Launc
   return undefined;
 }
 
+/** The library of Open MPI that a user names; undefined: the one that the system finds. */
+export function namedMpiLibrary(environment: Environment = processEnvironment): string | undefined {
+  return environment['REASONGEN_MPI_LIBRARY'] || undefined;
+}
+
 /** `rank 2 of 4`, for whoever reads what several processes have written. */
 export function rankName({ rank, size }: Pick<Launched, 'rank' | 'size'>): string {
   return `rank ${rank} of ${size}`;

@@ -4,11 +4,14 @@
  */
 import { setTimeout as wait } from 'node:timers/promises';
 import { tallied, type CallTally } from '../call-tally.ts';
+import type { Communicator } from '../contracts/communicator.ts';
 import type { Judgement } from '../contracts/hooks.ts';
 import type { NamedReward } from '../contracts/recipe.ts';
 import type { Sample, Score } from '../contracts/reward.ts';
 import { ReasongenError } from '../errors.ts';
 import { askReward, isNoVerdict, isScore, placeOf, reasonOfFailure, type CheckedAnswer } from './ask-reward.ts';
+import { gatherPacked } from '../ranks/packed.ts';
+import { single } from '../ranks/single.ts';
 import { isTrainedOn, totalOf } from './combine.ts';
 import { mean } from './statistics.ts';
 import { backoffSeconds } from '../try-again.ts';
@@ -37,6 +40,12 @@ export interface ScoringOptions {
   readonly waits?: boolean;
   /** Told of a failure that the preset allows. */
   readonly warn?: ((message: string) => void) | undefined;
+}
+
+/** The samples of all ranks, of which each has added its own. */
+export interface AllSamples {
+  readonly samples: readonly Sample[];
+  readonly communicator: Communicator;
 }
 
 export class Scoring {
@@ -72,13 +81,21 @@ export class Scoring {
     this.#failed.abort(reason);
   }
 
-  /** The judgements of all samples, in the order they were added. Throws what a reward failed with; then the others are told to stop. */
-  async finish(): Promise<Judgement[]> {
+  /**
+   * The judgements of all samples, in the order they were added. Throws what a reward failed with; then the others are told to stop. Over ranks each
+   * has added a share of `all.samples`, rank by rank: what its rewards say of them is put together, and the first one asks those that see everything.
+   */
+  async finish(all: AllSamples = { samples: this.#samples, communicator: single }): Promise<Judgement[]> {
     const { rewards } = this.#options;
+    const { samples, communicator } = all;
     rewards.forEach((named, index) => {
-      if (this.#waits(named)) this.#ask(index, named, this.#samples);
+      if (seesAll(named)) {
+        if (communicator.rank === 0) this.#ask(index, named, samples);
+      } else if (this.#waits(named)) this.#ask(index, named, this.#samples);
     });
-    const columns = await Promise.all(this.#columns.map((shares) => Promise.all(shares)));
+    const own = await Promise.all(this.#columns.map((shares) => Promise.all(shares)));
+    const ranks = await gatherPacked(communicator, own);
+    const columns = rewards.map((_, index) => ranks.flatMap((rank) => rank[index] ?? []));
     this.#efforts = columns.map((shares, index) => ({
       name: rewards[index]?.name ?? '',
       seconds: shares.reduce((sum, { seconds }) => sum + seconds, 0),
@@ -86,9 +103,10 @@ export class Scoring {
       kept: shares.reduce((sum, { tally }) => sum + tally.kept, 0),
     }));
     const table = columns.map((shares) =>
-      shares.flatMap(({ answers, hasFailed }) => answers.map((answer) => ({ answer, hasFailed }))),
+      // What is undefined here is null where it has come from another rank.
+      shares.flatMap(({ answers, hasFailed }) => answers.map((answer) => ({ answer: answer ?? undefined, hasFailed }))),
     );
-    return judgementsOf(rewards, this.#samples, table);
+    return judgementsOf(rewards, samples, table);
   }
 
   /** Of every reward, once all is judged. */
@@ -101,8 +119,8 @@ export class Scoring {
     return this.#begun;
   }
 
-  #waits({ reward }: NamedReward): boolean {
-    return this.#options.waits === true || (reward.sees ?? 'batch') === 'batch';
+  #waits(named: NamedReward): boolean {
+    return this.#options.waits === true || seesAll(named);
   }
 
   #ask(index: number, named: NamedReward, samples: readonly Sample[]): void {
@@ -118,6 +136,10 @@ export class Scoring {
     const { value, tally } = await tallied(() => answersOf(named, samples, this.#signal, this.#options.warn));
     return { ...value, tally, seconds: (performance.now() - started) / 1000 };
   }
+}
+
+function seesAll({ reward }: NamedReward): boolean {
+  return (reward.sees ?? 'batch') === 'batch';
 }
 
 /** What one reward says, or that it failed where the preset allows it. */

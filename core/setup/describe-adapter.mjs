@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 import { cacheDirectory } from './cache.mjs';
+import { hasDeviceSelection, selectionOf, visibleCards } from './cards.mjs';
 import { cachedFolder, cachePrefix, installedMesa } from './candidates.mjs';
 import { majorVersion } from './debian-version.mjs';
 import { findHardware } from './hardware.mjs';
@@ -18,6 +19,7 @@ export function describeAdapter({ root = '/', env = process.env } = {}) {
   const cache = cacheDirectory(env);
   return [
     gpu(root, cache, env),
+    ...cards(root),
     loader(root, cache, env),
     systemLavapipe(root),
     ownLavapipe(cache),
@@ -38,6 +40,31 @@ function gpu(root, cache, env) {
   const found = findHardware({ root, cache, env });
   if ('reason' in found) return { name: 'GPU and its Vulkan driver', ok: false, found: found.reason, hint: found.hint };
   return { name: 'GPU and its Vulkan driver', ok: true, found: found.files.join(', ') };
+}
+
+/** Every card this process may open, and how a process is given it alone. @param {string} root @returns {AdapterFact[]} */
+function cards(root) {
+  const isSelectable = hasDeviceSelection(root);
+  return visibleCards(root).map((card, index) => {
+    const variables = Object.entries(selectionOf(card)).map(([name, value]) => `${name}=${value}`);
+    const ways = [
+      ...(isSelectable ? [variables.join(' ')] : []),
+      ...(card.nvidia
+        ? [`a container begun with --gpus device=${minorOf(card.file)}`]
+        : [`a container begun with --device ${card.file}`]),
+      'a job of Slurm with --gpus-per-task=1 --gpu-bind=single:1',
+    ];
+    return {
+      name: `card ${index}`,
+      ok: true,
+      found: `${card.name}, bus ${card.bus}, ${card.file}; a process sees it alone by ${ways.join('; or ')}`,
+    };
+  });
+}
+
+/** @param {string} file */
+function minorOf(file) {
+  return /\d+$/.exec(file)?.[0] ?? '0';
 }
 
 /** @param {string} root @param {string} cache @param {NodeJS.ProcessEnv} env @returns {AdapterFact} */

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { packagesMissing } from './failure.mjs';
+import { cardOfRank } from './cards.mjs';
 import { ignoresHangUps, watchStarters } from './starter.mjs';
 import { requireResultFolder } from './writable.mjs';
 
@@ -84,7 +85,9 @@ async function supervise(command, args, env, quiet) {
   const [{ environmentFor }, { launch }] = await Promise.all([import('./environment.mjs'), import('./launch.mjs')]);
   requireResultFolder(command, args);
   const imports = [...(isClone ? [loader()] : []), new URL('supervised.mjs', import.meta.url).href];
-  const variables = await environmentFor(command, env, quiet);
+  const { variables: card, told } = cardOfRank({ env });
+  if (told !== undefined && !quiet) process.stderr.write(`warning: ${told}\n`);
+  const variables = { ...(await environmentFor(command, { ...env, ...card }, quiet)), ...card };
   return launch(process.execPath, [...imports.flatMap((module) => ['--import', module]), fileURLToPath(cli), ...args], {
     env: { ...env, ...(isClone ? { TSX_TSCONFIG_PATH: tsconfig() } : {}), ...variables },
     isOwn: true,

@@ -1,7 +1,7 @@
 /** The functions of Open MPI's library that ranks need, called by koffi. Handles are addresses of the library's own objects. */
 import type * as Koffi from 'koffi';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { exitCodes, findPackage, oneLine, reasonOf, ReasongenError } from '../../core/plugin.ts';
+import { exitCodes, findPackage, namedMpiLibrary, oneLine, reasonOf, ReasongenError } from '../../core/plugin.ts';
 import { mpiPackages, openMpiHint } from './package.ts';
 
 /** An address: of one of the library's objects, or of an array of ours. */
@@ -51,9 +51,8 @@ export interface OpenMpi {
 }
 
 /** Loads both. Throws MPI_MISSING with what to install where one cannot be had. */
-export async function loadOpenMpi(file: string | undefined = process.env['REASONGEN_MPI_LIBRARY']): Promise<OpenMpi> {
+export async function loadOpenMpi(name: string = namedMpiLibrary() ?? 'libmpi.so.40'): Promise<OpenMpi> {
   const koffi = await loadKoffi();
-  const name = file === undefined || file === '' ? 'libmpi.so.40' : file;
   let library: Koffi.LibraryHandle;
   try {
     // Global: the library loads parts of itself that look for its symbols.

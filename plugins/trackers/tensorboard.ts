@@ -26,6 +26,7 @@ export const tensorboard = defineExtension({
       .describe('drawings of a step, and of an evaluation, that are shown with prompt, rationale and scores'),
     picturesEvery: z.number().int().positive().default(10).describe('steps from one with drawings to the next'),
   }),
+  onlyLooks: true,
   create: ({ folder, pictures, picturesEvery }) => {
     let file = '';
     /** Drawings of this step, written when its numbers are final. */

@@ -1,6 +1,8 @@
 /** The groups of the next step, begun while this one trains (`staleness: 1`). */
 import type { PromptItem } from '../../contracts/dataset.ts';
+import type { Communicator } from '../../contracts/communicator.ts';
 import type { RunContext } from '../../contracts/recipe.ts';
+import { shareOf } from '../../ranks/shares.ts';
 import type { Drawer } from '../../drawing/drawer.ts';
 import type { GrpoOptions } from './options.ts';
 import type { PromptSource } from './prompt-source.ts';
@@ -20,8 +22,15 @@ export async function drawAhead(
 ): Promise<DrawnAhead> {
   const before = { position: source.position, tooLong: source.tooLong };
   const { items } = await context.hooks.batch({ step, items: source.next(choice.prompts, step) });
-  await drawer.ahead(items, seedOf(context.seed, step, 0));
+  for (const start of ownStarts(items.length, drawer.prompts, context.communicator))
+    await drawer.ahead(items.slice(start, start + drawer.prompts), seedOf(context.seed, step, 0), start);
   return { items, before };
+}
+
+/** Where the shares begin that a rank draws, of `count` prompts that are drawn `atOnce` at a time: neighbors. */
+export function ownStarts(count: number, atOnce: number, communicator: Communicator): readonly number[] {
+  const starts = Array.from({ length: Math.ceil(count / atOnce) }, (_, share) => share * atOnce);
+  return shareOf(starts, communicator);
 }
 
 /** A seed for every rollout of a run, different by step and round. */

@@ -10,6 +10,7 @@ import type { GrpoOptions } from './options.ts';
 import { promptsAtOnce } from './sizes.ts';
 import { PromptMix, type PromptList } from './prompt-files.ts';
 import type { PromptSource } from './prompt-source.ts';
+import { gatherJson } from '../../ranks/shares.ts';
 import type { Training } from '../../training/training.ts';
 
 export interface EvaluationTools {
@@ -19,11 +20,25 @@ export interface EvaluationTools {
   readonly heldOut: readonly PromptList[];
 }
 
+/** As `evaluateAlone`, by the first rank; the others wait for what it finds. */
+export async function evaluatePolicy(
+  context: RunContext,
+  choice: GrpoOptions,
+  tools: EvaluationTools,
+  label: string,
+  step: number,
+): Promise<Record<string, number>> {
+  const { communicator } = context;
+  const own = communicator.rank === 0 ? await evaluateAlone(context, choice, tools, label, step) : {};
+  const [passes = {}] = await gatherJson(communicator, own);
+  return passes;
+}
+
 /**
  * Draws and judges everything that is to be evaluated. Returns its pass rates as `pass/BENCHMARK/SPLIT`, for `keepBest`; those that
  * a requested stop cut off are missing. A pool is evaluated besides held-out prompts: learning a pool says nothing about others.
  */
-export async function evaluatePolicy(
+async function evaluateAlone(
   context: RunContext,
   choice: GrpoOptions,
   { training, source, heldOut }: EvaluationTools,
@@ -72,7 +87,7 @@ export async function evaluatePolicy(
 }
 
 function openDrawer(context: RunContext, choice: GrpoOptions, training: Training): Promise<Drawer> {
-  const prompts = evaluatedAtOnce(choice);
+  const prompts = evaluatedAtOnce(choice, context);
   return Drawer.open(context, training.evaluationWeights, training.workspace, {
     sampling: evaluationSampling(choice),
     prompts,
@@ -109,10 +124,10 @@ function refuseUnmeasured({ benchmarks }: RunContext, { keepBest, pool }: GrpoOp
 }
 
 /** As many as need the memory that drawing for training needs: guidance doubles it. */
-function evaluatedAtOnce(choice: GrpoOptions): number {
+function evaluatedAtOnce(choice: GrpoOptions, { communicator }: Pick<RunContext, 'communicator'>): number {
   const branches = (guidance: number): number => (guidance === 1 ? 1 : 2);
   const rows =
-    (promptsAtOnce(choice) * choice.groupSize * branches(choice.guidance)) /
+    (promptsAtOnce(choice, communicator) * choice.groupSize * branches(choice.guidance)) /
     branches(evaluationSampling(choice).guidance);
   return Math.max(1, Math.min(choice.evaluations, Math.floor(rows)));
 }

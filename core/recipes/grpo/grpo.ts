@@ -20,6 +20,9 @@
  * them: options.ts, plan.ts, sizes.ts, setup.ts (what is made once), memory.ts (what steps leave to the next), evaluation.ts,
  * samples.ts, playground.ts, metric-names.ts.
  *
+ * Over ranks every one knows all groups of a step: it draws, has judged, scores and learns from a share of them, and the shares are put together
+ * before anything is decided from them. The first rank evaluates.
+ *
  * On purpose different from the published code:
  * 1. Temperatures and guidance are shared by sampler and scorer; the largest difference of their log-probabilities is measured
  *    at every step and stops the run when it is not rounding.
@@ -35,6 +38,7 @@ import { reserveJudges } from '../../judging/reserve.ts';
 import { checkpointName } from '../../io/checkpoint-manifest.ts';
 import { defineRecipe } from '../../plugin.ts';
 import { Training } from '../../training/training.ts';
+import { refuseFewer } from '../../ranks/shares.ts';
 import { drawAhead } from './ahead.ts';
 import { evaluatePolicy } from './evaluation.ts';
 import { learn } from './learn.ts';
@@ -62,6 +66,7 @@ export const grpo = defineRecipe({
       return planGrpo(context, choice);
     },
     smaller: smallerGrpo(choice),
+    takesRanks: true,
     extensions:
       choice.samplesEvery > 0 ? { samples: savedSamples(choice, scope.seed, () => scope.get('tokenizer')) } : {},
     run: (context) => runGrpo(context, choice),
@@ -69,6 +74,7 @@ export const grpo = defineRecipe({
 });
 
 async function runGrpo(context: RunContext, choice: GrpoOptions): Promise<void> {
+  refuseFewer(choice.prompts, context.communicator, 'recipe.prompts');
   const { hooks, log, stop } = context;
   const { training, state } = await Training.open(context, context.backbone.parameters, choice);
   const { source, heldOut } = await openPrompts(context, choice);

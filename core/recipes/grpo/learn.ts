@@ -5,7 +5,6 @@ import { importanceOf } from './importance.ts';
 import type { GrpoOptions } from './options.ts';
 import type { Rollout } from './rollout.ts';
 import type { GrpoSetup } from './setup.ts';
-import { drawingsAtOnce } from './sizes.ts';
 import { samplerDisagrees } from './update.ts';
 
 /** Groups with the log-probabilities of their drawings: as the sampler noted them, and as the scorer computes them now. */
@@ -27,7 +26,7 @@ export async function learn(
 ): Promise<Record<string, number>> {
   const { guards, update, old, reference } = setup;
   const kept = rollout.kept.map(({ completions }) => completions);
-  const known = { groups: kept, scored: await old?.score(kept.flat(), drawingsAtOnce(choice)) };
+  const known = { groups: kept, scored: await old?.score(kept.flat()) };
   const { groups, scored } = await withoutRefused(setup, known, step);
   if (groups.length === 0) return {};
   const completions = groups.flat();

@@ -7,6 +7,8 @@ import { openGrpo } from './setup.ts';
 import { drawingsAtOnce, miniBatchSize, promptsAtOnce } from './sizes.ts';
 import { changesOf, MemoryAccount, planningRun, smallerValues } from '../../models/memory-accounting.ts';
 import { describeModel, planDecoding } from '../../drawing/plan.ts';
+import type { Communicator } from '../../contracts/communicator.ts';
+import { largestShare } from '../../ranks/shares.ts';
 import { adapterChange } from '../../training/options.ts';
 import { Training } from '../../training/training.ts';
 
@@ -17,7 +19,7 @@ export async function planGrpo(context: PlanContext, choice: GrpoOptions): Promi
   account.note('weights, gradients, optimizer');
   await openGrpo(run, choice, training);
   account.note('programs and sampler');
-  await planDecoding(run, { prompts: promptsAtOnce(choice), samplesPerPrompt: choice.groupSize });
+  await planDecoding(run, { prompts: promptsAtOnce(choice, run.communicator), samplesPerPrompt: choice.groupSize });
   account.note('image tokenizer');
   await reserveJudges(run);
   account.note('judges');
@@ -27,12 +29,12 @@ export async function planGrpo(context: PlanContext, choice: GrpoOptions): Promi
   if (comeAndGo(run)) await reserveJudges(run);
   const codes = context.imageTokenizer.grid.rows * context.imageTokenizer.grid.columns;
   const capacity = choice.promptTokens + (choice.rationale ? choice.rationaleTokens : 1) + codes;
-  return account.plan([describeModel(context.backbone), ...planLines(choice, codes, capacity)]);
+  return account.plan([describeModel(context.backbone), ...planLines(choice, codes, capacity, context.communicator)]);
 }
 
 /** Smaller micro-batches first, then computing again, then keys and values in 16 bits: what costs least comes first. */
 export function smallerGrpo(choice: GrpoOptions): Smaller[] {
-  const sizes = smallerValues(drawingsAtOnce(choice));
+  const sizes = smallerValues(drawingsAtOnce(choice, { size: 1 }));
   const micro = (values: readonly number[], more: Partial<GrpoOptions> = {}): GrpoOptions[] =>
     values.map((microBatch) => ({ ...choice, microBatch, ...more }));
   const again = { recompute: true };
@@ -42,14 +44,14 @@ export function smallerGrpo(choice: GrpoOptions): Smaller[] {
     ...micro(sizes, again),
     ...micro(sizes.slice(-1), { ...again, cache: 'f16' }),
   ];
-  const fewer = smallerValues(promptsAtOnce(choice)).map((value) => ({ ...choice, promptsAtOnce: value }));
+  const fewer = smallerValues(promptsAtOnce(choice, { size: 1 })).map((value) => ({ ...choice, promptsAtOnce: value }));
   all.push(
     ...fewer,
     ...fewer.map((each): GrpoOptions => ({
       ...each,
       ...again,
       cache: 'f16',
-      microBatch: sizes.at(-1) ?? drawingsAtOnce(choice),
+      microBatch: sizes.at(-1) ?? drawingsAtOnce(choice, { size: 1 }),
     })),
   );
   const adapters = adapterChange(choice);
@@ -68,13 +70,18 @@ export function smallerGrpo(choice: GrpoOptions): Smaller[] {
 }
 
 /** The arithmetic of batches, one fact a line. */
-export function planLines(choice: GrpoOptions, codes: number, capacity: number): string[] {
+export function planLines(
+  choice: GrpoOptions,
+  codes: number,
+  capacity: number,
+  ranks: Pick<Communicator, 'size'> = { size: 1 },
+): string[] {
   const { prompts, groupSize, downSample, miniBatches, epochs, steps } = choice;
   const { refillRounds, guidance, pool, promptFiles, curriculum, kl } = choice;
   const rows = prompts * groupSize;
   const perUpdate = miniBatchSize(choice);
-  const atOnce = drawingsAtOnce(choice);
-  const passes = Math.ceil(perUpdate / atOnce);
+  const atOnce = drawingsAtOnce(choice, ranks);
+  const passes = Math.ceil(largestShare(perUpdate, ranks) / atOnce);
   const files = promptFiles.length === 1 ? 'one file' : `${promptFiles.length} files`;
   return [
     `${prompts} prompts x groups of ${groupSize} = ${rows} drawings a step${downSample === undefined || downSample >= groupSize ? '' : `, of each group the ${downSample} whose rewards differ most are trained on`}${refillRounds === 0 ? '' : `, up to ${refillRounds + 1} times where groups are dropped`}, ${steps} steps`,

@@ -11,7 +11,6 @@ import type { Tensor } from '../../tensor/tensor.ts';
 import type { Completion } from './completions.ts';
 import type { GrpoOptions } from './options.ts';
 import { GrpoScorer } from './scorer.ts';
-import { drawingsAtOnce } from './sizes.ts';
 import type { Training } from '../../training/training.ts';
 import { openBase } from '../../models/weights.ts';
 
@@ -65,7 +64,7 @@ export class Reference {
 
   /** Log-probabilities of the tokens of drawings under the reference. */
   score(completions: readonly Completion[]): Promise<Float32Array[]> {
-    return this.scorer.score(completions, drawingsAtOnce(this.choice));
+    return this.scorer.score(completions);
   }
 
   /** Makes the program of a shape now. */

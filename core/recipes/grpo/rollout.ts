@@ -12,8 +12,11 @@ import { Scoring, type RewardEffort } from '../../rl/scoring.ts';
 import { mean } from '../../rl/statistics.ts';
 import type { Drawer, Drawing, DrawPurpose } from '../../drawing/drawer.ts';
 import { underWay } from '../../drawing/under-way.ts';
+import type { Communicator } from '../../contracts/communicator.ts';
+import { gatherPacked } from '../../ranks/packed.ts';
+import { single } from '../../ranks/single.ts';
 import { at } from '../../tensor/at.ts';
-import { seedOf, type DrawnAhead } from './ahead.ts';
+import { ownStarts, seedOf, type DrawnAhead } from './ahead.ts';
 import type { TrainedGroup } from './carry.ts';
 import type { Completion } from './completions.ts';
 import type { GrpoOptions } from './options.ts';
@@ -62,7 +65,7 @@ export async function collectRollout(
     const seed = seedOf(context.seed, step, rollout.rounds);
     const purpose = { label: `step-${step}-${rollout.rounds}`, step, phase: 'train' } as const;
     const { event, judged, drawings } = await clock.judged(context, step, async (scoring) => {
-      const all = await drawShares(drawer, items, seed, purpose, scoring);
+      const all = await drawShares(drawer, items, seed, purpose, scoring, context.communicator);
       const samples = all.map(({ sample }) => sample);
       const drawn = { step, groupSize: choice.groupSize, samples };
       await hooks.rollout(drawn);
@@ -188,23 +191,26 @@ async function greedyRewards(
 ): Promise<number[]> {
   const purpose = { label: `step-${step}-greedy`, step, phase: 'train' } as const;
   const { judged } = await clock.judged(context, step, async (scoring) => {
-    await drawShares(greedy, items, seed, purpose, scoring);
-    return {};
+    return { drawings: await drawShares(greedy, items, seed, purpose, scoring, context.communicator) };
   });
   return judged.map(({ total }) => total);
 }
 
-/** Draws as many prompts at a time as the drawer can, and as many such shares; each is judged while the next is drawn. */
+/**
+ * Draws as many prompts at a time as the drawer can, and as many such shares; each is judged while the next is drawn. Every rank draws some of the
+ * shares, has them judged, and gets the drawings of all.
+ */
 export async function drawShares(
   drawer: Pick<Drawer, 'prompts' | 'draw'> & Partial<Pick<Drawer, 'atOnce'>>,
   items: readonly PromptItem[],
   seed: number,
   purpose: DrawPurpose,
   scoring: Scoring,
+  communicator: Communicator = single,
 ): Promise<Drawing[]> {
   const { prompts, atOnce = 1 } = drawer;
   const drawings: Drawing[] = [];
-  const starts = Array.from({ length: Math.ceil(items.length / prompts) }, (_, share) => share * prompts);
+  const starts = ownStarts(items.length, prompts, communicator);
   const draw = (start: number): Promise<Drawing[]> =>
     drawer.draw(items.slice(start, start + prompts), seed, purpose, start);
   for await (const share of underWay(starts, atOnce, draw)) {
@@ -212,7 +218,7 @@ export async function drawShares(
     scoring.add(share.map(({ sample }) => sample));
     drawings.push(...share);
   }
-  return drawings;
+  return (await gatherPacked(communicator, drawings)).flat();
 }
 
 /** How long judges took in a step. */
@@ -223,8 +229,8 @@ export class JudgeClock {
   secondsWaiting = 0;
   readonly efforts: (readonly RewardEffort[])[] = [];
 
-  /** Runs work that draws and adds what it has drawn to be judged; returns what it gave with the judgements. */
-  async judged<Drawn>(
+  /** Runs work that draws and adds what it has drawn to be judged; returns what it gave with the judgements, which are of the drawings of all ranks. */
+  async judged<Drawn extends { readonly drawings: readonly Drawing[] }>(
     context: RunContext,
     step: number,
     draw: (scoring: Scoring) => Promise<Drawn>,
@@ -238,7 +244,8 @@ export class JudgeClock {
     try {
       const drawn = await draw(scoring);
       const waiting = performance.now();
-      const judged = await scoring.finish();
+      const samples = drawn.drawings.map(({ sample }) => sample);
+      const judged = await scoring.finish({ samples, communicator: context.communicator });
       const ended = performance.now();
       this.secondsWaiting += (ended - waiting) / 1000;
       this.seconds += (ended - (scoring.begun ?? waiting)) / 1000;

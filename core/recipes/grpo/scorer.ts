@@ -7,6 +7,9 @@ import type { PackedShape } from '../../nn/packed-shape.ts';
 import { TokenPrograms, tokenKinds, type TokenKind, type TokenProgramOptions } from '../../nn/token-program.ts';
 import { byCompletion, packCompletions, type Completion } from './completions.ts';
 import type { GrpoOptions } from './options.ts';
+import { gatherPacked } from '../../ranks/packed.ts';
+import { shareOf } from '../../ranks/shares.ts';
+import { drawingsAtOnce } from './sizes.ts';
 
 /** How tokens are scored: the sampler's settings, so that both describe one distribution. */
 export function scoringOptions(
@@ -37,8 +40,15 @@ export class GrpoScorer {
     this.programs = new TokenPrograms({ name, workspace, parameters: weights, ...scoringOptions(context, choice) });
   }
 
-  /** One list per drawing, a value per token after its prompt. */
-  async score(completions: readonly Completion[], atOnce: number): Promise<Float32Array[]> {
+  /** One list per drawing, a value per token after its prompt; every rank scores its share and gets all. */
+  async score(completions: readonly Completion[]): Promise<Float32Array[]> {
+    const { communicator } = this.context;
+    const own = await this.scoreHere(shareOf(completions, communicator));
+    return (await gatherPacked(communicator, own)).flat();
+  }
+
+  private async scoreHere(completions: readonly Completion[]): Promise<Float32Array[]> {
+    const atOnce = drawingsAtOnce(this.choice, this.context.communicator);
     const results: Float32Array[] = [];
     for (let start = 0; start < completions.length; start += atOnce) {
       const part = completions.slice(start, start + atOnce);

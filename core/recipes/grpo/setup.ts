@@ -49,7 +49,7 @@ export async function openGrpo(context: RunContext, choice: GrpoOptions, trainin
   await update.reserve(shape);
   await reference?.reserve(shape);
   await old?.reserve(shape);
-  const draw = { prompts: promptsAtOnce(choice), promptTokens: choice.promptTokens };
+  const draw = { prompts: promptsAtOnce(choice, context.communicator), promptTokens: choice.promptTokens };
   const drawer = await Drawer.open(context, training.weights, training.workspace, {
     ...draw,
     sampling: choice,

@@ -26,6 +26,8 @@ import { aggregationOf, grpoObjective, writeSettings } from './objective.ts';
 import type { GrpoOptions } from './options.ts';
 import { scoringOptions } from './scorer.ts';
 import { drawingsAtOnce } from './sizes.ts';
+import type { Communicator } from '../../contracts/communicator.ts';
+import { gatherJson, shareOf, sumOverRanks } from '../../ranks/shares.ts';
 import type { Guards } from '../../training/guards.ts';
 import type { Training } from '../../training/training.ts';
 
@@ -35,15 +37,19 @@ export interface Batch extends KnownProbabilities {
   readonly groups: readonly (readonly Completion[])[];
 }
 
-/** Sums over all counted tokens of a step. */
-interface Totals {
+/** Sums over counted tokens. */
+interface Sums {
   readonly entropy: Record<TokenKind, number>;
-  readonly count: Record<TokenKind, number>;
   clipped: number;
   difference: number;
   divergence: number;
   /** Largest difference of sampler and scorer before the first update. */
   largestDifference: number;
+}
+
+/** Of a step. */
+interface Totals extends Sums {
+  readonly count: Record<TokenKind, number>;
   norm: number;
 }
 
@@ -89,7 +95,7 @@ export class GrpoUpdate {
       text: device.tensor('text policy settings', [policyColumns.settings.count]),
       image: device.tensor('image policy settings', [policyColumns.settings.count]),
     };
-    const objective = grpoObjective(device, choice, this.settings, drawingsAtOnce(choice));
+    const objective = grpoObjective(device, choice, this.settings, drawingsAtOnce(choice, context.communicator));
     this.programs = new TokenPrograms({
       name: 'grpo',
       workspace: training.workspace,
@@ -102,15 +108,7 @@ export class GrpoUpdate {
 
   /** Takes the updates of a step and returns its metrics. */
   async apply(batch: Batch, step: number): Promise<Record<string, number>> {
-    const totals: Totals = {
-      entropy: { text: 0, image: 0 },
-      count: { text: 0, image: 0 },
-      clipped: 0,
-      difference: 0,
-      divergence: 0,
-      largestDifference: 0,
-      norm: 0,
-    };
+    const totals: Totals = { ...emptySums(), count: { text: 0, image: 0 }, norm: 0 };
     for (let epoch = 0; epoch < this.choice.epochs; epoch++) {
       for (const [index, miniBatch] of miniBatches(batch, this.choice.miniBatches).entries())
         await this.applyOne(miniBatch, step, totals, epoch === 0 && index === 0);
@@ -145,9 +143,13 @@ export class GrpoUpdate {
   private async applyOne(miniBatch: CompletionBatch, step: number, totals: Totals, isFirst: boolean): Promise<void> {
     const by = denominators(miniBatch.completions, this.choice);
     for (const kind of tokenKinds) this.writeSettings(kind, by);
-    const entropy = { text: 0, image: 0 };
-    const parts = microBatches(miniBatch, drawingsAtOnce(this.choice));
-    for (const part of parts) await this.accumulate(part, by, totals, entropy, isFirst ? step : undefined);
+    const { communicator } = this.context;
+    const parts = microBatches(shareOfBatch(miniBatch, communicator), drawingsAtOnce(this.choice, communicator));
+    const own = emptySums();
+    for (const part of parts) await this.accumulate(part, by, own, isFirst ? step : undefined);
+    const { entropy, largestDifference, ...sums } = await overRanks(own, communicator);
+    for (const name of ['clipped', 'difference', 'divergence'] as const) totals[name] += sums[name];
+    totals.largestDifference = Math.max(totals.largestDifference, largestDifference);
     if (isFirst) this.compareWithSampler(totals.largestDifference, step);
     await this.training.applyUpdate(step);
     const [norm = 0, wasApplied = 0] = await this.context.device.readFloats(this.training.report);
@@ -166,8 +168,7 @@ export class GrpoUpdate {
   private async accumulate(
     part: CompletionBatch,
     by: Denominators,
-    totals: Totals,
-    entropy: Record<TokenKind, number>,
+    own: Sums,
     freshStep: number | undefined,
   ): Promise<void> {
     const { program, batch, tables } = await this.fill(part, by);
@@ -185,13 +186,13 @@ export class GrpoUpdate {
       for (let i = 0; i < batch[kind].used; i++) {
         if (at(weights, weight.count * i + weight.counted) === 0) continue;
         const difference = at(scored, score.count * i + score.logProbability) - at(terms, term.count * i + term.old);
-        entropy[kind] += at(scored, score.count * i + score.entropy);
-        totals.difference += difference;
-        totals.clipped += at(perToken, stat.count * i + stat.clipped);
-        totals.divergence += at(perToken, stat.count * i + stat.divergence);
+        own.entropy[kind] += at(scored, score.count * i + score.entropy);
+        own.difference += difference;
+        own.clipped += at(perToken, stat.count * i + stat.clipped);
+        own.divergence += at(perToken, stat.count * i + stat.divergence);
         // What an earlier step drew was drawn by another policy.
         const isFresh = at(part.completions, at(batch[kind].owner, i)).step === freshStep;
-        if (isFresh) totals.largestDifference = Math.max(totals.largestDifference, Math.abs(difference));
+        if (isFresh) own.largestDifference = Math.max(own.largestDifference, Math.abs(difference));
       }
     }
   }
@@ -208,7 +209,10 @@ export class GrpoUpdate {
       write(device, inputs['terms'], terms);
       write(device, inputs['weights'], weights);
       if (inputs['ranges'] !== undefined)
-        device.write(inputs['ranges'], sequenceRanges(batch, part.completions.length, drawingsAtOnce(this.choice)));
+        device.write(
+          inputs['ranges'],
+          sequenceRanges(batch, part.completions.length, drawingsAtOnce(this.choice, this.context.communicator)),
+        );
     }
     return { program, batch, tables };
   }
@@ -298,6 +302,37 @@ function miniBatches({ groups, old, reference, importance }: Batch, count: numbe
     first += completions.length;
   }
   return result;
+}
+
+/** What of a mini-batch a rank learns from. */
+function shareOfBatch({ completions, known }: CompletionBatch, communicator: Communicator): CompletionBatch {
+  const share = <Value>(list: readonly Value[]): readonly Value[] => shareOf(list, communicator);
+  return {
+    completions: share(completions),
+    known: {
+      old: share(known.old),
+      reference: known.reference && share(known.reference),
+      importance: known.importance && share(known.importance),
+    },
+  };
+}
+
+function emptySums(): Sums {
+  return { entropy: { text: 0, image: 0 }, clipped: 0, difference: 0, divergence: 0, largestDifference: 0 };
+}
+
+/** What all ranks have summed up, added in their order. */
+async function overRanks({ entropy, largestDifference, ...own }: Sums, communicator: Communicator): Promise<Sums> {
+  if (communicator.size === 1) return { entropy, largestDifference, ...own };
+  const { text = 0, image = 0, ...sums } = await sumOverRanks(communicator, { ...entropy, ...own });
+  const largest = await gatherJson(communicator, String(largestDifference));
+  return {
+    entropy: { text, image },
+    clipped: sums['clipped'] ?? 0,
+    difference: sums['difference'] ?? 0,
+    divergence: sums['divergence'] ?? 0,
+    largestDifference: Math.max(...largest.map(Number)),
+  };
 }
 
 /** A mini-batch cut into what one forward and backward pass takes. */

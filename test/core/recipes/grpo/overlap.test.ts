@@ -4,6 +4,7 @@ import type { RunContext } from '../../../../core/contracts/recipe.ts';
 import type { Sample } from '../../../../core/contracts/reward.ts';
 import type { Drawing } from '../../../../core/drawing/drawer.ts';
 import { silentLog } from '../../../../core/log.ts';
+import { single } from '../../../../core/ranks/single.ts';
 import { drawShares, JudgeClock } from '../../../../core/recipes/grpo/rollout.ts';
 import { groupwise, pointwise } from '../../../../core/rl/reward-shapes.ts';
 
@@ -41,7 +42,7 @@ async function step(drawing: number, judging: number, oneByOne = false) {
     { name: 'groups', weight: 1, reward: alike },
     { name: 'all', weight: 1, reward: { score: (all: readonly Sample[]) => all.map(() => all.length * 1000) } },
   ];
-  const lookers = { rewards, judges: [], benchmarks: [] };
+  const lookers = { rewards, judges: [], benchmarks: [], communicator: single };
   const context = { ...lookers, signal: new AbortController().signal, log: silentLog() } as unknown as RunContext;
   const items = ['a', 'b', 'c', 'd'].map((prompt) => ({ prompt, task: 't', specification: {} }));
   const clock = new JudgeClock();

@@ -1,0 +1,40 @@
+/** GRPO over ranks that Open MPI has started: what is drawn is what one process draws, and updates differ by rounding. */
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { Workplace, root } from '../../support/runs.ts';
+import { describeWithMpi, hashesOf, launched, metricsOf, relativeDifference, timeless, weightsOf } from './ranks.ts';
+
+const place = new Workplace();
+const small = `name: ranks
+extends: ${join(root, 'presets/nano/grpo.yaml')}
+rewards:
+  - nano-verdict
+  - { use: diversity, weight: 0.1 }
+recipe: { steps: 2, prompts: 4, promptsAtOnce: 1, groupSize: 4, miniBatches: 2, warmup: 0, saveEvery: 2, evaluations: 4, samplesEvery: 2 }
+`;
+
+describeWithMpi('GRPO over ranks', () => {
+  test('two are the same twice, and one but for rounding; so are four', { timeout: 900_000 }, async () => {
+    const preset = place.write('ranks.yaml', small);
+    const alone = (await place.run(preset)).directory;
+    const two = await launched(2, preset, place.free());
+    const again = await launched(2, preset, place.free());
+    const four = await launched(4, preset, place.free());
+    expect(await hashesOf(again)).toEqual(await hashesOf(two));
+    expect(metricsOf(again).map(timeless)).toEqual(metricsOf(two).map(timeless));
+    const [first = {}] = metricsOf(alone).map(timeless);
+    // Drawn with equal weights by equal requests, judged alike: of the numbers of what was drawn no bit depends on who drew it.
+    const drawn = Object.keys(first).filter((name) => /^(reward|passRate|pictures|rationale|forced|kept)/.test(name));
+    expect(drawn.length).toBeGreaterThan(8);
+    for (const directory of [two, four]) {
+      const [own = {}] = metricsOf(directory);
+      for (const name of drawn) expect([name, own[name]]).toEqual([name, first[name]]);
+      expect((own['gradientNorm'] ?? 0) / (first['gradientNorm'] ?? 0)).toBeCloseTo(1, 3);
+      expect(relativeDifference(await weightsOf(alone), await weightsOf(directory))).toBeLessThan(1e-4);
+      // Evaluated, and its drawings saved, once.
+      expect(readdirSync(join(directory, 'evaluations'))).toEqual(readdirSync(join(alone, 'evaluations')));
+      expect(readdirSync(join(directory, 'samples'))).toEqual(readdirSync(join(alone, 'samples')));
+    }
+  });
+});
