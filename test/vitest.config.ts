@@ -6,6 +6,7 @@ import { defineConfig } from 'vitest/config';
  */
 const slow = [
   'test/bad-input/{interrupts,strays}.test.ts',
+  'test/bench/judge.test.ts',
   'test/core/commands/{init,sweep}.test.ts',
   'test/core/recipes/{chain,combinations,edited-rewards,inputs,kill,repeat}.test.ts',
   'test/core/recipes/grpo/hacking.test.ts',
