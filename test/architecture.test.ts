@@ -150,6 +150,7 @@ const layers = [
   ...[
     'plan.ts',
     'plan-stage.ts',
+    'cluster',
     'page',
     'report',
     'sweep',

@@ -77,7 +77,7 @@ const examples: Readonly<Record<string, readonly string[]>> = {
   workers: ['workers my.yaml', 'workers runs/first --json'],
   init: ['init my-judge --model nano --yes'],
   create: ['create reward my-reward', 'create benchmark my-benchmark --no-install'],
-  check: ['check my.yaml', 'check my.yaml --set recipe.groupSize=8 --json'],
+  check: ['check my.yaml', 'check my.yaml --set recipe.groupSize=8 --json', 'check my.yaml --cluster cluster.yaml'],
   show: ['show reasongen/nano/grpo'],
   prompts: ['data prompts --objects objects.txt --seed 7 --count 1000 --out prompts.jsonl'],
   rationales: [

@@ -43,6 +43,7 @@ export function addPresetCommands(commandLine: Command, act: Act): void {
     .addHelpText('after', settingHelp)
     .option('--json', 'print JSON, for programs')
     .addOption(new Option('--adapter <card>', 'plan for a card that another machine has').choices(cards))
+    .option('--cluster <file>', 'simulate its steps on the cluster of a file: seconds, idle shares, the best split')
     .action((preset: string, options: CheckOptions, command: Command) =>
       act(command, async (context) => (await import('../commands/check.ts')).check(preset, context, options)),
     );

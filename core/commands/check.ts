@@ -1,3 +1,5 @@
+import { readCluster, type Cluster } from '../cluster/cluster-file.ts';
+import { isSimulated } from '../cluster/workload.ts';
 import type { Preset } from '../contracts/preset.ts';
 import { errorRecord, ProblemsError, problemsOf, ReasongenError } from '../errors.ts';
 import { explainError } from '../failure.ts';
@@ -6,23 +8,27 @@ import { knownAdapters } from '../gpu/known-adapters.ts';
 import { withPlanner } from '../plan-stage.ts';
 import { loadPreset, type LoadedPreset, type Stage } from '../preset/load.ts';
 import { type AdapterFacts, readAdapter, tryMemory } from './adapter.ts';
+import { describeForecast, forecast } from './check-cluster.ts';
 import type { CommandContext } from './context.ts';
 
 export interface CheckOptions {
   readonly json?: boolean;
   /** A card of `knownAdapters` that the plan is for, instead of this machine's adapter. */
   readonly adapter?: string;
+  /** A file that says what a cluster is: how long steps take on it. */
+  readonly cluster?: string;
 }
 
 /** `check PRESET`: every mistake at once; then what each stage will do and need, and whether the adapter allows it. */
 export async function check(
   file: string,
   context: CommandContext,
-  { json = false, adapter: card }: CheckOptions = {},
+  { json = false, adapter: card, cluster: clusterFile }: CheckOptions = {},
 ): Promise<number> {
   const { write, settings, environment } = context;
   const found: Findings = { stages: [], problems: [] };
   try {
+    if (clusterFile !== undefined) found.cluster = readCluster(clusterFile, environment);
     const loaded = await loadPreset(file, { settings, environment });
     if (card !== undefined) {
       found.adapter = cardFacts(card);
@@ -48,13 +54,14 @@ interface Findings {
   adapter?: AdapterFacts | undefined;
   /** Of what is known of a card that is not here. */
   sources?: readonly string[] | undefined;
+  cluster?: Cluster;
   readonly stages: unknown[];
   readonly problems: ReasongenError[];
 }
 
 async function checkStages(
   loaded: LoadedPreset,
-  { adapter, sources = [], stages, problems }: Findings,
+  { adapter, sources = [], cluster, stages, problems }: Findings,
   { write, log }: Pick<CommandContext, 'write' | 'log'>,
 ): Promise<void> {
   write(`${describeAdapter(adapter ?? 'unknown')}\n`);
@@ -72,6 +79,12 @@ async function checkStages(
         const plan = await planner.plan();
         for (const line of describePlan(plan)) write(`  ${line}\n`);
         const { lines, bytes, largestBinding, inParts = [] } = plan;
+        // Of a chain only some stages may be of a kind whose schedule is known.
+        const isPassedOver = loaded.isChain && !isSimulated(stage.preset);
+        const expected = isPassedOver ? undefined : cluster && (await forecast(loaded, stage, cluster, log));
+        if (cluster !== undefined && expected !== undefined)
+          for (const line of describeForecast(cluster, expected)) write(`  ${line}\n`);
+        const forecasted = expected && { cluster: { alone: expected.alone, predictions: expected.predictions } };
         const availableBytes = adapter && (adapter.availableBytes ?? (await tryMemory(totalBytes(plan))));
         const room = adapter && { limits: adapter.limits, availableBytes };
         const placed = await planner.places();
@@ -84,6 +97,7 @@ async function checkStages(
         stages.push({
           ...{ stage: stage.name, lines, bytes, totalBytes: totalBytes(plan), largestBinding, inParts },
           ...(places.length > 0 && { places }),
+          ...forecasted,
         });
         if (room === undefined) return;
         await refuseWhatCannotFit(plan, room, () => planner.findSmaller(room));

@@ -27,17 +27,44 @@ const mostExplained = 100;
 
 /** Checks the options of one component. `path` is how messages call the map: `rewards[0]`, `recipe`. */
 export function checkOptions(
-  component: Component,
+  { slot, name, options }: Component,
   map: LocatedMap,
   path: string,
   lookup: Lookup,
   problems: PresetError[],
 ): Readonly<Record<string, unknown>> | undefined {
+  const whose: Whose = {
+    owner: `${slot} "${name}"`,
+    schema: options,
+    more: Object.keys(commonKeys(slot).shape),
+    help: `see \`reasongen describe ${slot} ${name}\``,
+  };
+  return checkMap(whose, map, path, lookup, problems) as Readonly<Record<string, unknown>> | undefined;
+}
+
+/** Whose keys a map holds. */
+export interface Whose<Schema extends z.ZodType = z.ZodType> {
+  /** In words: `reward "verdict"`. */
+  readonly owner: string;
+  readonly schema: Schema;
+  /** Further keys that may stand at its top. */
+  readonly more?: readonly string[];
+  /** Where one reads what is missing. */
+  readonly help: string;
+}
+
+/** Checks a map by a schema: everything wrong with its place, in the words of a preset. */
+export function checkMap<Schema extends z.ZodType>(
+  whose: Whose<Schema>,
+  map: LocatedMap,
+  path: string,
+  lookup: Lookup,
+  problems: PresetError[],
+): z.output<Schema> | undefined {
   const before = problems.length;
-  const options = readValue(map, component.options, lookup, problems);
-  const result = component.options.safeParse(options);
+  const result = whose.schema.safeParse(readValue(map, whose.schema, lookup, problems));
   const found = (result.error?.issues ?? []).flatMap((issue): (() => PresetError)[] =>
-    explain(issue, component, map, path),
+    explain(issue, whose, map, path),
   );
   problems.push(...found.slice(0, mostExplained).map((make) => make()));
   if (found.length > mostExplained)
@@ -150,15 +177,16 @@ function resolveHub(text: string, node: Located, environment: Environment, probl
 }
 
 /** One issue of the schema library as problems with a place, in the words of a preset; each is made when it is wanted. */
-function explain(issue: z.core.$ZodIssue, component: Component, map: LocatedMap, path: string): (() => PresetError)[] {
-  const owner = `${component.slot} "${component.name}"`;
+function explain(
+  issue: z.core.$ZodIssue,
+  { owner, schema, more = [], help }: Whose,
+  map: LocatedMap,
+  path: string,
+): (() => PresetError)[] {
   const node = nearestPart(map, issue.path);
   const called = path + issue.path.map((key) => (typeof key === 'number' ? `[${key}]` : `.${String(key)}`)).join('');
   if (issue.code === 'unrecognized_keys') {
-    const known = [
-      ...keysAt(component.options, issue.path),
-      ...(issue.path.length === 0 ? Object.keys(commonKeys(component.slot).shape) : []),
-    ];
+    const known = [...keysAt(schema, issue.path), ...(issue.path.length === 0 ? more : [])];
     return issue.keys.map((key) => () => {
       const entry = node.kind === 'map' ? node.entries.get(key) : undefined;
       return new PresetError({
@@ -177,7 +205,7 @@ function explain(issue: z.core.$ZodIssue, component: Component, map: LocatedMap,
           code: 'MISSING_OPTION',
           message: `${called} is missing: ${owner} needs it`,
           place: place(node.origin),
-          hint: `see \`reasongen describe ${component.slot} ${component.name}\``,
+          hint: help,
         }),
     ];
   }
@@ -211,7 +239,7 @@ function describeIssue(issue: z.core.$ZodIssue, value: unknown): string {
       return `${shown} is too large: ${bound(issue.origin, issue.inclusive ? 'at most' : 'less than', issue.maximum)}`;
     case 'invalid_union': {
       const wanted = issue.errors.flatMap(([first]) =>
-        first?.code === 'invalid_type' && first.path.length === 0 ? withArticle(first.expected) : [],
+        first === undefined || first.path.length > 0 ? [] : wordsFor(first),
       );
       const [inside] = issue.errors.flatMap((branch) => branch.filter(({ path }) => path.length > 0));
       const where = inside?.path.map(String).join('.');
@@ -222,6 +250,12 @@ function describeIssue(issue: z.core.$ZodIssue, value: unknown): string {
     default:
       return `${shown}: ${issue.message}`;
   }
+}
+
+/** What one branch of a union takes. */
+function wordsFor(issue: z.core.$ZodIssue): string[] {
+  if (issue.code === 'invalid_type') return [withArticle(issue.expected)];
+  return issue.code === 'invalid_value' ? issue.values.map((each) => JSON.stringify(each)) : [];
 }
 
 function bound(origin: string, relation: string, limit: number | bigint): string {

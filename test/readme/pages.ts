@@ -7,6 +7,7 @@ import { root } from '../support/runs.ts';
 export const mainPages = [
   'README.md',
   'presets/README.md',
+  'presets/clusters/README.md',
   'plugins/README.md',
   'kernels/README.md',
   'test/README.md',
