@@ -15,8 +15,10 @@ import { refuseNoJudge } from './judging/capabilities.ts';
 import { judgePlace, offeredJudge } from './judging/offered-judge.ts';
 import { openPublished } from './published-model.ts';
 import type { Log } from './log.ts';
+import { answerService } from './workers/answers.ts';
 import { handedOutBenchmark, handedOutJudge, handedOutReward } from './workers/handed-out.ts';
 import { answererIdentity } from './workers/identity.ts';
+import { AnswerChecks } from './workers/recheck.ts';
 import { cacheDirectory } from './setup/cache.mjs';
 
 /**
@@ -164,7 +166,14 @@ function openRun(
     const isHandedOut = !isWorker && (choice.byWorkers === true || (made as Reward | Judge).byWorkers === true);
     if (!isHandedOut) return made;
     const executor = choices('executor').length === 0 ? undefined : await scope.get('executor');
-    const parts = { identity: answererIdentity(choice, preset), executor, calls: scope.calls };
+    const identity = answererIdentity(choice, preset);
+    const answerer = made as Reward | Judge | Benchmark;
+    // What would have to be made on the device first is the workers' alone.
+    const checks =
+      answerer.reserve === undefined
+        ? new AnswerChecks(answerService(answerer, choice, identity), scope.log)
+        : undefined;
+    const parts = { identity, executor, calls: scope.calls, checks };
     switch (choice.slot) {
       case 'reward':
         return handedOutReward(made as Reward, parts);

@@ -165,11 +165,16 @@ export interface Executor {
   open(model: DrawnModel): SequenceDrawer | Promise<SequenceDrawer>;
   /** Workers of other adapters draw as well, whose numbers are to be measured before they are trained on. */
   readonly mixesAdapters?: boolean;
-  /** Has a worker answer that has the same component. Absent where there are no workers. Rejects when none does it, and when the signal is given. */
+  /**
+   * Has a worker answer that has the same component. Absent where there are no workers. Rejects when none does it, and when the signal is given.
+   * `check` answers the question here and says in words what is wrong with an answer, undefined where nothing is: it costs what the question costs, so
+   * some answers are checked, and who gives a wrong one is refused.
+   */
   ask?(
     identity: AnswererIdentity,
     question: unknown,
     signal: AbortSignal,
+    check?: (answer: unknown) => Promise<string | undefined>,
   ): Promise<{ readonly worker: string; readonly answer: unknown }>;
   /** Does what runs ask for until the signal; absent where there is nothing to serve. `check`: verdict of the self-check. */
   serve?(offer: WorkerOffer, check: string, signal: AbortSignal): Promise<void>;

@@ -10,12 +10,15 @@ import { capabilitiesOf } from '../judging/capabilities.ts';
 import { evidenceFromJson } from '../judging/evidence-json.ts';
 import { TryAgainError } from '../try-again.ts';
 import { aboutEvidenceJson, aboutSamplesJson, workerAnswerSchema } from './questions.ts';
+import type { AnswerChecks } from './recheck.ts';
 
 export interface HandingOut {
   readonly identity: AnswererIdentity;
   /** Absent where the preset names none. */
   readonly executor: Executor | undefined;
   readonly calls: Calls;
+  /** Looks at what workers say; absent where only they can judge. */
+  readonly checks?: AnswerChecks | undefined;
 }
 
 type Ask = NonNullable<Executor['ask']>;
@@ -27,12 +30,17 @@ interface Said {
 }
 
 /** Throws NO_QUEUE where nobody could be asked. */
-function askerOf({ identity, executor, calls }: HandingOut): (question: unknown, signal: AbortSignal) => Promise<Said> {
+function askerOf({
+  identity,
+  executor,
+  calls,
+  checks,
+}: HandingOut): (question: unknown, signal: AbortSignal) => Promise<Said> {
   const ask: Ask | undefined = executor?.ask?.bind(executor);
   const who = `${identity.slot} "${identity.name}"`;
   if (ask === undefined) throw nobodyToAsk(who);
   return async (question, signal) => {
-    const { worker, answer } = await ask(identity, question, signal);
+    const { worker, answer } = await ask(identity, question, signal, checks?.of(question, signal));
     const said = settled(answer, `${who}, worker ${worker}`);
     calls.spend(said.tally.tokens);
     return said;

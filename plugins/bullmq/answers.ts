@@ -1,12 +1,16 @@
 /** The run's side of what workers are asked: a question becomes a job, and what comes back is handed on. */
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomInt } from 'node:crypto';
 import { ReasongenError, type AnswererIdentity, type Log, type WorkerReport } from '../../core/plugin.ts';
 import { QueueClient } from './client.ts';
 import type { QueueAddress } from './connection.ts';
 import type { QueueLibrary } from './library.ts';
 import type { BullmqOptions } from './options.ts';
 import { answerQueueName, answerResultSchema, type AnswerJob, type AnswerResult } from './protocol.ts';
+import { pause } from './patience.ts';
 import { differences, isAlike } from './registry.ts';
+
+/** Milliseconds before a question is asked again that a refused worker has answered. */
+const afterRefusal = 500;
 
 export interface AskingOptions {
   readonly open: () => Promise<{ readonly library: QueueLibrary; readonly address: QueueAddress }>;
@@ -28,13 +32,36 @@ export class QueuedQuestions {
     this.options = options;
   }
 
-  async ask(identity: AnswererIdentity, question: unknown, signal: AbortSignal): Promise<AnswerResult> {
+  async ask(
+    identity: AnswererIdentity,
+    question: unknown,
+    signal: AbortSignal,
+    check?: (answer: unknown) => Promise<string | undefined>,
+  ): Promise<AnswerResult> {
+    const { choice, log } = this.options;
     const client = await this.clientOf(identity);
     const job: AnswerJob = { identity, question };
-    const result = await client.result(`${this.session}-${(this.questions += 1)}`, job, signal);
-    const what = `worker ${result.worker} has answered for ${identity.slot} "${identity.name}"`;
-    this.answered.set(what, (this.answered.get(what) ?? 0) + 1);
-    return result;
+    const isChecked = check !== undefined && choice.spotCheck > 0 && randomInt(choice.spotCheck) === 0;
+    for (;;) {
+      const result = await client.result(`${this.session}-${(this.questions += 1)}`, job, signal);
+      const isKnown = client.isRefused(result.worker);
+      const wrong = isKnown || !isChecked ? undefined : await check(result.answer);
+      // Another of its answers may have been found wrong meanwhile.
+      if (wrong === undefined && !client.isRefused(result.worker)) {
+        const what = `worker ${result.worker} has answered for ${identity.slot} "${identity.name}"`;
+        this.answered.set(what, (this.answered.get(what) ?? 0) + 1);
+        return result;
+      }
+      if (wrong !== undefined && !client.isRefused(result.worker)) {
+        const why = `for ${identity.slot} "${identity.name}" it answered ${wrong}`;
+        log.warn(
+          `worker ${result.worker} is refused: ${why}; what it says is asked again, what it said before may have been trained on`,
+        );
+        await client.refuse(result.worker, why);
+      }
+      // Until it has heard of it, it may take this question, too; without others the watch says that nobody answers.
+      await pause(afterRefusal, signal);
+    }
   }
 
   async close(): Promise<void> {

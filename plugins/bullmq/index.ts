@@ -95,13 +95,13 @@ function openExecutor(choice: BullmqOptions, scope: Scope): Executor {
         inTurn(() => queue.patiently(() => publisher.publish()));
       return new QueuedDrawer({ client: queue, count, publish, model, choice, run, log, withdraw });
     },
-    ask: (identity, question, signal) => {
+    ask: (identity, question, signal, check) => {
       if (questions === undefined) {
         const opened = new QueuedQuestions({ open: reach, choice, log });
         scope.onDispose(() => opened.close());
         questions = opened;
       }
-      return questions.ask(identity, question, signal);
+      return questions.ask(identity, question, signal, check);
     },
     serve: async (offer, check, signal) => {
       await serveQueue({ ...(await reach()), choice, offer, check, log, signal });

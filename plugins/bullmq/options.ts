@@ -14,7 +14,9 @@ export const bullmqOptions = z.strictObject({
     .int()
     .nonnegative()
     .default(16)
-    .describe('one job in so many is drawn again by the run and compared, chosen by chance; 0 for none, 1 for all'),
+    .describe(
+      'one job in so many is drawn, or judged, again by the run and compared, chosen by chance; 0 for none, 1 for all',
+    ),
   otherAdapters: z
     .boolean()
     .default(false)

@@ -15,13 +15,14 @@ export interface WorkerHere {
   end(): Promise<void>;
 }
 
-/** `alter`: what it does to what it draws; `adapter`: what it says it draws on. */
+/** `alter`: what it does to what it draws; `adapter`: what it says it draws on; `alterAnswer`: what it does to what it answers. */
 export async function workHere(
   preset: string,
   settings: readonly string[],
   alter: (draw: DrawService['draw']) => DrawService['draw'] = (draw) => draw,
   kinds: readonly WorkKind[] = ['draw', 'judge', 'evaluate'],
   adapter?: string,
+  alterAnswer: (answer: unknown) => unknown = (answer) => answer,
 ): Promise<WorkerHere> {
   const { catalog, stages } = await loadPreset(preset, { settings });
   const [stage] = stages;
@@ -46,9 +47,13 @@ export async function workHere(
       draw: alter((...asked) => service.draw(...asked)),
     },
   };
+  const answers = offer.answers.map((each) => ({
+    ...each,
+    answer: async (...asked: Parameters<typeof each.answer>) => alterAnswer(await each.answer(...asked)),
+  }));
   const work = async (): Promise<void> => {
     try {
-      await executor.serve?.({ ...altered, answers: offer.answers }, 'not looked at', told.signal);
+      await executor.serve?.({ ...altered, answers }, 'not looked at', told.signal);
     } finally {
       await close();
       await container.dispose();

@@ -66,6 +66,33 @@ describeWithRedis('judged by workers', () => {
     for (const worker of judging) await worker.end();
   });
 
+  test('a worker that says other scores is named and refused; another says what the run would have said', async () => {
+    await start(['draw', 'evaluate']);
+    const lied: string[] = [];
+    const better = (answer: unknown): unknown => {
+      const text = JSON.stringify(answer);
+      lied.push(text);
+      return JSON.parse(text.replaceAll(/"value":(0\.\d+|0|1)\b/g, '"value":0.987')) as unknown;
+    };
+    const liar = await workHere(preset, [...queued, ...byWorkers], undefined, ['judge'], undefined, better);
+    workers.push(liar);
+    const running = place.run(preset, {
+      settings: [...queued, ...byWorkers, 'executor.spotCheck=1', 'executor.patience=60'],
+    });
+    // Alone, so that the first answer is its.
+    await expect(liar.ended).rejects.toMatchObject({
+      code: 'WORKER_REFUSED',
+      message: expect.stringMatching(/for reward "(is-color|diversity)" it answered 0\.987 in place of \d/) as unknown,
+    });
+    expect(lied.length).toBeGreaterThan(0);
+    await start(['judge']);
+    const run = await running;
+    const name = /worker (\S+) serves/.exec(liar.lines.join('\n'))?.[1] ?? '';
+    expect(run.lines.join('\n')).toContain(`warning: worker ${name} is refused: for reward "`);
+    await expectSameRun(alone, run, steps, 'a liar among judges');
+    expect(evaluationsOf(run)).toEqual(evaluationsOf(alone));
+  });
+
   test('where nobody answers, the run says for what, and stops', async () => {
     await start(['draw']);
     // It has the reward with another option, so it would say something else.
