@@ -1,7 +1,7 @@
 /** What a cluster is, as a file says it: devices, how long each piece of work takes on one of them, and what lies between them. */
 import { resolve } from 'node:path';
 import { processEnvironment, type Environment } from '../environment.ts';
-import { PresetError, ProblemsError } from '../errors.ts';
+import { type PresetError, ProblemsError } from '../errors.ts';
 import { readPresetFiles } from '../preset/files.ts';
 import type { LocatedMap } from '../preset/located.ts';
 import { checkMap } from '../preset/options.ts';

@@ -1,7 +1,7 @@
 /**
  * The schedule of a run on a cluster, step by step, without a device: who waits for whom, and for how long. It follows what the program does:
  *
- * 1. The trainer puts its weights where workers find them, one tensor after the other, then jobs into the queue; a worker fetches what changed before
+ * 1. The trainer puts its weights where workers find them, then jobs into the queue; a worker fetches what changed before
  *    its first job of a step.
  * 2. Whoever is free takes the next job. Results are decoded by the trainer in the order of the prompts; some are drawn again and compared.
  * 3. Every drawing is judged as soon as it is decoded, while others are still being drawn; or all together behind the last.
@@ -39,8 +39,9 @@ export interface Prediction {
   readonly idle: Readonly<Partial<Record<keyof Split, number>>>;
 }
 
-/** Bytes of a piece on its way through the queue. */
-const pieceBytes = 2 ** 20;
+/** Bytes of pieces that are on their way through the queue at a time: of one tensor, and of all. */
+const tensorAtOnce = 16 * 2 ** 20;
+const allAtOnce = 64 * 2 ** 20;
 
 /** A forward pass beside forward and backward pass: with `staleness` the log-probabilities of what is trained on are computed again. */
 const scoringShare = 1 / 3;
@@ -106,8 +107,7 @@ class Schedule {
     const { network, failures } = cluster;
     const bytes = sum(workload.tensors);
     this.bytes = bytes;
-    const pieces = workload.isThroughQueue ? sum(workload.tensors.map((each) => 1 + Math.ceil(each / pieceBytes))) : 0;
-    const trips = (2 + pieces) * network.roundTrip.value;
+    const trips = (2 + (workload.isThroughQueue ? tripsOf(workload.tensors) : 0)) * network.roundTrip.value;
     const fetching = Math.min(split.workers, workload.jobs.length);
     this.publishSeconds = trips + bytes / network.publish.value;
     this.fetchSeconds = trips + Math.max(bytes / network.fetch.value, (fetching * bytes) / network.fetchTogether.value);
@@ -245,6 +245,19 @@ class Schedule {
     this.spend('failures', this.now + lost + (cluster.failures?.restart.value ?? 0));
     this.trainerFails = this.failures.after(this.now, split.trainers);
   }
+}
+
+/** How often tensors are waited for on their way, there and back: each batch for the pieces of its largest, and for what says that all are there. */
+function tripsOf(tensors: readonly number[]): number {
+  let [trips, batch, largest] = [0, 0, 0];
+  for (const bytes of tensors) {
+    batch += bytes;
+    largest = Math.max(largest, bytes);
+    if (batch < allAtOnce) continue;
+    trips += 1 + Math.ceil(largest / tensorAtOnce);
+    [batch, largest] = [0, 0];
+  }
+  return batch === 0 ? trips : trips + 1 + Math.ceil(largest / tensorAtOnce);
 }
 
 function sum(values: readonly number[]): number {

@@ -77,6 +77,7 @@ function differenceOf(own: unknown, theirs: unknown, path = ''): string | undefi
 }
 
 function told(own: unknown, theirs: unknown, path: string): string {
-  const shown = (value: unknown): string => String(JSON.stringify(value)).slice(0, 60);
+  // What is not there is no JSON.
+  const shown = (value: unknown): string => (value === undefined ? 'nothing' : JSON.stringify(value).slice(0, 60));
   return `${shown(theirs)} in place of ${shown(own)}${path === '' ? '' : ` at ${path}`}`;
 }

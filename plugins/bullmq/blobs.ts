@@ -18,6 +18,9 @@ export interface BlobStore {
 /** Bytes of a piece: larger ones are slower. */
 const pieceBytes = 2 ** 20;
 
+/** Pieces that are under way at a time: each by itself would wait for the network there and back. */
+const piecesAtOnce = 16;
+
 /** Seconds that pieces stay in Redis without being asked for: what a killed run leaves behind goes by itself. */
 const keptSeconds = 3600;
 
@@ -33,23 +36,19 @@ export class RedisBlobs implements BlobStore {
 
   async put(hash: string, bytes: Uint8Array): Promise<void> {
     const pieces = Math.ceil(bytes.byteLength / pieceBytes);
-    for (let index = 0; index < pieces; index++) {
+    await inTurns(pieces, (index) => {
       const piece = Buffer.from(bytes.subarray(index * pieceBytes, (index + 1) * pieceBytes));
-      await this.redis.set(this.pieceKey(hash, index), piece, 'EX', keptSeconds);
-    }
+      return this.redis.set(this.pieceKey(hash, index), piece, 'EX', keptSeconds);
+    });
     await this.redis.set(this.key(hash), String(pieces), 'EX', keptSeconds);
   }
 
   async get(hash: string): Promise<Uint8Array | undefined> {
     const pieces = Number(await this.redis.get(this.key(hash)));
     if (!Number.isSafeInteger(pieces)) return undefined;
-    const found: Buffer[] = [];
-    for (let index = 0; index < pieces; index++) {
-      const piece = await this.redis.getBuffer(this.pieceKey(hash, index));
-      if (piece === null) return undefined;
-      found.push(piece);
-    }
-    return whole(hash, Buffer.concat(found));
+    const found = await inTurns(pieces, (index) => this.redis.getBuffer(this.pieceKey(hash, index)));
+    const there = found.filter((piece) => piece !== null);
+    return there.length === pieces ? whole(hash, Buffer.concat(there)) : undefined;
   }
 
   async missing(hashes: readonly string[]): Promise<string[]> {
@@ -90,13 +89,15 @@ export class RedisBlobs implements BlobStore {
 /** In a folder of one run below the shared one; a file has its name when it is whole. */
 export class FolderBlobs implements BlobStore {
   private readonly folder: string;
+  private puts = 0;
 
   constructor(shared: string, run: string) {
     this.folder = join(shared, run);
   }
 
   async put(hash: string, bytes: Uint8Array): Promise<void> {
-    const temporary = join(this.folder, `.tmp-${hash}-${process.pid}`);
+    // Equal tensors have one hash, and may be put at the same time.
+    const temporary = join(this.folder, `.tmp-${hash}-${process.pid}-${(this.puts += 1)}`);
     try {
       await mkdir(this.folder, { recursive: true });
       const file = await open(temporary, 'w');
@@ -142,6 +143,16 @@ export class FolderBlobs implements BlobStore {
   private path(hash: string): string {
     return join(this.folder, hash);
   }
+}
+
+/** Work on pieces 0 to `count` - 1, several at a time. */
+async function inTurns<Value>(count: number, work: (index: number) => Promise<Value>): Promise<Value[]> {
+  const values: Value[] = [];
+  for (let start = 0; start < count; start += piecesAtOnce) {
+    const some = Array.from({ length: Math.min(piecesAtOnce, count - start) }, (_, index) => work(start + index));
+    values.push(...(await Promise.all(some)));
+  }
+  return values;
 }
 
 function whole(hash: string, bytes: Uint8Array): Uint8Array | undefined {

@@ -3,7 +3,7 @@ import { ReasongenError, type ReceivingWeights, type DrawService, type SharedWei
 import type { BlobStore } from './blobs.ts';
 import { sha256, weightListSchema, type WeightList } from './protocol.ts';
 
-/** Bytes that are read from the device at a time. */
+/** Bytes that are read from the device, or are on their way, at a time. */
 const atOnce = 64 * 2 ** 20;
 
 /** The run's side. */
@@ -88,14 +88,9 @@ export class WeightPublisher {
     names: readonly string[],
     use: (name: string, bytes: Uint8Array, hash: string) => void | Promise<void>,
   ): Promise<void> {
-    for (let start = 0; start < names.length;) {
-      let end = start;
-      for (let bytes = 0; end < names.length && (end === start || bytes < atOnce); end++)
-        bytes += this.weights.byteLength(names[end] ?? '');
-      const some = names.slice(start, end);
-      for (const [index, bytes] of (await this.weights.read(some)).entries())
-        await use(some[index] ?? '', bytes, sha256(bytes));
-      start = end;
+    for (const some of batches(names, (name) => this.weights.byteLength(name))) {
+      const read = await this.weights.read(some);
+      await Promise.all(read.map(async (bytes, index) => use(some[index] ?? '', bytes, sha256(bytes))));
     }
   }
 }
@@ -122,18 +117,35 @@ export class WeightTaker {
     this.weights = weights;
     // From here on until all is there the model is neither the old one nor the new.
     this.list = '';
-    for (const name of weights.names) {
+    const hashOf = (name: string): string => {
       const hash = hashes[name];
       if (hash === undefined) throw badList(`it has no ${name}`);
-      if (this.held.get(name) === hash) continue;
-      const bytes = await blobs.get(hash);
-      if (bytes === undefined) return name;
-      this.held.delete(name);
-      weights.write(name, bytes);
-      this.held.set(name, hash);
+      return hash;
+    };
+    const lacking = weights.names.filter((name) => this.held.get(name) !== hashOf(name));
+    for (const some of batches(lacking, (name) => weights.byteLength(name))) {
+      const found = await Promise.all(some.map((name) => blobs.get(hashOf(name))));
+      for (const [index, name] of some.entries()) {
+        const bytes = found[index];
+        if (bytes === undefined) return name;
+        this.held.delete(name);
+        weights.write(name, bytes);
+        this.held.set(name, hashOf(name));
+      }
     }
     this.list = list;
     return undefined;
+  }
+}
+
+/** Names whose bytes are on their way at the same time. */
+function* batches(names: readonly string[], byteLength: (name: string) => number): Generator<readonly string[]> {
+  for (let start = 0; start < names.length;) {
+    let end = start;
+    for (let bytes = 0; end < names.length && (end === start || bytes < atOnce); end++)
+      bytes += byteLength(names[end] ?? '');
+    yield names.slice(start, end);
+    start = end;
   }
 }
 

@@ -19,8 +19,8 @@ export class CoreQuota {
   }
 
   spawn(command: string, args: readonly string[], env: NodeJS.ProcessEnv): ChildProcess {
-    const join = this.folder === undefined ? '' : `echo $$ > ${this.folder}/cgroup.procs && `;
-    return spawn('/bin/sh', ['-c', `${join}exec "$0" "$@"`, command, ...args], {
+    const enter = this.folder === undefined ? '' : `echo $$ > ${this.folder}/cgroup.procs && `;
+    return spawn('/bin/sh', ['-c', `${enter}exec "$0" "$@"`, command, ...args], {
       env,
       stdio: ['ignore', 'ignore', 'pipe'],
     });

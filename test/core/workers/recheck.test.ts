@@ -30,7 +30,7 @@ test.each([
   ['another score', [{ ...(own[0] as object), value: 0.26 }, 1, null], '0.26 in place of 0.25 at [0].value'],
   ['another part', [{ ...(own[0] as object), parts: { red: 0 } }, 1, null], '0 in place of 1 at [0].parts.red'],
   ['a score where there is none', [own[0], 1, 1], '1 in place of null at [2]'],
-  ['fewer', [own[0], 1], 'undefined in place of null at [2]'],
+  ['fewer', [own[0], 1], 'nothing in place of null at [2]'],
   ['no number', [own[0], Number.NaN, null], 'null in place of 1 at [1]'],
 ])('%s', async (_what, theirs, wrong) => {
   const { checks } = checksBy(said(own));

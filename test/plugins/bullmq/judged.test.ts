@@ -70,9 +70,9 @@ describeWithRedis('judged by workers', () => {
     await start(['draw', 'evaluate']);
     const lied: string[] = [];
     const better = (answer: unknown): unknown => {
-      const text = JSON.stringify(answer);
-      lied.push(text);
-      return JSON.parse(text.replaceAll(/"value":(0\.\d+|0|1)\b/g, '"value":0.987')) as unknown;
+      const said = JSON.stringify(answer);
+      lied.push(said);
+      return JSON.parse(said.replaceAll(/"value":(0\.\d+|0|1)\b/g, '"value":0.987')) as unknown;
     };
     const liar = await workHere(preset, [...queued, ...byWorkers], undefined, ['judge'], undefined, better);
     workers.push(liar);

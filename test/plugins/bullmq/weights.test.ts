@@ -110,6 +110,16 @@ function behaves(storeOf: () => BlobStore, harm: (hash: string) => Promise<void>
     expect(await store.missing([...before.values()])).toHaveLength(3);
   });
 
+  test('equal tensors, of one hash, may be put at the same time', async () => {
+    const store = storeOf();
+    const bytes = new Uint8Array(3 * 2 ** 20).fill(7);
+    const hash = sha256(bytes);
+    await Promise.all([1, 2, 3].map(() => store.put(hash, bytes)));
+    expect(await store.get(hash)).toEqual(bytes);
+    await store.drop([hash]);
+    expect(await store.get(hash)).toBeUndefined();
+  });
+
   test('bytes of another hash are not taken; they are handed out again when they are missed', async () => {
     const { weights, bytes } = model();
     const { taker, held } = receiver(weights.names);
