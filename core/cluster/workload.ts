@@ -57,7 +57,7 @@ export function workloadOf(preset: Preset, parameters: readonly ParameterSpec[])
 function grpoWorkload(preset: Preset, choice: GrpoOptions, parameters: readonly ParameterSpec[]): Workload {
   const executor = preset.components['executor']?.[0]?.options ?? {};
   const { prompts, groupSize, miniBatches, epochs } = choice;
-  const atOnce = promptsAtOnce(choice);
+  const atOnce = promptsAtOnce(choice, { size: 1 });
   const perMiniBatch = shares(prompts, Math.ceil(prompts / miniBatches)).map(
     (groups) => groups * trainedPerGroup(choice),
   );
