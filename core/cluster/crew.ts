@@ -70,8 +70,8 @@ export class Crew {
   }
 }
 
-/** Slots that are all alike; whoever is free first is taken. */
-export class Slots {
+/** CallSlots that are all alike; whoever is free first is taken. */
+export class CallSlots {
   busy = 0;
   private readonly free: Earliest;
 

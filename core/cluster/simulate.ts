@@ -13,11 +13,11 @@
  * that are sent while others are still computed.
  */
 import type { Cluster } from './cluster-file.ts';
-import { Crew, Failures, Slots } from './crew.ts';
+import { Crew, Failures, CallSlots } from './crew.ts';
 import type { Workload } from './workload.ts';
 
 /** Who does what. Without workers the trainers draw. */
-export interface Split {
+export interface DeviceSplit {
   readonly trainers: number;
   readonly workers: number;
   /** Devices that judge; 0: judging is done elsewhere. */
@@ -30,13 +30,13 @@ export const stepParts = ['weights', 'drawing', 'judging', 'training', 'gradient
 export type StepPart = (typeof stepParts)[number];
 
 export interface Prediction {
-  readonly split: Split;
+  readonly split: DeviceSplit;
   /** Of a step, on average. */
   readonly seconds: number;
   /** What these are made of; together `seconds`. */
   readonly parts: Readonly<Record<StepPart, number>>;
   /** Share of the time in which devices of a kind compute nothing; absent where there are none. */
-  readonly idle: Readonly<Partial<Record<keyof Split, number>>>;
+  readonly idle: Readonly<Partial<Record<keyof DeviceSplit, number>>>;
 }
 
 /** Bytes of pieces that are on their way through the queue at a time: of one tensor, and of all. */
@@ -49,7 +49,7 @@ const scoringShare = 1 / 3;
 export function simulate(
   workload: Workload,
   cluster: Cluster,
-  split: Split,
+  split: DeviceSplit,
   { steps = 20, seed = 1 }: { readonly steps?: number; readonly seed?: number } = {},
 ): Prediction {
   const schedule = new Schedule(workload, cluster, split, seed);
@@ -83,9 +83,9 @@ interface Drawn {
 class Schedule {
   private readonly workload: Workload;
   private readonly cluster: Cluster;
-  private readonly split: Split;
+  private readonly split: DeviceSplit;
   private readonly crew: Crew;
-  private readonly judges: Slots;
+  private readonly judges: CallSlots;
   private readonly failures: Failures;
   private readonly parts = Object.fromEntries(stepParts.map((part) => [part, 0])) as Record<StepPart, number>;
   private readonly publishSeconds: number;
@@ -100,7 +100,7 @@ class Schedule {
   private jobs = 0;
   private ahead: Drawn | undefined;
 
-  constructor(workload: Workload, cluster: Cluster, split: Split, seed: number) {
+  constructor(workload: Workload, cluster: Cluster, split: DeviceSplit, seed: number) {
     this.workload = workload;
     this.cluster = cluster;
     this.split = split;
@@ -118,7 +118,7 @@ class Schedule {
       { fetch: this.fetchSeconds, lost: workload.lockSeconds, restart: failures?.restart.value ?? 0 },
       this.failures,
     );
-    this.judges = new Slots(cluster.callsAtOnce * Math.max(1, split.judges));
+    this.judges = new CallSlots(cluster.callsAtOnce * Math.max(1, split.judges));
   }
 
   take(first: number, steps: number): void {

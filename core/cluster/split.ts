@@ -1,6 +1,6 @@
 /** Which devices of a cluster had best train, draw and judge: every likely split is simulated. */
 import type { Cluster } from './cluster-file.ts';
-import { simulate, type Prediction, type Split } from './simulate.ts';
+import { simulate, type Prediction, type DeviceSplit } from './simulate.ts';
 import type { Workload } from './workload.ts';
 
 /** Steps that are simulated: of the splits among which is chosen, and of the one that is, which also has failures. */
@@ -24,7 +24,7 @@ export function predict(workload: Workload, cluster: Cluster, devices: number): 
 }
 
 /** Fewer devices first. More of a kind than have something to do are not tried: they are spare. */
-function splits(workload: Workload, cluster: Cluster, devices: number): Split[] {
+function splits(workload: Workload, cluster: Cluster, devices: number): DeviceSplit[] {
   const { trainers, judges, callsAtOnce, callsPerDrawing } = cluster;
   const { jobs, updates } = workload;
   const calls = jobs.reduce((sum, drawings) => sum + drawings, 0) * callsPerDrawing;
@@ -36,7 +36,7 @@ function splits(workload: Workload, cluster: Cluster, devices: number): Split[] 
     const training = trainers === 'best' ? counts(Math.min(left, mostTrainers)) : [trainers];
     return training
       .filter((count) => count <= left)
-      .flatMap((count): Split[] => {
+      .flatMap((count): DeviceSplit[] => {
         const alone = { trainers: count, workers: 0, judges: judgingDevices };
         const workers = Math.min(left - count, jobs.length);
         return workers === 0 ? [alone] : [alone, { ...alone, workers }];

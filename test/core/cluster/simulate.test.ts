@@ -1,11 +1,11 @@
 /** The simulated schedule: what can be said of it with a pencil, and what was measured of runs. */
 import { describe, expect, test } from 'vitest';
-import type { Split } from '../../../core/cluster/simulate.ts';
+import type { DeviceSplit } from '../../../core/cluster/simulate.ts';
 import { simulate } from '../../../core/cluster/simulate.ts';
 import { predict } from '../../../core/cluster/split.ts';
 import { clusterOf, failuresOf, workload } from './clusters.ts';
 
-const split = (trainers: number, workers: number, judges = 0): Split => ({ trainers, workers, judges });
+const split = (trainers: number, workers: number, judges = 0): DeviceSplit => ({ trainers, workers, judges });
 
 describe('by hand', () => {
   test('a device by itself does one thing after the other', () => {

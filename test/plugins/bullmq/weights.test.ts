@@ -115,7 +115,7 @@ function behaves(storeOf: () => BlobStore, harm: (hash: string) => Promise<void>
     const bytes = new Uint8Array(3 * 2 ** 20).fill(7);
     const hash = sha256(bytes);
     await Promise.all([1, 2, 3].map(() => store.put(hash, bytes)));
-    expect(await store.get(hash)).toEqual(bytes);
+    expect(sha256((await store.get(hash)) ?? '')).toBe(hash);
     await store.drop([hash]);
     expect(await store.get(hash)).toBeUndefined();
   });
