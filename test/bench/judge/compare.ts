@@ -93,6 +93,7 @@ recipe:
   saveEvery: 20
 `,
   );
+  if (evaluationOf(directory, 'after') !== undefined) return directory;
   const isThere = existsSync(join(directory, 'run.json'));
   const io = { output: process.stdout, errors: process.stderr, environment: process.env };
   const code = await main(isThere ? ['resume', directory] : ['run', preset, '--run-dir', directory], io);
@@ -100,8 +101,13 @@ recipe:
   return directory;
 }
 
+function evaluationOf(directory: string, label: string): string | undefined {
+  const folder = join(directory, 'evaluations');
+  return existsSync(folder) ? readdirSync(folder).find((name) => name.endsWith(`.${label}.jsonl`)) : undefined;
+}
+
 function verdictsOf(directory: string, label: string): VerdictRecord[] {
-  const [file] = readdirSync(join(directory, 'evaluations')).filter((name) => name.endsWith(`.${label}.jsonl`));
+  const file = evaluationOf(directory, label);
   if (file === undefined) throw new Error(`${directory} has no evaluation ${label}`);
   const isJudged = ({ task }: VerdictRecord): boolean => judgedTasks.some((each) => each === task);
   return readFileSync(join(directory, 'evaluations', file), 'utf8')
