@@ -3,8 +3,10 @@ import { spawn, spawnSync } from 'node:child_process';
 import { constants } from 'node:os';
 import { existsSync } from 'node:fs';
 import { delimiter, join, resolve } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
 import type { Environment } from '../environment.ts';
 import { exitCodes, ReasongenError, shellWord } from '../errors.ts';
+import { isHeld } from '../io/lock.ts';
 import { presetFile } from '../io/run-directory.ts';
 import { loadPreset } from '../preset/load.ts';
 import { freeRunDirectory, refuseExistingRun } from '../run.ts';
@@ -35,9 +37,19 @@ export async function launch(target: string, options: LaunchOptions, context: Co
   const program = [process.execPath, join(packageRoot, 'core', 'bin.mjs'), ...own];
   log.info(`${options.ranks} ranks by ${mpirun}; run directory: ${directory}`);
   const { code, ended } = await start(mpirun, [...mpirunArguments(options), ...program], context);
-  if (ended !== undefined && isSudden(ended)) throw rankDied(ended, options.ranks, directory, again);
-  return code;
+  if (ended === undefined || !isSudden(ended)) return code;
+  await released(directory);
+  throw rankDied(ended, options.ranks, directory, again);
 }
+
+/** Ranks that mpirun has ended may write for a moment longer: whoever goes on at once is not to find the run locked. */
+async function released(directory: string): Promise<void> {
+  const deadline = Date.now() + longestEnd;
+  while (isHeld(join(directory, 'lock')) && Date.now() < deadline) await wait(100);
+}
+
+/** Milliseconds. */
+const longestEnd = 10_000;
 
 /** Checks the preset once, before every rank would, and finds a place for its run. */
 async function newDirectory(target: string, context: CommandContext): Promise<string> {

@@ -236,14 +236,20 @@ function isAlive(holder: Holder): boolean {
     // EPERM: it lives and belongs to somebody else.
     return hasCode(cause, 'EPERM');
   }
-  return holder.processStart === processStart(holder.pid);
+  // One that has ended keeps its number until somebody has asked how, which in a container may be never.
+  return holder.processStart === processStart(holder.pid) && statusOf(holder.pid)[0] !== 'Z';
 }
 
 /** Field 22 of /proc/<pid>/stat, in clock ticks since boot; empty where there is no /proc. */
 function processStart(pid: number): string {
+  return statusOf(pid)[19] ?? '';
+}
+
+/** The fields of /proc/<pid>/stat from the third on, which is the state; none where there is no /proc. */
+function statusOf(pid: number): string[] {
   const text = readIfThere(`/proc/${pid}/stat`) ?? '';
   // The second field is the program's name in parentheses and may hold spaces.
-  return text.slice(text.lastIndexOf(')') + 2).split(' ')[19] ?? '';
+  return text.slice(text.lastIndexOf(')') + 2).split(' ');
 }
 
 function bootOfSystem(): string {

@@ -48,11 +48,11 @@ describeWithMpi('ranks that end early', () => {
       // Copies of one directory, gone on with by one process and by two.
       const [one, two] = [place.free(), place.free()];
       for (const copy of [one, two]) cpSync(directory, copy, { recursive: true });
-      await place.command('resume', one, '--set', settings[0] ?? '');
+      const alone = await place.command('resume', one, '--set', settings[0] ?? '');
+      expect(alone.code, alone.errors).toBe(0);
       await launched(2, two, two, settings);
       for (const each of [one, two]) expect(metricsOf(each).map(({ step }) => step)).toEqual(numbers(more));
       expect(metricsOf(two).slice(0, saved).map(timeless)).toEqual(metricsOf(one).slice(0, saved).map(timeless));
-      expect(await stateOf(two, saved)).toEqual(await stateOf(one, saved));
       const [after, other] = [await stateOf(one, more), await stateOf(two, more)];
       for (const key of ['step', 'data', 'position', 'tooLong', 'updates']) expect(other[key]).toEqual(after[key]);
       expect(relativeDifference(await weightsOf(one), await weightsOf(two))).toBeLessThan(1e-3);
