@@ -50,6 +50,27 @@ describe('lock', { timeout: 30_000 }, () => {
     expect((await readdir(run.path)).filter((name) => /^lock./.test(name))).toEqual([]);
   });
 
+  test.runIf(existsSync('/proc/self/stat'))(
+    'of a process that has ended and is only waited for is taken over',
+    async () => {
+      const run = await start();
+      await run.close('done');
+      // What becomes of the shell never asks how its child has ended.
+      const parent = spawn('sh', ['-c', 'true & echo $!; exec sleep 30'], { stdio: ['ignore', 'pipe', 'ignore'] });
+      const [said] = (await once(parent.stdout, 'data')) as [Buffer];
+      const pid = Number(String(said));
+      const fields = async (): Promise<string[]> => {
+        const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
+        return stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+      };
+      await expect.poll(async () => (await fields())[0]).toBe('Z');
+      const holder = { id: 'other', pid, host: hostname(), processStart: (await fields())[19] };
+      await writeFile(join(run.path, 'lock'), JSON.stringify(holder));
+      await (await openRun(run.path, [])).close('done');
+      parent.kill();
+    },
+  );
+
   test('of another machine or container is taken over after minutes without a sign of life', async () => {
     const run = await start();
     await run.close('done');
