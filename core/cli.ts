@@ -12,7 +12,7 @@ import { scrub, scrubbedJson } from './scrub.ts';
 import type { Device } from './gpu/device.ts';
 import type { Hooks } from './hooks.ts';
 import type { LogStream } from './log.ts';
-import { launchedAs, rankName } from './ranks/launched.ts';
+import { isFirstRank, launchedAs, rankName } from './ranks/launched.ts';
 import { outliveReaders } from './setup/standard-streams.mjs';
 import { createStop, type RunStop } from './stop.ts';
 
@@ -102,7 +102,7 @@ export async function main(args: readonly string[], streams: CommandLineStreams)
 /** One of several processes that train together, and not the first, which speaks for all: only errors are its own. */
 function isFollower(environment: Environment): boolean {
   try {
-    return (launchedAs(environment)?.rank ?? 0) > 0;
+    return !isFirstRank(environment);
   } catch {
     // The run says what is wrong with how it was started.
     return false;

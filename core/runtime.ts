@@ -25,7 +25,7 @@ import { recordedLog, type Log } from './log.ts';
 import { formatBytes, refuseWhatCannotFit, totalBytes } from './plan.ts';
 import { StagePlanner, unknownAdapter } from './plan-stage.ts';
 import { agreedStop, refuseDisagreement } from './ranks/agreed.ts';
-import { launchedAs } from './ranks/launched.ts';
+import { isFirstRank } from './ranks/launched.ts';
 import { gatherJson } from './ranks/shares.ts';
 import { single } from './ranks/single.ts';
 import { refuseRanks, withCommunicator } from './ranks-of-run.ts';
@@ -84,7 +84,7 @@ export interface RuntimeOptions {
 export async function runPreset(loaded: LoadedPreset, options: RuntimeOptions): Promise<number> {
   const { log, stop, resume, runDirectory, environment = processEnvironment } = options;
   // The first rank alone writes.
-  const isFirst = (launchedAs(environment)?.rank ?? 0) === 0;
+  const isFirst = isFirstRank(environment);
   refuseUnloaded(loaded);
   // Before anything is made: a run whose preset cannot be written down could never be resumed.
   const copies = resume ? new Map<string, string>() : pluginCopies(loaded, runDirectory);

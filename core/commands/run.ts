@@ -6,7 +6,7 @@ import { presetFile } from '../io/run-directory.ts';
 import { runsIn } from '../io/chain.ts';
 import { readRunRecord } from '../io/records.ts';
 import { type LoadedPreset, loadPreset } from '../preset/load.ts';
-import { launchedAs, rankName } from '../ranks/launched.ts';
+import { isFirstRank, launchedAs, rankName } from '../ranks/launched.ts';
 import { freeRunDirectory, isDone, presetOfRun, refuseExistingRun } from '../run.ts';
 import { changedPreset, refreshPlugins, refuseChanges } from '../run-inputs.ts';
 import { type RuntimeOptions, runPreset } from '../runtime.ts';
@@ -19,7 +19,7 @@ export async function run(file: string, context: CommandContext, page: PageOptio
   const { settings, runDirectory, environment } = context;
   if (runDirectory === undefined) refuseNoDirectory(environment);
   else if (hasRestarted(context, runDirectory)) return resume(runDirectory, page, context);
-  else if ((launchedAs(environment)?.rank ?? 0) === 0) refuseExistingRun(resolve(runDirectory));
+  else if (isFirstRank(environment)) refuseExistingRun(resolve(runDirectory));
   const directoryOf = (name: string): string => resolve(runDirectory ?? freeRunDirectory(name));
   const loaded = await loadPreset(file, { settings, runDirectory: directoryOf, environment });
   return start(loaded, directoryOf(loaded.name), { resume: false }, context, page);
@@ -75,8 +75,7 @@ export async function resume(
   if (edited.length > 0 && !accept(edited)) refuseChanges(edited, runDirectory);
   const records = [];
   for (const path of await runsIn(runDirectory)) if (!(await isDone(path))) records.push(await readRunRecord(path));
-  if ((launchedAs(context.environment)?.rank ?? 0) === 0)
-    await refreshPlugins(runDirectory, records, acceptChanges === true);
+  if (isFirstRank(context.environment)) await refreshPlugins(runDirectory, records, acceptChanges === true);
   const loaded = await loadPreset(file, { settings: context.settings, runDirectory, environment: context.environment });
   return start(loaded, runDirectory, { resume: true, again, acceptChanges: accept }, context, page);
 }
@@ -102,8 +101,8 @@ async function start(
   log.info(`run directory: ${runDirectory}`);
   tellSupervisor(environment, { directory: runDirectory, goOn: `reasongen resume ${shellWord(runDirectory)}` });
   const token = environment['REASONGEN_WATCH_TOKEN'];
-  const isFirst = (launchedAs(environment)?.rank ?? 0) === 0;
-  const page = watch && isFirst ? await startBeside({ folder: runDirectory, port, control, token }) : undefined;
+  const page =
+    watch && isFirstRank(environment) ? await startBeside({ folder: runDirectory, port, control, token }) : undefined;
   if (page !== undefined) writeSecret(`page: ${page.address}\n`);
   try {
     const device = openDevice && { openDevice };

@@ -214,7 +214,7 @@ function ownHolder(): Holder {
     id: randomUUID(),
     pid: process.pid,
     host: hostname(),
-    processStart: processStart(process.pid),
+    processStart: startIn(statusOf(process.pid)),
     boot: bootOfSystem(),
     processSpace: processSpace(),
   };
@@ -236,13 +236,14 @@ function isAlive(holder: Holder): boolean {
     // EPERM: it lives and belongs to somebody else.
     return hasCode(cause, 'EPERM');
   }
+  const status = statusOf(holder.pid);
   // One that has ended keeps its number until somebody has asked how, which in a container may be never.
-  return holder.processStart === processStart(holder.pid) && statusOf(holder.pid)[0] !== 'Z';
+  return holder.processStart === startIn(status) && status[0] !== 'Z';
 }
 
 /** Field 22 of /proc/<pid>/stat, in clock ticks since boot; empty where there is no /proc. */
-function processStart(pid: number): string {
-  return statusOf(pid)[19] ?? '';
+function startIn(status: readonly string[]): string {
+  return status[19] ?? '';
 }
 
 /** The fields of /proc/<pid>/stat from the third on, which is the state; none where there is no /proc. */

@@ -27,6 +27,11 @@ export function launchedAs(environment: Environment = processEnvironment): Launc
   return undefined;
 }
 
+/** Whether this process is the first of those, which speaks and writes for all, or was started alone. Throws as `launchedAs`. */
+export function isFirstRank(environment?: Environment): boolean {
+  return (launchedAs(environment)?.rank ?? 0) === 0;
+}
+
 /** The library of Open MPI that a user names; undefined: the one that the system finds. */
 export function namedMpiLibrary(environment: Environment = processEnvironment): string | undefined {
   return environment['REASONGEN_MPI_LIBRARY'] || undefined;

@@ -14,7 +14,6 @@ export interface OpenMpi {
   readonly bytes: Pointer;
   readonly floats: Pointer;
   initThread(argc: null, argv: null, wanted: number, provided: Numbers): number;
-  initialized(flag: Numbers): number;
   finalize(): number;
   rank(communicator: Pointer, rank: Numbers): number;
   size(communicator: Pointer, size: Numbers): number;
@@ -105,7 +104,6 @@ function functionsOf(library: Koffi.LibraryHandle): OpenMpi {
     bytes: symbol('ompi_mpi_byte'),
     floats: symbol('ompi_mpi_float'),
     initThread: sync('int MPI_Init_thread(void*, void*, int, _Out_ int*)'),
-    initialized: sync('int MPI_Initialized(_Out_ int*)'),
     finalize: sync('int MPI_Finalize()'),
     rank: sync('int MPI_Comm_rank(void*, _Out_ int*)'),
     size: sync('int MPI_Comm_size(void*, _Out_ int*)'),

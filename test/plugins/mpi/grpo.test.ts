@@ -3,7 +3,7 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { Workplace, root } from '../../support/runs.ts';
-import { describeWithMpi, hashesOf, launched, metricsOf, relativeDifference, timeless, weightsOf } from './ranks.ts';
+import { aloneTwoAndFour, describeWithMpi, metricsOf, relativeDifference, timeless, weightsOf } from './ranks.ts';
 
 const place = new Workplace();
 const small = `name: ranks
@@ -16,13 +16,7 @@ recipe: { steps: 2, prompts: 4, promptsAtOnce: 1, groupSize: 4, miniBatches: 2, 
 
 describeWithMpi('GRPO over ranks', () => {
   test('two are the same twice, and one but for rounding; so are four', { timeout: 900_000 }, async () => {
-    const preset = place.write('ranks.yaml', small);
-    const alone = (await place.run(preset)).directory;
-    const two = await launched(2, preset, place.free());
-    const again = await launched(2, preset, place.free());
-    const four = await launched(4, preset, place.free());
-    expect(await hashesOf(again)).toEqual(await hashesOf(two));
-    expect(metricsOf(again).map(timeless)).toEqual(metricsOf(two).map(timeless));
+    const { alone, two, four } = await aloneTwoAndFour(place, place.write('ranks.yaml', small));
     const [first = {}] = metricsOf(alone).map(timeless);
     // Drawn with equal weights by equal requests, judged alike: of the numbers of what was drawn no bit depends on who drew it.
     const drawn = Object.keys(first).filter((name) => /^(reward|passRate|pictures|rationale|forced|kept)/.test(name));

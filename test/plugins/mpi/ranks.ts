@@ -5,10 +5,10 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
-import { describe } from 'vitest';
+import { describe, expect } from 'vitest';
 import { listCheckpoints } from '../../../core/io/checkpoint.ts';
 import { openSafetensors } from '../../../core/io/weight-files/safetensors-source.ts';
-import { root } from '../../support/runs.ts';
+import { root, type Workplace } from '../../support/runs.ts';
 import { findOpenMpi, openMpiHint } from './openmpi.mjs';
 
 const mpirun = findOpenMpi();
@@ -83,6 +83,20 @@ export async function launched(
   const code = await run.end();
   if (code !== 0) throw new Error(`${ranks} ranks ended with ${code}: ${run.said}`);
   return directory;
+}
+
+/** A preset by one process, by two ranks and by four, once that two are found to be the same twice: weights, optimizer and metrics. */
+export async function aloneTwoAndFour(
+  place: Workplace,
+  preset: string,
+): Promise<{ readonly alone: string; readonly two: string; readonly four: string }> {
+  const alone = (await place.run(preset)).directory;
+  const two = await launched(2, preset, place.free());
+  const again = await launched(2, preset, place.free());
+  const four = await launched(4, preset, place.free());
+  expect(await hashesOf(again)).toEqual(await hashesOf(two));
+  expect(metricsOf(again).map(timeless)).toEqual(metricsOf(two).map(timeless));
+  return { alone, two, four };
 }
 
 /** Of every step; empty where there are none yet. */

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { Workplace, root } from '../../support/runs.ts';
-import { describeWithMpi, hashesOf, launched, metricsOf, relativeDifference, timeless, weightsOf } from './ranks.ts';
+import { aloneTwoAndFour, describeWithMpi, metricsOf, relativeDifference, weightsOf } from './ranks.ts';
 
 const place = new Workplace();
 const small = `name: ranks
@@ -13,13 +13,7 @@ recipe: { steps: 3, batch: 8, microBatch: 4, warmup: 0, saveEvery: 3, validation
 
 describeWithMpi('SFT over ranks', () => {
   test('two are the same twice, and one but for rounding; so are four', { timeout: 900_000 }, async () => {
-    const preset = place.write('ranks.yaml', small);
-    const alone = (await place.run(preset)).directory;
-    const two = await launched(2, preset, place.free());
-    const again = await launched(2, preset, place.free());
-    const four = await launched(4, preset, place.free());
-    expect(await hashesOf(again)).toEqual(await hashesOf(two));
-    expect(metricsOf(again).map(timeless)).toEqual(metricsOf(two).map(timeless));
+    const { alone, two, four } = await aloneTwoAndFour(place, place.write('ranks.yaml', small));
     for (const directory of [two, four]) {
       // The gradients of parts of a batch are added up in another order: AdamW, whose first steps follow the signs of gradients, makes of rounding what it does.
       expect(relativeDifference(await weightsOf(alone), await weightsOf(directory))).toBeLessThan(1e-4);
