@@ -48,7 +48,7 @@ export interface ServeSoakEnd {
   readonly rate: number;
   readonly before: Held;
   readonly after: Held;
-  readonly exitCode: number | null;
+  readonly exitCode: number | string | null;
   /** What was not as it should be. */
   readonly faults: readonly string[];
 }
@@ -214,6 +214,11 @@ export async function soakServer({ seconds, clients, seed }: ServeSoak): Promise
       exitCode,
       faults,
     };
+  } catch (error) {
+    // What a client saw of a server that is gone says less than how that ended.
+    const end = await Promise.race([server.ended, setTimeout(2000, 'running')]);
+    if (end === 'running') throw error;
+    throw new Error(`the server ended with ${end}: ${server.said()}`, { cause: error });
   } finally {
     await server.stop();
     rmSync(folder, { recursive: true, force: true });

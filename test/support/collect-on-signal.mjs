@@ -1,8 +1,8 @@
-/** Loaded before a program (`--expose-gc --import`): at SIGUSR2 collects its garbage and writes the bytes that are left to the file `COLLECTED`. */
+/** Loaded before a program (`--expose-gc --import`): at SIGWINCH, which the program has no use for, collects its garbage and writes the bytes that are left to the file `COLLECTED`. */
 import { renameSync, writeFileSync } from 'node:fs';
 import process from 'node:process';
 
-process.on('SIGUSR2', () => {
+process.on('SIGWINCH', () => {
   // Finalizers of the first collection free what the second finds.
   globalThis.gc();
   setTimeout(() => {

@@ -14,8 +14,10 @@ export interface ServeProcess {
   said(): string;
   /** Bytes of its heap, and of what objects hold outside of it, that a collection of garbage leaves. */
   heldBytes(): Promise<number>;
-  /** Sends SIGTERM and resolves with the exit code. */
-  stop(): Promise<number | null>;
+  /** How it ends, by itself or stopped: an exit code or a signal. */
+  readonly ended: Promise<number | string | null>;
+  /** Sends SIGTERM and resolves with how it ended. */
+  stop(): Promise<number | string | null>;
 }
 
 /** Throws with what it said where it ends before it listens. */
@@ -30,10 +32,10 @@ export async function startServeProcess(args: readonly string[]): Promise<ServeP
   });
   let said = '';
   child.stderr.on('data', (chunk) => (said += String(chunk)));
-  const ended = new Promise<number | null>((resolve) =>
-    child.once('close', (code) => {
+  const ended = new Promise<number | string | null>((resolve) =>
+    child.once('close', (code, signal) => {
       rmSync(folder, { recursive: true, force: true });
-      resolve(code);
+      resolve(code ?? signal);
     }),
   );
   const listening = new Promise<string>((resolve) =>
@@ -50,15 +52,17 @@ export async function startServeProcess(args: readonly string[]): Promise<ServeP
     pid: child.pid ?? 0,
     said: () => said,
     heldBytes: async () => {
-      child.kill('SIGUSR2');
+      child.kill('SIGWINCH');
       while (!existsSync(collected)) {
-        if (child.exitCode !== null) throw new Error(`it ended with ${child.exitCode}: ${said}`);
+        const end = child.exitCode ?? child.signalCode;
+        if (end !== null) throw new Error(`it ended with ${end}: ${said}`);
         await setTimeout(20);
       }
       const bytes = Number(readFileSync(collected, 'utf8'));
       rmSync(collected);
       return bytes;
     },
+    ended,
     stop: () => {
       child.kill('SIGTERM');
       return ended;
