@@ -38,7 +38,7 @@ export {
   type AdapterOptions,
   type AdapterUse,
 } from './weights/adapters.ts';
-export type { OpenOptimizer, Optimizer } from './contracts/optimizer.ts';
+export type { FlatParameters, OpenOptimizer, Optimizer } from './contracts/optimizer.ts';
 export { gradientNorm } from './ops/gradient-norm.ts';
 export { newtonSchulz } from './ops/newton-schulz.ts';
 

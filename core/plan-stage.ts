@@ -11,13 +11,17 @@ import type { Log } from './log.ts';
 import { misfit, type PlannedChange, type Room } from './plan.ts';
 import type { LoadedPreset, Stage } from './preset/load.ts';
 import { z } from './preset/zod.ts';
+import { refuseRanks } from './ranks/refused.ts';
+import { single } from './ranks/single.ts';
 
-/** The adapter a plan is for. */
+/** The adapter a plan is for, and what it is one of. */
 export interface PlanTarget {
   readonly limits: GPUSupportedLimits;
   readonly report: AdapterReport;
   /** Which kernels are taken, where that was measured. */
   readonly tuning?: KernelTuning;
+  /** How many ranks share the work: the plan is that of one of them, which has the largest share. */
+  readonly ranks?: number;
 }
 
 export function planStage(
@@ -136,7 +140,11 @@ export class StagePlanner {
       const components = await buildComponents(container, preset);
       const recipe = await container.get('recipe');
       const offerModel: PlanContext['offerModel'] = (model) => container.offerModel(device, model);
-      return work(recipe, withFields(components, { preset, seed: preset.seed, device, log, resume, offerModel }));
+      const alone = withFields(components, { preset, seed: preset.seed, device, log, resume, offerModel });
+      if (target.ranks === undefined) return work(recipe, alone);
+      const communicator = { ...single, rank: target.ranks - 1, size: target.ranks };
+      refuseRanks(recipe, preset, communicator);
+      return work(recipe, withFields(alone, { communicator }));
     });
   }
 

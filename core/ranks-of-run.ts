@@ -1,7 +1,5 @@
 /** Whether a run is one of several ranks: what its preset and its launcher say together. */
-import type { Communicator } from './contracts/communicator.ts';
 import type { ComponentChoice, Preset } from './contracts/preset.ts';
-import type { Recipe } from './contracts/recipe.ts';
 import type { Environment } from './environment.ts';
 import { exitCodes, ReasongenError } from './errors.ts';
 import type { Catalog } from './preset/catalog.ts';
@@ -25,25 +23,4 @@ export function withCommunicator(preset: Preset, catalog: Catalog, environment: 
   if (named !== undefined || catalog.component('communicator', 'mpi') === undefined) return preset;
   const choice: ComponentChoice = { slot: 'communicator', use: 'mpi', name: 'mpi', weight: 1, options: {} };
   return Object.freeze({ ...preset, components: Object.freeze({ ...preset.components, communicator: [choice] }) });
-}
-
-/** Throws where ranks would each do all of what the recipe does, or each ask workers for it. */
-export function refuseRanks(recipe: Recipe, preset: Preset, { rank, size }: Communicator): void {
-  if (size === 1) return;
-  const { use: executor = 'in-process' } = preset.components['executor']?.[0] ?? {};
-  if (executor !== 'in-process')
-    throw new ReasongenError({
-      code: 'NOT_OVER_RANKS',
-      message: `executor "${executor}" draws for a single process, and this one was started as ${rankName({ rank, size })}`,
-      hint: 'ranks draw their own shares: leave out the executor, or train with one process',
-      exitCode: exitCodes.badPreset,
-    });
-  if (recipe.takesRanks === true) return;
-  const { name = '' } = preset.components['recipe']?.[0] ?? {};
-  throw new ReasongenError({
-    code: 'NOT_OVER_RANKS',
-    message: `recipe "${name}" runs in one process, and this one was started as ${rankName({ rank, size })}`,
-    hint: 'ranks share the work of the recipes sft and grpo; start the others without mpirun, srun or launch',
-    exitCode: exitCodes.badPreset,
-  });
 }

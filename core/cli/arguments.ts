@@ -42,6 +42,12 @@ export function wholeNumber(text: string): number {
   return Number(text);
 }
 
+/** A whole number that is not 0. */
+export function someNumber(text: string): number {
+  if (!/^0*[1-9]\d*$/.test(text)) throw new InvalidArgumentError('It must be a whole number above 0.');
+  return Number(text);
+}
+
 export function portNumber(text: string): number {
   if (!/^\d{1,5}$/.test(text) || Number(text) > 65_535)
     throw new InvalidArgumentError('It must be a port: a number from 0 to 65535.');

@@ -3,7 +3,7 @@ import type { CheckOptions } from '../commands/check.ts';
 import type { CreateCommandOptions } from '../commands/create.ts';
 import type { DescribeOptions } from '../commands/describe.ts';
 import type { InitOptions } from '../commands/init.ts';
-import { collect, settingHelp } from './arguments.ts';
+import { collect, settingHelp, someNumber } from './arguments.ts';
 import type { Act } from './act.ts';
 
 /** Those of `gpu/known-adapters.ts`, which help does without. */
@@ -43,6 +43,7 @@ export function addPresetCommands(commandLine: Command, act: Act): void {
     .addHelpText('after', settingHelp)
     .option('--json', 'print JSON, for programs')
     .addOption(new Option('--adapter <card>', 'plan for a card that another machine has').choices(cards))
+    .option('--ranks <number>', 'plan for one of so many ranks that share the work', someNumber)
     .option('--cluster <file>', 'simulate its steps on the cluster of a file: seconds, idle shares, the best split')
     .action((preset: string, options: CheckOptions, command: Command) =>
       act(command, async (context) => (await import('../commands/check.ts')).check(preset, context, options)),

@@ -8,7 +8,7 @@ import type { SamplesOptions } from '../commands/samples.ts';
 import type { SweepOptions } from '../commands/sweep.ts';
 import type { WatchCommandOptions } from '../commands/watch.ts';
 import type { Act } from './act.ts';
-import { collect, newFolder, portNumber, settingHelp, wholeNumber } from './arguments.ts';
+import { collect, newFolder, portNumber, settingHelp, someNumber, wholeNumber } from './arguments.ts';
 
 /** Options of the live page. */
 const pageHelp = {
@@ -47,7 +47,7 @@ export function addRunCommands(commandLine: Command, act: Act): void {
     .description(
       'run a preset, or go on with the run of a directory, over ranks that share its work: processes started by Open MPI',
     )
-    .requiredOption('--ranks <number>', 'how many processes train together', wholeNumber)
+    .requiredOption('--ranks <number>', 'how many processes train together', someNumber)
     .option('--hostfile <file>', 'the hosts to start them on, as mpirun reads it; this machine unless told')
     .option('--accept-changes', 'go on although plugins, prompts or data have changed since the run began')
     .addHelpText('after', settingHelp)

@@ -5,7 +5,7 @@ import { errorRecord, ProblemsError, problemsOf, ReasongenError } from '../error
 import { explainError } from '../failure.ts';
 import { describePlaces, describePlan, formatBytes, refuseWhatCannotFit, totalBytes } from '../plan.ts';
 import { knownAdapters } from '../gpu/known-adapters.ts';
-import { withPlanner } from '../plan-stage.ts';
+import { unknownAdapter, withPlanner } from '../plan-stage.ts';
 import { loadPreset, type LoadedPreset, type Stage } from '../preset/load.ts';
 import { type AdapterFacts, readAdapter, tryMemory } from './adapter.ts';
 import { describeForecast, forecast } from './check-cluster.ts';
@@ -15,6 +15,8 @@ export interface CheckOptions {
   readonly json?: boolean;
   /** A card of `knownAdapters` that the plan is for, instead of this machine's adapter. */
   readonly adapter?: string;
+  /** How many processes share the work: the plan is then that of one of them. */
+  readonly ranks?: number;
   /** A file that says what a cluster is: how long steps take on it. */
   readonly cluster?: string;
 }
@@ -23,10 +25,10 @@ export interface CheckOptions {
 export async function check(
   file: string,
   context: CommandContext,
-  { json = false, adapter: card, cluster: clusterFile }: CheckOptions = {},
+  { json = false, adapter: card, ranks, cluster: clusterFile }: CheckOptions = {},
 ): Promise<number> {
   const { write, settings, environment } = context;
-  const found: Findings = { stages: [], problems: [] };
+  const found: Findings = { ranks, stages: [], problems: [] };
   try {
     if (clusterFile !== undefined) found.cluster = readCluster(clusterFile, environment);
     const loaded = await loadPreset(file, { settings, environment });
@@ -55,13 +57,14 @@ interface Findings {
   /** Of what is known of a card that is not here. */
   sources?: readonly string[] | undefined;
   cluster?: Cluster;
+  readonly ranks: number | undefined;
   readonly stages: unknown[];
   readonly problems: ReasongenError[];
 }
 
 async function checkStages(
   loaded: LoadedPreset,
-  { adapter, sources = [], cluster, stages, problems }: Findings,
+  { adapter, sources = [], cluster, ranks, stages, problems }: Findings,
   { write, log }: Pick<CommandContext, 'write' | 'log'>,
 ): Promise<void> {
   write(`${describeAdapter(adapter ?? 'unknown')}\n`);
@@ -75,8 +78,10 @@ async function checkStages(
       continue;
     }
     try {
-      await withPlanner(loaded, stage, log, adapter, async (planner) => {
+      const target = { ...(adapter ?? unknownAdapter()), ...(ranks !== undefined && { ranks }) };
+      await withPlanner(loaded, stage, log, target, async (planner) => {
         const plan = await planner.plan();
+        if (ranks !== undefined) write(`  each of ${ranks} ranks:\n`);
         for (const line of describePlan(plan)) write(`  ${line}\n`);
         const { lines, bytes, largestBinding, inParts = [] } = plan;
         // Of a chain only some stages may be of a kind whose schedule is known.
@@ -95,7 +100,15 @@ async function checkStages(
           totalBytes: Object.fromEntries(Object.entries(plans).map(([place, each]) => [place, totalBytes(each)])),
         }));
         stages.push({
-          ...{ stage: stage.name, lines, bytes, totalBytes: totalBytes(plan), largestBinding, inParts },
+          ...{
+            stage: stage.name,
+            ...(ranks !== undefined && { ranks }),
+            lines,
+            bytes,
+            totalBytes: totalBytes(plan),
+            largestBinding,
+            inParts,
+          },
           ...(places.length > 0 && { places }),
           ...forecasted,
         });

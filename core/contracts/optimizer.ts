@@ -1,6 +1,7 @@
 import type { Tensor } from '../tensor/tensor.ts';
 import type { Tape } from '../autograd/tape.ts';
-import type { ParameterSet } from '../weights/parameters.ts';
+import type { Device } from '../gpu/device.ts';
+import type { Arena, ParameterSet } from '../weights/parameters.ts';
 
 /** An optimizer opened for one set of parameters. */
 export interface OpenOptimizer {
@@ -17,10 +18,24 @@ export interface OpenOptimizer {
   readonly state: ReadonlyMap<string, Tensor>;
 }
 
+/** Trained weights as flat ranges: the arenas of a model, or the part of each that a rank moves. */
+export interface FlatParameters {
+  readonly device: Device;
+  /** Where no part of an arena is this rank's, its `elements` are 0, and it is nothing to launch over. `first`: elements of the arena before this part. */
+  readonly arenas: readonly (Arena & { readonly first?: number })[];
+  /** f32 [1]: the sum of the squares of all gradients, where these arenas are not all of them. */
+  readonly squareSum?: Tensor;
+}
+
 export interface Optimizer {
   /** The peak rate; recipes multiply it by their schedule. */
   readonly learningRate: number;
   /** A component of this slot that takes the same options and keeps less state: proposed where memory is short. */
   readonly lighter?: string;
   open(parameters: ParameterSet): OpenOptimizer;
+  /**
+   * The same for parts of the arenas, each a multiple of 64 elements long, so that ranks keep a part of the state each (ZeRO stage 1, Rajbhandari et al. 2020). The states of the
+   * ranks, one behind the other, are the state of the whole. Without it every rank keeps all of the state: a rule that looks at whole matrices has no other way.
+   */
+  openPart?(parameters: FlatParameters): OpenOptimizer;
 }

@@ -184,6 +184,14 @@ export class Device {
     writeTensor(this.gpu.queue, tensor, data);
   }
 
+  /** Makes all values of a tensor in a buffer of its own zero. Its bytes are a multiple of four. */
+  clear({ name, shape, type, memory }: Tensor): void {
+    if (!('buffer' in memory)) throw new RangeError(`${name} lives in a program and cannot be cleared`);
+    const encoder = this.gpu.createCommandEncoder();
+    encoder.clearBuffer(memory.buffer, memory.offset, byteLength(shape, type));
+    this.submit(encoder);
+  }
+
   scalar(name: string, value: number, type: 'f32' | 'u32' = 'f32'): Scalar {
     const tensor = this.tensor(name, [1], type);
     const set = (next: number): void =>

@@ -60,18 +60,19 @@ export function deviceSource(device: Device, tensors: ReadonlyMap<string, Tensor
   };
 }
 
-/** Writes a stored tensor of f32 or u32 into one on the device, piece by piece; `fits` says whether it can. */
+/** Writes the values of a stored tensor of f32 or u32 from `from` on into one on the device, piece by piece; `fits` says whether it can. */
 export async function fillFromSource(
   device: Device,
   tensor: Tensor,
   source: WeightSource,
   name: string,
+  from = 0,
 ): Promise<void> {
   const count = sizeOf(tensor.shape);
   const step = Math.floor(piece / elementBytes(tensor.type));
   for (let first = 0; first < count; first += step) {
     const length = Math.min(step, count - first);
-    const { buffer, byteOffset } = await source.read(name, first, length);
+    const { buffer, byteOffset } = await source.read(name, from + first, length);
     const data =
       tensor.type === 'f32'
         ? new Float32Array(buffer, byteOffset, length)
@@ -81,9 +82,9 @@ export async function fillFromSource(
   }
 }
 
-/** Whether a stored tensor can be written into one on the device. */
-export function fits(tensor: Tensor, entry: SourceEntry | undefined): boolean {
-  return entry !== undefined && entry.type === storedTypeOf(tensor.type) && elementsOf(entry) === sizeOf(tensor.shape);
+/** Whether a stored tensor can be written into one on the device, or into several that have so many elements together. */
+export function fits({ type, shape }: Tensor, entry: SourceEntry | undefined, elements = sizeOf(shape)): boolean {
+  return entry !== undefined && entry.type === storedTypeOf(type) && elementsOf(entry) === elements;
 }
 
 /** Flat views of the elements first … first + count - 1, one for each part they lie in, and where in the range each begins. */
@@ -111,7 +112,7 @@ const storedTypes: Readonly<Partial<Record<ElementType, StoredType>>> = {
   bf16: 'BF16',
 };
 
-function storedTypeOf(type: ElementType): StoredType {
+export function storedTypeOf(type: ElementType): StoredType {
   const stored = storedTypes[type];
   if (stored === undefined) throw new RangeError(`a tensor of type ${type} has no type in a file`);
   return stored;

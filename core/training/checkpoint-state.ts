@@ -8,6 +8,7 @@ import { describeProgram } from '../io/software.ts';
 import { fillFromSource, fits } from '../io/safetensors-stream.ts';
 import { openSafetensors } from '../io/weight-files/safetensors-source.ts';
 import type { Tensor } from '../tensor/tensor.ts';
+import type { PartedTensor } from './parted-state.ts';
 import { rateFactor, type Schedule } from './schedule.ts';
 import type { TrainingChoice } from './options.ts';
 
@@ -48,12 +49,18 @@ export class CheckpointReader {
     }
   }
 
-  /** Fills device tensors from the file of that name. Throws when they do not fit, before anything is written. */
-  load(stem: string, tensors: ReadonlyMap<string, Tensor>): Promise<void> {
+  /** Fills device tensors from the file of that name; those of `parts` with this rank's part of what is stored. Throws when they do not fit, before anything is written. */
+  load(
+    stem: string,
+    tensors: ReadonlyMap<string, Tensor>,
+    parts: ReadonlyMap<string, PartedTensor> = new Map(),
+  ): Promise<void> {
+    const { device, communicator } = this.context;
     return this.use(stem, async (source) => {
       for (const [name, tensor] of tensors)
-        if (!fits(tensor, source.entries.get(name))) throw this.doesNotFit(stem, name);
-      for (const [name, tensor] of tensors) await fillFromSource(this.context.device, tensor, source, name);
+        if (!fits(tensor, source.entries.get(name), parts.get(name)?.starts.at(-1))) throw this.doesNotFit(stem, name);
+      for (const [name, tensor] of tensors)
+        await fillFromSource(device, tensor, source, name, parts.get(name)?.starts[communicator.rank]);
     });
   }
 

@@ -7,9 +7,8 @@ import type { OpenOptimizer } from '../contracts/optimizer.ts';
 import type { RunContext } from '../contracts/recipe.ts';
 import type { WeightSource } from '../contracts/weight-source.ts';
 import type { ParameterSet } from '../weights/parameters.ts';
-import type { Program } from '../autograd/program.ts';
 import { Workspace } from '../autograd/workspace.ts';
-import { Tape } from '../autograd/tape.ts';
+import type { Tape } from '../autograd/tape.ts';
 import { saveCheckpoint, pruneCheckpoints, type Json } from '../io/checkpoint.ts';
 import type { KnownCheckpoints } from '../io/checkpoint-manifest.ts';
 import { deviceSource } from '../io/safetensors-stream.ts';
@@ -30,8 +29,8 @@ import {
   warnOtherProgram,
   warnOtherSchedule,
 } from './checkpoint-state.ts';
-import { UpdateWatch } from './update-watch.ts';
-import { sumGradients } from './gradient-sum.ts';
+import { layOutParts, writeParts } from './parted-state.ts';
+import { openUpdate, type Update } from './update.ts';
 import { rankName } from '../ranks/launched.ts';
 import { gatherJson } from '../ranks/shares.ts';
 import { checkBase, loadBase, makeBase, randomWeights, trainedWith } from '../models/weights.ts';
@@ -67,13 +66,9 @@ export class Training {
   private readonly context: RunContext;
   private readonly options: TrainingOptions;
   private readonly guards: Guards;
-  private readonly optimizer: OpenOptimizer;
   private readonly lowRank: LowRank | undefined;
-  /** What the optimizer moves. */
-  private readonly trained: ParameterSet;
   private readonly average: WeightAverage | undefined;
-  private readonly watch: UpdateWatch;
-  private readonly update: Program;
+  private readonly update: Update;
   /** Further device tensors of checkpoints, by file. */
   private readonly attached = new Map<string, ReadonlyMap<string, Tensor>>();
   /** Those that need not be read again to be known as whole. */
@@ -92,7 +87,7 @@ export class Training {
   /** Norms of the last update that was looked at, by part of the model. */
   gradientNorms: ReadonlyMap<string, number> = new Map();
 
-  private constructor(context: RunContext, options: TrainingOptions, parts: Parts, update: Program) {
+  private constructor(context: RunContext, options: TrainingOptions, parts: Parts) {
     this.context = context;
     this.options = options;
     this.guards = new Guards(context.log, options.guards ?? {});
@@ -100,17 +95,14 @@ export class Training {
     this.parameters = parts.parameters;
     this.lowRank = parts.lowRank;
     const trained = parts.lowRank?.adapters ?? parts.parameters;
-    this.trained = trained;
     const watched = (weights: Weights): TrainedWeights => ({
       ...this.counted(weights),
       watch: (tape) => trained.watch(tape),
     });
     this.weights = watched(parts.lowRank?.weights() ?? parts.parameters);
     this.trainWeights = watched(parts.lowRank?.weights(undefined, true) ?? parts.parameters);
-    this.optimizer = parts.optimizer;
     this.average = parts.average;
-    this.watch = parts.watch;
-    this.update = update;
+    this.update = parts.update;
   }
 
   /** Builds weights and optimizer, and restores the newest good checkpoint when the run is resumed. */
@@ -148,22 +140,12 @@ export class Training {
     if (device.isPlanning) await checkBase(context, parameters, weights);
     const lowRank = lora === undefined ? undefined : new LowRank(device, specs, parameters, lora, seed);
     const trained = lowRank?.adapters ?? parameters;
-    const optimizer = context.optimizer.open(trained);
+    const average = ema === undefined ? undefined : new WeightAverage(trained, ema);
+    const { optimizer, communicator } = context;
+    const update = await openUpdate(trained, { optimizer, average, communicator, workspace });
     // Checkpoints are read back in pieces of this size: made now, so that a save needs no memory that nobody counted on.
     device.reserveReadBack(Math.max(...trained.arenas.map(({ elements }) => elements * 4)));
-    const average = ema === undefined ? undefined : new WeightAverage(trained, ema);
-    const watch = new UpdateWatch(trained);
-    const tape = new Tape(workspace);
-    watch.record(tape, 'before');
-    optimizer.record(tape);
-    watch.record(tape, 'after');
-    average?.record(tape);
-    const training = new Training(
-      context,
-      options,
-      { workspace, parameters, lowRank, optimizer, average, watch },
-      await tape.finish('optimizer update'),
-    );
+    const training = new Training(context, options, { workspace, parameters, lowRank, average, update });
     context.offerModel({
       weights: training.weights,
       evaluated: training.evaluationWeights,
@@ -197,16 +179,16 @@ export class Training {
 
   /** Submits the update for the gradients that all ranks have accumulated so far. Does not wait for the device unless there are others. */
   async applyUpdate(step: number): Promise<void> {
-    await sumGradients(this.trained, this.context.communicator);
     this.updates += 1;
-    this.optimizer.prepare(this.updates, this.learningRate(step));
-    this.average?.prepare(this.updates);
-    this.update.run();
+    await this.update.run(() => {
+      this.update.optimizer.prepare(this.updates, this.learningRate(step));
+      this.average?.prepare(this.updates);
+    });
   }
 
   /** The tensor to read after an update: (gradient norm, applied). */
   get report(): OpenOptimizer['report'] {
-    return this.optimizer.report;
+    return this.update.optimizer.report;
   }
 
   /** Stops the run when an update could not have taught anything or has destroyed the weights, naming the cause; before it is saved. `findOrigin` tells which kernel made the first number that is none. */
@@ -232,7 +214,7 @@ export class Training {
         hint: 'check that something is trained and that the loss weights are not all zero',
       });
     }
-    const { gradientNorms, unmoved, unmovedShare, growth } = await this.watch.read();
+    const { gradientNorms, unmoved, unmovedShare, growth } = await this.update.watch.read();
     if (this.gradientNorms.size === 0) this.warnUntouched(gradientNorms);
     this.gradientNorms = gradientNorms;
     if (!(growth <= largestGrowth)) {
@@ -280,7 +262,6 @@ export class Training {
   async save(state: TrainingState, metrics: Readonly<Record<string, number>> = {}): Promise<void> {
     const { context, options } = this;
     const { lowRank, average } = this;
-    const isFirst = context.communicator.rank === 0;
     const sources = new Map<string, WeightSource>();
     const texts = new Map<string, string>();
     const store = (folder: string, stem: string, source: WeightSource): void => {
@@ -290,8 +271,7 @@ export class Training {
     };
     store('', 'weights', (lowRank?.adapters ?? this.parameters).asSource());
     if (average !== undefined) store('average/', 'average', average.asSource());
-    for (const [stem, tensors] of [['optimizer', this.optimizer.state] as const, ...this.attached])
-      sources.set(stem, deviceSource(context.device, tensors, stem));
+    for (const [stem, tensors] of this.attached) sources.set(stem, deviceSource(context.device, tensors, stem));
     const more = {
       updates: this.updates,
       steps: options.steps,
@@ -302,26 +282,41 @@ export class Training {
     const score = scoreOf(options.keepBest, metrics);
     this.isScored ||= score !== undefined;
     const content = { sources, texts, metadata: trainedWith(context), state: { ...state, ...more } };
-    if (isFirst)
+    await this.withOptimizerState(async (source) => {
+      sources.set('optimizer', source);
       await saveCheckpoint(context.directory.path, state.step, content, {
         prune: false,
         known: this.known,
         ...(score === undefined ? {} : { score }),
       });
+    });
     this.isProven = false;
     this.savedStep = state.step;
   }
 
+  /** On the first rank: `write` with the whole state of the optimizer. */
+  private async withOptimizerState(write: (source: WeightSource) => Promise<void>): Promise<void> {
+    const { device, communicator } = this.context;
+    const { isPart, optimizer } = this.update;
+    const { state } = optimizer;
+    if (isPart) await writeParts({ device, state, communicator }, 'optimizer', write);
+    else if (communicator.rank === 0) await write(deviceSource(device, state, 'optimizer'));
+  }
+
   /**
    * Waits for what plugins do before or behind an update. When it fails, `step`, the last whole one, is saved first, so that the failure
-   * costs no work; an error of the saving is told, and the first one thrown.
+   * costs no work (not over ranks that share out the state of the optimizer); an error of the saving is told, and the first one thrown.
    */
   async orSave<Result>(work: Promise<Result>, step: number, save: () => Promise<void>): Promise<Result> {
     try {
       return await work;
     } catch (error) {
       const { log } = this.context;
-      if (step > this.savedStep) {
+      if (step > this.savedStep && this.update.isPart)
+        log.warn(
+          `what was learnt since step ${this.savedStep} is not saved: every rank has a part of the optimizer's state, and they do not meet again after a failure`,
+        );
+      else if (step > this.savedStep) {
         try {
           await save();
           log.info(`step ${step}, the last whole one, is saved`);
@@ -341,8 +336,7 @@ export class Training {
       this.context.log.warn(
         `recipe.keepBest: no step that was saved had a number "${keepBest.metric}", so no best checkpoint is known`,
       );
-    this.update.dispose();
-    this.watch.close();
+    this.update.close();
     this.average?.close();
     this.lowRank?.close();
     this.workspace.close();
@@ -404,7 +398,12 @@ export class Training {
         : reader.use(`${folder}adapter_model`, (source) => into(peftNames(source, 'load')));
     await load('', 'weights', (source) => (lowRank?.adapters ?? this.parameters).loadFrom(source));
     if (average !== undefined) await load('average/', 'average', (source) => average.restore(source));
-    await reader.load('optimizer', this.optimizer.state);
+    const { isPart, optimizer } = this.update;
+    await reader.load(
+      'optimizer',
+      optimizer.state,
+      isPart ? await layOutParts(optimizer.state, context.communicator) : undefined,
+    );
     this.restored = reader;
     const {
       updates,
@@ -428,7 +427,6 @@ interface Parts {
   readonly workspace: Workspace;
   readonly parameters: ParameterSet;
   readonly lowRank: LowRank | undefined;
-  readonly optimizer: OpenOptimizer;
   readonly average: WeightAverage | undefined;
-  readonly watch: UpdateWatch;
+  readonly update: Update;
 }

@@ -8,6 +8,10 @@ import type { Tape } from '../autograd/tape.ts';
 import { sizeOf, type Tensor } from '../tensor/tensor.ts';
 import { groupOf } from './name-patterns.ts';
 import { at } from '../tensor/at.ts';
+import type { Communicator } from '../contracts/communicator.ts';
+import { gatherPacked } from '../ranks/packed.ts';
+import { single } from '../ranks/single.ts';
+import { partOf } from './parts.ts';
 
 /** Elements one thread adds up. */
 const runLength = 4096;
@@ -23,7 +27,7 @@ export interface UpdateFindings {
   readonly growth: number;
 }
 
-/** A parameter, or a part of one: arena and range, in vec4. */
+/** A parameter, or a shard of one: arena and range, in vec4. */
 interface Piece {
   readonly name: string;
   readonly arena: number;
@@ -41,6 +45,7 @@ interface Part {
 
 export class UpdateWatch {
   private readonly trained: ParameterSet;
+  private readonly communicator: Communicator;
   /** What each range of runs belongs to; a parameter with parts has several. */
   private readonly pieces: readonly Piece[];
   private readonly parts: readonly Part[];
@@ -49,10 +54,12 @@ export class UpdateWatch {
   private readonly totals: Readonly<Record<'before' | 'after', Tensor>>;
   private readonly runCount: number;
 
-  constructor(trained: ParameterSet) {
+  /** Over ranks each looks at the parts of the arenas that it moves. */
+  constructor(trained: ParameterSet, communicator: Communicator = single) {
     const { device } = trained;
     this.trained = trained;
-    const layout = layOut(trained);
+    this.communicator = communicator;
+    const layout = layOut(trained, communicator);
     this.pieces = layout.pieces;
     this.parts = layout.parts;
     this.runCount = layout.runs.length / 2;
@@ -67,6 +74,7 @@ export class UpdateWatch {
   record(tape: Tape, when: 'before' | 'after'): void {
     const sums = tape.empty('sums of runs', [Math.max(1, this.runCount), 4], 'u32');
     for (const { arena, offset, count } of this.parts) {
+      if (count === 0) continue;
       const { values, gradients } = this.trained.arenas[arena] ?? {};
       if (values === undefined || gradients === undefined) throw new RangeError(`arena ${arena} is not trained`);
       tape.launch({
@@ -85,24 +93,26 @@ export class UpdateWatch {
     });
   }
 
-  /** What the last update did. */
+  /** What the last update did, on all ranks. */
   async read(): Promise<UpdateFindings> {
-    const [before, after] = await this.trained.device.read([this.totals.before, this.totals.after]);
-    if (!(before instanceof Uint32Array) || !(after instanceof Uint32Array))
-      throw new RangeError('unreachable: totals are words');
-    const [floatsBefore, floatsAfter] = [new Float32Array(before.buffer), new Float32Array(after.buffer)];
+    const totals = await this.trained.device.read([this.totals.before, this.totals.after]);
+    const bytes = totals.map(({ buffer, byteOffset, byteLength }) => new Uint8Array(buffer, byteOffset, byteLength));
+    const ranks = await gatherPacked(this.communicator, { before: at(bytes, 0), after: at(bytes, 1) });
+    const looks = ranks.map(({ before, after }) => ({ before: lookOf(before), after: lookOf(after) }));
     const squares = new Map<string, number>();
     const unmoved = new Set<string>();
     const elements = { trained: 0, unmoved: 0 };
     let [sumBefore, sumAfter] = [0, 0];
     this.pieces.forEach(({ name, count }, index) => {
-      const square = at(floatsBefore, 4 * index);
+      const sum = (of: (look: (typeof looks)[number]) => number): number =>
+        looks.reduce((total, look) => total + of(look), 0);
+      const square = sum(({ before }) => at(before.floats, 4 * index));
       squares.set(groupOf(name), (squares.get(groupOf(name)) ?? 0) + square);
-      sumBefore += at(floatsBefore, 4 * index + 1);
-      sumAfter += at(floatsAfter, 4 * index + 1);
+      sumBefore += sum(({ before }) => at(before.floats, 4 * index + 1));
+      sumAfter += sum(({ after }) => at(after.floats, 4 * index + 1));
       if (square === 0) return;
       elements.trained += count;
-      if (before[4 * index + 2] !== after[4 * index + 2]) return;
+      if (looks.some(({ before, after }) => before.words[4 * index + 2] !== after.words[4 * index + 2])) return;
       elements.unmoved += count;
       unmoved.add(name);
     });
@@ -120,8 +130,22 @@ export class UpdateWatch {
   }
 }
 
-/** Cuts every trained parameter into runs, arena by arena: (first vec4, vec4s) of each run, (first run, runs) of each piece. */
-function layOut(trained: ParameterSet): { pieces: Piece[]; parts: Part[]; runs: number[]; ranges: number[] } {
+/** Of each piece: sums of squares of gradients and weights as floats, a hash of the weights as a word. */
+function lookOf({ buffer, byteOffset, byteLength }: Uint8Array): {
+  readonly floats: Float32Array;
+  readonly words: Uint32Array;
+} {
+  return {
+    floats: new Float32Array(buffer, byteOffset, byteLength / 4),
+    words: new Uint32Array(buffer, byteOffset, byteLength / 4),
+  };
+}
+
+/** Cuts the rank's part of every trained parameter into runs, arena by arena: (first vec4, vec4s) of each run, (first run, runs) of each piece. */
+function layOut(
+  trained: ParameterSet,
+  communicator: Communicator,
+): { pieces: Piece[]; parts: Part[]; runs: number[]; ranges: number[] } {
   const names = trained.names.filter((name) => trained.gradient(name) !== undefined);
   const pieces = names.flatMap((name) => {
     const whole = trained.get(name);
@@ -133,8 +157,10 @@ function layOut(trained: ParameterSet): { pieces: Piece[]; parts: Part[]; runs: 
   const parts: Part[] = [];
   for (const { arena, first, count } of pieces) {
     const offset = runs.length / 2;
-    for (let start = 0; start < count; start += runLength / 4)
-      runs.push(first + start, Math.min(runLength / 4, count - start));
+    const [from, to] = partOf(trained.arenas[arena]?.elements ?? 0, communicator);
+    const end = Math.min(first + count, to / 4);
+    for (let start = Math.max(first, from / 4); start < end; start += runLength / 4)
+      runs.push(start, Math.min(runLength / 4, end - start));
     const added = runs.length / 2 - offset;
     ranges.push(offset, added);
     const last = parts.at(-1);

@@ -16,6 +16,7 @@ struct Params {
   weight_decay: f32,
   max_norm: f32,  // ≤ 0: no clipping
   arena: u32,     // number of the arena, for the random words
+  first: u32,     // element of the arena that `weights` begins with
 }
 
 @group(0) @binding(0) var<storage, read_write> weights: array<vec4f>;
@@ -81,7 +82,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   var codes1 = vec4i();
   var codes2 = vec4u();
   for (var i = 0u; i < 4u; i++) {
-    let word = hash(index * 4u + i + hash(u32(schedule[3]) + hash(params.arena)));
+    let word = hash(params.first + index * 4u + i + hash(u32(schedule[3]) + hash(params.arena)));
     let value1 = min(sizes[i] / divisor.x, 1.0) * 16129.0;
     let below1 = min(floor(sqrt(value1)), 126.0);
     let chance1 = (value1 - below1 * below1) / (2.0 * below1 + 1.0);

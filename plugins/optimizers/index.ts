@@ -1,6 +1,6 @@
 /** AdamW, AdamW with 8-bit state, Lion, Muon and SGD; clipping by global norm and the update itself stay on the device. */
 import { defineOptimizer, definePlugin, z } from '../../core/plugin.ts';
-import { openMultiTensor } from './multi-tensor.ts';
+import { multiTensor } from './multi-tensor.ts';
 import { openMuon } from './muon.ts';
 
 const common = {
@@ -27,13 +27,12 @@ const adamw = defineOptimizer({
   create: ({ learningRate, weightDecay, maxNorm, betas: [beta1, beta2], epsilon }) => ({
     learningRate,
     lighter: 'adamw-8bit',
-    open: (parameters) =>
-      openMultiTensor(parameters, {
-        kernel: 'optimizer/adamw',
-        states: { first_moment: 'element', second_moment: 'element' },
-        params: { beta1, beta2, epsilon, weight_decay: weightDecay, max_norm: maxNorm },
-        schedule: (step, rate) => [rate, 1 - beta1 ** step, 1 - beta2 ** step],
-      }),
+    ...multiTensor({
+      kernel: 'optimizer/adamw',
+      states: { first_moment: 'element', second_moment: 'element' },
+      params: { beta1, beta2, epsilon, weight_decay: weightDecay, max_norm: maxNorm },
+      schedule: (step, rate) => [rate, 1 - beta1 ** step, 1 - beta2 ** step],
+    }),
   }),
 });
 
@@ -43,14 +42,13 @@ const adamw8bit = defineOptimizer({
   options: z.strictObject({ ...common, ...moments }),
   create: ({ learningRate, weightDecay, maxNorm, betas: [beta1, beta2], epsilon }) => ({
     learningRate,
-    open: (parameters) =>
-      openMultiTensor(parameters, {
-        kernel: 'optimizer/adamw-8bit',
-        states: { first_codes: 'bytes', second_codes: 'bytes', scales: 'block' },
-        params: { beta1, beta2, epsilon, weight_decay: weightDecay, max_norm: maxNorm },
-        asksForArena: true,
-        schedule: (step, rate) => [rate, 1 - beta1 ** step, 1 - beta2 ** step, step],
-      }),
+    ...multiTensor({
+      kernel: 'optimizer/adamw-8bit',
+      states: { first_codes: 'bytes', second_codes: 'bytes', scales: 'block' },
+      params: { beta1, beta2, epsilon, weight_decay: weightDecay, max_norm: maxNorm },
+      asksForPlace: true,
+      schedule: (step, rate) => [rate, 1 - beta1 ** step, 1 - beta2 ** step, step],
+    }),
   }),
 });
 
@@ -66,13 +64,12 @@ const lion = defineOptimizer({
   }),
   create: ({ learningRate, weightDecay, maxNorm, betas: [beta1, beta2] }) => ({
     learningRate,
-    open: (parameters) =>
-      openMultiTensor(parameters, {
-        kernel: 'optimizer/lion',
-        states: { momentum: 'element' },
-        params: { beta1, beta2, weight_decay: weightDecay, max_norm: maxNorm },
-        schedule: (_step, rate) => [rate],
-      }),
+    ...multiTensor({
+      kernel: 'optimizer/lion',
+      states: { momentum: 'element' },
+      params: { beta1, beta2, weight_decay: weightDecay, max_norm: maxNorm },
+      schedule: (_step, rate) => [rate],
+    }),
   }),
 });
 
@@ -104,13 +101,12 @@ const sgd = defineOptimizer({
   }),
   create: ({ learningRate, weightDecay, maxNorm, momentum }) => ({
     learningRate,
-    open: (parameters) =>
-      openMultiTensor(parameters, {
-        kernel: 'optimizer/sgd',
-        states: { velocity: 'element' },
-        params: { momentum, weight_decay: weightDecay, max_norm: maxNorm },
-        schedule: (_step, rate) => [rate],
-      }),
+    ...multiTensor({
+      kernel: 'optimizer/sgd',
+      states: { velocity: 'element' },
+      params: { momentum, weight_decay: weightDecay, max_norm: maxNorm },
+      schedule: (_step, rate) => [rate],
+    }),
   }),
 });
 

@@ -62,6 +62,7 @@ export const grpo = defineRecipe({
   metrics: grpoMetrics,
   create: (choice, scope): Recipe => ({
     plan: async (context): Promise<Plan> => {
+      refuseFewer(choice.prompts, context.communicator, 'recipe.prompts');
       await checkPrompts(context, choice);
       return planGrpo(context, choice);
     },
@@ -74,7 +75,6 @@ export const grpo = defineRecipe({
 });
 
 async function runGrpo(context: RunContext, choice: GrpoOptions): Promise<void> {
-  refuseFewer(choice.prompts, context.communicator, 'recipe.prompts');
   const { hooks, log, stop } = context;
   const { training, state } = await Training.open(context, context.backbone.parameters, choice);
   const { source, heldOut } = await openPrompts(context, choice);

@@ -40,6 +40,7 @@ export const sft = defineRecipe({
 });
 
 async function planSft(context: PlanContext, choice: SftOptions): Promise<Plan> {
+  refuseFewer(choice.batch, context.communicator, 'recipe.batch');
   refuseOtherPictures(context);
   const account = new MemoryAccount(context);
   const run = planningRun(context);
@@ -110,7 +111,6 @@ async function openLoss(
 }
 
 async function runSft(context: RunContext, choice: SftOptions): Promise<void> {
-  refuseFewer(choice.batch, context.communicator, 'recipe.batch');
   const { backbone, device, directory, hooks, log, stop } = context;
   const { training, state } = await Training.open(context, backbone.parameters, choice);
   const stream = await ExampleStream.open(context, choice);

@@ -23,7 +23,7 @@ import { at } from '../../../core/tensor/at.ts';
 import type { Tensor } from '../../../core/tensor/tensor.ts';
 import { ParameterSet } from '../../../core/weights/parameters.ts';
 import { drawStream } from '../../../plugins/nano-world/random.ts';
-import { openMultiTensor } from '../../../plugins/optimizers/multi-tensor.ts';
+import { multiTensor } from '../../../plugins/optimizers/multi-tensor.ts';
 import { openJudge, writeJudgeFolder, type OpenJudge } from './model.ts';
 import {
   lessonOn,
@@ -172,12 +172,12 @@ class Pupil {
   begin(): void {
     for (const { program } of this.programs.values()) program.dispose();
     this.programs = new Map();
-    this.optimizer = openMultiTensor(this.weights, {
+    this.optimizer = multiTensor({
       kernel: 'optimizer/adamw',
       states: { first_moment: 'element', second_moment: 'element' },
       params: { beta1: 0.9, beta2: 0.98, epsilon: 1e-8, weight_decay: 0.01, max_norm: 1 },
       schedule: (step, rate) => [rate, 1 - 0.9 ** step, 1 - 0.98 ** step],
-    });
+    }).open(this.weights);
   }
 
   /** One update. Returns the share of yes and no that was right before it. */

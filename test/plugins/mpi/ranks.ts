@@ -111,6 +111,14 @@ export function metricsOf(directory: string): Record<string, number>[] {
   }
 }
 
+/** Of the first rank, on its device. */
+export function memoryOf(directory: string): { readonly plannedBytes: number; readonly peakBytes: number } {
+  const { memory } = JSON.parse(readFileSync(join(directory, 'run.json'), 'utf8')) as {
+    readonly memory: { readonly plannedBytes: number; readonly peakBytes: number };
+  };
+  return memory;
+}
+
 /** What of a step does not depend on the clock. */
 export function timeless(metrics: Record<string, number>): Record<string, number> {
   return Object.fromEntries(Object.entries(metrics).filter(([name]) => !/second/i.test(name)));

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { Workplace, root } from '../../support/runs.ts';
-import { aloneTwoAndFour, describeWithMpi, metricsOf, relativeDifference, weightsOf } from './ranks.ts';
+import { aloneTwoAndFour, describeWithMpi, memoryOf, metricsOf, relativeDifference, weightsOf } from './ranks.ts';
 
 const place = new Workplace();
 const small = `name: ranks
@@ -24,6 +24,13 @@ describeWithMpi('SFT over ranks', () => {
         if (validation !== undefined) expect(metrics['validation/loss']).toBeCloseTo(validation, 3);
       });
     }
+    // Shares of the batch and of the optimizer's state, planned for the longest sequences and measured on those that came.
+    const memory = [alone, two, four].map(memoryOf);
+    memory.forEach(({ plannedBytes, peakBytes }, index) => {
+      expect(peakBytes / plannedBytes).toBeGreaterThan(0.8);
+      expect(peakBytes / plannedBytes).toBeLessThan(1.05);
+      if (index > 0) expect(peakBytes).toBeLessThan(0.9 * (memory[index - 1]?.peakBytes ?? 0));
+    });
     // One process writes, and the preset that is kept says nothing of ranks.
     expect(readFileSync(join(two, 'preset.yaml'), 'utf8')).not.toContain('communicator');
   });
