@@ -34,6 +34,7 @@ export function createStop(above?: RunStop): RunStop {
     get exitCode() {
       return made?.exitCode ?? above?.exitCode ?? exitCodes.done;
     },
+    agree: () => Promise.resolve(),
     request(reason, exitCode) {
       if (made !== undefined) return;
       made = { reason, exitCode };

@@ -99,6 +99,8 @@ export interface StopRequest {
   readonly reason: string;
   /** Calls `listener` when it is requested, at once where it has been. Returns how to stop listening. */
   heard(listener: () => void): () => void;
+  /** Over ranks a wish that one of them has heard counts from the next such call on, which all make at the same place; alone it counts at once. */
+  agree(): Promise<void>;
   /** Ends the run with `exitCode` (a guard: 7) once the recipe has returned. The first request counts. */
   request(reason: string, exitCode: number): void;
 }

@@ -22,6 +22,7 @@ export async function* shownPictures(
       const some = items.slice(start, start + atOnce);
       yield await Promise.all(some.map((item, offset) => pictureAt(pathOf(item), item, start + offset, step)));
       progress.advance(some.length);
+      await stop.agree();
     }
   } finally {
     progress.end();

@@ -9,11 +9,14 @@ import { gatherJson } from './shares.ts';
 
 /** The stop of a run over ranks, and when it is looked at. */
 export interface AgreedStop {
-  /** Requested where all ranks know it: what one has heard counts from the next `agree` on, what the recipe itself asks for at once. */
+  /** Requested where all ranks know it: what one has heard counts from the next agreement on, what the recipe itself asks for at once. */
   readonly stop: RunStop;
-  /** Called on every rank between two steps. */
+  /** Called on every rank between two steps: agrees on a stop as well. */
   agree(asked: Asked): Promise<Asked>;
 }
+
+/** What a rank has heard and the others may not know of. */
+type Wish = { readonly reason: string; readonly exitCode: number } | null;
 
 /** `heard`: what signals reach on this rank. */
 export function agreedStop(heard: RunStop, communicator: Communicator): AgreedStop {
@@ -23,9 +26,15 @@ export function agreedStop(heard: RunStop, communicator: Communicator): AgreedSt
     agreed.request(reason, exitCode);
     heard.request(reason, exitCode);
   };
+  const wish = (): Wish => (heard.requested ? { reason: heard.reason, exitCode: heard.exitCode } : null);
+  const adopt = (wishes: readonly Wish[]): void => {
+    const first = wishes.find((each) => each !== null) ?? null;
+    if (first !== null) request(first.reason, first.exitCode);
+  };
   return {
     stop: {
       request,
+      agree: async () => adopt(await gatherJson(communicator, wish())),
       heard: (listener) => agreed.heard(listener),
       get requested() {
         return agreed.requested;
@@ -38,10 +47,8 @@ export function agreedStop(heard: RunStop, communicator: Communicator): AgreedSt
       },
     },
     agree: async (asked) => {
-      const wish = heard.requested ? { reason: heard.reason, exitCode: heard.exitCode } : null;
-      const all = await gatherJson(communicator, { wish, asked });
-      const first = all.find((each) => each.wish !== null)?.wish ?? null;
-      if (first !== null) request(first.reason, first.exitCode);
+      const all = await gatherJson(communicator, { wish: wish(), asked });
+      adopt(all.map((each) => each.wish));
       const { save = false, prompts = [] } = all[0]?.asked ?? {};
       // What is drawn for somebody who looks on lies in the directory of the run.
       return { save, prompts: communicator.rank === 0 ? prompts : [] };

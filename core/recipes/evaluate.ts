@@ -14,11 +14,12 @@ import { Drawer, samplingOf, samplingOptions, type DrawerOptions, type Sampling 
 import { underWay } from '../drawing/under-way.ts';
 import { drawnPictures } from '../evaluation/drawn-pictures.ts';
 import { shownPictures } from '../evaluation/shown-pictures.ts';
-import { type Picture, pictureOf, type PictureSource } from '../evaluation/pictures.ts';
+import { pictureOf, type PictureSource } from '../evaluation/pictures.ts';
 import { recordEvaluation, type EvaluationPlan } from '../evaluation/record.ts';
 import { fileNamePart } from '../io/run-directory.ts';
 import { looksWithModel, reserveJudges } from '../judging/reserve.ts';
 import { openModel } from '../models/open-model.ts';
+import { gatherPacked } from '../ranks/packed.ts';
 import { planDrawing, smallerDrawing } from '../drawing/plan.ts';
 import { storageOption, weightsInput } from '../models/weights.ts';
 
@@ -33,7 +34,10 @@ export interface EvaluationRequest {
   readonly pictures: number;
 }
 
-/** Draws and judges every prompt of one benchmark once, writes the record and returns it; nothing when a stop was requested before its end. */
+/**
+ * Draws and judges every prompt of one benchmark once, writes the record and returns it; nothing when a stop was requested before its end. Called on
+ * every rank: each draws its share, the first one judges and records, and the others get nothing.
+ */
 export async function evaluateBenchmark(
   context: RunContext,
   drawer: Drawer,
@@ -56,7 +60,20 @@ export async function evaluateItems(
   const asked = { ...plan, items, samplesPerPrompt: 1 };
   if (named.benchmark.picture !== undefined) return askItems(context, named, named.benchmark.picture, asked);
   const whole = { ...asked, sampling: { ...samplingOf(sampling) } };
-  return recordEvaluation(context, named, whole, drawnInMemory(context, drawer, named.name, whole));
+  return recordByFirst(context, named, whole, drawnInMemory(context, drawer, named.name, whole));
+}
+
+/** What is found of pictures is said by the first rank: judges hold models, and what looks at all pictures needs all. The others go along with the source. */
+async function recordByFirst(
+  context: RunContext,
+  named: NamedBenchmark,
+  plan: EvaluationPlan,
+  source: PictureSource,
+): Promise<Evaluation | undefined> {
+  if (context.communicator.rank === 0) return recordEvaluation(context, named, plan, source);
+  const pictures = source[Symbol.asyncIterator]();
+  while ((await pictures.next()).done !== true);
+  return undefined;
 }
 
 /** A pass over a benchmark that asks about pictures that are there: nothing is drawn, and no sampling is its own. */
@@ -67,30 +84,40 @@ function askItems(
   plan: Omit<EvaluationPlan, 'sampling'>,
 ): Promise<Evaluation | undefined> {
   const source = shownPictures(context, plan.items, picture, plan);
-  return recordEvaluation(context, named, { ...plan, sampling: {} }, source);
+  return recordByFirst(context, named, { ...plan, sampling: {} }, source);
 }
 
-/** A drawing of every prompt, held in memory until it is judged. Ends early when a stop is requested. */
+/**
+ * A drawing of every prompt, held in memory until it is judged. Ends early when a stop is requested. In each round every rank draws a share, as many
+ * prompts as are drawn at once, and gets those of all: what is drawn together does not depend on how many ranks there are.
+ */
 async function* drawnInMemory(
-  { log, stop }: RunContext,
+  { log, stop, communicator }: RunContext,
   drawer: Drawer,
   name: string,
   { items, seed, label, step, split }: EvaluationPlan,
 ): PictureSource {
   drawer.refuseTooLong(items);
   const progress = log.progress(`evaluating ${label}, ${name} (${split})`, items.length, { unit: 'prompt' });
-  const starts = function* (): Generator<number> {
-    for (let start = 0; start < items.length && !stop.requested; start += drawer.prompts) yield start;
+  const perRound = drawer.prompts * communicator.size;
+  const rounds = function* (): Generator<number> {
+    for (let first = 0; first < items.length && !stop.requested; first += perRound) yield first;
   };
-  const draw = async (start: number): Promise<Picture[]> => {
+  const draw = async (first: number) => {
+    const start = first + communicator.rank * drawer.prompts;
     const part = items.slice(start, start + drawer.prompts);
     const drawings = await drawer.draw(part, seed, { label, step, phase: 'evaluation' }, start);
-    return drawings.map(({ sample }, index) => pictureOf(sample, start + index, 0));
+    return { start, samples: drawings.map(({ sample }) => sample) };
   };
   try {
-    for await (const pictures of underWay(starts(), drawer.sharesAhead, draw)) {
-      yield pictures;
-      progress.advance(pictures.length);
+    for await (const own of underWay(rounds(), drawer.sharesAhead, draw)) {
+      const shares = await gatherPacked(communicator, own);
+      await stop.agree();
+      // One after the other, as a single process draws them: a reward may look at a share as a whole.
+      for (const { start, samples } of shares) {
+        if (samples.length > 0) yield samples.map((sample, index) => pictureOf(sample, start + index, 0));
+        progress.advance(samples.length);
+      }
     }
   } finally {
     progress.end();

@@ -10,7 +10,7 @@ import type { GrpoOptions } from './options.ts';
 import { promptsAtOnce } from './sizes.ts';
 import { PromptMix, type PromptList } from './prompt-files.ts';
 import type { PromptSource } from './prompt-source.ts';
-import { gatherJson } from '../../ranks/shares.ts';
+import { gatherJson, largestShare } from '../../ranks/shares.ts';
 import type { Training } from '../../training/training.ts';
 
 export interface EvaluationTools {
@@ -20,7 +20,10 @@ export interface EvaluationTools {
   readonly heldOut: readonly PromptList[];
 }
 
-/** As `evaluateAlone`, by the first rank; the others wait for what it finds. */
+/**
+ * Draws and judges everything that is to be evaluated. Returns its pass rates as `pass/BENCHMARK/SPLIT`, for `keepBest`; those that
+ * a requested stop cut off are missing. Over ranks all draw, the first one judges, and all are told what it found.
+ */
 export async function evaluatePolicy(
   context: RunContext,
   choice: GrpoOptions,
@@ -28,17 +31,15 @@ export async function evaluatePolicy(
   label: string,
   step: number,
 ): Promise<Record<string, number>> {
-  const { communicator } = context;
-  const own = communicator.rank === 0 ? await evaluateAlone(context, choice, tools, label, step) : {};
-  const [passes = {}] = await gatherJson(communicator, own);
+  const [passes = {}] = await gatherJson(
+    context.communicator,
+    await evaluateShare(context, choice, tools, label, step),
+  );
   return passes;
 }
 
-/**
- * Draws and judges everything that is to be evaluated. Returns its pass rates as `pass/BENCHMARK/SPLIT`, for `keepBest`; those that
- * a requested stop cut off are missing. A pool is evaluated besides held-out prompts: learning a pool says nothing about others.
- */
-async function evaluateAlone(
+/** What this rank finds: everything on the first one, nothing on the others. A pool is evaluated besides held-out prompts: learning a pool says nothing about others. */
+async function evaluateShare(
   context: RunContext,
   choice: GrpoOptions,
   { training, source, heldOut }: EvaluationTools,
@@ -123,13 +124,17 @@ function refuseUnmeasured({ benchmarks }: RunContext, { keepBest, pool }: GrpoOp
   });
 }
 
-/** As many as need the memory that drawing for training needs: guidance doubles it. */
+/**
+ * As many as need the memory that drawing for training needs: guidance doubles it. Where the preset leaves it open how many those are, no more than a
+ * rank's share, so that none is without work.
+ */
 function evaluatedAtOnce(choice: GrpoOptions, { communicator }: Pick<RunContext, 'communicator'>): number {
   const branches = (guidance: number): number => (guidance === 1 ? 1 : 2);
   const rows =
     (promptsAtOnce(choice, communicator) * choice.groupSize * branches(choice.guidance)) /
     branches(evaluationSampling(choice).guidance);
-  return Math.max(1, Math.min(choice.evaluations, Math.floor(rows)));
+  const most = choice.promptsAtOnce === undefined ? largestShare(choice.evaluations, communicator) : choice.evaluations;
+  return Math.max(1, Math.min(most, Math.floor(rows)));
 }
 
 /** As training draws, but for what the preset says. */

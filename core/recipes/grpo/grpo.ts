@@ -21,7 +21,7 @@
  * samples.ts, playground.ts, metric-names.ts.
  *
  * Over ranks every one knows all groups of a step: it draws, has judged, scores and learns from a share of them, and the shares are put together
- * before anything is decided from them. The first rank evaluates.
+ * before anything is decided from them. Evaluations are drawn by all and judged by the first.
  *
  * On purpose different from the published code:
  * 1. Temperatures and guidance are shared by sampler and scorer; the largest difference of their log-probabilities is measured

@@ -73,6 +73,19 @@ test('a stop that one rank has heard is one of all from the next look on; what i
   expect(heard[0]?.requested).toBe(true);
 });
 
+test('within a step, too, a stop is looked at by all together', async () => {
+  const heard = [createStop(), createStop()];
+  const stops = ranks(2).map((rank, index) => agreedStop(heard[index] ?? createStop(), rank).stop);
+  await Promise.all(stops.map((stop) => stop.agree()));
+  expect(stops.map(({ requested }) => requested)).toEqual([false, false]);
+  heard[0]?.request('SIGTERM', 143);
+  await Promise.all(stops.map((stop) => stop.agree()));
+  expect(stops.map(({ requested, reason }) => [requested, reason])).toEqual([
+    [true, 'SIGTERM'],
+    [true, 'SIGTERM'],
+  ]);
+});
+
 test('ranks whose numbers differ are told apart; times may differ', async () => {
   const told = (losses: readonly number[]): Promise<PromiseSettledResult<void>[]> =>
     Promise.allSettled(
