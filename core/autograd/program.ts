@@ -106,18 +106,12 @@ export class Program {
   }
 
   encode(encoder: GPUCommandEncoder, open: GPUComputePassEncoder | undefined): GPUComputePassEncoder | undefined {
-    let pass = open;
-    for (const step of this.bound()) {
-      if ('workgroups' in step) {
-        pass ??= this.device.beginPass(encoder);
-        encodeLaunch(pass, step);
-      } else {
-        pass?.end();
-        pass = undefined;
-        encodeCopy(encoder, step);
-      }
-    }
-    return pass;
+    return encodeSteps(this.device, encoder, this.bound(), open);
+  }
+
+  /** To run the program in so many submits of its own, one at a time, and no other program in the midst of it. */
+  inSlices(count: number): ProgramSlices {
+    return new ProgramSlices(this.device, this.bound(), count);
   }
 
   /** Where the first NaN or infinity is born (non-finite.ts); weight gradients accumulated so far are lost. */
@@ -156,6 +150,48 @@ export class Program {
   }
 }
 
+/** A program that is submitted slice by slice, while other work goes on between them. */
+export class ProgramSlices {
+  private readonly device: Device;
+  private readonly steps: readonly ReadyStep[];
+  private readonly size: number;
+  private submitted = 0;
+
+  constructor(device: Device, steps: readonly ReadyStep[], count: number) {
+    this.device = device;
+    this.steps = steps;
+    this.size = Math.max(1, Math.ceil(steps.length / count));
+  }
+
+  /** Submits the next slice; nothing where there is none left. */
+  next(): void {
+    this.submitTo(Math.min(this.steps.length, this.submitted + this.size));
+  }
+
+  /** Submits as much as it takes until nothing that is left writes into the buffer of this tensor. */
+  untilWritten({ name, memory }: Tensor): void {
+    if (!('buffer' in memory)) throw new RangeError(`${name} lives in a program`);
+    const last = this.steps.findLastIndex((step) =>
+      ('workgroups' in step ? step.writes : [step.to]).some(({ buffer }) => buffer === memory.buffer),
+    );
+    this.submitTo(last + 1);
+  }
+
+  /** Submits all that is left. */
+  rest(): void {
+    this.submitTo(this.steps.length);
+  }
+
+  private submitTo(end: number): void {
+    if (end <= this.submitted) return;
+    this.device.throwFailure();
+    const encoder = this.device.gpu.createCommandEncoder();
+    encodeSteps(this.device, encoder, this.steps.slice(this.submitted, end), undefined)?.end();
+    this.device.submit(encoder);
+    this.submitted = end;
+  }
+}
+
 /** Runs programs one after the other in a single submit. */
 export function runAll(programs: readonly Program[]): void {
   const device = programs[0]?.device;
@@ -166,4 +202,25 @@ export function runAll(programs: readonly Program[]): void {
   for (const program of programs) pass = program.encode(encoder, pass);
   pass?.end();
   device.submit(encoder);
+}
+
+/** Returns the pass that is still open. */
+function encodeSteps(
+  device: Device,
+  encoder: GPUCommandEncoder,
+  steps: readonly ReadyStep[],
+  open: GPUComputePassEncoder | undefined,
+): GPUComputePassEncoder | undefined {
+  let pass = open;
+  for (const step of steps) {
+    if ('workgroups' in step) {
+      pass ??= device.beginPass(encoder);
+      encodeLaunch(pass, step);
+    } else {
+      pass?.end();
+      pass = undefined;
+      encodeCopy(encoder, step);
+    }
+  }
+  return pass;
 }

@@ -3,6 +3,7 @@
  * and moves its part of the weights; then all collect the parts. So every rank ends with the same bits, and with the same in every run with as many ranks
  * (contracts/communicator.ts); and as much is sent as if all gradients were added up everywhere.
  */
+import type { Program } from '../autograd/program.ts';
 import type { Communicator } from '../contracts/communicator.ts';
 import type { FlatParameters } from '../contracts/optimizer.ts';
 import type { Device } from '../gpu/device.ts';
@@ -40,23 +41,27 @@ export function ownParts({ device, arenas }: ParameterSet, place: Place, squareS
   return { device, arenas: arenas.map(cut), squareSum };
 }
 
-/** Leaves in this rank's part of the gradients the sum of those of all ranks, and zero in the parts of the others. */
-export async function reduceGradients({ device, arenas }: ParameterSet, communicator: Communicator): Promise<void> {
-  for (const { gradients, elements } of arenas) {
-    if (gradients === undefined) continue;
-    const pieces = piecesOf(elements, communicator);
-    // The next piece comes from the device while the ranks add up this one.
-    let read = readAll(device, gradients, at(pieces, 0));
-    for (const [index, piece] of pieces.entries()) {
-      const values = await read;
-      const next = pieces[index + 1];
-      if (next !== undefined) {
-        read = readAll(device, gradients, next);
-        // Awaited in the next turn, which a rank that fails now never comes to.
-        read.catch(() => {});
-      }
+/**
+ * Leaves in this rank's part of the gradients the sum of those of all ranks, and zero in the parts of the others. `last`: the program that completes them,
+ * which is run meanwhile: what it writes no more travels while it computes the rest. Backward ends with the first weights, so their arenas come last.
+ */
+export async function reduceGradients(
+  { device, arenas }: ParameterSet,
+  communicator: Communicator,
+  last?: Program,
+): Promise<void> {
+  const cut = arenas.toReversed().flatMap(({ gradients, elements }) => {
+    return gradients === undefined ? [] : [{ gradients, pieces: piecesOf(elements, communicator) }];
+  });
+  const slices = last?.inSlices(cut.reduce((sum, { pieces }) => sum + pieces.length, 0));
+  for (const { gradients, pieces } of cut) {
+    slices?.untilWritten(gradients);
+    for (const piece of pieces) {
+      const read = readAll(device, gradients, piece);
+      // Behind the copy of this piece: computed while the ranks add it up.
+      slices?.next();
       const counts = piece.map(([start, end]) => end - start);
-      const sum = await communicator.reduceScatter(values, counts);
+      const sum = await communicator.reduceScatter(await read, counts);
       piece.forEach(([start, end], rank) => {
         if (start === end) return;
         if (rank === communicator.rank) device.write(range(gradients, start, end), sum);
@@ -64,6 +69,7 @@ export async function reduceGradients({ device, arenas }: ParameterSet, communic
       });
     }
   }
+  slices?.rest();
 }
 
 /** Gives every rank the others' parts of flat f32 tensors that are as long as the arenas. */

@@ -8,6 +8,7 @@ import type { RunContext } from '../contracts/recipe.ts';
 import type { WeightSource } from '../contracts/weight-source.ts';
 import type { ParameterSet } from '../weights/parameters.ts';
 import { Workspace } from '../autograd/workspace.ts';
+import type { Program } from '../autograd/program.ts';
 import type { Tape } from '../autograd/tape.ts';
 import { saveCheckpoint, pruneCheckpoints, type Json } from '../io/checkpoint.ts';
 import type { KnownCheckpoints } from '../io/checkpoint-manifest.ts';
@@ -84,6 +85,8 @@ export class Training {
   private isProven = true;
   /** Whether a checkpoint had the number of `keepBest`. */
   private isScored = false;
+  /** Whether the gradients of the next update are those of all ranks. */
+  private isComplete = false;
   /** Norms of the last update that was looked at, by part of the model. */
   gradientNorms: ReadonlyMap<string, number> = new Map();
 
@@ -177,13 +180,23 @@ export class Training {
     return this.context.optimizer.learningRate * rateFactor(step, this.options.steps, this.options);
   }
 
+  /**
+   * Runs the program that completes the gradients of this rank (the last micro-batch of an update; a rank may have none) and adds up those of all
+   * ranks meanwhile. Once before each update, on every rank. Does not wait for the device unless there are others.
+   */
+  async completeGradients(last: Program | undefined): Promise<void> {
+    await this.update.complete(last);
+    this.isComplete = true;
+  }
+
   /** Submits the update for the gradients that all ranks have accumulated so far. Does not wait for the device unless there are others. */
   async applyUpdate(step: number): Promise<void> {
+    if (!this.isComplete) throw new RangeError('an update has no gradients of all ranks');
+    this.isComplete = false;
     this.updates += 1;
-    await this.update.run(() => {
-      this.update.optimizer.prepare(this.updates, this.learningRate(step));
-      this.average?.prepare(this.updates);
-    });
+    this.update.optimizer.prepare(this.updates, this.learningRate(step));
+    this.average?.prepare(this.updates);
+    await this.update.run();
   }
 
   /** The tensor to read after an update: (gradient norm, applied). */

@@ -28,8 +28,10 @@ export interface Update {
   readonly watch: UpdateWatch;
   /** Whether `optimizer.state` is a part of the state, with the others on other ranks. */
   readonly isPart: boolean;
-  /** `prepare` sets what the optimizer uses, between the sum of the gradients and the step. Waits for the device only where there are other ranks. */
-  run(prepare: () => void): Promise<void>;
+  /** Runs the program that completes the gradients of this rank, if it has one, and adds up those of all ranks. Waits only where there are others. */
+  complete(last: Program | undefined): Promise<void>;
+  /** The step itself. Waits for the device only where there are other ranks. */
+  run(): Promise<void>;
   close(): void;
 }
 
@@ -57,13 +59,14 @@ async function openWhole(
     optimizer,
     watch,
     isPart: false,
-    async run(prepare) {
-      if (communicator.size > 1) {
-        await reduceGradients(trained, communicator);
-        await gatherParts(trained.device, flatOf(trained, 'gradients'), communicator);
-      }
-      prepare();
+    async complete(last) {
+      if (communicator.size === 1) return last?.run();
+      await reduceGradients(trained, communicator, last);
+      await gatherParts(trained.device, flatOf(trained, 'gradients'), communicator);
+    },
+    run() {
       program.run();
+      return Promise.resolve();
     },
     close() {
       program.dispose();
@@ -99,11 +102,10 @@ async function openParts(
     optimizer,
     watch,
     isPart: true,
-    async run(prepare) {
-      await reduceGradients(trained, communicator);
+    complete: (last) => reduceGradients(trained, communicator, last),
+    async run() {
       look.run();
       await agreeOnNorm(device, partials, squareSum, communicator);
-      prepare();
       step.run();
       await gatherParts(device, flatOf(trained, 'values'), communicator);
       averaging?.run();

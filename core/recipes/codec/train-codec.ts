@@ -154,7 +154,7 @@ async function runTrainCodec(context: RunContext, choice: TrainCodecOptions): Pr
     }
     const started = performance.now();
     device.write(pass.pictures, pictures);
-    pass.program.run();
+    await training.completeGradients(pass.program);
     await training.applyUpdate(step);
     // The next pictures are drawn while the device works.
     pictures = picturesOf(step + 1);

@@ -146,7 +146,9 @@ export class GrpoUpdate {
     const { communicator } = this.context;
     const parts = microBatches(shareOfBatch(miniBatch, communicator), drawingsAtOnce(this.choice, communicator));
     const own = emptySums();
-    for (const part of parts) await this.accumulate(part, by, own, isFirst ? step : undefined);
+    for (const [index, part] of parts.entries())
+      await this.accumulate(part, by, own, isFirst ? step : undefined, index === parts.length - 1);
+    if (parts.length === 0) await this.training.completeGradients(undefined);
     const { entropy, largestDifference, ...sums } = await overRanks(own, communicator);
     for (const name of ['clipped', 'difference', 'divergence'] as const) totals[name] += sums[name];
     totals.largestDifference = Math.max(totals.largestDifference, largestDifference);
@@ -164,15 +166,17 @@ export class GrpoUpdate {
     }
   }
 
-  /** Adds the gradients of one micro-batch and its numbers. `freshStep`: before the first update, the step whose drawings the policy has just made. */
+  /** Adds the gradients of one micro-batch, those of the update if it is the last, and its numbers. `freshStep`: before the first update, the step whose drawings the policy has just made. */
   private async accumulate(
     part: CompletionBatch,
     by: Denominators,
     own: Sums,
     freshStep: number | undefined,
+    isLast: boolean,
   ): Promise<void> {
     const { program, batch, tables } = await this.fill(part, by);
-    program.program.run();
+    if (isLast) await this.training.completeGradients(program.program);
+    else program.program.run();
     const present = tokenKinds.flatMap((kind) => {
       const values = program.scored[kind];
       const stats = program.objective[kind]?.outputs['stats'];

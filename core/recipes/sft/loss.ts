@@ -130,9 +130,11 @@ export class SftLoss {
     for (const [index, batch] of batches.entries()) {
       const program = await this.fill(batch, weights, targets);
       this.training.prepareDropout((step - 1) * passes + earlier + index);
-      program.program.run();
+      if (index < batches.length - 1) program.program.run();
+      else await this.training.completeGradients(program.program);
       for (const kind of tokenKinds) ownDivergence += await this.addUp(program, batch, kind, own);
     }
+    if (batches.length === 0) await this.training.completeGradients(undefined);
     const { sums, divergence, tokens } = await this.overRanks({
       sums: own,
       divergence: ownDivergence,

@@ -1,5 +1,6 @@
 /** Updates over ranks that share out the state of the optimizer: the weights are those of one process, and so is the state put together. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { Tape } from '../../../core/autograd/tape.ts';
 import { Workspace } from '../../../core/autograd/workspace.ts';
 import type { Communicator } from '../../../core/contracts/communicator.ts';
 import type { Optimizer } from '../../../core/contracts/optimizer.ts';
@@ -10,7 +11,7 @@ import { at } from '../../../core/tensor/at.ts';
 import { sizeOf } from '../../../core/tensor/tensor.ts';
 import { WeightAverage } from '../../../core/training/average.ts';
 import { writeParts } from '../../../core/training/parted-state.ts';
-import { partOf } from '../../../core/training/parts.ts';
+import { partOf, reduceGradients } from '../../../core/training/parts.ts';
 import { openUpdate } from '../../../core/training/update.ts';
 import { ParameterSet } from '../../../core/weights/parameters.ts';
 import { randomFloats } from '../../../core/testing.ts';
@@ -65,10 +66,10 @@ async function train(optimizer: Optimizer, communicator: Communicator, ranks: re
         });
       device.write(gradient, sum);
     }
-    await update.run(() => {
-      update.optimizer.prepare(step, 0.01);
-      average.prepare(step);
-    });
+    await update.complete(undefined);
+    update.optimizer.prepare(step, 0.01);
+    average.prepare(step);
+    await update.run();
   }
   const findings = await update.watch.read();
   const [report] = await device.read([update.optimizer.report]);
@@ -117,6 +118,57 @@ test('parts of an arena follow one another and leave nothing out', () => {
       expect(at(parts, size - 1)[1]).toBe(elements);
       parts.slice(1).forEach(([start], index) => expect(start).toBe(at(parts, index)[1]));
     }
+});
+
+test('gradients that are whole travel while the last program still computes others, and the sums are the same', async () => {
+  const three = ['first', 'second', 'third'].map((name) => ({ name, shape: [100, 130], init: { constant: 0 } }));
+  const events: string[][] = [[], []];
+  const sums = await onRanks(2, async (communicator) => {
+    const { rank } = communicator;
+    const trained = new ParameterSet(device, three, { seed: 0, trainable: () => true, bindingLimit: 2 ** 16 });
+    expect(trained.arenas).toHaveLength(3);
+    const workspace = new Workspace(device);
+    const tape = new Tape(workspace);
+    // As backward does: the last weights first.
+    const given = trained.arenas.map(({ elements }, index) =>
+      device.tensor(`given ${index}`, [elements], 'f32', randomFloats(elements, 10 * rank + index)),
+    );
+    for (const index of [2, 1, 0]) tape.copy(at(given, index), at(trained.arenas, index).gradients ?? at(given, index));
+    const program = await tape.finish('gradients');
+    const slices = program.inSlices(3);
+    const own = events[rank] ?? [];
+    program.inSlices = () => {
+      const next = slices.next.bind(slices);
+      slices.next = () => {
+        own.push('slice');
+        next();
+      };
+      return slices;
+    };
+    const spied: Communicator = {
+      ...communicator,
+      reduceScatter: (values, counts) => {
+        own.push('sum');
+        return communicator.reduceScatter(values, counts);
+      },
+    };
+    await reduceGradients(trained, spied, program);
+    const read = flat(await trained.read('gradients'));
+    program.dispose();
+    trained.close();
+    return read;
+  });
+  // The copy of each arena is its own slice, and the next one is under way before the arena is summed.
+  expect(events).toEqual([
+    ['slice', 'sum', 'slice', 'sum', 'slice', 'sum'],
+    ['slice', 'sum', 'slice', 'sum', 'slice', 'sum'],
+  ]);
+  const count = 100 * 130;
+  three.forEach((_, index) => {
+    const [a, b] = [randomFloats(count, index), randomFloats(count, 10 + index)];
+    const both = at(sums, 0).map((value, place) => value + (at(sums, 1)[place] ?? 0));
+    a.forEach((value, place) => expect(both[index * count + place]).toBe(Math.fround(value + (b[place] ?? 0))));
+  });
 });
 
 describe.each(optimizers.provides.map((each) => each.name))('%s over three ranks', (name) => {
