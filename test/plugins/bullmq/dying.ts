@@ -1,4 +1,4 @@
-/** Executors whose workers are ended by SIGKILL in the middle of a job: of the first one, or of the fifth. */
+/** Executors whose workers are ended by SIGKILL in the middle of a job: of the first one, or of the eighth. */
 import { definePlugin, defineExecutor, type DrawService, type Executor } from '../../../core/plugin.ts';
 import bullmq from '../../../plugins/bullmq/index.ts';
 import { bullmqOptions } from '../../../plugins/bullmq/options.ts';
@@ -34,4 +34,4 @@ function dying(name: string, whole: number) {
   });
 }
 
-export default definePlugin({ name: 'dying', provides: [dying('dying', 0), dying('fragile', 4)] });
+export default definePlugin({ name: 'dying', provides: [dying('dying', 0), dying('fragile', 7)] });

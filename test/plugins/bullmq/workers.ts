@@ -2,6 +2,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
 import { root } from '../../support/runs.ts';
 
 export class WorkerProgram {
@@ -64,5 +65,44 @@ export class WorkerProgram {
     if (!this.hasEnded) this.child.kill(signal);
     await this.closed;
     return this.child.exitCode;
+  }
+}
+
+/** So many workers, each of which is started again whenever it ends. */
+export class WorkerCrew {
+  /** Ended by SIGKILL, whoever sent it, while it served. */
+  killed = 0;
+  private readonly start: (place: number) => WorkerProgram;
+  readonly workers: WorkerProgram[] = [];
+  private readonly places: Promise<void>[];
+  private isDismissed = false;
+
+  constructor(count: number, start: (place: number) => WorkerProgram) {
+    this.start = start;
+    this.places = Array.from({ length: count }, (_, place) => this.keep(place));
+  }
+
+  /** Resolves when every place has a worker that serves, however long one takes to begin on a machine that is busy; or when nobody waits any more. */
+  async isWhole(signal: AbortSignal): Promise<void> {
+    const serves = ({ said, hasEnded }: WorkerProgram): boolean => !hasEnded && / serves /.test(said);
+    while (!signal.aborted && !this.workers.every(serves)) await wait(50);
+  }
+
+  /** Ends all for good. */
+  async dismiss(): Promise<void> {
+    this.isDismissed = true;
+    for (const worker of this.workers) await worker.end('SIGKILL');
+    await Promise.all(this.places);
+  }
+
+  private async keep(place: number): Promise<void> {
+    while (!this.isDismissed) {
+      const worker = this.start(place);
+      this.workers[place] = worker;
+      await worker.closed;
+      if (this.isDismissed) return;
+      if (worker.child.signalCode !== 'SIGKILL') throw new Error(`a worker ended: ${worker.said}`);
+      if (/ serves /.test(worker.said)) this.killed += 1;
+    }
   }
 }
