@@ -37,7 +37,7 @@ async function evaluated(communicator: Communicator, beforeShare: (first: number
     prompts: atOnce,
     sharesAhead: 1,
     refuseTooLong: () => {},
-    draw: (items, seed, { label, step, phase }, first = 0) => {
+    draw: (...[items, seed, { label, step, phase }, first = 0]: Parameters<Drawer['draw']>) => {
       if (items.length > 0) shares.push(first);
       beforeShare(first, () => heard.request('SIGTERM', 143));
       return Promise.resolve(
