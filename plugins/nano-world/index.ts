@@ -1,6 +1,7 @@
 /** The nano world: a tiny domain of twelve sprites in which the whole pipeline runs on two CPU cores. */
 import { defineBenchmark, defineDataset, definePlugin, defineReward, z } from '../../core/plugin.ts';
 import { createNanoGeneval } from './benchmark.ts';
+import { paintedCodes } from './credit.ts';
 import { createNanoDataset } from './dataset.ts';
 import { agreementReward, formatReward, verdictReward } from './rewards.ts';
 
@@ -47,5 +48,6 @@ export default definePlugin({
       }),
       create: (options) => createNanoGeneval(options),
     }),
+    paintedCodes,
   ],
 });
