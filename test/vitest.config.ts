@@ -12,7 +12,7 @@ const slow = [
   'test/core/recipes/grpo/hacking.test.ts',
   'test/faults/faults.test.ts',
   'test/package/package.test.ts',
-  'test/plugins/bullmq/{ahead,judged,killed,network,secure,slow-judge,vlm-judge}.test.ts',
+  'test/plugins/bullmq/{ahead,judged,killed,network,secure,vlm-judge}.test.ts',
   'test/plugins/chat-judge-served.test.ts',
   'test/plugins/mpi/{sft,grpo,killed}.test.ts',
   'test/readme/readme.test.ts',

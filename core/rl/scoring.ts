@@ -50,7 +50,7 @@ export interface AllSamples {
 
 export class Scoring {
   readonly #options: ScoringOptions;
-  readonly #samples: Sample[] = [];
+  readonly #shares: (readonly Sample[])[] = [];
   readonly #columns: Promise<Column>[][];
   readonly #failed = new AbortController();
   readonly #signal: AbortSignal;
@@ -63,11 +63,13 @@ export class Scoring {
     this.#signal = AbortSignal.any([options.signal, this.#failed.signal]);
   }
 
-  /** Samples whose groups are whole. */
-  add(samples: readonly Sample[]): void {
-    this.#samples.push(...samples);
+  /** Samples whose groups are whole. `share`: their place among the shares, which may come in any order. */
+  add(samples: readonly Sample[], share = this.#shares.length): void {
+    // What was begun before something failed may still come.
+    if (this.#failed.signal.aborted) return;
+    this.#shares[share] = samples;
     this.#options.rewards.forEach((named, index) => {
-      if (!this.#waits(named)) this.#ask(index, named, samples);
+      if (!this.#waits(named)) this.#ask(index, named, samples, share);
     });
   }
 
@@ -82,16 +84,16 @@ export class Scoring {
   }
 
   /**
-   * The judgements of all samples, in the order they were added. Throws what a reward failed with; then the others are told to stop. Over ranks each
+   * The judgements of all samples, in the order of their shares. Throws what a reward failed with; then the others are told to stop. Over ranks each
    * has added a share of `all.samples`, rank by rank: what its rewards say of them is put together, and the first one asks those that see everything.
    */
-  async finish(all: AllSamples = { samples: this.#samples, communicator: single }): Promise<Judgement[]> {
+  async finish(all: AllSamples = { samples: this.#shares.flat(), communicator: single }): Promise<Judgement[]> {
     const { rewards } = this.#options;
     const { samples, communicator } = all;
     rewards.forEach((named, index) => {
       if (seesAll(named)) {
-        if (communicator.rank === 0) this.#ask(index, named, samples);
-      } else if (this.#waits(named)) this.#ask(index, named, this.#samples);
+        if (communicator.rank === 0) this.#ask(index, named, samples, 0);
+      } else if (this.#waits(named)) this.#ask(index, named, this.#shares.flat(), 0);
     });
     const own = await Promise.all(this.#columns.map((shares) => Promise.all(shares)));
     const ranks = await gatherPacked(communicator, own);
@@ -123,12 +125,13 @@ export class Scoring {
     return this.#options.waits === true || seesAll(named);
   }
 
-  #ask(index: number, named: NamedReward, samples: readonly Sample[]): void {
+  #ask(index: number, named: NamedReward, samples: readonly Sample[], share: number): void {
     this.#begun ??= performance.now();
     const asked = this.#askInTime(named, samples);
     // The first failure ends the others; whoever finishes is told of it.
     asked.catch((error: unknown) => this.#failed.abort(error));
-    this.#columns[index]?.push(asked);
+    const column = this.#columns[index];
+    if (column !== undefined) column[share] = asked;
   }
 
   async #askInTime(named: NamedReward, samples: readonly Sample[]): Promise<Column> {

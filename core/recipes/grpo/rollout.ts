@@ -197,7 +197,8 @@ async function greedyRewards(
 }
 
 /**
- * Draws as many prompts at a time as the drawer can, and as many such shares; each is judged while the next is drawn. Every rank draws some of the
+ * Draws as many prompts at a time as the drawer can, and as many such shares; each is judged as soon as it is there, while others are drawn: one that
+ * takes long, on a slow worker or behind a dead one, keeps no judge waiting. Every rank draws some of the
  * shares, has them judged, and gets the drawings of all.
  */
 export async function drawShares(
@@ -211,11 +212,16 @@ export async function drawShares(
   const { prompts, atOnce = 1 } = drawer;
   const drawings: Drawing[] = [];
   const starts = ownStarts(items.length, prompts, communicator);
-  const draw = (start: number): Promise<Drawing[]> =>
-    drawer.draw(items.slice(start, start + prompts), seed, purpose, start);
+  const draw = async (start: number): Promise<Drawing[]> => {
+    const drawn = await drawer.draw(items.slice(start, start + prompts), seed, purpose, start);
+    scoring.add(
+      drawn.map(({ sample }) => sample),
+      starts.indexOf(start),
+    );
+    return drawn;
+  };
   for await (const share of underWay(starts, atOnce, draw)) {
     scoring.throwIfFailed();
-    scoring.add(share.map(({ sample }) => sample));
     drawings.push(...share);
   }
   return (await gatherPacked(communicator, drawings)).flat();
