@@ -36,7 +36,7 @@ async function weightsOf(
 
 const text = [1, 1, 1];
 /** Six rows of six codes, two by two of each cell. */
-const rows = (...weights: readonly string[]): number[] => weights.flatMap((row) => [...row].map(Number));
+const rows = (...weights: readonly string[]): number[] => weights.flatMap((row) => Array.from(row, Number));
 
 test('codes count where something is painted, and where the plan wants something', async () => {
   expect(await weightsOf('nothing that is a plan')).toEqual([
