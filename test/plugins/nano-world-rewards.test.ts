@@ -276,6 +276,7 @@ test('the plugin declares its components with checked options', () => {
     'reward plan-format',
     'reward plan-agreement',
     'benchmark nano-geneval',
+    'extension painted-codes',
   ]);
   const verdict = plugin.provides.find((one) => one.name === 'nano-verdict');
   expect(verdict?.options.parse({})).toEqual({ strict: true, graded: false });
