@@ -34,6 +34,7 @@ export { askServer, exchanged, oneLine, parsedAnswer, type Server } from './answ
 export { readText, request } from './request.ts';
 export { hide } from './scrub.ts';
 export { mean } from './rl/statistics.ts';
+export { weighTokens } from './rl/token-weights.ts';
 export type { BatchwiseReward, GroupwiseReward, PairwiseReward, PointwiseReward } from './rl/reward-shapes.ts';
 export { backoffSeconds, TryAgainError } from './try-again.ts';
 export { diskError, hasCode } from './io/disk.ts';

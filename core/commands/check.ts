@@ -100,15 +100,9 @@ async function checkStages(
           totalBytes: Object.fromEntries(Object.entries(plans).map(([place, each]) => [place, totalBytes(each)])),
         }));
         stages.push({
-          ...{
-            stage: stage.name,
-            ...(ranks !== undefined && { ranks }),
-            lines,
-            bytes,
-            totalBytes: totalBytes(plan),
-            largestBinding,
-            inParts,
-          },
+          stage: stage.name,
+          ...(ranks !== undefined && { ranks }),
+          ...{ lines, bytes, totalBytes: totalBytes(plan), largestBinding, inParts },
           ...(places.length > 0 && { places }),
           ...forecasted,
         });

@@ -95,9 +95,7 @@ async function openParts(
     optimizer.record(tape);
     watch.record(tape, 'after');
   });
-  const programs = [look, step];
   const averaging = average && (await recorded(workspace, 'average', (tape) => average.record(tape)));
-  if (averaging !== undefined) programs.push(averaging);
   return {
     optimizer,
     watch,
@@ -111,7 +109,7 @@ async function openParts(
       averaging?.run();
     },
     close() {
-      for (const program of programs) program.dispose();
+      for (const program of [look, step, averaging]) program?.dispose();
       device.destroyTensor(partials);
       device.destroyTensor(squareSum.tensor);
       watch.close();

@@ -3,7 +3,7 @@
  * entropy carries what a policy learns). Text and image tokens are ranked apart, over all drawings of a rollout: their entropies
  * differ by an order of magnitude. A forced token has entropy 0 and no loss, whatever its weight.
  */
-import { type AdvantagesEvent, defineExtension, type DrawnTokens, z } from '../../core/plugin.ts';
+import { type AdvantagesEvent, defineExtension, type DrawnTokens, weighTokens, z } from '../../core/plugin.ts';
 
 const share = z.number().gt(0).max(1);
 
@@ -21,16 +21,11 @@ export const criticalTokens = defineExtension({
       const imageFrom = threshold(event.drawn.map(imageEntropies), imageShare);
       const weigh = (entropies: readonly number[], from: number): number[] =>
         entropies.map((nats) => (nats >= from ? 1 : otherWeight));
-      return {
-        ...event,
-        tokenWeights: event.drawn.map((drawn, index) => {
-          const [text, image] = [textEntropies(drawn), imageEntropies(drawn)];
-          const between = drawn.entropy.length - text.length - image.length;
-          const own = [...weigh(text, textFrom), ...Array<number>(between).fill(1), ...weigh(image, imageFrom)];
-          const before = event.tokenWeights?.[index];
-          return before === undefined ? own : own.map((weight, token) => weight * (before[token] ?? Number.NaN));
-        }),
-      };
+      return weighTokens(event, (drawn) => {
+        const [text, image] = [textEntropies(drawn), imageEntropies(drawn)];
+        const between = drawn.entropy.length - text.length - image.length;
+        return [...weigh(text, textFrom), ...Array<number>(between).fill(1), ...weigh(image, imageFrom)];
+      });
     },
   }),
 });

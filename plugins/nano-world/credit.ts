@@ -2,7 +2,7 @@
  * Credit where it can be due. A verdict says nothing of the background, whose codes are many and alike: counted with the advantage of the whole picture they
  * are most of the noise of a gradient, and teach nothing.
  */
-import { type AdvantagesEvent, defineExtension, z } from '../../core/plugin.ts';
+import { type AdvantagesEvent, defineExtension, weighTokens, z } from '../../core/plugin.ts';
 import { parseRationale } from './rationale.ts';
 import { canvasSize, cellSize } from './scene.ts';
 import { createInspector } from './world.ts';
@@ -16,25 +16,20 @@ export const paintedCodes = defineExtension({
   create: ({ otherWeight }) => {
     const inspect = createInspector();
     return {
-      advantages: (event: AdvantagesEvent) => ({
-        ...event,
-        tokenWeights: event.samples.map((sample, index) => {
-          const drawn = event.drawn[index];
-          if (drawn === undefined) throw new RangeError('unreachable: every sample was drawn');
-          const { codes, entropy } = drawn;
+      advantages: (event: AdvantagesEvent) =>
+        weighTokens(event, ({ codes, entropy }, index) => {
+          const sample = event.samples[index];
+          if (sample === undefined) throw new RangeError('unreachable: every drawing has its sample');
           const planned = parseRationale(sample.rationale)?.objects.map(({ cell }) => cell) ?? [];
           const cells = new Set([...planned, ...inspect(sample).occupiedCells]);
           const side = Math.sqrt(codes.length);
           const perCell = (cellSize * side) / canvasSize;
-          const own = Array.from(codes, (_, code) => {
+          const ofCodes = Array.from(codes, (_, code) => {
             const cell = Math.floor(code / side / perCell) * 3 + Math.floor((code % side) / perCell);
             return cells.has(cell) ? 1 : otherWeight;
           });
-          const before = event.tokenWeights?.[index];
-          const all = [...Array<number>(entropy.length - codes.length).fill(1), ...own];
-          return before === undefined ? all : all.map((weight, token) => weight * (before[token] ?? Number.NaN));
+          return [...Array<number>(entropy.length - codes.length).fill(1), ...ofCodes];
         }),
-      }),
     };
   },
 });
