@@ -6,47 +6,64 @@ import { Tape } from './autograd/tape.ts';
 import { Workspace } from './autograd/workspace.ts';
 import { type Environment, processEnvironment } from './environment.ts';
 import type { Device } from './gpu/device.ts';
-import type { MatrixProducts, MatrixShape } from './gpu/subgroup-matrices.ts';
+import { type MatrixPrecision, MatrixProducts, type Precision } from './gpu/matrix-products.ts';
+import type { MatrixShape } from './gpu/subgroup-matrices.ts';
+import type { Log } from './log.ts';
 import { matrixErrorBound, usableShapes, whyNoMatrices } from './ops/linear-matrix.ts';
 import { linear } from './ops/linear.ts';
 import { readJson, writeJson } from './setup/cache.mjs';
 import { at } from './tensor/at.ts';
 import { adapterFile } from './tune.ts';
 
+/** What multiplies with a precision, to be closed; undefined: the f32 kernels, where nothing else was asked for or nothing else can. `log` is told what is used. */
+export async function openProducts(
+  device: Device,
+  precision: Precision,
+  log?: Pick<Log, 'info' | 'warn'>,
+): Promise<MatrixProducts | undefined> {
+  if (precision === 'f32') return undefined;
+  const { shape, why } = await chooseMatrix(device, precision);
+  if (device.isPlanning) return shape && new MatrixProducts(device, shape, precision);
+  if (shape === undefined) log?.warn(`products asked for in ${precision} are computed in f32: ${why}`);
+  else log?.info(`products in ${precision}: ${why}`);
+  return shape && new MatrixProducts(device, shape, precision);
+}
+
 export interface MatrixChoice {
   /** Undefined where products stay with the f32 kernels. */
-  readonly products?: MatrixProducts;
+  readonly shape?: MatrixShape;
   /** In words: what is used, or why nothing is. */
   readonly why: string;
 }
 
-/** Which tensor cores multiply with this precision; none that is wrong. Leaves the device as it was. */
-export async function chooseMatrixProducts(
+/** Which tensor cores multiply with this precision; none that is wrong. A plan takes the largest that the adapter lists. */
+export async function chooseMatrix(
   device: Device,
-  precision: MatrixProducts['precision'],
+  precision: MatrixPrecision,
   environment: Environment = processEnvironment,
 ): Promise<MatrixChoice> {
   const shapes = usableShapes(device);
-  if (shapes.length === 0) return { why: whyNoMatrices(device) };
+  const [largest] = shapes;
+  if (largest === undefined) return { why: whyNoMatrices(device) };
+  if (device.isPlanning) return taken(largest, 'not tried');
   const file = adapterFile(`matrices-${precision}`, device, environment);
   const kept = readJson(file) as (MatrixShape & { readonly faults?: readonly string[] }) | undefined;
   const known = shapes.find(({ M, N, K }) => kept?.M === M && kept.N === N && kept.K === K);
-  if (known !== undefined) return taken({ shape: known, precision }, 'found right before');
+  if (known !== undefined) return taken(known, 'found right before');
   const faults: string[] = [];
   for (const shape of shapes) {
-    const fault = await matrixFault(device, { shape, precision });
+    const fault = await matrixFault(device, shape, precision);
     if (fault === undefined) {
       keep(file, shape);
-      return taken({ shape, precision }, 'found right in a trial');
+      return taken(shape, 'found right in a trial');
     }
     faults.push(`${shape.M} x ${shape.N} x ${shape.K}: ${fault}`);
   }
   return { why: `the adapter's matrices are wrong (${faults.join('; ')}): update its driver` };
 }
 
-function taken(products: MatrixProducts, how: string): MatrixChoice {
-  const { M, N, K } = products.shape;
-  return { products, why: `matrices of ${M} x ${N} x ${K}, ${how}` };
+function taken(shape: MatrixShape, how: string): MatrixChoice {
+  return { shape, why: `matrices of ${shape.M} x ${shape.N} x ${shape.K}, ${how}` };
 }
 
 function keep(file: string, { M, N, K }: MatrixShape): void {
@@ -58,7 +75,20 @@ function keep(file: string, { M, N, K }: MatrixShape): void {
 }
 
 /** What is wrong with products on matrices of a shape, forward and both gradients; undefined when nothing is. */
-export async function matrixFault(device: Device, products: MatrixProducts): Promise<string | undefined> {
+export async function matrixFault(
+  device: Device,
+  shape: MatrixShape,
+  precision: MatrixPrecision,
+): Promise<string | undefined> {
+  const products = new MatrixProducts(device, shape, precision);
+  try {
+    return await faultOf(device, products);
+  } finally {
+    products.close();
+  }
+}
+
+async function faultOf(device: Device, products: MatrixProducts): Promise<string | undefined> {
   // Past the edges of a tile, and more than one step of k.
   for (const [rows, columns, inner] of [
     [70, 65, 50],
@@ -99,7 +129,7 @@ type Form = readonly [
 
 /** The first output that is further from float64 than the bound allows, in words. */
 function compare(
-  precision: MatrixProducts['precision'],
+  precision: MatrixPrecision,
   found: Float32Array,
   [name, a, [aRow, aInner], b, [bColumn, bInner], rows, columns, inner]: Form,
 ): string | undefined {
@@ -131,8 +161,7 @@ async function multiply(
   slopes: Float32Array,
   { rows, columns, inner }: Readonly<Record<'rows' | 'columns' | 'inner', number>>,
 ): Promise<Float32Array[]> {
-  const before = device.matrixProducts;
-  const workspace = new Workspace(device);
+  const workspace = new Workspace(device, products);
   const made = [
     device.tensor('x', [rows, inner], 'f32', x),
     device.tensor('weight', [columns, inner], 'f32', weight),
@@ -142,7 +171,6 @@ async function multiply(
   ] as const;
   const [input, matrix, dOut, dX, dWeight] = made;
   try {
-    device.matrixProducts = products;
     const tape = new Tape(workspace);
     tape.watch(input, dX);
     tape.watch(matrix, dWeight);
@@ -157,7 +185,6 @@ async function multiply(
     device.destroyTensor(kept);
     return found as Float32Array[];
   } finally {
-    device.matrixProducts = before;
     workspace.close();
     for (const tensor of made) device.destroyTensor(tensor);
   }

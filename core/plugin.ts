@@ -70,6 +70,7 @@ export type {
   StoredExample,
 } from './contracts/dataset.ts';
 export type * from './contracts/executor.ts';
+export { precisions, type Precision } from './gpu/matrix-products.ts';
 export type * from './contracts/hooks.ts';
 export type { Image } from './contracts/image.ts';
 export type { ImageTokenizer } from './contracts/image-tokenizer.ts';

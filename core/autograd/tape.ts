@@ -9,6 +9,7 @@
  * that declares no way back would cut the gradient: `backward` refuses it, unless it was recorded within `detached`.
  */
 import type { Device } from '../gpu/device.ts';
+import type { MatrixProducts } from '../gpu/matrix-products.ts';
 import { byteLength, sizeOf, type ElementType, type Tensor } from '../tensor/tensor.ts';
 import { GradientCuts } from './cuts.ts';
 import { Program } from './program.ts';
@@ -31,6 +32,8 @@ export interface TapeOptions {
 /** Records launches on a workspace until `finish` makes a program of them; the conventions stand at the head of the file. */
 export class Tape {
   readonly device: Device;
+  /** How products of linear layers are computed; undefined: by the f32 kernels. */
+  readonly products: MatrixProducts | undefined;
   private readonly workspace: Workspace;
   private readonly steps: Step[] = [];
   private readonly records: Recorded[] = [];
@@ -50,6 +53,7 @@ export class Tape {
   constructor(workspace: Workspace, options: TapeOptions = {}) {
     this.workspace = workspace;
     this.device = workspace.device;
+    this.products = workspace.products;
     this.recomputes = options.recompute ?? false;
   }
 

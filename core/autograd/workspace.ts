@@ -5,16 +5,64 @@
  * costs so depends on which programs there are, never on the order in which they were recorded.
  */
 import type { Device } from '../gpu/device.ts';
+import type { MatrixProducts } from '../gpu/matrix-products.ts';
 import { at } from '../tensor/at.ts';
 
-/** Memory for the values of programs, which take turns in it. Open one for all tapes of a run. */
+/** Memory for the values of programs, which take turns in it, and how their products are computed. Open one for all tapes of a run. */
 export class Workspace {
+  /** Products of linear layers go to tensor cores; undefined: to the f32 kernels. */
+  readonly products: MatrixProducts | undefined;
+  private readonly pool: Pool;
+
+  constructor(device: Device, products?: MatrixProducts, pool = new Pool(device)) {
+    this.products = products;
+    this.pool = pool;
+  }
+
+  get device(): Device {
+    return this.pool.device;
+  }
+
+  /** The same memory for programs whose products are computed otherwise. */
+  with(products: MatrixProducts | undefined): Workspace {
+    return new Workspace(this.device, products, this.pool);
+  }
+
+  /** Changes when a buffer is replaced. */
+  get generation(): number {
+    return this.pool.generation;
+  }
+
+  get bytes(): number {
+    return this.pool.bytes;
+  }
+
+  /** Grows until one distinct buffer per size is there. */
+  reserve(sizes: readonly number[]): void {
+    this.pool.reserve(sizes);
+  }
+
+  /** One distinct buffer per size, in the order of the sizes; `reserve` must have been called with them. */
+  take(sizes: readonly number[]): GPUBuffer[] {
+    return this.pool.take(sizes);
+  }
+
+  /** Gives the memory back until a program is run again; it holds nothing between two runs. What it returns takes it again at once. */
+  rest(): () => void {
+    return this.pool.rest();
+  }
+
+  close(): void {
+    this.pool.close();
+  }
+}
+
+class Pool {
   readonly device: Device;
   /** Largest first. */
   private readonly buffers: GPUBuffer[] = [];
   /** Sizes of buffers that were given back and are made again when a program needs them. */
   private resting: readonly number[] = [];
-  /** Changes when a buffer is replaced. */
   generation = 0;
 
   constructor(device: Device) {
@@ -25,7 +73,6 @@ export class Workspace {
     return this.buffers.reduce((sum, { size }) => sum + size, 0);
   }
 
-  /** Grows until one distinct buffer per size is there. */
   reserve(sizes: readonly number[]): void {
     this.wake();
     sizes
@@ -42,7 +89,6 @@ export class Workspace {
       });
   }
 
-  /** One distinct buffer per size, in the order of the sizes; `reserve` must have been called with them. */
   take(sizes: readonly number[]): GPUBuffer[] {
     this.wake();
     const taken: GPUBuffer[] = new Array(sizes.length);
@@ -56,7 +102,6 @@ export class Workspace {
     return taken;
   }
 
-  /** Gives the memory back until a program is run again; it holds nothing between two runs. What it returns takes it again at once. */
   rest(): () => void {
     if (this.resting.length === 0) this.resting = this.buffers.map(({ size }) => size);
     this.close();

@@ -1,5 +1,6 @@
 /** Where work is done: in the process of the run, or by workers that serve it. */
 import type { SampledSequence, SampleProgress, SampleRequest } from '../nn/sampling.ts';
+import type { Precision } from '../gpu/matrix-products.ts';
 import type { WeightStorage } from '../weights/layout.ts';
 
 /** The largest that is drawn at once; a sampler is made for it. Plain JSON. */
@@ -16,6 +17,7 @@ export interface DrawSizes {
   readonly codes: number;
   readonly isGuided: boolean;
   readonly cache: 'f32' | 'f16';
+  readonly precision: Precision;
 }
 
 /** What is drawn: every prompt `samplesPerPrompt` times. Plain JSON. */

@@ -7,7 +7,9 @@ import type { RunContext } from '../contracts/recipe.ts';
 import type { Phase, Sample } from '../contracts/reward.ts';
 import { ReasongenError, exitCodes } from '../errors.ts';
 import type { DrawRequest, DrawSizes, SequenceDrawer } from '../contracts/executor.ts';
+import type { Precision } from '../gpu/matrix-products.ts';
 import type { SampledSequence, SampleProgress } from '../nn/sampler.ts';
+import { precisionOption } from '../models/precision.ts';
 import { z } from '../preset/zod.ts';
 import { shareWeights } from '../weights/exchange.ts';
 import { drawIdentity } from './identity.ts';
@@ -32,6 +34,7 @@ export const samplingOptions = {
     .default('f32')
     .describe('how keys and values of earlier tokens are kept; f16 halves their memory and rounds them'),
   guidance: z.number().positive().default(1).describe('classifier-free guidance weight on image codes; 1 is off'),
+  ...precisionOption,
 };
 
 export type Sampling = { readonly [Name in keyof typeof samplingOptions]: z.output<(typeof samplingOptions)[Name]> };
@@ -74,6 +77,8 @@ export interface DrawerOptions {
   readonly samplesPerPrompt: number;
   /** Longest prompt in tokens, special tokens included. */
   readonly promptTokens: number;
+  /** Of products, where it is not that of `sampling`. */
+  readonly precision?: Precision;
   /** Draws so many for each that is kept. */
   readonly choosing?: Choosing | undefined;
 }
@@ -100,9 +105,9 @@ export class Drawer {
     workspace: Workspace,
     options: DrawerOptions,
   ): Promise<Drawer> {
-    const { device, backbone, tokenizer, imageTokenizer, executor } = context;
+    const { device, backbone, tokenizer, imageTokenizer, executor, log } = context;
     const sizes = sizesOf(options, imageTokenizer.grid.rows * imageTokenizer.grid.columns);
-    const local = await openSequenceDrawer({ workspace, backbone, weights, tokenizer }, sizes);
+    const local = await openSequenceDrawer({ workspace, backbone, weights, tokenizer, log }, sizes);
     if (device.isPlanning) return new Drawer(context, options, local);
     const sequences = await executor.open({
       identity: drawIdentity(device, backbone, tokenizer),
@@ -293,7 +298,7 @@ export class Drawer {
 }
 
 function sizesOf(
-  { sampling, prompts, samplesPerPrompt, promptTokens, choosing }: DrawerOptions,
+  { sampling, precision = sampling.precision, prompts, samplesPerPrompt, promptTokens, choosing }: DrawerOptions,
   codes: number,
 ): DrawSizes {
   return {
@@ -304,6 +309,7 @@ function sizesOf(
     codes,
     isGuided: sampling.guidance !== 1,
     cache: sampling.cache,
+    precision,
   };
 }
 

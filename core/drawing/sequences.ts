@@ -3,6 +3,8 @@ import type { Workspace } from '../autograd/workspace.ts';
 import type { Backbone, Weights } from '../contracts/backbone.ts';
 import type { DrawRequest, DrawSizes, SequenceDrawer } from '../contracts/executor.ts';
 import type { Tokenizer } from '../contracts/tokenizer.ts';
+import type { Log } from '../log.ts';
+import { openProducts } from '../matrix-trial.ts';
 import { createSampler } from '../nn/sampler.ts';
 
 /** What draws: a model on a device. */
@@ -12,14 +14,18 @@ export interface DrawingModel {
   /** Read whenever something is drawn. */
   readonly weights: Weights;
   readonly tokenizer: Tokenizer;
+  /** Told how products are computed where it is not in f32. */
+  readonly log?: Pick<Log, 'info' | 'warn'>;
 }
 
 /** Makes the programs of the largest requests; smaller ones are drawn by the same. */
 export async function openSequenceDrawer(model: DrawingModel, sizes: DrawSizes): Promise<SequenceDrawer> {
-  const { workspace, backbone, weights, tokenizer } = model;
+  const { workspace, backbone, weights, tokenizer, log } = model;
+  const { device } = workspace;
+  const products = await openProducts(device, sizes.precision, log);
   const sampler = await createSampler({
-    device: workspace.device,
-    workspace,
+    device,
+    workspace: workspace.with(products),
     backbone,
     weights,
     rows: sizes.rows,
@@ -38,6 +44,9 @@ export async function openSequenceDrawer(model: DrawingModel, sizes: DrawSizes):
         ...(onProgress !== undefined && { onProgress }),
         unconditional: (ids) => tokenizer.unconditional(ids),
       }),
-    close: () => sampler.close(),
+    close: () => {
+      sampler.close();
+      products?.close();
+    },
   };
 }

@@ -15,7 +15,6 @@ import type { Kernel } from './kernel.ts';
 import { compilePipeline, type Pipeline } from './pipeline.ts';
 import { ReadBack } from './read-back.ts';
 import { valuesOf, writeTensor } from './transfer.ts';
-import type { MatrixProducts } from './subgroup-matrices.ts';
 import { tryBuffers } from './memory-trial.ts';
 
 export interface DeviceOptions {
@@ -79,8 +78,6 @@ export class Device {
   notes: readonly string[] = [];
   /** Which of several equal kernels is taken for which size; set before anything is recorded. */
   tuning: KernelTuning = defaultTuning;
-  /** Products of linear layers go to tensor cores; undefined: to the f32 kernels. Set before anything is recorded (matrix-trial.ts). */
-  matrixProducts: MatrixProducts | undefined;
   private readonly pipelines = new Map<string, Promise<Pipeline>>();
   private readonly buffers = new Set<GPUBuffer>();
   private readonly readBack = new ReadBack(this);

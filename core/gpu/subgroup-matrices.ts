@@ -40,9 +40,3 @@ export function listedMatrices(info: GPUAdapterInfo): MatrixConfiguration[] {
 export function describeMatrix({ M, N, K, operands, sums }: MatrixConfiguration): string {
   return `${M} x ${N} x ${K} ${operands} → ${sums}`;
 }
-
-/** How products of linear layers use them: operands in one f16 each (`f16`), or in two (`f32-split`), which comes near f32. */
-export interface MatrixProducts {
-  readonly shape: MatrixShape;
-  readonly precision: 'f16' | 'f32-split';
-}

@@ -1,5 +1,5 @@
 /**
- * The products of `linear` on tensor cores, where `device.matrixProducts` says so: operands as one f16 (`f16`) or two (`f32-split`), sums in f32.
+ * The products of `linear` on tensor cores, where the workspace says so: operands as one f16 (`f16`) or two (`f32-split`), sums in f32.
  * Every row of a and every column of b is scaled by a power of two of its own first, so that neither large nor small values are lost, and what
  * a row comes to does not depend on its neighbors.
  *
@@ -8,13 +8,14 @@
 import { grid } from '../autograd/launch.ts';
 import type { Tape } from '../autograd/tape.ts';
 import type { Device } from '../gpu/device.ts';
-import { matrixFeature, type MatrixProducts, type MatrixShape } from '../gpu/subgroup-matrices.ts';
+import type { MatrixPrecision, MatrixProducts } from '../gpu/matrix-products.ts';
+import { matrixFeature, type MatrixShape } from '../gpu/subgroup-matrices.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import type { WorkgroupProduct } from './linear-workgroup.ts';
 import { packing } from './weight-rows.ts';
 
 /** Of the f16 that an operand is written as. */
-const partsOf: Readonly<Record<MatrixProducts['precision'], number>> = { f16: 1, 'f32-split': 2 };
+const partsOf: Readonly<Record<MatrixPrecision, number>> = { f16: 1, 'f32-split': 2 };
 
 /** f16 → f32 in a shape that the kernel's tile is made of, the largest first. */
 export function usableShapes({ adapter }: Pick<Device, 'adapter'>): MatrixShape[] {
@@ -39,15 +40,10 @@ export function whyNoMatrices({ adapter }: Pick<Device, 'adapter'>): string {
   return `${description} lists no matrices of f16 that sum in f32 (${matrices.length} others)`;
 }
 
-export function hasMatrixTiles(tape: Tape): boolean {
-  return tape.device.matrixProducts !== undefined;
-}
-
-export function matrixProduct(tape: Tape, product: WorkgroupProduct): void {
+/** `by`: what the tape says (`tape.products`). */
+export function matrixProduct(tape: Tape, by: MatrixProducts, product: WorkgroupProduct): void {
   const { a, b, out, rows, columns, inner, kind, bias, addend, accumulate = false } = product;
-  const { matrixProducts, adapter } = tape.device;
-  if (matrixProducts === undefined) throw new RangeError('unreachable: the device has no matrix products');
-  const PARTS = partsOf[matrixProducts.precision];
+  const PARTS = partsOf[by.precision];
   const { constants, scales } = packing(b);
   const strides = {
     ...(kind === 'tn' ? { a_row: 1, a_inner: rows } : { a_row: inner, a_inner: 1 }),
@@ -57,18 +53,18 @@ export function matrixProduct(tape: Tape, product: WorkgroupProduct): void {
   tape.launch({
     kernel: 'linear/matrix',
     constants: {
-      ...matrixProducts.shape,
+      ...by.shape,
       ...constants,
-      SUBGROUP: adapter.subgroupMaxSize,
+      SUBGROUP: tape.device.adapter.subgroupMaxSize,
       PARTS,
       A_ALONG: kind !== 'tn',
       B_ALONG: kind === 'nt',
     },
     bindings: {
       a,
-      a_exponents: exponents(tape, a, rows, inner, strides.a_row, strides.a_inner),
+      a_exponents: exponents(tape, by, a, { rows, inner, row: strides.a_row, step: strides.a_inner }),
       b,
-      b_exponents: exponents(tape, b, columns, inner, strides.b_column, strides.b_inner),
+      b_exponents: exponents(tape, by, b, { rows: columns, inner, row: strides.b_column, step: strides.b_inner }),
       scales,
       bias: bias ?? a,
       addend: addend ?? a,
@@ -85,15 +81,20 @@ export function matrixProduct(tape: Tape, product: WorkgroupProduct): void {
   });
 }
 
-/** By which power of two each line of an operand is multiplied. */
-function exponents(tape: Tape, x: Tensor, rows: number, inner: number, row: number, step: number): Tensor {
+/** By which power of two each line of an operand is multiplied; `row` and `step` are its strides. */
+function exponents(
+  tape: Tape,
+  { precision, counts }: MatrixProducts,
+  x: Tensor,
+  { rows, inner, row, step }: Readonly<Record<'rows' | 'inner' | 'row' | 'step', number>>,
+): Tensor {
   const { constants, scales } = packing(x);
   const ALONG = step === 1;
   const out = tape.empty(`${x.name} exponents`, [rows], 'u32');
   tape.launch({
     kernel: 'linear/matrix-exponents',
-    constants: { ...constants, ALONG },
-    bindings: { x, scales, exponents: out },
+    constants: { ...constants, ALONG, PARTS: partsOf[precision] },
+    bindings: { x, scales, exponents: out, counts },
     params: { rows, inner, x_row: row, x_inner: step },
     groups: grid(ALONG ? rows : Math.ceil(rows / 64)),
   });
@@ -107,7 +108,7 @@ function exponents(tape: Tape, x: Tensor, rows: number, inner: number, row: numb
  * do. Holds where A and B are at least 2^-113.
  */
 export function matrixErrorBound(
-  precision: MatrixProducts['precision'],
+  precision: MatrixPrecision,
   { products, a, b, A, B, K }: Readonly<Record<'products' | 'a' | 'b' | 'A' | 'B' | 'K', number>>,
 ): number {
   const isSplit = precision === 'f32-split';

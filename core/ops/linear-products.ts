@@ -2,13 +2,14 @@
 import type { Tape } from '../autograd/tape.ts';
 import { isPacked, type Tensor } from '../tensor/tensor.ts';
 import { packedForward, packedInputGradient } from './linear-packed.ts';
-import { hasMatrixTiles, matrixProduct } from './linear-matrix.ts';
+import { matrixProduct } from './linear-matrix.ts';
 import { tiles, type Product } from './linear-tiles.ts';
 import { hasWorkgroupTiles, workgroupProduct } from './linear-workgroup.ts';
 
 /** out = a · weightᵀ (+ bias). */
 export function forwardProduct(tape: Tape, product: Product, bias?: Tensor): void {
-  if (hasMatrixTiles(tape)) matrixProduct(tape, { ...product, b: product.weight, kind: 'nt', bias });
+  if (tape.products !== undefined)
+    matrixProduct(tape, tape.products, { ...product, b: product.weight, kind: 'nt', bias });
   else if (hasWorkgroupTiles(tape)) workgroupProduct(tape, { ...product, b: product.weight, kind: 'nt', bias });
   else if (isPacked(product.weight.type)) packedForward(tape, product, bias);
   else floatForward(tape, product, bias, false);
@@ -16,7 +17,8 @@ export function forwardProduct(tape: Tape, product: Product, bias?: Tensor): voi
 
 /** out += a · weightᵀ, weight f32. */
 export function addForwardProduct(tape: Tape, product: Product): void {
-  if (hasMatrixTiles(tape)) matrixProduct(tape, { ...product, b: product.weight, kind: 'nt', accumulate: true });
+  if (tape.products !== undefined)
+    matrixProduct(tape, tape.products, { ...product, b: product.weight, kind: 'nt', accumulate: true });
   else if (hasWorkgroupTiles(tape))
     workgroupProduct(tape, { ...product, b: product.weight, kind: 'nt', accumulate: true });
   else floatForward(tape, product, undefined, true);
@@ -54,8 +56,8 @@ function floatForward(
 /** out = a · weight (+ addend). */
 export function inputProduct(tape: Tape, product: Product, addend?: Tensor): void {
   const { a, weight, out, rows, columns, inner } = product;
-  if (hasMatrixTiles(tape)) {
-    matrixProduct(tape, { ...product, b: weight, kind: 'nn', addend });
+  if (tape.products !== undefined) {
+    matrixProduct(tape, tape.products, { ...product, b: weight, kind: 'nn', addend });
     return;
   }
   if (hasWorkgroupTiles(tape)) {
@@ -98,8 +100,8 @@ export function transposedProduct(
   columns: number,
   inner: number,
 ): void {
-  if (hasMatrixTiles(tape)) {
-    matrixProduct(tape, { a, b, out, rows, columns, inner, kind: 'tn', accumulate: true });
+  if (tape.products !== undefined) {
+    matrixProduct(tape, tape.products, { a, b, out, rows, columns, inner, kind: 'tn', accumulate: true });
     return;
   }
   if (hasWorkgroupTiles(tape)) {

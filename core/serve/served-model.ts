@@ -1,6 +1,7 @@
 /** A model on the device as a server has it: what it can do of answering and drawing, made for as many at a time as the operator wants. */
 import type { RunContext } from '../contracts/recipe.ts';
 import type { Sampling } from '../drawing/drawer.ts';
+import { openProducts } from '../matrix-trial.ts';
 import { openModel, type OpenModel } from '../models/open-model.ts';
 import type { WeightStorage } from '../weights/parameters.ts';
 import { cannotConverse } from '../models/answerer.ts';
@@ -42,7 +43,9 @@ export async function openServedModel(
     looks,
   });
   note('weights');
-  const { workspace, parameters: weights, hash } = model;
+  const { parameters: weights, hash } = model;
+  const products = await openProducts(context.device, choice.precision, context.log);
+  const workspace = model.workspace.with(products);
   const parts = { workspace, backbone, tokenizer, weights };
   const answers = converses ? await ServedAnswers.open(parts, choice) : undefined;
   note('answers');
@@ -60,6 +63,7 @@ export async function openServedModel(
     close: async () => {
       await answers?.close();
       await drawings?.close();
+      products?.close();
       model.close();
     },
   };

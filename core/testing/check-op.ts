@@ -6,6 +6,7 @@
 import { Tape } from '../autograd/tape.ts';
 import { Workspace } from '../autograd/workspace.ts';
 import type { Device } from '../gpu/device.ts';
+import type { MatrixProducts } from '../gpu/matrix-products.ts';
 import { fromHalves } from '../tensor/float16.ts';
 import { sizeOf, type ElementType, type Tensor } from '../tensor/tensor.ts';
 import { at, maximumError, randomFloats, randomStream, relativeError } from './arrays.ts';
@@ -18,6 +19,8 @@ export interface OpInput {
 
 export interface OpCheck<Names extends string> {
   readonly device: Device;
+  /** How the op's products of linear layers are computed; by the f32 kernels unless told. */
+  readonly products?: MatrixProducts;
   readonly inputs: Readonly<Record<Names, OpInput>>;
   readonly op: (tape: Tape, inputs: Readonly<Record<Names, Tensor>>) => Tensor;
   /** The same function in float64; words and halves arrive as the numbers they stand for. */
@@ -89,8 +92,8 @@ async function runOp<Names extends string>(
   wanted: readonly Names[],
   dOut: Float32Array,
 ): Promise<OpRun> {
-  const { device, inputs, op } = check;
-  const workspace = new Workspace(device);
+  const { device, products, inputs, op } = check;
+  const workspace = new Workspace(device, products);
   const tape = new Tape(workspace);
   const made: Tensor[] = [];
   const keep = (tensor: Tensor): Tensor => {

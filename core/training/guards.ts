@@ -29,6 +29,12 @@ const guardSchema = z.strictObject({
     .describe(
       'pictures show nothing or become alike, or trained and held-out rewards part: the policy may please its judge instead of drawing better',
     ),
+  underflow: z
+    .enum(['stop', 'warn', 'off'])
+    .default('warn')
+    .describe(
+      'with `precision` f16 or f32-split: more than `lostShare` of the values that a step multiplied were taken as 0',
+    ),
   drift: level.describe('the policy is further than `driftLimit` from the one that drew, or from the reference'),
 });
 

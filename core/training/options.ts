@@ -3,6 +3,7 @@ import { metricName } from '../preset/metric-name.ts';
 import { z } from '../preset/zod.ts';
 import { scheduleOptions } from './schedule.ts';
 import { storageOption, weightsInput } from '../models/weights.ts';
+import { precisionOption } from '../models/precision.ts';
 
 const whole = z.number().int().positive();
 
@@ -58,6 +59,13 @@ export const trainingOptions = {
     .describe(
       'keep only what enters each block of the backbone and compute the rest again on the way back: the same bits in much less memory, a third more time',
     ),
+  ...precisionOption,
+  lostShare: z
+    .number()
+    .min(0)
+    .max(1)
+    .default(0.1)
+    .describe('share of the values multiplied on tensor cores that may be taken as 0 before a guard acts'),
   saveEvery: whole.default(200).describe('steps between checkpoints; the last step always saves'),
   keep: whole.default(2).describe('newest checkpoints kept'),
   keepEvery: whole.optional().describe('checkpoints of steps that are multiples of this are kept for good'),

@@ -8,6 +8,7 @@ import type { RunContext } from '../contracts/recipe.ts';
 import type { WeightSource } from '../contracts/weight-source.ts';
 import type { ParameterSet } from '../weights/parameters.ts';
 import { Workspace } from '../autograd/workspace.ts';
+import { openProducts } from '../matrix-trial.ts';
 import type { Program } from '../autograd/program.ts';
 import type { Tape } from '../autograd/tape.ts';
 import { saveCheckpoint, pruneCheckpoints, type Json } from '../io/checkpoint.ts';
@@ -19,6 +20,7 @@ import { WeightAverage } from './average.ts';
 import { Guards, type GuardLevels } from './guards.ts';
 import { LowRank, refuseUnfit } from './low-rank.ts';
 import { chooseTrained } from './name-patterns.ts';
+import { OperandWatch } from './operands.ts';
 import { rateFactor } from './schedule.ts';
 import type { TrainingChoice } from './options.ts';
 import {
@@ -67,6 +69,8 @@ export class Training {
   private readonly context: RunContext;
   private readonly options: TrainingOptions;
   private readonly guards: Guards;
+  /** What was lost of the values that updates multiplied, where tensor cores did. */
+  readonly operands: OperandWatch;
   private readonly lowRank: LowRank | undefined;
   private readonly average: WeightAverage | undefined;
   private readonly update: Update;
@@ -94,6 +98,7 @@ export class Training {
     this.context = context;
     this.options = options;
     this.guards = new Guards(context.log, options.guards ?? {});
+    this.operands = new OperandWatch(this.guards, options.lostShare ?? 1);
     this.workspace = parts.workspace;
     this.parameters = parts.parameters;
     this.lowRank = parts.lowRank;
@@ -138,7 +143,8 @@ export class Training {
             freeze,
           )
         : () => false;
-    const workspace = new Workspace(device);
+    const products = await openProducts(device, options.precision ?? 'f32', context.log);
+    const workspace = new Workspace(device, products);
     const parameters = await makeBase(context, specs, { weights, trainable, storage });
     if (device.isPlanning) await checkBase(context, parameters, weights);
     const lowRank = lora === undefined ? undefined : new LowRank(device, specs, parameters, lora, seed);
@@ -211,6 +217,8 @@ export class Training {
     wasApplied: number,
     findOrigin?: () => Promise<string | undefined>,
   ): Promise<void> {
+    const { products } = this.workspace;
+    if (products !== undefined) this.operands.add(await products.takeCounts());
     if (wasApplied === 0) {
       const origin = await this.originOfAny(await findOrigin?.());
       this.guards.trip('nonFinite', {
@@ -352,6 +360,7 @@ export class Training {
     this.update.close();
     this.average?.close();
     this.lowRank?.close();
+    this.workspace.products?.close();
     this.workspace.close();
     this.parameters.close();
   }

@@ -5,6 +5,7 @@
 import { createHash } from 'node:crypto';
 import {
   oneLine,
+  precisions,
   z,
   type AnswererIdentity,
   type DrawIdentity,
@@ -13,7 +14,7 @@ import {
 } from '../../core/plugin.ts';
 
 /** Part of the name of every queue: machines with another one do not meet. */
-const protocolVersion = 2;
+const protocolVersion = 3;
 
 const id = z
   .number()
@@ -42,6 +43,7 @@ const sizesSchema = z.strictObject({
   codes: count.min(1),
   isGuided: z.boolean(),
   cache: z.enum(['f32', 'f16']),
+  precision: z.enum(precisions),
 });
 
 const requestSchema = z.strictObject({

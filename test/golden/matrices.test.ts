@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Workspace } from '../../core/autograd/workspace.ts';
 import { openDevice } from '../../core/gpu/device.ts';
+import { MatrixProducts } from '../../core/gpu/matrix-products.ts';
 import { usableShapes } from '../../core/ops/linear-matrix.ts';
 import { loadFixture, type Fixture } from './fixture.ts';
 import { groupNames, runGroup } from './harness.ts';
@@ -17,10 +18,9 @@ afterAll(() => device.close());
 const [shape] = usableShapes(device);
 
 describe.skipIf(shape === undefined).each(readdirSync(root))('%s, f32-split', (name) => {
-  const workspace = new Workspace(device);
+  const workspace = new Workspace(device, shape && new MatrixProducts(device, shape, 'f32-split'));
   let fixture: Fixture;
   beforeAll(async () => {
-    device.matrixProducts = { shape: shape!, precision: 'f32-split' };
     fixture = await loadFixture(`${root}${name}`, 'huggingface');
   });
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 // The kernels on a second driver, Mesa 26's lavapipe, which has cooperative matrices: the tests of all ops, the golden fixtures with products on
-// matrices, then `verify-device`. Arguments are passed on to vitest instead of these tests; `--if-available` takes a machine that cannot have the driver for a reason to leave this out, and says so.
+// matrices, runs in each precision, then `verify-device`. Arguments are passed on to vitest instead of these tests; `--if-available` takes a machine that cannot have the driver for a reason to leave this out, and says so.
 import { join } from 'node:path';
 import { packageRoot } from '../../core/setup/cache.mjs';
 import { exitWith, SetupError } from '../../core/setup/failure.mjs';
@@ -22,7 +22,7 @@ await exitWith(async () => {
   const { node, version, env } = root;
   say(`kernels on lavapipe of Mesa ${version}`);
   const vitest = join(packageRoot, 'node_modules', 'vitest', 'vitest.mjs');
-  const tests = given.length > 0 ? given : ['test/ops', 'test/golden/matrices.test.ts'];
+  const tests = given.length > 0 ? given : ['test/ops', 'test/golden/matrices.test.ts', 'test/core/precision.test.ts'];
   const commands = [
     [vitest, 'run', '--config', 'test/vitest.config.ts', '--root', '.', ...tests],
     ...(given.length > 0 ? [] : [['--import', 'tsx', join(packageRoot, 'core', 'cli.ts'), 'verify-device']]),

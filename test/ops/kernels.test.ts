@@ -7,6 +7,7 @@ import { describe, expect, test } from 'vitest';
 import { Workspace } from '../../core/autograd/workspace.ts';
 import { Tape } from '../../core/autograd/tape.ts';
 import { Device } from '../../core/gpu/device.ts';
+import { MatrixProducts } from '../../core/gpu/matrix-products.ts';
 import { loadKernel, type Kernel, type KernelConstants } from '../../core/gpu/kernel.ts';
 import { kernelFiles } from '../../core/testing.ts';
 import { testDevice } from './device.ts';
@@ -96,8 +97,8 @@ const matrixAdapters = await Promise.all(
     (['f16', 'f32-split'] as const).map(async (precision) => {
       const matrices = [{ operands: 'f16', sums: 'f32', M, N, K }];
       const device = await adapter([], { subgroupMinSize: lanes, subgroupMaxSize: lanes, matrices });
-      device.matrixProducts = { shape: { M, N, K }, precision };
-      return [`matrices of ${M} x ${N} x ${K}, ${lanes} lanes, ${precision}`, device] as const;
+      const products = new MatrixProducts(device, { M, N, K }, precision);
+      return [`matrices of ${M} x ${N} x ${K}, ${lanes} lanes, ${precision}`, device, products] as const;
     }),
   ),
 );
@@ -106,11 +107,11 @@ const ofProducts = Object.entries(exercises).filter(([name]) => name.startsWith(
 const launched = new Set<string>();
 
 describe.each([
-  ...adapters.map(([name, device]) => [name, device, Object.entries(exercises)] as const),
-  ...matrixAdapters.map(([name, device]) => [name, device, ofProducts] as const),
-])('%s', (_name, device, chosen) => {
+  ...adapters.map(([name, device]) => [name, device, Object.entries(exercises), undefined] as const),
+  ...matrixAdapters.map(([name, device, products]) => [name, device, ofProducts, products] as const),
+])('%s', (_name, device, chosen, products) => {
   test.each(chosen)('%s', async (name, exercise) => {
-    const tape = new Tape(new Workspace(device));
+    const tape = new Tape(new Workspace(device, products));
     exercise(new Stage(tape));
     tape.backward();
     expect(tape.recorded).not.toEqual([]);

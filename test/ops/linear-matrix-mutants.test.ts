@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { afterAll, expect, test } from 'vitest';
-import type { MatrixProducts } from '../../core/gpu/subgroup-matrices.ts';
+import { MatrixProducts } from '../../core/gpu/matrix-products.ts';
 import { usableShapes } from '../../core/ops/linear-matrix.ts';
 import { testDevice } from './device.ts';
 import { multiply, spreadValues, worst } from './matrix-product.ts';
@@ -53,7 +53,7 @@ test.skipIf(shape === undefined).each(mutants)('a kernel with %s is found', asyn
   expect(changed).not.toBe(source);
   const kernel = join(folder, `${name.replaceAll(' ', '-')}.wgsl`);
   writeFileSync(kernel, changed);
-  const products: MatrixProducts = { shape: shape!, precision: 'f32-split' };
+  const products = new MatrixProducts(device, shape!, 'f32-split');
   let most = 0;
   // A full size and a ragged one.
   for (const size of [

@@ -9,8 +9,10 @@ import { afterAll, describe, expect, test } from 'vitest';
 import { Tape } from '../../core/autograd/tape.ts';
 import { Workspace } from '../../core/autograd/workspace.ts';
 import { Device } from '../../core/gpu/device.ts';
-import { matrixFeature, type MatrixProducts } from '../../core/gpu/subgroup-matrices.ts';
-import { chooseMatrixProducts, matrixFault } from '../../core/matrix-trial.ts';
+import { MatrixProducts } from '../../core/gpu/matrix-products.ts';
+import { PlanningDevice } from '../../core/gpu/planning-device.ts';
+import { matrixFeature } from '../../core/gpu/subgroup-matrices.ts';
+import { chooseMatrix, matrixFault, openProducts } from '../../core/matrix-trial.ts';
 import { usableShapes } from '../../core/ops/linear-matrix.ts';
 import { linear } from '../../core/ops/linear.ts';
 import { at, randomFloats, relativeError } from '../../core/testing.ts';
@@ -45,9 +47,23 @@ test('which shapes are used: f16 that sum in f32, the largest first, none withou
 
 test('an adapter without matrices keeps the f32 kernels and says why', async () => {
   const without = new Device(device.gpu, { ...device.adapter, features: [], matrices: [] });
-  const { products, why } = await chooseMatrixProducts(without, 'f16', { REASONGEN_CACHE: folder });
-  expect(products).toBeUndefined();
+  const { shape, why } = await chooseMatrix(without, 'f16', { REASONGEN_CACHE: folder });
+  expect(shape).toBeUndefined();
   expect(why).toContain('offers no subgroup matrices');
+  const told: string[] = [];
+  const log = { info: () => expect.unreachable(), warn: (message: string) => void told.push(message) };
+  expect(await openProducts(without, 'f32-split', log)).toBeUndefined();
+  expect(told).toEqual([`products asked for in f32-split are computed in f32: ${why}`]);
+  expect(await openProducts(without, 'f32', log)).toBeUndefined();
+  expect(told).toHaveLength(1);
+});
+
+test('a plan counts what the largest matrices of an adapter need, and tries nothing', async () => {
+  const matrices = [{ operands: 'f16', sums: 'f32', M: 16, N: 8, K: 16 }];
+  const features = [matrixFeature, 'shader-f16', 'subgroups'];
+  const adapter = { ...device.adapter, features, matrices, subgroupMaxSize: 32 };
+  const products = await openProducts(new PlanningDevice(device.limits, adapter), 'f16');
+  expect(products).toMatchObject({ shape: { M: 16, N: 8, K: 16 }, precision: 'f16' });
 });
 
 // `verify:matrix` says so: there, nothing below is to be left out.
@@ -55,7 +71,7 @@ test.runIf(process.env['REASONGEN_MATRICES'] === 'required')('this adapter has m
   expect(shapes).not.toEqual([]),
 );
 
-const cases = shapes.flatMap((shape) => precisions.map((precision): MatrixProducts => ({ shape, precision })));
+const cases = shapes.flatMap((shape) => precisions.map((precision) => new MatrixProducts(device, shape, precision)));
 const named = cases.map(
   (products) => [Object.values(products.shape).join(' x '), products.precision, products] as const,
 );
@@ -121,20 +137,18 @@ describe.skipIf(cases.length === 0)('on matrices', () => {
       const x = randomFloats(66 * 128, 1);
       for (const storage of ['f32', 'f16', 'bf16', 'int8', 'int4'] as const) {
         const stored = await storedWeight(device, [70, 128], randomFloats(70 * 128, 2), storage);
-        const workspace = new Workspace(device);
+        const workspace = new Workspace(device, products);
         const input = device.tensor('x', [66, 128], 'f32', x);
         const [dX, dOut] = [
           device.tensor('d x', [66, 128]),
           device.tensor('d out', [66, 70], 'f32', randomFloats(66 * 70, 3)),
         ];
-        device.matrixProducts = products;
         const tape = new Tape(workspace);
         tape.watch(input, dX);
         const out = linear(tape, input, stored.tensor);
         const kept = tape.output(out);
         tape.seed(out, dOut);
         tape.backward();
-        device.matrixProducts = undefined;
         const kernels = tape.recorded.flatMap((step) => ('kernel' in step ? [String(step.kernel)] : []));
         expect(kernels.filter((name) => name === 'linear/matrix')).toHaveLength(2);
         (await tape.finish('stored')).run();
@@ -179,10 +193,43 @@ describe.skipIf(cases.length === 0)('on matrices', () => {
     });
 
     test('a trial before use finds it right, and the next one is told so', async () => {
-      expect(await matrixFault(device, products)).toBeUndefined();
+      expect(await matrixFault(device, products.shape, precision)).toBeUndefined();
       const environment = { REASONGEN_CACHE: folder };
-      expect((await chooseMatrixProducts(device, precision, environment)).products?.precision).toBe(precision);
-      expect((await chooseMatrixProducts(device, precision, environment)).why).toContain('found right before');
+      expect((await chooseMatrix(device, precision, environment)).shape).toEqual(shapes[0]);
+      expect((await chooseMatrix(device, precision, environment)).why).toContain('found right before');
+    });
+
+    test('what is lost of the operands is counted', async () => {
+      // Past a row of 64 and past a group of 64 rows; a power below the bound of each precision, and one above it.
+      const size = { rows: 70, columns: 66, inner: 75 };
+      const lowest = precision === 'f16' ? -27 : -38;
+      const a = new Float32Array(70 * 75).fill(1);
+      const b = new Float32Array(66 * 75).fill(-1);
+      for (const row of [0, 64, 69]) a[row * 75 + 74] = 2 ** (lowest - 1);
+      for (const row of [1, 65]) a[row * 75 + 74] = 2 ** lowest;
+      for (const column of [5, 65]) b[column * 75 + 3] = -(2 ** (lowest - 3));
+      a[2 * 75] = 0;
+      a[3 * 75 + 1] = Number.NaN;
+      b[7 * 75 + 70] = Number.NEGATIVE_INFINITY;
+      await products.takeCounts();
+      for (const kind of ['nt', 'nn', 'tn'] as const) {
+        const turned = (x: Float32Array, rows: number): Float32Array =>
+          Float32Array.from({ length: x.length }, (_, place) => at(x, (place % rows) * 75 + Math.floor(place / rows)));
+        await multiply({
+          ...{ device, kind, sizes: size, products },
+          a: kind === 'tn' ? turned(a, 70) : a,
+          b: kind === 'nt' ? b : turned(b, 66),
+        });
+        expect(await products.takeCounts(), kind).toEqual({ values: (70 + 66) * 75, lost: 5, broken: 2 });
+      }
+      expect(await products.takeCounts()).toEqual({ values: 0, lost: 0, broken: 0 });
+    });
+
+    test('counts go past 32 bits', async () => {
+      device.write(products.counts, Uint32Array.of(2 ** 32 - 10, 3, 2 ** 32 - 1, 0, 0, 0));
+      const size = { rows: 3, columns: 3, inner: 32 };
+      await multiply({ device, kind: 'nt', sizes: size, a: randomFloats(96, 1), b: randomFloats(96, 2), products });
+      expect(await products.takeCounts()).toEqual({ values: 4 * 2 ** 32 - 10 + 192, lost: 2 ** 32 - 1, broken: 0 });
     });
   });
 });

@@ -2,7 +2,7 @@
 import { Tape } from '../../core/autograd/tape.ts';
 import { Workspace } from '../../core/autograd/workspace.ts';
 import type { Device } from '../../core/gpu/device.ts';
-import type { MatrixProducts } from '../../core/gpu/subgroup-matrices.ts';
+import type { MatrixPrecision, MatrixProducts } from '../../core/gpu/matrix-products.ts';
 import { matrixErrorBound, matrixProduct } from '../../core/ops/linear-matrix.ts';
 import type { Tensor } from '../../core/tensor/tensor.ts';
 import { at, randomStream } from '../../core/testing.ts';
@@ -89,8 +89,7 @@ export async function multiply({
   start.set(before ?? new Float32Array(rows * columns).fill(-guard));
   // The kernel is told of `rows` rows; the binding holds more, so that robust access hides nothing.
   const out = make('out', [rows + guardRows, columns], start);
-  device.matrixProducts = products;
-  matrixProduct(tape, {
+  matrixProduct(tape, products, {
     a: make('a', kind === 'tn' ? [inner, rows] : [rows, inner], a),
     b: make('b', kind === 'nt' ? [columns, inner] : [inner, columns], b),
     out,
@@ -100,7 +99,6 @@ export async function multiply({
     addend: addend && make('addend', [rows, columns], addend),
     accumulate: before !== undefined,
   });
-  device.matrixProducts = undefined;
   if (kernel !== undefined) {
     const steps = tape.recorded as unknown as { kernel?: string | URL }[];
     const last = steps.at(-1);
@@ -122,7 +120,7 @@ export function worst(
   a: Float32Array,
   b: Float32Array,
   sizes: Sizes,
-  precision: MatrixProducts['precision'],
+  precision: MatrixPrecision,
 ): number {
   const exact = exactly(kind, a, b, sizes);
   const shares = exact.map(({ value, sums }, index) => {

@@ -72,7 +72,7 @@ export function stubServer(choice: StubChoice = {}): StubServer {
   const drawings: ImagesParts['drawings'] = {
     options: {
       ...{ rationale: true, rationaleTokens: 10, textTemperature: 1, textTopK: 0, textTopP: 1, imageTemperature: 1 },
-      ...{ imageTopK: 0, imageTopP: 1, cache: 'f32', guidance: 1, drawings: 2, promptTokens: 200 },
+      ...{ imageTopK: 0, imageTopP: 1, cache: 'f32', precision: 'f32', guidance: 1, drawings: 2, promptTokens: 200 },
     },
     size: { width: 2, height: 1 },
     layOut: (prompt) => {

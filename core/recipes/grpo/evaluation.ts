@@ -6,7 +6,7 @@ import type { NamedBenchmark, RunContext } from '../../contracts/recipe.ts';
 import { Drawer, type Sampling } from '../../drawing/drawer.ts';
 import { evaluateBenchmark, evaluateItems, summarize } from '../evaluate.ts';
 import { evaluationFilesName, passRateName } from './metric-names.ts';
-import type { GrpoOptions } from './options.ts';
+import { drawnIn, type GrpoOptions } from './options.ts';
 import { promptsAtOnce } from './sizes.ts';
 import { PromptMix, type PromptList } from './prompt-files.ts';
 import type { PromptSource } from './prompt-source.ts';
@@ -140,7 +140,7 @@ function evaluatedAtOnce(choice: GrpoOptions, { communicator }: Pick<RunContext,
 /** As training draws, but for what the preset says. */
 export function evaluationSampling(choice: GrpoOptions): Sampling {
   const own = Object.entries(choice.evaluationSampling).filter(([, value]) => value !== undefined);
-  return { ...choice, ...(Object.fromEntries(own) as Partial<Sampling>) };
+  return { ...choice, precision: drawnIn(choice), ...(Object.fromEntries(own) as Partial<Sampling>) };
 }
 
 /** Prompts of files, judged by the rewards: one passes when every reward is at its best, 1. */

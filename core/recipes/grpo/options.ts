@@ -1,5 +1,6 @@
 /** What a GRPO preset may say. */
 import { divergenceEstimators, policyMethods } from '../../ops/policy-objective.ts';
+import { type Precision, precisions } from '../../gpu/matrix-products.ts';
 import { inputFile, z } from '../../plugin.ts';
 import { estimators, scales } from '../../rl/advantages.ts';
 import { samplingOptions } from '../../drawing/drawer.ts';
@@ -215,10 +216,20 @@ const fields = z.strictObject({
     .describe('furthest the policy may be from the one that drew, nats per token; ten times this from the reference'),
   ...samplingOptions,
   ...trainingOptions,
+  samplingPrecision: z
+    .enum(precisions)
+    .optional()
+    .describe('`precision` while drawing, where it is to be another than in training and scoring'),
   saveEvery: whole.default(50).describe('steps between checkpoints; the last step always saves'),
 });
 
 export type GrpoOptions = z.output<typeof fields>;
+
+/** Of the products while drawing. */
+export function drawnIn({ precision, samplingPrecision = precision }: GrpoOptions): Precision {
+  return samplingPrecision;
+}
+
 export type PromptFile = z.output<typeof promptFile>;
 
 export const grpoOptions = fields.superRefine((choice, context) => {

@@ -2,7 +2,7 @@
 import type { RunContext } from '../../contracts/recipe.ts';
 import { KlController } from '../../rl/kl-controller.ts';
 import { Drawer } from '../../drawing/drawer.ts';
-import type { GrpoOptions } from './options.ts';
+import { drawnIn, type GrpoOptions } from './options.ts';
 import { MeasuredWorkers } from './measured-workers.ts';
 import { Reference } from './reference.ts';
 import { GrpoScorer } from './scorer.ts';
@@ -49,7 +49,11 @@ export async function openGrpo(context: RunContext, choice: GrpoOptions, trainin
   await update.reserve(shape);
   await reference?.reserve(shape);
   await old?.reserve(shape);
-  const draw = { prompts: promptsAtOnce(choice, context.communicator), promptTokens: choice.promptTokens };
+  const draw = {
+    prompts: promptsAtOnce(choice, context.communicator),
+    promptTokens: choice.promptTokens,
+    precision: drawnIn(choice),
+  };
   const drawer = await Drawer.open(context, training.weights, training.workspace, {
     ...draw,
     sampling: choice,

@@ -116,7 +116,7 @@ export class GrpoUpdate {
     const counted = Math.max(1, totals.count.text + totals.count.image);
     const drawings = batch.groups.reduce((sum, group) => sum + group.length, 0);
     this.kl?.update(totals.divergence / counted, drawings);
-    return this.metrics(totals, counted);
+    return { ...this.metrics(totals, counted), ...this.training.operands.take(step) };
   }
 
   /** Makes the program of a shape now. */

@@ -1,6 +1,7 @@
 /** What an SFT preset may say. */
 import { z } from '../../plugin.ts';
 import { guardOptions } from '../../training/guards.ts';
+import { operandMetrics } from '../../training/operands.ts';
 import { trainingOptions } from '../../training/options.ts';
 
 const whole = z.number().int().positive();
@@ -62,11 +63,12 @@ export const sftOptions = z.strictObject({
 export type SftOptions = z.output<typeof sftOptions>;
 
 /** The numbers a step may have. */
-export function sftMetrics({ klWeight, validation: measured }: SftOptions): string[] {
+export function sftMetrics({ klWeight, precision, validation: measured }: SftOptions): string[] {
   const losses = ['loss', ...targetClasses.flatMap((name) => [`${name}/crossEntropy`, `${name}/entropy`])];
   return [
     ...losses,
     ...(klWeight > 0 ? ['kl'] : []),
+    ...(precision === 'f32' ? [] : operandMetrics),
     ...(measured === undefined ? [] : losses.map((name) => `validation/${name}`)),
     ...['gradientNorm', 'learningRate', 'badRows', 'tooLong', 'tokensPerSecond', 'seconds'],
   ];

@@ -141,6 +141,7 @@ async function runSft(context: RunContext, choice: SftOptions): Promise<void> {
       ...report.metrics,
       gradientNorm: norm,
       learningRate: training.learningRate(step),
+      ...training.operands.take(step),
       ...passedOver,
       ...(await validation?.after(step)),
       tokensPerSecond: report.tokens / seconds,

@@ -1,6 +1,7 @@
 /** Products with weights: plain, in every storage, with low-rank adapters. */
 import type { ParameterSpec } from '../../contracts/backbone.ts';
 import type { Device } from '../../gpu/device.ts';
+import { MatrixProducts } from '../../gpu/matrix-products.ts';
 import { usableShapes, whyNoMatrices } from '../../ops/linear-matrix.ts';
 import { linear } from '../../ops/linear.ts';
 import { AdaptedWeights, adapterSpecs } from '../../weights/adapters.ts';
@@ -60,12 +61,13 @@ export const matrixCases = (['f16', 'f32-split'] as const).flatMap((precision) =
     leftOut: (device) => (usableShapes(device).length === 0 ? whyNoMatrices(device) : undefined),
     run: async (device) => {
       const errors: OpErrors[] = [];
-      try {
-        for (const shape of usableShapes(device)) {
-          device.matrixProducts = { shape, precision };
+      for (const shape of usableShapes(device)) {
+        const onMatrices = new MatrixProducts(device, shape, precision);
+        try {
           errors.push(
             await checkOp({
               device,
+              products: onMatrices,
               inputs: { x: floats([rows, inner], 1), weight: floats([columns, inner], 2), bias: floats([columns], 3) },
               op: (tape, { x, weight, bias }) => linear(tape, x, weight, bias),
               oracle: ({ x, weight, bias }) => productOf(x, weight, inner, bias),
@@ -73,9 +75,9 @@ export const matrixCases = (['f16', 'f32-split'] as const).flatMap((precision) =
               gradientTolerance: Math.max(1e-5, 8 * matrixTolerance[precision]),
             }),
           );
+        } finally {
+          onMatrices.close();
         }
-      } finally {
-        device.matrixProducts = undefined;
       }
       return {
         value: Math.max(...errors.map(({ value }) => value)),

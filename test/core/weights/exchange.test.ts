@@ -29,6 +29,7 @@ const sizes: DrawSizes = {
   codes: 9,
   isGuided: true,
   cache: 'f32',
+  precision: 'f32',
 };
 const request: DrawRequest = {
   prompts: [

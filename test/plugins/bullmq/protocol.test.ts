@@ -20,6 +20,7 @@ const sizes: DrawSizes = {
   codes: 3,
   isGuided: false,
   cache: 'f32',
+  precision: 'f32',
 };
 
 function requestOf(prompts: number, samplesPerPrompt: number): DrawRequest {

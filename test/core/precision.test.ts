@@ -1,0 +1,125 @@
+/**
+ * Runs whose products are asked for on tensor cores: they learn what f32 learns, go on bit for bit, and say what was lost; on an adapter without
+ * them they are f32 runs that say so. `npm run verify:matrix` runs them where there are matrices.
+ */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { openDevice } from '../../core/gpu/device.ts';
+import { usableShapes } from '../../core/ops/linear-matrix.ts';
+import { Guards } from '../../core/training/guards.ts';
+import { OperandWatch } from '../../core/training/operands.ts';
+import { checkpoints, curve, metricsOf, Workplace, type Ended } from '../support/runs.ts';
+
+const place = new Workplace();
+
+async function hasMatrices(): Promise<boolean> {
+  const device = await openDevice();
+  const isThere = usableShapes(device).length > 0;
+  device.close();
+  return isThere;
+}
+const isThere = await hasMatrices();
+
+function sft(recipe: string): string {
+  return place.preset(
+    'sft',
+    `optimizer: { use: adamw, learningRate: 1e-2 }\nrecipe: { use: sft, steps: 6, batch: 8, examples: 16, saveEvery: 3, ${recipe} }\n`,
+  );
+}
+
+async function grpo(recipe: string): Promise<string> {
+  const { directory } = await place.halfTaught();
+  return place.preset(
+    'grpo',
+    `rewards: [is-color]\noptimizer: { use: adamw, learningRate: 2e-3 }\nrecipe: { use: grpo, weights: ${directory}, steps: 2, prompts: 4, groupSize: 4, rationaleTokens: 12, imageTemperature: 1, ${recipe} }\n`,
+  );
+}
+
+function weightsOf({ directory }: Ended): Buffer {
+  return readFileSync(join(directory, 'checkpoints', checkpoints(directory).at(-1) ?? '', 'weights.safetensors'));
+}
+
+describe.skipIf(isThere)('where there are none', () => {
+  test('a run is one in f32, and warns of it', async () => {
+    const plain = await place.run(sft(''));
+    expect(plain.lines.filter((line) => line.includes('products'))).toEqual([]);
+    for (const precision of ['f16', 'f32-split']) {
+      const run = await place.run(sft(`precision: ${precision}`));
+      expect(weightsOf(run)).toEqual(weightsOf(plain));
+      const warnings = run.lines.filter((line) => line.startsWith('warning'));
+      expect(warnings).toEqual([
+        expect.stringMatching(
+          new RegExp(`^warning: products asked for in ${precision} are computed in f32: .* offers no `),
+        ),
+      ]);
+      expect(metricsOf(run.directory)[0]).not.toHaveProperty('operands/lost');
+    }
+  });
+
+  test('drawing and training say it each', async () => {
+    const run = await place.run(await grpo('precision: f32-split, samplingPrecision: f16'));
+    const asked = run.lines.flatMap((line) => /asked for in (\S+)/.exec(line)?.[1] ?? []);
+    expect(asked).toEqual(['f32-split', 'f16']);
+  });
+});
+
+describe.skipIf(!isThere)('on matrices', () => {
+  test('SFT learns what f32 learns', async () => {
+    const loss = curve((await place.run(sft(''))).directory, 'loss');
+    // Roundings to 11 and to 22 bits, carried through six updates.
+    for (const [precision, tolerance] of [
+      ['f16', 2e-2],
+      ['f32-split', 1e-4],
+    ] as const) {
+      const run = await place.run(sft(`precision: ${precision}`));
+      expect(run.lines).toContainEqual(expect.stringMatching(new RegExp(`^products in ${precision}: matrices of`)));
+      const found = curve(run.directory, 'loss');
+      expect(found).not.toEqual(loss);
+      found.forEach((value, step) => expect(Math.abs(value - (loss[step] ?? Number.NaN))).toBeLessThan(tolerance));
+      for (const metrics of metricsOf(run.directory)) {
+        expect(metrics['operands/lost']).toBeLessThan(0.01);
+        expect(metrics['operands/broken']).toBe(0);
+      }
+    }
+  });
+
+  test('a run that was stopped goes on bit for bit', async () => {
+    const whole = await place.run(sft('precision: f16'));
+    const stopped = await place.run(sft('precision: f16'), { stopAfter: 3 });
+    const resumed = await place.run('', { resume: stopped });
+    expect(weightsOf(resumed)).toEqual(weightsOf(whole));
+  });
+
+  test('sampler and scorer agree in one precision, and less in two', async () => {
+    const difference = async (recipe: string): Promise<number> =>
+      Math.max(...curve((await place.run(await grpo(recipe))).directory, 'ratioDifference'));
+    expect(await difference('precision: f32-split')).toBeLessThan(1e-5);
+    const apart = await difference('samplingPrecision: f16');
+    expect(apart).toBeGreaterThan(1e-5);
+    expect(apart).toBeLessThan(2e-2);
+  });
+});
+
+describe('what is lost', () => {
+  const watch = (largestShare: number, lines: string[]): OperandWatch =>
+    new OperandWatch(new Guards({ warn: (line) => lines.push(line) }, { underflow: 'warn' }), largestShare);
+
+  test('is added up over the updates of a step, and taken', () => {
+    const lines: string[] = [];
+    const operands = watch(0.1, lines);
+    operands.add({ values: 100, lost: 10, broken: 0 });
+    operands.add({ values: 300, lost: 20, broken: 4 });
+    expect(operands.take(1)).toEqual({ 'operands/lost': 0.075, 'operands/broken': 0.01 });
+    expect(operands.take(2)).toEqual({});
+    expect(lines).toEqual([]);
+  });
+
+  test('is warned of past the share that may be', () => {
+    const lines: string[] = [];
+    const operands = watch(0.1, lines);
+    operands.add({ values: 100, lost: 11, broken: 0 });
+    operands.take(7);
+    expect(lines).toEqual([expect.stringMatching(/^step 7: 11\.0 % of the values .* \(guard underflow\)/)]);
+  });
+});
