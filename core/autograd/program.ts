@@ -62,6 +62,11 @@ export class Program {
     return this.ready.length;
   }
 
+  /** What a run does, in order, for whoever counts it. */
+  get steps(): readonly LoadedStep[] {
+    return this.loaded;
+  }
+
   /** Submits the whole program: one encoder, one pass (copies split it). Does not wait. */
   run(): void {
     runAll([this]);

@@ -1,6 +1,6 @@
 /**
- * Cards that a plan can be made for on another machine: what their drivers are known to allow, each with where it is known from. Nothing here
- * was measured by this program; on the card itself `reasongen check` asks the card.
+ * Cards that a plan can be made for on another machine: what their drivers are known to allow and how fast they are by their data sheets, each
+ * with where it is known from. Nothing here was measured by this program; on the card itself `reasongen check` asks the card.
  */
 import type { AdapterReport } from './adapter-report.ts';
 import type { MatrixShape } from './subgroup-matrices.ts';
@@ -11,7 +11,15 @@ export interface KnownAdapter {
   readonly availableBytes: number;
   readonly limits: GPUSupportedLimits;
   readonly report: AdapterReport;
+  /** At most, by the data sheet; absent where it does not say both. */
+  readonly rates?: Rates;
   readonly sources: readonly string[];
+}
+
+/** How fast memory is read or written, and numbers of 32 bits are multiplied or added, without tensor cores. */
+export interface Rates {
+  readonly bytesPerSecond: number;
+  readonly operationsPerSecond: number;
 }
 
 interface Card {
@@ -27,6 +35,8 @@ interface Card {
   readonly subgroups: readonly [number, number];
   /** f16 → f32, as far as a source names it. */
   readonly matrix?: MatrixShape;
+  /** TB/s, and TFLOP/s of f32. */
+  readonly rates?: readonly [memory: number, arithmetic: number];
   readonly sources: readonly string[];
 }
 
@@ -54,7 +64,8 @@ const cards: readonly (readonly [name: string, card: Card])[] = [
       ...nvidia,
       title: 'NVIDIA H100 (80 GB)',
       memory: 80 * GiB,
-      sources: ['80 GB: data sheet of the H100 SXM', ...nvidiaSources],
+      rates: [3.35, 67],
+      sources: ['80 GB, 3.35 TB/s, 67 TFLOP/s: data sheet of the H100 SXM', ...nvidiaSources],
     },
   ],
   [
@@ -63,7 +74,8 @@ const cards: readonly (readonly [name: string, card: Card])[] = [
       ...nvidia,
       title: 'NVIDIA A100 (80 GB)',
       memory: 80 * GiB,
-      sources: ['80 GB: data sheet of the A100', ...nvidiaSources],
+      rates: [2.039, 19.5],
+      sources: ['80 GB, 2.039 TB/s, 19.5 TFLOP/s: data sheet of the A100 SXM', ...nvidiaSources],
     },
   ],
   [
@@ -72,7 +84,8 @@ const cards: readonly (readonly [name: string, card: Card])[] = [
       ...nvidia,
       title: 'NVIDIA GeForce RTX 4090 (24 GB)',
       memory: 24 * GiB,
-      sources: ['24 GB: data sheet of the RTX 4090', ...nvidiaSources],
+      rates: [1.008, 82.6],
+      sources: ['24 GB, 1.008 TB/s, 82.6 TFLOP/s: data sheet of the RTX 4090', ...nvidiaSources],
     },
   ],
   [
@@ -86,8 +99,9 @@ const cards: readonly (readonly [name: string, card: Card])[] = [
       buffers: 16,
       workgroupMemory: 65536,
       subgroups: [64, 64],
+      rates: [5.3, 163.4],
       sources: [
-        '192 GB: data sheet of the MI300X',
+        '192 GB, 5.3 TB/s, 163.4 TFLOP/s: data sheet of the MI300X',
         'binding of 4 GiB - 4, buffers a few bytes less: RADV of Mesa (radv_physical_device.c, vn_buffer.c); whether a Vulkan driver runs on the card is not known here',
       ],
     },
@@ -104,8 +118,9 @@ const cards: readonly (readonly [name: string, card: Card])[] = [
       workgroupMemory: 32768,
       subgroups: [16, 32],
       matrix: { M: 8, N: 16, K: 16 },
+      rates: [0.456, 13.67],
       sources: [
-        '12 GB: data sheet of the B580',
+        '12 GB, 456 GB/s: data sheet of the B580; 13.67 TFLOP/s: 2560 lanes at 2.67 GHz',
         "binding of 1 GiB - 4: Vulkan-Profiles#621, of Intel's own driver; Mesa's allows more",
         'subgroups of 16 to 32: onnxruntime; matrices of 8 x 16 x 16, Mesa 25.2 or newer: llama.cpp#21669',
       ],
@@ -137,7 +152,7 @@ export const knownAdapters: ReadonlyMap<string, KnownAdapter> = new Map(
 );
 
 function describe(card: Card): KnownAdapter {
-  const { title, vendor, memory, share = 0.95, matrix, sources } = card;
+  const { title, vendor, memory, share = 0.95, matrix, rates, sources } = card;
   const limits = {
     maxBufferSize: card.buffer,
     maxStorageBufferBindingSize: card.binding,
@@ -161,6 +176,7 @@ function describe(card: Card): KnownAdapter {
       features: ['shader-f16', 'subgroups'],
       matrices: matrix === undefined ? [] : [{ operands: 'f16', sums: 'f32', ...matrix }],
     },
+    ...(rates && { rates: { bytesPerSecond: rates[0] * 1e12, operationsPerSecond: rates[1] * 1e12 } }),
     sources,
   };
 }

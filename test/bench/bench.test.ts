@@ -131,8 +131,8 @@ test('kernels are added up by name, heaviest first', () => {
     { label: 'a', milliseconds: 2 },
   ];
   expect(byKernel(times)).toEqual([
-    { kernel: 'b', launches: 1, milliseconds: 5, share: 5 / 8 },
-    { kernel: 'a', launches: 2, milliseconds: 3, share: 3 / 8 },
+    { kernel: 'b', launches: 1, milliseconds: 5, share: 5 / 8, least: 0 },
+    { kernel: 'a', launches: 2, milliseconds: 3, share: 3 / 8, least: 0 },
   ]);
 });
 
@@ -179,7 +179,15 @@ test('the report says what it was measured on, and that it was disturbed', () =>
         shareOutside: 0.1,
         tokensPerSecond: 2000,
         gigaflops: 3,
-        kernels: [{ kernel: 'linear', launches: 10, milliseconds: 55, share: 1 }],
+        kernels: [{ kernel: 'linear', launches: 10, milliseconds: 55, share: 1, least: 27 }],
+        least: {
+          launches: 10,
+          bytes: 2e9,
+          operations: 3e9,
+          rates: { bytesPerSecond: 8e9, operationsPerSecond: 5e10 },
+          here: 27,
+          cards: { h100: 0.62, arc: 4.4 },
+        },
       },
     ],
     seconds: 12,
@@ -191,4 +199,8 @@ test('the report says what it was measured on, and that it was disturbed', () =>
   );
   expect(text).toContain('at most 10.0 % outside kernels = 1 - 54.0 / 60.0 ms');
   expect(text).toContain('more than 10 % of the cores');
+  expect(text).toContain(
+    'at least 27.0 ms in kernels here, of which they take 2.0 x: 2.00 GB at 8.0 GB/s of a copy, 3.0 GFLOP at 50',
+  );
+  expect(text).toContain('without what 10 launches cost: h100 0.620, arc 4.40 ms');
 });

@@ -10,6 +10,7 @@ import { operationCases } from './cases/operations.ts';
 import { cpuClock, describeEnvironment } from './machine.ts';
 import { measure, type Case } from './measure.ts';
 import { rowsOf, toMarkdown, type Report } from './report.ts';
+import { measuredRates } from './work.ts';
 
 const usage = `usage: npm run bench -- [--quick] [--only WORD[,WORD]] [--json FILE]
   --quick   3 short samples without repeats: to see that everything runs
@@ -62,9 +63,10 @@ async function bench(): Promise<void> {
 
   const breakdowns: Breakdown[] = [];
   if (device.has('timestamp-query')) {
+    const rates = await measuredRates(device);
     for (const step of steps.filter((each) => isWanted(each.case))) {
       say(`timing the kernels of: ${step.name}`);
-      breakdowns.push(await breakDown(device, step, 3));
+      breakdowns.push(await breakDown(device, step, 3, rates));
     }
   }
   device.close();

@@ -11,9 +11,20 @@
 import { Program, runAll } from '../../core/autograd/program.ts';
 import { Workspace } from '../../core/autograd/workspace.ts';
 import type { Device } from '../../core/gpu/device.ts';
+import { knownAdapters, type Rates } from '../../core/gpu/known-adapters.ts';
 import type { WholeStep } from './cases/nano.ts';
 import { timeKernels, type KernelTime } from './kernel-times.ts';
 import { summarize, timed } from './measure.ts';
+import { countWork, leastMilliseconds, sumOf, type LaunchWork, type WorkSum } from './work.ts';
+
+/** The least that work takes, by rates that were measured or stand in a data sheet (work.ts). */
+export interface Least extends WorkSum {
+  readonly rates: Rates;
+  /** Milliseconds on this adapter, without what launches cost. */
+  readonly here: number;
+  /** By name of a card. */
+  readonly cards: Readonly<Record<string, number>>;
+}
 
 export interface KernelShare {
   readonly kernel: string;
@@ -21,6 +32,8 @@ export interface KernelShare {
   readonly milliseconds: number;
   /** Of the sum over all kernels, launch cost included. */
   readonly share: number;
+  /** Milliseconds that its launches take at least; 0 where they were not counted. */
+  readonly least: number;
 }
 
 export interface Breakdown {
@@ -40,14 +53,16 @@ export interface Breakdown {
   readonly tokensPerSecond: number;
   readonly gigaflops: number;
   readonly kernels: readonly KernelShare[];
+  readonly least: Least;
 }
 
 export async function breakDown(
   device: Device,
   { name, case: each, tokens, operations }: WholeStep,
   repetitions: number,
+  rates: Rates,
 ): Promise<Breakdown> {
-  await each.run(1);
+  const work = await countWork(() => each.run(1));
   const smallest = await smallestLaunch(device);
   const walls: number[] = [];
   const repeated: {
@@ -79,12 +94,20 @@ export async function breakDown(
     shareOutside: middle.outside,
     tokensPerSecond: (tokens / wall) * 1000,
     gigaflops: operations / wall / 1e6,
-    kernels: byKernel(middle.times),
+    kernels: byKernel(middle.times, work, rates),
+    least: leastOf(work, rates),
   };
 }
 
-/** Heaviest first. */
-export function byKernel(times: readonly KernelTime[]): KernelShare[] {
+function leastOf(work: readonly LaunchWork[], rates: Rates): Least {
+  const cards = [...knownAdapters].flatMap(([name, card]) =>
+    card.rates === undefined ? [] : [[name, leastMilliseconds(work, card.rates)] as const],
+  );
+  return { ...sumOf(work), rates, here: leastMilliseconds(work, rates), cards: Object.fromEntries(cards) };
+}
+
+/** Heaviest first; `work`: what was launched, to say what it takes at least. */
+export function byKernel(times: readonly KernelTime[], work: readonly LaunchWork[] = [], rates?: Rates): KernelShare[] {
   const all = total(times);
   const groups = new Map<string, KernelTime[]>();
   for (const time of times) groups.set(time.label, [...(groups.get(time.label) ?? []), time]);
@@ -94,6 +117,13 @@ export function byKernel(times: readonly KernelTime[]): KernelShare[] {
       launches: members.length,
       milliseconds: total(members),
       share: total(members) / all,
+      least:
+        rates === undefined
+          ? 0
+          : leastMilliseconds(
+              work.filter(({ label }) => label === kernel),
+              rates,
+            ),
     }))
     .sort((a, b) => b.milliseconds - a.milliseconds);
 }

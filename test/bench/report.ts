@@ -1,5 +1,5 @@
 /** The bench's two outputs: Markdown for people, JSON for comparisons. */
-import type { Breakdown } from './breakdown.ts';
+import type { Breakdown, Least } from './breakdown.ts';
 import type { Environment } from './machine.ts';
 import { summarize, type Result, type Sample, type Summary, type Unit } from './measure.ts';
 
@@ -131,12 +131,14 @@ function breakdownText({
   tokensPerSecond,
   gigaflops,
   kernels,
+  least,
 }: Breakdown): string {
   const inside = stamped - launches * launchCost;
   const summary =
     `${name}: ${tokens} tokens, ${wall.toFixed(1)} ms, ${tokensPerSecond.toFixed(0)} tokens/s, ${gigaflops.toFixed(1)} GFLOP/s, ${launches} launches\n` +
     `at most ${(shareOutside * 100).toFixed(1)} % outside kernels = 1 - ${inside.toFixed(1)} / ${timedWall.toFixed(1)} ms, both with timestamps; ` +
-    `kernels: ${stamped.toFixed(1)} ms - ${launches} launches x ${(launchCost * 1000).toFixed(1)} us`;
+    `kernels: ${stamped.toFixed(1)} ms - ${launches} launches x ${(launchCost * 1000).toFixed(1)} us\n` +
+    leastText(least, inside);
   const lines = kernels
     .slice(0, 12)
     .map((each) => [
@@ -144,8 +146,19 @@ function breakdownText({
       String(each.launches),
       each.milliseconds.toFixed(2),
       `${(each.share * 100).toFixed(1)} %`,
+      each.least.toFixed(2),
     ]);
-  return `${summary}\n\n${table(['kernel', 'launches', 'ms', 'share'], lines, ['kernel'])}`;
+  return `${summary}\n\n${table(['kernel', 'launches', 'ms', 'share', 'at least'], lines, ['kernel'])}`;
+}
+
+/** `inside`: milliseconds in kernels. */
+function leastText({ launches, bytes, operations, rates, here, cards }: Least, inside: number): string {
+  const byCard = Object.entries(cards).map(([name, milliseconds]) => `${name} ${digits(milliseconds)}`);
+  return (
+    `at least ${here.toFixed(1)} ms in kernels here, of which they take ${(inside / here).toFixed(1)} x: ${(bytes / 1e9).toFixed(2)} GB at ${(rates.bytesPerSecond / 1e9).toFixed(1)} GB/s of a copy, ` +
+    `${(operations / 1e9).toFixed(1)} GFLOP at ${(rates.operationsPerSecond / 1e9).toFixed(0)} GFLOP/s of a product of f32; ` +
+    `by data sheets, without what ${launches} launches cost: ${byCard.join(', ')} ms`
+  );
 }
 
 /** A Markdown table that also lines up as plain text; columns named in `left` to the left, the others to the right. */

@@ -9,9 +9,11 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { openDevice, type Device } from '../../../core/gpu/device.ts';
+import type { Rates } from '../../../core/gpu/known-adapters.ts';
 import { describeEnvironment } from '../machine.ts';
 import { summarize, timed } from '../measure.ts';
 import { table } from '../report.ts';
+import { countWork, leastMilliseconds, measuredRates } from '../work.ts';
 import {
   attentionCase,
   gemvCase,
@@ -34,6 +36,9 @@ interface Row {
   /** Of the memory ceiling measured in this run. */
   readonly memoryShare?: number;
   readonly gigabytes?: number;
+  /** What it takes at least, by the copy and the product of f32 of this run, and launches. */
+  readonly leastMilliseconds?: number;
+  readonly launches?: number;
   /** Time of PyTorch over ours. */
   readonly overTorch?: number;
   readonly error?: string;
@@ -73,11 +78,21 @@ async function main(): Promise<void> {
   const rows: Row[] = [];
   let ceiling = 0;
   const environment = describeEnvironment(device);
+  const rates = await measuredRates(device);
   /** Whatever ends it, what was measured is there. */
   const save = (all: readonly Row[] = rows, torch?: Torch): void => {
     const seconds = (performance.now() - started) / 1000;
     const shapesUsed = options.small ? 'small' : 'published';
-    const figures = { environment, limits: limitsOf(device), shapes: shapesUsed, ceiling, torch, rows: all, seconds };
+    const figures = {
+      environment,
+      limits: limitsOf(device),
+      shapes: shapesUsed,
+      ceiling,
+      rates,
+      torch,
+      rows: all,
+      seconds,
+    };
     mkdirSync(dirname(options.json), { recursive: true });
     writeFileSync(options.json, `${JSON.stringify(figures, undefined, 1)}\n`);
   };
@@ -91,7 +106,7 @@ async function main(): Promise<void> {
     let made: GpuCase | undefined;
     try {
       made = await make();
-      rows.push(await measured(made, ceiling));
+      rows.push(await measured(made, ceiling, rates));
       save();
     } catch (error) {
       rows.push({ name, error: error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error) });
@@ -112,6 +127,9 @@ async function main(): Promise<void> {
   for (const n of shapes.products)
     for (const storage of ['f32', 'f16', 'bf16'] as const)
       await one(`product ${n}^3, weights ${storage}`, () => productCase(device, n, storage));
+  for (const n of shapes.products)
+    for (const precision of ['f16', 'f32-split'] as const)
+      await one(`product ${n}^3, ${precision}`, () => productCase(device, n, 'f32', precision));
   for (const storage of ['f32', 'bf16'] as const)
     await one(`one row x matrix, weights ${storage}`, () => gemvCase(device, shapes.gemv, storage));
   for (const backward of [false, true])
@@ -135,7 +153,7 @@ async function main(): Promise<void> {
   save(compared, torch);
   const seconds = (performance.now() - started) / 1000;
   process.stdout.write(
-    `${toTable(compared)}\n\nadapter ${environment.adapter}; commit ${environment.commit ?? 'unknown'}; ${environment.date}; ${seconds.toFixed(0)} s\nPyTorch: ${torch?.description ?? 'not asked'}\nfigures: ${options.json}\n`,
+    `${toTable(compared)}\n\nover least: of what copies and products of f32, as fast as the best ones here, would take\nadapter ${environment.adapter}; commit ${environment.commit ?? 'unknown'}; ${environment.date}; ${seconds.toFixed(0)} s\nPyTorch: ${torch?.description ?? 'not asked'}\nfigures: ${options.json}\n`,
   );
 }
 
@@ -143,8 +161,8 @@ async function main(): Promise<void> {
 const torchSeconds = 180;
 
 /** At least three repetitions, at most as many as fit into two seconds. */
-async function measured(of: GpuCase, ceiling: number): Promise<Row> {
-  await of.run(1);
+async function measured(of: GpuCase, ceiling: number, rates?: Rates): Promise<Row> {
+  const work = await countWork(() => of.run(1));
   const once = await timed(() => of.run(1));
   const samples: number[] = [];
   const perSample = Math.max(1, Math.floor(200 / Math.max(once, 0.01)));
@@ -158,6 +176,8 @@ async function measured(of: GpuCase, ceiling: number): Promise<Row> {
     milliseconds: median,
     spread: (high - low) / 2 / median,
     repetitions: perSample * wanted,
+    launches: work.length,
+    ...(rates && { leastMilliseconds: leastMilliseconds(work, rates) }),
     rate,
     unit: `${of.work.unit}/s`,
     ...(gigabytesPerSecond === undefined || ceiling === 0 ? {} : { memoryShare: gigabytesPerSecond / ceiling }),
@@ -210,10 +230,11 @@ function toTable(rows: readonly Row[]): string {
     value >= 100 ? value.toFixed(0) : value >= 1 ? value.toFixed(2) : value.toPrecision(3);
   const percent = (value: number | undefined): string => (value === undefined ? '' : `${(100 * value).toFixed(0)} %`);
   return table(
-    ['case', 'ms', '±', 'rate', 'of memory', 'GB', 'PyTorch/ours'],
-    rows.map(({ name, milliseconds, spread, rate, unit, memoryShare, gigabytes, overTorch, error }) =>
-      milliseconds === undefined || rate === undefined
-        ? [name, error ?? '', '', '', '', '', '']
+    ['case', 'ms', '±', 'rate', 'of memory', 'GB', 'launches', 'over least', 'PyTorch/ours'],
+    rows.map(({ name, milliseconds, leastMilliseconds: least, launches, error, ...row }) => {
+      const { spread, rate, unit, memoryShare, gigabytes, overTorch } = row;
+      return milliseconds === undefined || rate === undefined
+        ? [name, error ?? '', '', '', '', '', '', '', '']
         : [
             name,
             digits(milliseconds),
@@ -221,9 +242,11 @@ function toTable(rows: readonly Row[]): string {
             `${digits(rate)} ${unit ?? ''}`,
             percent(memoryShare),
             gigabytes === undefined ? '' : gigabytes.toFixed(1),
+            String(launches ?? ''),
+            least === undefined ? '' : (milliseconds / least).toFixed(1),
             overTorch === undefined ? '' : overTorch.toFixed(2),
-          ],
-    ),
+          ];
+    }),
     ['case'],
   );
 }

@@ -4,6 +4,8 @@ import type { Program } from '../../../core/autograd/program.ts';
 import { Workspace } from '../../../core/autograd/workspace.ts';
 import { Tape } from '../../../core/autograd/tape.ts';
 import type { Device } from '../../../core/gpu/device.ts';
+import type { Precision } from '../../../core/gpu/matrix-products.ts';
+import { openProducts } from '../../../core/matrix-trial.ts';
 import { createSampler } from '../../../core/nn/sampler.ts';
 import { attention } from '../../../core/ops/attention.ts';
 import { add } from '../../../core/ops/add.ts';
@@ -109,9 +111,18 @@ function repeatedProgram(
   };
 }
 
-/** x [n, n] · wᵀ with w stored as told. */
-export async function productCase(device: Device, n: number, storage: WeightStorage): Promise<GpuCase> {
-  const workspace = new Workspace(device);
+/** x [n, n] · wᵀ with w stored, and the product computed, as told. Throws where the adapter cannot. */
+export async function productCase(
+  device: Device,
+  n: number,
+  storage: WeightStorage,
+  precision: Precision = 'f32',
+): Promise<GpuCase> {
+  const warn = (why: string): never => {
+    throw new RangeError(why);
+  };
+  const products = await openProducts(device, precision, { info: () => {}, warn });
+  const workspace = new Workspace(device, products);
   const weights = await ParameterSet.open(device, [{ name: 'w', shape: [n, n], init: { normal: 1 } }], {
     seed: 1,
     storage,
@@ -122,13 +133,13 @@ export async function productCase(device: Device, n: number, storage: WeightStor
   const out = tape.output(linear(tape, x, weights.get('w')));
   const made = repeatedProgram(
     device,
-    `product ${n}^3, weights ${storage}`,
+    `product ${n}^3, ${precision === 'f32' ? `weights ${storage}` : precision}`,
     { amount: (2 * n ** 3) / 1e12, unit: 'TFLOP' },
     await tape.finish('product'),
     workspace,
     [x, out],
   );
-  return { ...made, close: () => (made.close(), weights.close()) };
+  return { ...made, close: () => (made.close(), weights.close(), products?.close()) };
 }
 
 /** One row times a matrix: nothing but reading the matrix. */
