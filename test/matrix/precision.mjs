@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 // Training in each precision on Mesa 26's lavapipe, which has cooperative matrices: SFT from fresh weights and GRPO from those that come with
-// reasongen, the same seeds and data, step by step in one table. Slow: these matrices are executed by a processor.
+// reasongen (4 prompts of 8 drawings a step), the same seeds and data, step by step in one table. Slow: these matrices are executed by a
+// processor.
 //   node test/matrix/precision.mjs [STEPS]
 import { mkdtempSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -33,7 +34,11 @@ await exitWith(async () => {
   process.stdout.write(`${steps} steps, seed 0, lavapipe of Mesa ${version}; runs are kept in ${folder}\n`);
   for (const [name, [preset, ...metrics]] of Object.entries(runs)) {
     for (const precision of precisions) {
-      const settings = [`precision=${precision}`, `steps=${steps}`, ...(name === 'grpo' ? ['evaluations=0'] : [])];
+      const settings = [
+        `precision=${precision}`,
+        `steps=${steps}`,
+        ...(name === 'grpo' ? ['evaluations=0', 'prompts=4'] : []),
+      ];
       const args = ['run', preset, '--run-dir', join(folder, `${name}-${precision}`)];
       const cli = ['--import', 'tsx', join(packageRoot, 'core', 'cli.ts')];
       const code = await launch(node, [...cli, ...args, ...settings.flatMap((each) => ['--set', each])], {
