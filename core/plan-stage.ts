@@ -5,6 +5,7 @@ import type { Optimizer } from './contracts/optimizer.ts';
 import type { Component } from './contracts/slots.ts';
 import type { Plan, PlanContext, Recipe, Smaller } from './contracts/recipe.ts';
 import type { AdapterReport } from './gpu/adapter-report.ts';
+import type { Kernel } from './gpu/kernel.ts';
 import { PlanningDevice } from './gpu/planning-device.ts';
 import type { KernelTuning } from './gpu/tuning.ts';
 import type { Log } from './log.ts';
@@ -61,6 +62,8 @@ interface PlannerParts {
 
 /** Plans with the components of a container, those that a run will work with: they are made once. */
 export class StagePlanner {
+  /** What the programs of its plans are made of, by code. */
+  readonly kernels = new Map<string, Kernel>();
   private readonly parts: PlannerParts;
 
   constructor(parts: PlannerParts) {
@@ -136,7 +139,7 @@ export class StagePlanner {
     const { preset } = stage;
     const device = new PlanningDevice(target.limits, target.report);
     if (target.tuning !== undefined) device.tuning = target.tuning;
-    return container.pretend(device, async () => {
+    const result = await container.pretend(device, async () => {
       const components = await buildComponents(container, preset);
       const recipe = await container.get('recipe');
       const offerModel: PlanContext['offerModel'] = (model) => container.offerModel(device, model);
@@ -146,6 +149,8 @@ export class StagePlanner {
       refuseRanks(recipe, preset, communicator);
       return work(recipe, withFields(alone, { communicator }));
     });
+    for (const [code, kernel] of device.kernels) this.kernels.set(code, kernel);
+    return result;
   }
 
   /** Works with another optimizer than the preset names. */

@@ -2,6 +2,7 @@
  * The main flow: a checked preset becomes a run. Read it from top to bottom: plugins are in the catalog, open the device,
  * build the named components, fire `start`, run the recipe, fire `finish`, dispose in reverse order of creation, write the report.
  */
+import { compileAhead } from './compile-ahead.ts';
 import { buildComponents, withFields } from './components.ts';
 import { type ComponentContainer, createContainer, type RunContainer } from './container.ts';
 import type { Communicator } from './contracts/communicator.ts';
@@ -378,6 +379,9 @@ async function planFor(
   const availableBytes = device.adapter.isSoftware ? availableMemory() : await device.tryMemory(needed);
   const room = { limits: device.limits, availableBytes };
   await refuseWhatCannotFit(plan, room, () => planner.findSmaller(room));
+  await compileAhead(device, planner.kernels.values(), (count) =>
+    more.log.info(`compiling ${count} kernels, once for this driver`),
+  );
   // What was made to measure kernels is gone, and no part of the run.
   device.peakBytes = device.memory.bytes;
   return plan;

@@ -131,6 +131,7 @@ const layers = [
     'half-trial.ts',
     'tune.ts',
     'matrix-trial.ts',
+    'compile-ahead.ts',
     'nn',
     'rl',
     'io',

@@ -3,7 +3,8 @@
  * features. A recipe plans its memory by recording, on such a device, the very programs that its run records on a real one.
  */
 import { installGlobals } from './dawn.ts';
-import { Device, type AdapterReport } from './device.ts';
+import { Device, type AdapterReport, type Pipeline } from './device.ts';
+import type { Kernel } from './kernel.ts';
 
 export class PlanningDevice extends Device {
   override readonly isPlanning = true;
@@ -11,6 +12,8 @@ export class PlanningDevice extends Device {
   largestBuffer: Largest = { bytes: 0, what: '' };
   largestBinding: Largest = { bytes: 0, what: '' };
 
+  /** What programs were made of, by code. */
+  readonly kernels = new Map<string, Kernel>();
   /** Parts of each weight that one binding cannot hold, by name. */
   readonly inParts = new Map<string, number>();
 
@@ -21,6 +24,11 @@ export class PlanningDevice extends Device {
 
   override requireBinding(bytes: number, what: string): void {
     if (bytes > this.largestBinding.bytes) this.largestBinding = { bytes, what };
+  }
+
+  override pipeline(kernel: Kernel): Promise<Pipeline> {
+    this.kernels.set(kernel.code, kernel);
+    return super.pipeline(kernel);
   }
 
   override noteParts(weight: string, parts: number): void {
