@@ -1,4 +1,4 @@
-/** How products of linear layers are computed: the option, and what it is called where it cannot be had. */
+/** The option of recipes that says how products of linear layers are computed. */
 import { precisions } from '../gpu/matrix-products.ts';
 import { z } from '../preset/zod.ts';
 
