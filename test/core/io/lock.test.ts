@@ -55,15 +55,15 @@ describe('lock', { timeout: 30_000 }, () => {
     async () => {
       const run = await start();
       await run.close('done');
-      // What becomes of the shell never asks how its child has ended.
-      const parent = spawn('sh', ['-c', 'true & echo $!; exec sleep 30'], { stdio: ['ignore', 'pipe', 'ignore'] });
+      // The shell might ask how its child has ended; what becomes of it before the end never does.
+      const parent = spawn('sh', ['-c', 'sleep 0.3 & echo $!; exec sleep 30'], { stdio: ['ignore', 'pipe', 'ignore'] });
       const [said] = (await once(parent.stdout, 'data')) as [Buffer];
       const pid = Number(String(said));
       const fields = async (): Promise<string[]> => {
         const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
         return stat.slice(stat.lastIndexOf(')') + 2).split(' ');
       };
-      await expect.poll(async () => (await fields())[0]).toBe('Z');
+      await expect.poll(async () => (await fields())[0], { timeout: 5000 }).toBe('Z');
       const holder = { id: 'other', pid, host: hostname(), processStart: (await fields())[19] };
       await writeFile(join(run.path, 'lock'), JSON.stringify(holder));
       await (await openRun(run.path, [])).close('done');
