@@ -74,7 +74,14 @@ const short: Readonly<Record<string, Readonly<Record<string, string | number>>>>
   'run presets/nano/full.yaml': {
     ...{ 'vq.steps': 1, 'vq.batch': 2 },
     ...{ 'sft.steps': 1, 'sft.batch': 4, 'sft.examples': 4 },
-    ...{ 'grpo.steps': 1, 'grpo.evaluations': 0, 'grpo.prompts': 2, 'grpo.groupSize': 2, 'grpo.miniBatches': 1 },
+    ...{
+      'grpo.steps': 1,
+      'grpo.evaluations': 0,
+      'grpo.prompts': 2,
+      'grpo.groupSize': 2,
+      'grpo.downSample': 2,
+      'grpo.miniBatches': 1,
+    },
     ...{ 'evaluate.count': 6, 'evaluate.batch': 6, 'evaluate.splits': '[heldout]' },
   },
 };

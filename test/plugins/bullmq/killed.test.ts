@@ -134,9 +134,8 @@ recipe: { use: grpo, steps: ${steps}, prompts: 4, promptsAtOnce: 1, groupSize: 4
       expectSameEvaluations(alone, run);
       expect(await worker.end()).toBe(0);
       expect(worker.said).toMatch(new RegExp(`worker ${name} has done \\d+ jobs`));
-      expect((await place.command('workers', preset, '--set', 'executor=bullmq')).output).toBe(
-        'no worker serves this queue\n',
-      );
+      // Those that the test before has killed said nothing, and are listed until their last word is too old.
+      expect((await place.command('workers', preset, '--set', 'executor=bullmq')).output).not.toContain(name);
     },
   );
 
