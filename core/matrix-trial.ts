@@ -23,9 +23,10 @@ export async function openProducts(
 ): Promise<MatrixProducts | undefined> {
   if (precision === 'f32') return undefined;
   const { shape, why } = await chooseMatrix(device, precision);
-  if (device.isPlanning) return shape && new MatrixProducts(device, shape, precision);
-  if (shape === undefined) log?.warn(`products asked for in ${precision} are computed in f32: ${why}`);
-  else log?.info(`products in ${precision}: ${why}`);
+  if (!device.isPlanning) {
+    if (shape === undefined) log?.warn(`products asked for in ${precision} are computed in f32: ${why}`);
+    else log?.info(`products in ${precision}: ${why}`);
+  }
   return shape && new MatrixProducts(device, shape, precision);
 }
 

@@ -130,7 +130,7 @@ test('kernels are added up by name, heaviest first', () => {
     { label: 'b', milliseconds: 5 },
     { label: 'a', milliseconds: 2 },
   ];
-  expect(byKernel(times)).toEqual([
+  expect(byKernel(times, [], { bytesPerSecond: 1, operationsPerSecond: 1 })).toEqual([
     { kernel: 'b', launches: 1, milliseconds: 5, share: 5 / 8, least: 0 },
     { kernel: 'a', launches: 2, milliseconds: 3, share: 3 / 8, least: 0 },
   ]);

@@ -32,7 +32,7 @@ export interface KernelShare {
   readonly milliseconds: number;
   /** Of the sum over all kernels, launch cost included. */
   readonly share: number;
-  /** Milliseconds that its launches take at least; 0 where they were not counted. */
+  /** Milliseconds that its launches take at least. */
   readonly least: number;
 }
 
@@ -107,7 +107,7 @@ function leastOf(work: readonly LaunchWork[], rates: Rates): Least {
 }
 
 /** Heaviest first; `work`: what was launched, to say what it takes at least. */
-export function byKernel(times: readonly KernelTime[], work: readonly LaunchWork[] = [], rates?: Rates): KernelShare[] {
+export function byKernel(times: readonly KernelTime[], work: readonly LaunchWork[], rates: Rates): KernelShare[] {
   const all = total(times);
   const groups = new Map<string, KernelTime[]>();
   for (const time of times) groups.set(time.label, [...(groups.get(time.label) ?? []), time]);
@@ -117,13 +117,10 @@ export function byKernel(times: readonly KernelTime[], work: readonly LaunchWork
       launches: members.length,
       milliseconds: total(members),
       share: total(members) / all,
-      least:
-        rates === undefined
-          ? 0
-          : leastMilliseconds(
-              work.filter(({ label }) => label === kernel),
-              rates,
-            ),
+      least: leastMilliseconds(
+        work.filter(({ label }) => label === kernel),
+        rates,
+      ),
     }))
     .sort((a, b) => b.milliseconds - a.milliseconds);
 }
