@@ -4,7 +4,7 @@ import { join, resolve } from 'node:path';
 import { exitCodes, ReasongenError, shellWord } from '../errors.ts';
 import { explainError } from '../failure.ts';
 import { replaceFile } from '../io/disk.ts';
-import { takeLock } from '../io/lock.ts';
+import { type Lock, takeLock } from '../io/lock.ts';
 import { presetFile } from '../io/run-directory.ts';
 import { type LoadedPreset, loadPreset } from '../preset/load.ts';
 import { formatDifference, formatShare } from '../report/summary.ts';
@@ -48,30 +48,48 @@ export async function startSweep(file: string, options: SweepOptions, context: C
   return goOnWithSweep(directory, context);
 }
 
-/** `resume DIRECTORY` of a sweep: does what is missing, and prints the table again. */
+/** `resume DIRECTORY` of a sweep: does what is missing and what no other process is doing, and prints the table again. */
 export async function goOnWithSweep(folder: string, context: CommandContext): Promise<number> {
   const directory = resolve(folder);
   const { log, stop, write } = context;
   const sweep = await readSweep(directory);
   await refuseAnotherPreset(directory, sweep, context);
-  const lock = await takeLock(join(directory, 'lock'), 'this sweep');
   const failures: ReasongenError[] = [];
-  try {
-    for (const [index, one] of sweep.runs.entries()) {
-      if (stop.requested) break;
+  let elsewhere = 0;
+  for (const [index, one] of sweep.runs.entries()) {
+    if (stop.requested) break;
+    const lock = await claim(directory, one);
+    if (lock === undefined) {
+      elsewhere++;
+      continue;
+    }
+    try {
       if (await isDone(join(directory, one.folder))) continue;
       log.info(`run ${index + 1} of ${sweep.runs.length}: ${sweep.variants[one.variant]?.name}, seed ${one.seed}`);
       const failure = await runOne(directory, sweep, one, context);
       if (failure === undefined) continue;
       failures.push(failure);
       log.warn(`${one.folder} failed: ${failure.message}; the others go on`);
+    } finally {
+      lock.release();
     }
-    write(await tableOf(directory, sweep));
-  } finally {
-    lock.release();
   }
-  if (stop.requested) log.info(`stopped: ${stop.reason}; go on with: npx reasongen resume ${shellWord(directory)}`);
+  write(await tableOf(directory, sweep));
+  const again = `npx reasongen resume ${shellWord(directory)}`;
+  if (elsewhere > 0)
+    log.info(
+      `passed over ${elsewhere} of ${sweep.runs.length} runs, which other processes do; the table of all: ${again}`,
+    );
+  if (stop.requested) log.info(`stopped: ${stop.reason}; go on with: ${again}`);
   return stop.requested ? stop.exitCode : (failures[0]?.exitCode ?? exitCodes.done);
+}
+
+/** Several processes, on one machine or on many, may share a sweep: each takes the runs that no other is doing. */
+async function claim(directory: string, { folder }: SweepRun): Promise<Lock | undefined> {
+  return takeLock(join(directory, `${folder}.lock`), 'this run of the sweep').catch((error: unknown) => {
+    if (error instanceof ReasongenError && error.code === 'RUN_LOCKED') return undefined;
+    throw error;
+  });
 }
 
 /** Starts a run of a sweep, or goes on with it. What ends it, but for a mistake that would end every one of them. */

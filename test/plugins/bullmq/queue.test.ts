@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest';
 import type { DrawService } from '../../../core/contracts/executor.ts';
-import { Workplace, type Ended } from '../../support/runs.ts';
+import { checkpointOf, Workplace, type Ended } from '../../support/runs.ts';
 import { expectSameRun } from '../../support/resumed.ts';
 import { findQueueLibrary, loadQueueLibrary } from '../../../plugins/bullmq/library.ts';
 import { drawQueueName } from '../../../plugins/bullmq/protocol.ts';
@@ -108,6 +108,24 @@ describeWithRedis('workers on a queue', () => {
     ]);
     await expectSameRun(alone, whole, steps, 'beside another');
     await expectSameRun(expected, adapted, steps, 'adapters');
+    await worker.end();
+  });
+
+  test('a sweep draws all its runs with the same workers, and comes to what it comes to alone', async () => {
+    const axis = ['--sweep', 'optimizer.learningRate=1e-3,2e-3', '--set', 'steps=1'];
+    const [own, shared] = [place.free('sweep-alone'), place.free('sweep-queued')];
+    const reference = await place.command('run', preset, ...axis, '--run-dir', own);
+    expect(reference.code, reference.errors).toBe(0);
+    const worker = await start();
+    const sets = queued.flatMap((setting) => ['--set', setting]);
+    const swept = await place.command('run', preset, ...axis, ...sets, '--run-dir', shared);
+    expect(swept.code, swept.errors).toBe(0);
+    for (const rate of ['1e-3', '2e-3']) {
+      const folder = `learningRate=${rate},seed=0`;
+      expect(checkpointOf(join(shared, folder), 1).weights).toEqual(checkpointOf(join(own, folder), 1).weights);
+      expect(readFileSync(join(shared, folder, 'log.txt'), 'utf8')).toContain(`worker ${nameOf(worker)} has drawn`);
+    }
+    expect(readFileSync(join(shared, 'results.json'))).toEqual(readFileSync(join(own, 'results.json')));
     await worker.end();
   });
 
