@@ -251,14 +251,22 @@ export async function readSamples(directory: string, step: number): Promise<Samp
   return readSamplesIn(directory, join('samples', sampleFolder(step)));
 }
 
+/** A line for every drawing of its folder. */
+const sampleList = 'samples.jsonl';
+
 /** The drawings in any such folder of a run. */
 export async function readSamplesIn(directory: string, folder: string): Promise<SampleRecord[]> {
-  const name = join(folder, 'samples.jsonl');
+  const name = join(folder, sampleList);
   const lines = await linesWithin(directory, name);
   return list(
     lines.map((line, index) => parseRecord(line, `${join(directory, name)}:${index + 1}`)),
     (sample) => checkSample(sample, folder),
   );
+}
+
+/** Where a run lists the drawings of a step, relative to its directory. */
+export function sampleListOf(step: number): string {
+  return join('samples', sampleFolder(step), sampleList);
 }
 
 /** `step-000010` */

@@ -1,8 +1,5 @@
 /** Evaluations as the live page asks for them: comparisons with the flipped pictures first, and one prompt through all of them. */
-import { lstat } from 'node:fs/promises';
-import { join } from 'node:path';
 import type { Evaluation, VerdictRecord } from '../contracts/evaluation.ts';
-import { readEvaluations } from '../io/evaluation-records.ts';
 import { evaluationName } from '../io/run-directory.ts';
 import type { ComparisonAnswer, Frame, PairAnswer, PictureAnswer } from '../page/answers.ts';
 import { comparisonAnswer, hasPicture, judgedPicture, verdictsOf, type ShownPairs } from '../report/comparisons.ts';
@@ -118,22 +115,4 @@ export function stripPrompts(evaluations: readonly Evaluation[]): string[] {
     for (const prompt of new Set(prompts)) counts.set(prompt, (counts.get(prompt) ?? 0) + 1);
   }
   return [...counts].filter(([, count]) => count > 1).map(([prompt]) => prompt);
-}
-
-/** Evaluations of the runs that were asked for last, read again when their folder has changed. */
-export class EvaluationCache {
-  readonly #kept = new Map<string, { readonly mark: string; readonly evaluations: Promise<Evaluation[]> }>();
-
-  async read(directory: string): Promise<readonly Evaluation[]> {
-    const status = await lstat(join(directory, 'evaluations')).catch(() => undefined);
-    const mark = `${status?.ino}:${status?.mtimeMs}`;
-    const known = this.#kept.get(directory);
-    if (known?.mark === mark) return known.evaluations;
-    const evaluations = readEvaluations(directory);
-    this.#kept.delete(directory);
-    this.#kept.set(directory, { mark, evaluations });
-    for (const old of [...this.#kept.keys()].slice(0, -4)) this.#kept.delete(old);
-    evaluations.catch(() => this.#kept.delete(directory));
-    return evaluations;
-  }
 }

@@ -4,7 +4,7 @@
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { basename, extname } from 'node:path';
+import { basename, extname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Context, Hono, type Next } from 'hono';
 import { deleteCookie, getCookie, setCookie } from 'hono/cookie';
@@ -13,17 +13,13 @@ import { bearerOf, createAccess, guardedHeaders, pictureHeaders, type Access } f
 import { ReasongenError } from '../errors.ts';
 import { explainError } from '../failure.ts';
 import { addressOf, listen } from '../listen.ts';
-import { checkedRunRecord, readSamplePicture, readSamples } from '../io/records.ts';
+import type { Evaluation } from '../contracts/evaluation.ts';
+import { readEvaluations } from '../io/evaluation-records.ts';
+import { checkedRunRecord, readSamplePicture, readSamples, sampleListOf, type SampleRecord } from '../io/records.ts';
 import { askRun, readPlayground, readPlaygroundPicture } from './control.ts';
-import {
-  comparisonsBetween,
-  comparisonsWithin,
-  EvaluationCache,
-  evaluationPng,
-  framesOf,
-  stripPrompts,
-} from './evaluations.ts';
+import { comparisonsBetween, comparisonsWithin, evaluationPng, framesOf, stripPrompts } from './evaluations.ts';
 import { Feed, readPosition, writePosition } from './feed.ts';
+import { ReadCache } from './read-cache.ts';
 import { detailOf, shownOf } from '../report/run-detail.ts';
 
 /** Milliseconds after which a silent connection is told that it stands: proxies end those that are not. */
@@ -105,7 +101,13 @@ function createApp(feed: Feed, access: Access, port: number): Hono {
   const app = new Hono();
   const cookie = `reasongen-${port}`;
   const files = pageFiles();
-  const evaluations = new EvaluationCache();
+  const keptEvaluations = new ReadCache<readonly Evaluation[]>(4);
+  const evaluationsOf = (directory: string): Promise<readonly Evaluation[]> =>
+    keptEvaluations.read(join(directory, 'evaluations'), () => readEvaluations(directory));
+  // A page asks for the list of a step, then for each of its pictures.
+  const keptSamples = new ReadCache<readonly SampleRecord[]>(2);
+  const samplesOf = (directory: string, step: number): Promise<readonly SampleRecord[]> =>
+    keptSamples.read(join(directory, sampleListOf(step)), () => readSamples(directory, step));
   app.use(guard(access, cookie));
   app.onError((error, context) => {
     const { code, message, hint } = explainError(error);
@@ -161,26 +163,26 @@ function createApp(feed: Feed, access: Access, port: number): Hono {
   });
   app.get('/api/samples', async (context) => {
     const step = whole(context, 'step');
-    const samples = await readSamples(await directoryOf(idOf(context)), step);
+    const samples = await samplesOf(await directoryOf(idOf(context)), step);
     return context.json(samples.map((sample, index) => ({ ...shownOf(sample), step, index })));
   });
   app.get('/api/prompts', async (context) =>
-    context.json(stripPrompts(await evaluations.read(await directoryOf(idOf(context))))),
+    context.json(stripPrompts(await evaluationsOf(await directoryOf(idOf(context))))),
   );
   app.get('/api/strip', async (context) => {
     const id = idOf(context);
-    return context.json(framesOf(id, await evaluations.read(await directoryOf(id)), context.req.query('prompt') ?? ''));
+    return context.json(framesOf(id, await evaluationsOf(await directoryOf(id)), context.req.query('prompt') ?? ''));
   });
   app.get('/api/evaluations', async (context) => {
     const id = idOf(context);
-    return context.json(comparisonsWithin({ id, evaluations: await evaluations.read(await directoryOf(id)) }));
+    return context.json(comparisonsWithin({ id, evaluations: await evaluationsOf(await directoryOf(id)) }));
   });
   app.get('/api/compare', async (context) => {
     const [a, b] = [idOf(context, 'a'), idOf(context, 'b')];
     return context.json(
       comparisonsBetween(
-        { id: a, evaluations: await evaluations.read(await directoryOf(a)) },
-        { id: b, evaluations: await evaluations.read(await directoryOf(b)) },
+        { id: a, evaluations: await evaluationsOf(await directoryOf(a)) },
+        { id: b, evaluations: await evaluationsOf(await directoryOf(b)) },
       ),
     );
   });
@@ -189,7 +191,7 @@ function createApp(feed: Feed, access: Access, port: number): Hono {
     base64 === '' ? context.notFound() : context.body(Buffer.from(base64, 'base64'), 200, pictureHeaders);
   app.get('/picture/sample', async (context) => {
     const directory = await directoryOf(idOf(context));
-    const sample = (await readSamples(directory, whole(context, 'step')))[whole(context, 'index')];
+    const sample = (await samplesOf(directory, whole(context, 'step')))[whole(context, 'index')];
     return picture(context, sample === undefined ? '' : await readSamplePicture(directory, sample));
   });
   app.get('/picture/evaluation', async (context) => {
@@ -199,7 +201,7 @@ function createApp(feed: Feed, access: Access, port: number): Hono {
       index: whole(context, 'index'),
       copy: whole(context, 'copy'),
     };
-    return picture(context, await evaluationPng(directory, await evaluations.read(directory), wanted));
+    return picture(context, await evaluationPng(directory, await evaluationsOf(directory), wanted));
   });
   app.get('/picture/playground', async (context) =>
     picture(context, await readPlaygroundPicture(await directoryOf(idOf(context)), context.req.query('name') ?? '')),

@@ -2,7 +2,7 @@
 import { lstat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseMetrics, type Metrics } from '../io/metrics.ts';
-import { sampleFolder, sampleSteps } from '../io/records.ts';
+import { sampleListOf, sampleSteps } from '../io/records.ts';
 import type { Warning } from '../page/answers.ts';
 import { CurveStore } from '../report/curve-store.ts';
 import { warningOf } from '../report/warnings.ts';
@@ -100,6 +100,6 @@ export class WatchedRun {
     if (part !== 'samples') return at(part);
     // The list of a step's drawings comes last into its folder.
     const last = (await sampleSteps(this.directory).catch(() => [])).at(-1);
-    return `${await at('samples')} ${last === undefined ? '' : await at('samples', sampleFolder(last), 'samples.jsonl')}`;
+    return `${await at('samples')} ${last === undefined ? '' : await at(sampleListOf(last))}`;
   }
 }

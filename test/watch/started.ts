@@ -7,6 +7,7 @@ import { root } from '../support/runs.ts';
 import { askServer, openEvents, type Json } from '../support/watched-run.ts';
 
 export interface Started {
+  readonly pid: number | undefined;
   /** Waits until the program has said this; throws what it said when it ends before. */
   said(words: RegExp): Promise<RegExpExecArray>;
   /** The exit code, null after a kill, and everything it said. */
@@ -32,6 +33,7 @@ export function startProgram(args: readonly string[]): Started {
     return { code: code as number | null, text };
   });
   return {
+    pid: child.pid,
     said: (words) =>
       new Promise((resolve, reject) => {
         const look = (): void => {
