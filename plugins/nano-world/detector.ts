@@ -50,9 +50,10 @@ export function createDetector(sheet: SpriteSheet): Detector {
   const shapes = buildShapes(sheet);
   return (pixels) => {
     const picture = differences(pixels);
+    const energies = energySums(picture);
     const foreground = foregroundOf(picture);
     const occupiedCells = [0, 1, 2, 3, 4, 5, 6, 7, 8].filter((cell) => isOccupied(foreground, cell));
-    const found = occupiedCells.flatMap((cell) => bestMatch(picture, cell, shapes) ?? []);
+    const found = occupiedCells.flatMap((cell) => bestMatch(picture, energies, cell, shapes) ?? []);
     found.sort((a, b) => b.detection.score - a.detection.score);
     const accepted: Match[] = [];
     for (const match of found) {
@@ -158,6 +159,29 @@ function differences(pixels: Uint8Array): Float32Array {
   return picture;
 }
 
+/** Σ of squares above and left of each pixel, a row and a column of zeros first: [55, 55]. */
+function energySums(picture: Float32Array): Float64Array {
+  const width = stride + 1;
+  const sums = new Float64Array(width * width);
+  for (let y = 0; y < stride; y++) {
+    let row = 0;
+    for (let x = 0; x < stride; x++) {
+      const from = (y * stride + x) * 3;
+      row += picture[from]! ** 2 + picture[from + 1]! ** 2 + picture[from + 2]! ** 2;
+      sums[(y + 1) * width + x + 1] = sums[y * width + x + 1]! + row;
+    }
+  }
+  return sums;
+}
+
+/** Σ of squares in the window that begins at a pixel of the framed picture. */
+function energyWithin(sums: Float64Array, origin: number): number {
+  const width = stride + 1;
+  const first = Math.floor(origin / stride) * width + (origin % stride);
+  const last = first + windowSize * width;
+  return sums[last + windowSize]! - sums[last]! - sums[first + windowSize]! + sums[first]!;
+}
+
 /** How much a pixel differs from the background: largest channel difference over 0.14, at most 1; [54, 54]. */
 function foregroundOf(picture: Float32Array): Float32Array {
   const foreground = new Float32Array(stride * stride);
@@ -188,18 +212,29 @@ const offsets: readonly (readonly [number, number])[] = Array.from({ length: 25 
   Math.floor(index / 5) - reach,
 ]).sort((a, b) => Math.hypot(...a) - Math.hypot(...b));
 
+/** Room for rounding where a bound decides. */
+const nearlyOne = 1 - 1e-6;
+
 /**
  * The template and offset of largest R² at a cell, if any reaches the acceptance. Exact: a candidate is left as soon
- * as its error alone shows that it cannot beat the best so far, which happens after a few of its pixels.
+ * as its error alone shows that it cannot beat the best so far, which happens after a few of its pixels, or before any
+ * where the window holds too little paint for it: Σ(w - t)² ≥ (|t| - |w|)².
  */
-function bestMatch(picture: Float32Array, cell: number, shapes: readonly Shape[]): Match | undefined {
+function bestMatch(
+  picture: Float32Array,
+  energies: Float64Array,
+  cell: number,
+  shapes: readonly Shape[],
+): Match | undefined {
   let unexplained = 1 - acceptance;
   let best: { shape: Shape; look: number; origin: number } | undefined;
   for (const [dx, dy] of offsets) {
     const origin = cellOrigin(cell) + (dy - 1) * stride + dx - 1;
+    const painted = energyWithin(energies, origin);
     for (const shape of shapes) {
       for (let look = 0; look < lookCount; look++) {
         const { values, energy } = shape.looks[look]!;
+        if (painted < (1 - Math.sqrt(unexplained)) ** 2 * energy * nearlyOne) continue;
         const limit = unexplained * energy;
         const error = squaredError(picture, origin, shape.places, values, limit);
         if (error > limit || (best && error === limit)) continue;
