@@ -27,6 +27,7 @@ export async function compileAhead(
   kernels: Iterable<Kernel>,
   onStart: (count: number) => void = () => {},
   environment: Environment = processEnvironment,
+  openHelper: () => Promise<Device> = openDevice,
 ): Promise<number> {
   const cores = availableParallelism();
   if (!device.adapter.isSoftware || cores < 2) return 0;
@@ -40,7 +41,9 @@ export async function compileAhead(
   onStart(waiting.length);
   const compiled: string[] = [];
   const work = async (): Promise<void> => {
-    const helper = await openDevice();
+    // A driver that opens no further device compiles as the run goes on.
+    const helper = await openHelper().catch(() => undefined);
+    if (helper === undefined) return;
     try {
       for (let kernel = waiting.shift(); kernel !== undefined; kernel = waiting.shift())
         if (await compile(helper, kernel)) compiled.push(hashOf(kernel.code));

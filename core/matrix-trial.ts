@@ -27,7 +27,9 @@ export async function openProducts(
     if (shape === undefined) log?.warn(`products asked for in ${precision} are computed in f32: ${why}`);
     else log?.info(`products in ${precision}: ${why}`);
   }
-  return shape && new MatrixProducts(device, shape, precision);
+  if (shape === undefined) return undefined;
+  device.matricesUsed.set(precision, nameOf(shape));
+  return new MatrixProducts(device, shape, precision);
 }
 
 export interface MatrixChoice {
@@ -58,13 +60,17 @@ export async function chooseMatrix(
       keep(file, shape);
       return taken(shape, 'found right in a trial');
     }
-    faults.push(`${shape.M} x ${shape.N} x ${shape.K}: ${fault}`);
+    faults.push(`${nameOf(shape)}: ${fault}`);
   }
   return { why: `the adapter's matrices are wrong (${faults.join('; ')}): update its driver` };
 }
 
 function taken(shape: MatrixShape, how: string): MatrixChoice {
-  return { shape, why: `matrices of ${shape.M} x ${shape.N} x ${shape.K}, ${how}` };
+  return { shape, why: `matrices of ${nameOf(shape)}, ${how}` };
+}
+
+function nameOf({ M, N, K }: MatrixShape): string {
+  return `${M} x ${N} x ${K}`;
 }
 
 function keep(file: string, { M, N, K }: MatrixShape): void {

@@ -302,7 +302,7 @@ async function runStage(
     };
     const all = withFields(components, { ...context, rewards, beginStep, offerModel });
     if (!stop.requested) await recipe.run(withFields(all, onDevice));
-    if (device !== undefined && plan !== undefined) await noteMemory(directory, device, plan, log);
+    if (device !== undefined && plan !== undefined) await noteDevice(directory, device, plan, log);
     outcome = stop.requested ? 'stopped' : 'done';
   } catch (error) {
     errors.push(error);
@@ -387,10 +387,15 @@ async function planFor(
   return plan;
 }
 
-async function noteMemory(directory: RunDirectory, device: Device, plan: Plan, log: Log): Promise<void> {
+/** What a session took of the device, and which of its matrices multiplied. */
+async function noteDevice(directory: RunDirectory, device: Device, plan: Plan, log: Log): Promise<void> {
   const { peakBytes, created, submits, passes } = device.memory;
   const plannedBytes = totalBytes(plan);
-  await directory.describe({ memory: { plannedBytes, peakBytes, buffers: created, submits, passes } });
+  const products = Array.from(device.matricesUsed, ([precision, shape]) => `${precision} on matrices of ${shape}`);
+  await directory.describe({
+    memory: { plannedBytes, peakBytes, buffers: created, submits, passes },
+    ...(products.length > 0 && { adapter: { products: products.join(', ') } }),
+  });
   if (peakBytes > 0)
     log.info(`memory: at most ${formatBytes(peakBytes)} on the device; planned were ${formatBytes(plannedBytes)}`);
 }

@@ -78,6 +78,8 @@ export class Device {
   notes: readonly string[] = [];
   /** Which of several equal kernels is taken for which size; set before anything is recorded. */
   tuning: KernelTuning = defaultTuning;
+  /** Shapes of the matrices that products were asked of, by precision: what a run keeps of it. */
+  readonly matricesUsed = new Map<string, string>();
   private readonly pipelines = new Map<string, Promise<Pipeline>>();
   private readonly buffers = new Set<GPUBuffer>();
   private readonly readBack = new ReadBack(this);

@@ -52,6 +52,13 @@ test.skipIf(isAlone)('what does not compile is left to the run, and tried again'
   expect(await ahead()).toBe(0);
 });
 
+test('a driver that opens no further device leaves all of it to the run', async () => {
+  const refuse = (): Promise<Device> => Promise.reject(new Error('no more devices'));
+  expect(await compileAhead(device, kernels, undefined, { REASONGEN_CACHE: cache }, refuse)).toBe(0);
+  if (isAlone) return;
+  expect(await compileAhead(device, kernels, undefined, { REASONGEN_CACHE: cache })).toBe(kernels.length);
+});
+
 test('a list that is none is begun anew', async () => {
   await compileAhead(device, kernels, undefined, { REASONGEN_CACHE: cache });
   if (isAlone) return;

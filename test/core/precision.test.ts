@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { openDevice } from '../../core/gpu/device.ts';
 import { usableShapes } from '../../core/ops/linear-matrix.ts';
+import type { RunRecord } from '../../core/io/records.ts';
 import { Guards } from '../../core/training/guards.ts';
 import { OperandWatch } from '../../core/training/operands.ts';
 import { checkpoints, curve, metricsOf, Workplace, type Ended } from '../support/runs.ts';
@@ -36,6 +37,10 @@ async function grpo(recipe: string): Promise<string> {
   );
 }
 
+function adapterOf({ directory }: Ended): Readonly<Record<string, string>> {
+  return (JSON.parse(readFileSync(join(directory, 'run.json'), 'utf8')) as RunRecord).adapter;
+}
+
 function weightsOf({ directory }: Ended): Buffer {
   return readFileSync(join(directory, 'checkpoints', checkpoints(directory).at(-1) ?? '', 'weights.safetensors'));
 }
@@ -54,6 +59,7 @@ describe.skipIf(isThere)('where there are none', () => {
         ),
       ]);
       expect(metricsOf(run.directory)[0]).not.toHaveProperty('operands/lost');
+      expect(adapterOf(run)).not.toHaveProperty('products');
     }
   });
 
@@ -74,6 +80,7 @@ describe.skipIf(!isThere)('on matrices', () => {
     ] as const) {
       const run = await place.run(sft(`precision: ${precision}`));
       expect(run.lines).toContainEqual(expect.stringMatching(new RegExp(`^products in ${precision}: matrices of`)));
+      expect(adapterOf(run)['products']).toMatch(new RegExp(`^${precision} on matrices of \\d+ x \\d+ x \\d+$`));
       const found = curve(run.directory, 'loss');
       expect(found).not.toEqual(loss);
       found.forEach((value, step) => expect(Math.abs(value - (loss[step] ?? Number.NaN))).toBeLessThan(tolerance));

@@ -49,7 +49,7 @@ test('two processes share a sweep: each run is done by one of them, as one alone
   const ended = await Promise.all([first, place.program(['resume', shared])]);
   expect(ended.map(({ code }) => code)).toEqual([0, 0]);
   const done = ended.map(({ errors }) => [...errors.matchAll(/run (\d) of 4: /g)].map(([, run]) => Number(run)));
-  expect(done.flat().sort()).toEqual([1, 2, 3, 4]);
+  expect(done.flat().toSorted((a, b) => a - b)).toEqual([1, 2, 3, 4]);
   expect(done.filter((runs) => runs.length > 0)).toHaveLength(2);
   expect(ended.map(({ errors }) => errors).join('\n')).toMatch(/passed over \d of 4 runs, which other processes do/);
   expect(readdirSync(shared).sort()).toEqual(readdirSync(alone).sort());
