@@ -71,7 +71,7 @@ function aloneScope(device: Device, seed: number): Omit<Scope, 'published'> {
     throw new RangeError('unreachable: a judge in a process of its own has no run');
   };
   return {
-    log: silentLog(),
+    log: { ...silentLog(), warn: (warning) => send({ warning }) },
     seed,
     calls: { run: (work, signal) => work(signal), spend: () => undefined },
     path: (relative) => relative,

@@ -6,6 +6,7 @@ import type { Tokenizer } from '../contracts/tokenizer.ts';
 import { Workspace } from '../autograd/workspace.ts';
 import { ReasongenError, exitCodes } from '../errors.ts';
 import type { Device } from '../gpu/device.ts';
+import type { MatrixProducts } from '../gpu/matrix-products.ts';
 import { placePictures, type PromptFeatures } from '../nn/features.ts';
 import { PrefixedRows, type PrefixWork } from '../nn/prefixed-rows.ts';
 import { SampledRows } from '../nn/sampled-rows.ts';
@@ -40,6 +41,8 @@ export interface AnswererWork extends PrefixWork {
 
 export interface AnswererOptions {
   readonly device: Device;
+  /** What multiplies on tensor cores, where anything does. */
+  readonly products?: MatrixProducts | undefined;
   readonly backbone: Backbone;
   readonly tokenizer: Tokenizer;
   /** Of the backbone and of its vision part; read at every pass. */
@@ -89,10 +92,11 @@ export class Answerer {
 
   /** Makes everything that full batches of the longest questions take, so that memory does not grow later. Throws CANNOT_LOOK, CANNOT_CONVERSE. */
   static async open(options: AnswererOptions): Promise<Answerer> {
-    const { device, backbone, tokenizer, weights, atOnce, questionTokens, answerTokens, attentionCache } = options;
+    const { device, products, backbone, tokenizer, weights, atOnce, questionTokens, answerTokens, attentionCache } =
+      options;
     const vision = visionOf(backbone);
     if (tokenizer.conversation === undefined) throw cannotConverse();
-    const workspace = new Workspace(device);
+    const workspace = new Workspace(device, products);
     const sight = new Sight(workspace, vision, weights);
     const room = await sight.reserve(atOnce);
     const { vectors } = vision.span(vision.largest);

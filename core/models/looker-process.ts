@@ -5,6 +5,7 @@ import type { Scope } from '../contracts/slots.ts';
 import { processEnvironment } from '../environment.ts';
 import { ReasongenError } from '../errors.ts';
 import { forked } from '../forked.ts';
+import type { Log } from '../log.ts';
 import type { ChoiceQuestion, WrittenQuestion } from './answerer.ts';
 import type { AnswererChoice } from './looking-model.ts';
 import type { Looker, Written } from './looker.ts';
@@ -27,7 +28,10 @@ export type LookerRequest =
 type Fields = { readonly [Field in 'code' | 'message' | 'place' | 'hint']: string | undefined } & {
   readonly exitCode: number;
 };
-export type LookerReply = { readonly id: number } & ({ readonly value: unknown } | { readonly error: Fields });
+export type LookerReply =
+  | ({ readonly id: number } & ({ readonly value: unknown } | { readonly error: Fields }))
+  /** For the log of the run. */
+  | { readonly warning: string };
 
 export interface LookerProcessOptions extends LookerSetup {
   /** A part of the name of the adapter it opens; the best one unless told. */
@@ -41,14 +45,16 @@ interface Waiting {
 
 export class LookerProcess implements Looker {
   private readonly options: LookerProcessOptions;
+  private readonly log: Pick<Log, 'warn'>;
   private child: ChildProcess | undefined;
   private opened: Promise<unknown> | undefined;
   private readonly waiting = new Map<number, Waiting>();
   private next = 0;
   private isClosed = false;
 
-  constructor(options: LookerProcessOptions) {
+  constructor(options: LookerProcessOptions, log: Pick<Log, 'warn'>) {
     this.options = options;
+    this.log = log;
   }
 
   /** Of the process, while there is one. */
@@ -126,6 +132,10 @@ export class LookerProcess implements Looker {
       env: { ...processEnvironment, ...(adapter !== undefined && { REASONGEN_ADAPTER: adapter }) },
     });
     child.on('message', (reply: LookerReply) => {
+      if ('warning' in reply) {
+        this.log.warn(reply.warning);
+        return;
+      }
       const asked = this.waiting.get(reply.id);
       if ('error' in reply) asked?.reject(asError(reply.error));
       else asked?.resolve(reply.value);
@@ -174,7 +184,7 @@ export function lookerInProcess(scope: Scope, options: LookerProcessOptions, pla
   const inPlan = planned();
   const place = scope.onDevice(
     (device): Looker & { close?(): void } => {
-      if (!device.isPlanning) return new LookerProcess(options);
+      if (!device.isPlanning) return new LookerProcess(options, scope.log);
       return options.adapter === undefined ? inPlan : nowhere;
     },
     (looker) => looker.close?.(),

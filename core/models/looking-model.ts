@@ -5,6 +5,8 @@ import type { RunningModel } from '../contracts/running-model.ts';
 import type { Scope } from '../contracts/slots.ts';
 import { ReasongenError } from '../errors.ts';
 import type { Device } from '../gpu/device.ts';
+import { openProducts } from '../matrix-trial.ts';
+import type { Precision } from '../gpu/matrix-products.ts';
 import { inputFile } from '../preset/input-file.ts';
 import { z } from '../preset/zod.ts';
 import { copyToHost, type HostCopy } from '../weights/host-copy.ts';
@@ -18,6 +20,7 @@ import {
 } from './answerer.ts';
 import { Gathered } from './gathered.ts';
 import type { Looker, Written } from './looker.ts';
+import { precisionOption } from './precision.ts';
 import { Seat, type Seated } from './seat.ts';
 import { visionOf } from './vision-input.ts';
 import { openBase, storageOption, type WeightsContext } from './weights.ts';
@@ -46,6 +49,7 @@ export const answeringOptions = {
     .default('f32')
     .describe('how keys and values are kept while questions are answered; f16 halves their memory and rounds them'),
   ...storageOption,
+  ...precisionOption,
 };
 
 /** Options of a component that answers questions with the model of the run, or another of its sizes. */
@@ -68,6 +72,8 @@ export interface AnswererChoice extends Pick<
   /** Whether it is on the device only while it is asked, and in the memory of the host between. */
   readonly swaps?: boolean;
   readonly storage: z.output<(typeof storageOption)['storage']>;
+  /** How products with its weights are computed, those of the part that looks, too. */
+  readonly precision: Precision;
 }
 
 /** What reads text and pictures. */
@@ -169,12 +175,14 @@ async function openAnswerer(
   const { weights, own, specs, isFixed } = await weightsOf(scope, context, backbone, choice, kept);
   const { questionTokens, answerTokens, attentionCache, batch, temperature = 0 } = choice;
   const sizes = { atOnce: batch, questionTokens, answerTokens, attentionCache, temperature };
-  const answerer = await Answerer.open({ device, backbone, tokenizer, weights, isFixed, ...sizes });
+  const products = await openProducts(device, choice.precision, scope.log);
+  const answerer = await Answerer.open({ device, products, backbone, tokenizer, weights, isFixed, ...sizes });
   return {
     answerer,
     keep: () => copyToHost(own, specs, choice.storage),
     async close() {
       await answerer.close();
+      products?.close();
       own.close();
     },
   };

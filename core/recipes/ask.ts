@@ -8,11 +8,13 @@ import { ReasongenError, exitCodes } from '../errors.ts';
 import { disk } from '../io/disk.ts';
 import { JsonLines } from '../io/json-lines.ts';
 import { createSampler } from '../nn/sampler.ts';
+import { openProducts } from '../matrix-trial.ts';
 import { defineRecipe, inputFile, z } from '../plugin.ts';
 import { dimension, type Tensor } from '../tensor/tensor.ts';
 import { cannotConverse } from '../models/answerer.ts';
 import { MemoryAccount, planningRun } from '../models/memory-accounting.ts';
 import { blankPicture, lookAt, readPicture, visionOf } from '../models/vision-input.ts';
+import { precisionOption } from '../models/precision.ts';
 import { openModel, type Uses } from '../models/open-model.ts';
 import { describeModel } from '../drawing/plan.ts';
 import { storageOption, weightsInput } from '../models/weights.ts';
@@ -38,6 +40,7 @@ const options = z.strictObject({
   topK: z.number().int().nonnegative().default(0).describe('keep the k likeliest tokens; 0 keeps all'),
   topP: z.number().gt(0).max(1).default(1).describe('keep the likeliest tokens up to this probability'),
   ...storageOption,
+  ...precisionOption,
 });
 
 type Options = z.output<typeof options>;
@@ -69,8 +72,10 @@ async function planAsk(context: PlanContext, choice: Options): Promise<Plan> {
   const account = new MemoryAccount(context);
   const run = planningRun(context);
   const { device, backbone, tokenizer } = run;
-  const { parameters, workspace } = await openModel(run, choice, usesOf(choice));
+  const model = await openModel(run, choice, usesOf(choice));
+  const { parameters } = model;
   account.note('weights');
+  const workspace = model.workspace.with(await openProducts(device, choice.precision));
   const vision = pictureCount(choice) > 0 ? visionOf(backbone) : undefined;
   const places: PictureSpan[][] = choice.turns.map(() => []);
   if (vision !== undefined) {
@@ -112,7 +117,9 @@ async function runAsk(context: RunContext, choice: Options): Promise<void> {
   // Read before the model is: a bad path should not cost a minute.
   const pictures = vision === undefined ? [] : await picturesOf(choice, (path) => readPicture(path, vision));
   const model = await openModel(context, choice, usesOf(choice));
-  const { parameters, workspace, hash } = model;
+  const { parameters, hash } = model;
+  const products = await openProducts(context.device, choice.precision, context.log);
+  const workspace = model.workspace.with(products);
   const values = vision === undefined ? undefined : await lookAt(workspace, vision, parameters, pictures.flat());
   const places = pictures.map((each) => each.map((picture) => visionOf(backbone).span(picture)));
   const past: Turn[] = [];
@@ -143,6 +150,7 @@ async function runAsk(context: RunContext, choice: Options): Promise<void> {
     }
   } finally {
     if (values !== undefined) context.device.destroyTensor(values);
+    products?.close();
     model.close();
   }
 }

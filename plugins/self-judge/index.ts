@@ -81,8 +81,8 @@ function titleOf(choice: ModelOptions): string {
 }
 
 async function fingerprintOf(choice: ModelOptions): Promise<Record<string, string>> {
-  const { model, storage, attentionCache, answerTokens: longest } = choice;
+  const { model, storage, precision, attentionCache, answerTokens: longest } = choice;
   // What an earlier stage has yet to make is there when the run begins.
   const weights = isOwn(choice) || !existsSync(model) ? model : await inputHash(model);
-  return { weights, storage, attentionCache, answerTokens: String(longest) };
+  return { weights, storage, precision, attentionCache, answerTokens: String(longest) };
 }

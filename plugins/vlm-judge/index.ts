@@ -143,8 +143,8 @@ function lookerOf(choice: ModelOptions, scope: Scope): Looker {
     ...(minPixels !== undefined && { minPixels }),
     ...(maxPixels !== undefined && { maxPixels }),
   };
-  const { batch, questionTokens, attentionCache, storage, maxTokens: answerTokens, temperature } = rest;
-  const answering = { model, batch, questionTokens, attentionCache, storage, answerTokens, temperature };
+  const { batch, questionTokens, attentionCache, storage, precision, maxTokens: answerTokens, temperature } = rest;
+  const answering = { model, batch, questionTokens, attentionCache, storage, precision, answerTokens, temperature };
   const here = (swaps: boolean): Looker => {
     const looking = new LookingModel(scope, { ...answering, swaps }, () => scope.published(model, pictures));
     return swaps ? looking : staying(looking);
@@ -182,12 +182,14 @@ function titleOf({ model, storage }: ModelOptions): string {
 
 /** What answers depend on beside picture and question. */
 async function fingerprintOf(choice: ModelOptions): Promise<Record<string, string>> {
-  const { model, storage, attentionCache, maxTokens, temperature, pictureSide, minPixels, maxPixels } = choice;
+  const { model, storage, precision, attentionCache, maxTokens, temperature, pictureSide, minPixels, maxPixels } =
+    choice;
   return {
     model: titleOf(choice),
     // What an earlier stage has yet to make is there when the run begins.
     weights: existsSync(model) ? await inputHash(model) : model,
     storage,
+    precision,
     attentionCache,
     maxTokens: String(maxTokens),
     temperature: String(temperature),

@@ -22,7 +22,10 @@ await exitWith(async () => {
   const { node, version, env } = root;
   say(`kernels on lavapipe of Mesa ${version}`);
   const vitest = join(packageRoot, 'node_modules', 'vitest', 'vitest.mjs');
-  const tests = given.length > 0 ? given : ['test/ops', 'test/golden/matrices.test.ts', 'test/core/precision.test.ts'];
+  const tests =
+    given.length > 0
+      ? given
+      : ['test/ops', 'test/golden/matrices.test.ts', 'test/core/precision.test.ts', 'test/plugins/vlm-judge.test.ts'];
   const commands = [
     [vitest, 'run', '--config', 'test/vitest.config.ts', '--root', '.', ...tests],
     ...(given.length > 0 ? [] : [['--import', 'tsx', join(packageRoot, 'core', 'cli.ts'), 'verify-device']]),

@@ -4,7 +4,9 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { decodePicture } from '../../core/io/image.ts';
+import { LookerProcess } from '../../core/models/looker-process.ts';
 import { LookingModel } from '../../core/models/looking-model.ts';
+import { usableShapes } from '../../core/ops/linear-matrix.ts';
 import type { Image, Plugin } from '../../core/plugin.ts';
 import type { RunningModel } from '../../core/contracts/running-model.ts';
 import { at, openTestDevice, testSamples } from '../../core/testing.ts';
@@ -146,7 +148,14 @@ describe('questions about one picture', () => {
     const catching = {
       ...judge,
       create: (_choice: object, scope: ConstructorParameters<typeof LookingModel>[0]) => {
-        const choice = { model: folder, batch: 8, questionTokens: 128, attentionCache: 'f32', storage: 'f32' } as const;
+        const sizes = {
+          batch: 8,
+          questionTokens: 128,
+          attentionCache: 'f32',
+          storage: 'f32',
+          precision: 'f32',
+        } as const;
+        const choice = { model: folder, ...sizes };
         model = new LookingModel(scope, { ...choice, answerTokens: 8, ...options }, () => scope.published(folder));
         return { title: 'x', fingerprint: {}, answer: async () => '' };
       },
@@ -188,6 +197,32 @@ describe('questions about one picture', () => {
     expect(work).toMatchObject({ looks: texts.length, passes: texts.length });
     expect(new Set(alone.map(String)).size).toBe(texts.length);
     await dispose();
+  });
+
+  test('on tensor cores, where there are some, have nearly the answers of f32, whatever is asked beside; elsewhere those of f32', async () => {
+    const image = await picture(0);
+    const answered = async (precision: string, batch: number): Promise<(readonly number[])[]> => {
+      const { model, dispose } = await opened({ precision, batch });
+      const found = await Promise.all(
+        texts.map((question) => model.probabilities({ image, question, answers: sets }, never)),
+      );
+      await dispose();
+      return found;
+    };
+    const plain = await answered('f32', 5);
+    const hasMatrices = settings.device !== undefined && usableShapes(settings.device).length > 0;
+    for (const [precision, tolerance] of [
+      ['f16', 2e-2],
+      ['f32-split', 1e-5],
+    ] as const) {
+      const found = await answered(precision, 5);
+      expect(await answered(precision, 2)).toEqual(found);
+      if (hasMatrices) expect(found).not.toEqual(plain);
+      else expect(found).toEqual(plain);
+      for (const [place, shares] of found.entries())
+        for (const [answer, share] of shares.entries())
+          expect(Math.abs(share - at(at(plain, place), answer))).toBeLessThan(tolerance);
+    }
   });
 
   test('about several pictures, mixed, have the bits of each alone; a row that is needed for another picture is computed again', async () => {
@@ -310,6 +345,18 @@ describe('a model in another process', () => {
     await expect(given).rejects.toThrow('given up');
     await dispose();
     await here.dispose();
+  });
+
+  test('what it warns of comes to the log of the run', async () => {
+    const warnings: string[] = [];
+    const choice = { batch: 1, questionTokens: 128, answerTokens: 0, attentionCache: 'f32', storage: 'f32' } as const;
+    const setup = { choice: { model: folder, precision: 'f16', ...choice }, pictures: {}, seed: 0 } as const;
+    const looker = new LookerProcess(setup, { warn: (message) => void warnings.push(message) });
+    await looker.reserve();
+    looker.close();
+    const hasMatrices = settings.device !== undefined && usableShapes(settings.device).length > 0;
+    const expected = /^products asked for in f16 are computed in f32: .* offers no /;
+    expect(warnings).toEqual(hasMatrices ? [] : [expect.stringMatching(expected)]);
   });
 
   test('an adapter that is not there is said', async () => {

@@ -74,9 +74,12 @@ async function expectedAnswer(
 }
 
 describe('ask', () => {
-  test('the answer about two pictures is that of the float64 model, streamed and recorded, under either naming', async () => {
+  test('the answer about two pictures is that of the float64 model, streamed and recorded, under either naming, in f32 and near it', async () => {
     const pictures = [await photo('a.png', 1, 31, 17), await photo('b.png', 2, 9, 40)];
-    for (const original of [false, true]) {
+    for (const [original, precision] of [
+      [false, 'f32'],
+      [true, 'f32-split'],
+    ] as const) {
       const folder = janusFolder(place.path(`model-${original}`), 'tiny-a', original);
       const out = place.free('asked');
       const { code, output, errors } = await place.command(
@@ -89,8 +92,13 @@ describe('ask', () => {
         out,
         '--set',
         'recipe.answerTokens=12',
+        '--set',
+        `recipe.precision=${precision}`,
       );
       expect({ code, errors: code === 0 ? '' : errors }).toEqual({ code: 0, errors: '' });
+      expect(errors.includes(`products asked for in ${precision}`) || errors.includes(`products in ${precision}`)).toBe(
+        precision !== 'f32',
+      );
       const [answer] = answersOf(out);
       expect(answer).toMatchObject({ question: 'What is it?', pictures });
       const expected = await expectedAnswer(
