@@ -88,17 +88,24 @@ export async function matrixFault(
   precision: MatrixPrecision,
 ): Promise<string | undefined> {
   const products = new MatrixProducts(device, shape, precision);
+  const { tuning } = device;
   try {
-    return await faultOf(device, products);
+    for (const largeTilesFrom of [Number.MAX_SAFE_INTEGER, 0]) {
+      device.tuning = { ...tuning, largeTilesFrom };
+      const fault = await faultOf(device, products);
+      if (fault !== undefined) return fault;
+    }
+    return undefined;
   } finally {
+    device.tuning = tuning;
     products.close();
   }
 }
 
 async function faultOf(device: Device, products: MatrixProducts): Promise<string | undefined> {
-  // Past the edges of a tile, and more than one step of k.
+  // Past the edges of a tile, and more than one step of k; operands that are converted beforehand, and as they are read.
   for (const [rows, columns, inner] of [
-    [70, 65, 50],
+    [70, 65, 67],
     [33, 130, 7],
   ] as const) {
     const x = trialValues(rows, inner, 1);

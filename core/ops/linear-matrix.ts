@@ -40,32 +40,22 @@ export function whyNoMatrices({ adapter }: Pick<Device, 'adapter'>): string {
   return `${description} lists no matrices of f16 that sum in f32 (${matrices.length} others)`;
 }
 
-/** `by`: what the tape says (`tape.products`). */
-export function matrixProduct(tape: Tape, by: MatrixProducts, product: WorkgroupProduct): void {
+/** Up to so many rows or columns the other operand is read once: converting it beforehand would only be more to read. */
+const fewLines = 64;
+
+/** `by`: what the tape says (`tape.products`). Operands are converted as they are read where there are at most `few` rows or columns. */
+export function matrixProduct(tape: Tape, by: MatrixProducts, product: WorkgroupProduct, few = fewLines): void {
   const { a, b, out, rows, columns, inner, kind, bias, addend, accumulate = false } = product;
-  const PARTS = partsOf[by.precision];
-  const { constants, scales } = packing(b);
-  const strides = {
-    ...(kind === 'tn' ? { a_row: 1, a_inner: rows } : { a_row: inner, a_inner: 1 }),
-    ...(kind === 'nt' ? { b_column: inner, b_inner: 1 } : { b_column: 1, b_inner: columns }),
+  const operands = {
+    a: { x: a, rows, inner, ...(kind === 'tn' ? { row: 1, step: rows } : { row: inner, step: 1 }) },
+    b: { x: b, rows: columns, inner, ...(kind === 'nt' ? { row: inner, step: 1 } : { row: 1, step: columns }) },
   };
-  const lines = Math.ceil(rows / 64);
-  tape.launch({
-    kernel: 'linear/matrix',
-    constants: {
-      ...by.shape,
-      ...constants,
-      SUBGROUP: tape.device.adapter.subgroupMaxSize,
-      PARTS,
-      A_ALONG: kind !== 'tn',
-      B_ALONG: kind === 'nt',
-    },
+  const sum: MatrixSum = {
+    a: operands.a,
+    b: operands.b,
     bindings: {
-      a,
-      a_exponents: exponents(tape, by, a, { rows, inner, row: strides.a_row, step: strides.a_inner }),
-      b,
-      b_exponents: exponents(tape, by, b, { rows: columns, inner, row: strides.b_column, step: strides.b_inner }),
-      scales,
+      a_exponents: exponents(tape, by, operands.a),
+      b_exponents: exponents(tape, by, operands.b),
       bias: bias ?? a,
       addend: addend ?? a,
       out,
@@ -75,19 +65,105 @@ export function matrixProduct(tape: Tape, by: MatrixProducts, product: Workgroup
       columns,
       inner,
       adds: (bias === undefined ? 0 : 1) + (addend === undefined ? 0 : 2) + (accumulate ? 4 : 0),
-      ...strides,
     },
-    groups: [Math.ceil(columns / 64), Math.min(lines, 65535), Math.ceil(lines / 65535)],
+    constants: { ...by.shape, SUBGROUP: tape.device.adapter.subgroupMaxSize, PARTS: partsOf[by.precision] },
+  };
+  if (Math.min(rows, columns) > few) blockProduct(tape, by, sum);
+  else convertingProduct(tape, sum);
+}
+
+/** A matrix whose rows are summed over: x[row, k] at row · `row` + k · `step`. */
+interface Operand {
+  readonly x: Tensor;
+  readonly rows: number;
+  readonly inner: number;
+  readonly row: number;
+  readonly step: number;
+}
+
+/** What both kernels are told. */
+interface MatrixSum {
+  readonly a: Operand;
+  readonly b: Operand;
+  readonly bindings: Readonly<Record<'a_exponents' | 'b_exponents' | 'bias' | 'addend' | 'out', Tensor>>;
+  readonly params: Readonly<Record<'rows' | 'columns' | 'inner' | 'adds', number>>;
+  readonly constants: Readonly<Record<'M' | 'N' | 'K' | 'SUBGROUP' | 'PARTS', number>>;
+}
+
+/** Operands are converted as they are read. */
+function convertingProduct(tape: Tape, { a, b, bindings, params, constants }: MatrixSum): void {
+  const { constants: stored, scales } = packing(b.x);
+  tape.launch({
+    kernel: 'linear/matrix',
+    constants: { ...constants, ...stored, A_ALONG: a.step === 1, B_ALONG: b.step === 1 },
+    bindings: { a: a.x, b: b.x, scales, ...bindings },
+    params: { ...params, a_row: a.row, a_inner: a.step, b_column: b.row, b_inner: b.step },
+    groups: groupsOf(params, { rows: 64, columns: 64 }),
   });
 }
 
-/** By which power of two each line of an operand is multiplied; `row` and `step` are its strides. */
-function exponents(
+/** Operands are converted once, and lie as they are loaded. */
+function blockProduct(tape: Tape, by: MatrixProducts, { a, b, bindings, params, constants }: MatrixSum): void {
+  const { M, N } = constants;
+  const own = blockTiles(tape.device, by.precision, params);
+  tape.launch({
+    kernel: 'linear/matrix-blocks',
+    constants: { ...constants, ...own },
+    bindings: {
+      a: converted(tape, by, a, M, bindings.a_exponents),
+      b: converted(tape, by, b, N, bindings.b_exponents),
+      ...bindings,
+    },
+    params,
+    groups: groupsOf(params, { rows: own.OWN_ROWS * own.DOWN, columns: own.OWN_COLUMNS * own.ACROSS }),
+  });
+}
+
+/** Outputs of each subgroup, and how many of these a workgroup has. What many tiles are enough for every core of the card is told by its tuning. */
+function blockTiles(
+  { adapter, limits, tuning }: Device,
+  precision: MatrixPrecision,
+  { rows, columns }: Readonly<Record<'rows' | 'columns', number>>,
+): Readonly<Record<'OWN_ROWS' | 'OWN_COLUMNS' | 'DOWN' | 'ACROSS', number>> {
+  const isMany = Math.ceil(rows / 128) * Math.ceil(columns / 128) >= tuning.largeTilesFrom;
+  const isRoom = 8 * adapter.subgroupMaxSize <= limits.maxComputeInvocationsPerWorkgroup;
+  if (!isMany || !isRoom) return { OWN_ROWS: 32, OWN_COLUMNS: 32, DOWN: 2, ACROSS: 2 };
+  // Sums of two parts take twice the registers.
+  return { OWN_ROWS: precision === 'f16' ? 64 : 32, OWN_COLUMNS: 32, DOWN: 2, ACROSS: 4 };
+}
+
+function groupsOf(
+  { rows, columns }: Readonly<Record<'rows' | 'columns', number>>,
+  tile: Readonly<Record<'rows' | 'columns', number>>,
+): [number, number, number] {
+  const lines = Math.ceil(rows / tile.rows);
+  return [Math.ceil(columns / tile.columns), Math.min(lines, 65535), Math.ceil(lines / 65535)];
+}
+
+/** f16 [parts, blocks of `height` rows, blocks along k, height, K]. */
+function converted(
   tape: Tape,
-  { precision, counts }: MatrixProducts,
-  x: Tensor,
-  { rows, inner, row, step }: Readonly<Record<'rows' | 'inner' | 'row' | 'step', number>>,
+  { precision, shape: { K } }: MatrixProducts,
+  { x, rows, inner, row, step }: Operand,
+  height: number,
+  scaledBy: Tensor,
 ): Tensor {
+  const { constants, scales } = packing(x);
+  const PARTS = partsOf[precision];
+  const shape = [Math.ceil(rows / height), Math.ceil(inner / K), height, K] as const;
+  const out = tape.empty(`${x.name} in blocks`, [PARTS, ...shape], 'f16');
+  tape.launch({
+    kernel: 'linear/matrix-operand',
+    constants: { ...constants, LINES: height, K, PARTS, ALONG: step === 1 },
+    bindings: { x, scales, exponents: scaledBy, out },
+    params: { rows, inner, x_row: row, x_inner: step },
+    groups: grid(Math.ceil(shape.reduce((count, length) => count * length, 1) / 2 / 64)),
+  });
+  return out;
+}
+
+/** By which power of two each line of an operand is multiplied. */
+function exponents(tape: Tape, { precision, counts }: MatrixProducts, { x, rows, inner, row, step }: Operand): Tensor {
   const { constants, scales } = packing(x);
   const ALONG = step === 1;
   const out = tape.empty(`${x.name} exponents`, [rows], 'u32');

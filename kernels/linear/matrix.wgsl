@@ -1,10 +1,12 @@
-// out[m,n] (+)= Σ_k a[m,k] · b[n,k] (+ bias[n]) (+ addend[m,n]) on subgroup matrices (tensor cores): a, bias, addend and out f32, b of any
-// storage, any sizes and strides. Rows of a and columns of b are scaled by powers of two (matrix-exponents.wgsl) and written as PARTS f16 of 11
+// out[m,n] (+)= Σ_k a[m,k] · b[n,k] (+ bias[n]) (+ addend[m,n]) on subgroup matrices (tensor cores) for few rows or columns: a, bias, addend and
+// out f32, b of any storage, any sizes and strides. Rows of a and columns of b are scaled by powers of two (matrix-exponents.wgsl) and written as PARTS f16 of 11
 // bits, each 2^11 times what the ones before it left. Products of parts p and q are summed in f32 with all others of order p + q < PARTS, and the
 // orders are added from the smallest on. 64 × 64 outputs per workgroup, 32 × 32 for each of four subgroups; `steps` steps of k at a time pass
 // through workgroup memory, zeros past the edges. In which order an output is summed depends on k alone.
 diagnostic(off, chromium.subgroup_matrix_uniformity);
 //! use lib/packed.wgsl
+//! use lib/matrix-parts.wgsl
+//! use lib/matrix-store.wgsl
 const M: u32 = 8u;         // the shape that the adapter multiplies; M and N divide 32, K divides 16
 const N: u32 = 8u;
 const K: u32 = 8u;
@@ -20,7 +22,7 @@ struct Params {
   rows: u32,
   columns: u32,
   inner: u32,
-  adds: u32,      // 1: the bias; 2: the addend; 4: what `out` holds
+  adds: u32,
   a_row: u32,     // strides, in elements
   a_inner: u32,
   b_column: u32,
@@ -58,45 +60,6 @@ fn b_element(index: u32) -> f32 {
   if (BITS == 16u) { return widen_pair(word).x; }
   let scale = scale_minimum(scales[index / GROUP]);
   return scale.y + scale.x * f32(word & ((1u << bits) - 1u));
-}
-
-// 2^exponent, for −126 … 127.
-fn power(exponent: i32) -> f32 {
-  return bitcast<f32>(u32(exponent + 127) << 23u);
-}
-
-// Each part is rounded to 11 bits, halves away from zero, by its bits: WGSL leaves the rounding of f16() open. What is too small for 11
-// bits of f16 is left to the next part.
-fn split(value: f32) -> array<f16, PARTS> {
-  var parts: array<f16, PARTS>;
-  var rest = value;
-  for (var p = 0u; p < PARTS; p++) {
-    let bits = bitcast<u32>(rest);
-    let magnitude = bits & 0x7fffffffu;
-    if (magnitude >= 0x7f800000u) {
-      parts[p] = f16(rest);
-      rest = 0.0;
-    } else {
-      var part = 0.0;
-      if (magnitude >= 0x38800000u) { part = bitcast<f32>((bits + 0x1000u) & 0xffffe000u); }
-      parts[p] = f16(part);
-      rest = (rest - part) * 2048.0;
-    }
-  }
-  return parts;
-}
-
-fn store(row: u32, column: u32, sum: f32) {
-  if (row >= params.rows || column >= params.columns) { return; }
-  let index = row * params.columns + column;
-  // In two steps: 2^-252 is no f32.
-  let exponent = -(a_exponents[row] + b_exponents[column]);
-  let half = exponent / 2;
-  var value = sum * power(half) * power(exponent - half);
-  if ((params.adds & 1u) != 0u) { value += bias[column]; }
-  if ((params.adds & 2u) != 0u) { value += addend[index]; }
-  if ((params.adds & 4u) != 0u) { value += out[index]; }
-  out[index] = value;
 }
 
 @compute @workgroup_size(threads)

@@ -73,7 +73,8 @@ function tableOf(label: string): (name: string) => boolean {
 
 function operationsOf(label: string, params: Readonly<Record<string, number>>): number {
   const of = (name: string): number => params[name] ?? 0;
-  if (/^linear\/(?!bias|copy|matrix-exponents)/.test(label)) return 2 * of('rows') * of('columns') * of('inner');
+  if (/^linear\/(?!bias|copy|matrix-exponents|matrix-operand)/.test(label))
+    return 2 * of('rows') * of('columns') * of('inner');
   if (/^conv2d\/(?!transpose)/.test(label))
     return (
       2 * (of('pixels') || of('lines') * of('out_width')) * of('in_channels') * of('out_channels') * of('kernel') ** 2

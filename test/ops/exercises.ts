@@ -165,6 +165,9 @@ export const exercises: Readonly<Record<string, (stage: Stage) => void>> = {
           const weight = stage.frozen(type, 64, inner);
           stage.back(add(tape, linear(tape, x, weight, stage.weight(64)), linear(tape, x, weight)));
         }
+    // More rows and columns than subgroup matrices take a weight as it is for.
+    for (const type of ['f16', 'bf16', 'int8', 'int4'] as const)
+      stage.back(linear(tape, stage.value(160, 128), stage.frozen(type, 128, 128)));
     for (const type of ['f16', 'bf16', 'int8', 'int4'] as const)
       embedding(tape, stage.frozen(type, 12, 64), stage.words(5));
     embedding(tape, stage.frozen('bf16', 12, 7), stage.words(5));

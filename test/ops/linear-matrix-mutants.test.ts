@@ -14,12 +14,32 @@ const [shape] = usableShapes(device);
 const folder = mkdtempSync(join(tmpdir(), 'mutants-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 
-const source = readFileSync(new URL('../../kernels/linear/matrix.wgsl', import.meta.url), 'utf8');
+/** A kernel with the files that only kernels of matrices share, so that they can be changed as well. */
+function sourceOf(name: string): string {
+  const read = (path: string): string => readFileSync(new URL(`../../kernels/${path}.wgsl`, import.meta.url), 'utf8');
+  return read(name).replaceAll(/^\/\/! use (lib\/matrix-\w+)\.wgsl$/gm, (_line, path: string) => read(path));
+}
 const barrier = (which: number) => (text: string) => {
   let count = 0;
   return text.replaceAll('workgroupBarrier();', (call) => (count++ === which ? '' : call));
 };
-const mutants: readonly (readonly [name: string, change: (text: string) => string])[] = [
+type Mutant = readonly [name: string, change: (text: string) => string];
+const ofStore: readonly Mutant[] = [
+  ['no bound of columns', (text) => text.replace(' || column >= params.columns', '')],
+  ['no bound of rows', (text) => text.replace('row >= params.rows || ', '')],
+  [
+    'an exponent too many',
+    (text) =>
+      text.replace('-(a_exponents[row] + b_exponents[column])', '-(a_exponents[row] + b_exponents[column]) - 1'),
+  ],
+];
+const ofParts: readonly Mutant[] = [
+  ['values cut to bf16', (text) => text.replace('(bits + 0x1000u) & 0xffffe000u', 'bits & 0xffff0000u')],
+  ['the second part left out', (text) => text.replace('rest = (rest - part) * 2048.0', 'rest = 0.0')],
+];
+const ofMatrix: readonly Mutant[] = [
+  ...ofStore,
+  ...ofParts,
   ['left operand read by columns', (text) => text.replace('K, M>, row_major', 'K, M>, col_major')],
   ['right operand read by rows', (text) => text.replace('N, K>, col_major', 'N, K>, row_major')],
   ['no barrier behind the loads', barrier(0)],
@@ -32,28 +52,47 @@ const mutants: readonly (readonly [name: string, change: (text: string) => strin
   ],
   ['half of the depth', (text) => text.replace('k < steps; k += K', 'k < steps / 2u; k += K')],
   ['no zeros past the end of k', (text) => text.replaceAll(/ && start \+ [ab]_k < params.inner/g, '')],
-  ['no bound of columns', (text) => text.replace(' || column >= params.columns', '')],
-  ['no bound of rows', (text) => text.replace('row >= params.rows || ', '')],
-  [
-    'an exponent too many',
-    (text) =>
-      text.replace('-(a_exponents[row] + b_exponents[column])', '-(a_exponents[row] + b_exponents[column]) - 1'),
-  ],
   [
     'the exponent of another row',
     (text) => text.replace('power(a_exponents[first_row + a_row])', 'power(a_exponents[first_row])'),
   ],
-  ['values cut to bf16', (text) => text.replace('(bits + 0x1000u) & 0xffffe000u', 'bits & 0xffff0000u')],
-  ['the second part left out', (text) => text.replace('rest = (rest - part) * 2048.0', 'rest = 0.0')],
   ['orders added unscaled', (text) => text.replace('values[e] * 0.00048828125', 'values[e]')],
 ];
+const ofBlocks: readonly Mutant[] = [
+  ...ofStore,
+  ['left operand read by columns', (text) => text.replace('K, M>, row_major', 'K, M>, col_major')],
+  ['right operand read by rows', (text) => text.replace('N, K>, col_major', 'N, K>, row_major')],
+  ['no barrier behind the stores', barrier(0)],
+  ['no barrier before the next stores', barrier(1)],
+  ['half of the depth', (text) => text.replace('k < depth; k++', 'k < depth / 2u; k++')],
+  ['blocks of another row', (text) => text.replace('min(own_row + i, a_blocks', 'min(own_row + i + 1u, a_blocks')],
+  ['subgroups exchanged', (text) => text.replace('subgroup / ACROSS * down', '(1u - subgroup / ACROSS) * down')],
+  ['the parts of a read as one', (text) => text.replace('(p * a_blocks +', '(0u * a_blocks +')],
+  ['orders added unscaled', (text) => text.replace('values[e] * 0.00048828125', 'values[e]')],
+];
+const ofOperand: readonly Mutant[] = [
+  ...ofParts,
+  ['the exponent of another row', (text) => text.replace('power(exponents[row])', 'power(exponents[0])')],
+  ['no zeros past the end of k', (text) => text.replaceAll(/if \(k( \+ 1u)? < params.inner\) /g, '')],
+  ['one neighbor twice', (text) => text.replace('(parts[p], others[p])', '(parts[p], parts[p])')],
+  ['lines where pairs belong', (text) => text.replace('line * pairs + pair', 'pair * LINES + line')],
+];
+const mutants = (
+  [
+    ['linear/matrix', ofMatrix],
+    ['linear/matrix-blocks', ofBlocks],
+    ['linear/matrix-operand', ofOperand],
+  ] as const
+).flatMap(([kernel, changes]) => changes.map(([name, change]) => [kernel, name, change] as const));
 
-test.skipIf(shape === undefined).each(mutants)('a kernel with %s is found', async (name, change) => {
+test.skipIf(shape === undefined).each(mutants)('%s with %s is found', async (insteadOf, name, change) => {
+  const source = sourceOf(insteadOf);
   const changed = change(source);
   expect(changed).not.toBe(source);
-  const kernel = join(folder, `${name.replaceAll(' ', '-')}.wgsl`);
+  const kernel = join(folder, `${insteadOf} ${name}`.replaceAll(/[ /]/g, '-').concat('.wgsl'));
   writeFileSync(kernel, changed);
   const products = new MatrixProducts(device, shape!, 'f32-split');
+  const fewLines = insteadOf === 'linear/matrix' ? Number.POSITIVE_INFINITY : 0;
   let most = 0;
   // A full size and a ragged one.
   for (const size of [
@@ -61,7 +100,8 @@ test.skipIf(shape === undefined).each(mutants)('a kernel with %s is found', asyn
     { rows: 70, columns: 70, inner: 50 },
   ]) {
     const [a, b] = [spreadValues(size.rows, size.inner, 1), spreadValues(size.columns, size.inner, 2)];
-    const found = await multiply({ device, kind: 'nt', sizes: size, a, b, products, kernel: pathToFileURL(kernel) });
+    const replaced = { kernel: pathToFileURL(kernel), insteadOf, fewLines };
+    const found = await multiply({ device, kind: 'nt', sizes: size, a, b, products, ...replaced });
     const share = worst(found, 'nt', a, b, size, 'f32-split');
     most = Math.max(most, Number.isNaN(share) ? Number.POSITIVE_INFINITY : share);
   }

@@ -132,16 +132,41 @@ describe.skipIf(cases.length === 0)('on matrices', () => {
         expect((await all(rows)).subarray(0, rows * columns)).toEqual(whole.subarray(0, rows * columns));
     });
 
-    test.runIf(precision === 'f32-split')('weights of every storage', async () => {
-      const size = { rows: 66, columns: 70, inner: 128 };
-      const x = randomFloats(66 * 128, 1);
+    test.each(['nt', 'nn', 'tn'] as const)(
+      '%s: operands converted beforehand and as they are read, in small tiles and in large ones, give the same bits',
+      async (kind) => {
+        const { tuning } = device;
+        const size = { rows: 150, columns: 140, inner: 75 };
+        const [a, b] = [spreadValues(size.rows, size.inner, 1), spreadValues(size.columns, size.inner, 2)];
+        const found = [];
+        for (const [largeTilesFrom, fewLines] of [
+          [1000, 64],
+          [0, 64],
+          [1000, 1000],
+        ] as const) {
+          device.tuning = { ...tuning, largeTilesFrom };
+          found.push(await multiply({ device, kind, sizes: size, a, b, products, fewLines }));
+        }
+        device.tuning = tuning;
+        expect(worst(found[0]!, kind, a, b, size, precision)).toBeLessThanOrEqual(1);
+        expect(found[1]).toEqual(found[0]);
+        expect(found[2]).toEqual(found[0]);
+      },
+    );
+
+    test.runIf(precision === 'f32-split').each([
+      [66, 'linear/matrix-blocks'],
+      [30, 'linear/matrix'],
+    ])('weights of every storage, %i rows', async (rows, kernel) => {
+      const size = { rows, columns: 70, inner: 128 };
+      const x = randomFloats(rows * 128, 1);
       for (const storage of ['f32', 'f16', 'bf16', 'int8', 'int4'] as const) {
         const stored = await storedWeight(device, [70, 128], randomFloats(70 * 128, 2), storage);
         const workspace = new Workspace(device, products);
-        const input = device.tensor('x', [66, 128], 'f32', x);
+        const input = device.tensor('x', [rows, 128], 'f32', x);
         const [dX, dOut] = [
-          device.tensor('d x', [66, 128]),
-          device.tensor('d out', [66, 70], 'f32', randomFloats(66 * 70, 3)),
+          device.tensor('d x', [rows, 128]),
+          device.tensor('d out', [rows, 70], 'f32', randomFloats(rows * 70, 3)),
         ];
         const tape = new Tape(workspace);
         tape.watch(input, dX);
@@ -150,13 +175,13 @@ describe.skipIf(cases.length === 0)('on matrices', () => {
         tape.seed(out, dOut);
         tape.backward();
         const kernels = tape.recorded.flatMap((step) => ('kernel' in step ? [String(step.kernel)] : []));
-        expect(kernels.filter((name) => name === 'linear/matrix')).toHaveLength(2);
+        expect(kernels.filter((name) => name === kernel)).toHaveLength(2);
         (await tape.finish('stored')).run();
         const bound = (found: Float32Array, kind: Kind, a: Float32Array, of: Sizes): number =>
           worst(found, kind, a, stored.values, of, precision);
         expect(bound(await device.readFloats(kept), 'nt', x, size), storage).toBeLessThanOrEqual(1);
-        const back = { rows: 66, columns: 128, inner: 70 };
-        expect(bound(await device.readFloats(dX), 'nn', randomFloats(66 * 70, 3), back), storage).toBeLessThanOrEqual(
+        const back = { rows, columns: 128, inner: 70 };
+        expect(bound(await device.readFloats(dX), 'nn', randomFloats(rows * 70, 3), back), storage).toBeLessThanOrEqual(
           1,
         );
         workspace.close();

@@ -59,8 +59,11 @@ interface Run {
   readonly bias?: Float32Array;
   readonly addend?: Float32Array;
   readonly before?: Float32Array;
-  /** Instead of the kernel of the program. */
+  /** Instead of the kernel of the program that comes last, or of that of a name. */
   readonly kernel?: URL;
+  readonly insteadOf?: string;
+  /** Up to so many rows or columns operands are converted as they are read. */
+  readonly fewLines?: number;
 }
 
 /** The rows of the result and, behind them, what was there. */
@@ -75,6 +78,8 @@ export async function multiply({
   addend,
   before,
   kernel,
+  insteadOf,
+  fewLines,
 }: Run): Promise<Float32Array> {
   const { rows, columns, inner } = sizes;
   const workspace = new Workspace(device);
@@ -89,20 +94,27 @@ export async function multiply({
   start.set(before ?? new Float32Array(rows * columns).fill(-guard));
   // The kernel is told of `rows` rows; the binding holds more, so that robust access hides nothing.
   const out = make('out', [rows + guardRows, columns], start);
-  matrixProduct(tape, products, {
-    a: make('a', kind === 'tn' ? [inner, rows] : [rows, inner], a),
-    b: make('b', kind === 'nt' ? [columns, inner] : [inner, columns], b),
-    out,
-    ...sizes,
-    kind,
-    bias: bias && make('bias', [columns], bias),
-    addend: addend && make('addend', [rows, columns], addend),
-    accumulate: before !== undefined,
-  });
+  matrixProduct(
+    tape,
+    products,
+    {
+      a: make('a', kind === 'tn' ? [inner, rows] : [rows, inner], a),
+      b: make('b', kind === 'nt' ? [columns, inner] : [inner, columns], b),
+      out,
+      ...sizes,
+      kind,
+      bias: bias && make('bias', [columns], bias),
+      addend: addend && make('addend', [rows, columns], addend),
+      accumulate: before !== undefined,
+    },
+    fewLines,
+  );
   if (kernel !== undefined) {
     const steps = tape.recorded as unknown as { kernel?: string | URL }[];
-    const last = steps.at(-1);
-    if (last !== undefined) steps[steps.length - 1] = { ...last, kernel };
+    steps.forEach((step, place) => {
+      const isMeant = insteadOf === undefined ? place === steps.length - 1 : step.kernel === insteadOf;
+      if (isMeant) steps[place] = { ...step, kernel };
+    });
   }
   const program = await tape.finish('matrix product');
   program.run();

@@ -43,11 +43,12 @@ export const storageCases = (['f16', 'bf16', 'int8', 'int4'] as const).flatMap((
   })),
 );
 
-/** One, below the edges of a tile, and past them. */
+/** One, below the edges of a tile, past them, and, with both gradients, enough that operands are converted beforehand. */
 const matrixProducts = [
   [1, 1, 1],
   [17, 31, 29],
   [70, 66, 40],
+  [131, 70, 67],
 ] as const;
 
 /** Errors as a share of the whole: roundings to 11 and to 22 bits, of which most cancel. */
