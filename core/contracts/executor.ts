@@ -1,6 +1,6 @@
 /** Where work is done: in the process of the run, or by workers that serve it. */
 import type { SampledSequence, SampleProgress, SampleRequest } from '../nn/sampling.ts';
-import type { Precision } from '../gpu/matrix-products.ts';
+import type { OperandCounts, Precision } from '../gpu/matrix-products.ts';
 import type { WeightStorage } from '../weights/layout.ts';
 
 /** The largest that is drawn at once; a sampler is made for it. Plain JSON. */
@@ -43,6 +43,8 @@ export interface SequenceDrawer {
    * the function: undefined where it is to be drawn when it is needed. Absent where drawing would wait for the device that trains.
    */
   ahead?(request: DrawRequest): Promise<() => Promise<SampledSequence[] | undefined>>;
+  /** What the device of the run has multiplied on tensor cores since it was asked last; absent where it does not, or others draw. */
+  takeCounts?(): Promise<OperandCounts>;
   /** Takes nothing of a worker any more. */
   refuse?(worker: string, why: string): Promise<void>;
   close(): void;

@@ -7,7 +7,7 @@ import type { RunContext } from '../contracts/recipe.ts';
 import type { Phase, Sample } from '../contracts/reward.ts';
 import { ReasongenError, exitCodes } from '../errors.ts';
 import type { DrawRequest, DrawSizes, SequenceDrawer } from '../contracts/executor.ts';
-import type { Precision } from '../gpu/matrix-products.ts';
+import type { OperandCounts, Precision } from '../gpu/matrix-products.ts';
 import type { SampledSequence, SampleProgress } from '../nn/sampler.ts';
 import { precisionOption } from '../models/precision.ts';
 import { z } from '../preset/zod.ts';
@@ -134,6 +134,11 @@ export class Drawer {
       1,
       Math.min(this.atOnce, Math.floor(mostBytesAhead / (prompts * samplesPerPrompt * width * height * 3))),
     );
+  }
+
+  /** What was lost of the values that drawing multiplied since it was asked last; undefined where nothing is on tensor cores of this device. */
+  takeCounts(): Promise<OperandCounts> | undefined {
+    return this.sequences.takeCounts?.();
   }
 
   /** Prompts drawn at once. */

@@ -44,6 +44,7 @@ export async function openSequenceDrawer(model: DrawingModel, sizes: DrawSizes):
         ...(onProgress !== undefined && { onProgress }),
         unconditional: (ids) => tokenizer.unconditional(ids),
       }),
+    ...(products !== undefined && { takeCounts: () => products.takeCounts() }),
     close: () => {
       sampler.close();
       products?.close();

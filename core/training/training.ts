@@ -98,7 +98,7 @@ export class Training {
     this.context = context;
     this.options = options;
     this.guards = new Guards(context.log, options.guards ?? {});
-    this.operands = new OperandWatch(this.guards, options.lostShare ?? 1);
+    this.operands = new OperandWatch('training', this.guards, options.lostShare ?? 1);
     this.workspace = parts.workspace;
     this.parameters = parts.parameters;
     this.lowRank = parts.lowRank;

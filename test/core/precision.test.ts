@@ -99,8 +99,15 @@ describe.skipIf(!isThere)('on matrices', () => {
   });
 
   test('sampler and scorer agree in one precision, and less in two', async () => {
-    const difference = async (recipe: string): Promise<number> =>
-      Math.max(...curve((await place.run(await grpo(recipe))).directory, 'ratioDifference'));
+    const difference = async (recipe: string): Promise<number> => {
+      const { directory } = await place.run(await grpo(recipe));
+      for (const metrics of metricsOf(directory)) {
+        expect(metrics['operands/drawing/lost']).toBeLessThan(0.01);
+        expect(metrics['operands/drawing/broken']).toBe(0);
+        expect('operands/lost' in metrics).toBe(recipe.startsWith('precision'));
+      }
+      return Math.max(...curve(directory, 'ratioDifference'));
+    };
     expect(await difference('precision: f32-split')).toBeLessThan(1e-5);
     const apart = await difference('samplingPrecision: f16');
     expect(apart).toBeGreaterThan(1e-5);
@@ -110,7 +117,7 @@ describe.skipIf(!isThere)('on matrices', () => {
 
 describe('what is lost', () => {
   const watch = (largestShare: number, lines: string[]): OperandWatch =>
-    new OperandWatch(new Guards({ warn: (line) => lines.push(line) }, { underflow: 'warn' }), largestShare);
+    new OperandWatch('training', new Guards({ warn: (line) => lines.push(line) }, { underflow: 'warn' }), largestShare);
 
   test('is added up over the updates of a step, and taken', () => {
     const lines: string[] = [];

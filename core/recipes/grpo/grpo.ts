@@ -151,7 +151,7 @@ async function takeStep(
   { training, parts, memory, penalty, save }: GrpoRun,
   step: number,
 ): Promise<Record<string, number> & { reward: number }> {
-  const { guards, reference, drawer, greedy } = parts;
+  const { guards, reference, drawer, drawnOperands, greedy } = parts;
   const { source } = memory;
   const tools: RolloutTools = { source, drawer, greedy, penalties: penalty.isUsed ? penalty.of : undefined };
   const started = performance.now();
@@ -162,6 +162,8 @@ async function takeStep(
   const drawn = collectRollout(context, choice, tools, step, memory.carried, judging, memory.ahead);
   const rollout = await training.orSave(drawn, step - 1, () => save(step - 1, {}, whole));
   memory.ahead = undefined;
+  const counts = await drawer.takeCounts();
+  if (counts !== undefined) drawnOperands.add(counts);
   const promptsTooLong = source.tooLong - skippedBefore;
   memory.carried = choice.carryOver ? rollout.surplus : [];
   memory.history = lookAtRollout(context, choice, guards, rollout, step, memory.history);
@@ -182,6 +184,7 @@ async function takeStep(
   return {
     ...rolloutMetrics(context, rollout, step, judging),
     ...pictures,
+    ...drawnOperands.take(step),
     ...learned,
     ...penalty.metrics(),
     promptsTooLong,

@@ -1,7 +1,7 @@
 /** What the numbers of a GRPO step are called. */
 import type { NamedComponents } from '../../contracts/slots.ts';
 import { operandMetrics } from '../../training/operands.ts';
-import type { GrpoOptions } from './options.ts';
+import { drawnIn, type GrpoOptions } from './options.ts';
 
 /** What the files of `evaluationFiles` are called among benchmarks. */
 export const evaluationFilesName = 'evaluation-files';
@@ -29,7 +29,8 @@ export function grpoMetrics(choice: GrpoOptions, { rewards, benchmarks }: NamedC
     ...['gradientNorm', 'clipFraction', 'kl', 'ratioDifference', 'text/entropy', 'image/entropy', 'learningRate'],
     ...(textEntropy === undefined ? [] : ['text/entropyCoefficient']),
     ...(imageEntropy === undefined ? [] : ['image/entropyCoefficient']),
-    ...(choice.precision === 'f32' ? [] : operandMetrics),
+    ...(choice.precision === 'f32' ? [] : operandMetrics('training')),
+    ...(drawnIn(choice) === 'f32' ? [] : operandMetrics('drawing')),
     ...(kl === undefined ? [] : ['referenceKl', 'klCoefficient']),
     ...(staleness === 0 ? [] : ['mean', 'truncatedShare', 'staleShare'].map((each) => `importance/${each}`)),
     ...(evaluations === 0 ? [] : evaluated),

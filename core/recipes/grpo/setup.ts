@@ -9,6 +9,7 @@ import { GrpoScorer } from './scorer.ts';
 import { largestShape, promptsAtOnce } from './sizes.ts';
 import { GrpoUpdate } from './update.ts';
 import { Guards } from '../../training/guards.ts';
+import { OperandWatch } from '../../training/operands.ts';
 import type { Training } from '../../training/training.ts';
 
 export interface GrpoSetup {
@@ -19,6 +20,8 @@ export interface GrpoSetup {
   /** Scores drawings again before the first update; only where the sampler's numbers are not taken as they are. */
   readonly old: GrpoScorer | undefined;
   readonly drawer: Drawer;
+  /** What was lost of the values that drawing multiplied, where tensor cores did. */
+  readonly drawnOperands: OperandWatch;
   /** Where workers of other adapters draw. */
   readonly workers: MeasuredWorkers | undefined;
   /** The likeliest drawing of each prompt: the baseline of ReMax. */
@@ -76,5 +79,6 @@ export async function openGrpo(context: RunContext, choice: GrpoOptions, trainin
     await update.close();
   };
   const workers = context.executor.mixesAdapters === true ? new MeasuredWorkers(context, choice) : undefined;
-  return { guards, kl, reference, update, old, drawer, workers, greedy, close };
+  const drawnOperands = new OperandWatch('drawing', guards, choice.lostShare);
+  return { guards, kl, reference, update, old, drawer, drawnOperands, workers, greedy, close };
 }

@@ -68,7 +68,7 @@ export function sftMetrics({ klWeight, precision, validation: measured }: SftOpt
   return [
     ...losses,
     ...(klWeight > 0 ? ['kl'] : []),
-    ...(precision === 'f32' ? [] : operandMetrics),
+    ...(precision === 'f32' ? [] : operandMetrics('training')),
     ...(measured === undefined ? [] : losses.map((name) => `validation/${name}`)),
     ...['gradientNorm', 'learningRate', 'badRows', 'tooLong', 'tokensPerSecond', 'seconds'],
   ];
