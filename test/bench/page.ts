@@ -1,7 +1,7 @@
 /**
  * What an open page costs a run: `npm run bench:page -- [STEPS] [elsewhere|here]`, 80 steps of the quickstart unless told, twice. Each run serves the
  * page, which is opened and closed by turns, a few steps each; in the second one it is open where it was closed in the first. Both compute the same
- * bits, so each block of steps is compared with itself, and whatever makes one run slower than the other is on both sides. Prints the paired difference
+ * bits, so each two blocks of steps are compared with themselves, and whatever makes one run slower than the other is on both sides. Prints the paired difference
  * with its 95 % interval twice: of the time of a step, which also holds what else this machine does, and (on Linux) of the processor time of the run,
  * as a share of the time of a step, which is what the page costs if nothing of it is hidden behind the device. `elsewhere` (the rule): a reader
  * that asks all that an open page asks, pictures of drawings too, as from another machine; `here`: a browser on this machine, which has work of its
@@ -120,12 +120,18 @@ const closedStep = mean(inTurn.map(([closed]) => closed?.time ?? Number.NaN));
 const percent = (share: number): string => `${share < 0 ? '−' : '+'}${Math.abs(100 * share).toFixed(2)} %`;
 /** The paired difference of what the blocks cost, as a share of the time of a step; prints it, and returns the lower end of its interval. */
 function compare(what: string, of: (cost: Cost) => number): number {
-  const pairs = inTurn.map(([closed, open], prompt) => ({
-    prompt,
-    task: '',
-    before: closed === undefined ? Number.NaN : of(closed),
-    after: open === undefined ? Number.NaN : of(open),
-  }));
+  const meanOf = (costs: readonly (Cost | undefined)[]): number =>
+    mean(costs.map((cost) => (cost === undefined ? Number.NaN : of(cost))));
+  // Two blocks together have each run on both sides once.
+  const pairs = Array.from({ length: Math.floor(inTurn.length / 2) }, (_, prompt) => {
+    const both = inTurn.slice(2 * prompt, 2 * prompt + 2);
+    return {
+      prompt,
+      task: '',
+      before: meanOf(both.map(([closed]) => closed)),
+      after: meanOf(both.map(([, open]) => open)),
+    };
+  });
   const { difference, low, high } = pairedDifference(
     pairs.map((pair) => ({ ...pair, before: pair.before / closedStep, after: pair.after / closedStep })),
   );
