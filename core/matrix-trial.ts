@@ -90,12 +90,7 @@ export async function matrixFault(
   const products = new MatrixProducts(device, shape, precision);
   const { tuning } = device;
   try {
-    for (const largeTilesFrom of [Number.MAX_SAFE_INTEGER, 0]) {
-      device.tuning = { ...tuning, largeTilesFrom };
-      const fault = await faultOf(device, products);
-      if (fault !== undefined) return fault;
-    }
-    return undefined;
+    return await faultOf(device, products);
   } finally {
     device.tuning = tuning;
     products.close();
@@ -103,11 +98,13 @@ export async function matrixFault(
 }
 
 async function faultOf(device: Device, products: MatrixProducts): Promise<string | undefined> {
-  // Past the edges of a tile, and more than one step of k; operands that are converted beforehand, and as they are read.
-  for (const [rows, columns, inner] of [
-    [70, 65, 67],
-    [33, 130, 7],
+  // Past the edges of a tile, and more than one step of k; operands that are converted beforehand, in small tiles and in large ones, and as they are read.
+  for (const [rows, columns, inner, largeTilesFrom] of [
+    [70, 65, 67, Number.MAX_SAFE_INTEGER],
+    [70, 65, 67, 0],
+    [33, 130, 7, 0],
   ] as const) {
+    device.tuning = { ...device.tuning, largeTilesFrom };
     const x = trialValues(rows, inner, 1);
     const weight = trialValues(columns, inner, 2);
     const slopes = trialValues(rows, columns, 3);

@@ -252,7 +252,7 @@ export async function readSamples(directory: string, step: number): Promise<Samp
 }
 
 /** A line for every drawing of its folder. */
-const sampleList = 'samples.jsonl';
+export const sampleList = 'samples.jsonl';
 
 /** The drawings in any such folder of a run. */
 export async function readSamplesIn(directory: string, folder: string): Promise<SampleRecord[]> {

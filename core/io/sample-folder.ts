@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { scrubbedJson } from '../scrub.ts';
 import { disk, diskError, replaceFile, writeDurably } from './disk.ts';
-import type { SampleRecord } from './records.ts';
+import { sampleList, type SampleRecord } from './records.ts';
 
 /** A drawing, with its picture instead of the path of one. */
 export type DrawnSample = Omit<SampleRecord, 'image'> & { readonly png: Uint8Array };
@@ -19,7 +19,7 @@ export async function writeSamples(directory: string, name: string, samples: rea
       await writeDurably(join(folder, image), [png]);
       lines.push(`${scrubbedJson({ ...sample, image } satisfies SampleRecord)}\n`);
     }
-    await replaceFile(join(folder, 'samples.jsonl'), lines.join(''));
+    await replaceFile(join(folder, sampleList), lines.join(''));
   } catch (cause) {
     throw diskError(cause, 'writing samples', folder);
   }
