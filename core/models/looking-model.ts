@@ -175,7 +175,8 @@ async function openAnswerer(
   const { weights, own, specs, isFixed } = await weightsOf(scope, context, backbone, choice, kept);
   const { questionTokens, answerTokens, attentionCache, batch, temperature = 0 } = choice;
   const sizes = { atOnce: batch, questionTokens, answerTokens, attentionCache, temperature };
-  const products = await openProducts(device, choice.precision, scope.log);
+  // One that swaps says how its products are computed when it comes first, not whenever it comes back.
+  const products = await openProducts(device, choice.precision, kept === undefined ? scope.log : undefined);
   const answerer = await Answerer.open({ device, products, backbone, tokenizer, weights, isFixed, ...sizes });
   return {
     answerer,

@@ -51,6 +51,13 @@ recipe: { use: grpo, weights: ${folder}, steps: 2, prompts: 2, groupSize: 4, rat
     const [stage] = (JSON.parse(json) as { stages: { places: { totalBytes: Record<string, number> }[] }[] }).stages;
     expect(stage?.places[0]?.totalBytes).toMatchObject({ device: planned['device'], swap: planned['swap'] });
   });
+
+  test('one that swaps says how its products are computed once, not whenever it comes back', async () => {
+    const folder = janusFolder(place.path('policy-f16'), 'tiny-b');
+    const run = await place.run(grpo('grpo-f16', folder, 'place: swap, precision: f16'));
+    expect(curve(run.directory, 'reward')).toHaveLength(2);
+    expect(run.lines.filter((line) => /products (in|asked for in) f16/.test(line))).toHaveLength(1);
+  });
 });
 
 describe('evidence of benchmarks', () => {
