@@ -1,7 +1,7 @@
 /**
  * One token per row through the decoder, with a cache: the same block as in decoder.ts with fewer launches, which is what a step
- * of few rows pays for. Weights that lie end to end (q, k, v; gate, up) are one product; turning and appending are one launch;
- * what a block adds to the residual stream is added where it lies.
+ * of few rows pays for. Weights that lie end to end (q, k, v; gate, up) are one product, where the kernel can with the norm in front of it and the SwiGLU
+ * behind it; turning and appending are one launch; what a block adds to the residual stream is added where it lies. Six launches a layer at the least.
  */
 import type { Tape } from '../autograd/tape.ts';
 import type { KeyValueCache, Weights } from '../contracts/backbone.ts';
@@ -16,9 +16,9 @@ import {
 import { resizeParts } from '../ops/heads.ts';
 import { addForwardProduct } from '../ops/linear-products.ts';
 import { linear } from '../ops/linear.ts';
+import { normLinear } from '../ops/norm-linear.ts';
 import { rmsNorm } from '../ops/rms-norm.ts';
 import { rotary } from '../ops/rotary.ts';
-import { swigluRows } from '../ops/swiglu-rows.ts';
 import { swiglu } from '../ops/swiglu.ts';
 import { dimension, elementBytes, sizeOf, type Tensor } from '../tensor/tensor.ts';
 import { attentionBias, finalNorm, normHeads, widenTurned, workingHeads, type DecoderShape } from './decoder.ts';
@@ -59,10 +59,11 @@ function stepBlock(
   const isWidened = working.headDimension !== headDimension;
   const isShifted = turns !== positions;
   const weight = (name: string): Tensor => weights.get(`${shape.prefix}layers.${layer}.${name}.weight`);
-  const before = rmsNorm(tape, x, weight('input_layernorm'), normEpsilon);
+  const norm = (name: string): Norm => ({ weight: weight(name), epsilon: normEpsilon });
   const projected = sideBySide(
     tape,
-    before,
+    x,
+    norm('input_layernorm'),
     (['q', 'k', 'v'] as const).map((name) => ({
       weight: weight(`self_attn.${name}_proj`),
       bias: attentionBias(weights, shape, layer, name),
@@ -91,12 +92,7 @@ function stepBlock(
     headDimension,
   );
   const middle = addProduct(tape, x, attended, weight('self_attn.o_proj'));
-  const inner = gated(
-    tape,
-    rmsNorm(tape, middle, weight('post_attention_layernorm'), normEpsilon),
-    weight('mlp.gate_proj'),
-    weight('mlp.up_proj'),
-  );
+  const inner = gated(tape, middle, norm('post_attention_layernorm'), weight('mlp.gate_proj'), weight('mlp.up_proj'));
   return addProduct(tape, middle, inner, weight('mlp.down_proj'));
 }
 
@@ -135,11 +131,17 @@ function addProduct(tape: Tape, residual: Tensor, x: Tensor, weight: Tensor): Te
   return residual;
 }
 
-function gated(tape: Tape, x: Tensor, gate: Tensor, up: Tensor): Tensor {
+interface Norm {
+  readonly weight: Tensor;
+  readonly epsilon: number;
+}
+
+/** The SwiGLU of the products of x’s norm. */
+function gated(tape: Tape, x: Tensor, norm: Norm, gate: Tensor, up: Tensor): Tensor {
   const both = joined([gate, up]);
-  return both === undefined || dimension(both, 0) % 8 !== 0
-    ? swiglu(tape, linear(tape, x, gate), linear(tape, x, up))
-    : swigluRows(tape, linear(tape, x, both));
+  if (both !== undefined && dimension(both, 0) % 8 === 0) return normLinear(tape, x, norm, both, { isGated: true });
+  const normed = rmsNorm(tape, x, norm.weight, norm.epsilon);
+  return swiglu(tape, linear(tape, normed, gate), linear(tape, normed, up));
 }
 
 interface Projection {
@@ -147,12 +149,15 @@ interface Projection {
   readonly bias: Tensor | undefined;
 }
 
-/** The products of x with several weights: columns of one tensor where the weights lie end to end, tensors of their own otherwise. */
-function sideBySide(tape: Tape, x: Tensor, parts: readonly Projection[], apart: boolean): CacheColumns[] {
+/** The products of x’s norm with several weights: columns of one tensor where the weights lie end to end, tensors of their own otherwise. */
+function sideBySide(tape: Tape, x: Tensor, norm: Norm, parts: readonly Projection[], apart: boolean): CacheColumns[] {
   const weights = parts.map(({ weight }) => weight);
   const whole = apart || parts.some(({ bias }) => bias !== undefined) ? undefined : joined(weights);
-  if (whole === undefined) return parts.map(({ weight, bias }) => ({ from: linear(tape, x, weight, bias), first: 0 }));
-  const from = linear(tape, x, whole);
+  if (whole === undefined) {
+    const normed = rmsNorm(tape, x, norm.weight, norm.epsilon);
+    return parts.map(({ weight, bias }) => ({ from: linear(tape, normed, weight, bias), first: 0 }));
+  }
+  const from = normLinear(tape, x, norm, whole);
   let next = 0;
   return weights.map((weight) => {
     const first = next;

@@ -3,16 +3,34 @@ import type { Tape } from '../autograd/tape.ts';
 import { isPacked, type Tensor } from '../tensor/tensor.ts';
 import { packedForward, packedInputGradient } from './linear-packed.ts';
 import { matrixProduct } from './linear-matrix.ts';
-import { tiles, type Product } from './linear-tiles.ts';
-import { hasWorkgroupTiles, workgroupProduct } from './linear-workgroup.ts';
+import { tiles, type Fused, type Product } from './linear-tiles.ts';
+import { hasFewRows, hasWorkgroupTiles, workgroupProduct } from './linear-workgroup.ts';
+import { shareRows } from './row-groups.ts';
 
-/** out = a · weightᵀ (+ bias). */
-export function forwardProduct(tape: Tape, product: Product, bias?: Tensor): void {
+/** out = a · weightᵀ (+ bias). `fused`: only what `fusible` allows. */
+export function forwardProduct(tape: Tape, product: Product, bias?: Tensor, fused: Fused = {}): void {
   if (tape.products !== undefined)
     matrixProduct(tape, tape.products, { ...product, b: product.weight, kind: 'nt', bias });
-  else if (hasWorkgroupTiles(tape)) workgroupProduct(tape, { ...product, b: product.weight, kind: 'nt', bias });
+  else if (hasWorkgroupTiles(tape)) workgroupProduct(tape, { ...product, b: product.weight, kind: 'nt', bias, fused });
   else if (isPacked(product.weight.type)) packedForward(tape, product, bias);
-  else floatForward(tape, product, bias, false);
+  else floatForward(tape, product, bias, { isGated: fused.isGated ?? false });
+}
+
+/**
+ * Which of `Fused` the kernel of a product a · weightᵀ without a bias can take. A norm: on a GPU, for few rows, which every workgroup keeps close by. A software
+ * adapter pays for every value it loads, and would load rows once more for each 32 columns.
+ */
+export function fusible(
+  tape: Tape,
+  { weight, rows, columns, inner }: Pick<Product, 'weight' | 'rows' | 'columns' | 'inner'>,
+): Readonly<Record<'norm' | 'gate', boolean>> {
+  const isOnTensorCores = tape.products !== undefined;
+  if (!isOnTensorCores && hasWorkgroupTiles(tape)) {
+    const isFew = hasFewRows(rows, inner);
+    return { norm: isFew && shareRows(tape.device).within(256), gate: isFew && columns % 2 === 0 };
+  }
+  const isTiled = !isOnTensorCores && weight.type === 'f32' && tape.device.hasBroadcastTiles && inner % 4 === 0;
+  return { norm: false, gate: isTiled && columns % 4 === 0 };
 }
 
 /** out += a · weightᵀ, weight f32. */
@@ -21,14 +39,14 @@ export function addForwardProduct(tape: Tape, product: Product): void {
     matrixProduct(tape, tape.products, { ...product, b: product.weight, kind: 'nt', accumulate: true });
   else if (hasWorkgroupTiles(tape))
     workgroupProduct(tape, { ...product, b: product.weight, kind: 'nt', accumulate: true });
-  else floatForward(tape, product, undefined, true);
+  else floatForward(tape, product, undefined, { accumulate: true });
 }
 
 function floatForward(
   tape: Tape,
   { a, weight, out, rows, columns, inner }: Product,
   bias: Tensor | undefined,
-  accumulate: boolean,
+  { accumulate = false, isGated = false }: { readonly accumulate?: boolean; readonly isGated?: boolean },
 ): void {
   const constants = { HAS_BIAS: bias !== undefined, ...(accumulate && { ACCUMULATE: true }) };
   if (tape.device.hasBroadcastTiles && inner % 4 === 0) {
@@ -37,7 +55,7 @@ function floatForward(
     tape.launch({
       // linear/nt-broadcast-8, linear/nt-broadcast-16, linear/nt-broadcast-32
       kernel: `linear/nt-broadcast-${tile}`,
-      constants,
+      constants: { ...constants, ...(isGated && { GATED: true }) },
       bindings: { x: a, weight, bias: bias ?? weight, out },
       params: { rows, columns, inner },
       groups: tiles(columns, rows, tile),

@@ -13,6 +13,14 @@ export interface Product {
   readonly inner: number;
 }
 
+/** What is computed within the launch of a product a · weightᵀ, where its kernel can (`fusible`): the bits of launches of their own. */
+export interface Fused {
+  /** `a` is read as its RMSNorm. */
+  readonly norm?: { readonly weight: Tensor; readonly epsilon: number } | undefined;
+  /** The first half of the columns are gates of the other half: `out` is [rows, columns / 2], silu(gates) · ups. */
+  readonly isGated?: boolean;
+}
+
 /** Workgroups of a product in tiles of `height` rows and 32 columns; past 65535 tiles the rows go on in z (kernels/linear). */
 export function tiles(columns: number, rows: number, height: number): [number, number, number] {
   const down = Math.ceil(rows / height);

@@ -4,6 +4,8 @@
  */
 import type { Tape } from '../autograd/tape.ts';
 import type { Tensor } from '../tensor/tensor.ts';
+import type { Fused } from './linear-tiles.ts';
+import { shareRows } from './row-groups.ts';
 import { packing } from './weight-rows.ts';
 
 export interface WorkgroupProduct {
@@ -21,6 +23,8 @@ export interface WorkgroupProduct {
   readonly addend?: Tensor | undefined;
   /** Adds to what `out` holds. */
   readonly accumulate?: boolean;
+  /** nt of few rows alone. */
+  readonly fused?: Fused;
 }
 
 /** Everywhere but on a software adapter, where workgroup memory is slower than none (see the README of core). */
@@ -28,19 +32,31 @@ export function hasWorkgroupTiles(tape: Tape): boolean {
   return !tape.device.adapter.isSoftware;
 }
 
+/**
+ * Whether a product a · bᵀ has the kernel for few rows. Up to four blocks of eight rows: all of them read the weight at the same time, so it comes
+ * from memory once.
+ */
+export function hasFewRows(rows: number, inner: number): boolean {
+  return rows <= 32 && inner % 32 === 0;
+}
+
 export function workgroupProduct(tape: Tape, product: WorkgroupProduct): void {
-  const { a, b, out, rows, columns, inner, kind, bias, addend, accumulate = false } = product;
+  const { a, b, out, rows, columns, inner, kind, bias, addend, accumulate = false, fused = {} } = product;
   const { constants, scales } = packing(b);
   // Told at run time: a branch at the very end costs nothing, one more kernel to compile does.
   const adds = (bias === undefined ? 0 : 1) + (addend === undefined ? 0 : 2) + (accumulate ? 4 : 0);
   const params = { rows, columns, inner, adds, segment: segmentOf(inner) };
-  // Up to four blocks of eight rows: all of them read the weight at the same time, so it comes from memory once.
-  if (kind === 'nt' && rows <= 32 && inner % 32 === 0 && addend === undefined) {
+  if (kind === 'nt' && hasFewRows(rows, inner) && addend === undefined) {
+    const { norm, isGated = false } = fused;
     tape.launch({
       kernel: 'linear/few-rows',
-      constants,
-      bindings: { x: a, weight: b, scales, bias: bias ?? a, out },
-      params,
+      constants: {
+        ...constants,
+        ...(norm !== undefined && { NORM: true, ...shareRows(tape.device).constants }),
+        ...(isGated && { GATED: true }),
+      },
+      bindings: { x: a, weight: b, scales, bias: bias ?? a, gain: norm?.weight ?? a, out },
+      params: { ...params, epsilon: norm?.epsilon ?? 0 },
       groups: [Math.ceil(columns / 32), Math.ceil(rows / 8), 1],
     });
     return;

@@ -1,10 +1,13 @@
 // out[M,N] (+)= x[M,K] · weight[N,K]ᵀ (+ bias[N]), f32: nt-broadcast-16 for many rows. 32 rows × 32 columns per subgroup of exactly eight
 // lanes; a lane owns four neighboring columns, so that it stores vec4. Twice the rows share what is loaded of the weight, which is what a
 // software adapter spends most on. Sums run in the order of nt-broadcast-16: same bits. Needs K % 4 == 0 and N % 4 == 0.
+// GATED: the first half of weight's rows makes gates, the other half what they gate: out[M,N/2] = silu(gates) · ups; a lane owns two of each.
 enable subgroups;
+//! use lib/swiglu.wgsl
 
 const HAS_BIAS: bool = false;
 const ACCUMULATE: bool = false;
+const GATED: bool = false;
 
 struct Params {
   rows: u32,     // M
@@ -15,16 +18,21 @@ struct Params {
 @group(0) @binding(0) var<storage, read> x: array<vec4f>;
 @group(0) @binding(1) var<storage, read> weight: array<vec4f>;
 @group(0) @binding(2) var<storage, read> bias: array<vec4f>;
-@group(0) @binding(3) var<storage, read_write> out: array<vec4f>;
+@group(0) @binding(3) var<storage, read_write> out: array<vec2f>;
 @group(0) @binding(4) var<uniform> params: Params;
 
 fn store(row: u32, columns: u32, column: u32, value: vec4f) {
   if (row >= params.rows) { return; }
   let index = row * columns + column;
+  if (GATED) {
+    out[index] = swiglu(value.xyxy, value.zwzw).xy;
+    return;
+  }
   var result = value;
   if (HAS_BIAS) { result += bias[column]; }
-  if (ACCUMULATE) { result += out[index]; }
-  out[index] = result;
+  if (ACCUMULATE) { result += vec4f(out[2u * index], out[2u * index + 1u]); }
+  out[2u * index] = result.xy;
+  out[2u * index + 1u] = result.zw;
 }
 
 @compute @workgroup_size(8)
@@ -38,7 +46,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let row_base1 = min(row + 8u + lane, last_row) * inner;
   let row_base2 = min(row + 16u + lane, last_row) * inner;
   let row_base3 = min(row + 24u + lane, last_row) * inner;
-  let column_base = min(column, columns - 1u) * 4u * inner;
+  let first = min(column, columns - 1u);
+  let near = first * select(4u, 2u, GATED) * inner;
+  let far = near + select(2u, params.columns / 2u, GATED) * inner;
   var s0 = vec4f();
   var s1 = vec4f();
   var s2 = vec4f();
@@ -73,8 +83,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   var s31 = vec4f();
   for (var k = 0u; k < inner; k++) {
     let a0 = x[row_base0 + k]; let a1 = x[row_base1 + k]; let a2 = x[row_base2 + k]; let a3 = x[row_base3 + k];
-    let w0 = weight[column_base + k]; let w1 = weight[column_base + inner + k];
-    let w2 = weight[column_base + 2u * inner + k]; let w3 = weight[column_base + 3u * inner + k];
+    let w0 = weight[near + k]; let w1 = weight[near + inner + k];
+    let w2 = weight[far + k]; let w3 = weight[far + inner + k];
     let wx = vec4f(w0.x, w1.x, w2.x, w3.x);
     let wy = vec4f(w0.y, w1.y, w2.y, w3.y);
     let wz = vec4f(w0.z, w1.z, w2.z, w3.z);

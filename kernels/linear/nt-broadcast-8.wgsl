@@ -2,10 +2,13 @@
 // Every lane loads a different vec4 along K: of 1 rows of x and of 4 rows of weight. Rows of x are then shared lane by lane
 // with subgroupBroadcast, which a software adapter turns into one shuffle where a shared address would be loaded eight times.
 // A row's sum runs over k in one order whatever M is, so results do not depend on the batch. Needs K % 4 == 0.
+// GATED: the first half of weight's rows makes gates, the other half what they gate: out[M,N/2] = silu(gates) · ups.
 enable subgroups;
+//! use lib/swiglu.wgsl
 
 const HAS_BIAS: bool = false;
 const ACCUMULATE: bool = false;
+const GATED: bool = false;
 
 struct Params {
   rows: u32,     // M
@@ -28,18 +31,39 @@ fn store(row: u32, column: u32, value: f32) {
   }
 }
 
+fn store_gated(row: u32, column: u32, gate: f32, up: f32) {
+  let width = params.columns / 2u;
+  if (row < params.rows && column < width) { out[row * width + column] = swiglu(vec4f(gate), vec4f(up)).x; }
+}
+
+// What a lane has of a row: four columns, or two gates and what they gate.
+fn store_row(row: u32, group: u32, lane: u32, v0: f32, v1: f32, v2: f32, v3: f32) {
+  if (GATED) {
+    store_gated(row, group * 16u + lane, v0, v2);
+    store_gated(row, group * 16u + 8u + lane, v1, v3);
+    return;
+  }
+  let column = group * 32u + lane;
+  store(row, column, v0);
+  store(row, column + 8u, v1);
+  store(row, column + 16u, v2);
+  store(row, column + 24u, v3);
+}
+
 @compute @workgroup_size(8)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let inner = params.inner / 4u;
   let row = (group.z * 65535u + group.y) * 8u;
-  let column = group.x * 32u + lane;
   let last_row = params.rows - 1u;
-  let last_column = params.columns - 1u;
   let row_base0 = min(row + 0u + lane, last_row) * inner;
-  let column_base0 = min(column + 0u, last_column) * inner;
-  let column_base1 = min(column + 8u, last_column) * inner;
-  let column_base2 = min(column + 16u, last_column) * inner;
-  let column_base3 = min(column + 24u, last_column) * inner;
+  // Past the last column any other will do: what comes of it is not stored.
+  let half = params.columns / 2u;
+  let columns = select(params.columns, half, GATED);
+  let first = group.x * select(32u, 16u, GATED) + lane;
+  let column_base0 = min(first, columns - 1u) * inner;
+  let column_base1 = min(first + 8u, columns - 1u) * inner;
+  let column_base2 = select(min(first + 16u, columns - 1u) * inner, column_base0 + half * inner, GATED);
+  let column_base3 = select(min(first + 24u, columns - 1u) * inner, column_base1 + half * inner, GATED);
   var s0_0 = 0.0; var s0_1 = 0.0; var s0_2 = 0.0; var s0_3 = 0.0;
   var s1_0 = 0.0; var s1_1 = 0.0; var s1_2 = 0.0; var s1_3 = 0.0;
   var s2_0 = 0.0; var s2_1 = 0.0; var s2_2 = 0.0; var s2_3 = 0.0;
@@ -84,12 +108,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     { let a = subgroupBroadcast(x0.z, 7u); s7_0 += a * w0.z; s7_1 += a * w1.z; s7_2 += a * w2.z; s7_3 += a * w3.z; }
     { let a = subgroupBroadcast(x0.w, 7u); s7_0 += a * w0.w; s7_1 += a * w1.w; s7_2 += a * w2.w; s7_3 += a * w3.w; }
   }
-  store(row + 0u, column + 0u, s0_0); store(row + 0u, column + 8u, s0_1); store(row + 0u, column + 16u, s0_2); store(row + 0u, column + 24u, s0_3);
-  store(row + 1u, column + 0u, s1_0); store(row + 1u, column + 8u, s1_1); store(row + 1u, column + 16u, s1_2); store(row + 1u, column + 24u, s1_3);
-  store(row + 2u, column + 0u, s2_0); store(row + 2u, column + 8u, s2_1); store(row + 2u, column + 16u, s2_2); store(row + 2u, column + 24u, s2_3);
-  store(row + 3u, column + 0u, s3_0); store(row + 3u, column + 8u, s3_1); store(row + 3u, column + 16u, s3_2); store(row + 3u, column + 24u, s3_3);
-  store(row + 4u, column + 0u, s4_0); store(row + 4u, column + 8u, s4_1); store(row + 4u, column + 16u, s4_2); store(row + 4u, column + 24u, s4_3);
-  store(row + 5u, column + 0u, s5_0); store(row + 5u, column + 8u, s5_1); store(row + 5u, column + 16u, s5_2); store(row + 5u, column + 24u, s5_3);
-  store(row + 6u, column + 0u, s6_0); store(row + 6u, column + 8u, s6_1); store(row + 6u, column + 16u, s6_2); store(row + 6u, column + 24u, s6_3);
-  store(row + 7u, column + 0u, s7_0); store(row + 7u, column + 8u, s7_1); store(row + 7u, column + 16u, s7_2); store(row + 7u, column + 24u, s7_3);
+  store_row(row + 0u, group.x, lane, s0_0, s0_1, s0_2, s0_3);
+  store_row(row + 1u, group.x, lane, s1_0, s1_1, s1_2, s1_3);
+  store_row(row + 2u, group.x, lane, s2_0, s2_1, s2_2, s2_3);
+  store_row(row + 3u, group.x, lane, s3_0, s3_1, s3_2, s3_3);
+  store_row(row + 4u, group.x, lane, s4_0, s4_1, s4_2, s4_3);
+  store_row(row + 5u, group.x, lane, s5_0, s5_1, s5_2, s5_3);
+  store_row(row + 6u, group.x, lane, s6_0, s6_1, s6_2, s6_3);
+  store_row(row + 7u, group.x, lane, s7_0, s7_1, s7_2, s7_3);
 }

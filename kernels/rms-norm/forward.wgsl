@@ -2,6 +2,7 @@
 // LANES threads share a row.
 //! use lib/rows/thread.wgsl as ROWS
 //! use lib/cell.wgsl
+//! use lib/rms-factor.wgsl
 alias Cell = vec4f;  // f32 where a row is no whole number of vectors
 const CELL: u32 = 4u;
 
@@ -22,12 +23,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let row = (group.y * groups.x + group.x) * (64u / LANES) + thread / LANES;
   let lane = thread % LANES;
   let base = min(row, params.rows - 1u) * params.width;
-  var squares = 0.0;
-  for (var i = lane; i < params.width; i += LANES) {
-    let value = x[base + i];
-    squares += inner(value, value);
-  }
-  let factor = inverseSqrt(row_add(squares, thread) / f32(params.width * CELL) + params.epsilon);
+  let factor = rms_factor(base, params.width, params.epsilon, thread);
   if (row >= params.rows) { return; }
   for (var i = lane; i < params.width; i += LANES) { out[base + i] = x[base + i] * factor * weight[i]; }
   if (lane == 0u) { scale[row] = factor; }

@@ -1,4 +1,5 @@
 // out[i] = silu(gate[i]) · up[i], silu(g) = g / (1 + exp(−g)). One thread per four elements.
+//! use lib/swiglu.wgsl
 struct Params {
   count: u32,
 }
@@ -12,7 +13,5 @@ struct Params {
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let index = (group.y * groups.x + group.x) * 64u + lane;
   if (index * 4u >= params.count) { return; }
-  let g = gate[index];
-  // The bound keeps exp() finite; beyond it silu is zero in f32 anyway.
-  out[index] = g / (1.0 + exp(min(-g, vec4f(80.0)))) * up[index];
+  out[index] = swiglu(gate[index], up[index]);
 }

@@ -1,4 +1,5 @@
 // out[r, c] = silu(x[r, c]) · x[r, width + c] for x f32 [R, 2 · width]: gate and up side by side. One thread per four values.
+//! use lib/swiglu.wgsl
 struct Params {
   rows: u32,
   width: u32,  // of out, in vec4
@@ -13,7 +14,5 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let index = (group.y * groups.x + group.x) * 64u + lane;
   if (index >= params.rows * params.width) { return; }
   let at = index / params.width * 2u * params.width + index % params.width;
-  let gate = x[at];
-  // The bound keeps exp() finite; beyond it silu is zero in f32 anyway.
-  out[index] = gate / (1.0 + exp(min(-gate, vec4f(80.0)))) * x[at + params.width];
+  out[index] = swiglu(x[at], x[at + params.width]);
 }

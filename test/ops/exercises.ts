@@ -32,6 +32,7 @@ import { layerNorm } from '../../core/ops/layer-norm.ts';
 import { linear } from '../../core/ops/linear.ts';
 import { likelihoodObjective } from '../../core/ops/likelihood-objective.ts';
 import { tokenLogProbability } from '../../core/ops/log-probability.ts';
+import { normLinear } from '../../core/ops/norm-linear.ts';
 import { multiply, scale, weightedSum } from '../../core/ops/pointwise.ts';
 import { policyMethods, policyObjective, sequenceRatios } from '../../core/ops/policy-objective.ts';
 import { reconstructionLoss } from '../../core/ops/reconstruction-loss.ts';
@@ -114,6 +115,13 @@ export const exercises: Readonly<Record<string, (stage: Stage) => void>> = {
     stage.back(sumAll(tape, stage.value(5000)));
     stage.back(softmax(tape, stage.value(5, 7)));
     swigluRows(tape, stage.value(5, 16));
+    for (const rows of [5, 12, 200])
+      for (const isGated of [false, true])
+        for (const type of ['f32', 'bf16', 'int8'] as const) {
+          const weight = stage.frozen(type, 16, quantizedGroup);
+          const norm = { weight: stage.value(quantizedGroup), epsilon: 1e-6 };
+          normLinear(tape, stage.value(rows, quantizedGroup), norm, weight, { isGated });
+        }
     // The gradient of a weight that other ops hand on is added to its buffer.
     stage.back(scale(tape, stage.weight(9), 2));
   },
