@@ -9,7 +9,7 @@
  * that declares no way back would cut the gradient: `backward` refuses it, unless it was recorded within `detached`.
  */
 import type { Device } from '../gpu/device.ts';
-import type { MatrixProducts } from '../gpu/matrix-products.ts';
+import type { KeptExponents, MatrixProducts } from '../gpu/matrix-products.ts';
 import { byteLength, sizeOf, type ElementType, type Tensor } from '../tensor/tensor.ts';
 import { GradientCuts } from './cuts.ts';
 import { Program } from './program.ts';
@@ -34,6 +34,8 @@ export class Tape {
   readonly device: Device;
   /** How products of linear layers are computed; undefined: by the f32 kernels. */
   readonly products: MatrixProducts | undefined;
+  /** What products with weights are scaled by on tensor cores, where it is kept. */
+  readonly exponents: KeptExponents | undefined;
   private readonly workspace: Workspace;
   private readonly steps: Step[] = [];
   private readonly records: Recorded[] = [];
@@ -54,6 +56,7 @@ export class Tape {
     this.workspace = workspace;
     this.device = workspace.device;
     this.products = workspace.products;
+    this.exponents = workspace.exponents;
     this.recomputes = options.recompute ?? false;
   }
 

@@ -5,17 +5,20 @@
  * costs so depends on which programs there are, never on the order in which they were recorded.
  */
 import type { Device } from '../gpu/device.ts';
-import type { MatrixProducts } from '../gpu/matrix-products.ts';
+import type { KeptExponents, MatrixProducts } from '../gpu/matrix-products.ts';
 import { at } from '../tensor/at.ts';
 
 /** Memory for the values of programs, which take turns in it, and how their products are computed. Open one for all tapes of a run. */
 export class Workspace {
   /** Products of linear layers go to tensor cores; undefined: to the f32 kernels. */
   readonly products: MatrixProducts | undefined;
+  /** What products with weights are scaled by on tensor cores; undefined: it is found at each product. */
+  readonly exponents: KeptExponents | undefined;
   private readonly pool: Pool;
 
-  constructor(device: Device, products?: MatrixProducts, pool = new Pool(device)) {
+  constructor(device: Device, products?: MatrixProducts, exponents?: KeptExponents, pool = new Pool(device)) {
     this.products = products;
+    this.exponents = exponents;
     this.pool = pool;
   }
 
@@ -24,8 +27,8 @@ export class Workspace {
   }
 
   /** The same memory for programs whose products are computed otherwise. */
-  with(products: MatrixProducts | undefined): Workspace {
-    return new Workspace(this.device, products, this.pool);
+  with(products: MatrixProducts | undefined, exponents?: KeptExponents): Workspace {
+    return new Workspace(this.device, products, exponents, this.pool);
   }
 
   /** Changes when a buffer is replaced. */

@@ -8,7 +8,19 @@ export const precisions = ['f32', 'f16', 'f32-split'] as const;
 export type Precision = (typeof precisions)[number];
 export type MatrixPrecision = Exclude<Precision, 'f32'>;
 
-/** Of the values that were multiplied. */
+/** What products with weights are scaled by, kept from one to the next (`ops/weight-exponents.ts`). */
+export interface KeptExponents {
+  /** u32 [rows]; undefined for what is no weight. */
+  of(operand: {
+    readonly x: Tensor;
+    readonly rows: number;
+    readonly inner: number;
+    readonly row: number;
+    readonly step: number;
+  }): Tensor | undefined;
+}
+
+/** Of the values that were multiplied; of weights whose exponents are kept, once whenever those are found. */
 export interface OperandCounts {
   readonly values: number;
   /** Not 0, and so much smaller than the largest of their row that they were taken as 0. */

@@ -216,6 +216,7 @@ export class ContinuousSampler {
         this.active[cacheRow] = row;
         return { row: cacheRow, ids: entry.head.slice(0, -1), features };
       });
+      await this.steps.begin();
       await this.prefill.run(placed);
     }
   }

@@ -2,6 +2,7 @@
 import type { Program } from '../autograd/program.ts';
 import { Tape } from '../autograd/tape.ts';
 import { sample, type SamplingTable } from '../ops/sample.ts';
+import { WeightExponents } from '../ops/weight-exponents.ts';
 import { rowsOf, type Tensor } from '../tensor/tensor.ts';
 import type { SampledRows } from './sampled-rows.ts';
 import type { SamplerOptions } from './sampling.ts';
@@ -25,6 +26,8 @@ export class SamplerSteps {
   private readonly options: SamplerOptions;
   private readonly rows: SampledRows;
   private readonly settings: SamplingTables;
+  /** Of the weights, which do not change from one token to the next; undefined without tensor cores. */
+  private readonly exponents: WeightExponents | undefined;
   private readonly programs = new Map<string, Promise<Program>>();
   private readonly withLogits = new Map<number, Promise<TextStepWithLogits>>();
 
@@ -32,28 +35,39 @@ export class SamplerSteps {
     this.options = options;
     this.rows = rows;
     this.settings = settings;
+    const { workspace } = options;
+    if (workspace.products !== undefined) this.exponents = new WeightExponents(workspace, workspace.products);
+  }
+
+  /** To be called before the first step of a drawing: its weights may be others than those of the last one. */
+  async begin(): Promise<void> {
+    await this.exponents?.refresh();
   }
 
   /** The step of so many rows; `guided` ones feed each a second time. */
-  program(phase: SamplerPhase, guided: boolean, rows: number): Promise<Program> {
+  async program(phase: SamplerPhase, guided: boolean, rows: number): Promise<Program> {
     const name = nameOf(phase, guided, rows);
     let pending = this.programs.get(name);
     if (pending === undefined) {
       pending = this.record(phase, guided, rows).tape.finish(name);
       this.programs.set(name, pending);
     }
-    return pending;
+    const program = await pending;
+    await this.exponents?.complete();
+    return program;
   }
 
   /** A step of text for so many rows, the same bits, whose logits can be read. */
-  textWithLogits(rows: number): Promise<TextStepWithLogits> {
+  async textWithLogits(rows: number): Promise<TextStepWithLogits> {
     let pending = this.withLogits.get(rows);
     if (pending === undefined) {
       const { tape, logits } = this.record('text', false, rows, true);
       pending = tape.finish(`${nameOf('text', false, rows)} with logits`).then((program) => ({ program, logits }));
       this.withLogits.set(rows, pending);
     }
-    return pending;
+    const step = await pending;
+    await this.exponents?.complete();
+    return step;
   }
 
   close(): void {
@@ -61,6 +75,7 @@ export class SamplerSteps {
     this.programs.clear();
     for (const step of this.withLogits.values()) void this.closeStep(step);
     this.withLogits.clear();
+    this.exponents?.close();
   }
 
   private async closeStep(step: Promise<TextStepWithLogits>): Promise<void> {
@@ -77,7 +92,7 @@ export class SamplerSteps {
   ): { readonly tape: Tape; readonly logits: Tensor } {
     const { workspace, backbone, weights } = this.options;
     const { cache } = this.rows;
-    const tape = new Tape(workspace);
+    const tape = new Tape(this.exponents?.workspace ?? workspace);
     const fed = guided ? 2 * rows : rows;
     const state = {
       ...this.rows.state,

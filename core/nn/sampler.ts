@@ -178,6 +178,7 @@ export class Sampler {
 
   /** Puts every cache row behind its head: state, keys and values. */
   private async begin(batch: readonly SampleEntry[]): Promise<void> {
+    await this.steps.begin();
     this.rows.begin(batch);
     await this.heads.run(batch.map(({ head, features }, row) => ({ row, ids: head.slice(0, -1), features })));
   }

@@ -55,7 +55,7 @@ export function matrixProduct(tape: Tape, by: MatrixProducts, product: Workgroup
     b: operands.b,
     bindings: {
       a_exponents: exponents(tape, by, operands.a),
-      b_exponents: exponents(tape, by, operands.b),
+      b_exponents: (kind === 'nt' ? tape.exponents?.of(operands.b) : undefined) ?? exponents(tape, by, operands.b),
       bias: bias ?? a,
       addend: addend ?? a,
       out,
@@ -73,7 +73,7 @@ export function matrixProduct(tape: Tape, by: MatrixProducts, product: Workgroup
 }
 
 /** A matrix whose rows are summed over: x[row, k] at row · `row` + k · `step`. */
-interface Operand {
+export interface Operand {
   readonly x: Tensor;
   readonly rows: number;
   readonly inner: number;
@@ -163,10 +163,21 @@ function converted(
 }
 
 /** By which power of two each line of an operand is multiplied. */
-function exponents(tape: Tape, { precision, counts }: MatrixProducts, { x, rows, inner, row, step }: Operand): Tensor {
+function exponents(tape: Tape, by: MatrixProducts, operand: Operand): Tensor {
+  const out = tape.empty(`${operand.x.name} exponents`, [operand.rows], 'u32');
+  findExponents(tape, by, operand, out);
+  return out;
+}
+
+/** The same into `out`, u32 [rows]. */
+export function findExponents(
+  tape: Tape,
+  { precision, counts }: MatrixProducts,
+  { x, rows, inner, row, step }: Operand,
+  out: Tensor,
+): void {
   const { constants, scales } = packing(x);
   const ALONG = step === 1;
-  const out = tape.empty(`${x.name} exponents`, [rows], 'u32');
   tape.launch({
     kernel: 'linear/matrix-exponents',
     constants: { ...constants, ALONG, PARTS: partsOf[precision] },
@@ -174,7 +185,6 @@ function exponents(tape: Tape, { precision, counts }: MatrixProducts, { x, rows,
     params: { rows, inner, x_row: row, x_inner: step },
     groups: grid(ALONG ? rows : Math.ceil(rows / 64)),
   });
-  return out;
 }
 
 /**

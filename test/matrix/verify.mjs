@@ -25,7 +25,13 @@ await exitWith(async () => {
   const tests =
     given.length > 0
       ? given
-      : ['test/ops', 'test/golden/matrices.test.ts', 'test/core/precision.test.ts', 'test/plugins/vlm-judge.test.ts'];
+      : [
+          'test/ops',
+          'test/core/nn/kept-exponents.test.ts',
+          'test/golden/matrices.test.ts',
+          'test/core/precision.test.ts',
+          'test/plugins/vlm-judge.test.ts',
+        ];
   const commands = [
     [vitest, 'run', '--config', 'test/vitest.config.ts', '--root', '.', ...tests],
     ...(given.length > 0 ? [] : [['--import', 'tsx', join(packageRoot, 'core', 'cli.ts'), 'verify-device']]),
