@@ -9,7 +9,7 @@ import type { Kernel } from './gpu/kernel.ts';
 import { PlanningDevice } from './gpu/planning-device.ts';
 import type { KernelTuning } from './gpu/tuning.ts';
 import type { Log } from './log.ts';
-import { misfit, type PlannedChange, type Room } from './plan.ts';
+import { misfit, totalBytes, type PlannedChange, type Room } from './plan.ts';
 import type { LoadedPreset, Stage } from './preset/load.ts';
 import { z } from './preset/zod.ts';
 import { refuseRanks } from './ranks/refused.ts';
@@ -84,14 +84,17 @@ export class StagePlanner {
       lighter: context.has('optimizer') ? context.optimizer.lighter : undefined,
     }));
     const all = proposals(recipe, lighter);
+    const planOf = (proposal: Proposal): Promise<Plan> =>
+      this.withOptimizer(proposal.optimizer, (other) =>
+        this.pretend((_recipe, context) =>
+          proposal.plan(other === undefined ? context : withFields(context, { optimizer: other })),
+        ),
+      );
     const fits = async (each: readonly Proposal[]): Promise<PlannedChange | undefined> => {
       for (const proposal of each) {
-        const planned = await this.withOptimizer(proposal.optimizer, (other) =>
-          this.pretend((_recipe, context) =>
-            proposal.plan(other === undefined ? context : withFields(context, { optimizer: other })),
-          ),
-        );
-        if (misfit(planned, room) === undefined) return { change: proposal.change, plan: planned };
+        const plan = await planOf(proposal);
+        if (misfit(plan, room) !== undefined) continue;
+        return (await withSpareSpent(proposal, plan, room, planOf)) ?? { change: proposal.change, plan };
       }
       return undefined;
     };
@@ -186,9 +189,34 @@ function placesOf({ options }: Component): string[] {
   return typeof place === 'object' && Array.isArray(place.enum) ? place.enum.map(String) : [];
 }
 
+/**
+ * The proposal with the room that it leaves spent, all that is of use where there is as much; undefined where it leaves none. What is spent may take more than
+ * itself, buffers being shared as they fit, so less of the room is tried until it does.
+ */
+async function withSpareSpent(
+  proposal: Proposal,
+  plan: Plan,
+  { availableBytes, ...room }: Room,
+  planOf: (proposal: Proposal) => Promise<Plan>,
+): Promise<PlannedChange | undefined> {
+  if (proposal.spend === undefined || availableBytes === undefined) return undefined;
+  const spare = availableBytes - totalBytes(plan);
+  for (const share of [Number.POSITIVE_INFINITY, 1, 3 / 4, 1 / 2, 1 / 4]) {
+    if (spare < worthSpending || spare * share < worthSpending) return undefined;
+    const spent = proposal.spend(spare * share);
+    const planned = await planOf(spent);
+    if (misfit(planned, { ...room, availableBytes }) === undefined) return { change: spent.change, plan: planned };
+  }
+  return undefined;
+}
+
+/** Bytes that are worth an option. */
+const worthSpending = 2 ** 20;
+
 interface Proposal extends Smaller {
   /** Name of another optimizer. */
   readonly optimizer?: string;
+  readonly spend?: (bytes: number) => Proposal;
 }
 
 function proposals(recipe: Recipe, lighter: string | undefined): Proposal[] {
@@ -197,7 +225,13 @@ function proposals(recipe: Recipe, lighter: string | undefined): Proposal[] {
   const drastic = smaller.filter(({ isDrastic }) => isDrastic === true);
   if (lighter === undefined) return [...mild, ...drastic];
   const change = `optimizer.use: ${lighter}`;
-  const both = mild.slice(-1).map((last) => ({ ...last, change: `${change} and ${last.change}`, optimizer: lighter }));
+  const withIt = ({ spend, ...other }: Smaller): Proposal => ({
+    ...other,
+    change: `${change} and ${other.change}`,
+    optimizer: lighter,
+    ...(spend && { spend: (bytes) => withIt(spend(bytes)) }),
+  });
+  const both = mild.slice(-1).map(withIt);
   return [...mild, { change, optimizer: lighter, plan: (context) => recipe.plan(context) }, ...both, ...drastic];
 }
 

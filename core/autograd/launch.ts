@@ -12,8 +12,6 @@ export interface Launch {
   readonly params?: Readonly<Record<string, number>>;
   /** Workgroups in x, y, z. */
   readonly groups: readonly [number, number, number];
-  /** True when the launch serves nothing but the later launches of its program that read what it writes. */
-  readonly optional?: boolean;
 }
 
 export interface Copy {

@@ -19,9 +19,10 @@ import {
   type ReadyStep,
   type Uniforms,
 } from './bind.ts';
-import { dropUnread } from './live-launches.ts';
 import { findNonFinite, type NonFinite } from './non-finite.ts';
 import { planMemory, type MemoryPlan } from './memory-plan.ts';
+import { leaveOutRepeated } from './recompute.ts';
+import type { Repetition } from './repetition.ts';
 import type { Step } from './launch.ts';
 import type { Workspace } from './workspace.ts';
 import { at } from '../tensor/at.ts';
@@ -54,8 +55,18 @@ export class Program {
     this.bind();
   }
 
-  static async create(name: string, workspace: Workspace, steps: readonly Step[]): Promise<Program> {
-    return new Program(name, workspace, dropUnread(await loadSteps(workspace.device, steps)));
+  /** Of blocks that were recorded twice, `keep` bytes of values may be kept for the way back; the others are computed again. */
+  static async create(
+    name: string,
+    workspace: Workspace,
+    steps: readonly Step[],
+    { repetitions, keep }: { readonly repetitions: readonly Repetition[]; readonly keep: number } = {
+      repetitions: [],
+      keep: 0,
+    },
+  ): Promise<Program> {
+    const loaded = await loadSteps(workspace.device, steps);
+    return new Program(name, workspace, leaveOutRepeated(loaded, repetitions, keep));
   }
 
   get launchCount(): number {

@@ -13,6 +13,8 @@ import type { KeptExponents, MatrixProducts } from '../gpu/matrix-products.ts';
 import { byteLength, sizeOf, type ElementType, type Tensor } from '../tensor/tensor.ts';
 import { GradientCuts } from './cuts.ts';
 import { Program } from './program.ts';
+import type { Recompute } from './recompute.ts';
+import { repetitionOf, type Repetition } from './repetition.ts';
 import type { Workspace } from './workspace.ts';
 import { grid, type Launch, type Step } from './launch.ts';
 
@@ -25,8 +27,8 @@ interface Recorded {
 }
 
 export interface TapeOptions {
-  /** Keep only what enters a `block`, and compute the rest of it again for the way back. Off by default. */
-  readonly recompute?: boolean;
+  /** What of a `block` is computed again for the way back instead of being kept; nothing by default. */
+  readonly recompute?: Recompute;
 }
 
 /** Records launches on a workspace until `finish` makes a program of them; the conventions stand at the head of the file. */
@@ -45,7 +47,8 @@ export class Tape {
   private readonly gradients = new Map<number, Tensor>();
   /** Values that outlive the program, by id: their launches write where they are kept. */
   private readonly kept = new Map<number, Tensor>();
-  private readonly recomputes: boolean;
+  private readonly recompute: Recompute;
+  private readonly repetitions: Repetition[] = [];
   private readonly cuts = new GradientCuts((tensor) => this.needs(tensor));
   /** True while nothing that is recorded belongs to the way forward: within `backward` and `detached`. */
   private isAside = false;
@@ -57,7 +60,7 @@ export class Tape {
     this.device = workspace.device;
     this.products = workspace.products;
     this.exponents = workspace.exponents;
-    this.recomputes = options.recompute ?? false;
+    this.recompute = options.recompute ?? false;
   }
 
   /** Asks for the gradient of a weight; it will be added to `gradient`, a tensor of the same shape. */
@@ -175,25 +178,24 @@ export class Tape {
 
   /**
    * A part of a model that only hands on what it returns, a layer of a decoder say. With `recompute`, its values are not kept for
-   * the way back but computed again from what it reads, bit for bit: memory for one more forward pass. `record` runs twice, so it
-   * must record the same launches each time.
+   * the way back but computed again from what it reads, bit for bit, but for those that a budget has room for: memory for up to one more
+   * forward pass. `record` runs twice, and must record the same launches of the same tensors each time. Throws a RangeError where it does not.
    */
   block(record: () => Tensor): Tensor {
-    if (!this.recomputes) return record();
+    if (this.recompute === false) return record();
+    const first = this.recorderAt();
     const out = this.forwardOnly(record);
+    const count = this.steps.length - first.step;
     if (!this.needs(out)) return out;
     this.records.push({
       inputs: [],
       out,
       backward: (dOut) => {
         this.backwardThrough(() => {
-          const first = this.steps.length;
-          const again = record();
-          // What only leads to `again` itself serves nothing now.
-          this.steps.slice(first).forEach((step, index) => {
-            if (!('copy' in step)) this.steps[first + index] = { ...step, optional: true };
-          });
-          this.seed(again, dOut);
+          const again = this.recorderAt();
+          const value = record();
+          this.repetitions.push(repetitionOf(out.name, this.steps, first, again, count));
+          this.seed(value, dOut);
         });
         return [];
       },
@@ -218,16 +220,18 @@ export class Tape {
   }
 
   finish(name: string): Promise<Program> {
-    return Program.create(
-      name,
-      this.workspace,
-      this.steps.map((step) => this.placed(step)),
-    );
+    const steps = this.steps.map((step) => this.placed(step));
+    const keep = typeof this.recompute === 'object' ? this.recompute.budget : 0;
+    return Program.create(name, this.workspace, steps, { repetitions: this.repetitions, keep });
   }
 
   private record(step: Step): void {
     this.steps.push(step);
     if (!this.isAside) this.cuts.record(step);
+  }
+
+  private recorderAt(): { step: number; value: number } {
+    return { step: this.steps.length, value: this.valueCount };
   }
 
   private aside<Result>(isAside: boolean, record: () => Result): Result {

@@ -147,6 +147,8 @@ export interface Smaller {
   /** True where something else is trained, or with less precision, and not the same thing in other pieces: proposed last. */
   readonly isDrastic?: boolean;
   plan(context: PlanContext): Plan | Promise<Plan>;
+  /** The same with so many bytes more spent on speed, with infinitely many on all that is of use: proposed instead where the change itself leaves room. */
+  readonly spend?: (bytes: number) => Smaller;
 }
 
 /** The program of a run. */

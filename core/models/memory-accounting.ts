@@ -81,13 +81,16 @@ export function smallerValues(count: number): number[] {
   return values;
 }
 
-/** The named options that differ, as one writes them: `recipe.recompute: true and recipe.microBatch: 8`; an option that is on with its defaults is `{}`. */
+/** The named options that differ, as one writes them: `recipe.recompute: true and recipe.microBatch: 8`; an option that is on with its defaults is `{}`, one with a budget says it. */
 export function changesOf<Choice extends object>(
   before: Choice,
   after: Choice,
   names: readonly (keyof Choice & string)[],
 ): string {
-  const written = (value: unknown): string => (typeof value === 'object' && value !== null ? '{}' : String(value));
+  const written = (value: unknown): string => {
+    if (typeof value !== 'object' || value === null) return String(value);
+    return 'budget' in value ? `{ budget: ${String(value.budget)} }` : '{}';
+  };
   return names
     .filter((name) => before[name] !== after[name])
     .map((name) => `recipe.${name}: ${written(after[name])}`)

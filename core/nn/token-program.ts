@@ -4,6 +4,7 @@
  * Programs are recorded once per batch shape and kept.
  */
 import type { Program } from '../autograd/program.ts';
+import type { Recompute } from '../autograd/recompute.ts';
 import type { Workspace } from '../autograd/workspace.ts';
 import { Tape } from '../autograd/tape.ts';
 import type { Backbone, Head, Weights } from '../contracts/backbone.ts';
@@ -69,8 +70,8 @@ export interface TokenProgramOptions {
   readonly guidance?: GuideOptions | undefined;
   /** Without one the program only scores. */
   readonly objective?: Objective;
-  /** Keep only what enters each block of the backbone and compute the rest again on the way back: less memory, a third more time. */
-  readonly recompute?: boolean;
+  /** What of each block of the backbone is computed again on the way back instead of being kept: less memory, up to a third more time. */
+  readonly recompute?: Recompute;
 }
 
 export class TokenPrograms {

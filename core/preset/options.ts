@@ -242,10 +242,10 @@ function describeIssue(issue: z.core.$ZodIssue, value: unknown): string {
         first === undefined || first.path.length > 0 ? [] : wordsFor(first),
       );
       const [inside] = issue.errors.flatMap((branch) => branch.filter(({ path }) => path.length > 0));
-      const where = inside?.path.map(String).join('.');
-      return inside === undefined || where === undefined
-        ? `${shown} is not ${wanted.join(' or ') || 'what is taken here'}`
-        : `${shown} is not ${wanted.join(' or ') || 'what is taken here'}, and its ${where} is wrong`;
+      const refused = `${shown} is not ${wanted.join(' or ') || 'what is taken here'}`;
+      if (inside === undefined) return refused;
+      const part = inside.path.reduce<unknown>((whole, key) => (whole as Record<PropertyKey, unknown>)[key], value);
+      return `${refused}, and its ${inside.path.map(String).join('.')} is ${part === undefined ? 'missing' : `wrong: ${describeIssue(inside, part)}`}`;
     }
     default:
       return `${shown}: ${issue.message}`;

@@ -1,4 +1,7 @@
 /** What every training recipe may say about which weights are trained, how they are kept, and when they are saved. */
+import type { Recompute } from '../autograd/recompute.ts';
+import type { Smaller } from '../contracts/recipe.ts';
+import { byteSize, byteSizeBelow, parseByteSize } from '../preset/byte-size.ts';
 import { metricName } from '../preset/metric-name.ts';
 import { z } from '../preset/zod.ts';
 import { scheduleOptions } from './schedule.ts';
@@ -42,6 +45,10 @@ const keepBest = z.strictObject({
   mode: z.enum(['min', 'max']).default('max').describe('whether less or more is better'),
 });
 
+const keepBudget = z.strictObject({
+  budget: byteSize().describe('most that is kept of a forward pass beyond what enters its blocks, such as `2 GiB`'),
+});
+
 export const trainingOptions = {
   weights: weightsInput()
     .optional()
@@ -54,10 +61,10 @@ export const trainingOptions = {
   ema: ema.optional().describe('keep an exponential average of the trained weights'),
   storage: storageOption.storage.describe('how frozen matrices are kept on the device; trained ones are always f32'),
   recompute: z
-    .boolean()
+    .union([z.boolean(), keepBudget])
     .default(false)
     .describe(
-      'keep only what enters each block of the backbone and compute the rest again on the way back: the same bits in much less memory, a third more time',
+      'keep only what enters each block of the backbone and compute the rest again on the way back: the same bits in much less memory, up to a third more time; `{ budget: 2 GiB }` keeps so much of what is dearest to compute as well',
     ),
   ...precisionOption,
   lostShare: z
@@ -72,6 +79,27 @@ export const trainingOptions = {
   keepBest: keepBest.optional().describe('also keep the checkpoint that is best by one number of its step'),
   ...scheduleOptions,
 };
+
+/** The option `recompute` in bytes. */
+export function recomputeOf({ recompute }: Pick<TrainingChoice, 'recompute'>): Recompute {
+  return typeof recompute === 'boolean' ? recompute : { budget: parseByteSize(recompute.budget) };
+}
+
+/** Of a proposal that computes blocks again where that was not chosen: room that is left is for what is dearest to compute, all of it for what was chosen. */
+export function keepingMore<Choice extends TrainingChoice>(
+  chosen: Choice,
+  smaller: Choice,
+  propose: (choice: Choice) => Smaller,
+): Pick<Smaller, 'spend'> {
+  if (smaller.recompute !== true || chosen.recompute === true) return {};
+  return {
+    spend: (bytes) =>
+      propose({
+        ...smaller,
+        recompute: bytes === Number.POSITIVE_INFINITY ? chosen.recompute : { budget: byteSizeBelow(bytes) },
+      }),
+  };
+}
 
 /** Adapters as they are where nothing is said about them. */
 export const defaultLora = lora.parse({});

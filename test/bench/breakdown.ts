@@ -8,6 +8,7 @@
  * launch (adding four numbers) is timed in the same way and taken off every launch. The timestamps and passes cost time as well, which
  * also counts as outside: the figure is an upper bound, and how much longer the timed step is than the plain one tells how loose.
  */
+import type { LaunchWork } from '../../core/autograd/launch-work.ts';
 import { Program, runAll } from '../../core/autograd/program.ts';
 import { Workspace } from '../../core/autograd/workspace.ts';
 import type { Device } from '../../core/gpu/device.ts';
@@ -15,7 +16,7 @@ import { knownAdapters, type Rates } from '../../core/gpu/known-adapters.ts';
 import type { WholeStep } from './cases/nano.ts';
 import { timeKernels, type KernelTime } from './kernel-times.ts';
 import { summarize, timed } from './measure.ts';
-import { countWork, leastMilliseconds, sumOf, type LaunchWork, type WorkSum } from './work.ts';
+import { countWork, leastMilliseconds, sumOf, type WorkSum } from './work.ts';
 
 /** The least that work takes, by rates that were measured or stand in a data sheet (work.ts). */
 export interface Least extends WorkSum {

@@ -1,26 +1,16 @@
 /**
  * What a piece of work has to do at least, counted from what its programs launch: launches, bytes, arithmetic. Beside the rates of an adapter it
  * says how long the work takes there if nothing is lost: no kernel is faster, and by how much one is slower is what there is to gain.
- *
- * Bytes: every tensor that a launch reads or writes, once, though it be cached; of tables and caches, of which a launch touches some rows, as much as
- * its other tensors have. Arithmetic: products and convolutions; what attention does over packed sequences depends on their lengths and is left out.
+ * How the work of a launch is counted stands in `core/autograd/launch-work.ts`.
  */
 import { Program, runAll } from '../../core/autograd/program.ts';
-import type { LoadedLaunch } from '../../core/autograd/bind.ts';
+import { launchWork, type LaunchWork } from '../../core/autograd/launch-work.ts';
 import { Tape } from '../../core/autograd/tape.ts';
 import { Workspace } from '../../core/autograd/workspace.ts';
 import type { Device } from '../../core/gpu/device.ts';
 import type { Rates } from '../../core/gpu/known-adapters.ts';
 import { linear } from '../../core/ops/linear.ts';
-import { byteLength } from '../../core/tensor/tensor.ts';
 import { timed } from './measure.ts';
-
-export interface LaunchWork {
-  /** Of the kernel, as `breakdown.ts` names it. */
-  readonly label: string;
-  readonly bytes: number;
-  readonly operations: number;
-}
 
 /** Everything that programs launch while `work` goes on, in order. */
 export async function countWork(work: () => Promise<void>): Promise<LaunchWork[]> {
@@ -44,42 +34,6 @@ export async function countWork(work: () => Promise<void>): Promise<LaunchWork[]
 
 export function workOf(program: Program): LaunchWork[] {
   return program.steps.flatMap((item) => ('kernel' in item ? [launchWork(item)] : []));
-}
-
-function launchWork({ kernel, step: { bindings, params = {} } }: LoadedLaunch): LaunchWork {
-  const sizes = kernel.bindings.flatMap(({ name }) => {
-    const tensor = bindings[name];
-    return tensor === undefined ? [] : [{ name, tensor, bytes: byteLength(tensor.shape, tensor.type) }];
-  });
-  // What stands for a binding that is not used, the bias of a product without one, is another tensor of the launch.
-  const distinct = sizes.filter(
-    ({ tensor }, index) => sizes.findIndex((other) => other.tensor.memory === tensor.memory) === index,
-  );
-  const isTable = tableOf(kernel.label);
-  const rest = distinct.reduce((sum, { name, bytes }) => sum + (isTable(name) ? 0 : bytes), 0);
-  return {
-    label: kernel.label,
-    bytes: distinct.reduce((sum, { name, bytes }) => sum + (isTable(name) ? Math.min(bytes, rest) : bytes), 0),
-    operations: operationsOf(kernel.label, params),
-  };
-}
-
-/** Which binding of a kernel is a table or a cache, of which a launch touches some rows. */
-function tableOf(label: string): (name: string) => boolean {
-  if (label.startsWith('rows/gather')) return (name) => name === 'x';
-  if (label.startsWith('rows/scatter')) return (name) => name === 'out';
-  return (name) => label.startsWith('cached-attention/') && ['keys', 'values'].includes(name);
-}
-
-function operationsOf(label: string, params: Readonly<Record<string, number>>): number {
-  const of = (name: string): number => params[name] ?? 0;
-  if (/^linear\/(?!bias|copy|matrix-exponents|matrix-operand)/.test(label))
-    return 2 * of('rows') * of('columns') * of('inner');
-  if (/^conv2d\/(?!transpose)/.test(label))
-    return (
-      2 * (of('pixels') || of('lines') * of('out_width')) * of('in_channels') * of('out_channels') * of('kernel') ** 2
-    );
-  return 0;
 }
 
 export interface WorkSum {

@@ -5,9 +5,10 @@ import fc from 'fast-check';
 import { afterAll, describe, expect, test } from 'vitest';
 import { ParameterSet } from '../../core/weights/parameters.ts';
 import type { Program } from '../../core/autograd/program.ts';
+import type { Recompute } from '../../core/autograd/recompute.ts';
 import { Workspace } from '../../core/autograd/workspace.ts';
 import { Tape } from '../../core/autograd/tape.ts';
-import { openDevice } from '../../core/gpu/device.ts';
+import { openDevice, type Device } from '../../core/gpu/device.ts';
 import { PlanningDevice } from '../../core/gpu/planning-device.ts';
 import type { RunRecord } from '../../core/io/records.ts';
 import { largestSize, packedShape, sizeOfSequence, timesSize } from '../../core/nn/packed-shape.ts';
@@ -20,6 +21,7 @@ import { reconstructionLoss } from '../../core/ops/reconstruction-loss.ts';
 import { janusBackbone } from '../../plugins/janus/backbone.ts';
 import { silentLog } from '../../core/log.ts';
 import { planStage, withPlanner } from '../../core/plan-stage.ts';
+import { at } from '../../core/tensor/at.ts';
 import { totalBytes, type PlannedChange } from '../../core/plan.ts';
 import { loadPreset } from '../../core/preset/load.ts';
 import { root, Workplace } from '../support/runs.ts';
@@ -36,6 +38,7 @@ describe('the memory a run is said to need', () => {
   test.each([
     ['sft', ['recipe.steps=3', 'recipe.batch=8']],
     ['sft', ['recipe.steps=2', 'recipe.batch=8', 'recipe.recompute=true', 'recipe.microBatch=4']],
+    ['sft', ['recipe.steps=2', 'recipe.batch=8', 'recipe.recompute={ budget: 8 MiB }', 'recipe.microBatch=4']],
     ['vq', ['recipe.steps=2', 'recipe.batch=4']],
     [
       'grpo',
@@ -97,6 +100,56 @@ describe('the smallest change that fits', () => {
       'optimizer.use: adamw-8bit and recipe.recompute: true and recipe.microBatch: 1',
       'recipe.lora: {} and recipe.storage: bf16 and recipe.recompute: true and recipe.microBatch: 1',
     ]);
+  });
+
+  // Micro-batches of one sequence, which cannot be made smaller.
+  test.each<[string, string[]]>([
+    ['sft', ['recipe.microBatch=1', 'recipe.batch=4']],
+    [
+      'grpo',
+      ['recipe.microBatch=1', 'recipe.prompts=2', 'recipe.groupSize=2', 'recipe.evaluations=0', 'recipe.pool=4'],
+    ],
+  ])('nano %s: of what is computed again as much is kept as there is room for', async (name, settings) => {
+    const target = { limits: device.limits, report: device.adapter };
+    const load = (more: readonly string[]): ReturnType<typeof loadPreset> =>
+      loadPreset(join(root, `presets/nano/${name}.yaml`), { settings: [...settings, ...more] });
+    const planned = async (...more: string[]): Promise<number> => {
+      const loaded = await load(more);
+      return totalBytes(await planStage(loaded, at(loaded.stages, 0), silentLog(), target));
+    };
+    const [all, none] = [await planned(), await planned('recipe.recompute=true')];
+    const loaded = await load([]);
+    const findSmaller = (availableBytes: number): Promise<PlannedChange | undefined> =>
+      withPlanner(loaded, at(loaded.stages, 0), silentLog(), target, (planner) =>
+        planner.findSmaller({ limits: device.limits, availableBytes }),
+      );
+    // No room, too little of it to be worth an option, half of what there is to keep, and nearly all.
+    expect((await findSmaller(none))?.change).toBe('recipe.recompute: true');
+    expect((await findSmaller(none + 1000))?.change).toBe('recipe.recompute: true');
+    const bytes: number[] = [];
+    for (const available of [Math.floor((none + all) / 2), all - 1]) {
+      const found = await findSmaller(available);
+      const [, budget] = /^recipe\.recompute: (\{ budget: [\d.]+ MiB \})$/.exec(found?.change ?? '') ?? [];
+      expect(budget, found?.change).toBeDefined();
+      const total = await planned(`recipe.recompute=${budget}`);
+      expect(found && totalBytes(found.plan)).toBe(total);
+      expect(total).toBeLessThanOrEqual(available);
+      bytes.push(total);
+    }
+    expect([none, ...bytes, all]).toEqual([none, ...bytes, all].toSorted((one, other) => one - other));
+    expect(at(bytes, 0) - none).toBeGreaterThan((all - none) / 4);
+    expect(at(bytes, 1)).toBeGreaterThan(at(bytes, 0));
+  });
+
+  test('a budget that does not fit gives way to a smaller one', async () => {
+    const settings = ['recipe.microBatch=1', 'recipe.batch=4', 'recipe.recompute={ budget: 20 MiB }'];
+    const loaded = await loadPreset(join(root, 'presets/nano/sft.yaml'), { settings });
+    const target = { limits: device.limits, report: device.adapter };
+    await withPlanner(loaded, at(loaded.stages, 0), silentLog(), target, async (planner) => {
+      const availableBytes = totalBytes(await planner.plan()) - 2 ** 20;
+      const found = await planner.findSmaller({ limits: device.limits, availableBytes });
+      expect(found?.change).toMatch(/^recipe\.recompute: \{ budget: \d\.\d MiB \}$/);
+    });
   });
 });
 
@@ -167,21 +220,22 @@ describe('the plan of a program lies within 15 % of the least that lifetimes all
     ).toBeLessThan(1.15);
   };
 
-  test.each([
-    ['an SFT step', true, false],
-    ['an SFT step that computes blocks again', true, true],
-    ['a scorer', false, false],
-  ])('%s', async (_what, trained, recompute) => {
-    const on = planning();
+  /** A pass over 32 sequences, and the workspace that it takes. */
+  async function pass(
+    on: Device,
+    trained: boolean,
+    recompute: Recompute,
+  ): Promise<{ program: Program; workspace: Workspace }> {
     const parameters = new ParameterSet(on, backbone.parameters, { seed: 0, trainable: () => trained });
     const one = on.scalar('temperature', 1);
     const objective = eachKind((tape, _kind, scored) => {
       const dOut = tape.device.tensor('seeds', scored.shape);
       return { dOut, inputs: { dOut }, outputs: {} };
     });
+    const workspace = new Workspace(on);
     const programs = new TokenPrograms({
       name: 'test',
-      workspace: new Workspace(on),
+      workspace,
       backbone,
       parameters,
       temperature: { text: one, image: one },
@@ -195,7 +249,32 @@ describe('the plan of a program lies within 15 % of the least that lifetimes all
       trailing: [2],
     };
     const { program } = await programs.prepare(packSequences(Array.from({ length: 32 }, () => sequence)));
-    expectTight(program);
+    return { program, workspace };
+  }
+
+  test.each<[string, boolean, Recompute]>([
+    ['an SFT step', true, false],
+    ['an SFT step that computes blocks again', true, true],
+    ['an SFT step that keeps 1 MiB of them', true, { budget: 2 ** 20 }],
+    ['an SFT step that keeps 20 MiB of them', true, { budget: 20 * 2 ** 20 }],
+    ['a scorer', false, false],
+  ])('%s', async (_what, trained, recompute) => {
+    expectTight((await pass(planning(), trained, recompute)).program);
+  });
+
+  test('what is planned for a budget is what is taken, more with a larger one and never more than the budget', async () => {
+    const taken: number[] = [];
+    for (const budget of [0, 4, 10, 25, 50, 1000].map((mebibyte) => mebibyte * 2 ** 20)) {
+      const [planned, made] = [await pass(planning(), true, { budget }), await pass(device, true, { budget })];
+      expect(made.workspace.bytes).toBe(planned.workspace.bytes);
+      expect(made.program.launchCount).toBe(planned.program.launchCount);
+      taken.push(made.workspace.bytes);
+      expect(made.program.plan.lowerBound - at(taken, 0)).toBeLessThanOrEqual(budget);
+    }
+    expect(taken).toEqual(taken.toSorted((a, b) => a - b));
+    expect(new Set(taken).size).toBeGreaterThan(4);
+    expect(taken[0]).toBe((await pass(planning(), true, true)).workspace.bytes);
+    expect(taken.at(-1)).toBe((await pass(planning(), true, false)).workspace.bytes);
   });
 
   test('the codec: a training pass and a decoder', async () => {

@@ -9,7 +9,7 @@ import { changesOf, MemoryAccount, planningRun, smallerValues } from '../../mode
 import { describeModel, planDecoding } from '../../drawing/plan.ts';
 import type { Communicator } from '../../contracts/communicator.ts';
 import { largestShare } from '../../ranks/shares.ts';
-import { adapterChange } from '../../training/options.ts';
+import { adapterChange, keepingMore } from '../../training/options.ts';
 import { Training } from '../../training/training.ts';
 
 export async function planGrpo(context: PlanContext, choice: GrpoOptions): Promise<Plan> {
@@ -62,11 +62,13 @@ export function smallerGrpo(choice: GrpoOptions): Smaller[] {
           { ...choice, ...adapters },
           { ...(all.at(-1) ?? choice), ...adapters },
         ];
-  return [...all, ...drastic].map((smaller, index) => ({
+  const propose = (smaller: GrpoOptions, isDrastic: boolean): Smaller => ({
     change: changesOf(choice, smaller, ['lora', 'storage', 'recompute', 'microBatch', 'cache', 'promptsAtOnce']),
-    isDrastic: index >= all.length,
+    isDrastic,
     plan: (context) => planGrpo(context, smaller),
-  }));
+    ...keepingMore(choice, smaller, (kept) => propose(kept, isDrastic)),
+  });
+  return [...all.map((smaller) => propose(smaller, false)), ...drastic.map((smaller) => propose(smaller, true))];
 }
 
 /** The arithmetic of batches, one fact a line. */

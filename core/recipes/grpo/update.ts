@@ -29,6 +29,7 @@ import { drawingsAtOnce } from './sizes.ts';
 import type { Communicator } from '../../contracts/communicator.ts';
 import { gatherJson, shareOf, sumOverRanks } from '../../ranks/shares.ts';
 import type { Guards } from '../../training/guards.ts';
+import { recomputeOf } from '../../training/options.ts';
 import type { Training } from '../../training/training.ts';
 
 /** Drawings of a step with what is known of them. */
@@ -102,7 +103,7 @@ export class GrpoUpdate {
       parameters: training.weights,
       ...scoringOptions(context, choice),
       objective,
-      recompute: choice.recompute,
+      recompute: recomputeOf(choice),
     });
   }
 

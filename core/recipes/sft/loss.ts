@@ -1,4 +1,5 @@
 /** Loss and gradients of a batch of sequences: weighted by class of target, averaged over the targets of the whole batch. */
+import type { Recompute } from '../../autograd/recompute.ts';
 import type { Workspace } from '../../autograd/workspace.ts';
 import type { RunContext } from '../../contracts/recipe.ts';
 import { ParameterSet } from '../../weights/parameters.ts';
@@ -16,6 +17,7 @@ import { likelihoodColumns, likelihoodObjective } from '../../ops/likelihood-obj
 import type { Scalar } from '../../gpu/device.ts';
 import { classWeights, targetClasses, type SftOptions, type TargetClass } from './options.ts';
 import { gatherJson, sumOverRanks } from '../../ranks/shares.ts';
+import { recomputeOf } from '../../training/options.ts';
 import type { Training } from '../../training/training.ts';
 import { openWeights } from '../../models/weights.ts';
 import { at } from '../../tensor/at.ts';
@@ -69,7 +71,7 @@ export class SftLoss {
     const { workspace } = training;
     this.programs = this.open('sft', workspace, training.trainWeights, {
       objective: objective(),
-      recompute: choice.recompute,
+      recompute: recomputeOf(choice),
     });
     const evaluated = { get: (name: string) => training.evaluationWeights.get(name) };
     this.measuring =
@@ -190,7 +192,7 @@ export class SftLoss {
     name: string,
     workspace: Workspace,
     parameters: ConstructorParameters<typeof TokenPrograms>[0]['parameters'],
-    more: { readonly objective?: Objective; readonly recompute?: boolean },
+    more: { readonly objective?: Objective; readonly recompute?: Recompute },
   ): TokenPrograms {
     return new TokenPrograms({
       name,

@@ -23,7 +23,7 @@ import { sftMetrics, sftOptions, type SftOptions } from './options.ts';
 import { SftValidation } from './validation.ts';
 import { largestShare, refuseFewer, shareOf } from '../../ranks/shares.ts';
 import { Training } from '../../training/training.ts';
-import { adapterChange } from '../../training/options.ts';
+import { adapterChange, keepingMore } from '../../training/options.ts';
 
 export const sft = defineRecipe({
   name: 'sft',
@@ -64,25 +64,31 @@ async function planSft(context: PlanContext, choice: SftOptions): Promise<Plan> 
   ]);
 }
 
-/** Smaller micro-batches change gradients by rounding only, and cost little until they are very small; computing again changes no bit and costs a third of the time. */
+/**
+ * Smaller micro-batches change gradients by rounding only, and cost little until they are very small; computing again changes no bit and costs up to a third of
+ * the time, less where there is room to keep some.
+ */
 function smallerSft(choice: SftOptions): Smaller[] {
   const sizes = smallerValues(choice.microBatch ?? choice.batch);
-  const micro = (values: readonly number[], recompute: boolean): SftOptions[] =>
+  const micro = (values: readonly number[], recompute: SftOptions['recompute']): SftOptions[] =>
     values.map((microBatch) => ({ ...choice, microBatch, recompute }));
-  const again = choice.recompute ? [] : [{ ...choice, recompute: true }];
+  const again = choice.recompute === true ? [] : [{ ...choice, recompute: true }];
   const adapters = adapterChange(choice);
-  const least = { ...choice, recompute: true, microBatch: 1, ...adapters };
-  const proposals = [...micro(sizes.slice(0, 2), choice.recompute), ...again, ...micro(sizes, true)].map((smaller) => ({
-    smaller,
-    isDrastic: false,
-  }));
-  if (adapters !== undefined)
-    proposals.push({ smaller: { ...choice, ...adapters }, isDrastic: true }, { smaller: least, isDrastic: true });
-  return proposals.map(({ smaller, isDrastic }) => ({
+  const mild = [...micro(sizes.slice(0, 2), choice.recompute), ...again, ...micro(sizes, true)];
+  const drastic =
+    adapters === undefined
+      ? []
+      : [
+          { ...choice, ...adapters },
+          { ...choice, recompute: true, microBatch: 1, ...adapters },
+        ];
+  const propose = (smaller: SftOptions, isDrastic: boolean): Smaller => ({
     change: changesOf(choice, smaller, ['lora', 'storage', 'recompute', 'microBatch']),
     isDrastic,
     plan: (context) => planSft(context, smaller),
-  }));
+    ...keepingMore(choice, smaller, (kept) => propose(kept, isDrastic)),
+  });
+  return [...mild.map((smaller) => propose(smaller, false)), ...drastic.map((smaller) => propose(smaller, true))];
 }
 
 /** Examples looked at to find out how long sequences are. */

@@ -1,5 +1,6 @@
 /** Whole steps of the nano model: supervised training as `core/recipes/sft/sft.ts` does it, and sampling. */
 import { ParameterSet } from '../../../core/weights/parameters.ts';
+import type { Recompute } from '../../../core/autograd/recompute.ts';
 import { Workspace } from '../../../core/autograd/workspace.ts';
 import { Tape } from '../../../core/autograd/tape.ts';
 import type { Optimizer } from '../../../core/contracts/optimizer.ts';
@@ -43,10 +44,13 @@ export interface WholeStep {
 
 /**
  * One update: 32 sequences of 10 prompt tokens, 17 of rationale and image start, 36 codes and an end. Packing, filling, forward,
- * backward, reading the loss back, optimizer, reading its report back. Making the examples is not part of it.
+ * backward, reading the loss back, optimizer, reading its report back. Making the examples is not part of it. `recompute`: what of blocks is computed again.
  */
-export async function sftStep(device: Device): Promise<WholeStep> {
-  const workspace = new Workspace(device);
+export async function sftStep(
+  device: Device,
+  recompute: Recompute = false,
+  workspace = new Workspace(device),
+): Promise<WholeStep> {
   const parameters = new ParameterSet(device, backbone.parameters, { seed: 0, trainable: () => true });
   const optimizer = adamw().open(parameters);
   const tape = new Tape(workspace);
@@ -59,6 +63,7 @@ export async function sftStep(device: Device): Promise<WholeStep> {
     backbone,
     parameters,
     temperature: { text: one, image: one },
+    recompute,
     objective: eachKind((recording, kind, scored) => {
       const dOut = recording.device.tensor(`sft ${kind} seeds`, scored.shape);
       return { dOut, inputs: { dOut }, outputs: {} };

@@ -28,9 +28,10 @@ const files = (): string => `[{ file: ${place.path('warm.jsonl')}, weight: 2 }, 
 const grpo =
   'prompts: 4, groupSize: 4, rationaleTokens: 8, imageTemperature: 1, guards: { drift: off, allFiltered: off }';
 const presets: Readonly<Record<string, () => string>> = {
-  'SFT with Muon, an average, a ramp, a divergence, held-out examples, the best by them': () =>
-    `optimizer: { use: muon, learningRate: 1e-3 }
-recipe: { use: sft, ${every}, batch: 6, microBatch: 4, examples: 20, promptDropout: 0.3, ema: { decay: 0.6, start: 2 }, klWeight: 0.05, ramp: { classes: [image], from: 0.1, to: 0.8 }, validation: { every: 2, examples: 4 }, keepBest: { metric: validation/loss, mode: min } }`,
+  'SFT with Muon, an average, blocks computed again within a budget, a ramp, a divergence, held-out examples, the best by them':
+    () =>
+      `optimizer: { use: muon, learningRate: 1e-3 }
+recipe: { use: sft, ${every}, batch: 6, microBatch: 4, examples: 20, promptDropout: 0.3, recompute: { budget: 40 KiB }, ema: { decay: 0.6, start: 2 }, klWeight: 0.05, ramp: { classes: [image], from: 0.1, to: 0.8 }, validation: { every: 2, examples: 4 }, keepBest: { metric: validation/loss, mode: min } }`,
   'SFT on shuffled rows of parquet, adapters with dropout over int8 weights, states in bytes, blocks computed again':
     () =>
       `dataset: { use: caption-data, path: ${place.path('rows.parquet')}, shuffleWindow: 10, prompts: [short_caption, paraphrases], rationales: [step_by_step], heldOut: 0.2 }
@@ -44,10 +45,11 @@ recipe: { use: sft, ${every}, batch: 5, freeze: ['*norm*'], keepBest: { metric: 
     `optimizer: { use: adamw-8bit, learningRate: 2e-3 }
 rewards: [is-color]
 recipe: { use: grpo, weights: ${taught}, ${every}, ${grpo}, promptFiles: ${files()}, curriculum: [{ from: 1, tasks: [warm] }, { from: 3, tasks: [warm, cold] }, { from: 5, tasks: [cold] }], lora: { rank: 4 }, kl: { coefficient: 0.02 }, ema: { decay: 0.5, start: 1 }, evaluations: 4, evaluateEvery: 2, keepBest: { metric: reward/is-color } }`,
-  'GRPO with Muon, a reference that is reset, controllers, groups carried over, several updates, guidance': () =>
-    `optimizer: { use: muon, learningRate: 5e-4 }
+  'GRPO with Muon, a reference that is reset, controllers, groups carried over, several updates, guidance, a budget for what is kept':
+    () =>
+      `optimizer: { use: muon, learningRate: 5e-4 }
 rewards: [is-color]
-recipe: { use: grpo, weights: ${taught}, ${every}, ${grpo}, pool: 5, refillRounds: 2, miniBatches: 2, epochs: 2, microBatch: 8, guidance: 2, estimator: rloo, method: sequence, kl: { coefficient: 0.02, target: 0.01, resetEvery: 2, horizon: 100 }, textEntropy: ${controller}, imageEntropy: ${controller}, ema: { decay: 0.7 }, evaluations: 0 }`,
+recipe: { use: grpo, weights: ${taught}, ${every}, ${grpo}, pool: 5, refillRounds: 2, miniBatches: 2, epochs: 2, microBatch: 8, recompute: { budget: 100 KiB }, guidance: 2, estimator: rloo, method: sequence, kl: { coefficient: 0.02, target: 0.01, resetEvery: 2, horizon: 100 }, textEntropy: ${controller}, imageEntropy: ${controller}, ema: { decay: 0.7 }, evaluations: 0 }`,
   'GRPO with ReMax and a fixed entropy coefficient over weights in bf16, by adapters': () =>
     `optimizer: { use: lion, learningRate: 1e-3 }
 rewards: [is-color]

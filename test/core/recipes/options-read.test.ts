@@ -78,7 +78,7 @@ test('sft', async () => {
   const common = `use: sft, steps: 3, batch: 4, examples: 8, validation: { every: 1, examples: 4 }, ${training}`;
   expect(
     await unread(sft, [
-      `${optimizer}recipe: { ${common}, microBatch: 2, imageStartWeight: 1, longest: 600, ramp: { classes: [image], from: 0, to: 0.9 }, klWeight: 0.1, weights: ${directory}, keepBest: { metric: loss, mode: min } }\n`,
+      `${optimizer}recipe: { ${common}, microBatch: 2, imageStartWeight: 1, longest: 600, ramp: { classes: [image], from: 0, to: 0.9 }, klWeight: 0.1, recompute: { budget: 1 MiB }, weights: ${directory}, keepBest: { metric: loss, mode: min } }\n`,
       `${optimizer}recipe: { ${common}, weights: ${directory}, precision: f16, lora: { rank: 2, alpha: 4, dropout: 0.5, target: ['*_proj.weight'] } }\n`,
     ]),
     // Read only where the dataset has files, which the tiny one has not.
@@ -93,7 +93,7 @@ test('grpo', async () => {
   const kl = 'kl: { coefficient: 0.1, target: 0.01, horizon: 100, estimator: k2';
   expect(
     await unread(grpo, [
-      `rewards: [is-color]\n${optimizer}recipe: { ${common}, ${kl}, place: loss, resetEvery: 1 }, microBatch: 2, promptsAtOnce: 1, downSample: 2, staleness: 1, importanceCap: 3, pool: 2, dualClip: 3, aggregation: token-mean, normalize: batch, tasks: [color], curriculum: [{ from: 1, tasks: [color] }], textEntropy: { target: 1, rate: 0.01, bound: 0.1, initial: 0.01 }, imageEntropy: { target: 1 }, guidance: 1.5, detachUnconditional: true, logitClamp: 30, samplingPrecision: f16, evaluations: 1, evaluateEvery: 2, samplesEvery: 2, samplesShown: 1, evaluationSampling: { textTemperature: 0, textTopK: 1, textTopP: 0.9, imageTemperature: 0, imageTopK: 1, imageTopP: 0.9, guidance: 1 }, keepBest: { metric: reward, mode: max } }\n`,
+      `rewards: [is-color]\n${optimizer}recipe: { ${common}, ${kl}, place: loss, resetEvery: 1 }, microBatch: 2, recompute: { budget: 1 MiB }, promptsAtOnce: 1, downSample: 2, staleness: 1, importanceCap: 3, pool: 2, dualClip: 3, aggregation: token-mean, normalize: batch, tasks: [color], curriculum: [{ from: 1, tasks: [color] }], textEntropy: { target: 1, rate: 0.01, bound: 0.1, initial: 0.01 }, imageEntropy: { target: 1 }, guidance: 1.5, detachUnconditional: true, logitClamp: 30, samplingPrecision: f16, evaluations: 1, evaluateEvery: 2, samplesEvery: 2, samplesShown: 1, evaluationSampling: { textTemperature: 0, textTopK: 1, textTopP: 0.9, imageTemperature: 0, imageTopK: 1, imageTopP: 0.9, guidance: 1 }, keepBest: { metric: reward, mode: max } }\n`,
       `dataset: null\nbenchmarks: []\nrewards: [{ use: faulty, fault: half-blind }]\n${optimizer}recipe: { ${common}, ${kl}, place: reward }, promptFiles: [{ file: ${file}, weight: 2, task: color }], evaluationFiles: [{ file: ${held} }], evaluations: 1, lora: { rank: 2, alpha: 4, target: ['*_proj.weight'] } }\n`.replace(
         ', ema: { decay: 0.9, start: 1 }',
         '',

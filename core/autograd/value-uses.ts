@@ -1,0 +1,100 @@
+/** Which launches of a program read and write which of its values. */
+import type { Tensor } from '../tensor/tensor.ts';
+import type { LoadedStep } from './bind.ts';
+
+export interface StepUses {
+  /** Ids of all values that are read or written. */
+  readonly values: readonly number[];
+  readonly writes: readonly number[];
+  /** It writes more than values: what it does cannot be left out. */
+  readonly isLasting: boolean;
+}
+
+export function usesOf(item: LoadedStep): StepUses {
+  const bound = boundBy(item);
+  const written = bound.filter(({ isWritten }) => isWritten);
+  return {
+    values: bound.flatMap(({ tensor }) => idOf(tensor) ?? []),
+    writes: written.flatMap(({ tensor }) => idOf(tensor) ?? []),
+    isLasting: 'copy' in item.step || written.some(({ tensor }) => 'buffer' in tensor.memory),
+  };
+}
+
+interface Bound {
+  readonly tensor: Tensor;
+  readonly isWritten: boolean;
+}
+
+function boundBy(item: LoadedStep): Bound[] {
+  if (!('kernel' in item)) {
+    const { from, to } = item.step.copy;
+    return [
+      { tensor: from, isWritten: false },
+      { tensor: to, isWritten: true },
+    ];
+  }
+  return item.kernel.bindings.flatMap(({ name, access }) => {
+    const tensor = item.step.bindings[name];
+    return tensor === undefined ? [] : [{ tensor, isWritten: access === 'read_write' }];
+  });
+}
+
+function idOf({ memory }: Tensor): number | undefined {
+  return 'value' in memory ? memory.value.id : undefined;
+}
+
+/** The same step on other values. */
+export function withValues(item: LoadedStep, other: (id: number) => number): LoadedStep {
+  const exchanged = (tensor: Tensor): Tensor => {
+    if (!('value' in tensor.memory)) return tensor;
+    const { id, bytes } = tensor.memory.value;
+    const now = other(id);
+    return now === id ? tensor : { ...tensor, memory: { value: { id: now, bytes } } };
+  };
+  if (!('kernel' in item)) {
+    const { from, to } = item.step.copy;
+    return { step: { copy: { from: exchanged(from), to: exchanged(to) } } };
+  }
+  const bindings = Object.fromEntries(
+    Object.entries(item.step.bindings).map(([name, tensor]) => [name, exchanged(tensor)]),
+  );
+  return { ...item, step: { ...item.step, bindings } };
+}
+
+/** All uses of the values of a program. */
+export class ValueUses {
+  readonly bySteps: readonly StepUses[];
+  private readonly usedAt = new Map<number, number[]>();
+  private readonly writtenAt = new Map<number, number[]>();
+  private readonly bytes = new Map<number, number>();
+
+  constructor(steps: readonly LoadedStep[]) {
+    this.bySteps = steps.map(usesOf);
+    for (const [index, { values, writes }] of this.bySteps.entries()) {
+      for (const id of new Set(values)) append(this.usedAt, id, index);
+      for (const id of new Set(writes)) append(this.writtenAt, id, index);
+    }
+    for (const { tensor } of steps.flatMap(boundBy))
+      if ('value' in tensor.memory) this.bytes.set(tensor.memory.value.id, tensor.memory.value.bytes);
+  }
+
+  bytesOf(id: number): number {
+    return this.bytes.get(id) ?? 0;
+  }
+
+  /** Indices of the steps that read or write a value, in order. */
+  usesOf(id: number): readonly number[] {
+    return this.usedAt.get(id) ?? [];
+  }
+
+  /** Indices of the steps that write it, in order. */
+  writersOf(id: number): readonly number[] {
+    return this.writtenAt.get(id) ?? [];
+  }
+}
+
+function append(lists: Map<number, number[]>, id: number, index: number): void {
+  const list = lists.get(id);
+  if (list === undefined) lists.set(id, [index]);
+  else list.push(index);
+}
