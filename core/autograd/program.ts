@@ -19,6 +19,7 @@ import {
   type ReadyStep,
   type Uniforms,
 } from './bind.ts';
+import { keepHalves, type ActivationType, type StepRange } from './kept-halves.ts';
 import { findNonFinite, type NonFinite } from './non-finite.ts';
 import { planMemory, type MemoryPlan } from './memory-plan.ts';
 import { leaveOutRepeated } from './recompute.ts';
@@ -30,6 +31,19 @@ import { at } from '../tensor/at.ts';
 export interface KernelTime {
   readonly label: string;
   readonly milliseconds: number;
+}
+
+/** What a program keeps for its way back, of the blocks of a tape. */
+export interface ProgramOptions {
+  /** Blocks that were recorded twice. */
+  readonly repetitions: readonly Repetition[];
+  /** Bytes of their values that may be kept; the others are computed again. */
+  readonly keep: number;
+  /** How what is kept lies between the way forward and the way back. */
+  readonly activations: ActivationType;
+  /** The steps of all blocks on the way forward, and how many steps that has. */
+  readonly blocks: readonly StepRange[];
+  readonly forwardEnd: number;
 }
 
 /** What a tape recorded, ready to run as often as one likes. `dispose` gives its own buffers back, those of the workspace stay. */
@@ -55,18 +69,19 @@ export class Program {
     this.bind();
   }
 
-  /** Of blocks that were recorded twice, `keep` bytes of values may be kept for the way back; the others are computed again. */
   static async create(
     name: string,
     workspace: Workspace,
     steps: readonly Step[],
-    { repetitions, keep }: { readonly repetitions: readonly Repetition[]; readonly keep: number } = {
-      repetitions: [],
-      keep: 0,
-    },
+    options?: ProgramOptions,
   ): Promise<Program> {
-    const loaded = await loadSteps(workspace.device, steps);
-    return new Program(name, workspace, leaveOutRepeated(loaded, repetitions, keep));
+    const { device } = workspace;
+    const loaded = await loadSteps(device, steps);
+    if (options === undefined) return new Program(name, workspace, loaded);
+    const { repetitions, keep, activations, blocks, forwardEnd } = options;
+    const needed = leaveOutRepeated(loaded, repetitions, { bytes: keep, activations });
+    if (activations === 'f32') return new Program(name, workspace, needed);
+    return new Program(name, workspace, await loadSteps(device, keepHalves(needed, blocks, forwardEnd)));
   }
 
   get launchCount(): number {

@@ -8,6 +8,7 @@
  */
 import { at } from '../tensor/at.ts';
 import type { LoadedLaunch, LoadedStep } from './bind.ts';
+import { keptBytes, type ActivationType } from './kept-halves.ts';
 import { launchWork } from './launch-work.ts';
 import type { Repetition } from './repetition.ts';
 import { usesOf, ValueUses, withValues, type StepUses } from './value-uses.ts';
@@ -15,17 +16,25 @@ import { usesOf, ValueUses, withValues, type StepUses } from './value-uses.ts';
 /** Of a block is kept for the way back: everything (false), what enters it (true), or at most so many bytes beyond that, over all blocks. */
 export type Recompute = boolean | { readonly budget: number };
 
-/** The steps without those of second recordings that need not run. `budget`: bytes that may be kept of first recordings. */
+/** Bytes that may be kept of first recordings, and how what is kept lies meanwhile. */
+export interface KeepBudget {
+  readonly bytes: number;
+  readonly activations: ActivationType;
+}
+
+/** The steps without those of second recordings that need not run. */
 export function leaveOutRepeated(
   steps: readonly LoadedStep[],
   repetitions: readonly Repetition[],
-  budget: number,
+  budget: KeepBudget,
 ): LoadedStep[] {
   if (repetitions.length === 0) return [...steps];
   const uses = new ValueUses(steps);
   const kept = keptWithin(
-    budget,
-    repetitions.map((repetition) => new SecondRecording(steps, uses, repetition, wayBack(repetitions))),
+    budget.bytes,
+    repetitions.map(
+      (repetition) => new SecondRecording(steps, uses, repetition, wayBack(repetitions), budget.activations),
+    ),
   );
   const leftOut = new Set(kept.flatMap(({ launches }) => launches));
   const firstOf = new Map(kept.flatMap(({ values, shift }) => values.map((id) => [id, id - shift] as const)));
@@ -94,6 +103,7 @@ class SecondRecording {
   private readonly uses: ValueUses;
   private readonly shift: number;
   private readonly wayBack: number;
+  private readonly activations: ActivationType;
   private readonly launches: readonly { readonly index: number; readonly work: number; readonly uses: StepUses }[];
   private readonly groups: readonly Group[];
   /** Ids of what others read: the way back. */
@@ -102,8 +112,15 @@ class SecondRecording {
   private now: Effort;
   private known: readonly Move[] | undefined;
 
-  constructor(steps: readonly LoadedStep[], uses: ValueUses, repetition: Repetition, back: number) {
+  constructor(
+    steps: readonly LoadedStep[],
+    uses: ValueUses,
+    repetition: Repetition,
+    back: number,
+    activations: ActivationType,
+  ) {
     this.uses = uses;
+    this.activations = activations;
     this.shift = repetition.shift;
     this.wayBack = back;
     this.launches = indicesOf(repetition).map((index) => {
@@ -153,7 +170,9 @@ class SecondRecording {
 
   /** Nothing where the value is used on the way back anyway, as what enters a block is. */
   private bytesToKeep(id: number): number {
-    return (this.uses.usesOf(id).at(-1) ?? 0) >= this.wayBack ? 0 : this.uses.bytesOf(id);
+    const value = this.uses.tensorOf(id);
+    const isKeptAnyway = (this.uses.usesOf(id).at(-1) ?? 0) >= this.wayBack;
+    return value === undefined || isKeptAnyway ? 0 : keptBytes(value, this.activations);
   }
 }
 

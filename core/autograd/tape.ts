@@ -12,6 +12,7 @@ import type { Device } from '../gpu/device.ts';
 import type { KeptExponents, MatrixProducts } from '../gpu/matrix-products.ts';
 import { byteLength, sizeOf, type ElementType, type Tensor } from '../tensor/tensor.ts';
 import { GradientCuts } from './cuts.ts';
+import type { ActivationType, StepRange } from './kept-halves.ts';
 import { Program } from './program.ts';
 import type { Recompute } from './recompute.ts';
 import { repetitionOf, type Repetition } from './repetition.ts';
@@ -29,6 +30,8 @@ interface Recorded {
 export interface TapeOptions {
   /** What of a `block` is computed again for the way back instead of being kept; nothing by default. */
   readonly recompute?: Recompute;
+  /** How what blocks keep lies between forward and backward; f32 by default. */
+  readonly activations?: ActivationType;
 }
 
 /** Records launches on a workspace until `finish` makes a program of them; the conventions stand at the head of the file. */
@@ -48,7 +51,12 @@ export class Tape {
   /** Values that outlive the program, by id: their launches write where they are kept. */
   private readonly kept = new Map<number, Tensor>();
   private readonly recompute: Recompute;
+  private readonly activations: ActivationType;
   private readonly repetitions: Repetition[] = [];
+  /** Of the way forward. */
+  private readonly blocks: StepRange[] = [];
+  /** How many steps there were when the way back began. */
+  private forwardEnd: number | undefined;
   private readonly cuts = new GradientCuts((tensor) => this.needs(tensor));
   /** True while nothing that is recorded belongs to the way forward: within `backward` and `detached`. */
   private isAside = false;
@@ -61,6 +69,7 @@ export class Tape {
     this.products = workspace.products;
     this.exponents = workspace.exponents;
     this.recompute = options.recompute ?? false;
+    this.activations = options.activations ?? 'f32';
   }
 
   /** Asks for the gradient of a weight; it will be added to `gradient`, a tensor of the same shape. */
@@ -81,9 +90,18 @@ export class Tape {
     return 'value' in tensor.memory ? this.tracked.has(tensor.memory.value.id) : this.gradientOf(tensor) !== undefined;
   }
 
-  /** A value that lives within the program. Must be written whole before it is read. */
-  empty(name: string, shape: readonly number[], type: ElementType = 'f32'): Tensor {
-    return { name, shape, type, memory: { value: { id: this.valueCount++, bytes: byteLength(shape, type) } } };
+  /**
+   * A value that lives within the program. Must be written whole before it is read. `exact`: statistics of rows, say, that a way back reads and that stay in f32
+   * where activations are kept in f16.
+   */
+  empty(
+    name: string,
+    shape: readonly number[],
+    type: ElementType = 'f32',
+    { exact = false }: { readonly exact?: boolean } = {},
+  ): Tensor {
+    const value = { id: this.valueCount++, bytes: byteLength(shape, type), ...(exact && { exact }) };
+    return { name, shape, type, memory: { value } };
   }
 
   launch(launch: Launch): void {
@@ -127,6 +145,7 @@ export class Tape {
    * between a value that needs a gradient and what was made of it.
    */
   backward(): void {
+    this.forwardEnd ??= this.steps.length;
     this.cuts.refuse();
     this.aside(true, () => this.goBack());
   }
@@ -182,10 +201,11 @@ export class Tape {
    * forward pass. `record` runs twice, and must record the same launches of the same tensors each time. Throws a RangeError where it does not.
    */
   block(record: () => Tensor): Tensor {
-    if (this.recompute === false) return record();
     const first = this.recorderAt();
-    const out = this.forwardOnly(record);
+    const out = this.recompute === false ? record() : this.forwardOnly(record);
     const count = this.steps.length - first.step;
+    if (this.forwardEnd === undefined) this.blocks.push({ first: first.step, count });
+    if (this.recompute === false) return out;
     if (!this.needs(out)) return out;
     this.records.push({
       inputs: [],
@@ -222,7 +242,8 @@ export class Tape {
   finish(name: string): Promise<Program> {
     const steps = this.steps.map((step) => this.placed(step));
     const keep = typeof this.recompute === 'object' ? this.recompute.budget : 0;
-    return Program.create(name, this.workspace, steps, { repetitions: this.repetitions, keep });
+    const { repetitions, activations, blocks, forwardEnd = steps.length } = this;
+    return Program.create(name, this.workspace, steps, { repetitions, keep, activations, blocks, forwardEnd });
   }
 
   private record(step: Step): void {

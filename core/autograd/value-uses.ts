@@ -47,9 +47,9 @@ function idOf({ memory }: Tensor): number | undefined {
 export function withValues(item: LoadedStep, other: (id: number) => number): LoadedStep {
   const exchanged = (tensor: Tensor): Tensor => {
     if (!('value' in tensor.memory)) return tensor;
-    const { id, bytes } = tensor.memory.value;
-    const now = other(id);
-    return now === id ? tensor : { ...tensor, memory: { value: { id: now, bytes } } };
+    const { value } = tensor.memory;
+    const id = other(value.id);
+    return id === value.id ? tensor : { ...tensor, memory: { value: { ...value, id } } };
   };
   if (!('kernel' in item)) {
     const { from, to } = item.step.copy;
@@ -66,7 +66,8 @@ export class ValueUses {
   readonly bySteps: readonly StepUses[];
   private readonly usedAt = new Map<number, number[]>();
   private readonly writtenAt = new Map<number, number[]>();
-  private readonly bytes = new Map<number, number>();
+  /** Each value as the first step has it that writes it, whatever views of it others have. */
+  private readonly tensors = new Map<number, Tensor>();
 
   constructor(steps: readonly LoadedStep[]) {
     this.bySteps = steps.map(usesOf);
@@ -74,12 +75,19 @@ export class ValueUses {
       for (const id of new Set(values)) append(this.usedAt, id, index);
       for (const id of new Set(writes)) append(this.writtenAt, id, index);
     }
-    for (const { tensor } of steps.flatMap(boundBy))
-      if ('value' in tensor.memory) this.bytes.set(tensor.memory.value.id, tensor.memory.value.bytes);
+    for (const { tensor, isWritten } of steps.flatMap(boundBy)) {
+      const id = idOf(tensor);
+      if (isWritten && id !== undefined && !this.tensors.has(id)) this.tensors.set(id, tensor);
+    }
   }
 
-  bytesOf(id: number): number {
-    return this.bytes.get(id) ?? 0;
+  /** A value as it is written. */
+  tensorOf(id: number): Tensor | undefined {
+    return this.tensors.get(id);
+  }
+
+  get ids(): Iterable<number> {
+    return this.usedAt.keys();
   }
 
   /** Indices of the steps that read or write a value, in order. */

@@ -3,6 +3,7 @@
  * of token, (log-probability, entropy) per target, an objective that turns them into gradients, and the way back.
  * Programs are recorded once per batch shape and kept.
  */
+import type { ActivationType } from '../autograd/kept-halves.ts';
 import type { Program } from '../autograd/program.ts';
 import type { Recompute } from '../autograd/recompute.ts';
 import type { Workspace } from '../autograd/workspace.ts';
@@ -72,6 +73,8 @@ export interface TokenProgramOptions {
   readonly objective?: Objective;
   /** What of each block of the backbone is computed again on the way back instead of being kept: less memory, up to a third more time. */
   readonly recompute?: Recompute;
+  /** How what blocks keep for the way back lies meanwhile; f32 unless told. */
+  readonly activations?: ActivationType;
 }
 
 export class TokenPrograms {
@@ -113,8 +116,8 @@ export class TokenPrograms {
   }
 
   private async record(shape: PackedShape, key: string): Promise<TokenProgram> {
-    const { name, workspace, backbone, parameters, objective, recompute = false } = this.options;
-    const tape = new Tape(workspace, { recompute });
+    const { name, workspace, backbone, parameters, objective, recompute = false, activations = 'f32' } = this.options;
+    const tape = new Tape(workspace, { recompute, activations });
     if (objective !== undefined && parameters.watch === undefined)
       throw new RangeError(`${name}: an objective needs weights that are trained`);
     if (objective !== undefined) parameters.watch?.(tape);

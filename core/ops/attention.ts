@@ -39,7 +39,7 @@ export function attention(
   const rows = dimension(q, 0);
   refuseMisfits(q, k, v, options);
   const out = tape.empty('attention', q.shape);
-  const logSum = tape.empty('attention log sums', [rows, heads]);
+  const logSum = tape.empty('attention log sums', [rows, heads], 'f32', { exact: true });
   const scale = options.scale ?? 1 / Math.sqrt(headDimension);
   const causal = options.causal ? 1 : 0;
   const family = familyFor(tape.device, headDimension);

@@ -21,7 +21,7 @@ export function layerNorm(tape: Tape, x: Tensor, weight: Tensor, bias: Tensor, e
     );
   }
   const out = tape.empty(`${weight.name} out`, x.shape);
-  const statistics = tape.empty(`${weight.name} statistics`, [rows, 2]);
+  const statistics = tape.empty(`${weight.name} statistics`, [rows, 2], 'f32', { exact: true });
   const share = shareRows(tape.device);
   const constants = { ...vectors.constants, ...share.constants };
   const groups = grid(share.groups(rows));

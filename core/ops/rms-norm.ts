@@ -16,7 +16,7 @@ export function rmsNorm(tape: Tape, x: Tensor, weight: Tensor, epsilon: number):
   if (sizeOf(weight.shape) !== columns)
     throw new RangeError(`rmsNorm: ${x.name} [${x.shape}] with ${weight.name} [${weight.shape}]: the widths differ`);
   const out = tape.empty(`${weight.name} out`, x.shape);
-  const scale = tape.empty(`${weight.name} scale`, [rows]);
+  const scale = tape.empty(`${weight.name} scale`, [rows], 'f32', { exact: true });
   const share = shareRows(tape.device);
   const constants = { ...vectors.constants, ...share.constants };
   const groups = grid(share.groups(rows));

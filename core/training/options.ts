@@ -66,6 +66,12 @@ export const trainingOptions = {
     .describe(
       'keep only what enters each block of the backbone and compute the rest again on the way back: the same bits in much less memory, up to a third more time; `{ budget: 2 GiB }` keeps so much of what is dearest to compute as well',
     ),
+  activations: z
+    .enum(['f32', 'f16'])
+    .default('f32')
+    .describe(
+      'how what blocks keep for the way back lies between forward and backward: in f16, each row scaled by a power of two, it takes half, and gradients are rounded by it; the forward pass is not',
+    ),
   ...precisionOption,
   lostShare: z
     .number()

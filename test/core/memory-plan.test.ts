@@ -38,7 +38,16 @@ describe('the memory a run is said to need', () => {
   test.each([
     ['sft', ['recipe.steps=3', 'recipe.batch=8']],
     ['sft', ['recipe.steps=2', 'recipe.batch=8', 'recipe.recompute=true', 'recipe.microBatch=4']],
-    ['sft', ['recipe.steps=2', 'recipe.batch=8', 'recipe.recompute={ budget: 8 MiB }', 'recipe.microBatch=4']],
+    [
+      'sft',
+      [
+        'recipe.steps=2',
+        'recipe.batch=8',
+        'recipe.recompute={ budget: 8 MiB }',
+        'recipe.activations=f16',
+        'recipe.microBatch=4',
+      ],
+    ],
     ['vq', ['recipe.steps=2', 'recipe.batch=4']],
     [
       'grpo',

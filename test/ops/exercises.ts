@@ -3,6 +3,7 @@
  * kernel belongs in here; the test names kernels that nothing here launches.
  */
 import { ParameterSet } from '../../core/weights/parameters.ts';
+import { narrow, widen } from '../../core/autograd/kept-halves.ts';
 import type { Tape } from '../../core/autograd/tape.ts';
 import type { KeyValueCache } from '../../core/contracts/backbone.ts';
 import type { Optimizer } from '../../core/contracts/optimizer.ts';
@@ -124,6 +125,14 @@ export const exercises: Readonly<Record<string, (stage: Stage) => void>> = {
         }
     // The gradient of a weight that other ops hand on is added to its buffer.
     stage.back(scale(tape, stage.weight(9), 2));
+  },
+
+  activations({ tape, device }) {
+    for (const columns of widths) {
+      const halves = tape.empty('halves', [3, 1 + Math.ceil(columns / 2)], 'u32');
+      tape.launch(narrow(device.tensor('x', [3, columns]), halves));
+      tape.launch(widen(halves, tape.empty('wide', [3, columns])));
+    }
   },
 
   norms(stage) {

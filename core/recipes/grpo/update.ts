@@ -104,6 +104,7 @@ export class GrpoUpdate {
       ...scoringOptions(context, choice),
       objective,
       recompute: recomputeOf(choice),
+      activations: choice.activations,
     });
   }
 

@@ -1,4 +1,5 @@
 /** Loss and gradients of a batch of sequences: weighted by class of target, averaged over the targets of the whole batch. */
+import type { ActivationType } from '../../autograd/kept-halves.ts';
 import type { Recompute } from '../../autograd/recompute.ts';
 import type { Workspace } from '../../autograd/workspace.ts';
 import type { RunContext } from '../../contracts/recipe.ts';
@@ -72,6 +73,7 @@ export class SftLoss {
     this.programs = this.open('sft', workspace, training.trainWeights, {
       objective: objective(),
       recompute: recomputeOf(choice),
+      activations: choice.activations,
     });
     const evaluated = { get: (name: string) => training.evaluationWeights.get(name) };
     this.measuring =
@@ -192,7 +194,7 @@ export class SftLoss {
     name: string,
     workspace: Workspace,
     parameters: ConstructorParameters<typeof TokenPrograms>[0]['parameters'],
-    more: { readonly objective?: Objective; readonly recompute?: Recompute },
+    more: { readonly objective?: Objective; readonly recompute?: Recompute; readonly activations?: ActivationType },
   ): TokenPrograms {
     return new TokenPrograms({
       name,

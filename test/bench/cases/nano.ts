@@ -1,13 +1,12 @@
 /** Whole steps of the nano model: supervised training as `core/recipes/sft/sft.ts` does it, and sampling. */
 import { ParameterSet } from '../../../core/weights/parameters.ts';
-import type { Recompute } from '../../../core/autograd/recompute.ts';
 import { Workspace } from '../../../core/autograd/workspace.ts';
 import { Tape } from '../../../core/autograd/tape.ts';
 import type { Optimizer } from '../../../core/contracts/optimizer.ts';
 import type { Device } from '../../../core/gpu/device.ts';
 import { packSequences, type Sequence } from '../../../core/nn/packing.ts';
 import { createSampler, type SampledSequence } from '../../../core/nn/sampler.ts';
-import { TokenPrograms, eachKind } from '../../../core/nn/token-program.ts';
+import { TokenPrograms, eachKind, type TokenProgramOptions } from '../../../core/nn/token-program.ts';
 import { randomStream, randomWords } from '../../../core/testing.ts';
 import { janusBackbone } from '../../../plugins/janus/backbone.ts';
 import optimizers from '../../../plugins/optimizers/index.ts';
@@ -44,11 +43,11 @@ export interface WholeStep {
 
 /**
  * One update: 32 sequences of 10 prompt tokens, 17 of rationale and image start, 36 codes and an end. Packing, filling, forward,
- * backward, reading the loss back, optimizer, reading its report back. Making the examples is not part of it. `recompute`: what of blocks is computed again.
+ * backward, reading the loss back, optimizer, reading its report back. Making the examples is not part of it. `keeping`: what blocks keep for the way back, and how.
  */
 export async function sftStep(
   device: Device,
-  recompute: Recompute = false,
+  keeping: Pick<TokenProgramOptions, 'recompute' | 'activations'> = {},
   workspace = new Workspace(device),
 ): Promise<WholeStep> {
   const parameters = new ParameterSet(device, backbone.parameters, { seed: 0, trainable: () => true });
@@ -63,7 +62,7 @@ export async function sftStep(
     backbone,
     parameters,
     temperature: { text: one, image: one },
-    recompute,
+    ...keeping,
     objective: eachKind((recording, kind, scored) => {
       const dOut = recording.device.tensor(`sft ${kind} seeds`, scored.shape);
       return { dOut, inputs: { dOut }, outputs: {} };

@@ -32,11 +32,11 @@ const presets: Readonly<Record<string, () => string>> = {
     () =>
       `optimizer: { use: muon, learningRate: 1e-3 }
 recipe: { use: sft, ${every}, batch: 6, microBatch: 4, examples: 20, promptDropout: 0.3, recompute: { budget: 40 KiB }, ema: { decay: 0.6, start: 2 }, klWeight: 0.05, ramp: { classes: [image], from: 0.1, to: 0.8 }, validation: { every: 2, examples: 4 }, keepBest: { metric: validation/loss, mode: min } }`,
-  'SFT on shuffled rows of parquet, adapters with dropout over int8 weights, states in bytes, blocks computed again':
+  'SFT on shuffled rows of parquet, adapters with dropout over int8 weights, states in bytes, blocks computed again from inputs in f16':
     () =>
       `dataset: { use: caption-data, path: ${place.path('rows.parquet')}, shuffleWindow: 10, prompts: [short_caption, paraphrases], rationales: [step_by_step], heldOut: 0.2 }
 optimizer: { use: adamw-8bit, learningRate: 2e-3 }
-recipe: { use: sft, weights: ${taught}, ${every}, batch: 7, recompute: true, storage: int8, lora: { rank: 4, dropout: 0.2 }, ema: { decay: 0.5 }, validation: { every: 3, examples: 4 }, schedule: cosine, warmup: 2 }`,
+recipe: { use: sft, weights: ${taught}, ${every}, batch: 7, recompute: true, activations: f16, storage: int8, lora: { rank: 4, dropout: 0.2 }, ema: { decay: 0.5 }, validation: { every: 3, examples: 4 }, schedule: cosine, warmup: 2 }`,
   'SFT on JSON Lines with pictures beside them, Lion, parts of the weights frozen': () =>
     `dataset: { use: caption-data, path: ${place.path('rows')}, shuffleWindow: 5 }
 optimizer: { use: lion, learningRate: 1e-3 }
@@ -45,11 +45,11 @@ recipe: { use: sft, ${every}, batch: 5, freeze: ['*norm*'], keepBest: { metric: 
     `optimizer: { use: adamw-8bit, learningRate: 2e-3 }
 rewards: [is-color]
 recipe: { use: grpo, weights: ${taught}, ${every}, ${grpo}, promptFiles: ${files()}, curriculum: [{ from: 1, tasks: [warm] }, { from: 3, tasks: [warm, cold] }, { from: 5, tasks: [cold] }], lora: { rank: 4 }, kl: { coefficient: 0.02 }, ema: { decay: 0.5, start: 1 }, evaluations: 4, evaluateEvery: 2, keepBest: { metric: reward/is-color } }`,
-  'GRPO with Muon, a reference that is reset, controllers, groups carried over, several updates, guidance, a budget for what is kept':
+  'GRPO with Muon, a reference that is reset, controllers, groups carried over, several updates, guidance, a budget for what is kept in f16':
     () =>
       `optimizer: { use: muon, learningRate: 5e-4 }
 rewards: [is-color]
-recipe: { use: grpo, weights: ${taught}, ${every}, ${grpo}, pool: 5, refillRounds: 2, miniBatches: 2, epochs: 2, microBatch: 8, recompute: { budget: 100 KiB }, guidance: 2, estimator: rloo, method: sequence, kl: { coefficient: 0.02, target: 0.01, resetEvery: 2, horizon: 100 }, textEntropy: ${controller}, imageEntropy: ${controller}, ema: { decay: 0.7 }, evaluations: 0 }`,
+recipe: { use: grpo, weights: ${taught}, ${every}, ${grpo}, pool: 5, refillRounds: 2, miniBatches: 2, epochs: 2, microBatch: 8, recompute: { budget: 100 KiB }, activations: f16, guidance: 2, estimator: rloo, method: sequence, kl: { coefficient: 0.02, target: 0.01, resetEvery: 2, horizon: 100 }, textEntropy: ${controller}, imageEntropy: ${controller}, ema: { decay: 0.7 }, evaluations: 0 }`,
   'GRPO with ReMax and a fixed entropy coefficient over weights in bf16, by adapters': () =>
     `optimizer: { use: lion, learningRate: 1e-3 }
 rewards: [is-color]
