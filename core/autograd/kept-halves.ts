@@ -3,6 +3,8 @@
  * last use forward (kernels/activations) and widened before its first use backward. The way forward reads what it always read, so no bit of it changes.
  * What says `exact` stays as it is: statistics of rows, which are small and in exponents.
  */
+import type { Device } from '../gpu/device.ts';
+import { shareRows } from '../gpu/row-groups.ts';
 import { byteLength, dimension, sizeOf, type Tensor } from '../tensor/tensor.ts';
 import { at } from '../tensor/at.ts';
 import type { LoadedStep } from './bind.ts';
@@ -19,7 +21,12 @@ export interface StepRange {
 export type ActivationType = 'f32' | 'f16';
 
 /** `blocks`: their steps on the way forward, which ends before step `forwardEnd`. */
-export function keepHalves(steps: readonly LoadedStep[], blocks: readonly StepRange[], forwardEnd: number): Step[] {
+export function keepHalves(
+  device: Device,
+  steps: readonly LoadedStep[],
+  blocks: readonly StepRange[],
+  forwardEnd: number,
+): Step[] {
   const uses = new ValueUses(steps);
   const inBlocks = new Set(
     blocks.flatMap(({ first, count }) =>
@@ -43,7 +50,7 @@ export function keepHalves(steps: readonly LoadedStep[], blocks: readonly StepRa
       name: `${value.name} widened`,
       memory: { value: { id: next++, bytes: byteLength(value.shape, value.type) } },
     };
-    behind.set(forward, [...(behind.get(forward) ?? []), narrow(value, halves)]);
+    behind.set(forward, [...(behind.get(forward) ?? []), narrow(device, value, halves)]);
     before.set(backward, [...(before.get(backward) ?? []), widen(halves, wide)]);
     widened.set(id, wide.memory.value.id);
   }
@@ -78,10 +85,17 @@ function halvesShape(value: Tensor): [rows: number, words: number] {
 }
 
 /** f32 [..., columns] to u32 [rows, 1 + ⌈columns / 2⌉]: within 2^-11 of each value, or 2^-38 of the largest of its row. */
-export function narrow(x: Tensor, halves: Tensor): Launch {
+export function narrow(device: Device, x: Tensor, halves: Tensor): Launch {
   const columns = dimension(x, -1);
   const rows = sizeOf(x.shape) / columns;
-  return { kernel: 'activations/narrow', bindings: { x, halves }, params: { rows, columns }, groups: grid(rows) };
+  const share = shareRows(device);
+  return {
+    kernel: 'activations/narrow',
+    constants: share.constants,
+    bindings: { x, halves },
+    params: { rows, columns },
+    groups: grid(share.groups(rows)),
+  };
 }
 
 /** The way back from what `narrow` made. */

@@ -81,7 +81,7 @@ export class Program {
     const { repetitions, keep, activations, blocks, forwardEnd } = options;
     const needed = leaveOutRepeated(loaded, repetitions, { bytes: keep, activations });
     if (activations === 'f32') return new Program(name, workspace, needed);
-    return new Program(name, workspace, await loadSteps(device, keepHalves(needed, blocks, forwardEnd)));
+    return new Program(name, workspace, await loadSteps(device, keepHalves(device, needed, blocks, forwardEnd)));
   }
 
   get launchCount(): number {

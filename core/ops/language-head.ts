@@ -3,7 +3,7 @@ import type { Tape } from '../autograd/tape.ts';
 import { dimension, sizeOf, type Tensor } from '../tensor/tensor.ts';
 import { linear } from './linear.ts';
 import { tokenLogProbability, type LogProbabilityOptions } from './log-probability.ts';
-import { shareRows } from './row-groups.ts';
+import { shareRows } from '../gpu/row-groups.ts';
 import { weightRows } from './weight-rows.ts';
 
 export interface LanguageHeadOptions extends LogProbabilityOptions {

@@ -2,7 +2,7 @@ import { grid } from '../autograd/launch.ts';
 import type { Tape } from '../autograd/tape.ts';
 import { dimension, sizeOf, type Tensor } from '../tensor/tensor.ts';
 import { rowVectors } from './row-vectors.ts';
-import { shareRows } from './row-groups.ts';
+import { shareRows } from '../gpu/row-groups.ts';
 import { sumSplits } from './sum-splits.ts';
 
 /**

@@ -2,7 +2,7 @@ import { grid } from '../autograd/launch.ts';
 import type { Tape } from '../autograd/tape.ts';
 import type { Scalar } from '../gpu/device.ts';
 import { dimension, sizeOf, type Tensor } from '../tensor/tensor.ts';
-import { shareRows } from './row-groups.ts';
+import { shareRows } from '../gpu/row-groups.ts';
 
 export interface LogProbabilityOptions {
   /** A number, or a scalar that may change between replays; above zero. */

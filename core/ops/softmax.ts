@@ -1,7 +1,7 @@
 import { grid } from '../autograd/launch.ts';
 import type { Tape } from '../autograd/tape.ts';
 import { dimension, sizeOf, type Tensor } from '../tensor/tensor.ts';
-import { shareRows } from './row-groups.ts';
+import { shareRows } from '../gpu/row-groups.ts';
 
 /**
  * softmax over the last axis, x [..., D] → the same shape. −∞ stands for what cannot be and gets exactly 0; a row with NaN or +∞ comes

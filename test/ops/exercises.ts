@@ -130,7 +130,7 @@ export const exercises: Readonly<Record<string, (stage: Stage) => void>> = {
   activations({ tape, device }) {
     for (const columns of widths) {
       const halves = tape.empty('halves', [3, 1 + Math.ceil(columns / 2)], 'u32');
-      tape.launch(narrow(device.tensor('x', [3, columns]), halves));
+      tape.launch(narrow(device, device.tensor('x', [3, columns]), halves));
       tape.launch(widen(halves, tape.empty('wide', [3, columns])));
     }
   },

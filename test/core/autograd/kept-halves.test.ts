@@ -51,7 +51,7 @@ async function roundtrip(
   const tape = new Tape(new Workspace(device));
   const halves = tape.empty('halves', [rows, 1 + Math.ceil(columns / 2)], 'u32');
   const out = tape.empty('out', [rows, columns]);
-  const launches = [narrow(device.tensor('x', [rows, columns], 'f32', x), halves), widen(halves, out)];
+  const launches = [narrow(device, device.tensor('x', [rows, columns], 'f32', x), halves), widen(halves, out)];
   for (const launch of launches) {
     const other = kernels[launch.kernel === 'activations/narrow' ? 'narrow' : 'widen'];
     tape.launch(other === undefined ? launch : { ...launch, kernel: other });
@@ -144,6 +144,23 @@ describe('narrowed and widened', () => {
   });
 });
 
+test.each([
+  ['a thread', {}, 64],
+  ['a workgroup', { ROWS: 'lib/rows/workgroup.wgsl' }, 1],
+])('%s for a row writes what this adapter writes', async (_who, constants, rowsOfGroup) => {
+  const [rows, columns] = [70, 35];
+  const x = device.tensor('x', [rows, columns], 'f32', spreadRows(rows, columns, 4));
+  const tape = new Tape(new Workspace(device));
+  const both = [{}, { constants, groups: [Math.ceil(rows / rowsOfGroup), 1, 1] as const }].map((other) => {
+    const halves = tape.empty('halves', [rows, 1 + Math.ceil(columns / 2)], 'u32');
+    tape.launch({ ...narrow(device, x, halves), ...other });
+    return tape.output(halves);
+  });
+  (await tape.finish('both')).run();
+  const [own, other] = await Promise.all(both.map((halves) => device.readWords(halves)));
+  expect(other).toEqual(own);
+});
+
 type Mutant = readonly [kernel: 'narrow' | 'widen', name: string, change: (text: string) => string];
 const mutants: readonly Mutant[] = [
   ['narrow', 'values cut off', (text) => text.replace('magnitude + 0xfffu + ((magnitude >> 13u) & 1u)', 'magnitude')],
@@ -160,7 +177,7 @@ const mutants: readonly Mutant[] = [
   [
     'narrow',
     'the power of a part of the row',
-    (text) => text.replace('c < params.columns; c += 64u', 'c < min(64u, params.columns); c += 64u'),
+    (text) => text.replace('c < params.columns; c += LANES', 'c < min(64u, params.columns); c += LANES'),
   ],
   ['narrow', 'a last odd value lost', (text) => text.replace('(params.columns + 1u) / 2u', 'params.columns / 2u')],
   ['narrow', 'signs lost', (text) => text.replace('(bits >> 16u) & 0x8000u', '0u')],

@@ -1,5 +1,5 @@
 /** How kernels of rows (norms, softmax, heads) share a row among threads: kernels/lib/rows. */
-import type { Device } from '../gpu/device.ts';
+import type { Device } from './device.ts';
 
 /** Takes a whole workgroup of 64 threads for a row. */
 const workgroup = 'lib/rows/workgroup.wgsl';
