@@ -1,6 +1,8 @@
 import { grid } from '../autograd/launch.ts';
 import type { Tape } from '../autograd/tape.ts';
 import { dimension, sizeOf, type Tensor } from '../tensor/tensor.ts';
+import { channelSums } from './channel-sums.ts';
+import { matrixConvolution, matrixWeightGradient } from './conv2d-matrix.ts';
 import { sumSplits } from './sum-splits.ts';
 
 export interface Conv2dOptions {
@@ -75,7 +77,7 @@ export function conv2d(
     if (dWeight !== undefined || dBias !== undefined) {
       const { partial, sums } = conv2dWeightGradient(tape, dOut, x, reading);
       if (dWeight !== undefined) sumSplits(tape, partial, dWeight);
-      if (dBias !== undefined) sumSplits(tape, sums, dBias);
+      if (dBias !== undefined) sumSplits(tape, sums ?? channelSums(tape, dOut), dBias);
     }
     const dX = needs[0] ? inputGradient(tape, dOut, weight, x, reading) : undefined;
     return [dX, undefined, ...(bias === undefined ? [] : [undefined]), ...(residual === undefined ? [] : [dOut])];
@@ -93,6 +95,11 @@ export function convolve(
   out: Tensor,
   reading: Reading,
 ): void {
+  const { products } = tape;
+  if (products !== undefined) {
+    matrixConvolution(tape, products, { x, weight, bias, residual, out, reading });
+    return;
+  }
   const { inChannels, outChannels, shift } = reading;
   const pixels = reading.images * reading.out[0] * reading.out[1];
   const isBroadcast = tape.device.hasBroadcastTiles && inChannels % 4 === 0;
@@ -162,13 +169,15 @@ export function transposeWeight(tape: Tape, weight: Tensor): Tensor {
   return transposed;
 }
 
-/** partial [splits, O, kernel, kernel, C] and sums [splits, O] of dOut: to be added up. */
+/** partial [splits, O, kernel, kernel, C] and, where the kernel makes them on the way, sums [splits, O] of dOut: to be added up. */
 export function conv2dWeightGradient(
   tape: Tape,
   dOut: Tensor,
   x: Tensor,
   reading: Reading,
-): { partial: Tensor; sums: Tensor } {
+): { partial: Tensor; sums?: Tensor } {
+  const { products } = tape;
+  if (products !== undefined) return { partial: matrixWeightGradient(tape, products, { dOut, x, reading }) };
   const { inChannels, outChannels, kernel } = reading;
   const isBroadcast = tape.device.hasBroadcastTiles && inChannels % 4 === 0 && outChannels % 4 === 0;
   const columns = kernel * kernel * inChannels;

@@ -15,7 +15,7 @@ import type { WorkgroupProduct } from './linear-workgroup.ts';
 import { packing } from './weight-rows.ts';
 
 /** Of the f16 that an operand is written as. */
-const partsOf: Readonly<Record<MatrixPrecision, number>> = { f16: 1, 'f32-split': 2 };
+export const partsOf: Readonly<Record<MatrixPrecision, number>> = { f16: 1, 'f32-split': 2 };
 
 /** f16 → f32 in a shape that the kernel's tile is made of, the largest first. */
 export function usableShapes({ adapter }: Pick<Device, 'adapter'>): MatrixShape[] {
@@ -120,7 +120,7 @@ function blockProduct(tape: Tape, by: MatrixProducts, { a, b, bindings, params, 
 }
 
 /** Outputs of each subgroup, and how many of these a workgroup has. What many tiles are enough for every core of the card is told by its tuning. */
-function blockTiles(
+export function blockTiles(
   { adapter, limits, tuning }: Device,
   precision: MatrixPrecision,
   { rows, columns }: Readonly<Record<'rows' | 'columns', number>>,
@@ -132,7 +132,7 @@ function blockTiles(
   return { OWN_ROWS: precision === 'f16' ? 64 : 32, OWN_COLUMNS: 32, DOWN: 2, ACROSS: 4 };
 }
 
-function groupsOf(
+export function groupsOf(
   { rows, columns }: Readonly<Record<'rows' | 'columns', number>>,
   tile: Readonly<Record<'rows' | 'columns', number>>,
 ): [number, number, number] {
@@ -140,32 +140,34 @@ function groupsOf(
   return [Math.ceil(columns / tile.columns), Math.min(lines, 65535), Math.ceil(lines / 65535)];
 }
 
-/** f16 [parts, blocks of `height` rows, blocks along k, height, K]. */
-function converted(
+/** f16 [parts, blocks of `height` rows, blocks along k, height, K]. The rows lie in `pieces` one behind the other, each of them filled up to whole blocks. */
+export function converted(
   tape: Tape,
   { precision, shape: { K } }: MatrixProducts,
   { x, rows, inner, row, step }: Operand,
   height: number,
   scaledBy: Tensor,
+  pieces = 1,
 ): Tensor {
   const { constants, scales } = packing(x);
   const PARTS = partsOf[precision];
-  const shape = [Math.ceil(rows / height), Math.ceil(inner / K), height, K] as const;
+  const piece = inner / pieces;
+  const shape = [Math.ceil(rows / height), pieces * Math.ceil(piece / K), height, K] as const;
   const out = tape.empty(`${x.name} in blocks`, [PARTS, ...shape], 'f16');
   tape.launch({
     kernel: 'linear/matrix-operand',
     constants: { ...constants, LINES: height, K, PARTS, ALONG: step === 1 },
     bindings: { x, scales, exponents: scaledBy, out },
-    params: { rows, inner, x_row: row, x_inner: step },
+    params: { rows, pieces, inner: piece, x_row: row, x_piece: piece * step, x_inner: step },
     groups: grid(Math.ceil(shape.reduce((count, length) => count * length, 1) / 2 / 64)),
   });
   return out;
 }
 
-/** By which power of two each line of an operand is multiplied. */
-function exponents(tape: Tape, by: MatrixProducts, operand: Operand): Tensor {
+/** By which power of two each line of an operand is multiplied. `isOperand`: x is what is multiplied, and counted as such. */
+export function exponents(tape: Tape, by: MatrixProducts, operand: Operand, isOperand = true): Tensor {
   const out = tape.empty(`${operand.x.name} exponents`, [operand.rows], 'u32');
-  findExponents(tape, by, operand, out);
+  findExponents(tape, by, operand, out, isOperand);
   return out;
 }
 
@@ -175,12 +177,13 @@ export function findExponents(
   { precision, counts }: MatrixProducts,
   { x, rows, inner, row, step }: Operand,
   out: Tensor,
+  isOperand = true,
 ): void {
   const { constants, scales } = packing(x);
   const ALONG = step === 1;
   tape.launch({
     kernel: 'linear/matrix-exponents',
-    constants: { ...constants, ALONG, PARTS: partsOf[precision] },
+    constants: { ...constants, ALONG, PARTS: partsOf[precision], COUNTED: isOperand },
     bindings: { x, scales, exponents: out, counts },
     params: { rows, inner, x_row: row, x_inner: step },
     groups: grid(ALONG ? rows : Math.ceil(rows / 64)),

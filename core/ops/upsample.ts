@@ -1,6 +1,7 @@
 import { grid } from '../autograd/launch.ts';
 import type { Tape } from '../autograd/tape.ts';
 import { dimension, sizeOf, type Tensor } from '../tensor/tensor.ts';
+import { channelSums } from './channel-sums.ts';
 import { convolve, transposeWeight, conv2dWeightGradient, type Reading } from './conv2d.ts';
 import { sumSplits } from './sum-splits.ts';
 
@@ -90,29 +91,11 @@ export function upsampleConv2d(tape: Tape, x: Tensor, weight: Tensor, bias: Tens
       });
     }
     const dBias = tape.gradientOf(bias);
-    if (dBias !== undefined) biasGradient(tape, dOut, dBias);
+    if (dBias !== undefined) sumSplits(tape, channelSums(tape, dOut), dBias);
     if (!needs[0]) return [];
     const dX = tape.empty(`d ${x.name}`, x.shape);
     convolve(tape, dOut, transposeWeight(tape, wide), undefined, undefined, dX, back);
     return [dX];
   });
   return out;
-}
-
-/** dBias[O] += Σ over everything else of dOut[…, O]. */
-function biasGradient(tape: Tape, dOut: Tensor, dBias: Tensor): void {
-  const channels = dimension(dBias, 0);
-  const width = channels % 4 === 0 ? 4 : 1;
-  const pixels = sizeOf(dOut.shape) / channels;
-  const pixelsPerSplit = Math.max(16, Math.ceil((pixels * channels) / width / 2048));
-  const splits = Math.ceil(pixels / pixelsPerSplit);
-  const partial = tape.empty(`${dBias.name} splits`, [splits, channels]);
-  tape.launch({
-    kernel: 'upsample/bias-partial',
-    constants: width === 4 ? { elem: 'vec4f' } : {},
-    bindings: { d_out: dOut, partial },
-    params: { pixels, pixels_per_split: pixelsPerSplit, splits, out_channels: channels / width },
-    groups: grid(Math.ceil((splits * channels) / width / 64)),
-  });
-  sumSplits(tape, partial, dBias);
 }

@@ -5,6 +5,12 @@ fn power(exponent: i32) -> f32 {
   return bitcast<f32>(u32(exponent + 127) << 23u);
 }
 
+// A sum of values that were scaled by two powers of two, whose exponents add up to `exponent`. In two steps: 2^-252 is no f32.
+fn unscaled(sum: f32, exponent: i32) -> f32 {
+  let half = -exponent / 2;
+  return sum * power(half) * power(-exponent - half);
+}
+
 // Each part is rounded to 11 bits, halves away from zero, by its bits: WGSL leaves the rounding of f16() open. Each is 2^11 times what the ones
 // before it left, and what is too small for 11 bits of f16 is left to the next part.
 fn split(value: f32) -> array<f16, PARTS> {

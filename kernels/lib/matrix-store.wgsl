@@ -3,10 +3,7 @@
 fn store(row: u32, column: u32, sum: f32) {
   if (row >= params.rows || column >= params.columns) { return; }
   let index = row * params.columns + column;
-  // In two steps: 2^-252 is no f32.
-  let exponent = -(a_exponents[row] + b_exponents[column]);
-  let half = exponent / 2;
-  var value = sum * power(half) * power(exponent - half);
+  var value = unscaled(sum, a_exponents[row] + b_exponents[column]);
   if ((params.adds & 1u) != 0u) { value += bias[column]; }
   if ((params.adds & 2u) != 0u) { value += addend[index]; }
   if ((params.adds & 4u) != 0u) { value += out[index]; }

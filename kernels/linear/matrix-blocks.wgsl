@@ -5,6 +5,7 @@
 diagnostic(off, chromium.subgroup_matrix_uniformity);
 //! use lib/matrix-parts.wgsl
 //! use lib/matrix-store.wgsl
+//! use lib/matrix-sum.wgsl
 const M: u32 = 8u;         // the shape that the adapter multiplies; M and N divide 32
 const N: u32 = 8u;
 const K: u32 = 8u;
@@ -31,62 +32,24 @@ struct Params {
 @group(0) @binding(6) var<storage, read_write> out: array<f32>;
 @group(0) @binding(7) var<uniform> params: Params;
 
-const subgroups = DOWN * ACROSS;
-const threads = subgroups * SUBGROUP;
-const down = OWN_ROWS / M;
-const across = OWN_COLUMNS / N;
-const per_thread = M * N / SUBGROUP;
+fn steps() -> u32 {
+  return (params.inner + K - 1u) / K;
+}
 
-// [subgroup][row][column]: a matrix of what each subgroup has summed.
-var<workgroup> block: array<f32, subgroups * M * N>;
+// Past the edge the last block stands in: what comes of it is stored nowhere.
+fn left(part: u32, block: u32, step: u32) -> subgroup_matrix_left<f16, K, M> {
+  let blocks = (params.rows + M - 1u) / M;
+  let place = (part * blocks + min(block, blocks - 1u)) * steps() + step;
+  return subgroupMatrixLoad<subgroup_matrix_left<f16, K, M>, row_major>(&a, place * M * K, K);
+}
+
+fn right(part: u32, block: u32, step: u32) -> subgroup_matrix_right<f16, N, K> {
+  let blocks = (params.columns + N - 1u) / N;
+  let place = (part * blocks + min(block, blocks - 1u)) * steps() + step;
+  return subgroupMatrixLoad<subgroup_matrix_right<f16, N, K>, col_major>(&b, place * N * K, K);
+}
 
 @compute @workgroup_size(threads)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32, @builtin(subgroup_id) subgroup: u32) {
-  let first_row = (group.z * 65535u + group.y) * DOWN * OWN_ROWS;
-  let first_column = group.x * ACROSS * OWN_COLUMNS;
-  let depth = (params.inner + K - 1u) / K;
-  let a_blocks = (params.rows + M - 1u) / M;
-  let b_blocks = (params.columns + N - 1u) / N;
-  let own_row = first_row / M + subgroup / ACROSS * down;
-  let own_column = first_column / N + subgroup % ACROSS * across;
-  // [order][matrix], matrices row by row.
-  var sums: array<array<subgroup_matrix_result<f32, N, M>, down * across>, PARTS>;
-  if (subgroup < subgroups) {
-    for (var k = 0u; k < depth; k++) {
-      for (var q = 0u; q < PARTS; q++) {
-        // Past the edge the last block stands in: what comes of it is stored nowhere.
-        var right: array<subgroup_matrix_right<f16, N, K>, across>;
-        for (var j = 0u; j < across; j++) {
-          let place = (q * b_blocks + min(own_column + j, b_blocks - 1u)) * depth + k;
-          right[j] = subgroupMatrixLoad<subgroup_matrix_right<f16, N, K>, col_major>(&b, place * N * K, K);
-        }
-        for (var p = 0u; p < PARTS - q; p++) {
-          for (var i = 0u; i < down; i++) {
-            let place = (p * a_blocks + min(own_row + i, a_blocks - 1u)) * depth + k;
-            let left = subgroupMatrixLoad<subgroup_matrix_left<f16, K, M>, row_major>(&a, place * M * K, K);
-            for (var j = 0u; j < across; j++) {
-              sums[p + q][i * across + j] = subgroupMatrixMultiplyAccumulate(left, right[j], sums[p + q][i * across + j]);
-            }
-          }
-        }
-      }
-    }
-  }
-  for (var matrix = 0u; matrix < down * across; matrix++) {
-    // Said aloud: some drivers zero a variable of a loop once only.
-    var values = array<f32, per_thread>();
-    for (var order = PARTS; order > 0u; order--) {
-      if (subgroup < subgroups) { subgroupMatrixStore<row_major>(&block, subgroup * M * N, sums[order - 1u][matrix], N); }
-      workgroupBarrier();
-      for (var e = 0u; e < per_thread; e++) { values[e] = block[e * threads + thread] + values[e] * 0.00048828125; }
-      workgroupBarrier();
-    }
-    for (var e = 0u; e < per_thread; e++) {
-      let place = e * threads + thread;
-      let owner = place / (M * N);
-      let row = owner / ACROSS * OWN_ROWS + matrix / across * M + place / N % M;
-      let column = owner % ACROSS * OWN_COLUMNS + matrix % across * N + place % N;
-      store(first_row + row, first_column + column, values[e]);
-    }
-  }
+  sum_tile((group.z * 65535u + group.y) * tile_rows, group.x * tile_columns, 0u, steps(), thread, subgroup);
 }

@@ -1,12 +1,14 @@
 // exponents[r] = 13 − ⌊log2 max_k |x[r,k]|⌋ within −114 … 126, x of any storage and strides: 2^exponents[r] · x[r] lies below 2^14, most of it
-// where f16 is exact to 11 bits. 0 for a row of zeros, and for one with NaN or infinity, which come out as they are. Counts what is lost on the
-// way: values that are not 0 and come out as 0, and values that are no numbers.
+// where f16 is exact to 11 bits. 0 for a row of zeros, and for one with NaN or infinity, which come out as they are. Counts what is lost.
 //! use lib/packed.wgsl
+//! use lib/matrix-parts.wgsl
+//! use lib/matrix-counts.wgsl
 const BITS: u32 = 32u;
 const BRAIN: bool = false;
 const GROUP: u32 = 64u;
-const ALONG: bool = true;  // neighbors along k are neighbors in memory: a workgroup takes a row; else a thread does
-const PARTS: u32 = 1u;     // as in matrix.wgsl
+const ALONG: bool = true;   // neighbors along k are neighbors in memory: a workgroup takes a row; else a thread does
+const PARTS: u32 = 1u;      // as in matrix.wgsl
+const COUNTED: bool = true; // false: x is not what is multiplied, but the largest of it (conv2d/matrix-largest.wgsl)
 
 struct Params {
   rows: u32,
@@ -24,8 +26,6 @@ struct Params {
 
 // The bits of the largest magnitude order as numbers do, NaN last.
 var<workgroup> largest: atomic<u32>;
-var<workgroup> lost: atomic<u32>;
-var<workgroup> broken: atomic<u32>;
 
 fn magnitude(index: u32) -> u32 {
   if (BITS == 32u) { return x[index] & 0x7fffffffu; }
@@ -48,25 +48,13 @@ fn exponent_of(most: u32) -> i32 {
   return clamp(140 - i32(most >> 23u), -114, 126);
 }
 
-// Of what matrix.wgsl makes parts of: the last of them begins 2^11 lower than the one before.
-fn count_lost(row: u32, first: u32, step: u32, exponent: i32) {
-  let power = bitcast<f32>(u32(exponent + 127) << 23u);
-  let smallest = 0x38800000u - (PARTS - 1u) * 0x05800000u;
-  var small = 0u;
-  var bad = 0u;
+fn count_row(row: u32, first: u32, step: u32, exponent: i32) {
+  var found = vec3u();
   for (var k = first; k < params.inner; k += step) {
     let bits = magnitude(row * params.x_row + k * params.x_inner);
-    if (bits >= 0x7f800000u) { bad += 1u; } else if (bits != 0u && bitcast<u32>(bitcast<f32>(bits) * power) < smallest) { small += 1u; }
+    found += judged(bits, bitcast<u32>(bitcast<f32>(bits) * power(exponent)));
   }
-  if (small > 0u) { atomicAdd(&lost, small); }
-  if (bad > 0u) { atomicAdd(&broken, bad); }
-}
-
-// In two words: a step multiplies more than 2^32 values of a large model.
-fn add_to(place: u32, count: u32) {
-  if (count == 0u) { return; }
-  let before = atomicAdd(&counts[2u * place], count);
-  if (before > 0xffffffffu - count) { atomicAdd(&counts[2u * place + 1u], 1u); }
+  count(found);
 }
 
 @compute @workgroup_size(64)
@@ -78,22 +66,16 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     if (index < params.rows) {
       let exponent = exponent_of(atomicLoad(&largest));
       if (lane == 0u) { exponents[index] = exponent; }
-      count_lost(index, lane, 64u, exponent);
+      if (COUNTED) { count_row(index, lane, 64u, exponent); }
     }
   } else {
     let row = index * 64u + lane;
     if (row < params.rows) {
       let exponent = exponent_of(largest_of(row, 0u, 1u));
       exponents[row] = exponent;
-      count_lost(row, 0u, 1u, exponent);
+      if (COUNTED) { count_row(row, 0u, 1u, exponent); }
     }
   }
   workgroupBarrier();
-  if (lane == 0u) {
-    let first = select(index * 64u, index, ALONG);
-    let rows = select(0u, min(params.rows - first, select(64u, 1u, ALONG)), first < params.rows);
-    add_to(0u, rows * params.inner);
-    add_to(1u, atomicLoad(&lost));
-    add_to(2u, atomicLoad(&broken));
-  }
+  if (COUNTED && lane == 0u) { add_counts(); }
 }

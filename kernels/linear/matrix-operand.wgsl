@@ -1,6 +1,7 @@
 // An operand of matrix-blocks.wgsl: x of any storage and strides, each row scaled by its power of two (matrix-exponents.wgsl) and written as PARTS
 // f16, one part of all behind the other. A part lies in blocks of LINES rows and K steps of k, row by row: what a subgroup loads at a time is
-// one piece of memory. Blocks of the same rows follow each other along k; zeros past the end of k. A thread writes two neighbors along k.
+// one piece of memory. Blocks of the same rows follow each other along k, which may lie in pieces: a filter's has one for each of its pixels. Zeros past the
+// end of a piece. A thread writes two neighbors along k.
 //! use lib/packed.wgsl
 //! use lib/matrix-parts.wgsl
 const LINES: u32 = 8u;
@@ -13,8 +14,10 @@ const ALONG: bool = true;  // neighbors along k are neighbors in memory; else ne
 
 struct Params {
   rows: u32,
-  inner: u32,
-  x_row: u32,  // strides, in elements
+  pieces: u32,
+  inner: u32,    // of a piece
+  x_row: u32,    // strides, in elements
+  x_piece: u32,
   x_inner: u32,
 }
 
@@ -41,18 +44,21 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let index = (group.y * groups.x + group.x) * 64u + lane;
   let block = index / per_block;
   let within = index % per_block;
-  let depth = (params.inner + K - 1u) / K;
+  let piece_depth = (params.inner + K - 1u) / K;
+  let depth = params.pieces * piece_depth;
   // Neighboring threads read neighbors in memory.
   let line = select(within % LINES, within / pairs, ALONG);
   let pair = select(within / LINES, within % pairs, ALONG);
   let row = block / depth * LINES + line;
   if (row >= params.rows) { return; }
   let scale = power(exponents[row]);
-  let k = block % depth * K + pair * 2u;
+  let step = block % depth;
+  let k = step % piece_depth * K + pair * 2u;
+  let start = row * params.x_row + step / piece_depth * params.x_piece;
   var first = 0.0;
   var second = 0.0;
-  if (k < params.inner) { first = element(row * params.x_row + k * params.x_inner) * scale; }
-  if (k + 1u < params.inner) { second = element(row * params.x_row + (k + 1u) * params.x_inner) * scale; }
+  if (k < params.inner) { first = element(start + k * params.x_inner) * scale; }
+  if (k + 1u < params.inner) { second = element(start + (k + 1u) * params.x_inner) * scale; }
   let blocks = (params.rows + LINES - 1u) / LINES * depth;
   let parts = split(first);
   let others = split(second);
