@@ -4,6 +4,7 @@
  */
 import { Tape } from './autograd/tape.ts';
 import { Workspace } from './autograd/workspace.ts';
+import { convolutionFault } from './convolution-trial.ts';
 import { type Environment, processEnvironment } from './environment.ts';
 import type { Device } from './gpu/device.ts';
 import { type MatrixPrecision, MatrixProducts, type Precision } from './gpu/matrix-products.ts';
@@ -39,6 +40,9 @@ export interface MatrixChoice {
   readonly why: string;
 }
 
+/** Of what a trial covers: products and convolutions. What was kept by a trial of less is tried again. */
+const tried = 2;
+
 /** Which tensor cores multiply with this precision; none that is wrong. A plan takes the largest that the adapter lists. */
 export async function chooseMatrix(
   device: Device,
@@ -50,8 +54,8 @@ export async function chooseMatrix(
   if (largest === undefined) return { why: whyNoMatrices(device) };
   if (device.isPlanning) return taken(largest, 'not tried');
   const file = adapterFile(`matrices-${precision}`, device, environment);
-  const kept = readJson(file) as (MatrixShape & { readonly faults?: readonly string[] }) | undefined;
-  const known = shapes.find(({ M, N, K }) => kept?.M === M && kept.N === N && kept.K === K);
+  const kept = readJson(file) as (MatrixShape & { readonly tried?: number }) | undefined;
+  const known = shapes.find(({ M, N, K }) => kept?.tried === tried && kept.M === M && kept.N === N && kept.K === K);
   if (known !== undefined) return taken(known, 'found right before');
   const faults: string[] = [];
   for (const shape of shapes) {
@@ -75,13 +79,13 @@ function nameOf({ M, N, K }: MatrixShape): string {
 
 function keep(file: string, { M, N, K }: MatrixShape): void {
   try {
-    writeJson(file, { M, N, K });
+    writeJson(file, { M, N, K, tried });
   } catch {
     // A cache that cannot be written costs another trial at the next start.
   }
 }
 
-/** What is wrong with products on matrices of a shape, forward and both gradients; undefined when nothing is. */
+/** What is wrong with products and convolutions on matrices of a shape, forward and both gradients; undefined when nothing is. */
 export async function matrixFault(
   device: Device,
   shape: MatrixShape,
@@ -90,14 +94,16 @@ export async function matrixFault(
   const products = new MatrixProducts(device, shape, precision);
   const { tuning } = device;
   try {
-    return await faultOf(device, products);
+    return (await productFault(device, products)) ?? (await convolutionFault(device, products));
+  } catch (cause) {
+    return cause instanceof Error ? (cause.message.split('\n')[0] ?? cause.message) : String(cause);
   } finally {
     device.tuning = tuning;
     products.close();
   }
 }
 
-async function faultOf(device: Device, products: MatrixProducts): Promise<string | undefined> {
+async function productFault(device: Device, products: MatrixProducts): Promise<string | undefined> {
   // Past the edges of a tile, and more than one step of k; operands that are converted beforehand, in small tiles and in large ones, and as they are read.
   for (const [rows, columns, inner, largeTilesFrom] of [
     [70, 65, 67, Number.MAX_SAFE_INTEGER],
@@ -108,12 +114,7 @@ async function faultOf(device: Device, products: MatrixProducts): Promise<string
     const x = trialValues(rows, inner, 1);
     const weight = trialValues(columns, inner, 2);
     const slopes = trialValues(rows, columns, 3);
-    let found: readonly Float32Array[];
-    try {
-      found = await multiply(device, products, x, weight, slopes, { rows, columns, inner });
-    } catch (cause) {
-      return cause instanceof Error ? (cause.message.split('\n')[0] ?? cause.message) : String(cause);
-    }
+    const found = await multiply(device, products, x, weight, slopes, { rows, columns, inner });
     const forms = [
       ['x · weightᵀ', x, [inner, 1], weight, [inner, 1], rows, columns, inner],
       ['slopes · weight', slopes, [columns, 1], weight, [1, inner], rows, inner, columns],

@@ -130,6 +130,7 @@ const layers = [
     'ops',
     'half-trial.ts',
     'tune.ts',
+    'convolution-trial.ts',
     'matrix-trial.ts',
     'compile-ahead.ts',
     'nn',

@@ -102,7 +102,7 @@ const matrixAdapters = await Promise.all(
     }),
   ),
 );
-const ofProducts = Object.entries(exercises).filter(([name]) => name.startsWith('linear'));
+const ofProducts = Object.entries(exercises).filter(([name]) => name.startsWith('linear') || name === 'pictures');
 
 const launched = new Set<string>();
 

@@ -3,8 +3,10 @@ import { Tape } from '../../core/autograd/tape.ts';
 import { Workspace } from '../../core/autograd/workspace.ts';
 import type { Device } from '../../core/gpu/device.ts';
 import type { MatrixPrecision, MatrixProducts } from '../../core/gpu/matrix-products.ts';
-import { conv2d } from '../../core/ops/conv2d.ts';
+import { conv2d, type Reading } from '../../core/ops/conv2d.ts';
+import { matrixConvolution, matrixWeightGradient } from '../../core/ops/conv2d-matrix.ts';
 import { matrixErrorBound } from '../../core/ops/linear-matrix.ts';
+import { sumSplits } from '../../core/ops/sum-splits.ts';
 import type { Tensor } from '../../core/tensor/tensor.ts';
 import { at } from '../../core/testing.ts';
 import { spreadValues } from './matrix-product.ts';
@@ -45,13 +47,20 @@ export interface Values {
   readonly dOut: Float32Array;
 }
 
-/** Pictures, filters and derivatives of sizes apart. */
+/** Pictures, filters, derivatives and channels of sizes apart; the largest of a picture come last. */
 export function valuesOf(sizes: Sizes): Values {
+  const { images, inChannels, outChannels } = sizes;
   const { x, out, weight } = lengths(sizes);
+  const spread = (length: number, channels: number, seed: number): Float32Array =>
+    spreadValues(images, length, seed).map((value, place) => {
+      const channel = place % channels;
+      const isLast = place % length >= length - channels;
+      return value * 2 ** (((channel * 7) % 11) - 5 + (isLast ? 8 : 0));
+    });
   return {
-    x: spreadValues(sizes.images, x, 1),
-    weight: spreadValues(sizes.outChannels, weight, 2),
-    dOut: spreadValues(sizes.images, out, 3),
+    x: spread(x, inChannels, 1),
+    weight: spreadValues(outChannels, weight, 2),
+    dOut: spread(out, outChannels, 3),
   };
 }
 
@@ -81,7 +90,7 @@ export const results = ['out', 'dX', 'dWeight'] as const;
 export type Result = (typeof results)[number];
 export type Found = Readonly<Record<Result, Float32Array>>;
 
-interface Run {
+export interface Run {
   readonly device: Device;
   readonly products: MatrixProducts | undefined;
   readonly sizes: Sizes;
@@ -136,18 +145,58 @@ export async function convolve({
   }
   const program = await tape.finish('convolution');
   program.run();
-  const [value, ofX, ofWeight] = (await device.read([kept, dX, dWeight])) as Float32Array[];
+  const [value, ofX, ofWeight] = (await device.read([kept, dX, dWeight])) as [Float32Array, Float32Array, Float32Array];
   program.dispose();
   workspace.close();
   for (const tensor of made) device.destroyTensor(tensor);
-  return { out: value!, dX: ofX!, dWeight: ofWeight! };
+  return { out: value, dX: ofX, dWeight: ofWeight };
+}
+
+/** What stands behind a result and must stay. */
+const guard = 12345.5;
+
+/** As `convolve` makes them, with few converted pictures at a time; nothing may be written behind the result. */
+export async function convolveInTurns(
+  { device, sizes, values }: Pick<Run, 'device' | 'sizes' | 'values'>,
+  products: MatrixProducts,
+  bytesAtOnce: number,
+): Promise<Pick<Found, 'out' | 'dWeight'>> {
+  const { images, height, width, inChannels, outChannels, kernel, stride, before } = sizes;
+  const [outHeight, outWidth] = outSides(sizes);
+  const workspace = new Workspace(device);
+  const tape = new Tape(workspace);
+  const x = device.tensor('x', [images, height, width, inChannels], 'f32', values.x);
+  const weight = device.tensor('weight', [outChannels, kernel, kernel, inChannels], 'f32', values.weight);
+  const dOut = device.tensor('d out', [images, outHeight, outWidth, outChannels], 'f32', values.dOut);
+  const dWeight = device.tensor('d weight', weight.shape);
+  const length = values.dOut.length;
+  const behind = new Float32Array(2 * length + 4096).fill(guard);
+  const out = device.tensor('out', [behind.length], 'f32', behind);
+  const reading: Reading = {
+    ...{ images, inChannels, outChannels, kernel, step: stride, sign: 1, offset: -before, shift: 0 },
+    out: [outHeight, outWidth],
+    in: [height, width],
+  };
+  matrixConvolution(tape, products, { x, weight, bias: undefined, residual: undefined, out, reading }, bytesAtOnce);
+  sumSplits(tape, matrixWeightGradient(tape, products, { dOut, x, reading }, bytesAtOnce), dWeight);
+  const program = await tape.finish('convolution in turns');
+  program.run();
+  const [value, gradient] = (await device.read([out, dWeight])) as [Float32Array, Float32Array];
+  program.dispose();
+  workspace.close();
+  for (const tensor of [x, weight, dOut, dWeight, out]) device.destroyTensor(tensor);
+  if (value.subarray(length).some((found) => found !== guard)) throw new Error('something stands behind the result');
+  return { out: value.slice(0, length), dWeight: gradient };
 }
 
 /** Of each result, the worst error as a share of what the bound allows. */
 export function worst(found: Found, sizes: Sizes, values: Values, precision: MatrixPrecision): Record<Result, number> {
   const { inChannels, outChannels } = sizes;
   const each = lengths(sizes);
-  const image = { x: (place: number) => Math.floor(place / each.x), out: (place: number) => Math.floor(place / each.out) };
+  const image = {
+    x: (place: number) => Math.floor(place / each.x),
+    out: (place: number) => Math.floor(place / each.out),
+  };
   const byImage = {
     x: largest(values.x, image.x),
     dOut: largest(values.dOut, image.out),
@@ -233,6 +282,8 @@ class Sums {
       const K = at(this.count, place) + 32;
       return error / matrixErrorBound(precision, { products, a, b, A, B, K });
     });
-    return shares.some((share) => Number.isNaN(share)) ? Number.POSITIVE_INFINITY : shares.reduce((most, share) => Math.max(most, share), 0);
+    return shares.some((share) => Number.isNaN(share))
+      ? Number.POSITIVE_INFINITY
+      : shares.reduce((most, share) => Math.max(most, share), 0);
   }
 }

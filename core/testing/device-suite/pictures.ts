@@ -2,10 +2,12 @@
 import { conv2d } from '../../ops/conv2d.ts';
 import { groupNorm } from '../../ops/group-norm.ts';
 import { upsampleConv2d } from '../../ops/upsample.ts';
+import type { Device } from '../../gpu/device.ts';
 import { at } from '../arrays.ts';
-import { checkOp } from '../check-op.ts';
+import { checkOp, type OpCheck, type OpErrors } from '../check-op.ts';
 import { convolved, standardised, type ConvolutionSizes } from '../oracles.ts';
 import { type DeviceCase, floats } from './cases.ts';
+import { matrixPrecisions, onMatrices } from './matrices.ts';
 
 const convolutions: readonly ConvolutionSizes[] = [
   { images: 2, side: 9, inChannels: 4, outChannels: 12, kernel: 3, stride: 1, before: 1, after: 1 },
@@ -13,26 +15,42 @@ const convolutions: readonly ConvolutionSizes[] = [
   { images: 1, side: 7, inChannels: 5, outChannels: 7, kernel: 1, stride: 1, before: 0, after: 0 },
 ];
 
+function formOf({ images, side, inChannels, outChannels, kernel, stride }: ConvolutionSizes): string {
+  return `${kernel}x${kernel}, stride ${stride}, ${images} x ${side}x${side}, ${inChannels} → ${outChannels}`;
+}
+
+function checkConvolution(
+  device: Device,
+  sizes: ConvolutionSizes,
+  given: Pick<OpCheck<string>, 'products' | 'valueTolerance' | 'gradientTolerance'>,
+): Promise<OpErrors> {
+  const { images, side, inChannels, outChannels, kernel, stride, before, after } = sizes;
+  return checkOp({
+    ...{ device, ...given },
+    inputs: {
+      x: floats([images, side, side, inChannels], 1),
+      weight: floats([outChannels, kernel, kernel, inChannels], 2),
+      bias: floats([outChannels], 3),
+    },
+    op: (tape, { x, weight, bias }) =>
+      conv2d(tape, x, weight, bias, { stride: stride === 2 ? 2 : 1, padding: { before, after } }),
+    oracle: ({ x, weight, bias }) => convolved(x, weight, bias, sizes),
+  });
+}
+
 export const pictureCases: readonly DeviceCase[] = [
-  ...convolutions.map((sizes): DeviceCase => {
-    const { images, side, inChannels, outChannels, kernel, stride, before, after } = sizes;
-    return {
-      op: 'convolution',
-      form: `${kernel}x${kernel}, stride ${stride}, ${images} x ${side}x${side}, ${inChannels} → ${outChannels}`,
-      run: (device) =>
-        checkOp({
-          device,
-          inputs: {
-            x: floats([images, side, side, inChannels], 1),
-            weight: floats([outChannels, kernel, kernel, inChannels], 2),
-            bias: floats([outChannels], 3),
-          },
-          op: (tape, { x, weight, bias }) =>
-            conv2d(tape, x, weight, bias, { stride: stride === 2 ? 2 : 1, padding: { before, after } }),
-          oracle: ({ x, weight, bias }) => convolved(x, weight, bias, sizes),
-        }),
-    };
-  }),
+  ...convolutions.map((sizes): DeviceCase => ({
+    op: 'convolution',
+    form: formOf(sizes),
+    run: (device) => checkConvolution(device, sizes, {}),
+  })),
+  ...matrixPrecisions.flatMap((precision) =>
+    convolutions.map((sizes): DeviceCase => ({
+      op: `convolution on matrices, ${precision}`,
+      form: formOf(sizes),
+      ...onMatrices(precision, (device, given) => checkConvolution(device, sizes, given)),
+    })),
+  ),
   {
     op: 'enlarged convolution',
     form: '5x5 → 10x10, 8 → 12',

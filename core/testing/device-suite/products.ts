@@ -1,8 +1,6 @@
 /** Products with weights: plain, in every storage, with low-rank adapters. */
 import type { ParameterSpec } from '../../contracts/backbone.ts';
 import type { Device } from '../../gpu/device.ts';
-import { MatrixProducts } from '../../gpu/matrix-products.ts';
-import { usableShapes, whyNoMatrices } from '../../ops/linear-matrix.ts';
 import { linear } from '../../ops/linear.ts';
 import { AdaptedWeights, adapterSpecs } from '../../weights/adapters.ts';
 import { ParameterSet, type WeightStorage } from '../../weights/parameters.ts';
@@ -10,6 +8,7 @@ import { at } from '../arrays.ts';
 import { checkOp, type OpErrors } from '../check-op.ts';
 import { productOf } from '../oracles.ts';
 import { type DeviceCase, floats } from './cases.ts';
+import { matrixPrecisions, onMatrices } from './matrices.ts';
 
 /** Rows, columns and length of the sum: one, primes, past the edges of every tile. */
 const products = [
@@ -51,40 +50,18 @@ const matrixProducts = [
   [131, 70, 67],
 ] as const;
 
-/** Errors as a share of the whole: roundings to 11 and to 22 bits, of which most cancel. */
-const matrixTolerance = { f16: 6e-4, 'f32-split': 1e-6 } as const;
-
-/** On every shape of tensor cores that products could be given to. */
-export const matrixCases = (['f16', 'f32-split'] as const).flatMap((precision) =>
+export const matrixCases = matrixPrecisions.flatMap((precision) =>
   matrixProducts.map(([rows, columns, inner]): DeviceCase => ({
     op: `linear on matrices, ${precision}`,
     form: `${rows} x ${columns} x ${inner}, bias`,
-    leftOut: (device) => (usableShapes(device).length === 0 ? whyNoMatrices(device) : undefined),
-    run: async (device) => {
-      const errors: OpErrors[] = [];
-      for (const shape of usableShapes(device)) {
-        const onMatrices = new MatrixProducts(device, shape, precision);
-        try {
-          errors.push(
-            await checkOp({
-              device,
-              products: onMatrices,
-              inputs: { x: floats([rows, inner], 1), weight: floats([columns, inner], 2), bias: floats([columns], 3) },
-              op: (tape, { x, weight, bias }) => linear(tape, x, weight, bias),
-              oracle: ({ x, weight, bias }) => productOf(x, weight, inner, bias),
-              valueTolerance: matrixTolerance[precision],
-              gradientTolerance: Math.max(1e-5, 8 * matrixTolerance[precision]),
-            }),
-          );
-        } finally {
-          onMatrices.close();
-        }
-      }
-      return {
-        value: Math.max(...errors.map(({ value }) => value)),
-        gradient: Math.max(...errors.map(({ gradient }) => gradient)),
-      };
-    },
+    ...onMatrices(precision, (device, given) =>
+      checkOp({
+        ...{ device, ...given },
+        inputs: { x: floats([rows, inner], 1), weight: floats([columns, inner], 2), bias: floats([columns], 3) },
+        op: (tape, { x, weight, bias }) => linear(tape, x, weight, bias),
+        oracle: ({ x, weight, bias }) => productOf(x, weight, inner, bias),
+      }),
+    ),
   })),
 );
 
