@@ -77,6 +77,10 @@ export { addRows, gatherRows, mergeRows, weightRows, type PlacedRows } from './o
 export { columnsOf, joinColumns } from './ops/columns.ts';
 export { batchedProduct } from './ops/batched-product.ts';
 
+// Products on tensor cores: a workspace carries them.
+export { openProducts } from './matrix-trial.ts';
+export type { MatrixProducts } from './gpu/matrix-products.ts';
+
 // Pictures: ops of a codec.
 export { conv2d, type Conv2dOptions } from './ops/conv2d.ts';
 export { groupNorm, type GroupNormOptions } from './ops/group-norm.ts';

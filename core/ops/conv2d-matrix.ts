@@ -10,7 +10,7 @@
 import { grid } from '../autograd/launch.ts';
 import type { Tape } from '../autograd/tape.ts';
 import type { MatrixProducts } from '../gpu/matrix-products.ts';
-import { dimension, sizeOf, type Tensor } from '../tensor/tensor.ts';
+import { sizeOf, type Tensor } from '../tensor/tensor.ts';
 import type { Reading } from './conv2d.ts';
 import { blockTiles, converted, exponents, groupsOf, type Operand, partsOf } from './linear-matrix.ts';
 
@@ -47,6 +47,8 @@ export function matrixConvolution(
   const rounds = 4 ** shift;
   for (const [first, count] of turns(tape, by, planes, images, bytesAtOnce)) {
     const size = { rows: rowsOf(planes, count), columns: outChannels };
+    const rows = planeRows(planes, count);
+    const pictures = { x, sides: reading.in, channels: inChannels, exponents: xExponents, isByChannel: false };
     const tiles = blockTiles(tape.device, by.precision, size);
     const [columnGroups, ...rowGroups] = groupsOf(size, {
       rows: tiles.OWN_ROWS * tiles.DOWN,
@@ -56,7 +58,7 @@ export function matrixConvolution(
       kernel: 'conv2d/matrix',
       constants: matrixConstants(tape, by, tiles),
       bindings: {
-        x: convertedPictures(tape, by, { x, exponents: xExponents, isByChannel: false, planes, first, count }),
+        x: convertedPictures(tape, by, { ...pictures, planes, first, count, rows }),
         x_exponents: xExponents,
         weight: weightBlocks,
         weight_exponents: weightExponents,
@@ -71,7 +73,7 @@ export function matrixConvolution(
         out_width: reading.out[1],
         lines: planes.lines,
         line_pixels: planes.linePixels,
-        plane_rows: planeRows(planes, count),
+        plane_rows: rows,
         depth: planes.depth,
         lowest: planes.lowest,
         kernel,
@@ -105,11 +107,11 @@ export function matrixWeightGradient(
   const planes = planesOf(reading, inChannels, N);
   // Lines as long as those of x, zeros included: a pixel of dOut and one of x then lie equally far apart everywhere.
   const ofOut: Planes = { ...planes, step: 1, lowest: 0, depth: Math.ceil(outChannels / M) * M };
-  const [xExponents, outExponents] = [x, dOut].map((pictures) => {
-    const channels = dimension(pictures, 3);
-    const rows = { rows: channels, inner: sizeOf(pictures.shape) / channels, row: 1, step: channels };
-    return largestExponents(tape, by, { x: pictures, ...rows });
-  }) as [Tensor, Tensor];
+  const ofChannels = (pictures: Tensor, channels: number): Tensor => {
+    const inner = sizeOf(pictures.shape) / channels;
+    return largestExponents(tape, by, { x: pictures, rows: channels, inner, row: 1, step: channels });
+  };
+  const [xExponents, outExponents] = [ofChannels(x, inChannels), ofChannels(dOut, outChannels)];
   const taps = kernel ** 2;
   const size = { rows: outChannels, columns: inChannels };
   const tiles = blockTiles(tape.device, by.precision, { ...size, columns: taps * inChannels });
@@ -125,18 +127,18 @@ export function matrixWeightGradient(
   const partial = tape.empty('weight gradient splits', [splits, outChannels, kernel, kernel, inChannels]);
   let firstSplit = 0;
   for (const [first, count] of all) {
-    const pictures = { isByChannel: true, first, count };
+    const turn = { isByChannel: true, first, count };
     const outRows = stepsOf(count) * K;
+    const rows = planeRows(planes, count);
+    const slopes = { x: dOut, sides: reading.out, channels: outChannels, exponents: outExponents, planes: ofOut };
+    const pictures = { x, sides: reading.in, channels: inChannels, exponents: xExponents, planes };
     tape.launch({
       kernel: 'conv2d/matrix-weight-gradient',
       constants: matrixConstants(tape, by, tiles),
       bindings: {
-        d_out: convertedPictures(tape, by, {
-          ...{ x: dOut, exponents: outExponents, planes: ofOut, rows: outRows },
-          ...pictures,
-        }),
+        d_out: convertedPictures(tape, by, { ...slopes, ...turn, rows: outRows }),
         d_out_exponents: outExponents,
-        x: convertedPictures(tape, by, { x, exponents: xExponents, planes, ...pictures }),
+        x: convertedPictures(tape, by, { ...pictures, ...turn, rows }),
         x_exponents: xExponents,
         partial,
       },
@@ -146,7 +148,7 @@ export function matrixWeightGradient(
         d_out_rows: outRows,
         d_out_depth: ofOut.depth,
         line_pixels: planes.linePixels,
-        plane_rows: planeRows(planes, count),
+        plane_rows: rows,
         depth: planes.depth,
         lowest: planes.lowest,
         kernel,
@@ -225,21 +227,25 @@ function convertedSize(precision: MatrixProducts['precision'], { step, depth }: 
   return partsOf[precision] * step ** 2 * rows * depth;
 }
 
+/** Sizes come from the reading: a gradient may come in another shape of as many values. */
 interface Pictures {
   readonly x: Tensor;
+  readonly sides: Reading['in'];
+  readonly channels: number;
   readonly exponents: Tensor;
   readonly isByChannel: boolean;
   readonly planes: Planes;
   readonly first: number;
   readonly count: number;
-  readonly rows?: number;
+  /** Of a plane. */
+  readonly rows: number;
 }
 
 /** f16 [parts, step², rows, depth]. */
 function convertedPictures(
   tape: Tape,
   { precision, counts }: MatrixProducts,
-  { x, exponents: scaledBy, isByChannel, planes, first, count, rows = planeRows(planes, count) }: Pictures,
+  { x, sides, channels, exponents: scaledBy, isByChannel, planes, first, count, rows }: Pictures,
 ): Tensor {
   const { step, lowest, lines, linePixels, depth } = planes;
   const out = tape.empty(`${x.name} in planes`, [partsOf[precision], step ** 2, rows, depth], 'f16');
@@ -250,9 +256,9 @@ function convertedPictures(
     params: {
       first_image: first,
       images: count,
-      height: dimension(x, 1),
-      width: dimension(x, 2),
-      channels: dimension(x, 3),
+      height: sides[0],
+      width: sides[1],
+      channels,
       step,
       lowest,
       lines,

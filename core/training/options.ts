@@ -49,6 +49,15 @@ const keepBudget = z.strictObject({
   budget: byteSize().describe('most that is kept of a forward pass beyond what enters its blocks, such as `2 GiB`'),
 });
 
+export const lostShareOption = {
+  lostShare: z
+    .number()
+    .min(0)
+    .max(1)
+    .default(0.1)
+    .describe('share of the values multiplied on tensor cores that may be taken as 0 before a guard acts'),
+};
+
 export const trainingOptions = {
   weights: weightsInput()
     .optional()
@@ -73,12 +82,7 @@ export const trainingOptions = {
       'how what blocks keep for the way back lies between forward and backward: in f16, each row scaled by a power of two, it takes half, and gradients are rounded by it; the forward pass is not',
     ),
   ...precisionOption,
-  lostShare: z
-    .number()
-    .min(0)
-    .max(1)
-    .default(0.1)
-    .describe('share of the values multiplied on tensor cores that may be taken as 0 before a guard acts'),
+  ...lostShareOption,
   saveEvery: whole.default(200).describe('steps between checkpoints; the last step always saves'),
   keep: whole.default(2).describe('newest checkpoints kept'),
   keepEvery: whole.optional().describe('checkpoints of steps that are multiples of this are kept for good'),

@@ -1,6 +1,6 @@
 /** Image tokenizers made of the VQ codec: any trained or published one, one of random weights, and the embedded one of the nano world. */
 import { fileURLToPath } from 'node:url';
-import { defineImageTokenizer, definePlugin, inputFile, z, type Scope } from '../../core/plugin.ts';
+import { defineImageTokenizer, definePlugin, inputFile, precisions, z, type Scope } from '../../core/plugin.ts';
 import { codecFromCheckpoint, codecFromFile, randomCodec, type VqSource } from './source.ts';
 import { vqTokenizer } from './tokenizer.ts';
 
@@ -22,6 +22,13 @@ const sizes = z.strictObject({
   codes: count().default(16384).describe('codes'),
 });
 
+const precision = z
+  .enum(precisions)
+  .default('f32')
+  .describe(
+    'how convolutions are computed when codes are drawn as pictures: f32, or on tensor cores, as f16 or with each operand in two f16 (f32-split, near f32); codes of pictures are made in f32',
+  );
+
 const options = z
   .strictObject({
     checkpoint: inputFile()
@@ -38,6 +45,7 @@ const options = z
         'config.json of the published model that weights belongs to; a trained codec carries its sizes with it',
       ),
     sizes: sizes.optional().describe('for random weights; the published sizes by default'),
+    precision,
   })
   .superRefine(({ checkpoint, weights, config, sizes: given }, context) => {
     const issue = (path: string, message: string): void => context.addIssue({ code: 'custom', path: [path], message });
@@ -55,13 +63,14 @@ export default definePlugin({
       name: 'vq',
       summary: 'VQ-16 codec of any size, from a codec.safetensors, from a published model, or of random weights',
       options,
-      create: async (chosen, scope) => vqTokenizer(await sourceOf(chosen, scope), scope.onDevice),
+      create: async (chosen, scope) => vqTokenizer(await sourceOf(chosen, scope), chosen.precision, scope),
     }),
     defineImageTokenizer({
       name: 'vq-nano',
       summary: 'the embedded codec of the nano world: 48 x 48 pictures, 6 x 6 codes of 256',
-      options: z.strictObject({}),
-      create: async (_options, scope) => vqTokenizer(await codecFromFile(fileURLToPath(nanoFile)), scope.onDevice),
+      options: z.strictObject({ precision }),
+      create: async (chosen, scope) =>
+        vqTokenizer(await codecFromFile(fileURLToPath(nanoFile)), chosen.precision, scope),
     }),
   ],
 });

@@ -6,27 +6,34 @@ import {
   codebookName,
   lookUpCodes,
   normalizeRows,
+  openProducts,
   packPictures,
   reshape,
   unpackPictures,
   type Device,
+  type MatrixProducts,
   type ParameterSet,
   type Program,
   type Tensor,
   type VqCodec,
 } from '../../core/compute.ts';
-import { ReasongenError, type Image, type ImageTokenizer, type Scope } from '../../core/plugin.ts';
+import { ReasongenError, type Image, type ImageTokenizer, type Precision, type Scope } from '../../core/plugin.ts';
 import type { VqSource } from './source.ts';
 
 /** Pictures per run of a program; the smaller one serves what is left over. */
 const batchSizes = [4, 32] as const;
 
-export function vqTokenizer(source: VqSource, onDevice: Scope['onDevice']): ImageTokenizer {
+/** `precision`: of drawing codes back. Codes are made in f32: checkpoints and kept codes are bound to them by the codec's hash alone. */
+export function vqTokenizer(
+  source: VqSource,
+  precision: Precision,
+  { onDevice, log }: Pick<Scope, 'onDevice' | 'log'>,
+): ImageTokenizer {
   const { codec, codebook, hash } = source;
   const { gridSize, config } = codec;
   const positions = gridSize ** 2;
   const opened = onDevice(
-    (device) => new OpenCodec(device, source),
+    async (device) => new OpenCodec(device, source, await openProducts(device, precision, log)),
     async (open) => {
       await last;
       await open.close();
@@ -59,6 +66,7 @@ interface Direction {
   readonly record: typeof recordEncoder;
   /** What its weights are called. */
   readonly parts: readonly string[];
+  readonly workspace: Workspace;
   weights?: Promise<ParameterSet>;
   readonly programs: Map<number, Recorded>;
 }
@@ -68,23 +76,29 @@ class OpenCodec {
   private readonly codec: VqCodec;
   private readonly source: VqSource;
   private readonly workspace: Workspace;
-  private readonly encoder: Direction = {
-    record: recordEncoder,
-    parts: ['encoder.', 'quant_conv.', codebookName],
-    programs: new Map(),
-  };
-  private readonly decoder: Direction = {
-    record: recordDecoder,
-    parts: ['decoder.', 'post_quant_conv.', codebookName],
-    programs: new Map(),
-  };
+  private readonly products: MatrixProducts | undefined;
+  private readonly encoder: Direction;
+  private readonly decoder: Direction;
   private readonly made: Tensor[] = [];
 
-  constructor(device: Device, source: VqSource) {
+  constructor(device: Device, source: VqSource, products: MatrixProducts | undefined) {
     this.device = device;
     this.codec = source.codec;
     this.source = source;
+    this.products = products;
     this.workspace = new Workspace(device);
+    this.encoder = {
+      record: recordEncoder,
+      parts: ['encoder.', 'quant_conv.', codebookName],
+      workspace: this.workspace,
+      programs: new Map(),
+    };
+    this.decoder = {
+      record: recordDecoder,
+      parts: ['decoder.', 'post_quant_conv.', codebookName],
+      workspace: this.workspace.with(products),
+      programs: new Map(),
+    };
   }
 
   async encode(images: readonly Image[]): Promise<number[][]> {
@@ -130,6 +144,7 @@ class OpenCodec {
     }
     for (const tensor of this.made) this.device.destroyTensor(tensor);
     this.workspace.close();
+    this.products?.close();
   }
 
   /** The smallest batch that holds `count` pictures, or the largest that memory allows. */
@@ -146,12 +161,12 @@ class OpenCodec {
   private async program(direction: Direction, size: number): Promise<Recorded> {
     const known = direction.programs.get(size);
     if (known !== undefined) return known;
-    const { parts, record } = direction;
+    const { parts, record, workspace } = direction;
     direction.weights ??= this.source.open(
       this.device,
       this.codec.parameters.filter(({ name }) => parts.some((part) => name.startsWith(part))),
     );
-    const recorded = await record(this.codec, await direction.weights, this.workspace, size);
+    const recorded = await record(this.codec, await direction.weights, workspace, size);
     direction.programs.set(size, recorded);
     this.made.push(...recorded.owned);
     return recorded;

@@ -91,6 +91,33 @@ describe.skipIf(!isThere)('on matrices', () => {
     }
   });
 
+  test('a codec learns what it learns in f32, and goes on bit for bit', async () => {
+    const codec = `codec: { imageSize: 8, baseChannels: 8, multipliers: [1, 2], encoderBlocks: [1, 1], decoderBlocks: [1, 1], attention: middle, groups: 4, latentChannels: 8, embeddingDimension: 4, codes: 16 }`;
+    const preset = (recipe: string): string =>
+      place.preset(
+        'codec',
+        `optimizer: { use: adamw, learningRate: 3e-3 }\nrecipe: { use: train-codec, steps: 4, batch: 4, ${codec}, startCodesAt: 100, warmup: 2, saveEvery: 2, ${recipe} }\n`,
+      );
+    const loss = curve((await place.run(preset(''))).directory, 'loss');
+    // Which code is nearest is all or nothing: in f16 the first pass already chooses one of 64 otherwise.
+    for (const [precision, tolerance] of [
+      ['f16', 0.1],
+      ['f32-split', 1e-4],
+    ] as const) {
+      const run = await place.run(preset(`precision: ${precision}`));
+      const found = curve(run.directory, 'loss');
+      expect(found).not.toEqual(loss);
+      expect(found.at(-1)).toBeLessThan(0.8 * (found[0] ?? 0));
+      found.forEach((value, step) => expect(Math.abs(value / (loss[step] ?? Number.NaN) - 1)).toBeLessThan(tolerance));
+      for (const metrics of metricsOf(run.directory)) {
+        expect(metrics['operands/lost']).toBeLessThan(0.01);
+        expect(metrics['operands/broken']).toBe(0);
+      }
+      const stopped = await place.run(preset(`precision: ${precision}`), { stopAfter: 2 });
+      expect(weightsOf(await place.run('', { resume: stopped }))).toEqual(weightsOf(run));
+    }
+  });
+
   test('a run that was stopped goes on bit for bit', async () => {
     const whole = await place.run(sft('precision: f16'));
     const stopped = await place.run(sft('precision: f16'), { stopAfter: 3 });

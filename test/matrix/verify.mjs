@@ -31,6 +31,7 @@ await exitWith(async () => {
           'test/golden/matrices.test.ts',
           'test/core/precision.test.ts',
           'test/plugins/vlm-judge.test.ts',
+          'test/plugins/vq.test.ts',
         ];
   const commands = [
     [vitest, 'run', '--config', 'test/vitest.config.ts', '--root', '.', ...tests],

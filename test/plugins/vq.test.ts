@@ -10,6 +10,7 @@ import { readSafetensors } from '../support/safetensors.ts';
 import { toVqCheckpoint } from '../../core/nn/vq-checkpoint.ts';
 import { vqCodec } from '../../core/nn/vq-codec.ts';
 import { randomWords } from '../../core/testing.ts';
+import { usableShapes } from '../../core/ops/linear-matrix.ts';
 import { codecFromCheckpoint, codecFromFile, randomCodec } from '../../plugins/vq/source.ts';
 import { vqOn } from '../support/vq.ts';
 
@@ -202,5 +203,45 @@ describe('weights of another codec than the configuration says', () => {
         message: expect.stringMatching(message) as string,
       });
     }
+  });
+});
+
+describe('precision', () => {
+  let device: Device;
+  beforeAll(async () => {
+    device = await openDevice();
+  });
+  afterAll(() => device.close());
+
+  test('pictures are drawn in it, each by itself, and codes are made in f32', async () => {
+    const source = await codecFromFile(
+      fileURLToPath(new URL('../../plugins/vq/nano/codec.safetensors', import.meta.url)),
+    );
+    const seen = [1, 2, 3, 4, 5].map((seed) => ({
+      ...{ width: 48, height: 48 },
+      data: Uint8Array.from({ length: 48 * 48 * 3 }, (_, place) => ((place >> seed) * 37 * seed) % 256),
+    }));
+    const open = (precision: 'f32' | 'f16' | 'f32-split') => vqOn(() => Promise.resolve(device), source, precision);
+    const plain = open('f32');
+    const codes = await plain.encode(seen);
+    const pictures = await plain.decode(codes);
+    const [hasMatrices] = usableShapes(device);
+    for (const [precision, most] of [
+      ['f16', 12],
+      ['f32-split', 1],
+    ] as const) {
+      const tokenizer = open(precision);
+      expect(await tokenizer.encode(seen)).toEqual(codes);
+      const drawn = await tokenizer.decode(codes);
+      const apart = drawn.map(({ data }, index) =>
+        data.reduce((sum, byte, place) => Math.max(sum, Math.abs(byte - (pictures[index]?.data[place] ?? NaN))), 0),
+      );
+      for (const difference of apart) expect(difference).toBeLessThanOrEqual(hasMatrices ? most : 0);
+      if (hasMatrices && precision === 'f16') expect(Math.max(...apart)).toBeGreaterThan(0);
+      // Five are drawn in a batch of 32, one in a batch of four.
+      expect(await tokenizer.decode(codes.slice(3, 4))).toEqual(drawn.slice(3, 4));
+      await tokenizer.close();
+    }
+    await plain.close();
   });
 });

@@ -25,6 +25,9 @@ import { sizeOf, type Tensor } from '../../tensor/tensor.ts';
 import { CodeKeeper } from './codebook-restarts.ts';
 import { MemoryAccount, planningRun, smallerValues } from '../../models/memory-accounting.ts';
 import { requireGenerated } from '../generated.ts';
+import { precisionOption } from '../../models/precision.ts';
+import { lostShareOption } from '../../training/options.ts';
+import { operandMetrics } from '../../training/operands.ts';
 import { scheduleOptions } from '../../training/schedule.ts';
 import { Training } from '../../training/training.ts';
 import { rm } from '../../io/files.ts';
@@ -84,6 +87,8 @@ const options = z.strictObject({
   startCodesAt: whole.default(20).describe('step after which all codes are set to latents'),
   restartEvery: whole.default(25).describe('steps between restarts of the codes not chosen since the last one'),
   restartUntil: z.number().min(0).max(1).default(0.7).describe('share of the steps after which no code is restarted'),
+  ...precisionOption,
+  ...lostShareOption,
   saveEvery: whole.default(250).describe('steps between checkpoints; the last step always saves'),
   keep: whole.default(2).describe('checkpoints kept'),
   ...scheduleOptions,
@@ -99,9 +104,10 @@ export const trainCodec = defineRecipe({
   summary: 'train the VQ codec that turns pictures into codes and back',
   options,
   needs: ['dataset', 'optimizer'],
-  metrics: () => [
+  metrics: ({ precision }) => [
     ...['loss', 'reconstruction', 'quantization', 'psnr', 'codesUsed', 'codesRestarted'],
     ...['gradientNorm', 'learningRate', 'seconds'],
+    ...(precision === 'f32' ? [] : operandMetrics('training')),
   ],
   create: (choice): Recipe => ({
     plan: (context) => planTrainCodec(context, choice),
@@ -168,6 +174,7 @@ async function runTrainCodec(context: RunContext, choice: TrainCodecOptions): Pr
       gradientNorm: result.norm,
       learningRate: training.learningRate(step),
       seconds: (performance.now() - started) / 1000,
+      ...training.operands.take(step),
     };
     directory.writeStep(step, metrics);
     await hooks.step({ step, metrics });
