@@ -43,7 +43,11 @@ function operationsOf(label: string, params: Readonly<Record<string, number>>): 
   const of = (name: string): number => params[name] ?? 0;
   if (/^linear\/(?!bias|copy|matrix-exponents|matrix-operand)/.test(label))
     return 2 * of('rows') * of('columns') * of('inner');
-  if (/^conv2d\/(?!transpose)/.test(label))
+  // Zeros around pictures are multiplied, too.
+  if (label === 'conv2d/matrix') return 2 * of('rows') * of('columns') * of('depth') * of('kernel') ** 2;
+  if (label === 'conv2d/matrix-weight-gradient')
+    return 2 * of('d_out_rows') * of('in_channels') * of('out_channels') * of('kernel') ** 2;
+  if (/^conv2d\/(?!transpose|matrix|bias)/.test(label))
     return (
       2 * (of('pixels') || of('lines') * of('out_width')) * of('in_channels') * of('out_channels') * of('kernel') ** 2
     );

@@ -1,4 +1,4 @@
-/** How the products of linear layers are computed on subgroup matrices (tensor cores), and what of their operands was lost on the way. */
+/** How products with weights, of linear layers and convolutions, are computed on subgroup matrices (tensor cores), and what of their operands was lost on the way. */
 import type { Tensor } from '../tensor/tensor.ts';
 import type { Device } from './device.ts';
 import type { MatrixShape } from './subgroup-matrices.ts';
@@ -23,7 +23,7 @@ export interface KeptExponents {
 /** Of the values that were multiplied; of weights whose exponents are kept, once whenever those are found. */
 export interface OperandCounts {
   readonly values: number;
-  /** Not 0, and so much smaller than the largest of their row that they were taken as 0. */
+  /** Not 0, and so much smaller than the largest of their row or picture that they were taken as 0. */
   readonly lost: number;
   /** NaN or infinite. */
   readonly broken: number;

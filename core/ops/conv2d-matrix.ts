@@ -11,8 +11,8 @@ import { grid } from '../autograd/launch.ts';
 import type { Tape } from '../autograd/tape.ts';
 import type { MatrixProducts } from '../gpu/matrix-products.ts';
 import { sizeOf, type Tensor } from '../tensor/tensor.ts';
-import type { Reading } from './conv2d.ts';
-import { blockTiles, converted, exponents, groupsOf, type Operand, partsOf } from './linear-matrix.ts';
+import type { Reading } from './conv2d-reading.ts';
+import { blockTiles, converted, exponents, groupsOf, type Operand, operandParts } from './linear-matrix.ts';
 
 /** What `convolve` is given. */
 export interface Convolution {
@@ -224,7 +224,7 @@ function turns(
 }
 
 function convertedSize(precision: MatrixProducts['precision'], { step, depth }: Planes, rows: number): number {
-  return partsOf[precision] * step ** 2 * rows * depth;
+  return operandParts[precision] * step ** 2 * rows * depth;
 }
 
 /** Sizes come from the reading: a gradient may come in another shape of as many values. */
@@ -248,10 +248,10 @@ function convertedPictures(
   { x, sides, channels, exponents: scaledBy, isByChannel, planes, first, count, rows }: Pictures,
 ): Tensor {
   const { step, lowest, lines, linePixels, depth } = planes;
-  const out = tape.empty(`${x.name} in planes`, [partsOf[precision], step ** 2, rows, depth], 'f16');
+  const out = tape.empty(`${x.name} in planes`, [operandParts[precision], step ** 2, rows, depth], 'f16');
   tape.launch({
     kernel: 'conv2d/matrix-operand',
-    constants: { PARTS: partsOf[precision], BY_CHANNEL: isByChannel },
+    constants: { PARTS: operandParts[precision], BY_CHANNEL: isByChannel },
     bindings: { x, exponents: scaledBy, out, counts },
     params: {
       first_image: first,
@@ -293,5 +293,5 @@ function matrixConstants(
   { shape, precision }: MatrixProducts,
   tiles: ReturnType<typeof blockTiles>,
 ): Readonly<Record<string, number>> {
-  return { ...shape, SUBGROUP: device.adapter.subgroupMaxSize, PARTS: partsOf[precision], ...tiles };
+  return { ...shape, SUBGROUP: device.adapter.subgroupMaxSize, PARTS: operandParts[precision], ...tiles };
 }

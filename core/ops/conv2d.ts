@@ -3,6 +3,7 @@ import type { Tape } from '../autograd/tape.ts';
 import { dimension, sizeOf, type Tensor } from '../tensor/tensor.ts';
 import { channelSums } from './channel-sums.ts';
 import { matrixConvolution, matrixWeightGradient } from './conv2d-matrix.ts';
+import type { Reading } from './conv2d-reading.ts';
 import { sumSplits } from './sum-splits.ts';
 
 export interface Conv2dOptions {
@@ -11,22 +12,6 @@ export interface Conv2dOptions {
   readonly padding?: { readonly before: number; readonly after: number };
   /** Added to the result. */
   readonly residual?: Tensor;
-}
-
-type Sides = readonly [height: number, width: number];
-
-/** How one picture is read to make another: see kernels/conv2d/broadcast-16x32.wgsl. */
-export interface Reading {
-  readonly images: number;
-  readonly out: Sides;
-  readonly in: Sides;
-  readonly inChannels: number;
-  readonly outChannels: number;
-  readonly kernel: number;
-  readonly step: number;
-  readonly sign: 1 | -1;
-  readonly offset: number;
-  readonly shift: 0 | 1;
 }
 
 /**

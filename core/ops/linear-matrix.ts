@@ -15,7 +15,7 @@ import type { WorkgroupProduct } from './linear-workgroup.ts';
 import { packing } from './weight-rows.ts';
 
 /** Of the f16 that an operand is written as. */
-export const partsOf: Readonly<Record<MatrixPrecision, number>> = { f16: 1, 'f32-split': 2 };
+export const operandParts: Readonly<Record<MatrixPrecision, number>> = { f16: 1, 'f32-split': 2 };
 
 /** f16 → f32 in a shape that the kernel's tile is made of, the largest first. */
 export function usableShapes({ adapter }: Pick<Device, 'adapter'>): MatrixShape[] {
@@ -66,7 +66,7 @@ export function matrixProduct(tape: Tape, by: MatrixProducts, product: Workgroup
       inner,
       adds: (bias === undefined ? 0 : 1) + (addend === undefined ? 0 : 2) + (accumulate ? 4 : 0),
     },
-    constants: { ...by.shape, SUBGROUP: tape.device.adapter.subgroupMaxSize, PARTS: partsOf[by.precision] },
+    constants: { ...by.shape, SUBGROUP: tape.device.adapter.subgroupMaxSize, PARTS: operandParts[by.precision] },
   };
   if (Math.min(rows, columns) > few) blockProduct(tape, by, sum);
   else convertingProduct(tape, sum);
@@ -150,7 +150,7 @@ export function converted(
   pieces = 1,
 ): Tensor {
   const { constants, scales } = packing(x);
-  const PARTS = partsOf[precision];
+  const PARTS = operandParts[precision];
   const piece = inner / pieces;
   const shape = [Math.ceil(rows / height), pieces * Math.ceil(piece / K), height, K] as const;
   const out = tape.empty(`${x.name} in blocks`, [PARTS, ...shape], 'f16');
@@ -183,7 +183,7 @@ export function findExponents(
   const ALONG = step === 1;
   tape.launch({
     kernel: 'linear/matrix-exponents',
-    constants: { ...constants, ALONG, PARTS: partsOf[precision], COUNTED: isOperand },
+    constants: { ...constants, ALONG, PARTS: operandParts[precision], COUNTED: isOperand },
     bindings: { x, scales, exponents: out, counts },
     params: { rows, inner, x_row: row, x_inner: step },
     groups: grid(ALONG ? rows : Math.ceil(rows / 64)),

@@ -2,7 +2,8 @@ import { grid } from '../autograd/launch.ts';
 import type { Tape } from '../autograd/tape.ts';
 import { dimension, sizeOf, type Tensor } from '../tensor/tensor.ts';
 import { channelSums } from './channel-sums.ts';
-import { convolve, transposeWeight, conv2dWeightGradient, type Reading } from './conv2d.ts';
+import type { Reading } from './conv2d-reading.ts';
+import { convolve, transposeWeight, conv2dWeightGradient } from './conv2d.ts';
 import { sumSplits } from './sum-splits.ts';
 
 /**

@@ -39,7 +39,7 @@ export class OperandWatch {
     if (lost > largestShare * values)
       this.guards.trip('underflow', {
         code: 'OPERANDS_LOST',
-        message: `step ${step}: ${((100 * lost) / values).toFixed(1)} % of the values that ${phase} multiplied were taken as 0, so much smaller are they than the largest of their row (recipe.lostShare ${largestShare})`,
+        message: `step ${step}: ${((100 * lost) / values).toFixed(1)} % of the values that ${phase} multiplied were taken as 0, so much smaller are they than the largest of their row or picture (recipe.lostShare ${largestShare})`,
         hint: `compare with a run in ${phase === 'training' ? 'recipe.precision' : 'recipe.samplingPrecision'} f32, or use f32-split, which keeps 2^38`,
       });
     const [lostName, brokenName] = operandMetrics(phase);
