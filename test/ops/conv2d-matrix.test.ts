@@ -208,6 +208,22 @@ describe.skipIf(cases.length === 0).each(named)('%s, %s', (_shape, precision, pr
     }
   });
 
+  test("what is far smaller than its picture's largest pixel is lost, is counted, and is kept in another picture", async () => {
+    const values = { ...valuesOf(odd), weight: randomFloats(11 * 81, 2) };
+    const each = lengths(odd);
+    const x = randomFloats(values.x.length, 1).with(0, 2 ** 45);
+    await products.takeCounts();
+    const { out } = await convolve({ device, products, sizes: odd, values: { ...values, x } });
+    // Read twice, by the result and by the weight gradient, which scales by channel: there it is the other values of channel 0, of all pictures.
+    const { lost } = await products.takeCounts();
+    expect(lost).toBeGreaterThanOrEqual(each.x - 1 + values.x.length / 9 - 1);
+    const reached = new Set<number>();
+    for (const [o, i] of terms(odd)) if (i === 0) reached.add(o);
+    for (let place = 0; place < each.out; place++) expect(at(out, place) === 0).toBe(!reached.has(place));
+    const plain = await convolve({ device, products, sizes: odd, values: { ...values, x: x.with(0, 1) } });
+    expect(out.slice(each.out)).toEqual(plain.out.slice(each.out));
+  });
+
   test('pixels of zeros come to zero', async () => {
     const values = valuesOf(odd);
     const x = new Float32Array(values.x.length);

@@ -16,6 +16,7 @@ import { table } from '../report.ts';
 import { countWork, leastMilliseconds, measuredRates } from '../work.ts';
 import {
   attentionCase,
+  convolutionCase,
   gemvCase,
   imageCase,
   memoryCases,
@@ -130,6 +131,8 @@ async function main(): Promise<void> {
   for (const n of shapes.products)
     for (const precision of ['f16', 'f32-split'] as const)
       await one(`product ${n}^3, ${precision}`, () => productCase(device, n, 'f32', precision));
+  for (const precision of ['f32', 'f16', 'f32-split'] as const)
+    await one(`convolution, ${precision}`, () => convolutionCase(device, shapes.convolution, precision));
   for (const storage of ['f32', 'bf16'] as const)
     await one(`one row x matrix, weights ${storage}`, () => gemvCase(device, shapes.gemv, storage));
   for (const backward of [false, true])

@@ -1,4 +1,4 @@
-/** What `npm run bench:gpu` times: products, memory, attention, and whole steps at the shapes of published models. */
+/** What `npm run bench:gpu` times: products, convolutions, memory, attention, and whole steps at the shapes of published models. */
 import { ParameterSet, type WeightStorage } from '../../../core/weights/parameters.ts';
 import type { Program } from '../../../core/autograd/program.ts';
 import { Workspace } from '../../../core/autograd/workspace.ts';
@@ -7,6 +7,7 @@ import type { Device } from '../../../core/gpu/device.ts';
 import type { Precision } from '../../../core/gpu/matrix-products.ts';
 import { openProducts } from '../../../core/matrix-trial.ts';
 import { createSampler } from '../../../core/nn/sampler.ts';
+import { conv2d } from '../../../core/ops/conv2d.ts';
 import { attention } from '../../../core/ops/attention.ts';
 import { add } from '../../../core/ops/add.ts';
 import { embedding } from '../../../core/ops/embedding.ts';
@@ -21,6 +22,7 @@ import type { Optimizer } from '../../../core/contracts/optimizer.ts';
 
 export interface Shapes {
   readonly products: readonly number[];
+  readonly convolution: { readonly images: number; readonly side: number; readonly channels: number };
   readonly copyMebibytes: number;
   readonly gemv: { readonly rows: number; readonly columns: number };
   readonly attention: { readonly tokens: number; readonly heads: number; readonly headDimension: number };
@@ -40,6 +42,7 @@ const published = {
 /** Janus-Pro as published (janus-pro config.json); the training step holds f32 weights, gradients and two moments of the 1B decoder. */
 export const publishedShapes: Shapes = {
   products: [1024, 4096],
+  convolution: { images: 4, side: 384, channels: 128 },
   copyMebibytes: 1024,
   gemv: { rows: 16384, columns: 8192 },
   attention: { tokens: 2048, heads: 16, headDimension: 128 },
@@ -54,6 +57,7 @@ export const publishedShapes: Shapes = {
 /** The same program on a small machine: shows that everything runs, and measures nothing worth keeping. */
 export const smallShapes: Shapes = {
   products: [128],
+  convolution: { images: 1, side: 8, channels: 16 },
   copyMebibytes: 1,
   gemv: { rows: 512, columns: 256 },
   attention: { tokens: 64, heads: 2, headDimension: 32 },
@@ -111,6 +115,14 @@ function repeatedProgram(
   };
 }
 
+/** Throws where the adapter cannot. */
+async function productsOf(device: Device, precision: Precision): ReturnType<typeof openProducts> {
+  const warn = (why: string): never => {
+    throw new RangeError(why);
+  };
+  return openProducts(device, precision, { info: () => {}, warn });
+}
+
 /** x [n, n] · wᵀ with w stored, and the product computed, as told. Throws where the adapter cannot. */
 export async function productCase(
   device: Device,
@@ -118,10 +130,7 @@ export async function productCase(
   storage: WeightStorage,
   precision: Precision = 'f32',
 ): Promise<GpuCase> {
-  const warn = (why: string): never => {
-    throw new RangeError(why);
-  };
-  const products = await openProducts(device, precision, { info: () => {}, warn });
+  const products = await productsOf(device, precision);
   const workspace = new Workspace(device, products);
   const weights = await ParameterSet.open(device, [{ name: 'w', shape: [n, n], init: { normal: 1 } }], {
     seed: 1,
@@ -136,6 +145,30 @@ export async function productCase(
     `product ${n}^3, ${precision === 'f32' ? `weights ${storage}` : precision}`,
     { amount: (2 * n ** 3) / 1e12, unit: 'TFLOP' },
     await tape.finish('product'),
+    workspace,
+    [x, out],
+  );
+  return { ...made, close: () => (made.close(), weights.close(), products?.close()) };
+}
+
+/** A filter of 3 x 3 over pictures at the finest level of a published codec, as many channels in as out. Throws where the adapter cannot. */
+export async function convolutionCase(
+  device: Device,
+  { images, side, channels }: Shapes['convolution'],
+  precision: Precision,
+): Promise<GpuCase> {
+  const products = await productsOf(device, precision);
+  const workspace = new Workspace(device, products);
+  const specs = [{ name: 'w', shape: [channels, 3, 3, channels], init: { normal: 1 } }];
+  const weights = await ParameterSet.open(device, specs, { seed: 1, initialize: 'device' });
+  const x = device.tensor('x', [images, side, side, channels], 'f32', randomFloats(images * side ** 2 * channels, 2));
+  const tape = new Tape(workspace);
+  const out = tape.output(conv2d(tape, x, weights.get('w'), undefined));
+  const made = repeatedProgram(
+    device,
+    `convolution of ${images} x ${side} x ${side} x ${channels}, ${precision}`,
+    { amount: (2 * images * side ** 2 * 9 * channels ** 2) / 1e12, unit: 'TFLOP' },
+    await tape.finish('convolution'),
     workspace,
     [x, out],
   );
