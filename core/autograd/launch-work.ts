@@ -14,7 +14,10 @@ export interface LaunchWork {
   readonly operations: number;
 }
 
-export function launchWork({ kernel, step: { bindings, params = {} } }: LoadedLaunch): LaunchWork {
+export function launchWork({
+  kernel,
+  step: { bindings, params = {} },
+}: Pick<LoadedLaunch, 'kernel' | 'step'>): LaunchWork {
   const sizes = kernel.bindings.flatMap(({ name }) => {
     const tensor = bindings[name];
     return tensor === undefined ? [] : [{ name, tensor, bytes: byteLength(tensor.shape, tensor.type) }];
@@ -44,8 +47,8 @@ function operationsOf(label: string, params: Readonly<Record<string, number>>): 
   if (/^linear\/(?!bias|copy|matrix-exponents|matrix-operand)/.test(label))
     return 2 * of('rows') * of('columns') * of('inner');
   // Zeros around pictures are multiplied, too.
-  if (label === 'conv2d/matrix') return 2 * of('rows') * of('columns') * of('depth') * of('kernel') ** 2;
-  if (label === 'conv2d/matrix-weight-gradient')
+  if (/^conv2d\/matrix(?!-)/.test(label)) return 2 * of('rows') * of('columns') * of('depth') * of('kernel') ** 2;
+  if (label.startsWith('conv2d/matrix-weight-gradient'))
     return 2 * of('d_out_rows') * of('in_channels') * of('out_channels') * of('kernel') ** 2;
   if (/^conv2d\/(?!transpose|matrix|bias)/.test(label))
     return (

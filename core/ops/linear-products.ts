@@ -5,7 +5,7 @@ import { packedForward, packedInputGradient } from './linear-packed.ts';
 import { matrixProduct } from './linear-matrix.ts';
 import { tiles, type Fused, type Product } from './linear-tiles.ts';
 import { hasFewRows, hasWorkgroupTiles, workgroupProduct } from './linear-workgroup.ts';
-import { shareRows } from './row-groups.ts';
+import { shareRows } from '../gpu/row-groups.ts';
 
 /** out = a · weightᵀ (+ bias). `fused`: only what `fusible` allows. */
 export function forwardProduct(tape: Tape, product: Product, bias?: Tensor, fused: Fused = {}): void {

@@ -5,7 +5,7 @@
 import type { Tape } from '../autograd/tape.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import type { Fused } from './linear-tiles.ts';
-import { shareRows } from './row-groups.ts';
+import { shareRows } from '../gpu/row-groups.ts';
 import { packing } from './weight-rows.ts';
 
 export interface WorkgroupProduct {

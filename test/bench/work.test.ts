@@ -1,8 +1,10 @@
 /** What is counted of programs: launches, bytes and arithmetic, by hand for a few, and the least time that follows. */
 import { expect, test } from 'vitest';
+import { launchWork } from '../../core/autograd/launch-work.ts';
 import { runAll } from '../../core/autograd/program.ts';
 import { Tape } from '../../core/autograd/tape.ts';
 import { Workspace } from '../../core/autograd/workspace.ts';
+import { loadKernel } from '../../core/gpu/kernel.ts';
 import { add } from '../../core/ops/add.ts';
 import { conv2d } from '../../core/ops/conv2d.ts';
 import { embedding } from '../../core/ops/embedding.ts';
@@ -48,6 +50,17 @@ test('a convolution and its gradient of weights count their products', async () 
   tape.backward();
   const once = 2 * (2 * 6 * 6) * (3 * 3) * 8 * 12;
   expect(sumOf(workOf(await tape.finish('convolution'))).operations).toBe(2 * once);
+});
+
+test('convolutions on tensor cores count theirs, whatever the form of the kernel', () => {
+  const operations = (name: string, params: Readonly<Record<string, number>>): number => {
+    const kernel = loadKernel(name, { PARTS: 2 });
+    return launchWork({ kernel, step: { kernel: name, bindings: {}, params, groups: [1, 1, 1] } }).operations;
+  };
+  expect(operations('conv2d/matrix', { rows: 10, columns: 6, depth: 8, kernel: 3 })).toBe(2 * 10 * 6 * 8 * 9);
+  const gradient = { d_out_rows: 10, in_channels: 6, out_channels: 5, kernel: 3 };
+  expect(operations('conv2d/matrix-weight-gradient', gradient)).toBe(2 * 10 * 6 * 5 * 9);
+  expect(operations('conv2d/matrix-operand', { images: 2, height: 4, width: 4, channels: 8, kernel: 3 })).toBe(0);
 });
 
 test('what runs is counted as often as it runs, and nothing afterwards', async () => {
