@@ -1,7 +1,8 @@
 /**
- * Tensor cores before they are used: drivers are known to multiply wrongly, so each shape that an adapter lists is tried against float64, the
- * largest first, and the first one that is right is taken. What was found is kept by adapter and driver.
+ * Tensor cores before they are used: drivers are known to multiply wrongly, so each shape that an adapter lists is tried, products and convolutions
+ * against float64 and attention against the f32 kernels, the largest first, and the first one that is right is taken. What was found is kept by adapter and driver.
  */
+import { attentionFault } from './attention-trial.ts';
 import { Tape } from './autograd/tape.ts';
 import { Workspace } from './autograd/workspace.ts';
 import { convolutionFault } from './convolution-trial.ts';
@@ -40,9 +41,6 @@ export interface MatrixChoice {
   readonly why: string;
 }
 
-/** Of what a trial covers: products and convolutions. What was kept by a trial of less is tried again. */
-const tried = 2;
-
 /** Which tensor cores multiply with this precision; none that is wrong. A plan takes the largest that the adapter lists. */
 export async function chooseMatrix(
   device: Device,
@@ -54,7 +52,7 @@ export async function chooseMatrix(
   if (largest === undefined) return { why: whyNoMatrices(device) };
   if (device.isPlanning) return taken(largest, 'not tried');
   const file = adapterFile(`matrices-${precision}`, device, environment);
-  const kept = readJson(file) as (MatrixShape & { readonly tried?: number }) | undefined;
+  const kept = readJson(file) as Kept | undefined;
   const known = shapes.find(({ M, N, K }) => kept?.tried === tried && kept.M === M && kept.N === N && kept.K === K);
   if (known !== undefined) return taken(known, 'found right before');
   const faults: string[] = [];
@@ -77,15 +75,22 @@ function nameOf({ M, N, K }: MatrixShape): string {
   return `${M} x ${N} x ${K}`;
 }
 
+/** What a trial looks at: one that looked at less is made again. */
+const tried = 'products, attention and convolutions';
+
+interface Kept extends MatrixShape {
+  readonly tried: string;
+}
+
 function keep(file: string, { M, N, K }: MatrixShape): void {
   try {
-    writeJson(file, { M, N, K, tried });
+    writeJson(file, { M, N, K, tried } satisfies Kept);
   } catch {
     // A cache that cannot be written costs another trial at the next start.
   }
 }
 
-/** What is wrong with products and convolutions on matrices of a shape, forward and both gradients; undefined when nothing is. */
+/** What is wrong with products, convolutions or attention on matrices of a shape, forward and all gradients; undefined when nothing is. */
 export async function matrixFault(
   device: Device,
   shape: MatrixShape,
@@ -94,7 +99,11 @@ export async function matrixFault(
   const products = new MatrixProducts(device, shape, precision);
   const { tuning } = device;
   try {
-    return (await productFault(device, products)) ?? (await convolutionFault(device, products));
+    return (
+      (await productFault(device, products)) ??
+      (await attentionFault(device, products)) ??
+      (await convolutionFault(device, products))
+    );
   } catch (cause) {
     return cause instanceof Error ? (cause.message.split('\n')[0] ?? cause.message) : String(cause);
   } finally {

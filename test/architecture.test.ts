@@ -131,6 +131,8 @@ const layers = [
     'half-trial.ts',
     'tune.ts',
     'convolution-trial.ts',
+
+    'attention-trial.ts',
     'matrix-trial.ts',
     'compile-ahead.ts',
     'nn',

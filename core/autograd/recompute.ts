@@ -7,6 +7,7 @@
  * first so, then rotary positions, sums and norms; of equals those of the last block, whose values are kept for the shortest time.
  */
 import { at } from '../tensor/at.ts';
+import { dimension, sizeOf } from '../tensor/tensor.ts';
 import type { LoadedLaunch, LoadedStep } from './bind.ts';
 import { keptBytes, type ActivationType } from './kept-halves.ts';
 import { launchWork } from './launch-work.ts';
@@ -229,8 +230,11 @@ const sequenceTokens = 512;
 /** In bytes read and written. */
 function workOf(item: LoadedLaunch): number {
   const { label, bytes, operations } = launchWork(item);
-  const { rows = 0, heads = 0, width = 0 } = label.startsWith('attention/forward') ? (item.step.params ?? {}) : {};
-  // Each row looks at half of its sequence: a product with keys, and one with values, of which there are 4 · width a head.
-  const attention = (2 * 2 * rows * heads * 4 * width * Math.min(rows, sequenceTokens)) / 2;
+  const attended = label.startsWith('attention/forward') ? item.step.bindings['out'] : undefined;
+  // Each row looks at half of its sequence: for each value of a row a product with keys, and one with values.
+  const attention =
+    attended === undefined
+      ? 0
+      : (2 * 2 * sizeOf(attended.shape) * Math.min(dimension(attended, 0), sequenceTokens)) / 2;
   return Math.max(bytes, (operations + attention) / operationsPerByte);
 }

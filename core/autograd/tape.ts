@@ -37,7 +37,7 @@ export interface TapeOptions {
 /** Records launches on a workspace until `finish` makes a program of them; the conventions stand at the head of the file. */
 export class Tape {
   readonly device: Device;
-  /** How products with weights are computed; undefined: by the f32 kernels. */
+  /** How products with weights, and attention, are computed; undefined: by the f32 kernels. */
   readonly products: MatrixProducts | undefined;
   /** What products with weights are scaled by on tensor cores, where it is kept. */
   readonly exponents: KeptExponents | undefined;

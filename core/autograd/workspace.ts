@@ -10,7 +10,7 @@ import { at } from '../tensor/at.ts';
 
 /** Memory for the values of programs, which take turns in it, and how their products are computed. Open one for all tapes of a run. */
 export class Workspace {
-  /** Products with weights, of linear layers and convolutions, go to tensor cores; undefined: to the f32 kernels. */
+  /** Products with weights, of linear layers and convolutions, and attention go to tensor cores; undefined: to the f32 kernels. */
   readonly products: MatrixProducts | undefined;
   /** What products with weights are scaled by on tensor cores; undefined: it is found at each product. */
   readonly exponents: KeptExponents | undefined;

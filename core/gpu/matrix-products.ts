@@ -1,4 +1,4 @@
-/** How products with weights, of linear layers and convolutions, are computed on subgroup matrices (tensor cores), and what of their operands was lost on the way. */
+/** How products with weights, of linear layers and convolutions, and attention are computed on subgroup matrices (tensor cores), and what of their operands was lost on the way. */
 import type { Tensor } from '../tensor/tensor.ts';
 import type { Device } from './device.ts';
 import type { MatrixShape } from './subgroup-matrices.ts';

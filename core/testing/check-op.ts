@@ -19,7 +19,7 @@ export interface OpInput {
 
 export interface OpCheck<Names extends string> {
   readonly device: Device;
-  /** How the op's products with weights are computed; by the f32 kernels unless told. */
+  /** How the op's products with weights, or its attention, are computed; by the f32 kernels unless told. */
   readonly products?: MatrixProducts;
   readonly inputs: Readonly<Record<Names, OpInput>>;
   readonly op: (tape: Tape, inputs: Readonly<Record<Names, Tensor>>) => Tensor;

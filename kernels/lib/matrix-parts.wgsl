@@ -11,6 +11,17 @@ fn unscaled(sum: f32, exponent: i32) -> f32 {
   return sum * power(half) * power(-exponent - half);
 }
 
+
+// The power of two that brings the largest of a row, given by the bits of its magnitude, below 2^14: most of the row then lies where f16 is exact to
+// 11 bits. 0 for a row of zeros, and for one with NaN or infinity.
+fn exponent_of(most: u32) -> i32 {
+  if (most == 0u || most >= 0x7f800000u) { return 0; }
+  return clamp(140 - i32(most >> 23u), -114, 126);
+}
+
+// In place of an exponent: the row has NaN or infinity.
+const no_number = 4096;
+
 // Each part is rounded to 11 bits, halves away from zero, by its bits: WGSL leaves the rounding of f16() open. Each is 2^11 times what the ones
 // before it left, and what is too small for 11 bits of f16 is left to the next part.
 fn split(value: f32) -> array<f16, PARTS> {

@@ -43,11 +43,6 @@ fn largest_of(row: u32, first: u32, step: u32) -> u32 {
   return most;
 }
 
-fn exponent_of(most: u32) -> i32 {
-  if (most == 0u || most >= 0x7f800000u) { return 0; }
-  return clamp(140 - i32(most >> 23u), -114, 126);
-}
-
 fn count_row(row: u32, first: u32, step: u32, exponent: i32) {
   var found = vec3u();
   for (var k = first; k < params.inner; k += step) {

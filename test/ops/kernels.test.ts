@@ -102,7 +102,9 @@ const matrixAdapters = await Promise.all(
     }),
   ),
 );
-const ofProducts = Object.entries(exercises).filter(([name]) => name.startsWith('linear') || name === 'pictures');
+const ofProducts = Object.entries(exercises).filter(
+  ([name]) => name.startsWith('linear') || name === 'attention' || name === 'pictures',
+);
 
 const launched = new Set<string>();
 
