@@ -137,7 +137,7 @@ export class Tape {
     if (!('value' in input.memory)) return undefined;
     const gradient = this.gradients.get(input.memory.value.id);
     this.gradients.delete(input.memory.value.id);
-    return gradient;
+    return gradient && { ...gradient, shape: input.shape };
   }
 
   /**
@@ -155,7 +155,8 @@ export class Tape {
       const dOut = this.gradients.get(slotId(out));
       if (dOut === undefined) continue;
       const needs = inputs.map((input) => this.needs(input));
-      const contributions = backward(dOut, needs);
+      // The first contribution may be to a view of `out`, and has that one's shape.
+      const contributions = backward({ ...dOut, shape: out.shape }, needs);
       contributions.forEach((gradient, index) => {
         const input = inputs[index];
         if (gradient !== undefined && input !== undefined && needs[index]) this.contribute(input, gradient);
