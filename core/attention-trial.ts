@@ -1,10 +1,9 @@
 /** Attention on tensor cores before it is used, beside that of the f32 kernels of the same adapter: a part of the trial of matrices. */
-import { Tape } from './autograd/tape.ts';
-import { Workspace } from './autograd/workspace.ts';
 import type { Device } from './gpu/device.ts';
 import type { MatrixProducts } from './gpu/matrix-products.ts';
 import { attention } from './ops/attention.ts';
 import { at } from './tensor/at.ts';
+import { tryOp } from './tried-op.ts';
 
 /** A head that is no whole number of matrices and more than one step of columns; a segment past a tile, and others that begin within one. */
 const sizes = { heads: 2, keyValueHeads: 1, headDimension: 40, causal: true };
@@ -30,55 +29,27 @@ export async function attentionFault(device: Device, products: MatrixProducts): 
   return undefined;
 }
 
-async function attend(device: Device, products: MatrixProducts | undefined): Promise<Float32Array[]> {
+function attend(device: Device, products: MatrixProducts | undefined): Promise<Float32Array[]> {
   const { heads, keyValueHeads, headDimension } = sizes;
   const [wide, narrow] = [heads * headDimension, keyValueHeads * headDimension];
   const ofRows = (value: (segment: (typeof segments)[number]) => number): Uint32Array =>
     Uint32Array.from(
       segments.flatMap((segment) => Array.from({ length: segment[1] - segment[0] }, () => value(segment))),
     );
-  const workspace = new Workspace(device, products);
-  const made = [
-    device.tensor('q', [rows, wide], 'f32', trialValues(rows * wide, 1, 1.5)),
-    device.tensor('k', [rows, narrow], 'f32', trialValues(rows * narrow, 2, 1.5)),
-    device.tensor('v', [rows, narrow], 'f32', trialValues(rows * narrow, 3, 1)),
-    device.tensor('slopes', [rows, wide], 'f32', trialValues(rows * wide, 4, 1e-6)),
-    device.tensor('d q', [rows, wide]),
-    device.tensor('d k', [rows, narrow]),
-    device.tensor('d v', [rows, narrow]),
-    device.tensor(
-      'segment starts',
-      [rows],
-      'u32',
-      ofRows(([first]) => first),
-    ),
-    device.tensor(
-      'segment ends',
-      [rows],
-      'u32',
-      ofRows(([, end]) => end),
-    ),
-  ] as const;
-  const [q, k, v, dOut, dQ, dK, dV, segmentStart, segmentEnd] = made;
-  try {
-    const tape = new Tape(workspace);
-    tape.watch(q, dQ);
-    tape.watch(k, dK);
-    tape.watch(v, dV);
-    const out = attention(tape, q, k, v, { segmentStart, segmentEnd }, sizes);
-    const kept = tape.output(out);
-    tape.seed(out, dOut);
-    tape.backward();
-    const program = await tape.finish('trial of attention');
-    program.run();
-    const found = await device.read([kept, dQ, dK, dV]);
-    program.dispose();
-    device.destroyTensor(kept);
-    return found as Float32Array[];
-  } finally {
-    workspace.close();
-    for (const tensor of made) device.destroyTensor(tensor);
-  }
+  return tryOp(device, products, {
+    inputs: [
+      { shape: [rows, wide], data: trialValues(rows * wide, 1, 1.5) },
+      { shape: [rows, narrow], data: trialValues(rows * narrow, 2, 1.5) },
+      { shape: [rows, narrow], data: trialValues(rows * narrow, 3, 1) },
+    ],
+    constants: [
+      { shape: [rows], data: ofRows(([first]) => first) },
+      { shape: [rows], data: ofRows(([, end]) => end) },
+    ],
+    slopes: { shape: [rows, wide], data: trialValues(rows * wide, 4, 1e-6) },
+    record: (tape, [q, k, v], [segmentStart, segmentEnd]) =>
+      attention(tape, q, k, v, { segmentStart: segmentStart!, segmentEnd: segmentEnd! }, sizes),
+  });
 }
 
 function trialValues(count: number, seed: number, scale: number): Float32Array {

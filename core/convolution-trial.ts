@@ -1,11 +1,10 @@
 /** What `matrix-trial.ts` tries of convolutions: the kernels that no product of `linear` goes through, once each in small tiles and in large ones. */
-import { Tape } from './autograd/tape.ts';
-import { Workspace } from './autograd/workspace.ts';
 import type { Device } from './gpu/device.ts';
 import type { MatrixPrecision, MatrixProducts } from './gpu/matrix-products.ts';
 import { conv2d } from './ops/conv2d.ts';
 import { matrixErrorBound } from './ops/linear-matrix.ts';
 import { at } from './tensor/at.ts';
+import { tryOp } from './tried-op.ts';
 
 /** Past the edges of a tile, more than one step of the sum, and lines that are no whole number of matrices. */
 const sizes = { images: 2, height: 7, width: 9, inChannels: 10, outChannels: 70, kernel: 3 } as const;
@@ -44,43 +43,21 @@ function trialValues(count: number, seed: number): Float32Array {
   );
 }
 
-async function convolve(
+function convolve(
   device: Device,
   products: MatrixProducts,
   { x, weight, slopes }: Values,
   stride: 1 | 2,
 ): Promise<readonly Float32Array[]> {
   const { images, height, width, inChannels, outChannels, kernel } = sizes;
-  const workspace = new Workspace(device, products);
-  const pictures = [images, height, width, inChannels] as const;
-  const filters = [outChannels, kernel, kernel, inChannels] as const;
-  const outShape = [images, Math.ceil(height / stride), Math.ceil(width / stride), outChannels] as const;
-  const made = [
-    device.tensor('x', pictures, 'f32', x),
-    device.tensor('weight', filters, 'f32', weight),
-    device.tensor('slopes', outShape, 'f32', slopes),
-    device.tensor('d x', pictures),
-    device.tensor('d weight', filters),
-  ] as const;
-  const [input, filter, dOut, dX, dWeight] = made;
-  try {
-    const tape = new Tape(workspace);
-    tape.watch(input, dX);
-    tape.watch(filter, dWeight);
-    const out = conv2d(tape, input, filter, undefined, { stride });
-    const kept = tape.output(out);
-    tape.seed(out, dOut);
-    tape.backward();
-    const program = await tape.finish('trial of convolutions');
-    program.run();
-    const found = await device.read([kept, dX, dWeight]);
-    program.dispose();
-    device.destroyTensor(kept);
-    return found as Float32Array[];
-  } finally {
-    workspace.close();
-    for (const tensor of made) device.destroyTensor(tensor);
-  }
+  return tryOp(device, products, {
+    inputs: [
+      { shape: [images, height, width, inChannels], data: x },
+      { shape: [outChannels, kernel, kernel, inChannels], data: weight },
+    ],
+    slopes: { shape: [images, Math.ceil(height / stride), Math.ceil(width / stride), outChannels], data: slopes },
+    record: (tape, [input, filters]) => conv2d(tape, input, filters, undefined, { stride }),
+  });
 }
 
 /** The first value that is further from float64 than the bound allows, in words. */

@@ -3,8 +3,6 @@
  * against float64 and attention against the f32 kernels, the largest first, and the first one that is right is taken. What was found is kept by adapter and driver.
  */
 import { attentionFault } from './attention-trial.ts';
-import { Tape } from './autograd/tape.ts';
-import { Workspace } from './autograd/workspace.ts';
 import { convolutionFault } from './convolution-trial.ts';
 import { type Environment, processEnvironment } from './environment.ts';
 import type { Device } from './gpu/device.ts';
@@ -15,6 +13,7 @@ import { matrixErrorBound, usableShapes, whyNoMatrices } from './ops/linear-matr
 import { linear } from './ops/linear.ts';
 import { readJson, writeJson } from './setup/cache.mjs';
 import { at } from './tensor/at.ts';
+import { tryOp } from './tried-op.ts';
 import { adapterFile } from './tune.ts';
 
 /** What multiplies with a precision, to be closed; undefined: the f32 kernels, where nothing else was asked for or nothing else can. `log` is told what is used. */
@@ -123,7 +122,14 @@ async function productFault(device: Device, products: MatrixProducts): Promise<s
     const x = trialValues(rows, inner, 1);
     const weight = trialValues(columns, inner, 2);
     const slopes = trialValues(rows, columns, 3);
-    const found = await multiply(device, products, x, weight, slopes, { rows, columns, inner });
+    const found = await tryOp(device, products, {
+      inputs: [
+        { shape: [rows, inner], data: x },
+        { shape: [columns, inner], data: weight },
+      ],
+      slopes: { shape: [rows, columns], data: slopes },
+      record: (tape, [input, matrix]) => linear(tape, input, matrix),
+    });
     const forms = [
       ['x · weightᵀ', x, [inner, 1], weight, [inner, 1], rows, columns, inner],
       ['slopes · weight', slopes, [columns, 1], weight, [1, inner], rows, inner, columns],
@@ -172,43 +178,6 @@ function compare(
         return `${name} is ${value} instead of ${exact} in row ${row}, column ${column}`;
     }
   return undefined;
-}
-
-async function multiply(
-  device: Device,
-  products: MatrixProducts,
-  x: Float32Array,
-  weight: Float32Array,
-  slopes: Float32Array,
-  { rows, columns, inner }: Readonly<Record<'rows' | 'columns' | 'inner', number>>,
-): Promise<Float32Array[]> {
-  const workspace = new Workspace(device, products);
-  const made = [
-    device.tensor('x', [rows, inner], 'f32', x),
-    device.tensor('weight', [columns, inner], 'f32', weight),
-    device.tensor('slopes', [rows, columns], 'f32', slopes),
-    device.tensor('d x', [rows, inner]),
-    device.tensor('d weight', [columns, inner]),
-  ] as const;
-  const [input, matrix, dOut, dX, dWeight] = made;
-  try {
-    const tape = new Tape(workspace);
-    tape.watch(input, dX);
-    tape.watch(matrix, dWeight);
-    const out = linear(tape, input, matrix);
-    const kept = tape.output(out);
-    tape.seed(out, dOut);
-    tape.backward();
-    const program = await tape.finish('trial of matrices');
-    program.run();
-    const found = await device.read([kept, dX, dWeight]);
-    program.dispose();
-    device.destroyTensor(kept);
-    return found as Float32Array[];
-  } finally {
-    workspace.close();
-    for (const tensor of made) device.destroyTensor(tensor);
-  }
 }
 
 /** Of both signs and many sizes within a row, rows of sizes far apart. */

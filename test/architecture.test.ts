@@ -130,6 +130,7 @@ const layers = [
     'ops',
     'half-trial.ts',
     'tune.ts',
+    'tried-op.ts',
     'convolution-trial.ts',
 
     'attention-trial.ts',

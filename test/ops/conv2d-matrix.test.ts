@@ -25,7 +25,9 @@ import {
 
 const device = await testDevice();
 const precisions = ['f16', 'f32-split'] as const;
-const cases = usableShapes(device).flatMap((shape) =>
+const shapes = usableShapes(device);
+// Without one the tests are shown as left out, on a shape that stands for it.
+const cases = (shapes.length === 0 ? [{ M: 8, N: 8, K: 8 }] : shapes).flatMap((shape) =>
   precisions.map((precision) => new MatrixProducts(device, shape, precision)),
 );
 const named = cases.map(
@@ -53,7 +55,7 @@ const odd: Sizes = {
 };
 const halving: Sizes = { ...odd, height: 8, stride: 2, before: 0, after: 1 };
 
-describe.skipIf(cases.length === 0).each(named)('%s, %s', (_shape, precision, products) => {
+describe.skipIf(shapes.length === 0).each(named)('%s, %s', (_shape, precision, products) => {
   test.each(sizes.map((size) => [nameOf(size), size] as const))(
     '%s: result and gradients are within their bounds',
     async (_name, size) => {
