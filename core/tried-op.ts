@@ -16,7 +16,11 @@ export interface TriedOp<Inputs extends readonly Values<Float32Array>[]> {
   readonly constants?: readonly Values<Uint32Array>[];
   /** The derivative of the loss by what the op makes. */
   readonly slopes: Values<Float32Array>;
-  record(tape: Tape, inputs: { readonly [Index in keyof Inputs]: Tensor }, constants: readonly Tensor[]): Tensor;
+  readonly record: (
+    tape: Tape,
+    inputs: { readonly [Index in keyof Inputs]: Tensor },
+    constants: readonly Tensor[],
+  ) => Tensor;
 }
 
 /** What the op makes, and the gradients of its inputs in their order. `products`: as in a workspace. */
