@@ -245,7 +245,9 @@ function describeIssue(issue: z.core.$ZodIssue, value: unknown): string {
       const refused = `${shown} is not ${wanted.join(' or ') || 'what is taken here'}`;
       if (inside === undefined) return refused;
       const part = inside.path.reduce<unknown>((whole, key) => (whole as Record<PropertyKey, unknown>)[key], value);
-      return `${refused}, and its ${inside.path.map(String).join('.')} is ${part === undefined ? 'missing' : `wrong: ${describeIssue(inside, part)}`}`;
+      const unknown = issue.errors.flat().flatMap((each) => (each.code === 'unrecognized_keys' ? each.keys : []));
+      const known = unknown.length === 0 ? '' : `; ${unknown.map((key) => `"${key}"`).join(', ')} is not taken here`;
+      return `${refused}, and its ${inside.path.map(String).join('.')} is ${part === undefined ? 'missing' : `wrong: ${describeIssue(inside, part)}`}${known}`;
     }
     default:
       return `${shown}: ${issue.message}`;
@@ -284,5 +286,6 @@ function keysAt(schema: z.core.$ZodType, path: readonly PropertyKey[]): string[]
     else return [];
     if (current !== undefined) current = unwrap(current);
   }
-  return current instanceof z.ZodObject ? Object.keys(current.shape) : [];
+  const taken = current instanceof z.ZodUnion ? current.options.map((option) => unwrap(option)) : [current];
+  return taken.flatMap((each) => (each instanceof z.ZodObject ? Object.keys(each.shape) : []));
 }

@@ -37,10 +37,22 @@ test.each([
   ['{ budget: 2 GB }', `recipe.recompute.budget: "2 GB": ${size}`],
   ['{ budget: -1 MiB }', `recipe.recompute.budget: "-1 MiB": ${size}`],
   ['{ budget: 5 }', 'recipe.recompute: {"budget":5} is not true or false, and its budget is wrong: 5 is not a text'],
-  ['{ bugdet: 1 GiB }', 'recipe.recompute: {"bugdet":"1 GiB"} is not true or false, and its budget is missing'],
+  [
+    '{ bugdet: 1 GiB }',
+    'recipe.recompute: {"bugdet":"1 GiB"} is not true or false, and its budget is missing; "bugdet" is not taken here',
+  ],
   ['2 GiB', 'recipe.recompute: "2 GiB" is not true or false or a map'],
 ])('recompute: %s gets one message', async (value, message) => {
   const setting = `recipe.recompute=${value}`;
   const loading = loadPreset(join(root, 'presets/nano/sft.yaml'), { settings: [setting] });
   await expect(loading).rejects.toHaveProperty('message', `BAD_OPTION  --set ${setting}\n  ${message}.`);
+});
+
+test('recompute: a key that is not taken beside the budget is named, and what is taken', async () => {
+  const loading = loadPreset(join(root, 'presets/nano/sft.yaml'), {
+    settings: ['recipe.recompute={ budget: 2 GiB, keep: 3 }'],
+  });
+  await expect(loading).rejects.toThrow(
+    /recipe\.recompute\.keep is not an option of recipe "sft"\. There is: budget\./,
+  );
 });
