@@ -2,7 +2,7 @@
 import type { Device } from './gpu/device.ts';
 import type { MatrixProducts } from './gpu/matrix-products.ts';
 import { attention } from './ops/attention.ts';
-import { at } from './tensor/at.ts';
+import { relativeError } from './tensor/relative-error.ts';
 import { tryOp } from './tried-op.ts';
 
 /** A head that is no whole number of matrices and more than one step of columns; a segment past a tile, and others that begin within one. */
@@ -54,15 +54,4 @@ function attend(device: Device, products: MatrixProducts | undefined): Promise<F
 
 function trialValues(count: number, seed: number, scale: number): Float32Array {
   return Float32Array.from({ length: count }, (_, index) => Math.sin(index * 12.9898 + seed) * scale);
-}
-
-/** ‖found − expected‖ / ‖expected‖. */
-function relativeError(found: ArrayLike<number>, expected: ArrayLike<number>): number {
-  let difference = 0;
-  let norm = 0;
-  for (let i = 0; i < expected.length; i++) {
-    difference += (at(found, i) - at(expected, i)) ** 2;
-    norm += at(expected, i) ** 2;
-  }
-  return Math.sqrt(difference / norm);
 }

@@ -1,6 +1,8 @@
 /** Arrays for tests: reproducible values, element access that never yields undefined, and how far two arrays are apart. */
 import { at } from '../tensor/at.ts';
 
+export { relativeError } from '../tensor/relative-error.ts';
+
 export { at };
 
 /** A stream of uniform values in [0, 1) that depends on the seed only (mulberry32). */
@@ -25,19 +27,6 @@ export function randomFloats(count: number, seed: number, scale = 1): Float32Arr
 export function randomWords(count: number, seed: number, limit: number): Uint32Array {
   const random = randomStream(seed);
   return Uint32Array.from({ length: count }, () => Math.floor(random() * limit));
-}
-
-/** ‖actual − expected‖ / ‖expected‖; the plain norm of the difference when `expected` is zero. */
-export function relativeError(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
-  if (actual.length !== expected.length)
-    throw new RangeError(`${actual.length} values where ${expected.length} are expected`);
-  let difference = 0;
-  let norm = 0;
-  for (let i = 0; i < expected.length; i++) {
-    difference += (at(actual, i) - at(expected, i)) ** 2;
-    norm += at(expected, i) ** 2;
-  }
-  return norm === 0 ? Math.sqrt(difference) : Math.sqrt(difference / norm);
 }
 
 /** Largest |actual − expected|; NaN as soon as one of them is. */
