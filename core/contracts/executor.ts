@@ -31,7 +31,7 @@ export interface DrawRequest extends Pick<
 
 /**
  * Draws with the weights of a model as they are when it is asked. What comes depends on them and on the request, never on when it is drawn, in
- * which order, or by whom. A request is drawn whole: where several prompts share a pass, some kernels add in an order that depends on its layout.
+ * which order, or by whom: a sequence has the same bits whatever it is drawn beside.
  */
 export interface SequenceDrawer {
   /** Requests that it takes at a time; 1 unless told. */
