@@ -10,6 +10,8 @@ export interface Launch {
   readonly bindings: Readonly<Record<string, Tensor>>;
   /** Every field of its `struct Params`, by name. */
   readonly params?: Readonly<Record<string, number>>;
+  /** Bindings that only count what was computed: no reason to compute it again for the way back. */
+  readonly tallies?: readonly string[];
   /** Workgroups in x, y, z. */
   readonly groups: readonly [number, number, number];
 }

@@ -6,7 +6,7 @@ export interface StepUses {
   /** Ids of all values that are read or written. */
   readonly values: readonly number[];
   readonly writes: readonly number[];
-  /** It writes more than values: what it does cannot be left out. */
+  /** It writes more than values and tallies: what it does cannot be left out. */
   readonly isLasting: boolean;
 }
 
@@ -16,26 +16,30 @@ export function usesOf(item: LoadedStep): StepUses {
   return {
     values: bound.flatMap(({ tensor }) => idOf(tensor) ?? []),
     writes: written.flatMap(({ tensor }) => idOf(tensor) ?? []),
-    isLasting: 'copy' in item.step || written.some(({ tensor }) => 'buffer' in tensor.memory),
+    isLasting: 'copy' in item.step || written.some(({ tensor, isTally }) => !isTally && 'buffer' in tensor.memory),
   };
 }
 
 interface Bound {
   readonly tensor: Tensor;
   readonly isWritten: boolean;
+  readonly isTally: boolean;
 }
 
 function boundBy(item: LoadedStep): Bound[] {
   if (!('kernel' in item)) {
     const { from, to } = item.step.copy;
     return [
-      { tensor: from, isWritten: false },
-      { tensor: to, isWritten: true },
+      { tensor: from, isWritten: false, isTally: false },
+      { tensor: to, isWritten: true, isTally: false },
     ];
   }
+  const { tallies = [] } = item.step;
   return item.kernel.bindings.flatMap(({ name, access }) => {
     const tensor = item.step.bindings[name];
-    return tensor === undefined ? [] : [{ tensor, isWritten: access === 'read_write' }];
+    return tensor === undefined
+      ? []
+      : [{ tensor, isWritten: access === 'read_write', isTally: tallies.includes(name) }];
   });
 }
 

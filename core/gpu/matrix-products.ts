@@ -20,7 +20,7 @@ export interface KeptExponents {
   }): Tensor | undefined;
 }
 
-/** Of the values that were multiplied; of weights whose exponents are kept, once whenever those are found. */
+/** Of the values that were multiplied, once more where they are computed again; of weights whose exponents are kept, once whenever those are found. */
 export interface OperandCounts {
   readonly values: number;
   /** Not 0, and so much smaller than the largest of their row or picture that they were taken as 0. */

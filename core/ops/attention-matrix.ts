@@ -44,6 +44,7 @@ export function matrixOperand(tape: Tape, by: MatrixProducts, x: Tensor, HEAD: n
     kernel: 'attention/matrix-operand',
     constants,
     bindings: { x, out, counts: by.counts },
+    tallies: ['counts'],
     params: { rows, heads },
     groups: grid(Math.ceil(lines / 8)),
   });

@@ -253,6 +253,7 @@ function convertedPictures(
     kernel: 'conv2d/matrix-operand',
     constants: { PARTS: operandParts[precision], BY_CHANNEL: isByChannel },
     bindings: { x, exponents: scaledBy, out, counts },
+    tallies: ['counts'],
     params: {
       first_image: first,
       images: count,

@@ -185,6 +185,7 @@ export function findExponents(
     kernel: 'linear/matrix-exponents',
     constants: { ...constants, ALONG, PARTS: operandParts[precision], COUNTED: isOperand },
     bindings: { x, scales, exponents: out, counts },
+    tallies: ['counts'],
     params: { rows, inner, x_row: row, x_inner: step },
     groups: grid(ALONG ? rows : Math.ceil(rows / 64)),
   });

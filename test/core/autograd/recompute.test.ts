@@ -158,8 +158,7 @@ test.each(cases)('%s: every gradient has the same bits, whatever is kept', async
   expect(launches).toEqual(launches.toSorted((a, b) => b - a));
   expect(new Set(launches).size).toBeGreaterThan(4);
   expect(bytes.at(-1)).toBeLessThanOrEqual(everything.program.plan.bytes);
-  // On matrices what is counted of operands is counted again.
-  if (options().workspace === undefined) expect(launches.at(-1)).toBe(everything.program.launchCount);
+  expect(launches.at(-1)).toBe(everything.program.launchCount);
 });
 
 test.each(cases.slice(0, 3))(
