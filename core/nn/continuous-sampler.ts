@@ -206,6 +206,7 @@ export class ContinuousSampler {
         this.entering = 0;
       }
       const { textBudget } = this.options;
+      const isIdle = this.active.every((row) => row === undefined);
       const placed = together.map((row, index) => {
         const { work, entry } = row;
         const cacheRow = at(free, index);
@@ -216,7 +217,8 @@ export class ContinuousSampler {
         this.active[cacheRow] = row;
         return { row: cacheRow, ids: entry.head.slice(0, -1), features };
       });
-      await this.steps.begin();
+      // While rows are written their weights stay.
+      if (isIdle) await this.steps.begin();
       await this.prefill.run(placed);
     }
   }

@@ -26,6 +26,8 @@ export class WeightExponents implements KeptExponents {
   private readonly byBuffer = new Map<GPUBuffer, Map<string, Kept>>();
   /** Finds all that are known; undefined: one of them was met after it was recorded. */
   private finding: Promise<Program> | undefined;
+  /** They have been found once: what is met now is met in the midst of runs. */
+  private isInUse = false;
 
   constructor(workspace: Workspace, products: MatrixProducts) {
     this.outer = workspace;
@@ -49,15 +51,19 @@ export class WeightExponents implements KeptExponents {
 
   /** Finds them again, before whatever is submitted next. */
   async refresh(): Promise<void> {
+    this.isInUse = true;
     if (this.byBuffer.size === 0) return;
     this.finding ??= this.record();
     const program = await this.finding;
     if (!this.outer.device.isPlanning) program.run();
   }
 
-  /** Finds them where a weight was met that was not known before. */
+  /** To be called when a program has been recorded: readies the next `refresh`, and finds what a program met behind the first one. */
   async complete(): Promise<void> {
-    if (this.finding === undefined) await this.refresh();
+    if (this.finding !== undefined || this.byBuffer.size === 0) return;
+    if (this.isInUse) return this.refresh();
+    this.finding = this.record();
+    await this.finding;
   }
 
   close(): void {

@@ -78,11 +78,27 @@ describe.skipIf(shape === undefined)('exponents of weights', () => {
     weights.close();
   });
 
+  test('weights are read for it once a drawing, not when a sampler is opened', async () => {
+    const weights = new ParameterSet(device, backbone.parameters, { seed: 4 });
+    // Operands are counted when their exponents are found.
+    await products.takeCounts();
+    const sampler = await open(weights);
+    expect((await products.takeCounts()).values).toBe(0);
+    await draw(sampler);
+    const first = await products.takeCounts();
+    await draw(sampler);
+    expect(await products.takeCounts()).toEqual(first);
+    expect(first.values).toBeGreaterThan(0);
+    sampler.close();
+    weights.close();
+  });
+
   test('a product reads a weight once, and gives the bits of one that finds the exponents itself', async () => {
     const [rows, columns, inner] = [5, 40, 24];
     const x = device.tensor('x', [rows, inner], 'f32', randomFloats(rows * inner, 1));
     const weight = device.tensor('weight', [columns, inner], 'f32', randomFloats(columns * inner, 2, 1e-6));
     const kept = new WeightExponents(workspace, products);
+    await kept.refresh();
     const run = async (on: Workspace): Promise<{ out: Float32Array; kernels: string[] }> => {
       const tape = new Tape(on);
       const out = tape.output(linear(tape, x, weight));
