@@ -1,7 +1,8 @@
 #!/usr/bin/env node
 /**
  * `npm run bench:peers`: this program beside other stacks on the same machine in the same run. Every stack lives in a process of its
- * own and waits between its samples; each result is checked against float64 before it is timed; samples are interleaved.
+ * own, which is stopped between its samples: threads of some go on spinning otherwise. Each result is checked against float64 before it is
+ * timed; samples are interleaved.
  */
 import { execFileSync, spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -86,17 +87,22 @@ async function main() {
           samples: /** @type {{ milliseconds: number, cpuMilliseconds: number, others: number }[]} */ ([]),
         });
     }
+    for (const { worker } of running) worker.stop();
     // The first run warms up, the second says how many repetitions make a sample.
     for (const each of running) {
+      each.worker.goOn();
       await each.worker.ask({ run: 1 });
       const { milliseconds = 1 } = await each.worker.ask({ run: 1 });
+      each.worker.stop();
       each.times = Math.max(1, Math.ceil(Number(options.milliseconds) / milliseconds));
     }
     for (let round = 0; round < Number(options.rounds); round++)
       for (const each of running) {
+        each.worker.goOn();
         const before = busySeconds();
         const started = performance.now();
         const { milliseconds = Number.NaN, cpuMilliseconds = 0, error } = await each.worker.ask({ run: each.times });
+        each.worker.stop();
         if (error !== undefined) throw new Error(`${each.stack.title}, ${work.name}: ${error}`);
         const seconds = (performance.now() - started) / 1000;
         const others = Math.max(0, busySeconds() - before - cpuMilliseconds / 1000) / (seconds * cpus().length);
@@ -107,6 +113,7 @@ async function main() {
         });
       }
     for (const { stack, worker, samples } of running) {
+      worker.goOn();
       rows.push({
         work: work.name,
         stack: stack.title,
@@ -178,6 +185,8 @@ function startWorker({ file, variant, title }, env) {
       stdin.write(`${JSON.stringify(request)}\n`);
       return answer;
     },
+    stop: () => child.kill('SIGSTOP'),
+    goOn: () => child.kill('SIGCONT'),
     close: () =>
       new Promise((resolve) => {
         if (ended !== '') return resolve(undefined);
