@@ -13,7 +13,7 @@ import { precisionOption } from '../models/precision.ts';
 import { z } from '../preset/zod.ts';
 import { shareWeights } from '../weights/exchange.ts';
 import { drawIdentity } from './identity.ts';
-import { openSequenceDrawer } from './sequences.ts';
+import { openLocalDrawer } from './local.ts';
 
 /** How tokens are drawn; the same words mean the same thing in the sampler and in the scorer. */
 export const samplingOptions = {
@@ -107,7 +107,7 @@ export class Drawer {
   ): Promise<Drawer> {
     const { device, backbone, tokenizer, imageTokenizer, executor, log } = context;
     const sizes = sizesOf(options, imageTokenizer.grid.rows * imageTokenizer.grid.columns);
-    const local = await openSequenceDrawer({ workspace, backbone, weights, tokenizer, log }, sizes);
+    const local = await openLocalDrawer({ workspace, backbone, weights, tokenizer, log }, sizes);
     if (device.isPlanning) return new Drawer(context, options, local);
     const sequences = await executor.open({
       identity: drawIdentity(device, backbone, tokenizer),

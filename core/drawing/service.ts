@@ -6,7 +6,7 @@ import type { Tokenizer } from '../contracts/tokenizer.ts';
 import type { Device } from '../gpu/device.ts';
 import { ReceivedWeights } from '../weights/exchange.ts';
 import { drawIdentity } from './identity.ts';
-import { openSequenceDrawer } from './sequences.ts';
+import { openLocalDrawer } from './local.ts';
 
 interface OpenWeights {
   readonly layout: string;
@@ -38,7 +38,7 @@ export function openDrawService(
     const key = JSON.stringify(sizes);
     const known = drawers.get(key);
     if (known !== undefined) return known;
-    const made = openSequenceDrawer({ workspace, backbone, weights, tokenizer }, sizes);
+    const made = openLocalDrawer({ workspace, backbone, weights, tokenizer }, sizes);
     drawers.set(key, made);
     return made;
   };

@@ -3,7 +3,8 @@
  * garbage-collected the process dies, so it is pinned here for the life of the process (the one allowed piece of module state).
  */
 import { create, globals } from 'webgpu';
-import { processEnvironment } from '../environment.ts';
+import { availableParallelism } from 'node:os';
+import { processEnvironment, withVariable } from '../environment.ts';
 
 let pinned: GPU | undefined;
 let waitStarted = 0;
@@ -32,10 +33,45 @@ export function dawn(): GPU {
   if (pinned === undefined) {
     installGlobals();
     installPollingBackOff();
-    const name = wantedAdapter();
-    pinned = create([...flags, ...(name === undefined ? [] : [`adapter=${name}`])]);
+    pinned = createInstance();
   }
   return pinned;
+}
+
+function createInstance(): GPU {
+  const name = wantedAdapter();
+  return create([...flags, ...(name === undefined ? [] : [`adapter=${name}`])]);
+}
+
+/** By which lavapipe is told how many threads it has. */
+const threadsVariable = 'LP_NUM_THREADS';
+
+/** Threads among which lavapipe divides a launch. All devices of an instance share them. */
+export function driverThreads(): number {
+  const told = Number(processEnvironment[threadsVariable] || Number.NaN);
+  return Number.isInteger(told) && told >= 0 ? told : availableParallelism();
+}
+
+/** Instances whose software driver has threads of its own; pinned too. */
+const furtherInstances: GPU[] = [];
+let opening: Promise<unknown> = Promise.resolve();
+
+/**
+ * `open` with an instance of its own, on which lavapipe computes with so many threads; with one it computes where it takes what is submitted, and no
+ * thread is waited for.
+ */
+export function withDriverThreads<Result>(threads: number, open: (gpu: GPU) => Promise<Result>): Promise<Result> {
+  dawn();
+  // One after the other: the variable is the process's, and is read when an adapter is asked for.
+  const opened = opening.then(() =>
+    withVariable(threadsVariable, String(threads > 1 ? threads : 0), () => {
+      const instance = createInstance();
+      furtherInstances.push(instance);
+      return open(instance);
+    }),
+  );
+  opening = opened.catch(() => undefined);
+  return opened;
 }
 
 /** An instance of the null back end; pinned too. */

@@ -7,7 +7,7 @@ import { faults } from '../faults.ts';
 import { at } from '../tensor/at.ts';
 import { byteLength, type ElementType, type Tensor } from '../tensor/tensor.ts';
 import { offeredFeatures, reportAdapter, type AdapterReport } from './adapter-report.ts';
-import { beginWait, dawn, nullDawn, wantedAdapter } from './dawn.ts';
+import { beginWait, dawn, driverThreads, nullDawn, wantedAdapter, withDriverThreads } from './dawn.ts';
 import { bindingTooLarge, bufferTooLarge, deviceLost, noAdapter, outOfMemory, reportedError } from './device-errors.ts';
 import { availableMemory } from './host-memory.ts';
 import { defaultTuning, type KernelTuning } from './tuning.ts';
@@ -22,6 +22,8 @@ export interface DeviceOptions {
   readonly nullBackend?: boolean;
   /** Leave these features out although the adapter has them (tests of the fallbacks). */
   readonly without?: readonly string[];
+  /** With so many threads of a software driver that no other device shares (lavapipe); all devices share them unless told. */
+  readonly threads?: number;
 }
 
 export interface DeviceMemory {
@@ -53,7 +55,12 @@ export type { AdapterReport, Pipeline };
 
 /** Opens the best adapter with all it offers. Throws NO_ADAPTER. `close` it, or the process does not end. */
 export async function openDevice(options: DeviceOptions = {}): Promise<Device> {
-  const gpu = options.nullBackend ? nullDawn() : dawn();
+  const { nullBackend = false, threads } = options;
+  const open = (gpu: GPU): Promise<Device> => openFrom(gpu, options);
+  return threads === undefined ? open(nullBackend ? nullDawn() : dawn()) : withDriverThreads(threads, open);
+}
+
+async function openFrom(gpu: GPU, options: DeviceOptions): Promise<Device> {
   const wanted = options.nullBackend ? undefined : wantedAdapter();
   const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' }).catch((cause: unknown) => {
     // So the binding says that none has the name that was asked for.
@@ -64,7 +71,7 @@ export async function openDevice(options: DeviceOptions = {}): Promise<Device> {
   const requiredLimits: Record<string, number> = {};
   for (const name of limitNames) requiredLimits[name] = adapter.limits[name];
   const device = await adapter.requestDevice({ requiredFeatures: features, requiredLimits });
-  return new Device(device, reportAdapter(adapter, features));
+  return new Device(device, reportAdapter(adapter, features), (threads) => openDevice({ ...options, threads }));
 }
 
 /** Makes tensors, writes them, compiles kernels, and reads back. Errors of WebGPU come as ReasongenError at the next read. */
@@ -83,6 +90,10 @@ export class Device {
   private readonly pipelines = new Map<string, Promise<Pipeline>>();
   private readonly buffers = new Set<GPUBuffer>();
   private readonly readBack = new ReadBack(this);
+  private readonly openAnother: ((threads: number) => Promise<Device>) | undefined;
+  /** Devices beside this one, by their threads, and all of them that are open. */
+  private readonly others = new Map<number, Promise<Device>[]>();
+  private readonly openOthers: Device[] = [];
   private failure: ReasongenError | undefined;
   private isClosed = false;
   /** Bytes of all live buffers made by this device. */
@@ -94,9 +105,11 @@ export class Device {
   /** Bytes made since the system was last asked what it has left. */
   private unasked = 0;
 
-  constructor(gpu: GPUDevice, adapter: AdapterReport) {
+  /** `openAnother`: opens the same adapter again, with so many threads of a software driver. */
+  constructor(gpu: GPUDevice, adapter: AdapterReport, openAnother?: (threads: number) => Promise<Device>) {
     this.gpu = gpu;
     this.adapter = adapter;
+    this.openAnother = openAnother;
     this.limits = gpu.limits;
     gpu.addEventListener('uncapturederror', (event) => {
       event.preventDefault();
@@ -113,6 +126,32 @@ export class Device {
   get hasBroadcastTiles(): boolean {
     const { subgroupMinSize, subgroupMaxSize, features, isSoftware } = this.adapter;
     return isSoftware && features.includes('subgroups') && subgroupMinSize === 8 && subgroupMaxSize === 8;
+  }
+
+  /** Threads of the driver that wait for each other at every launch, and could be divided among devices beside this one; 1 where they could not. */
+  get divisibleThreads(): number {
+    return this.openAnother !== undefined && /llvmpipe/i.test(this.adapter.description) ? driverThreads() : 1;
+  }
+
+  /**
+   * So many devices of the same adapter with so many threads each. They are opened when they are first asked for, the same for everybody who asks, and
+   * closed with this one.
+   */
+  beside(count: number, threads: number): Promise<readonly Device[]> {
+    const { openAnother } = this;
+    if (openAnother === undefined) throw new RangeError('no device can be opened beside this one');
+    const opened = this.others.get(threads) ?? [];
+    this.others.set(threads, opened);
+    while (opened.length < count)
+      opened.push(
+        openAnother(threads).then((device) => {
+          device.tuning = this.tuning;
+          this.openOthers.push(device);
+          if (this.isClosed) device.close();
+          return device;
+        }),
+      );
+    return Promise.all(opened.slice(0, count));
   }
 
   has(feature: string): boolean {
@@ -133,14 +172,16 @@ export class Device {
     return buffer;
   }
 
-  /** What the device's programs cost so far, for run records and tests. */
+  /** What the programs of the device and of those beside it cost so far, for run records and tests. */
   get memory(): DeviceMemory {
+    const all: readonly Device[] = [this, ...this.openOthers];
+    const sum = (of: (device: Device) => number): number => all.reduce((total, device) => total + of(device), 0);
     return {
-      bytes: this.allocatedBytes,
-      peakBytes: this.peakBytes,
-      created: this.created,
-      submits: this.submits,
-      passes: this.passes,
+      bytes: sum(({ allocatedBytes }) => allocatedBytes),
+      peakBytes: sum(({ peakBytes }) => peakBytes),
+      created: sum(({ created }) => created),
+      submits: sum(({ submits }) => submits),
+      passes: sum(({ passes }) => passes),
     };
   }
 
@@ -250,6 +291,7 @@ export class Device {
 
   close(): void {
     this.isClosed = true;
+    for (const other of this.openOthers) other.close();
     this.destroyBuffers();
     this.gpu.destroy();
   }

@@ -2,7 +2,7 @@
  * A device that computes nothing and has no GPU: it counts what the program would make on an adapter with these limits and
  * features. A recipe plans its memory by recording, on such a device, the very programs that its run records on a real one.
  */
-import { installGlobals } from './dawn.ts';
+import { driverThreads, installGlobals } from './dawn.ts';
 import { Device, type AdapterReport, type Pipeline } from './device.ts';
 import type { Kernel } from './kernel.ts';
 
@@ -20,6 +20,15 @@ export class PlanningDevice extends Device {
   constructor(limits: GPUSupportedLimits, adapter: AdapterReport) {
     installGlobals();
     super(planningGpu(limits), adapter);
+  }
+
+  override get divisibleThreads(): number {
+    return /llvmpipe/i.test(this.adapter.description) ? driverThreads() : 1;
+  }
+
+  /** What is made on devices beside this one is counted with the rest. */
+  override beside(count: number): Promise<readonly Device[]> {
+    return Promise.resolve(new Array<Device>(count).fill(this));
   }
 
   override requireBinding(bytes: number, what: string): void {

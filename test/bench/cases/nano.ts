@@ -14,12 +14,12 @@ import type { Case } from '../measure.ts';
 
 const textVocabulary = 417;
 const imageVocabulary = 256;
-const codes = 36;
+export const codes = 36;
 /** The reserved tokens of a sequence, as far as the bench needs them. */
-const imageStart = 1;
-const end = 2;
+export const imageStart = 1;
+export const end = 2;
 
-const backbone = janusBackbone('janus-nano', {
+export const backbone = janusBackbone('janus-nano', {
   hidden: 128,
   layers: 6,
   heads: 4,
@@ -155,7 +155,7 @@ function adamw(): Optimizer {
 }
 
 /** Token ids that mean nothing; 27 text tokens of which the first 10 are prompt. */
-function randomSequences(count: number): Sequence[] {
+export function randomSequences(count: number): Sequence[] {
   const random = randomStream(7);
   const words = (length: number, limit: number): number[] =>
     [...randomWords(length, Math.floor(random() * 2 ** 31), limit - 8)].map((word) => word + 8);
