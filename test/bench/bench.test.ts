@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { byKernel } from './breakdown.ts';
+import { clockRate } from './clock.mjs';
 import { busySeconds, cpuClock, type CpuClock } from './machine.ts';
 import { judge, measure, summarize, type Case, type Sample } from './measure.ts';
 import { rowsOf, table, toMarkdown } from './report.ts';
@@ -164,6 +165,7 @@ test('the report says what it was measured on, and that it was disturbed', () =>
       versions: { node: '20.19.0' },
       commit: 'abc+changes',
       load: 0.5,
+      clock: 2.4,
     },
     settings: { rounds: 5, sampleMilliseconds: 120, tolerance: 0.1 },
     rows: rowsOf([judge(nothing, [sample(10, 0.6)], 5, 0.1)]),
@@ -203,4 +205,10 @@ test('the report says what it was measured on, and that it was disturbed', () =>
     'at least 27.0 ms in kernels here, of which they take 2.0 x: 2.00 GB at 8.0 GB/s of a copy, 3.0 GFLOP at 50',
   );
   expect(text).toContain('without what 10 launches cost: h100 0.620, arc 4.40 ms');
+});
+
+test('the rate of the processor is that of a chain of additions, whatever else runs', () => {
+  const rates = Array.from({ length: 3 }, () => clockRate(5));
+  // Between a tenth and ten additions a nanosecond on every processor that runs this.
+  for (const rate of rates) expect(rate > 0.1 && rate < 10).toBe(true);
 });

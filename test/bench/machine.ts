@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { availableParallelism, cpus, loadavg } from 'node:os';
 import { describeProgram } from '../../core/io/software.ts';
 import type { Device } from '../../core/gpu/device.ts';
+import { clockRate } from './clock.mjs';
 
 export interface CpuUse {
   /** Of this process, the shader threads of a software adapter among it. */
@@ -65,6 +66,8 @@ export interface Environment {
   readonly commit: string | undefined;
   /** Load average of the last minute when the run began. */
   readonly load: number;
+  /** `clockRate` when it began: far below the GHz of the processor where the host of a virtual machine gives it to others as well. */
+  readonly clock: number;
 }
 
 export function describeEnvironment(device: Device): Environment {
@@ -84,6 +87,7 @@ export function describeEnvironment(device: Device): Environment {
     versions,
     commit,
     load: loadavg()[0] ?? Number.NaN,
+    clock: clockRate(),
   };
 }
 

@@ -82,11 +82,12 @@ function header({
   versions,
   commit,
   load,
+  clock,
 }: Environment): string {
   return [
     `adapter   ${adapter}; ${features.join(', ')}; subgroups ${subgroups}; ${kernels}`,
     `driver    ${driver}`,
-    `machine   ${cores} cores, ${shaderThreads} shader threads, polling ${polling}, load ${load.toFixed(1)} at the start`,
+    `machine   ${cores} cores, ${shaderThreads} shader threads, polling ${polling}; at the start load ${load.toFixed(1)}, ${clock.toFixed(2)} dependent additions a nanosecond`,
     `program   ${Object.entries(versions)
       .map(([name, version]) => `${name} ${version}`)
       .join(', ')}, commit ${commit ?? 'unknown'}, ${date}`,

@@ -12,6 +12,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { driverEnvironment, prepareDriver } from '../../../core/setup/vulkan.mjs';
+import { clockRate } from '../clock.mjs';
 import { workloads, workOf } from './workloads.mjs';
 
 const here = dirname(fileURLToPath(import.meta.url));
@@ -65,6 +66,8 @@ async function main() {
     words === undefined || words.split(',').some((word) => text.includes(word));
   const wantedStacks = stacks.filter(({ title }) => title === 'reasongen' || has(title, options.stacks));
   const rows = [];
+  /** Of the processor, before each round. */
+  const clocks = [];
   for (const [index, work] of workloads.entries()) {
     if (!has(work.name, options.only)) continue;
     say(`${work.name}: checking ${wantedStacks.length} stacks`);
@@ -96,7 +99,8 @@ async function main() {
       each.worker.stop();
       each.times = Math.max(1, Math.ceil(Number(options.milliseconds) / milliseconds));
     }
-    for (let round = 0; round < Number(options.rounds); round++)
+    for (let round = 0; round < Number(options.rounds); round++) {
+      clocks.push(clockRate());
       for (const each of running) {
         each.worker.goOn();
         const before = busySeconds();
@@ -112,6 +116,7 @@ async function main() {
           others,
         });
       }
+    }
     for (const { stack, worker, samples } of running) {
       worker.goOn();
       rows.push({
@@ -135,6 +140,7 @@ async function main() {
     versions: versions(),
     rounds: Number(options.rounds),
     milliseconds: Number(options.milliseconds),
+    clocks,
     rows,
   };
   const path = options.json ?? join(root, 'runs', 'bench', 'peers.json');
@@ -151,7 +157,7 @@ async function main() {
       .map(({ name }) => tableOf(rows.filter((row) => row.work === name)))
       .join(
         '\n\n',
-      )}\n\nMedians of ${report.rounds} interleaved samples of at least ${report.milliseconds} ms; ± is half the distance of the quartiles; "x ours" above 1 is slower than reasongen.\n! = other processes used more than 10 % of the cores during most samples.\nfigures: ${path}\n`,
+      )}\n\nMedians of ${report.rounds} interleaved samples of at least ${report.milliseconds} ms; ± is half the distance of the quartiles; "x ours" above 1 is slower than reasongen.\n! = other processes used more than 10 % of the cores during most samples.\nThe processor did ${Math.min(...clocks).toFixed(2)} to ${Math.max(...clocks).toFixed(2)} dependent additions a nanosecond: far below its GHz, or far apart, and its host gave it to others as well.\nfigures: ${path}\n`,
   );
 }
 
