@@ -10,18 +10,21 @@ function chain(length) {
   return sum;
 }
 
-/** Additions of a chain in a nanosecond of this process's time: about the rate of the processor in GHz where nobody else has a share of it. */
-export function clockRate(milliseconds = 20) {
-  const piece = 2e5;
-  for (let i = 0; i < 5; i++) chain(piece); // Compiled by then.
-  const started = process.cpuUsage();
-  let [pieces, sum, used] = [0, 0, 0];
-  while (used < milliseconds * 1000) {
-    sum ^= chain(piece);
-    pieces += 1;
+const length = 2e5;
+const pieces = 61;
+
+/** Additions of a chain in a nanosecond of this process's time, the median of some pieces: about the rate of the processor in GHz where nobody else has a share of it. */
+export function clockRate() {
+  const rates = [];
+  let sum = 0;
+  // The first half is there to be compiled.
+  for (let piece = -pieces; piece < pieces; piece++) {
+    const started = process.cpuUsage();
+    sum ^= chain(length);
     const { user, system } = process.cpuUsage(started);
-    used = user + system;
+    if (piece >= 0) rates.push(length / (1000 * Math.max(1, user + system)));
   }
+  rates.sort((one, other) => one - other);
   // What is summed up is used, so that the chain stays.
-  return Number.isNaN(sum) ? sum : (pieces * piece) / (used * 1000);
+  return Number.isNaN(sum) ? sum : (rates[(pieces - 1) / 2] ?? Number.NaN);
 }

@@ -73,6 +73,7 @@ async function main() {
     say(`${work.name}: checking ${wantedStacks.length} stacks`);
     const running = [];
     for (const stack of wantedStacks) {
+      say(`  ${stack.title}`);
       const worker = startWorker(stack, env);
       const state = await worker.ask({ prepare: index });
       if (state.error !== undefined || state.unsupported) {

@@ -85,9 +85,9 @@ describe('guidance while drawing', () => {
     const both = await grpo('guidance: 2.5');
     expect(first(both, 'ratioDifference')).toBeLessThan(5e-5);
     const detached = await grpo('guidance: 2.5, detachUnconditional: true');
-    // The same drawings, another gradient.
+    // The same drawings, another gradient. Logits are guided, not the states in front of the head, so the last bits are others as well.
     expect(first(detached, 'reward')).toBe(first(both, 'reward'));
-    expect(first(detached, 'ratioDifference')).toBe(first(both, 'ratioDifference'));
+    expect(first(detached, 'ratioDifference')).toBeLessThan(5e-5);
     expect(first(detached, 'gradientNorm')).not.toBeCloseTo(first(both, 'gradientNorm'), 5);
   });
 });
