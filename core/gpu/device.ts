@@ -250,6 +250,8 @@ export class Device {
       if (cause instanceof RangeError || cause instanceof ReasongenError) throw cause;
       // What Dawn reports and what becomes of the device arrive as events of their own.
       await Promise.resolve();
+      // A mistake of the program is no fault of the device.
+      if (this.failure === undefined && cause instanceof TypeError) throw cause;
       throw this.failure ?? deviceLost('reading from the device failed', cause);
     }
     this.throwFailure();

@@ -10,3 +10,13 @@ test('reads that are asked for at once each get their own bytes', async () => {
   expect(read).toEqual(values);
   device.close();
 });
+
+test('a mistake of the program is told as what it is, not as a device that was lost', async () => {
+  const device = await openDevice();
+  const x = device.tensor('x', [4]);
+  const memory = { buffer: {} as unknown as GPUBuffer, offset: 0 };
+  await expect(device.readFloats({ ...x, memory })).rejects.toThrow(TypeError);
+  // The next read is served.
+  expect(await device.readFloats(x)).toEqual(new Float32Array(4));
+  device.close();
+});
