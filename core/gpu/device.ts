@@ -137,7 +137,7 @@ export class Device {
    * So many devices of the same adapter with so many threads each. They are opened when they are first asked for, the same for everybody who asks, and
    * closed with this one.
    */
-  beside(count: number, threads: number): Promise<readonly Device[]> {
+  async beside(count: number, threads: number): Promise<readonly Device[]> {
     const { openAnother } = this;
     if (openAnother === undefined) throw new RangeError('no device can be opened beside this one');
     const opened = this.others.get(threads) ?? [];
@@ -145,13 +145,14 @@ export class Device {
     while (opened.length < count)
       opened.push(
         openAnother(threads).then((device) => {
-          device.tuning = this.tuning;
           this.openOthers.push(device);
           if (this.isClosed) device.close();
           return device;
         }),
       );
-    return Promise.all(opened.slice(0, count));
+    const devices = await Promise.all(opened.slice(0, count));
+    for (const device of devices) device.tuning = this.tuning;
+    return devices;
   }
 
   has(feature: string): boolean {
