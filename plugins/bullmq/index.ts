@@ -81,13 +81,16 @@ function openExecutor(choice: BullmqOptions, scope: Scope): Executor {
         [...publishers].some((other) => other !== publisher && other.holds(hash)),
       );
       publishers.add(publisher);
-      const withdraw = async (): Promise<void> => {
-        if (!publishers.delete(publisher)) return;
+      let withdrawn: Promise<void> | undefined;
+      const withdraw = (): Promise<void> => {
+        publishers.delete(publisher);
         // What is left behind goes by itself after a while.
-        await inTurn(() => publisher.withdraw()).catch((error: unknown) =>
+        withdrawn ??= inTurn(() => publisher.withdraw()).catch((error: unknown) =>
           log.debug(`weights were left in the queue: ${String(error)}`),
         );
+        return withdrawn;
       };
+      // Whoever closed a drawer has not waited for it.
       scope.onDispose(withdraw);
       const count = (worker: string, sequences: number): void =>
         void drawn.set(worker, (drawn.get(worker) ?? 0) + sequences);
