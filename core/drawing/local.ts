@@ -4,7 +4,7 @@
  * same bits. Everywhere else the device of the run draws.
  */
 import { Workspace } from '../autograd/workspace.ts';
-import type { DrawRequest, DrawSizes, SequenceDrawer } from '../contracts/executor.ts';
+import type { DrawRequest, DrawSizes, SequenceDrawer, SharedWeights } from '../contracts/executor.ts';
 import type { Device } from '../gpu/device.ts';
 import type { SampledSequence, SampleProgress } from '../nn/sampling.ts';
 import { at } from '../tensor/at.ts';
@@ -55,12 +55,12 @@ interface Share {
 
 class DividedDrawer implements SequenceDrawer {
   private readonly parts: readonly Part[];
-  private readonly shared: ReturnType<typeof shareWeights>;
+  private readonly shared: SharedWeights;
   /** Of the weights that the parts have; undefined where nobody counts. */
   private version: number | undefined;
   private hasWeights = false;
 
-  private constructor(shared: ReturnType<typeof shareWeights>, parts: readonly Part[]) {
+  private constructor(shared: SharedWeights, parts: readonly Part[]) {
     this.shared = shared;
     this.parts = parts;
   }
@@ -82,12 +82,16 @@ class DividedDrawer implements SequenceDrawer {
     await this.handOutWeights();
     const shares = divide(request, this.parts.length);
     const progress = onProgress && combined(shares.length, request.rowKeys.length, onProgress);
-    const drawn = await Promise.all(
+    // Also where one fails: nobody is asked for the next while the last is drawn.
+    const drawn = await Promise.allSettled(
       shares.map((share, index) => at(this.parts, index).drawer.draw(share.request, progress?.(index))),
     );
     const sequences = new Array<SampledSequence>(request.rowKeys.length);
-    for (const [index, { places }] of shares.entries())
-      for (const [number, place] of places.entries()) sequences[place] = at(at(drawn, index), number);
+    for (const [index, { places }] of shares.entries()) {
+      const share = at(drawn, index);
+      if (share.status === 'rejected') throw share.reason;
+      for (const [number, place] of places.entries()) sequences[place] = at(share.value, number);
+    }
     return sequences;
   }
 

@@ -10,6 +10,7 @@ import { PlanningDevice } from '../../../core/gpu/planning-device.ts';
 import type { SampleProgress } from '../../../core/nn/sampling.ts';
 import { ParameterSet } from '../../../core/weights/parameters.ts';
 import { SmallBackbone } from '../../support/small-backbone.ts';
+import { smallTokenizer as tokenizer } from '../../support/small-tokenizer.ts';
 
 const real = await openDevice();
 const opened: Device[] = [];
@@ -37,15 +38,6 @@ afterAll(() => {
 });
 
 const backbone = new SmallBackbone();
-const tokenizer = {
-  vocabularySize: 23,
-  special: { bos: 0, eos: 1, pad: 2, imageStart: 3 },
-  hash: 'small',
-  encode: () => [],
-  decode: () => '',
-  prompt: () => [],
-  unconditional: (ids: readonly number[]) => [0, ...ids.slice(1, -1).map(() => 2), 3],
-};
 const sizes: DrawSizes = {
   rows: 96,
   prompts: 12,

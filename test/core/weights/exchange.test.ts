@@ -10,17 +10,9 @@ import { AdaptedWeights, adapterSpecs } from '../../../core/weights/adapters.ts'
 import { ReceivedWeights, shareWeights } from '../../../core/weights/exchange.ts';
 import { ParameterSet, type WeightStorage } from '../../../core/weights/parameters.ts';
 import { SmallBackbone } from '../../support/small-backbone.ts';
+import { smallTokenizer as tokenizer } from '../../support/small-tokenizer.ts';
 
 const backbone = new SmallBackbone();
-const tokenizer = {
-  vocabularySize: 23,
-  special: { bos: 0, eos: 1, pad: 2, imageStart: 3 },
-  hash: 'small',
-  encode: () => [],
-  decode: () => '',
-  prompt: () => [],
-  unconditional: (ids: readonly number[]) => [0, ...ids.slice(1, -1).map(() => 2), 3],
-};
 const sizes: DrawSizes = {
   rows: 4,
   prompts: 2,
