@@ -59,9 +59,9 @@ describe.each(Object.keys(presets))('%s', (name) => {
   test('twice: the same numbers and weights', async () => {
     whole = await place.run(await preset());
     await expectSame(whole, await place.run(await preset()), `${name} twice`);
-    // The tests below stop where a group waits to be carried over: the next step takes it from the checkpoint.
+    // Two of the tests below stop where a group waits to be carried over: the next step takes it from the checkpoint.
     if (name === 'grpo')
-      for (const step of [2, 4, 7])
+      for (const step of [2, 4])
         expect(Number(metricsOf(whole.directory)[step - 1]?.['carriedGroups'])).toBeGreaterThan(0);
   });
 
