@@ -7,6 +7,7 @@ import { Workspace } from '../autograd/workspace.ts';
 import type { DrawRequest, DrawSizes, SequenceDrawer, SharedWeights } from '../contracts/executor.ts';
 import type { Device } from '../gpu/device.ts';
 import type { SampledSequence, SampleProgress } from '../nn/sampling.ts';
+import { largestShare, shareRange } from '../ranks/shares.ts';
 import { at } from '../tensor/at.ts';
 import { ReceivedWeights, shareWeights } from '../weights/exchange.ts';
 import { openSequenceDrawer, type DrawingModel } from './sequences.ts';
@@ -20,24 +21,17 @@ const mostWeightBytes = 32 * 2 ** 20;
 /** Makes the programs of the largest requests, on the device of the model or on several beside it. */
 export async function openLocalDrawer(model: DrawingModel, sizes: DrawSizes): Promise<SequenceDrawer> {
   const { device } = model.workspace;
-  const count = devicesFor(model, sizes);
-  if (count < 2) return openSequenceDrawer(model, sizes);
+  const count = Math.min(device.divisibleThreads, Math.floor(sizes.rows / fewestRows));
+  if (count < 2 || sizes.precision !== 'f32') return openSequenceDrawer(model, sizes);
+  const shared = shareWeights(device, model.backbone, model.weights);
+  const bytes = shared.names.reduce((sum, name) => sum + shared.byteLength(name), 0);
+  if (bytes > mostWeightBytes) return openSequenceDrawer(model, sizes);
   const threads = Math.floor(device.divisibleThreads / count);
   const devices = await device.beside(count, threads).catch((cause: unknown) => {
     model.log?.warn(`drawing on one device: no other could be opened (${String(cause)})`);
     return undefined;
   });
-  return devices === undefined ? openSequenceDrawer(model, sizes) : DividedDrawer.open(model, sizes, devices);
-}
-
-function devicesFor(
-  { workspace: { device }, backbone, weights }: DrawingModel,
-  { rows, precision }: DrawSizes,
-): number {
-  const count = Math.min(device.divisibleThreads, Math.floor(rows / fewestRows));
-  if (count < 2 || precision !== 'f32') return 1;
-  const shared = shareWeights(device, backbone, weights);
-  return shared.names.reduce((sum, name) => sum + shared.byteLength(name), 0) <= mostWeightBytes ? count : 1;
+  return devices === undefined ? openSequenceDrawer(model, sizes) : DividedDrawer.open(model, shared, sizes, devices);
 }
 
 /** One of the devices, with weights of its own. */
@@ -65,9 +59,12 @@ class DividedDrawer implements SequenceDrawer {
     this.parts = parts;
   }
 
-  static async open(model: DrawingModel, sizes: DrawSizes, devices: readonly Device[]): Promise<DividedDrawer> {
-    const { workspace, backbone, weights, tokenizer } = model;
-    const shared = shareWeights(workspace.device, backbone, weights);
+  static async open(
+    { backbone, tokenizer }: DrawingModel,
+    shared: SharedWeights,
+    sizes: DrawSizes,
+    devices: readonly Device[],
+  ): Promise<DividedDrawer> {
     const parts = await Promise.all(
       devices.map(async (device): Promise<Part> => {
         const own = { workspace: new Workspace(device), weights: new ReceivedWeights(device, backbone, shared.layout) };
@@ -121,8 +118,8 @@ class DividedDrawer implements SequenceDrawer {
 function shareOf(sizes: DrawSizes, count: number): DrawSizes {
   const samples = Math.ceil(sizes.rows / sizes.prompts);
   const isByPrompts = sizes.prompts >= count;
-  const prompts = isByPrompts ? Math.ceil(sizes.prompts / count) : sizes.prompts;
-  const rows = prompts * (isByPrompts ? samples : Math.ceil(samples / count));
+  const prompts = isByPrompts ? largestShare(sizes.prompts, { size: count }) : sizes.prompts;
+  const rows = prompts * (isByPrompts ? samples : largestShare(samples, { size: count }));
   return { ...sizes, prompts, rows };
 }
 
@@ -130,7 +127,10 @@ function shareOf(sizes: DrawSizes, count: number): DrawSizes {
 function divide(request: DrawRequest, count: number): Share[] {
   const { prompts, samplesPerPrompt, rationale } = request;
   const isByPrompts = prompts.length >= count;
-  return ranges(isByPrompts ? prompts.length : samplesPerPrompt, count).map(([start, end]): Share => {
+  const divided = isByPrompts ? prompts.length : samplesPerPrompt;
+  const size = Math.min(divided, count);
+  return range(0, size).map((rank): Share => {
+    const [start, end] = shareRange(divided, { rank, size });
     const ofPrompts = isByPrompts ? range(start, end) : range(0, prompts.length);
     const ofSamples = isByPrompts ? range(0, samplesPerPrompt) : range(start, end);
     const places = ofPrompts.flatMap((prompt) => ofSamples.map((sample) => prompt * samplesPerPrompt + sample));
@@ -145,13 +145,6 @@ function divide(request: DrawRequest, count: number): Share[] {
       },
     };
   });
-}
-
-/** `length` things in at most `count` ranges that differ by one at most, none of them empty. */
-function ranges(length: number, count: number): (readonly [number, number])[] {
-  const parts = Math.min(length, count);
-  const start = (index: number): number => Math.floor((index * length) / parts);
-  return range(0, parts).map((index) => [start(index), start(index + 1)]);
 }
 
 function range(start: number, end: number): number[] {

@@ -65,38 +65,25 @@ for (const guidance of [1, 3]) {
   // The first ones compile.
   await timed(whole, 0);
   await timed(divided, 0);
-  const ratios: { readonly wall: number; readonly cpu: number }[] = [];
-  const times: { readonly whole: number; readonly divided: number }[] = [];
+  const found: Record<'whole' | 'divided' | 'wall' | 'cpu', number>[] = [];
   for (let round = 1; round <= rounds; round++) {
     const isFirst = round % 2 === 1;
     const early = await timed(isFirst ? whole : divided, round);
     const late = await timed(isFirst ? divided : whole, round);
     const [one, other] = isFirst ? [early, late] : [late, early];
     if (one.drawn !== other.drawn) throw new Error('the two have not drawn the same');
-    ratios.push({ wall: other.wall / one.wall, cpu: other.cpu / one.cpu });
-    times.push({ whole: one.wall, divided: other.wall });
+    found.push({ whole: one.wall, divided: other.wall, wall: other.wall / one.wall, cpu: other.cpu / one.cpu });
   }
-  const of = (values: readonly number[], digits: number): string => {
-    const { low, median, high } = summarize(values);
+  const of = (name: 'whole' | 'divided' | 'wall' | 'cpu', digits: number): string => {
+    const { low, median, high } = summarize(found.map((each) => each[name]));
     return `${median.toFixed(digits)} (${low.toFixed(digits)} to ${high.toFixed(digits)})`;
   };
   process.stdout.write(
-    `${sizes.rows} rows, guidance ${guidance}, ${rounds} rounds, the same bits; medians and quartiles\n` +
-      `  one device:      ${of(
-        times.map((each) => each.whole),
-        0,
-      )} ms\n` +
-      `  ${device.divisibleThreads} threads apart: ${of(
-        times.map((each) => each.divided),
-        0,
-      )} ms\n` +
-      `  of one device:   time ${of(
-        ratios.map(({ wall }) => wall),
-        3,
-      )}, processor ${of(
-        ratios.map(({ cpu }) => cpu),
-        3,
-      )}\n`,
+    `${sizes.rows} rows, guidance ${guidance}, ${rounds} rounds, the same bits; medians and quartiles
+  one device:      ${of('whole', 0)} ms
+  ${device.divisibleThreads} threads apart: ${of('divided', 0)} ms
+  of one device:   time ${of('wall', 3)}, processor ${of('cpu', 3)}
+`,
   );
   whole.close();
   divided.close();
