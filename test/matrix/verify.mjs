@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 // The kernels on a second driver, Mesa 26's lavapipe, which has cooperative matrices: the tests of all ops, the golden fixtures with products on
-// matrices, runs in each precision, then `verify-device`. Arguments are passed on to vitest instead of these tests; `--if-available` takes a machine that cannot have the driver for a reason to leave this out, and says so.
+// matrices, runs in each precision, then `verify-device`. Arguments are passed on to vitest instead of these tests; `--if-available` takes a machine
+// that cannot have the driver for a reason to leave this out, and says so.
 import { join } from 'node:path';
 import { packageRoot } from '../../core/setup/cache.mjs';
 import { exitWith, SetupError } from '../../core/setup/failure.mjs';
@@ -33,8 +34,10 @@ await exitWith(async () => {
           'test/plugins/vlm-judge.test.ts',
           'test/plugins/vq.test.ts',
         ];
+  // With an empty cache this driver compiles for seconds to every kernel on matrices, with other tests beside it.
+  const time = '--testTimeout=600000';
   const commands = [
-    [vitest, 'run', '--config', 'test/vitest.config.ts', '--root', '.', ...tests],
+    [vitest, 'run', '--config', 'test/vitest.config.ts', '--root', '.', time, ...tests],
     ...(given.length > 0 ? [] : [['--import', 'tsx', join(packageRoot, 'core', 'cli.ts'), 'verify-device']]),
   ];
   for (const args of commands) {

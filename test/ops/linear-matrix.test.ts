@@ -154,39 +154,40 @@ describe.skipIf(cases.length === 0)('on matrices', () => {
       },
     );
 
-    test.runIf(precision === 'f32-split').each([
-      [66, 'linear/matrix-blocks'],
-      [30, 'linear/matrix'],
-    ])('weights of every storage, %i rows', async (rows, kernel) => {
+    // One test a storage: a software driver takes seconds to compile each of its kernels.
+    test
+      .runIf(precision === 'f32-split')
+      .each(
+        (['f32', 'f16', 'bf16', 'int8', 'int4'] as const).flatMap((storage) => [
+          [storage, 66, 'linear/matrix-blocks'] as const,
+          [storage, 30, 'linear/matrix'] as const,
+        ]),
+      )('weights stored as %s, %i rows', async (storage, rows, kernel) => {
       const size = { rows, columns: 70, inner: 128 };
       const x = randomFloats(rows * 128, 1);
-      for (const storage of ['f32', 'f16', 'bf16', 'int8', 'int4'] as const) {
-        const stored = await storedWeight(device, [70, 128], randomFloats(70 * 128, 2), storage);
-        const workspace = new Workspace(device, products);
-        const input = device.tensor('x', [rows, 128], 'f32', x);
-        const [dX, dOut] = [
-          device.tensor('d x', [rows, 128]),
-          device.tensor('d out', [rows, 70], 'f32', randomFloats(rows * 70, 3)),
-        ];
-        const tape = new Tape(workspace);
-        tape.watch(input, dX);
-        const out = linear(tape, input, stored.tensor);
-        const kept = tape.output(out);
-        tape.seed(out, dOut);
-        tape.backward();
-        const kernels = tape.recorded.flatMap((step) => ('kernel' in step ? [String(step.kernel)] : []));
-        expect(kernels.filter((name) => name === kernel)).toHaveLength(2);
-        (await tape.finish('stored')).run();
-        const bound = (found: Float32Array, kind: Kind, a: Float32Array, of: Sizes): number =>
-          worst(found, kind, a, stored.values, of, precision);
-        expect(bound(await device.readFloats(kept), 'nt', x, size), storage).toBeLessThanOrEqual(1);
-        const back = { rows, columns: 128, inner: 70 };
-        expect(bound(await device.readFloats(dX), 'nn', randomFloats(rows * 70, 3), back), storage).toBeLessThanOrEqual(
-          1,
-        );
-        workspace.close();
-        stored.set.close();
-      }
+      const stored = await storedWeight(device, [70, 128], randomFloats(70 * 128, 2), storage);
+      const workspace = new Workspace(device, products);
+      const input = device.tensor('x', [rows, 128], 'f32', x);
+      const [dX, dOut] = [
+        device.tensor('d x', [rows, 128]),
+        device.tensor('d out', [rows, 70], 'f32', randomFloats(rows * 70, 3)),
+      ];
+      const tape = new Tape(workspace);
+      tape.watch(input, dX);
+      const out = linear(tape, input, stored.tensor);
+      const kept = tape.output(out);
+      tape.seed(out, dOut);
+      tape.backward();
+      const kernels = tape.recorded.flatMap((step) => ('kernel' in step ? [String(step.kernel)] : []));
+      expect(kernels.filter((name) => name === kernel)).toHaveLength(2);
+      (await tape.finish('stored')).run();
+      const bound = (found: Float32Array, kind: Kind, a: Float32Array, of: Sizes): number =>
+        worst(found, kind, a, stored.values, of, precision);
+      expect(bound(await device.readFloats(kept), 'nt', x, size)).toBeLessThanOrEqual(1);
+      const back = { rows, columns: 128, inner: 70 };
+      expect(bound(await device.readFloats(dX), 'nn', randomFloats(rows * 70, 3), back)).toBeLessThanOrEqual(1);
+      workspace.close();
+      stored.set.close();
     });
 
     test('what is broken breaks its row and its column alone', async () => {
