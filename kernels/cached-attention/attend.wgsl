@@ -30,10 +30,15 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let width = params.key_value_heads * VECTORS;
   var at = cache_rows[row] * params.capacity * width + head / (params.heads / params.key_value_heads) * VECTORS;
   let end = min(positions[row] + 1u, params.capacity);
+  // Loops that begin where only a launch knows are not unrolled, and what they hold is compiled once. Arrays that such a loop indexes lie in memory:
+  // the walk over the keys has its own.
+  let first = index * VECTORS;
+  var loaded: array<vec4f, VECTORS>;
+  for (var place = first; place < first + VECTORS; place++) { loaded[place - first] = q[place]; }
   var query: array<vec4f, VECTORS>;
   var sum: array<vec4f, VECTORS>;
   for (var i = 0u; i < VECTORS; i++) {
-    query[i] = q[index * VECTORS + i] * params.scale;
+    query[i] = loaded[i] * params.scale;
     sum[i] = vec4f();
   }
   var maximum = -3.0e38;
@@ -50,5 +55,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     for (var i = 0u; i < VECTORS; i++) { sum[i] = sum[i] * keep + share * vec4f(values[at + i]); }
     at += width;
   }
-  for (var i = 0u; i < VECTORS; i++) { out[index * VECTORS + i] = sum[i] / total; }
+  var results: array<vec4f, VECTORS>;
+  for (var i = 0u; i < VECTORS; i++) { results[i] = sum[i] / total; }
+  for (var place = first; place < first + VECTORS; place++) { out[place] = results[place - first]; }
 }

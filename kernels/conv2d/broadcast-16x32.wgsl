@@ -183,22 +183,23 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       w_base0 += channels; w_base1 += channels; w_base2 += channels; w_base3 += channels;
     }
   }
-  let index0 = index_of(pixel0);
-  let index1 = index_of(pixel1);
-  { let p = subgroupBroadcast(index0, 0u); store(first + 0u, p, channel + 0u, s0_0); store(first + 0u, p, channel + 8u, s0_1); store(first + 0u, p, channel + 16u, s0_2); store(first + 0u, p, channel + 24u, s0_3); }
-  { let p = subgroupBroadcast(index0, 1u); store(first + 1u, p, channel + 0u, s1_0); store(first + 1u, p, channel + 8u, s1_1); store(first + 1u, p, channel + 16u, s1_2); store(first + 1u, p, channel + 24u, s1_3); }
-  { let p = subgroupBroadcast(index0, 2u); store(first + 2u, p, channel + 0u, s2_0); store(first + 2u, p, channel + 8u, s2_1); store(first + 2u, p, channel + 16u, s2_2); store(first + 2u, p, channel + 24u, s2_3); }
-  { let p = subgroupBroadcast(index0, 3u); store(first + 3u, p, channel + 0u, s3_0); store(first + 3u, p, channel + 8u, s3_1); store(first + 3u, p, channel + 16u, s3_2); store(first + 3u, p, channel + 24u, s3_3); }
-  { let p = subgroupBroadcast(index0, 4u); store(first + 4u, p, channel + 0u, s4_0); store(first + 4u, p, channel + 8u, s4_1); store(first + 4u, p, channel + 16u, s4_2); store(first + 4u, p, channel + 24u, s4_3); }
-  { let p = subgroupBroadcast(index0, 5u); store(first + 5u, p, channel + 0u, s5_0); store(first + 5u, p, channel + 8u, s5_1); store(first + 5u, p, channel + 16u, s5_2); store(first + 5u, p, channel + 24u, s5_3); }
-  { let p = subgroupBroadcast(index0, 6u); store(first + 6u, p, channel + 0u, s6_0); store(first + 6u, p, channel + 8u, s6_1); store(first + 6u, p, channel + 16u, s6_2); store(first + 6u, p, channel + 24u, s6_3); }
-  { let p = subgroupBroadcast(index0, 7u); store(first + 7u, p, channel + 0u, s7_0); store(first + 7u, p, channel + 8u, s7_1); store(first + 7u, p, channel + 16u, s7_2); store(first + 7u, p, channel + 24u, s7_3); }
-  { let p = subgroupBroadcast(index1, 0u); store(first + 8u, p, channel + 0u, s8_0); store(first + 8u, p, channel + 8u, s8_1); store(first + 8u, p, channel + 16u, s8_2); store(first + 8u, p, channel + 24u, s8_3); }
-  { let p = subgroupBroadcast(index1, 1u); store(first + 9u, p, channel + 0u, s9_0); store(first + 9u, p, channel + 8u, s9_1); store(first + 9u, p, channel + 16u, s9_2); store(first + 9u, p, channel + 24u, s9_3); }
-  { let p = subgroupBroadcast(index1, 2u); store(first + 10u, p, channel + 0u, s10_0); store(first + 10u, p, channel + 8u, s10_1); store(first + 10u, p, channel + 16u, s10_2); store(first + 10u, p, channel + 24u, s10_3); }
-  { let p = subgroupBroadcast(index1, 3u); store(first + 11u, p, channel + 0u, s11_0); store(first + 11u, p, channel + 8u, s11_1); store(first + 11u, p, channel + 16u, s11_2); store(first + 11u, p, channel + 24u, s11_3); }
-  { let p = subgroupBroadcast(index1, 4u); store(first + 12u, p, channel + 0u, s12_0); store(first + 12u, p, channel + 8u, s12_1); store(first + 12u, p, channel + 16u, s12_2); store(first + 12u, p, channel + 24u, s12_3); }
-  { let p = subgroupBroadcast(index1, 5u); store(first + 13u, p, channel + 0u, s13_0); store(first + 13u, p, channel + 8u, s13_1); store(first + 13u, p, channel + 16u, s13_2); store(first + 13u, p, channel + 24u, s13_3); }
-  { let p = subgroupBroadcast(index1, 6u); store(first + 14u, p, channel + 0u, s14_0); store(first + 14u, p, channel + 8u, s14_1); store(first + 14u, p, channel + 16u, s14_2); store(first + 14u, p, channel + 24u, s14_3); }
-  { let p = subgroupBroadcast(index1, 7u); store(first + 15u, p, channel + 0u, s15_0); store(first + 15u, p, channel + 8u, s15_1); store(first + 15u, p, channel + 16u, s15_2); store(first + 15u, p, channel + 24u, s15_3); }
+  var index0 = index_of(pixel0);
+  var index1 = index_of(pixel1);
+  // Eight pixels at a time, the next eight moved up: see linear/nt-broadcast-32.
+  let end = min(first + 16u, params.pixels);
+  for (var place = first; place < end; place += 8u) {
+    { let p = subgroupBroadcast(index0, 0u); store(place, p, channel + 0u, s0_0); store(place, p, channel + 8u, s0_1); store(place, p, channel + 16u, s0_2); store(place, p, channel + 24u, s0_3); }
+    { let p = subgroupBroadcast(index0, 1u); store(place + 1u, p, channel + 0u, s1_0); store(place + 1u, p, channel + 8u, s1_1); store(place + 1u, p, channel + 16u, s1_2); store(place + 1u, p, channel + 24u, s1_3); }
+    { let p = subgroupBroadcast(index0, 2u); store(place + 2u, p, channel + 0u, s2_0); store(place + 2u, p, channel + 8u, s2_1); store(place + 2u, p, channel + 16u, s2_2); store(place + 2u, p, channel + 24u, s2_3); }
+    { let p = subgroupBroadcast(index0, 3u); store(place + 3u, p, channel + 0u, s3_0); store(place + 3u, p, channel + 8u, s3_1); store(place + 3u, p, channel + 16u, s3_2); store(place + 3u, p, channel + 24u, s3_3); }
+    { let p = subgroupBroadcast(index0, 4u); store(place + 4u, p, channel + 0u, s4_0); store(place + 4u, p, channel + 8u, s4_1); store(place + 4u, p, channel + 16u, s4_2); store(place + 4u, p, channel + 24u, s4_3); }
+    { let p = subgroupBroadcast(index0, 5u); store(place + 5u, p, channel + 0u, s5_0); store(place + 5u, p, channel + 8u, s5_1); store(place + 5u, p, channel + 16u, s5_2); store(place + 5u, p, channel + 24u, s5_3); }
+    { let p = subgroupBroadcast(index0, 6u); store(place + 6u, p, channel + 0u, s6_0); store(place + 6u, p, channel + 8u, s6_1); store(place + 6u, p, channel + 16u, s6_2); store(place + 6u, p, channel + 24u, s6_3); }
+    { let p = subgroupBroadcast(index0, 7u); store(place + 7u, p, channel + 0u, s7_0); store(place + 7u, p, channel + 8u, s7_1); store(place + 7u, p, channel + 16u, s7_2); store(place + 7u, p, channel + 24u, s7_3); }
+    index0 = index1;
+    s0_0 = s8_0; s0_1 = s8_1; s0_2 = s8_2; s0_3 = s8_3; s1_0 = s9_0; s1_1 = s9_1; s1_2 = s9_2; s1_3 = s9_3;
+    s2_0 = s10_0; s2_1 = s10_1; s2_2 = s10_2; s2_3 = s10_3; s3_0 = s11_0; s3_1 = s11_1; s3_2 = s11_2; s3_3 = s11_3;
+    s4_0 = s12_0; s4_1 = s12_1; s4_2 = s12_2; s4_3 = s12_3; s5_0 = s13_0; s5_1 = s13_1; s5_2 = s13_2; s5_3 = s13_3;
+    s6_0 = s14_0; s6_1 = s14_1; s6_2 = s14_2; s6_3 = s14_3; s7_0 = s15_0; s7_1 = s15_1; s7_2 = s15_2; s7_3 = s15_3;
+  }
 }

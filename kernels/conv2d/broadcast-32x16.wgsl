@@ -269,40 +269,27 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       w_base0 += channels; w_base1 += channels;
     }
   }
-  let index0 = index_of(pixel0);
-  let index1 = index_of(pixel1);
-  let index2 = index_of(pixel2);
-  let index3 = index_of(pixel3);
-  { let p = subgroupBroadcast(index0, 0u); store(first + 0u, p, channel + 0u, s0_0); store(first + 0u, p, channel + 8u, s0_1); }
-  { let p = subgroupBroadcast(index0, 1u); store(first + 1u, p, channel + 0u, s1_0); store(first + 1u, p, channel + 8u, s1_1); }
-  { let p = subgroupBroadcast(index0, 2u); store(first + 2u, p, channel + 0u, s2_0); store(first + 2u, p, channel + 8u, s2_1); }
-  { let p = subgroupBroadcast(index0, 3u); store(first + 3u, p, channel + 0u, s3_0); store(first + 3u, p, channel + 8u, s3_1); }
-  { let p = subgroupBroadcast(index0, 4u); store(first + 4u, p, channel + 0u, s4_0); store(first + 4u, p, channel + 8u, s4_1); }
-  { let p = subgroupBroadcast(index0, 5u); store(first + 5u, p, channel + 0u, s5_0); store(first + 5u, p, channel + 8u, s5_1); }
-  { let p = subgroupBroadcast(index0, 6u); store(first + 6u, p, channel + 0u, s6_0); store(first + 6u, p, channel + 8u, s6_1); }
-  { let p = subgroupBroadcast(index0, 7u); store(first + 7u, p, channel + 0u, s7_0); store(first + 7u, p, channel + 8u, s7_1); }
-  { let p = subgroupBroadcast(index1, 0u); store(first + 8u, p, channel + 0u, s8_0); store(first + 8u, p, channel + 8u, s8_1); }
-  { let p = subgroupBroadcast(index1, 1u); store(first + 9u, p, channel + 0u, s9_0); store(first + 9u, p, channel + 8u, s9_1); }
-  { let p = subgroupBroadcast(index1, 2u); store(first + 10u, p, channel + 0u, s10_0); store(first + 10u, p, channel + 8u, s10_1); }
-  { let p = subgroupBroadcast(index1, 3u); store(first + 11u, p, channel + 0u, s11_0); store(first + 11u, p, channel + 8u, s11_1); }
-  { let p = subgroupBroadcast(index1, 4u); store(first + 12u, p, channel + 0u, s12_0); store(first + 12u, p, channel + 8u, s12_1); }
-  { let p = subgroupBroadcast(index1, 5u); store(first + 13u, p, channel + 0u, s13_0); store(first + 13u, p, channel + 8u, s13_1); }
-  { let p = subgroupBroadcast(index1, 6u); store(first + 14u, p, channel + 0u, s14_0); store(first + 14u, p, channel + 8u, s14_1); }
-  { let p = subgroupBroadcast(index1, 7u); store(first + 15u, p, channel + 0u, s15_0); store(first + 15u, p, channel + 8u, s15_1); }
-  { let p = subgroupBroadcast(index2, 0u); store(first + 16u, p, channel + 0u, s16_0); store(first + 16u, p, channel + 8u, s16_1); }
-  { let p = subgroupBroadcast(index2, 1u); store(first + 17u, p, channel + 0u, s17_0); store(first + 17u, p, channel + 8u, s17_1); }
-  { let p = subgroupBroadcast(index2, 2u); store(first + 18u, p, channel + 0u, s18_0); store(first + 18u, p, channel + 8u, s18_1); }
-  { let p = subgroupBroadcast(index2, 3u); store(first + 19u, p, channel + 0u, s19_0); store(first + 19u, p, channel + 8u, s19_1); }
-  { let p = subgroupBroadcast(index2, 4u); store(first + 20u, p, channel + 0u, s20_0); store(first + 20u, p, channel + 8u, s20_1); }
-  { let p = subgroupBroadcast(index2, 5u); store(first + 21u, p, channel + 0u, s21_0); store(first + 21u, p, channel + 8u, s21_1); }
-  { let p = subgroupBroadcast(index2, 6u); store(first + 22u, p, channel + 0u, s22_0); store(first + 22u, p, channel + 8u, s22_1); }
-  { let p = subgroupBroadcast(index2, 7u); store(first + 23u, p, channel + 0u, s23_0); store(first + 23u, p, channel + 8u, s23_1); }
-  { let p = subgroupBroadcast(index3, 0u); store(first + 24u, p, channel + 0u, s24_0); store(first + 24u, p, channel + 8u, s24_1); }
-  { let p = subgroupBroadcast(index3, 1u); store(first + 25u, p, channel + 0u, s25_0); store(first + 25u, p, channel + 8u, s25_1); }
-  { let p = subgroupBroadcast(index3, 2u); store(first + 26u, p, channel + 0u, s26_0); store(first + 26u, p, channel + 8u, s26_1); }
-  { let p = subgroupBroadcast(index3, 3u); store(first + 27u, p, channel + 0u, s27_0); store(first + 27u, p, channel + 8u, s27_1); }
-  { let p = subgroupBroadcast(index3, 4u); store(first + 28u, p, channel + 0u, s28_0); store(first + 28u, p, channel + 8u, s28_1); }
-  { let p = subgroupBroadcast(index3, 5u); store(first + 29u, p, channel + 0u, s29_0); store(first + 29u, p, channel + 8u, s29_1); }
-  { let p = subgroupBroadcast(index3, 6u); store(first + 30u, p, channel + 0u, s30_0); store(first + 30u, p, channel + 8u, s30_1); }
-  { let p = subgroupBroadcast(index3, 7u); store(first + 31u, p, channel + 0u, s31_0); store(first + 31u, p, channel + 8u, s31_1); }
+  var index0 = index_of(pixel0);
+  var index1 = index_of(pixel1);
+  var index2 = index_of(pixel2);
+  var index3 = index_of(pixel3);
+  // Eight pixels at a time, the next eight moved up: see linear/nt-broadcast-32.
+  let end = min(first + 32u, params.pixels);
+  for (var place = first; place < end; place += 8u) {
+    { let p = subgroupBroadcast(index0, 0u); store(place, p, channel + 0u, s0_0); store(place, p, channel + 8u, s0_1); }
+    { let p = subgroupBroadcast(index0, 1u); store(place + 1u, p, channel + 0u, s1_0); store(place + 1u, p, channel + 8u, s1_1); }
+    { let p = subgroupBroadcast(index0, 2u); store(place + 2u, p, channel + 0u, s2_0); store(place + 2u, p, channel + 8u, s2_1); }
+    { let p = subgroupBroadcast(index0, 3u); store(place + 3u, p, channel + 0u, s3_0); store(place + 3u, p, channel + 8u, s3_1); }
+    { let p = subgroupBroadcast(index0, 4u); store(place + 4u, p, channel + 0u, s4_0); store(place + 4u, p, channel + 8u, s4_1); }
+    { let p = subgroupBroadcast(index0, 5u); store(place + 5u, p, channel + 0u, s5_0); store(place + 5u, p, channel + 8u, s5_1); }
+    { let p = subgroupBroadcast(index0, 6u); store(place + 6u, p, channel + 0u, s6_0); store(place + 6u, p, channel + 8u, s6_1); }
+    { let p = subgroupBroadcast(index0, 7u); store(place + 7u, p, channel + 0u, s7_0); store(place + 7u, p, channel + 8u, s7_1); }
+    index0 = index1; index1 = index2; index2 = index3;
+    s0_0 = s8_0; s0_1 = s8_1; s1_0 = s9_0; s1_1 = s9_1; s2_0 = s10_0; s2_1 = s10_1; s3_0 = s11_0; s3_1 = s11_1;
+    s4_0 = s12_0; s4_1 = s12_1; s5_0 = s13_0; s5_1 = s13_1; s6_0 = s14_0; s6_1 = s14_1; s7_0 = s15_0; s7_1 = s15_1;
+    s8_0 = s16_0; s8_1 = s16_1; s9_0 = s17_0; s9_1 = s17_1; s10_0 = s18_0; s10_1 = s18_1; s11_0 = s19_0; s11_1 = s19_1;
+    s12_0 = s20_0; s12_1 = s20_1; s13_0 = s21_0; s13_1 = s21_1; s14_0 = s22_0; s14_1 = s22_1; s15_0 = s23_0; s15_1 = s23_1;
+    s16_0 = s24_0; s16_1 = s24_1; s17_0 = s25_0; s17_1 = s25_1; s18_0 = s26_0; s18_1 = s26_1; s19_0 = s27_0; s19_1 = s27_1;
+    s20_0 = s28_0; s20_1 = s28_1; s21_0 = s29_0; s21_1 = s29_1; s22_0 = s30_0; s22_1 = s30_1; s23_0 = s31_0; s23_1 = s31_1;
+  }
 }

@@ -24,6 +24,10 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> sums: array<vec4f>;     // [splits, O]: Σ dOut, for the bias
 @group(0) @binding(4) var<uniform> params: Params;
 
+fn store(row: u32, split: u32, columns: u32, column: u32, value: vec4f) {
+  if (row < params.out_channels) { partial[(split * params.out_channels + row) * columns + column] = value; }
+}
+
 @compute @workgroup_size(8)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let in_channels = params.in_channels / 4u;
@@ -94,21 +98,17 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let total = sum + subgroupShuffleXor(sum, 4u);
   if (group.x == 0u && lane < 4u && row + lane * 4u < params.out_channels) { sums[group.z * out_channels + row / 4u + lane] = total; }
   if (column >= columns) { return; }
-  let base = group.z * params.out_channels;
-  if (row + 0u < params.out_channels) { partial[(base + row + 0u) * columns + column] = s0; }
-  if (row + 1u < params.out_channels) { partial[(base + row + 1u) * columns + column] = s1; }
-  if (row + 2u < params.out_channels) { partial[(base + row + 2u) * columns + column] = s2; }
-  if (row + 3u < params.out_channels) { partial[(base + row + 3u) * columns + column] = s3; }
-  if (row + 4u < params.out_channels) { partial[(base + row + 4u) * columns + column] = s4; }
-  if (row + 5u < params.out_channels) { partial[(base + row + 5u) * columns + column] = s5; }
-  if (row + 6u < params.out_channels) { partial[(base + row + 6u) * columns + column] = s6; }
-  if (row + 7u < params.out_channels) { partial[(base + row + 7u) * columns + column] = s7; }
-  if (row + 8u < params.out_channels) { partial[(base + row + 8u) * columns + column] = s8; }
-  if (row + 9u < params.out_channels) { partial[(base + row + 9u) * columns + column] = s9; }
-  if (row + 10u < params.out_channels) { partial[(base + row + 10u) * columns + column] = s10; }
-  if (row + 11u < params.out_channels) { partial[(base + row + 11u) * columns + column] = s11; }
-  if (row + 12u < params.out_channels) { partial[(base + row + 12u) * columns + column] = s12; }
-  if (row + 13u < params.out_channels) { partial[(base + row + 13u) * columns + column] = s13; }
-  if (row + 14u < params.out_channels) { partial[(base + row + 14u) * columns + column] = s14; }
-  if (row + 15u < params.out_channels) { partial[(base + row + 15u) * columns + column] = s15; }
+  // Eight rows at a time, the next eight moved up: see linear/nt-broadcast-32.
+  let end = min(row + 16u, params.out_channels);
+  for (var r = row; r < end; r += 8u) {
+    store(r, group.z, columns, column, s0);
+    store(r + 1u, group.z, columns, column, s1);
+    store(r + 2u, group.z, columns, column, s2);
+    store(r + 3u, group.z, columns, column, s3);
+    store(r + 4u, group.z, columns, column, s4);
+    store(r + 5u, group.z, columns, column, s5);
+    store(r + 6u, group.z, columns, column, s6);
+    store(r + 7u, group.z, columns, column, s7);
+    s0 = s8; s1 = s9; s2 = s10; s3 = s11; s4 = s12; s5 = s13; s6 = s14; s7 = s15;
+  }
 }

@@ -72,20 +72,17 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     s15 += subgroupBroadcast(a1.x, 7u) * b0; s15 += subgroupBroadcast(a1.y, 7u) * b1; s15 += subgroupBroadcast(a1.z, 7u) * b2; s15 += subgroupBroadcast(a1.w, 7u) * b3;
   }
   if (column >= columns) { return; }
-  store(row + 0u, columns, column, s0);
-  store(row + 1u, columns, column, s1);
-  store(row + 2u, columns, column, s2);
-  store(row + 3u, columns, column, s3);
-  store(row + 4u, columns, column, s4);
-  store(row + 5u, columns, column, s5);
-  store(row + 6u, columns, column, s6);
-  store(row + 7u, columns, column, s7);
-  store(row + 8u, columns, column, s8);
-  store(row + 9u, columns, column, s9);
-  store(row + 10u, columns, column, s10);
-  store(row + 11u, columns, column, s11);
-  store(row + 12u, columns, column, s12);
-  store(row + 13u, columns, column, s13);
-  store(row + 14u, columns, column, s14);
-  store(row + 15u, columns, column, s15);
+  // Eight rows at a time, the next eight moved up: see linear/nt-broadcast-32.
+  let end = min(row + 16u, params.rows);
+  for (var r = row; r < end; r += 8u) {
+    store(r, columns, column, s0);
+    store(r + 1u, columns, column, s1);
+    store(r + 2u, columns, column, s2);
+    store(r + 3u, columns, column, s3);
+    store(r + 4u, columns, column, s4);
+    store(r + 5u, columns, column, s5);
+    store(r + 6u, columns, column, s6);
+    store(r + 7u, columns, column, s7);
+    s0 = s8; s1 = s9; s2 = s10; s3 = s11; s4 = s12; s5 = s13; s6 = s14; s7 = s15;
+  }
 }

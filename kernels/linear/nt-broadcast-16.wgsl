@@ -149,20 +149,24 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     { let a = subgroupBroadcast(x1.z, 7u); s15_0 += a * w0.z; s15_1 += a * w1.z; s15_2 += a * w2.z; s15_3 += a * w3.z; }
     { let a = subgroupBroadcast(x1.w, 7u); s15_0 += a * w0.w; s15_1 += a * w1.w; s15_2 += a * w2.w; s15_3 += a * w3.w; }
   }
-  store_row(row + 0u, group.x, lane, s0_0, s0_1, s0_2, s0_3);
-  store_row(row + 1u, group.x, lane, s1_0, s1_1, s1_2, s1_3);
-  store_row(row + 2u, group.x, lane, s2_0, s2_1, s2_2, s2_3);
-  store_row(row + 3u, group.x, lane, s3_0, s3_1, s3_2, s3_3);
-  store_row(row + 4u, group.x, lane, s4_0, s4_1, s4_2, s4_3);
-  store_row(row + 5u, group.x, lane, s5_0, s5_1, s5_2, s5_3);
-  store_row(row + 6u, group.x, lane, s6_0, s6_1, s6_2, s6_3);
-  store_row(row + 7u, group.x, lane, s7_0, s7_1, s7_2, s7_3);
-  store_row(row + 8u, group.x, lane, s8_0, s8_1, s8_2, s8_3);
-  store_row(row + 9u, group.x, lane, s9_0, s9_1, s9_2, s9_3);
-  store_row(row + 10u, group.x, lane, s10_0, s10_1, s10_2, s10_3);
-  store_row(row + 11u, group.x, lane, s11_0, s11_1, s11_2, s11_3);
-  store_row(row + 12u, group.x, lane, s12_0, s12_1, s12_2, s12_3);
-  store_row(row + 13u, group.x, lane, s13_0, s13_1, s13_2, s13_3);
-  store_row(row + 14u, group.x, lane, s14_0, s14_1, s14_2, s14_3);
-  store_row(row + 15u, group.x, lane, s15_0, s15_1, s15_2, s15_3);
+  // Eight rows at a time, the next eight moved up: see linear/nt-broadcast-32.
+  let end = min(row + 16u, params.rows);
+  for (var r = row; r < end; r += 8u) {
+    store_row(r, group.x, lane, s0_0, s0_1, s0_2, s0_3);
+    store_row(r + 1u, group.x, lane, s1_0, s1_1, s1_2, s1_3);
+    store_row(r + 2u, group.x, lane, s2_0, s2_1, s2_2, s2_3);
+    store_row(r + 3u, group.x, lane, s3_0, s3_1, s3_2, s3_3);
+    store_row(r + 4u, group.x, lane, s4_0, s4_1, s4_2, s4_3);
+    store_row(r + 5u, group.x, lane, s5_0, s5_1, s5_2, s5_3);
+    store_row(r + 6u, group.x, lane, s6_0, s6_1, s6_2, s6_3);
+    store_row(r + 7u, group.x, lane, s7_0, s7_1, s7_2, s7_3);
+    s0_0 = s8_0; s0_1 = s8_1; s0_2 = s8_2; s0_3 = s8_3;
+    s1_0 = s9_0; s1_1 = s9_1; s1_2 = s9_2; s1_3 = s9_3;
+    s2_0 = s10_0; s2_1 = s10_1; s2_2 = s10_2; s2_3 = s10_3;
+    s3_0 = s11_0; s3_1 = s11_1; s3_2 = s11_2; s3_3 = s11_3;
+    s4_0 = s12_0; s4_1 = s12_1; s4_2 = s12_2; s4_3 = s12_3;
+    s5_0 = s13_0; s5_1 = s13_1; s5_2 = s13_2; s5_3 = s13_3;
+    s6_0 = s14_0; s6_1 = s14_1; s6_2 = s14_2; s6_3 = s14_3;
+    s7_0 = s15_0; s7_1 = s15_1; s7_2 = s15_2; s7_3 = s15_3;
+  }
 }

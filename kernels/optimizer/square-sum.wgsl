@@ -24,8 +24,8 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   for (var block = first; block < last; block++) {
     if ((flags[block] & flag_trainable) == 0u) { continue; }
     var squares = vec4f();
-    for (var i = 0u; i < 16u; i++) {
-      let gradient = gradients[block * 16u + i];
+    for (var place = block * 16u; place < (block + 1u) * 16u; place++) {
+      let gradient = gradients[place];
       squares += gradient * gradient;
     }
     sum += (squares.x + squares.y) + (squares.z + squares.w);
