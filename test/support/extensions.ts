@@ -1,9 +1,10 @@
 /** Extensions that make a run fail or stop at an exact place, so that tests need no luck with timing. */
 import { channel } from 'node:diagnostics_channel';
 import { once } from 'node:events';
-import { watch } from 'node:fs';
+import { existsSync, watch } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { defineExtension, z, type Extension } from '../../core/plugin.ts';
 
 /** Loses the device in the middle of a step, as a crashing driver does. */
@@ -79,6 +80,19 @@ export const interrupter = defineExtension({
       },
     };
   },
+});
+
+/** Holds a run before its first batch until a file is there. */
+export const gate = defineExtension({
+  name: 'gate',
+  summary: 'waits for a file',
+  options: z.strictObject({ file: z.string().describe('which') }),
+  create: ({ file }): Extension => ({
+    batch: async () => {
+      while (!existsSync(file)) await setTimeout(20);
+      return undefined;
+    },
+  }),
 });
 
 /** Gives the tokens of every drawing weights in the policy objective: those whose own log-probability is low, or all, or too few. */

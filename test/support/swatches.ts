@@ -15,7 +15,7 @@ import {
   type Split,
 } from '../../core/plugin.ts';
 import { colorNames, fields, paint, side } from './colors.ts';
-import { benchmarkAsked, interrupter, saboteur, weigher } from './extensions.ts';
+import { benchmarkAsked, gate, interrupter, saboteur, weigher } from './extensions.ts';
 
 const cells = 2;
 
@@ -170,5 +170,5 @@ const hungry = defineRecipe({
 
 export default definePlugin({
   name: 'swatches',
-  provides: [paletteTokenizer, dataset, isColor, faulty, benchmark, hungry, saboteur, interrupter, weigher],
+  provides: [paletteTokenizer, dataset, isColor, faulty, benchmark, hungry, saboteur, interrupter, weigher, gate],
 });

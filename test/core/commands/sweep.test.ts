@@ -1,5 +1,5 @@
 /** A sweep is stopped between and within its runs, and comes to the same end; a run that fails leaves the others alone. */
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test, vi } from 'vitest';
 import { checkpointOf, metricsOf, Workplace } from '../../support/runs.ts';
@@ -40,27 +40,31 @@ test('stopped again and again, it goes on where it was and comes to the same end
   }
 }, 120_000);
 
-// Again where the second process came when all was done: under load a program takes longer to start than these runs take.
-test(
-  'two processes share a sweep: each run is done by one of them, as one alone would have',
-  { retry: 3, timeout: 120_000 },
-  async () => {
-    const [alone, shared] = [place.free('alone'), place.free('shared')];
-    const reference = await place.command('run', preset(), ...axis, '--run-dir', alone);
-    expect(reference.code, reference.errors).toBe(0);
-    const first = place.program(['run', preset(), ...axis, '--run-dir', shared]);
-    await vi.waitFor(() => expect(existsSync(join(shared, 'sweep.json'))).toBe(true), { timeout: 30_000 });
-    const ended = await Promise.all([first, place.program(['resume', shared])]);
-    expect(ended.map(({ code }) => code)).toEqual([0, 0]);
-    const done = ended.map(({ errors }) => [...errors.matchAll(/run (\d) of 4: /g)].map(([, run]) => Number(run)));
-    expect(done.flat().toSorted((a, b) => a - b)).toEqual([1, 2, 3, 4]);
-    expect(done.filter((runs) => runs.length > 0)).toHaveLength(2);
-    expect(ended.map(({ errors }) => errors).join('\n')).toMatch(/passed over \d of 4 runs, which other processes do/);
-    expect(readdirSync(shared).sort()).toEqual(readdirSync(alone).sort());
-    for (const folder of folders)
-      expect(checkpointOf(join(shared, folder), 2).weights).toEqual(checkpointOf(join(alone, folder), 2).weights);
-  },
-);
+test('two processes share a sweep: each run is done by one of them, as one alone would have', async () => {
+  const [alone, shared, opened] = [place.free('alone'), place.free('shared'), place.free('opened')];
+  const reference = await place.command('run', preset(), ...axis, '--run-dir', alone);
+  expect(reference.code, reference.errors).toBe(0);
+  // Nobody takes a step before each of them has a run.
+  const held = ['--set', `extensions=[{ use: gate, file: ${JSON.stringify(opened)} }]`];
+  const first = place.program(['run', preset(), ...axis, ...held, '--run-dir', shared]);
+  const begun = (count: number): Promise<void> =>
+    vi.waitFor(() => expect(folders.filter((folder) => existsSync(join(shared, folder)))).toHaveLength(count), {
+      timeout: 60_000,
+    });
+  await begun(1);
+  const second = place.program(['resume', shared]);
+  await begun(2);
+  writeFileSync(opened, '');
+  const ended = await Promise.all([first, second]);
+  expect(ended.map(({ code }) => code)).toEqual([0, 0]);
+  const done = ended.map(({ errors }) => [...errors.matchAll(/run (\d) of 4: /g)].map(([, run]) => Number(run)));
+  expect(done.flat().toSorted((a, b) => a - b)).toEqual([1, 2, 3, 4]);
+  expect(done.filter((runs) => runs.length > 0)).toHaveLength(2);
+  expect(ended.map(({ errors }) => errors).join('\n')).toMatch(/passed over \d of 4 runs, which other processes do/);
+  expect(readdirSync(shared).sort()).toEqual(readdirSync(alone).sort());
+  for (const folder of folders)
+    expect(checkpointOf(join(shared, folder), 2).weights).toEqual(checkpointOf(join(alone, folder), 2).weights);
+}, 120_000);
 
 test('a preset that says something else than when the sweep began is refused, and so is a second sweep in its place', async () => {
   const directory = place.free('changed');
