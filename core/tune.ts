@@ -35,31 +35,31 @@ export async function tuningFor(device: Device, environment: Environment): Promi
   return measured;
 }
 
-/** Times both sizes of tiles for products of growing size; the large ones are taken from where they win and go on winning. */
+/** Times both sizes of tiles for products of growing size; the large ones are taken from where that gains most. */
 export async function measureTuning(device: Device): Promise<KernelTuning> {
   const before = device.tuning;
   try {
     if (device.hasBroadcastTiles) {
       const rows = [32, 64, 128, 256];
-      const wins = await compare(
+      const ratios = await compare(
         device,
         rows.map((count) => ({ rows: count, columns: 128, inner: 128 })),
         'tallTilesFrom',
       );
-      return { ...defaultTuning, tallTilesFrom: firstLastingWin(rows, wins), source: 'measured' };
+      return { ...defaultTuning, tallTilesFrom: bestThreshold(rows, ratios), source: 'measured' };
     }
     if (!device.adapter.isSoftware) {
       const sides = [512, 1024, 1536, 2048];
-      const wins = await compare(
+      const ratios = await compare(
         device,
         sides.map((side) => ({ rows: side, columns: side, inner: 1024 })),
         'largeTilesFrom',
       );
       return {
         ...defaultTuning,
-        largeTilesFrom: firstLastingWin(
+        largeTilesFrom: bestThreshold(
           sides.map((side) => (side / 128) ** 2),
-          wins,
+          ratios,
         ),
         source: 'measured',
       };
@@ -83,10 +83,18 @@ export function recordedTuning(record: Readonly<Record<string, string>>): Kernel
     : undefined;
 }
 
-/** The smallest size from which on the large tiles won every time; past all sizes when they never did. */
-export function firstLastingWin(sizes: readonly number[], wins: readonly boolean[]): number {
-  const lastLoss = wins.lastIndexOf(false);
-  return sizes[lastLoss + 1] ?? 2 * (sizes.at(-1) ?? 1);
+/**
+ * The size from which on large tiles are to be taken, by how long they took at each size relative to small ones: that with the least product of
+ * ratios over all sizes, so that one sample that something else disturbed decides nothing; past all sizes where large tiles gain nowhere.
+ */
+export function bestThreshold(sizes: readonly number[], ratios: readonly number[]): number {
+  let best = { from: 2 * (sizes.at(-1) ?? 1), cost: 0 };
+  let cost = 0;
+  for (let index = sizes.length - 1; index >= 0; index--) {
+    cost += Math.log(ratios[index] ?? 1);
+    if (cost < best.cost) best = { from: sizes[index] ?? 1, cost };
+  }
+  return best.from;
 }
 
 interface Size {
@@ -95,13 +103,13 @@ interface Size {
   readonly inner: number;
 }
 
-/** Whether the large tiles were faster, for each size. */
+/** How long the large tiles took relative to the small ones, for each size. */
 async function compare(
   device: Device,
   sizes: readonly Size[],
   threshold: 'tallTilesFrom' | 'largeTilesFrom',
-): Promise<boolean[]> {
-  const wins: boolean[] = [];
+): Promise<number[]> {
+  const ratios: number[] = [];
   for (const { rows, columns, inner } of sizes) {
     const workspace = new Workspace(device);
     const [x, weight] = [device.tensor('x', [rows, inner]), device.tensor('weight', [columns, inner])];
@@ -113,12 +121,12 @@ async function compare(
     };
     const [small, large] = [await record(Number.MAX_SAFE_INTEGER), await record(0)];
     const [smallTime, largeTime] = await fastest(device, [small, large]);
-    wins.push(largeTime < smallTime);
+    ratios.push(largeTime / smallTime);
     for (const program of [small, large]) program.dispose();
     workspace.close();
     for (const tensor of [x, weight]) device.destroyTensor(tensor);
   }
-  return wins;
+  return ratios;
 }
 
 const samples = 7;

@@ -8,16 +8,19 @@ import { Tape } from '../../core/autograd/tape.ts';
 import { openDevice } from '../../core/gpu/device.ts';
 import { defaultTuning } from '../../core/gpu/tuning.ts';
 import { linear } from '../../core/ops/linear.ts';
-import { firstLastingWin, recordedTuning, tuningFor, tuningRecord } from '../../core/tune.ts';
+import { bestThreshold, recordedTuning, tuningFor, tuningRecord } from '../../core/tune.ts';
 import { randomFloats } from '../../core/testing.ts';
 
 const cache = mkdtempSync(join(tmpdir(), 'tuning-'));
 afterAll(() => rmSync(cache, { recursive: true }));
 
-test('large tiles are taken from where they win and go on winning', () => {
-  expect(firstLastingWin([32, 64, 128], [true, true, true])).toBe(32);
-  expect(firstLastingWin([32, 64, 128], [true, false, true])).toBe(128);
-  expect(firstLastingWin([32, 64, 128], [false, false, false])).toBe(256);
+test('large tiles are taken from where that gains most, and one disturbed sample decides nothing', () => {
+  expect(bestThreshold([32, 64, 128], [0.9, 0.9, 0.9])).toBe(32);
+  expect(bestThreshold([32, 64, 128], [1.1, 0.95, 0.9])).toBe(64);
+  expect(bestThreshold([32, 64, 128], [1.2, 1.1, 1.1])).toBe(256);
+  expect(bestThreshold([32, 64, 128, 256], [1.05, 0.9, 0.88, 1.02])).toBe(64);
+  expect(bestThreshold([32, 64, 128, 256], [0.99, 1.2, 0.9, 0.88])).toBe(128);
+  expect(bestThreshold([32], [1])).toBe(64);
 });
 
 test('measured once, then taken from the cache; a spoilt cache is measured again; off means the defaults', async () => {
