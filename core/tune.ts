@@ -85,7 +85,7 @@ export function recordedTuning(record: Readonly<Record<string, string>>): Kernel
 
 /**
  * The size from which on large tiles are to be taken, by how long they took at each size relative to small ones: that with the least product of
- * ratios over all sizes, so that one sample that something else disturbed decides nothing; past all sizes where large tiles gain nowhere.
+ * ratios from it on, so that a small loss at one size does not outweigh gains at others; past all sizes where large tiles gain nothing.
  */
 export function bestThreshold(sizes: readonly number[], ratios: readonly number[]): number {
   let best = { from: 2 * (sizes.at(-1) ?? 1), cost: 0 };

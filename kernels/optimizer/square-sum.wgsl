@@ -24,6 +24,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   for (var block = first; block < last; block++) {
     if ((flags[block] & flag_trainable) == 0u) { continue; }
     var squares = vec4f();
+    // Begins at a value of the launch, so that its load is compiled once: see kernels/README.md, loops that stay loops.
     for (var place = block * 16u; place < (block + 1u) * 16u; place++) {
       let gradient = gradients[place];
       squares += gradient * gradient;

@@ -14,7 +14,7 @@ import { randomFloats } from '../../core/testing.ts';
 const cache = mkdtempSync(join(tmpdir(), 'tuning-'));
 afterAll(() => rmSync(cache, { recursive: true }));
 
-test('large tiles are taken from where that gains most, and one disturbed sample decides nothing', () => {
+test('large tiles are taken from where that gains most, and a small loss at one size does not outweigh gains at others', () => {
   expect(bestThreshold([32, 64, 128], [0.9, 0.9, 0.9])).toBe(32);
   expect(bestThreshold([32, 64, 128], [1.1, 0.95, 0.9])).toBe(64);
   expect(bestThreshold([32, 64, 128], [1.2, 1.1, 1.1])).toBe(256);
