@@ -2,12 +2,12 @@
 // Training in each precision on Mesa 26's lavapipe, which has cooperative matrices: SFT from fresh weights and GRPO from those that come with
 // reasongen (4 prompts of 8 drawings a step), the same seeds and data, step by step in one table. Slow: these matrices are executed by a
 // processor.
-//   node test/matrix/precision.mjs [STEPS]
+//   node test/matrix/precision.mjs [STEPS] [sft|grpo]
 import { mkdtempSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { packageRoot } from '../../core/setup/cache.mjs';
-import { exitWith } from '../../core/setup/failure.mjs';
+import { exitWith, SetupError } from '../../core/setup/failure.mjs';
 import { launch } from '../../core/setup/launch.mjs';
 import { matrixRoot } from './root.mjs';
 
@@ -29,10 +29,18 @@ const metricsOf = (directory) =>
 const shown = (value) => (value === undefined ? '–' : value.toPrecision(4));
 
 await exitWith(async () => {
+  const chosen = Object.entries(runs).filter(([name]) => name === (process.argv[3] ?? name));
+  if (!(Number.isInteger(steps) && steps > 0) || chosen.length === 0) {
+    throw new SetupError({
+      code: 'USAGE',
+      message: `${process.argv.slice(2).join(' ')}: a number of steps is wanted, and one of ${Object.keys(runs).join(', ')} or nothing for both`,
+      hint: 'npm run verify:precision -- 20 grpo',
+    });
+  }
   const { node, version, env } = await matrixRoot({ report: (line) => void process.stderr.write(`${line}\n`) });
   const folder = mkdtempSync(join(tmpdir(), 'precision-'));
   process.stdout.write(`${steps} steps, seed 0, lavapipe of Mesa ${version}; runs are kept in ${folder}\n`);
-  for (const [name, [preset, ...metrics]] of Object.entries(runs)) {
+  for (const [name, [preset, ...metrics]] of chosen) {
     for (const precision of precisions) {
       const settings = [
         `precision=${precision}`,
