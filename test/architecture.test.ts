@@ -4,6 +4,7 @@ import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import ts from 'typescript';
 import { describe, expect, test } from 'vitest';
+import { deviceCommands } from '../core/setup/reasongen.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
@@ -242,6 +243,26 @@ test('exported names are unique, so that a name means one thing wherever it is r
       places.set(name, [...(places.get(name) ?? []), path]);
   const twice = [...places].filter(([, paths]) => paths.length > 1);
   expect(twice).toEqual([]);
+});
+
+test('a command that may open a device is started with the driver of the machine: elsewhere than in these tests nothing else would find it', () => {
+  const byPath = new Map(core.map((file) => [file.path, file]));
+  const reaches = (path: string, target: string, seen = new Set<string>()): boolean => {
+    if (path === target) return true;
+    if (seen.has(path)) return false;
+    seen.add(path);
+    return (byPath.get(path)?.runtimeImports ?? []).some((next) => reaches(next, target, seen));
+  };
+  const opening = core
+    .filter(({ path }) => path.startsWith('core/cli/'))
+    .flatMap(({ text }) => text.split(/(?=\.command\(')/))
+    .flatMap((text) => {
+      const [, name] = /^\.command\('([\w-]+)/.exec(text) ?? [];
+      const modules = [...text.matchAll(/import\('\.\.\/(commands\/[\w-]+\.ts)'\)/g)].map(([, path]) => `core/${path}`);
+      return name !== undefined && modules.some((path) => reaches(path, 'core/tune.ts')) ? [name] : [];
+    });
+  expect(opening.length).toBeGreaterThan(5);
+  expect(deviceCommands).toEqual(expect.arrayContaining(opening));
 });
 
 describe('plugins see the author API only, so that core may change behind it', () => {

@@ -12,6 +12,8 @@ export const deviceCommands = [
   'replay',
   'generate',
   'ask',
+  'serve',
+  'worker',
   'evaluate',
   'verify-device',
   'check',
@@ -24,7 +26,9 @@ export const deviceCommands = [
  */
 const goingOn = {
   generate: 'the same command goes on behind the pictures that are whole',
-  ...Object.fromEntries(['ask', 'verify-device', 'check', 'doctor'].map((command) => [command, 'try it again'])),
+  ...Object.fromEntries(
+    ['ask', 'serve', 'worker', 'verify-device', 'check', 'doctor'].map((command) => [command, 'try it again']),
+  ),
 };
 
 /** Options before a command that are followed by a value. */

@@ -1,8 +1,9 @@
 /** The package as npm makes it from this tree, installed into an empty folder. */
-import { execFileSync, type SpawnSyncReturns, spawnSync } from 'node:child_process';
+import { type ChildProcessByStdio, execFileSync, spawn, type SpawnSyncReturns, spawnSync } from 'node:child_process';
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
+import type { Readable } from 'node:stream';
 import { root } from '../support/runs.ts';
 
 /** For a project that has node's types instead of the browser's. */
@@ -62,23 +63,26 @@ export class InstalledPackage {
 
   /** Runs node in the project, with nothing of this process's driver in its environment. */
   node(node: string, args: readonly string[], more: Readonly<Record<string, string>> = {}): SpawnSyncReturns<string> {
-    const ours = new Set([
-      'VK_DRIVER_FILES',
-      'VK_ICD_FILENAMES',
-      'LD_LIBRARY_PATH',
-      'REASONGEN_DRIVER',
-      'NODE_OPTIONS',
-    ]);
-    const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !ours.has(name)));
     return spawnSync(node, args, {
       cwd: this.folder,
       encoding: 'utf8',
-      env: { ...env, ...more },
+      env: { ...environment(), ...more },
       maxBuffer: 2 ** 26,
     });
+  }
+
+  /** Likewise, for what goes on until it is stopped. */
+  start(node: string, args: readonly string[]): ChildProcessByStdio<null, Readable, Readable> {
+    return spawn(node, args, { cwd: this.folder, env: environment(), stdio: ['ignore', 'pipe', 'pipe'] });
   }
 
   remove(): void {
     rmSync(this.#temporary, { recursive: true, force: true });
   }
+}
+
+/** This process's, less what it was told of the driver. */
+function environment(): NodeJS.ProcessEnv {
+  const ours = new Set(['VK_DRIVER_FILES', 'VK_ICD_FILENAMES', 'LD_LIBRARY_PATH', 'REASONGEN_DRIVER', 'NODE_OPTIONS']);
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !ours.has(name)));
 }

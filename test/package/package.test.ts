@@ -1,4 +1,5 @@
 /** The package as its users have it: packed, installed into an empty folder, used there from the command line and from plain JavaScript. */
+import { once } from 'node:events';
 import { cpSync, existsSync, readFileSync, symlinkSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -183,6 +184,30 @@ describe.each(nodes.map((node, index) => ({ node, index })))('$node', ({ node, i
       `out-${index}`,
     );
     expect(existsSync(join(installed.folder, `out-${index}`, '00000.png'))).toBe(true);
+  });
+
+  test('serve draws until it is stopped', async () => {
+    const args = ['serve', '--preset', 'reasongen/nano/generate', '--weights', 'random', '--port', '0'];
+    const server = installed.start(node, [program, ...args, '--name', 'nano']);
+    let said = '';
+    server.stderr.on('data', (chunk) => (said += String(chunk)));
+    const ended = once(server, 'close');
+    const listening = once(server.stdout, 'data').then(([chunk]) => String(chunk).trim());
+    const url = await Promise.race([
+      listening,
+      ended.then(() => {
+        throw new Error(`it ended: ${said}`);
+      }),
+    ]);
+    expect(await (await fetch(`${url}/models`)).json()).toMatchObject({ data: [{ id: 'nano' }] });
+    const answer = await fetch(`${url}/images/generations`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ prompt: 'a photo of two cakes', seed: 1 }),
+    });
+    expect(await answer.json()).toMatchObject({ data: [{ b64_json: expect.stringMatching(/^iVBOR/) }] });
+    server.kill('SIGTERM');
+    expect((await ended)[0], said).toBe(0);
   });
 
   test('what is optional is not there: doctor and whoever needs it say how to get it; then it is found', () => {
