@@ -12,7 +12,10 @@
 // top: eight passes that weigh the sixteen values of a digit among the entries that agree so far, no sort and no memory. Every
 // branch around a join depends on settings only; with PER_ROW on whether any row of the workgroup takes it, and what it finds is kept
 // by the rows whose own settings do.
+//
+// A row with a logit that is NaN or +∞ gets NaN for log-probability and entropy whatever its settings: a cut or the largest alone could lose it.
 //! use lib/philox.wgsl
+//! use lib/broken.wgsl
 const LANES: u32 = 1u;       // a power of two, at most THREADS
 const THREADS: u32 = 16u;
 const GUIDED: bool = false;
@@ -152,6 +155,18 @@ fn join_best(value: Best, lane: u32) -> Best {
   return Best(shared_value[first], shared_index[first]);
 }
 
+fn join_rank(value: u32, lane: u32) -> u32 {
+  if (LANES == 1u) { return value; }
+  workgroupBarrier();
+  shared_index[lane] = value;
+  for (var stride = LANES / 2u; stride > 0u; stride /= 2u) {
+    workgroupBarrier();
+    if (lane % LANES < stride) { shared_index[lane] = max(shared_index[lane], shared_index[lane + stride]); }
+  }
+  workgroupBarrier();
+  return shared_index[lane / LANES * LANES];
+}
+
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let index = (group.y * groups.x + group.x) * (THREADS / LANES) + lane / LANES;
@@ -164,11 +179,14 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   rule = select(0u, cache_row * 6u, PER_ROW);
 
   var highest = Best(-3.4e38, 0u);
+  var worst = 0u;
   for (var i = first; i < vocabulary; i += LANES) {
     let z = logit(row, i);
+    worst = max(worst, broken_rank(z));
     if (z > highest.value) { highest = Best(z, i); }
   }
   highest = join_best(highest, lane);
+  worst = join_rank(worst, lane);
   var token = highest.index;
   var log_probability = 0.0;
   var entropy = 0.0;
@@ -248,6 +266,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       log_probability = 0.0;
       entropy = 0.0;
     }
+  }
+  if (is_broken(worst)) {
+    log_probability = broken_nan(worst);
+    entropy = log_probability;
   }
   trace[cache_row * params.capacity + position] = vec4u(token, forced, bitcast<u32>(log_probability), bitcast<u32>(entropy));
   row_state[cache_row] = vec4u(state.x, position + 1u, select(0u, 1u, TEXT && token == params.image_start), state.w);

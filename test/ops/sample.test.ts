@@ -35,6 +35,8 @@ interface Case {
   /** Rows that are done before the step. */
   readonly done?: readonly number[];
   readonly budget?: number;
+  /** Bits that stand at a place of the logits instead of the number: what a NaN was made of does not survive in a number. */
+  readonly bits?: Readonly<Record<number, number>>;
 }
 
 let device: Device;
@@ -79,7 +81,10 @@ async function draw(
     current: device.tensor('current', [logits.length], 'u32', new Uint32Array(logits.length).fill(77)),
     positions: device.tensor('positions', [logits.length], 'u32', new Uint32Array(logits.length).fill(position - 1)),
   };
-  const values = device.tensor('logits', [logits.length, vocabulary], 'f32', Float32Array.from(logits.flat()));
+  const numbers = Float32Array.from(logits.flat());
+  const words = new Uint32Array(numbers.buffer);
+  for (const [place, word] of Object.entries(given.bits ?? {})) words[Number(place)] = word;
+  const values = device.tensor('logits', [logits.length, vocabulary], 'f32', numbers);
   sample(tape, values, state, settings, { phase: 'image', guided: false, imageStart, end, ...options });
   const program = await tape.finish('draw');
   program.run();
@@ -203,6 +208,47 @@ describe.each([1, 4])('what is drawn, %i threads per row', (lanes) => {
       expect(chiSquare).toBeLessThan(22.46);
     },
   );
+
+  test.each([
+    ['NaN', 0x7fc00000],
+    ['NaN with a sign, as x86 makes it', 0xffc00000],
+    ['+∞', 0x7f800000],
+  ])('a logit that is %s shows in its row and in no other, whatever the settings', async (_name, word) => {
+    const logits = logitsOf(3, 99, 5);
+    const rules = [
+      all,
+      { temperature: 0, topK: 0, topP: 1 },
+      { temperature: 1, topK: 10, topP: 1 },
+      { temperature: 0, topK: 10, topP: 0.9 },
+      { temperature: 1, topK: 0, topP: 0.9 },
+    ];
+    // A token that the budget forces says nothing of the logits, but what stands behind it would be drawn from the same network.
+    const phases = [{}, { phase: 'text', budget: 0 }] as const;
+    for (const rule of rules) {
+      for (const { budget, ...options } of phases.map((phase) => ({ budget: 99, ...phase }))) {
+        const place = 99 + 7;
+        const { drawn } = await draw({ options: { lanes, ...options }, budget, logits, rule, bits: { [place]: word } });
+        const isFinite = drawn.map((row) => [row.logProbability, row.entropy].map(Number.isFinite));
+        expect(isFinite, JSON.stringify({ rule, options })).toEqual([
+          [true, true],
+          [false, false],
+          [true, true],
+        ]);
+      }
+    }
+  });
+
+  test('a logit of −∞ is an id that cannot come, not a broken number', async () => {
+    const logits = logitsOf(2, 99, 5);
+    for (const temperature of [0, 1]) {
+      const rule = { temperature, topK: 0, topP: 1 };
+      const { drawn } = await draw({ options: { lanes }, logits, rule, bits: { 7: 0xff800000 } });
+      for (const { token, logProbability, entropy } of drawn)
+        expect([token !== 7, logProbability, entropy].every((value) => value === true || Number.isFinite(value))).toBe(
+          true,
+        );
+    }
+  });
 
   test('temperature 0 and top k 1 take the largest; temperature 0 takes the first of equals', async () => {
     const logits = logitsOf(40, 99, 8);
