@@ -80,9 +80,16 @@ export class Tape {
     this.watched.set(buffer, offsets.set(offset, gradient));
   }
 
-  /** Where the gradient of `weight` accumulates; undefined when nobody watches it. */
+  /**
+   * Where the gradient of `weight` accumulates, in its shape; undefined when nobody watches it. A view of a weight's first rows begins where the weight
+   * does, so it is found by that: its gradient are the first rows of the weight's.
+   */
   gradientOf(weight: Tensor): Tensor | undefined {
-    return 'buffer' in weight.memory ? this.watched.get(weight.memory.buffer)?.get(weight.memory.offset) : undefined;
+    if (!('buffer' in weight.memory)) return undefined;
+    const found = this.watched.get(weight.memory.buffer)?.get(weight.memory.offset);
+    return found === undefined || sizeOf(found.shape) === sizeOf(weight.shape)
+      ? found
+      : { ...found, shape: weight.shape };
   }
 
   /** True when a gradient must flow into this tensor. */
