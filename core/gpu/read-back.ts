@@ -26,20 +26,32 @@ interface StagingDevice {
 export class ReadBack {
   private readonly device: StagingDevice;
   private staging: GPUBuffer | undefined;
-  /** The read before; there is one staging buffer, so the next waits for it. */
-  private last: Promise<unknown> = Promise.resolve();
+  /** What was asked for before; there is one staging buffer, so the next waits for it. */
+  private last: Promise<void> = Promise.resolve();
+  private pending = 0;
+  private reserved = 0;
 
   constructor(device: StagingDevice) {
     this.device = device;
   }
 
-  /** The bytes of each tensor. One submit and one map for every `stagingLimit` bytes. Rejects with what the binding says. */
+  /**
+   * The bytes of each tensor. One submit and one map for every `stagingLimit` bytes; the first copy is submitted before this returns, so that it comes before
+   * whatever is submitted next, unless another read is pending. Rejects with what the binding says.
+   */
   read(tensors: readonly Tensor[]): Promise<ArrayBuffer[]> {
-    const own = this.last.then(() => this.readAll(tensors));
-    this.last = own.catch(() => {
-      // Whoever asked is told; the next one reads for himself.
-    });
+    const own = this.pending === 0 ? this.readAll(tensors) : this.last.then(() => this.readAll(tensors));
+    this.pending += 1;
+    // Whoever asked is told of a failure; the next one reads for himself.
+    const settled = (): void => void (this.pending -= 1);
+    this.last = own.then(settled, settled);
     return own;
+  }
+
+  /** Makes the staging buffer for so many bytes now, so that a later read makes none; while one is pending, with the next read. */
+  reserve(bytes: number): void {
+    this.reserved = Math.max(this.reserved, bytes);
+    if (this.pending === 0) this.stagingFor(bytes);
   }
 
   private async readAll(tensors: readonly Tensor[]): Promise<ArrayBuffer[]> {
@@ -48,9 +60,8 @@ export class ReadBack {
     return results;
   }
 
-  /** Makes the staging buffer for so many bytes now, so that a later read makes none. */
-  reserve(bytes: number): GPUBuffer {
-    const wanted = Math.min(bytes, stagingLimit);
+  private stagingFor(bytes: number): GPUBuffer {
+    const wanted = Math.min(Math.max(bytes, this.reserved), stagingLimit);
     if (this.staging === undefined || this.staging.size < wanted) {
       if (this.staging !== undefined) this.device.destroyBuffer(this.staging);
       this.staging = this.device.createBuffer(wanted, 'read-back', GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST);
@@ -60,7 +71,7 @@ export class ReadBack {
 
   private async readBatch(batch: readonly Piece[], results: readonly ArrayBuffer[]): Promise<void> {
     const total = batch.reduce((sum, { bytes }) => sum + bytes, 0);
-    const staging = this.reserve(total);
+    const staging = this.stagingFor(total);
     const encoder = this.device.gpu.createCommandEncoder();
     let offset = 0;
     for (const { buffer, from, bytes } of batch) {
