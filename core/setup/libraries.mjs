@@ -1,13 +1,13 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, lstatSync, readdirSync } from 'node:fs';
+import { existsSync, lstatSync, readdirSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 
 /**
- * Files of a folder (not below it) whose name matches, sorted; none when the folder does not exist.
+ * Files of a folder (not below it) whose name matches, sorted; none when there is no such folder.
  * @param {string} folder @param {RegExp} name
  */
 export function findFiles(folder, name) {
-  if (!existsSync(folder)) return [];
+  if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory()) return [];
   return readdirSync(folder)
     .filter((entry) => name.test(entry))
     .sort()

@@ -53,9 +53,21 @@ export function knownDriver(env = process.env) {
   const inherited = inheritedDriver(env);
   if (inherited && (!forced || forced === inherited.kind)) return inherited;
   const known = readJson(join(cacheDirectory(env), 'adapter.json'));
-  if (known?.key !== fingerprint(env, forced)) return undefined;
+  if (known?.key !== fingerprint(env, forced) || !isDriver(known.driver)) return undefined;
   const paths = [...known.driver.files, ...known.driver.folders];
   return paths.every((path) => existsSync(path)) ? known.driver : undefined;
+}
+
+/** Whether what was read is one: a file of the cache may hold anything. @param {any} value @returns {value is Driver} */
+function isDriver(value) {
+  const areTexts = (/** @type {unknown} */ list) =>
+    Array.isArray(list) && list.every((item) => typeof item === 'string');
+  return (
+    kinds.includes(value?.kind) &&
+    areTexts(value.files) &&
+    areTexts(value.folders) &&
+    [value.version, value.description, value.why].every((text) => typeof text === 'string')
+  );
 }
 
 /** One line for the user: which driver, why, and how to get a faster one. @param {Driver} driver */
@@ -199,13 +211,21 @@ function forcedKind(env) {
 /** @param {NodeJS.ProcessEnv} env @returns {Driver | undefined} */
 function inheritedDriver(env) {
   if (!env.REASONGEN_DRIVER || !env.VK_DRIVER_FILES) return undefined;
-  /** @type {Driver} */
-  const driver = JSON.parse(env.REASONGEN_DRIVER);
-  return driver.files.join(':') === env.VK_DRIVER_FILES ? driver : undefined;
+  const driver = parsed(env.REASONGEN_DRIVER);
+  return isDriver(driver) && driver.files.join(':') === env.VK_DRIVER_FILES ? driver : undefined;
 }
 
-/** What the choice depends on: the wish, the system, its packages, its drivers and devices. @param {NodeJS.ProcessEnv} env @param {DriverKind | undefined} forced */
-function fingerprint(env, forced) {
+/** @param {string} json @returns {unknown} undefined where it is none */
+function parsed(json) {
+  try {
+    return JSON.parse(json);
+  } catch {
+    return undefined;
+  }
+}
+
+/** What the choice depends on: the wish, the system, its packages, its drivers and devices. @param {NodeJS.ProcessEnv} env */
+export function fingerprint(env, forced = forcedKind(env)) {
   const changed = (/** @type {string} */ path) => (existsSync(path) ? statSync(path).mtimeMs : 0);
   const facts = [
     'format 1',

@@ -12,7 +12,7 @@ import { findLavapipe } from '../../../core/setup/lavapipe.mjs';
 import { environmentFor } from '../../../core/setup/environment.mjs';
 import { commandOf, deviceCommands } from '../../../core/setup/reasongen.mjs';
 import { requireResultFolder } from '../../../core/setup/writable.mjs';
-import { driverEnvironment, knownDriver, prepareDriver } from '../../../core/setup/vulkan.mjs';
+import { driverEnvironment, fingerprint, knownDriver, prepareDriver } from '../../../core/setup/vulkan.mjs';
 import { freshEnvironment, put, root, spawnResult, useMachine } from '../../support/machine.ts';
 
 useMachine();
@@ -98,6 +98,30 @@ describe('choosing a driver', () => {
     expect(knownDriver(freshEnvironment())).toBeUndefined();
     put('cache/adapter.json', '{ cut');
     expect(knownDriver(freshEnvironment())).toBeUndefined();
+  });
+
+  it.each([
+    ['nothing', null],
+    ['half of it', { kind: 'lavapipe' }],
+    ['of a kind there is not', { kind: 'abacus', version: '1', description: '', why: '', files: [], folders: [] }],
+    ['with files that are none', { kind: 'gpu', version: '', description: '', why: '', files: 'x', folders: [] }],
+  ])('chooses anew where what was kept is no driver: %s', async (_, driver) => {
+    const good = { kind: 'lavapipe', version: '25', description: '', why: '', files: [], folders: [] };
+    const env = freshEnvironment();
+    const key = fingerprint(env);
+    put('cache/adapter.json', JSON.stringify({ key, driver: good }));
+    expect(knownDriver(env)).toEqual(good);
+    put('cache/adapter.json', JSON.stringify({ key, driver }));
+    expect(knownDriver(env)).toBeUndefined();
+    const handedDown = { ...env, REASONGEN_DRIVER: JSON.stringify(driver), VK_DRIVER_FILES: '/x.json' };
+    expect(knownDriver(handedDown)).toBeUndefined();
+  });
+
+  it('lets the doctor start where the cache is a file', async () => {
+    put('cache');
+    const env = freshEnvironment({ REASONGEN_CACHE: join(root, 'cache') });
+    const { REASONGEN_DRIVER = '', REASONGEN_DRIVER_ERROR = '' } = await environmentFor('doctor', env, true);
+    expect(REASONGEN_DRIVER || REASONGEN_DRIVER_ERROR).not.toBe('');
   });
 
   it('hands its choice to nested launches, unless these wish another', () => {
