@@ -2,15 +2,17 @@
 import { buildComponents, withFields } from './components.ts';
 import { createContainer, type RunContainer } from './container.ts';
 import type { Optimizer } from './contracts/optimizer.ts';
+import type { ComponentChoice } from './contracts/preset.ts';
 import type { Component } from './contracts/slots.ts';
 import type { Plan, PlanContext, Recipe, Smaller } from './contracts/recipe.ts';
-import type { AdapterReport } from './gpu/adapter-report.ts';
+import { type AdapterReport, unknownDescription } from './gpu/adapter-report.ts';
 import type { Kernel } from './gpu/kernel.ts';
 import { PlanningDevice } from './gpu/planning-device.ts';
 import type { KernelTuning } from './gpu/tuning.ts';
-import type { Log } from './log.ts';
+import { type Log, silentLog } from './log.ts';
 import { misfit, totalBytes, type PlannedChange, type Room } from './plan.ts';
 import type { LoadedPreset, Stage } from './preset/load.ts';
+import { onOneLine } from './preset/show.ts';
 import { z } from './preset/zod.ts';
 import { refuseRanks } from './ranks/refused.ts';
 import { single } from './ranks/single.ts';
@@ -79,11 +81,19 @@ export class StagePlanner {
    * then another place of a judge, then what the recipe calls drastic.
    */
   async findSmaller(room: Room): Promise<PlannedChange | undefined> {
+    // What a plan has to say was said with the one that does not fit.
+    const quiet = new StagePlanner({ ...this.parts, log: silentLog() });
+    const found = await quiet.findProposal(room);
+    for (const [code, kernel] of quiet.kernels) this.kernels.set(code, kernel);
+    return found;
+  }
+
+  private async findProposal(room: Room): Promise<PlannedChange | undefined> {
     const { recipe, lighter } = await this.pretend((made, context) => ({
       recipe: made,
       lighter: context.has('optimizer') ? context.optimizer.lighter : undefined,
     }));
-    const all = proposals(recipe, lighter);
+    const all = proposals(recipe, lighter === undefined ? undefined : this.otherOptimizer(lighter));
     const planOf = (proposal: Proposal): Promise<Plan> =>
       this.withOptimizer(proposal.optimizer, (other) =>
         this.pretend((_recipe, context) =>
@@ -156,15 +166,19 @@ export class StagePlanner {
     return result;
   }
 
+  /** Another optimizer with the options of the one that the preset names. */
+  private otherOptimizer(use: string): readonly ComponentChoice[] {
+    return (this.parts.stage.preset.components['optimizer'] ?? []).map((choice) => ({ ...choice, use }));
+  }
+
   /** Works with another optimizer than the preset names. */
   private async withOptimizer<Result>(
-    use: string | undefined,
+    optimizer: readonly ComponentChoice[] | undefined,
     work: (optimizer: Optimizer | undefined) => Promise<Result>,
   ): Promise<Result> {
-    if (use === undefined) return work(undefined);
+    if (optimizer === undefined) return work(undefined);
     const { loaded, stage, log } = this.parts;
     const { components } = stage.preset;
-    const optimizer = (components['optimizer'] ?? []).map((choice) => ({ ...choice, use }));
     const preset = { ...stage.preset, components: { ...components, optimizer } };
     const container = openContainer(loaded, { ...stage, preset }, log);
     try {
@@ -214,17 +228,17 @@ async function withSpareSpent(
 const worthSpending = 2 ** 20;
 
 interface Proposal extends Smaller {
-  /** Name of another optimizer. */
-  readonly optimizer?: string;
+  readonly optimizer?: readonly ComponentChoice[];
   readonly spend?: (bytes: number) => Proposal;
 }
 
-function proposals(recipe: Recipe, lighter: string | undefined): Proposal[] {
+function proposals(recipe: Recipe, lighter: readonly ComponentChoice[] | undefined): Proposal[] {
   const { smaller = [] } = recipe;
   const mild = smaller.filter(({ isDrastic }) => isDrastic !== true);
   const drastic = smaller.filter(({ isDrastic }) => isDrastic === true);
   if (lighter === undefined) return [...mild, ...drastic];
-  const change = `optimizer.use: ${lighter}`;
+  // Whole, as it is to be written: a component of another name does not keep the options of the one before.
+  const change = lighter.map(({ use, options }) => `optimizer: ${onOneLine({ use, ...options })}`).join('');
   const withIt = ({ spend, ...other }: Smaller): Proposal => ({
     ...other,
     change: `${change} and ${other.change}`,
@@ -259,7 +273,7 @@ export function unknownAdapter(): PlanTarget {
       vendor: '',
       architecture: '',
       device: '',
-      description: 'unknown',
+      description: unknownDescription,
       isSoftware: false,
       subgroupMinSize: 0,
       subgroupMaxSize: 0,

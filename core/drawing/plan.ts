@@ -8,6 +8,7 @@ import { Drawer, type DrawerOptions, type Sampling } from './drawer.ts';
 import { looksWithModel, reserveJudges } from '../judging/reserve.ts';
 import { changesOf, MemoryAccount, planningRun, smallerValues } from '../models/memory-accounting.ts';
 import { openModel } from '../models/open-model.ts';
+import { narrowerStorages } from '../models/weights.ts';
 
 export interface DrawingPlan {
   readonly weights: string;
@@ -66,14 +67,7 @@ export function smallerDrawing<Choice extends { readonly batch: number; readonly
   plan: (context: PlanContext, choice: Choice) => Promise<Plan>,
 ): Smaller[] {
   const batches = smallerValues(choice.batch).map((batch) => ({ ...choice, batch }));
-  const narrower: readonly WeightStorage[] = {
-    f32: ['bf16', 'int8', 'int4'] as const,
-    f16: ['int8', 'int4'] as const,
-    bf16: ['int8', 'int4'] as const,
-    int8: ['int4'] as const,
-    int4: [],
-  }[choice.storage];
-  const narrow = narrower.map((storage) => ({ ...choice, batch: 1, storage }));
+  const narrow = narrowerStorages(choice.storage).map((storage) => ({ ...choice, batch: 1, storage }));
   return [...batches, ...narrow].map((smaller) => ({
     change: changesOf(choice, smaller, ['storage', 'batch']),
     plan: (context) => plan(context, smaller),

@@ -19,9 +19,15 @@ export const storageOption = {
     .enum(storages)
     .default('f32')
     .describe(
-      'how matrices are kept on the device: f32, or f16, bf16, int8, int4 to save memory at a loss of precision; all is computed in f32',
+      'how matrices are kept on the device: f32, or f16, bf16, int8, int4 to save memory at a loss of precision; they are widened before they are multiplied',
     ),
 };
+
+/** Storages that take fewer bits, the widest first. */
+export function narrowerStorages(storage: WeightStorage): readonly WeightStorage[] {
+  const all = ['bf16', 'int8', 'int4'] as const;
+  return { f32: all, f16: all.slice(1), bf16: all.slice(1), int8: all.slice(2), int4: [] }[storage];
+}
 
 /** Instead of a path: seeded random weights made on the device, to measure memory and speed of a model without its files. */
 export const randomWeights = 'random';

@@ -197,3 +197,8 @@ function isMap(value: unknown): value is Readonly<Record<string, unknown>> {
 function dotted(path: string): string {
   return path.startsWith('.') ? path : `./${path}`;
 }
+
+/** A value as YAML writes it on one line, as behind a key of `--set`. */
+export function onOneLine(value: unknown): string {
+  return stringify(value, { collectionStyle: 'flow', lineWidth: 0, flowCollectionPadding: true }).trim();
+}

@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import type { Workspace } from '../autograd/workspace.ts';
 import type { PictureSpan, Weights } from '../contracts/backbone.ts';
-import type { Plan, PlanContext, Recipe, RunContext } from '../contracts/recipe.ts';
+import type { Plan, PlanContext, Recipe, RunContext, Smaller } from '../contracts/recipe.ts';
 import type { Tokenizer, Turn } from '../contracts/tokenizer.ts';
 import { ReasongenError, exitCodes } from '../errors.ts';
 import { disk } from '../io/disk.ts';
@@ -12,12 +12,12 @@ import { openProducts } from '../matrix-trial.ts';
 import { defineRecipe, inputFile, z } from '../plugin.ts';
 import { dimension, type Tensor } from '../tensor/tensor.ts';
 import { cannotConverse } from '../models/answerer.ts';
-import { MemoryAccount, planningRun } from '../models/memory-accounting.ts';
+import { changesOf, MemoryAccount, planningRun } from '../models/memory-accounting.ts';
 import { blankPicture, lookAt, readPicture, visionOf } from '../models/vision-input.ts';
 import { precisionOption } from '../models/precision.ts';
 import { openModel, type Uses } from '../models/open-model.ts';
 import { describeModel } from '../drawing/plan.ts';
-import { storageOption, weightsInput } from '../models/weights.ts';
+import { narrowerStorages, storageOption, weightsInput } from '../models/weights.ts';
 
 const turn = z.strictObject({
   question: z.string().trim().min(1).describe('what is asked'),
@@ -63,7 +63,14 @@ export const askRecipe = defineRecipe({
         exitCode: exitCodes.badPreset,
       });
     }
-    return { plan: (context) => planAsk(context, choice), run: (context) => runAsk(context, choice) };
+    return {
+      smaller: narrowerStorages(choice.storage).map((storage): Smaller => {
+        const less = { ...choice, storage };
+        return { change: changesOf(choice, less, ['storage']), plan: (context) => planAsk(context, less) };
+      }),
+      plan: (context) => planAsk(context, choice),
+      run: (context) => runAsk(context, choice),
+    };
   },
 });
 

@@ -3,6 +3,7 @@ import type { Plan, PlanContext, Recipe, RunContext, Smaller } from '../contract
 import { samplingOptions } from '../drawing/drawer.ts';
 import { describeModel } from '../drawing/plan.ts';
 import { changesOf, MemoryAccount, planningRun, smallerValues } from '../models/memory-accounting.ts';
+import { narrowerStorages } from '../models/weights.ts';
 import { storageOption, weightsInput } from '../models/weights.ts';
 import { defineRecipe, z } from '../plugin.ts';
 import { serveOptions } from '../serve/options.ts';
@@ -57,13 +58,8 @@ function smaller(choice: Options): Smaller[] {
     answers: Math.min(choice.answers, most),
     drawings: Math.min(choice.drawings, most),
   }));
-  const narrow = (['bf16', 'int8', 'int4'] as const).map((storage) => ({
-    ...choice,
-    answers: 1,
-    drawings: 1,
-    storage,
-  }));
-  return [...fewer, ...narrow.slice(choice.storage === 'f32' ? 0 : 1)].map((less) => ({
+  const narrow = narrowerStorages(choice.storage).map((storage) => ({ ...choice, answers: 1, drawings: 1, storage }));
+  return [...fewer, ...narrow].map((less) => ({
     change: changesOf(choice, less, ['storage', 'answers', 'drawings']),
     plan: (context) => planServe(context, less),
   }));

@@ -22,6 +22,7 @@ import { janusBackbone } from '../../plugins/janus/backbone.ts';
 import { silentLog } from '../../core/log.ts';
 import { planStage, withPlanner } from '../../core/plan-stage.ts';
 import { at } from '../../core/tensor/at.ts';
+import type { Plan } from '../../core/contracts/recipe.ts';
 import { totalBytes, type PlannedChange } from '../../core/plan.ts';
 import { loadPreset } from '../../core/preset/load.ts';
 import { root, Workplace } from '../support/runs.ts';
@@ -80,16 +81,21 @@ describe('the memory a run is said to need', () => {
 
 describe('the smallest change that fits', () => {
   test('is larger where there is less room: micro-batches, computing again, less state, adapters; then there is none', async () => {
-    const loaded = await loadPreset(
-      place.preset(
-        'short',
-        'optimizer: { use: adamw, learningRate: 1e-3 }\nrecipe: { use: sft, weights: random, steps: 1, batch: 4 }\n',
-      ),
+    const file = place.preset(
+      'short',
+      'optimizer: { use: adamw, learningRate: 1e-3, betas: [.8, .9] }\nrecipe: { use: sft, weights: random, steps: 1, batch: 4 }\n',
     );
+    const loaded = await loadPreset(file);
     const [stage] = loaded.stages;
     if (stage === undefined) throw new Error('a preset has a stage');
     const target = { limits: device.limits, report: device.adapter };
     const total = totalBytes(await planStage(loaded, stage, silentLog(), target));
+    // As whoever reads the hint writes it.
+    const planWith = async (change: string): Promise<Plan> => {
+      const asked = change.split(' and ').map((each) => each.replace(': ', '='));
+      const changed = await loadPreset(file, { settings: asked });
+      return planStage(changed, changed.stages[0] ?? stage, silentLog(), target);
+    };
     const changes: string[] = [];
     for (
       let found: PlannedChange | undefined, availableBytes = total - 1;
@@ -102,13 +108,26 @@ describe('the smallest change that fits', () => {
       if (found === undefined) break;
       expect(totalBytes(found.plan)).toBeLessThanOrEqual(availableBytes);
       changes.push(found.change);
+      expect(totalBytes(await planWith(found.change)), found.change).toBe(totalBytes(found.plan));
     }
     expect(changes).toEqual([
       'recipe.microBatch: 2',
       'recipe.recompute: true and recipe.microBatch: 2',
-      'optimizer.use: adamw-8bit and recipe.recompute: true and recipe.microBatch: 1',
+      'optimizer: { use: adamw-8bit, learningRate: 0.001, weightDecay: 0.01, maxNorm: 1, betas: [ 0.8, 0.9 ], epsilon: 1e-8 } and recipe.recompute: true and recipe.microBatch: 1',
       'recipe.lora: {} and recipe.storage: bf16 and recipe.recompute: true and recipe.microBatch: 1',
     ]);
+  });
+
+  test('of a question is weights in fewer bits', async () => {
+    const loaded = await loadPreset(join(root, 'presets/janus-pro-7b/ask.yaml'));
+    const [stage] = loaded.stages;
+    if (stage === undefined) throw new Error('a preset has a stage');
+    const target = { limits: device.limits, report: device.adapter };
+    const availableBytes = totalBytes(await planStage(loaded, stage, silentLog(), target)) - 1;
+    const found = await withPlanner(loaded, stage, silentLog(), target, (planner) =>
+      planner.findSmaller({ limits: device.limits, availableBytes }),
+    );
+    expect(found?.change).toBe('recipe.storage: int8');
   });
 
   // Micro-batches of one sequence, which cannot be made smaller.
