@@ -5,6 +5,7 @@
 import { attentionFault } from './attention-trial.ts';
 import { convolutionFault } from './convolution-trial.ts';
 import { type Environment, processEnvironment } from './environment.ts';
+import { unknownDescription } from './gpu/adapter-report.ts';
 import type { Device } from './gpu/device.ts';
 import { type MatrixPrecision, MatrixProducts, type Precision } from './gpu/matrix-products.ts';
 import type { MatrixShape } from './gpu/subgroup-matrices.ts';
@@ -24,13 +25,26 @@ export async function openProducts(
 ): Promise<MatrixProducts | undefined> {
   if (precision === 'f32') return undefined;
   const { shape, why } = await chooseMatrix(device, precision);
-  if (!device.isPlanning) {
-    if (shape === undefined) log?.warn(`products asked for in ${precision} are computed in f32: ${why}`);
-    else log?.info(`products in ${precision}: ${why}`);
+  if (shape === undefined) {
+    const isKnown = device.adapter.description !== unknownDescription;
+    if (isKnown) tellOnce(log, 'warn', `products asked for in ${precision} are computed in f32: ${why}`);
+    return undefined;
   }
-  if (shape === undefined) return undefined;
+  if (!device.isPlanning) tellOnce(log, 'info', `products in ${precision}: ${why}`);
   device.matricesUsed.set(precision, nameOf(shape));
   return new MatrixProducts(device, shape, precision);
+}
+
+/** What logs were told: a plan and the phases of a run ask alike. */
+const told = new WeakMap<object, Set<string>>();
+
+function tellOnce(log: Pick<Log, 'info' | 'warn'> | undefined, kind: 'info' | 'warn', message: string): void {
+  if (log === undefined) return;
+  const before = told.get(log) ?? new Set();
+  told.set(log, before);
+  if (before.has(message)) return;
+  before.add(message);
+  log[kind](message);
 }
 
 export interface MatrixChoice {

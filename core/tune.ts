@@ -13,6 +13,7 @@ import { cacheDirectory, readJson, writeJson } from './setup/cache.mjs';
 import { openTrustedDevice } from './half-trial.ts';
 import { linear } from './ops/linear.ts';
 import { type Environment, processEnvironment } from './environment.ts';
+import { exitCodes, ReasongenError } from './errors.ts';
 
 /** Raised when kernels change so that old measurements no longer tell anything. */
 const version = 1;
@@ -25,7 +26,15 @@ export async function openTunedDevice(environment: Environment = processEnvironm
 }
 
 export async function tuningFor(device: Device, environment: Environment): Promise<KernelTuning> {
-  const mode = environment['REASONGEN_TUNING'];
+  const mode = environment['REASONGEN_TUNING'] ?? '';
+  if (!['', 'off', 'again'].includes(mode)) {
+    throw new ReasongenError({
+      code: 'UNKNOWN_TUNING',
+      message: `REASONGEN_TUNING=${mode} says nothing`,
+      hint: 'set it to off (kernels that are not timed) or again (timed anew), or unset it',
+      exitCode: exitCodes.noAdapter,
+    });
+  }
   if (mode === 'off') return defaultTuning;
   const file = adapterFile('tuning', device, environment);
   const kept = mode === 'again' ? undefined : readTuning(file);

@@ -1,6 +1,9 @@
 /** What an adapter says about itself, as far as kernels and plans depend on it. */
 import { listedMatrices, matrixFeature, type MatrixConfiguration } from './subgroup-matrices.ts';
 
+/** The description of an adapter that a plan is made for where none is known. */
+export const unknownDescription = 'unknown';
+
 export interface AdapterReport {
   readonly vendor: string;
   readonly architecture: string;

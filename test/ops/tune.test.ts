@@ -36,6 +36,10 @@ test('measured once, then taken from the cache; a spoilt cache is measured again
   expect((await tuningFor(device, environment)).source).toBe('measured');
   expect((await tuningFor(device, { ...environment, REASONGEN_TUNING: 'again' })).source).toBe('measured');
   expect(await tuningFor(device, { ...environment, REASONGEN_TUNING: 'off' })).toBe(defaultTuning);
+  await expect(tuningFor(device, { ...environment, REASONGEN_TUNING: 'agian' })).rejects.toMatchObject({
+    code: 'UNKNOWN_TUNING',
+    hint: expect.stringContaining('again'),
+  });
   device.close();
 });
 
