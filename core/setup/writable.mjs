@@ -1,6 +1,9 @@
-import { accessSync, constants, existsSync, statSync } from 'node:fs';
+import { accessSync, constants, existsSync, statfsSync, statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { SetupError } from './failure.mjs';
+
+/** procfs, sysfs and cgroups, as statfs(2) tells them. */
+const notOfFiles = new Set([0x9fa0, 0x62656572, 0x63677270]);
 
 /**
  * Why a folder cannot be written, or made; undefined where it can be. Nothing is made: the nearest folder that is there is asked.
@@ -12,6 +15,8 @@ export function whyNotWritable(folder) {
     while (!existsSync(there)) there = dirname(there);
     if (!statSync(there).isDirectory()) return `${there} is no folder`;
     accessSync(there, constants.W_OK | constants.X_OK);
+    // The system's own view of itself, which says yes to root and then takes no file: Node tries to make a folder there for ever.
+    if (process.platform === 'linux' && notOfFiles.has(statfsSync(there).type)) return `${there} is no place for files`;
     return undefined;
   } catch (error) {
     return /** @type {Error} */ (error).message;

@@ -11,7 +11,7 @@ import { findHardware } from '../../../core/setup/hardware.mjs';
 import { findLavapipe } from '../../../core/setup/lavapipe.mjs';
 import { environmentFor } from '../../../core/setup/environment.mjs';
 import { commandOf, deviceCommands } from '../../../core/setup/reasongen.mjs';
-import { requireResultFolder } from '../../../core/setup/writable.mjs';
+import { requireResultFolder, whyNotWritable } from '../../../core/setup/writable.mjs';
 import { driverEnvironment, fingerprint, knownDriver, prepareDriver } from '../../../core/setup/vulkan.mjs';
 import { freshEnvironment, put, root, spawnResult, useMachine } from '../../support/machine.ts';
 
@@ -158,6 +158,11 @@ describe('choosing a driver', () => {
       hint: expect.stringContaining('REASONGEN_CACHE='),
     });
     expect(said).toEqual([]);
+  });
+
+  it.skipIf(process.platform !== 'linux')('takes what the system shows of itself for no folder, also as root', () => {
+    for (const folder of ['/proc/nope', '/sys/nope/deeper']) expect(whyNotWritable(folder), folder).toBeDefined();
+    expect(whyNotWritable(join(root, 'not', 'there', 'yet'))).toBeUndefined();
   });
 
   it.each([
