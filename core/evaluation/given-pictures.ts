@@ -55,14 +55,22 @@ export async function givenPictures(
   const { grid } = layout;
   const files = groupBy(known, ({ index }) => index);
   const copies =
-    grid === undefined ? Math.max(...[...files.values()].map(({ length }) => length)) : grid.rows * grid.columns;
+    grid === undefined
+      ? copiesOf(
+          [...files.values()].map(({ length }) => length),
+          benchmark.samplesPerPrompt,
+        )
+      : grid.rows * grid.columns;
   const numbers = [...new Set([...(isPartial ? [] : wanted.keys()), ...files.keys()])].toSorted((a, b) => a - b);
   const items = numbers
     .map((number) => files.get(number)?.[0]?.item ?? wanted[number])
     .filter((item) => item !== undefined);
   const reworded = numbers.filter((number, at) => items[at]?.prompt !== wanted[number]?.prompt).length;
-  const departures =
-    reworded === 0 ? [] : [`${reworded} of ${items.length} prompts are worded otherwise in the folder`];
+  const extra = grid === undefined ? known.filter(({ copy }) => copy >= copies).length : 0;
+  const departures = [
+    ...(reworded === 0 ? [] : [`${reworded} of ${items.length} prompts are worded otherwise in the folder`]),
+    ...(extra === 0 ? [] : [`${extra} pictures beyond ${copies} of their prompt are left out`]),
+  ];
   async function* source(): PictureSource {
     const progress = context.log.progress(`judging ${name}`, items.length * copies, { unit: 'picture' });
     try {
@@ -89,6 +97,17 @@ export async function givenPictures(
     }
   }
   return { items, samplesPerPrompt: copies, departures, source: source() };
+}
+
+/**
+ * Pictures of each prompt that count: as many as the benchmark wants, where some prompt has them, or the most that any has; more only where most prompts have
+ * more. One that lies there by mistake is thus no demand on all other prompts.
+ */
+export function copiesOf(counts: readonly number[], wanted = Infinity): number {
+  const most = Math.max(...counts);
+  const sorted = counts.toSorted((a, b) => a - b);
+  const usual = sorted[Math.floor((sorted.length - 1) / 2)] ?? most;
+  return Math.max(usual, Math.min(most, wanted));
 }
 
 async function pictureIn(

@@ -71,8 +71,8 @@ export function pairedDifference(pairs: readonly ScorePair[], seed = 0): PairedD
 /** Fewer that all rise do so by chance more often than once in twenty times (sign test). */
 const fewestPrompts = 6;
 
-export function changeOf({ low, high, pairs }: PairedDifference): Change {
-  if (pairs === 0) return 'unclear';
+export function changeOf({ low, high, prompts }: PairedDifference): Change {
+  if (prompts < fewestPrompts) return 'unclear';
   if (low > 0) return 'rose';
   return high < 0 ? 'fell' : 'unclear';
 }

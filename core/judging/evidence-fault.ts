@@ -13,8 +13,9 @@ export function evidenceFault(
       return typeof value === 'string' ? undefined : `${kind(value)} and no text`;
     case 'classify':
     case 'similarity':
-    case 'answerProbabilities':
       return numbersFault(value, (given[capability === 'similarity' ? 1 : 2] as readonly unknown[]).length);
+    case 'answerProbabilities':
+      return numbersFault(value, (given[2] as readonly unknown[]).length) ?? probabilityFault(value as number[]);
     case 'detect':
       return listFault(value, (item) => placedFault(item, 'label') ?? maskFault(item['mask']));
     case 'read':
@@ -31,6 +32,12 @@ function numbersFault(value: unknown, count: number): string | undefined {
   if (value.length !== count) return `${value.length} numbers where ${count} were asked for`;
   const index = value.findIndex((each) => typeof each !== 'number' || !Number.isFinite(each));
   return index < 0 ? undefined : `number ${index} is ${String(value[index])}`;
+}
+
+/** Sums of rounded numbers may be beyond 1 by a little. */
+function probabilityFault(values: readonly number[]): string | undefined {
+  const index = values.findIndex((each) => each < 0 || each > 1.001);
+  return index < 0 ? undefined : `number ${index} is ${String(values[index])} and no probability`;
 }
 
 function listFault(value: unknown, fault: (item: Fields) => string | undefined): string | undefined {

@@ -20,9 +20,14 @@ export function judgeTile({ questions, isDropped }: QuestionedPrompt, answers: A
     score,
     why: refused.length === 0 ? `all ${atoms.length} answers are yes` : `not so: ${refused.join(' ')}`,
     atoms,
-    ...(read.includes(undefined) && { unparsed: true as const }),
+    ...(questions.some(({ id }) => !isRead(answers[id] ?? '', mode)) && { unparsed: true as const }),
     ...(isDropped === true && { parts: { 'left out by the published scorer': 1 } }),
   };
+}
+
+/** Whether an answer is one of the two that the mode knows. What official scores take for no without being it is counted, and told. */
+function isRead(answer: string, mode: DpgMode): boolean {
+  return mode === 'official' ? answer === 'yes' || answer === 'no' : answerOf(answer, mode) !== undefined;
 }
 
 /** Undefined for what is neither yes nor no. The published scorer takes exactly `yes` for yes and anything else for no. */

@@ -16,7 +16,7 @@ export const genevalLayout: PictureLayout = {
     [`${digits(index, 5)}/metadata.jsonl`]: `${lineOf(item.specification as GenevalItem)}\n`,
   }),
   async locate({ paths, text }, items) {
-    const byDemand = new Map(items.map(({ specification }, index) => [demandOf(specification as GenevalItem), index]));
+    const choose = chooserOf(items);
     const found = paths.flatMap((path) => {
       const [, folder, number] = picture.exec(path) ?? [];
       return folder === undefined ? [] : [{ path, folder, number: Number(number) }];
@@ -30,7 +30,7 @@ export const genevalLayout: PictureLayout = {
       const place =
         places.get(folder) ??
         (paths.includes(metadata)
-          ? placeOf(metadata, await text(metadata), items, byDemand)
+          ? placeOf(metadata, await text(metadata), items, (wanted) => choose(wanted, Number(folder)))
           : { index: Number(folder) });
       places.set(folder, place);
       const copy = copies.get(place.index) ?? 0;
@@ -41,15 +41,40 @@ export const genevalLayout: PictureLayout = {
   },
 };
 
-/** The prompt of the benchmark that demands the same, in the words of the folder. */
+/**
+ * The prompt that a folder is of: one with its words and demand, rather that of its number, rather one that no other folder is of; where its words are others, one
+ * with its demand, if that is of its number or the only one.
+ */
+function chooserOf(items: readonly PromptItem[]): (metadata: GenevalItem, folder: number) => number | undefined {
+  const same = new Map<string, number[]>();
+  for (const [index, item] of items.entries()) {
+    const specification = item.specification as GenevalItem;
+    for (const key of [demandOf(specification), demandOf(specification, item.prompt)])
+      same.set(key, [...(same.get(key) ?? []), index]);
+  }
+  const taken = new Set<number>();
+  return (metadata, folder) => {
+    const worded = same.get(demandOf(metadata, metadata.prompt)) ?? [];
+    const alike = same.get(demandOf(metadata)) ?? [];
+    const own = [worded, alike].find((each) => each.includes(folder));
+    const index = worded.includes(folder)
+      ? folder
+      : (worded.find((each) => !taken.has(each)) ?? worded[0] ?? (own === undefined ? undefined : folder));
+    const chosen = index ?? (alike.length === 1 ? alike[0] : undefined);
+    if (chosen !== undefined) taken.add(chosen);
+    return chosen;
+  };
+}
+
+/** The prompt of the benchmark, in the words of the folder. */
 function placeOf(
   path: string,
   text: string,
   items: readonly PromptItem[],
-  byDemand: ReadonlyMap<string, number>,
+  choose: (metadata: GenevalItem) => number | undefined,
 ): Pick<LocatedPicture, 'index' | 'item'> {
   const metadata = parse(text);
-  const index = metadata === undefined ? undefined : byDemand.get(demandOf(metadata));
+  const index = metadata === undefined ? undefined : choose(metadata);
   const item = index === undefined ? undefined : items[index];
   if (metadata === undefined || index === undefined || item === undefined) {
     throw new ReasongenError({
@@ -57,7 +82,7 @@ function placeOf(
       message:
         metadata === undefined
           ? 'this file holds no prompt of GenEval: a line of JSON with tag, include and prompt'
-          : `the pictures beside it are of "${metadata.prompt}", which is no prompt of this benchmark`,
+          : `the pictures beside it are of "${metadata.prompt}", which is no prompt of this benchmark, or might be several`,
       place: path,
       hint: 'where the prompts are others than the published ones, name their file: --set benchmarks.geneval.prompts=FILE',
       exitCode: exitCodes.badPreset,
@@ -78,8 +103,9 @@ function parse(text: string): GenevalItem | undefined {
   }
 }
 
-function demandOf({ tag, include, exclude = [] }: GenevalItem): string {
-  return lineOf({ tag, include: ordered(include), exclude, prompt: '' });
+/** With a `prompt`: what is demanded in these words. */
+function demandOf({ tag, include, exclude = [] }: GenevalItem, prompt = ''): string {
+  return lineOf({ tag, include: ordered(include), exclude, prompt });
 }
 
 /** Keys in one order, whoever wrote them. */

@@ -3,10 +3,12 @@ import { createHash } from 'node:crypto';
 import {
   defineBenchmark,
   definePlugin,
+  exitCodes,
   inputFile,
   mean,
   once,
   readTextRows,
+  ReasongenError,
   z,
   type DepthMap,
   type Image,
@@ -72,8 +74,14 @@ export default definePlugin({
       options,
       create: async (choice, scope) => {
         const { prompts: folder, samplesPerPrompt } = choice;
-        const chunks = choice.chunks === undefined ? new Map<string, string[]>() : await readChunks(choice.chunks);
-        const { items, plurals, counts } = await readCompPrompts(folder, choice.categories, samplesPerPrompt, chunks);
+        const chunks =
+          choice.chunks === undefined ? new Map<string, readonly string[]>() : await readChunks(choice.chunks);
+        const { items, plurals, counts, ruled } = await readCompPrompts(
+          folder,
+          choice.categories,
+          samplesPerPrompt,
+          chunks,
+        );
         const judges = once(() => findJudges(scope));
         return {
           tasks: categories.filter((category) => counts[category] !== undefined),
@@ -81,7 +89,7 @@ export default definePlugin({
           size: items.length,
           samplesPerPrompt,
           layout: compLayout,
-          published: { name: 'T2I-CompBench', departures: departuresOf(choice, counts) },
+          published: { name: 'T2I-CompBench', departures: departuresOf(choice, counts, ruled) },
           fingerprint: {
             prompts: createHash('sha256')
               .update(JSON.stringify([items, [...plurals]]))
@@ -103,10 +111,14 @@ export default definePlugin({
 function departuresOf(
   { samplesPerPrompt, chunks, categories: chosen }: Readonly<Options>,
   counts: Readonly<Partial<Record<Category, number>>>,
+  ruled: number,
 ): string[] {
   const short = Object.entries(counts).filter(([, count]) => count !== 300);
   return [
     ...(chunks === undefined ? ['nouns and noun chunks are found by rules, not by spaCy'] : []),
+    ...(chunks === undefined || ruled === 0
+      ? []
+      : [`noun chunks of ${ruled} prompts, which are not in the file, are found by rules`]),
     ...(samplesPerPrompt === 10 ? [] : [`${samplesPerPrompt} instead of 10 pictures a prompt`]),
     ...(chosen === undefined ? [] : [`only ${chosen.join(', ')}`]),
     ...(counts['3d_spatial'] === undefined ? [] : ['depth is taken within the boxes, not from a transposed map']),
@@ -259,12 +271,24 @@ function spread(items: readonly PromptItem[], count: number): PromptItem[] {
   );
 }
 
-async function readChunks(path: string): Promise<Map<string, string[]>> {
+/** Throws BAD_CHUNKS for a row without them: a prompt of which nothing is asked would score 1. */
+export async function readChunks(path: string): Promise<Map<string, readonly string[]>> {
   const rows = await readTextRows(path, 'prompt');
   return new Map(
-    rows.map(({ text, columns }) => {
+    rows.map(({ text, place, columns }) => {
       const { chunks } = columns;
-      return [text, Array.isArray(chunks) ? chunks.filter((chunk): chunk is string => typeof chunk === 'string') : []];
+      if (isTexts(chunks)) return [text, chunks];
+      throw new ReasongenError({
+        code: 'BAD_CHUNKS',
+        message: 'this row has no `chunks`, a list of texts that are not empty',
+        place,
+        hint: 'every line is {"prompt": "a red book and a dog", "chunks": ["a red book", "a dog"]}',
+        exitCode: exitCodes.badPreset,
+      });
     }),
   );
+}
+
+function isTexts(value: unknown): value is readonly string[] {
+  return Array.isArray(value) && value.every((each) => typeof each === 'string' && each.trim() !== '');
 }

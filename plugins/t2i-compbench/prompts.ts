@@ -19,7 +19,12 @@ export interface CompPrompts {
   readonly plurals: ReadonlyMap<string, string>;
   /** Prompts by category. */
   readonly counts: Readonly<Partial<Record<Category, number>>>;
+  /** Prompts that are asked for their noun chunks and have none in `chunksOf`. */
+  readonly ruled: number;
 }
+
+/** Categories that ask for the noun chunks of a prompt. */
+const chunked: readonly Category[] = ['color', 'shape', 'texture', 'complex'];
 
 const ofComplex: Readonly<Record<ComplexKind, string>> = {
   spatial: 'complex_val_spatial.txt',
@@ -44,6 +49,7 @@ export async function readCompPrompts(
     for (const prompt of await lines(name)) kinds.set(prompt, kind);
   const items: PromptItem[] = [];
   const counts: Partial<Record<Category, number>> = {};
+  let ruled = 0;
   for (const category of wanted ?? categories) {
     const prompts = await lines(`${category}_val.txt`);
     if (prompts.length === 0 && wanted === undefined) continue;
@@ -52,6 +58,7 @@ export async function readCompPrompts(
     prompts.forEach((prompt, index) => {
       if (/[_/\\]/.test(prompt)) throw noPrompts(folder, `"${prompt}" cannot be the name of a picture`);
       const kind = kinds.get(prompt);
+      if (chunked.includes(category) && !chunksOf.has(prompt)) ruled += 1;
       const specification: CompItem = {
         category,
         ...(kind !== undefined && category === 'complex' && { kind }),
@@ -62,7 +69,10 @@ export async function readCompPrompts(
     });
   }
   if (items.length === 0) throw noPrompts(folder, 'it has no list of validation prompts');
-  return { items, plurals: await readPlurals(folder, names), counts };
+  const plurals = await readPlurals(folder, names);
+  if (counts.numeracy !== undefined && plurals.size === 0)
+    throw noPrompts(folder, 'it has no new_objects.txt, by which numeracy knows its nouns');
+  return { items, plurals, counts, ruled };
 }
 
 async function readPlurals(folder: string, names: readonly string[]): Promise<Map<string, string>> {

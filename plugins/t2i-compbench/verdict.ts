@@ -29,9 +29,9 @@ export interface CompEvidence {
   readonly similarity?: number;
 }
 
-/** 1 for a chunk that is not there, as in the published scorer. */
-export function chunkScore(chunks: Readonly<Record<string, number>>): number {
-  return Object.values(chunks).reduce((product, value) => product * value, 1);
+/** The product over the chunks of a prompt, one that stands there twice twice; 1 where there is none, as in the published scorer. */
+export function chunkScore(chunks: readonly string[], values: Readonly<Record<string, number>>): number {
+  return chunks.reduce((product, chunk) => product * (values[chunk] ?? 1), 1);
 }
 
 /** Surest object of one of these names; `part`: the name may be part of the label. */
@@ -100,15 +100,15 @@ export interface CompItem {
 /** Undefined where what it needs was not gathered. */
 export function categoryScore(
   prompt: string,
-  { category, kind = 'both' }: CompItem,
-  { chunks, objects, similarity, isDeep = false }: CompEvidence,
+  { category, kind = 'both', chunks }: CompItem,
+  { chunks: values, objects, similarity, isDeep = false }: CompEvidence,
   plurals: ReadonlyMap<string, string>,
 ): number | undefined {
   switch (category) {
     case 'color':
     case 'shape':
     case 'texture':
-      return chunks && chunkScore(chunks);
+      return values && chunkScore(chunks, values);
     case 'spatial':
       return objects && spatialScore(prompt, objects);
     case '3d_spatial':
@@ -118,9 +118,9 @@ export function categoryScore(
     case 'non_spatial':
       return similarity;
     case 'complex':
-      return chunks === undefined || objects === undefined || similarity === undefined
+      return values === undefined || objects === undefined || similarity === undefined
         ? undefined
-        : complexScore(kind, chunkScore(chunks), spatialScore(prompt, objects), similarity);
+        : complexScore(kind, chunkScore(chunks, values), spatialScore(prompt, objects), similarity);
   }
 }
 

@@ -1,13 +1,18 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { afterAll, describe, expect, test } from 'vitest';
 import type { JudgedPicture } from '../../core/contracts/benchmark.ts';
+import type { PromptItem } from '../../core/contracts/dataset.ts';
+import { copiesOf } from '../../core/evaluation/given-pictures.ts';
 import { gridProblem, locatePictures, pictureOfGrid } from '../../core/evaluation/layouts.ts';
-import { questionsOf } from '../../plugins/dpg/questions.ts';
+import { questionsOf, type QuestionedPrompt } from '../../plugins/dpg/questions.ts';
 import { DpgCategories, judgeTile, summarizeDpg } from '../../plugins/dpg/verdict.ts';
+import { genevalLayout } from '../../plugins/geneval/layout.ts';
+import { type GenevalItem, lineOf } from '../../plugins/geneval/prompts.ts';
 import { softTifa, spellings } from '../../plugins/geneval2/index.ts';
 import { deepPosition, flatPosition, merged } from '../../plugins/t2i-compbench/geometry.ts';
-import { depthWithin, summarizeCategories as summarizeComp } from '../../plugins/t2i-compbench/index.ts';
+import { depthWithin, readChunks, summarizeCategories as summarizeComp } from '../../plugins/t2i-compbench/index.ts';
 import { deepScene, flatScene, nounChunks, numbersOf } from '../../plugins/t2i-compbench/language.ts';
 import { readCompPrompts } from '../../plugins/t2i-compbench/prompts.ts';
 import { chunkScore, complexScore, numeracyScore, spatialScore } from '../../plugins/t2i-compbench/verdict.ts';
@@ -185,8 +190,9 @@ describe('T2I-CompBench', () => {
   const found = (label: string, score: number, ...box: [number, number, number, number]) => ({ label, score, box });
 
   test('a chunk that is not there counts as yes', () => {
-    expect(chunkScore({ a: 0.9, b: 0.8 })).toBeCloseTo(0.72, 12);
-    expect(chunkScore({})).toBe(1);
+    expect(chunkScore(['a', 'b'], { a: 0.9, b: 0.8 })).toBeCloseTo(0.72, 12);
+    expect(chunkScore(['a', 'b', 'a'], { a: 0.9, b: 0.8 })).toBeCloseTo(0.648, 12);
+    expect(chunkScore([], {})).toBe(1);
   });
 
   test('places in the picture', () => {
@@ -368,6 +374,105 @@ describe('WISE', () => {
       12,
     );
   });
+});
+
+describe("GenEval's folders belong to the prompts of their words", () => {
+  const dog = { tag: 'single_object', include: [{ class: 'dog', count: 1 }] };
+  const itemOf = (prompt: string, more: Partial<GenevalItem> = {}): PromptItem => {
+    const specification = { ...dog, ...more, prompt };
+    return { prompt, task: specification.tag, specification };
+  };
+  const items = ['a photo of a dog', 'a photo of one dog', 'a picture of a dog'].map((prompt) => itemOf(prompt));
+  const cat = itemOf('a photo of a cat', { include: [{ class: 'cat', count: 1 }] });
+  const located = async (
+    wanted: readonly PromptItem[],
+    folders: Readonly<Record<string, PromptItem>>,
+  ): Promise<string[]> => {
+    const files = Object.entries(folders).map(([folder, item]) => [
+      `${folder}/metadata.jsonl`,
+      lineOf(item.specification as GenevalItem),
+    ]);
+    const text = new Map(files as [string, string][]);
+    const paths = [...text.keys(), ...Object.keys(folders).map((folder) => `${folder}/samples/0000.png`)];
+    const found = await genevalLayout.locate?.({ paths, text: async (path) => text.get(path) ?? '' }, wanted);
+    return (found ?? []).map(({ path, index, copy, item }) =>
+      `${path.slice(0, 5)} ${index} ${copy} ${item?.prompt ?? ''}`.trim(),
+    );
+  };
+
+  test('where several demand the same', async () => {
+    const [one, two, three] = items as [PromptItem, PromptItem, PromptItem];
+    expect(await located(items, { '00000': one, '00001': two, '00002': three })).toEqual([
+      '00000 0 0',
+      '00001 1 0',
+      '00002 2 0',
+    ]);
+    expect(await located(items, { '00000': three, '00001': one, '00002': two })).toEqual([
+      '00000 2 0',
+      '00001 0 0',
+      '00002 1 0',
+    ]);
+  });
+
+  test('where one stands there twice, each has pictures of its own', async () => {
+    const twice = [cat, cat];
+    expect(await located(twice, { '00000': cat, '00001': cat })).toEqual(['00000 0 0', '00001 1 0']);
+    expect(await located(twice, { '00007': cat, '00008': cat })).toEqual(['00007 0 0', '00008 1 0']);
+  });
+
+  test('in other words to the one that demands the same, if it is one', async () => {
+    const other = itemOf('a dog');
+    expect(await located([cat, ...items.slice(0, 1)], { '00000': other })).toEqual(['00000 1 0 a dog']);
+    expect(await located(items, { '00001': other })).toEqual(['00001 1 0 a dog']);
+    await expect(located(items, { '00009': other })).rejects.toThrow('might be several');
+  });
+});
+
+test.each<readonly [counts: readonly number[], wanted: number, copies: number]>([
+  [[4, 4, 4], 4, 4],
+  [[5, 4, 4], 4, 4],
+  [[4, 3, 3], 4, 4],
+  [[1, 1, 1], 4, 1],
+  [[8, 8, 8], 4, 8],
+  [[2], 4, 2],
+])('of prompts with %j pictures where %i are wanted %i count', (counts, wanted, copies) => {
+  expect(copiesOf(counts, wanted)).toBe(copies);
+});
+
+describe('what T2I-CompBench is not told it does not take for right', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'reasongen-compbench-'));
+  afterAll(() => rmSync(folder, { recursive: true }));
+
+  test.each([
+    '{"prompt":"a red book","chunk":["a red book"]}',
+    '{"prompt":"x","chunks":"x"}',
+    '{"prompt":"x","chunks":[""]}',
+  ])('noun chunks: %s', async (line) => {
+    const file = join(folder, 'chunks.jsonl');
+    writeFileSync(file, `{"prompt":"a","chunks":[]}\n${line}\n`);
+    await expect(readChunks(file)).rejects.toMatchObject({ code: 'BAD_CHUNKS', place: expect.stringMatching(/:2$/) });
+  });
+
+  test('the nouns of numeracy; and prompts whose chunks are found by rules are counted', async () => {
+    writeFileSync(join(folder, 'numeracy_val.txt'), 'two dogs\n');
+    writeFileSync(join(folder, 'color_val.txt'), 'a red book\na blue dog\n');
+    await expect(readCompPrompts(folder, undefined, 1, new Map())).rejects.toThrow('new_objects.txt');
+    writeFileSync(join(folder, 'new_objects.txt'), 'dog - dogs\n');
+    const { ruled } = await readCompPrompts(folder, undefined, 1, new Map([['a red book', ['a red book']]]));
+    expect(ruled).toBe(1);
+  });
+});
+
+test.each([
+  ['yes', undefined],
+  ['no', undefined],
+  ['Yes', true],
+  ['it is', true],
+])('the answer %j of an official DPG-Bench is told where it is neither yes nor no', (answer, unparsed) => {
+  const question = { id: '1', parents: [], category: 'entity', text: 'is it?', tuple: '' };
+  const verdict = judgeTile({ questions: [question] } as unknown as QuestionedPrompt, { 1: answer }, 'official');
+  expect(verdict.unparsed).toBe(unparsed);
+  expect(verdict.score).toBe(Number(answer === 'yes'));
 });
 
 test('a layout that gives all pictures of a prompt one name has one picture of each', async () => {

@@ -53,7 +53,8 @@ describe('a paired difference', () => {
   test.each<readonly [prompts: number, change: string]>([
     [1, 'unclear'],
     [2, 'unclear'],
-    [5, 'rose'],
+    [5, 'unclear'],
+    [6, 'rose'],
     [40, 'rose'],
   ])('%i prompts that all rise, four drawings each: %s', (count, change) => {
     const pairs = Array.from({ length: count * 4 }, (_, index) => ({

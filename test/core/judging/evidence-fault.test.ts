@@ -34,6 +34,8 @@ describe('evidence', () => {
     ['classify', asked.labels, [1, Number.NaN], /^number 1 is NaN$/],
     ['answerProbabilities', asked.sets, [Infinity, 0], /^number 0 is Infinity$/],
     ['answerProbabilities', asked.sets, ['1', 0], /^number 0 is 1$/],
+    ['answerProbabilities', asked.sets, [5, 0], /^number 0 is 5 and no probability$/],
+    ['answerProbabilities', asked.sets, [0.5, -3], /^number 1 is -3 and no probability$/],
     ['detect', [image], {}, /^a object and no list$/],
     ['detect', [image], [null], /^item 0 is null$/],
     ['detect', [image], [{ score: 1, box }], /without a `label`/],
