@@ -91,14 +91,14 @@ export async function startServer(
     address: `${address}/v1`,
     port: taken,
     async stop() {
+      // It goes on listening while it finishes what it has begun: whoever asks is told that it stops, and who balances load is told by /health.
       stop.abort();
-      const isClosed = new Promise<void>((resolve) => {
-        server.close(() => resolve());
-      });
-      server.closeIdleConnections();
       await within(app.idle(), graceSeconds);
       handBack.abort();
       await within(app.idle(), farewell);
+      const isClosed = new Promise<void>((resolve) => {
+        server.close(() => resolve());
+      });
       server.closeIdleConnections();
       await within(isClosed, 1);
       server.closeAllConnections();

@@ -108,7 +108,9 @@ export class Feed {
     await watched?.run.poll(this.#tick);
     if (watched !== undefined) watched.pages++;
     this.#pages++;
-    this.#timer ??= setInterval(() => void this.look().then(() => this.#wake()), lookEvery);
+    // Of a folder that cannot be read just now, whoever asks for it is told; the pages go on, and the next look may be better.
+    const wake = (): void => this.#wake();
+    this.#timer ??= setInterval(() => void this.look().then(wake, wake), lookEvery);
     this.#timer.unref();
     let isOpen = true;
     return {

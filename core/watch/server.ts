@@ -34,6 +34,8 @@ export interface WatchOptions {
   /** 0 takes any that is free; undefined the usual one or the next free. */
   readonly port?: number | undefined;
   readonly token?: string | undefined;
+  /** What the token was told by, for messages. */
+  readonly tokenFrom?: string | undefined;
   readonly control?: boolean | undefined;
 }
 
@@ -50,9 +52,10 @@ export async function startWatching({
   host = '127.0.0.1',
   port,
   token,
+  tokenFrom,
   control,
 }: WatchOptions): Promise<WatchServer> {
-  const access = createAccess({ host, token, control });
+  const access = createAccess({ host, token, tokenFrom, control });
   const feed = new Feed(folder);
   const ports = port === undefined ? Array.from({ length: portsTried }, (_, more) => usualPort + more) : [port];
   const server = await listen((own) => createApp(feed, access, own).fetch, host, ports);
@@ -213,7 +216,8 @@ function createApp(feed: Feed, access: Access, port: number): Hono {
     await askRun(directory, await context.req.json().catch(() => undefined));
     return context.json({ asked: true });
   });
-  app.get('/api/events', (context) => events(context, feed));
+  // A HEAD is answered by what answers a GET, and nobody would read the stream or end it.
+  app.get('/api/events', (context) => (context.req.method === 'HEAD' ? context.body(null) : events(context, feed)));
   return app;
 }
 

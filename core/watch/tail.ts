@@ -13,6 +13,9 @@ const [pieceBytes, longestLine] = [2 ** 18, 2 ** 20];
 /** Bytes before the position that are kept to see whether the file is still the same. */
 const markBytes = 128;
 
+/** Not there, no file, or not for this process: the list of runs says so. */
+const unreadable = ['ENOENT', 'ENOTDIR', 'ELOOP', 'EACCES', 'EPERM', 'ESTALE'] as const;
+
 export class LineTail {
   readonly #directory: string;
   readonly #name: string;
@@ -22,7 +25,7 @@ export class LineTail {
   #mark = Buffer.alloc(0);
   #inode = 0;
 
-  /** `name` is relative to `directory`; a link, or what is no regular file, is taken for an empty file. */
+  /** `name` is relative to `directory`; a link, what is no regular file and what cannot be read is taken for an empty file. */
   constructor(directory: string, name: string) {
     this.#directory = directory;
     this.#name = name;
@@ -87,7 +90,7 @@ export class LineTail {
       if ((await realpath(path)) !== join(await realpath(this.#directory), this.#name)) return undefined;
       return await open(path, constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0));
     } catch (cause) {
-      if (hasCode(cause, 'ENOENT', 'ENOTDIR', 'ELOOP')) return undefined;
+      if (hasCode(cause, ...unreadable)) return undefined;
       throw cause;
     }
   }
@@ -107,7 +110,7 @@ export async function lastLines(directory: string, name: string, bytes = 2 ** 16
     const lines = piece.subarray(0, bytesRead).toString('utf8').split('\n').slice(0, -1);
     return from > 0 ? lines.slice(1) : lines;
   } catch (cause) {
-    if (hasCode(cause, 'ENOENT', 'ENOTDIR', 'ELOOP')) return [];
+    if (hasCode(cause, ...unreadable)) return [];
     throw cause;
   } finally {
     await file?.close();
