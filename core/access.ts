@@ -26,7 +26,7 @@ export interface AccessOptions {
   readonly host: string;
   readonly token?: string | undefined;
   /** Where the token comes from, for messages. */
-  readonly tokenFrom?: string;
+  readonly tokenFrom?: string | undefined;
   readonly control?: boolean | undefined;
 }
 

@@ -48,6 +48,13 @@ export function someNumber(text: string): number {
   return Number(text);
 }
 
+/** How many pixels a pixel becomes across; beyond these a sheet is larger than anything shows. */
+export function scaleFactor(text: string): number {
+  const factor = someNumber(text);
+  if (factor > 64) throw new InvalidArgumentError('It must be at most 64.');
+  return factor;
+}
+
 export function portNumber(text: string): number {
   if (!/^\d{1,5}$/.test(text) || Number(text) > 65_535)
     throw new InvalidArgumentError('It must be a port: a number from 0 to 65535.');

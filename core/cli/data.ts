@@ -1,7 +1,7 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import type { LeaksOptions, PromptsOptions, RationalesOptions } from '../commands/data.ts';
 import type { Act } from './act.ts';
-import { collect, newFolder, wholeNumber } from './arguments.ts';
+import { collect, newFolder, someNumber, wholeNumber } from './arguments.ts';
 
 /** `data`: prompts, rationales, and whether what is trained on is what is measured by. */
 export function addDataCommands(commandLine: Command, act: Act): void {
@@ -13,7 +13,7 @@ export function addDataCommands(commandLine: Command, act: Act): void {
     .description("write prompts by GenEval's rules, with what a judge needs to check each")
     .option('--objects <file>', 'a list of objects, one a line, or an ontology in JSON; those of COCO unless given')
     .option('--seed <number>', 'decides every prompt; 43 with 553 prompts is what GenEval has', wholeNumber, 0)
-    .option('--count <count>', 'how many prompts, spread over the tasks', wholeNumber, 500)
+    .option('--count <count>', 'how many prompts, spread over the tasks', someNumber, 500)
     .option(
       '--task <name>',
       'of this task only (repeatable): single_object, two_object, counting, colors, position, color_attr',

@@ -8,7 +8,7 @@ import type { SamplesOptions } from '../commands/samples.ts';
 import type { SweepOptions } from '../commands/sweep.ts';
 import type { WatchCommandOptions } from '../commands/watch.ts';
 import type { Act } from './act.ts';
-import { collect, newFolder, portNumber, settingHelp, someNumber, wholeNumber } from './arguments.ts';
+import { collect, newFolder, portNumber, scaleFactor, settingHelp, someNumber, wholeNumber } from './arguments.ts';
 
 /** Options of the live page. */
 const pageHelp = {
@@ -126,7 +126,7 @@ export function addRunCommands(commandLine: Command, act: Act): void {
     .command('samples <directory>')
     .description('put the saved drawings of a step into one picture, a row for each prompt')
     .option('--step <number>', 'the last one that was saved unless told', wholeNumber)
-    .option('--scale <factor>', 'size of a pixel; pictures come to some 200 pixels unless told', wholeNumber)
+    .option('--scale <factor>', 'size of a pixel; pictures come to some 200 pixels unless told', scaleFactor)
     .option('--out <file>', 'the picture, a PNG; RUN-step-N.png unless told', newFolder)
     .action((directory: string, options: SamplesOptions, command: Command) =>
       act(command, async (context) =>

@@ -27,6 +27,9 @@ export interface PromptsOptions {
   readonly out: string;
 }
 
+/** What the benchmark takes. */
+const mostDraws = 100_000;
+
 /** `data prompts`: prompts by the rules of GenEval, from any list of objects, with what a judge needs to check each. */
 export async function makePrompts(
   { objects, seed, count, task, out }: PromptsOptions,
@@ -34,7 +37,7 @@ export async function makePrompts(
 ): Promise<number> {
   refuseExisting(out);
   // One in five of them is of each kind but single objects; some are drawn twice, and count once.
-  const draws = Math.max(100, Math.ceil(count * (task.length > 0 ? 2 : 0.4)));
+  const draws = Math.min(mostDraws, Math.max(100, Math.ceil(count * (task.length > 0 ? 2 : 0.4))));
   const { prompts, tasks } = await benchmarkPrompts('geneval', {
     seed,
     draws,
@@ -57,7 +60,9 @@ export async function makePrompts(
     .filter((line) => !line.endsWith(' 0'));
   log.info(`${chosen.length} prompts in ${out}: ${byTask.join(', ')}`);
   if (chosen.length < count)
-    log.warn(`the rules give ${chosen.length} different prompts from these objects, ${count} were asked for`);
+    log.warn(
+      `the rules gave ${chosen.length} different prompts from these objects in ${draws} draws of each kind, ${count} were asked for`,
+    );
   return exitCodes.done;
 }
 
@@ -137,9 +142,23 @@ export async function lookForLeaks(
 /** Of a file, or of a benchmark by name. */
 async function placedPrompts(name: string): Promise<PlacedPrompt[]> {
   if (existsSync(name) || /[./\\]/.test(name))
-    return (await readTextRows(name, 'prompt')).map(({ text: prompt, place }) => ({ prompt, place }));
+    return someOf(
+      name,
+      (await readTextRows(name, 'prompt')).map(({ text: prompt, place }) => ({ prompt, place })),
+    );
   const { prompts } = await benchmarkPrompts(name, {});
   return prompts.map(({ prompt }) => ({ prompt, place: name }));
+}
+
+/** Nothing has nothing in common with anything, which is no finding. */
+function someOf(file: string, prompts: readonly PlacedPrompt[]): PlacedPrompt[] {
+  if (prompts.length > 0) return [...prompts];
+  throw new PresetError({
+    code: 'NO_PROMPTS',
+    message: 'this file holds no prompts',
+    place: file,
+    hint: 'name the file of the prompts: text with one a line, JSON Lines with `prompt`, or a table with a column `prompt`',
+  });
 }
 
 function leaksText(leaks: readonly Leak[], trained: number, measured: number): string {

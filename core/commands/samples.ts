@@ -69,11 +69,15 @@ export async function savedDrawings(
   const step = wanted ?? found?.steps.at(-1);
   const samples = found === undefined || step === undefined ? [] : await readSamples(found.path, step);
   if (found !== undefined && step !== undefined && samples.length > 0) return { path: found.path, step, samples };
-  const steps = all.flatMap((each) => each.steps);
+  const isDamaged = found !== undefined;
+  const steps = all.flatMap((each) => each.steps).filter((each) => !isDamaged || each !== step);
   throw new ReasongenError({
     code: 'NO_SAMPLES',
-    message:
-      wanted === undefined ? 'no drawings have been saved' : `the drawings of step ${wanted} have not been saved`,
+    message: isDamaged
+      ? `the list of the drawings of step ${step} holds none: it is empty, or damaged`
+      : wanted === undefined
+        ? 'no drawings have been saved'
+        : `the drawings of step ${wanted} have not been saved`,
     place: directory,
     hint:
       steps.length === 0

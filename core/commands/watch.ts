@@ -7,6 +7,8 @@ import type { CommandContext } from './context.ts';
 
 export type WatchCommandOptions = Pick<WatchOptions, 'host' | 'port' | 'token' | 'control'>;
 
+const tokenVariable = 'REASONGEN_WATCH_TOKEN';
+
 /** `watch [folder]`: serves the live page of all runs below a folder until it is ended. */
 export async function watch(folder: string, options: WatchCommandOptions, context: CommandContext): Promise<number> {
   const { writeSecret, log, environment, closed } = context;
@@ -19,8 +21,10 @@ export async function watch(folder: string, options: WatchCommandOptions, contex
       exitCode: exitCodes.badPreset,
     });
   }
-  const token = options.token ?? environment['REASONGEN_WATCH_TOKEN'];
-  const server = await startWatching({ ...options, token, folder: await realpath(folder) });
+  // Set to nothing, it is not set.
+  const token = options.token ?? (environment[tokenVariable] || undefined);
+  const tokenFrom = options.token === undefined ? tokenVariable : '--token';
+  const server = await startWatching({ ...options, token, tokenFrom, folder: await realpath(folder) });
   // Whoever has read the address may end it at once.
   const ended = closed();
   writeSecret(`${server.address}\n`);

@@ -59,7 +59,7 @@ describe('prompts', () => {
       'fewer than asked for is said',
       ['--objects', 'objects.txt', '--count', '40', '--task', 'counting'],
       0,
-      /the rules give 12 different prompts from these objects, 40 were asked for/,
+      /the rules gave 12 different prompts from these objects in 100 draws of each kind, 40 were asked for/,
     ],
     [
       'a task that is none',
