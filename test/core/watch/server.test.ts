@@ -466,6 +466,11 @@ describe('what is said of a run', () => {
 });
 
 describe('what changes is told', () => {
+  test('a HEAD opens no stream, which nobody would end', async () => {
+    const answer = await fetch(`http://localhost:${free.port}/api/events`, { method: 'HEAD' });
+    expect([answer.status, answer.headers.get('content-type')]).toEqual([200, null]);
+  });
+
   test('a new step within two seconds, drawings and records as they come, to whoever follows the run', async () => {
     const directory = newRun('told');
     const page = openEvents(free.port, 'run=told');

@@ -1,5 +1,6 @@
 import {
   appendFileSync,
+  chmodSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -138,6 +139,21 @@ test('a link out of the folder, and what is no file, are empty', async () => {
     );
     expect(lines).toEqual([]);
     expect(await lastLines(join(folder, 'run'), name)).toEqual([]);
+  }
+});
+
+test.skipIf(process.getuid?.() === 0)('a file that may not be read is empty, and read when it may be', async () => {
+  const path = join(folder, 'forbidden');
+  writeFileSync(path, 'line\n');
+  const tail = new LineTail(folder, 'forbidden');
+  const lines: string[] = [];
+  for (const mode of [0o000, 0o600]) {
+    chmodSync(path, mode);
+    await tail.read(
+      (line) => lines.push(line),
+      () => undefined,
+    );
+    expect(lines).toEqual(mode === 0 ? [] : ['line']);
   }
 });
 
