@@ -24,7 +24,7 @@ const options = z.strictObject({
     .enum(['verdict', 'atoms', 'counts'])
     .default('verdict')
     .describe(
-      'what is given: 1 or 0 for the whole picture; the share of objects, colors and positions that are right; or that share, in which the number of objects counts by how near it is',
+      'what is given: 1 or 0 for the whole picture; the share of objects, colors and positions that are right (what must not be there counts only where something is that must); or that share, in which the number of objects counts by how near it is',
     ),
   ontology: inputFile()
     .optional()
@@ -67,13 +67,25 @@ async function judged(
   const evidence = await gatherEvidence(image, item, judges, { ontology, mode }, signal);
   const verdict = judgePicture(item, evidence, mode, ontology);
   const { atoms = [], why } = verdict;
-  const shares =
-    credit === 'counts' ? [...nearness(item, evidence, ontology), ...graded(atoms)] : atoms.map(({ score }) => score);
+  const paid = paidAtoms(atoms, item, evidence, ontology);
+  const shares = credit === 'counts' ? [...nearness(item, evidence, ontology), ...graded(atoms)] : paid;
   return {
     value: credit === 'verdict' ? Number(verdict.pass) : mean(shares),
     why: `${judges.detector.title}: ${why}`,
-    parts: { right: Number(verdict.pass), atoms: mean(atoms.map(({ score }) => score)) },
+    parts: { right: Number(verdict.pass), atoms: mean(paid) },
   };
+}
+
+/** That something is not there is right of an empty picture as well: it pays only where something is that should be. */
+function paidAtoms(
+  atoms: readonly { readonly kind: string; readonly score: number }[],
+  { tag, include }: GenevalItem,
+  { objects }: Evidence,
+  ontology: Ontology,
+): number[] {
+  const counted = countedObjects(objects, tag, ontology);
+  const isEmpty = include.every(({ class: name }) => (counted.get(name)?.length ?? 0) === 0);
+  return atoms.map(({ kind, score }) => (kind === 'exclude' && isEmpty ? 0 : score));
 }
 
 /** Colors and positions; the number of objects is graded by itself. */

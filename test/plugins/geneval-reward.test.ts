@@ -47,7 +47,7 @@ describe('the three kinds of credit', () => {
     ['as many as are wanted', [0.97, 0.95, 0.92, 0.6], 1, 1, 1],
     ['one too many', [0.97, 0.95, 0.92, 0.91], 0, 0.5, 2 / 3],
     ['two of three', [0.97, 0.95, 0.6], 0, 0.5, 2 / 3],
-    ['none', [], 0, 0.5, 0],
+    ['none', [], 0, 0, 0],
     ['a crowd', [0.99, 0.98, 0.97, 0.96, 0.95, 0.94, 0.93], 0, 0.5, 0],
   ])('counting: %s', async (_, scores, verdict, atoms, counts) => {
     for (const [credit, value] of Object.entries({ verdict, atoms, counts }))
