@@ -155,18 +155,6 @@ fn join_best(value: Best, lane: u32) -> Best {
   return Best(shared_value[first], shared_index[first]);
 }
 
-fn join_rank(value: u32, lane: u32) -> u32 {
-  if (LANES == 1u) { return value; }
-  workgroupBarrier();
-  shared_index[lane] = value;
-  for (var stride = LANES / 2u; stride > 0u; stride /= 2u) {
-    workgroupBarrier();
-    if (lane % LANES < stride) { shared_index[lane] = max(shared_index[lane], shared_index[lane + stride]); }
-  }
-  workgroupBarrier();
-  return shared_index[lane / LANES * LANES];
-}
-
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let index = (group.y * groups.x + group.x) * (THREADS / LANES) + lane / LANES;
@@ -186,7 +174,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     if (z > highest.value) { highest = Best(z, i); }
   }
   highest = join_best(highest, lane);
-  worst = join_rank(worst, lane);
+  // A broken logit of any lane is one of the row.
+  worst = join_best(Best(select(0.0, 1.0, is_broken(worst)), worst), lane).index;
   var token = highest.index;
   var log_probability = 0.0;
   var entropy = 0.0;

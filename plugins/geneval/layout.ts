@@ -56,11 +56,10 @@ function chooserOf(items: readonly PromptItem[]): (metadata: GenevalItem, folder
   return (metadata, folder) => {
     const worded = same.get(demandOf(metadata, metadata.prompt)) ?? [];
     const alike = same.get(demandOf(metadata)) ?? [];
-    const own = [worded, alike].find((each) => each.includes(folder));
-    const index = worded.includes(folder)
-      ? folder
-      : (worded.find((each) => !taken.has(each)) ?? worded[0] ?? (own === undefined ? undefined : folder));
-    const chosen = index ?? (alike.length === 1 ? alike[0] : undefined);
+    const isOwn = (worded.length > 0 ? worded : alike).includes(folder);
+    const others =
+      worded.find((index) => !taken.has(index)) ?? worded[0] ?? (alike.length === 1 ? alike[0] : undefined);
+    const chosen = isOwn ? folder : others;
     if (chosen !== undefined) taken.add(chosen);
     return chosen;
   };

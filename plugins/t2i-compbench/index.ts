@@ -13,7 +13,6 @@ import {
   type DepthMap,
   type Image,
   type Judge,
-  type JudgeCapability,
   type JudgedPicture,
   type JudgeUse,
   type LocatedPicture,
@@ -24,21 +23,15 @@ import {
 } from '../../core/plugin.ts';
 import { frameSide, type CompObject } from './geometry.ts';
 import { readCompPrompts } from './prompts.ts';
-import { categories, judgeComp, type Category, type CompEvidence, type CompItem } from './verdict.ts';
-
-/** What each category needs of its judges. */
-const needs: Readonly<Record<Category, readonly Needed[]>> = {
-  color: ['answerProbabilities'],
-  shape: ['answerProbabilities'],
-  texture: ['answerProbabilities'],
-  spatial: ['detect'],
-  '3d_spatial': ['detect', 'depth'],
-  numeracy: ['detect'],
-  non_spatial: ['similarity'],
-  complex: ['answerProbabilities', 'detect', 'similarity'],
-};
-
-type Needed = Extract<JudgeCapability, 'answerProbabilities' | 'detect' | 'depth' | 'similarity'>;
+import {
+  categories,
+  judgeComp,
+  needs,
+  type Category,
+  type CompEvidence,
+  type CompItem,
+  type Needed,
+} from './verdict.ts';
 
 /** What published scores are made with, as a judge that is the same one names its model. */
 const officialModels: Readonly<Record<Needed, string>> = {

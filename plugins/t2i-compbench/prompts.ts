@@ -11,7 +11,7 @@ import {
   type PromptItem,
 } from '../../core/plugin.ts';
 import { nounChunks } from './language.ts';
-import { categories, type Category, type CompItem, type ComplexKind } from './verdict.ts';
+import { categories, needs, type Category, type CompItem, type ComplexKind } from './verdict.ts';
 
 export interface CompPrompts {
   readonly items: readonly PromptItem[];
@@ -22,9 +22,6 @@ export interface CompPrompts {
   /** Prompts that are asked for their noun chunks and have none in `chunksOf`. */
   readonly ruled: number;
 }
-
-/** Categories that ask for the noun chunks of a prompt. */
-const chunked: readonly Category[] = ['color', 'shape', 'texture', 'complex'];
 
 const ofComplex: Readonly<Record<ComplexKind, string>> = {
   spatial: 'complex_val_spatial.txt',
@@ -58,7 +55,7 @@ export async function readCompPrompts(
     prompts.forEach((prompt, index) => {
       if (/[_/\\]/.test(prompt)) throw noPrompts(folder, `"${prompt}" cannot be the name of a picture`);
       const kind = kinds.get(prompt);
-      if (chunked.includes(category) && !chunksOf.has(prompt)) ruled += 1;
+      if (needs[category].includes('answerProbabilities') && !chunksOf.has(prompt)) ruled += 1;
       const specification: CompItem = {
         category,
         ...(kind !== undefined && category === 'complex' && { kind }),

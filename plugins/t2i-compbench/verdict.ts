@@ -1,5 +1,5 @@
 /** The scores of T2I-CompBench's categories, each 0 to 1, from what judges say of a picture. Pure. */
-import { mean, type Verdict } from '../../core/plugin.ts';
+import { mean, type JudgeCapability, type Verdict } from '../../core/plugin.ts';
 import { deepPhrases, deepPosition, flatPhrases, flatPosition, merged, type CompObject } from './geometry.ts';
 import { deepScene, flatScene, namesOf, numbersOf } from './language.ts';
 
@@ -14,6 +14,20 @@ export const categories = [
   'complex',
 ] as const;
 export type Category = (typeof categories)[number];
+
+/** What each category needs of its judges. */
+export const needs: Readonly<Record<Category, readonly Needed[]>> = {
+  color: ['answerProbabilities'],
+  shape: ['answerProbabilities'],
+  texture: ['answerProbabilities'],
+  spatial: ['detect'],
+  '3d_spatial': ['detect', 'depth'],
+  numeracy: ['detect'],
+  non_spatial: ['similarity'],
+  complex: ['answerProbabilities', 'detect', 'similarity'],
+};
+
+export type Needed = Extract<JudgeCapability, 'answerProbabilities' | 'detect' | 'depth' | 'similarity'>;
 
 /** Which of the three scores of a complex prompt count. */
 export type ComplexKind = 'spatial' | 'action' | 'both';
