@@ -4,19 +4,24 @@ import type { Estimate, Evaluation, EvaluationCounts } from '../contracts/evalua
 import { mean } from '../rl/statistics.ts';
 import { bootstrapPrompts } from './bootstrap.ts';
 import { groupBy } from './group-by.ts';
-import { wilson } from './intervals.ts';
+import { wilsonOfMean } from './intervals.ts';
+import { fewestPrompts } from './paired.ts';
 
 export type Scores = Pick<Evaluation, 'headline' | 'headlineOfJudged' | 'outOf' | 'subScores' | 'unavailable'>;
 
 /**
  * The benchmark's summary with 95 % intervals: Wilson's where pictures just pass, one a prompt, and the benchmark counts them; prompts
- * resampled within their tasks otherwise. Pictures without a verdict count as wrong; `headlineOfJudged` leaves them out.
+ * resampled within their tasks otherwise, and where these are few or all alike no narrower than Wilson's. Pictures without a verdict count as wrong; `headlineOfJudged` leaves them out.
  */
 export function estimateScores(benchmark: Benchmark, pictures: readonly JudgedPicture[], seed: number): Scores {
   const aggregate = benchmark.aggregate?.bind(benchmark) ?? meanScores;
   const summary = aggregate(pictures);
-  const isShare = (summary.outOf ?? 1) === 1;
-  const estimates = intervals(pictures, { isMean: benchmark.aggregate === undefined, isShare, aggregate, seed });
+  const estimates = intervals(pictures, {
+    isMean: benchmark.aggregate === undefined,
+    outOf: summary.outOf ?? 1,
+    aggregate,
+    seed,
+  });
   const estimateOf = (name: string, value: number): Estimate => ({ value, ...estimates(name, value) });
   const judged = pictures.filter(({ failure }) => failure === undefined);
   return {
@@ -49,28 +54,27 @@ type Ends = Pick<Estimate, 'low' | 'high'>;
 interface Aggregation {
   /** The headline and the scores are the means of all pictures and of every task. */
   readonly isMean: boolean;
-  /** Scores are from 0 to 1. */
-  readonly isShare: boolean;
+  /** The best score; the worst is 0. */
+  readonly outOf: number;
   readonly aggregate: (pictures: readonly JudgedPicture[]) => Summary;
   readonly seed: number;
 }
 
 function intervals(
   pictures: readonly JudgedPicture[],
-  { isMean, isShare, aggregate, seed }: Aggregation,
+  { isMean, outOf, aggregate, seed }: Aggregation,
 ): (name: string, value: number) => Ends {
   const prompts = groupBy(pictures, ({ index }) => index);
-  const isPassFail = isShare && pictures.every(({ verdict }) => verdict.score === 0 || verdict.score === 1);
+  const isPassFail = outOf === 1 && pictures.every(({ verdict }) => verdict.score === 0 || verdict.score === 1);
   const tasks = groupBy([...prompts.values()], ([first]) => `score ${first?.task}`);
-  /** Of a share of prompts: of a task, or of all. */
-  const wilsonEnds = (name: string, value: number): Ends | undefined => {
-    const count = tasks.get(name)?.length ?? prompts.size;
-    if (!isPassFail || value < 0 || value > 1) return undefined;
-    const { low, high } = wilson(Math.round(value * count), count);
-    return { low, high };
+  /** How many prompts a score is of: those of a task, or all. */
+  const countOf = (name: string): number => tasks.get(name)?.length ?? prompts.size;
+  const wilsonEnds = (name: string, value: number): Ends => {
+    if (value < 0 || value > outOf) return { low: value, high: value };
+    const { low, high } = wilsonOfMean(value / outOf, countOf(name));
+    return { low: low * outOf, high: high * outOf };
   };
-  if (isMean && isPassFail && prompts.size === pictures.length)
-    return (name, value) => wilsonEnds(name, value) ?? { low: value, high: value };
+  if (isMean && isPassFail && prompts.size === pictures.length) return wilsonEnds;
   const clusters = [...prompts.values()].map((items) => ({ stratum: items[0]?.task ?? '', items }));
   const ends = bootstrapPrompts(
     clusters,
@@ -86,8 +90,10 @@ function intervals(
   );
   return (name, value) => {
     const [low, high] = ends[name] ?? [value, value];
-    // Prompts that are all alike tell nothing of how far others may differ.
-    return (low === high ? wilsonEnds(name, value) : undefined) ?? { low, high };
+    if (low < high && countOf(name) >= fewestPrompts) return { low, high };
+    // Few prompts, or prompts that are all alike, tell nothing of how far others may differ.
+    const widest = wilsonEnds(name, value);
+    return { low: Math.min(low, widest.low), high: Math.max(high, widest.high) };
   };
 }
 

@@ -13,16 +13,23 @@ export function wilson(passes: number, total: number, z = 1.96): Interval {
   if (!Number.isInteger(passes) || !Number.isInteger(total) || passes < 0 || passes > total) {
     throw new RangeError(`wilson: ${passes} passes of ${total} is not a count.`);
   }
-  if (total === 0) return { rate: 0, low: 0, high: 1 };
-  const rate = passes / total;
+  const rate = total === 0 ? 0 : passes / total;
+  return { rate, ...wilsonOfMean(rate, total, z) };
+}
+
+/**
+ * The same interval around the mean of `total` scores in [0, 1]: right for passes, too wide for anything else, since no scores vary more about
+ * their mean than passes do.
+ */
+export function wilsonOfMean(mean: number, total: number, z = 1.96): Omit<Interval, 'rate'> {
+  if (total === 0) return { low: 0, high: 1 };
   const z2 = z * z;
   const scale = 1 / (1 + z2 / total);
-  const center = scale * (rate + z2 / (2 * total));
-  const half = scale * z * Math.sqrt((rate * (1 - rate)) / total + z2 / (4 * total * total));
+  const center = scale * (mean + z2 / (2 * total));
+  const half = scale * z * Math.sqrt((mean * (1 - mean)) / total + z2 / (4 * total * total));
   return {
-    rate,
     // The bounds are exact at the ends; without this, rounding leaves 1e-17 or 1 + 1e-16.
-    low: passes === 0 ? 0 : Math.max(0, center - half),
-    high: passes === total ? 1 : Math.min(1, center + half),
+    low: mean === 0 ? 0 : Math.max(0, center - half),
+    high: mean === 1 ? 1 : Math.min(1, center + half),
   };
 }

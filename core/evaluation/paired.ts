@@ -68,8 +68,8 @@ export function pairedDifference(pairs: readonly ScorePair[], seed = 0): PairedD
   return { difference, low: Math.min(low, least * largest), high: Math.max(high, most * largest), ...counts };
 }
 
-/** Fewer that all rise do so by chance more often than once in twenty times (sign test). */
-const fewestPrompts = 6;
+/** Fewer that all rise do so by chance more often than once in twenty times (sign test); resampling takes fewer for certain. */
+export const fewestPrompts = 6;
 
 export function changeOf({ low, high, prompts }: PairedDifference): Change {
   if (prompts < fewestPrompts) return 'unclear';
