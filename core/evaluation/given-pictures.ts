@@ -9,7 +9,14 @@ import { PresetError } from '../errors.ts';
 import { pictureHash } from '../drawing/records.ts';
 import { decodePicture, pictureSize } from '../io/image.ts';
 import { groupBy } from './group-by.ts';
-import { gridProblem, layoutOf, locatePictures, pictureOfGrid, readPictureFolder } from './layouts.ts';
+import {
+  gridProblem,
+  layoutOf,
+  locatePictures,
+  pictureOfGrid,
+  readPictureFolder,
+  refuseSharedNames,
+} from './layouts.ts';
 import { type MissingPicture, type Picture, type PictureSource, sampleOf } from './pictures.ts';
 
 export interface GivenPictures {
@@ -36,9 +43,11 @@ const mostNamed = 5;
 /** Throws NO_PICTURES where there is none of this benchmark, BAD_PICTURES for files that are no pictures or of a wrong size. */
 export async function givenPictures(
   context: RunContext,
-  { name, benchmark }: NamedBenchmark,
+  named: NamedBenchmark,
   { folder, items: wanted, isPartial }: GivenOptions,
 ): Promise<GivenPictures> {
+  const { name, benchmark } = named;
+  refuseSharedNames(named, wanted);
   const layout = layoutOf(benchmark);
   const located = await locatePictures(layout, await readPictureFolder(folder), wanted);
   const known = located.filter(({ index, item }) => item !== undefined || wanted[index] !== undefined);

@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import type { Benchmark } from '../contracts/benchmark.ts';
 import type { PromptItem } from '../contracts/dataset.ts';
 import type { Image } from '../contracts/image.ts';
+import type { NamedBenchmark } from '../contracts/recipe.ts';
+import { PresetError } from '../errors.ts';
 import type { LocatedPicture, PictureFolder, PictureGrid, PictureLayout } from '../contracts/picture-layout.ts';
 import { diskError } from '../io/disk.ts';
 import { decodeText, readBounded } from '../io/text.ts';
@@ -55,6 +57,26 @@ export async function locatePictures(
       if (layout.grid !== undefined) return found;
     }
   });
+}
+
+/** Throws SHARED_PICTURE where two of the pictures to be drawn would have one name, and so one would lie where the other did. */
+export function refuseSharedNames({ name, benchmark }: NamedBenchmark, items: readonly PromptItem[], copies = 1): void {
+  const layout = layoutOf(benchmark);
+  const owners = new Map<string, number>();
+  for (const [index, item] of items.entries())
+    for (let copy = 0; copy < (layout.grid === undefined ? copies : 1); copy++) {
+      const file = layout.file(item, index, copy);
+      const owner = owners.get(file);
+      if (owner !== undefined) {
+        const whose = owner === index ? `prompt ${index}` : `prompts ${owner} and ${index}`;
+        throw new PresetError({
+          code: 'SHARED_PICTURE',
+          message: `benchmark "${name}": two pictures of ${whose}, counted from 0, would have one name: ${file}`,
+          hint: 'a file of prompts names each with an id of its own; a layout gives every prompt and every copy another name',
+        });
+      }
+      owners.set(file, index);
+    }
 }
 
 /** Names of folders within folders that are looked at; deeper ones are no layout of anyone's. */

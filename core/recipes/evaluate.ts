@@ -14,6 +14,7 @@ import { Drawer, samplingOf, samplingOptions, type DrawerOptions, type Sampling 
 import { underWay } from '../drawing/under-way.ts';
 import { drawnPictures } from '../evaluation/drawn-pictures.ts';
 import { shownPictures } from '../evaluation/shown-pictures.ts';
+import { refuseSharedNames } from '../evaluation/layouts.ts';
 import { pictureOf, type PictureSource } from '../evaluation/pictures.ts';
 import { recordEvaluation, type EvaluationPlan } from '../evaluation/record.ts';
 import { fileNamePart } from '../io/run-directory.ts';
@@ -175,7 +176,11 @@ function planEvaluation(context: PlanContext, choice: EvaluateOptions): Promise<
   const lines = context.benchmarks.map((named) => {
     const { name, benchmark } = named;
     const copies = copiesOf(benchmark, choice);
-    const prompts = `${splitsOf(named, choice.splits).length} split(s) x ${countOf(benchmark, choice)} prompts`;
+    const splits = splitsOf(named, choice.splits);
+    if (benchmark.picture === undefined)
+      for (const split of splits)
+        refuseSharedNames(named, benchmark.prompts(split, countOf(benchmark, choice), choice.evaluationSeed), copies);
+    const prompts = `${splits.length} split(s) x ${countOf(benchmark, choice)} prompts`;
     return `${name}: ${prompts}${copies === 1 ? '' : ` x ${copies} pictures`}, ${choice.batch} pictures at once`;
   });
   return planDrawing(context, { ...choice, ...drawerOptions(context, context.benchmarks, choice), lines });

@@ -214,23 +214,31 @@ const compLayout: PictureLayout = {
     return `${category}/samples/${prompt}_${String(number + copy).padStart(6, '0')}.png`;
   },
   locate: ({ paths }, items) => {
-    const places = new Map(items.map(({ prompt, task }, index) => [`${task}/${prompt}`, index]));
-    const copies = new Map<number, number>();
-    const found = paths.flatMap((path) => {
+    const indices = new Map<string, number[]>();
+    for (const [index, { prompt, task }] of items.entries()) append(indices, `${task}/${prompt}`, index);
+    const files = new Map<string, { readonly path: string; readonly number: number }[]>();
+    for (const path of paths) {
       const [, category, prompt, number] = /^([^/]+)\/samples\/([^/_]*)_(?:[^/]*_)?(\d+)\.png$/.exec(path) ?? [];
-      const index = places.get(`${category}/${prompt}`);
-      return index === undefined ? [] : [{ path, index, number: Number(number) }];
-    });
-    const located = found
-      .toSorted((a, b) => a.number - b.number)
-      .map(({ path, index }): LocatedPicture => {
-        const copy = copies.get(index) ?? 0;
-        copies.set(index, copy + 1);
-        return { path, index, copy };
+      append(files, `${category}/${prompt}`, { path, number: Number(number) });
+    }
+    const located = [...indices].flatMap(([key, same]) => {
+      const found = (files.get(key) ?? []).toSorted((a, b) => a.number - b.number);
+      // A prompt that the list has twice has the first half of its pictures first.
+      const each = Math.ceil(found.length / same.length);
+      return found.map(({ path }, at): LocatedPicture => {
+        const index = same[Math.floor(at / each)] ?? 0;
+        return { path, index, copy: at % each };
       });
+    });
     return Promise.resolve(located);
   },
 };
+
+function append<Item>(lists: Map<string, Item[]>, key: string, item: Item): void {
+  const list = lists.get(key);
+  if (list === undefined) lists.set(key, [item]);
+  else list.push(item);
+}
 
 /** The mean of every category; there is no published total, so the headline says what it is the mean of. */
 export function summarizeCategories(pictures: readonly JudgedPicture[]): Summary {

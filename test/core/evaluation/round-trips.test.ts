@@ -60,7 +60,7 @@ beforeAll(async () => {
     ]),
   );
   mkdirSync(place.path('comp'));
-  place.write('comp/color_val.txt', 'a green bench and a blue bowl\r\na red cup\r\n');
+  place.write('comp/color_val.txt', 'a green bench and a blue bowl\r\na red cup\r\na red cup\r\n');
   place.write('comp/non_spatial_val.txt', 'a cup stands\r\n');
   preset = place.preset(
     'layouts',
@@ -113,9 +113,10 @@ describe('round trips', { timeout: 120_000 }, () => {
 
   test('T2I-CompBench, whose prompts are names of files', async () => {
     const { counts, subScores } = await roundTrip('t2i-compbench', 'color/samples/a red cup_000003.png');
-    expect(counts).toMatchObject({ prompts: 3, images: 6 });
+    // One prompt stands there twice, as some do in the project's lists.
+    expect(counts).toMatchObject({ prompts: 4, images: 8 });
     // 0.6 of 0.8 for each of two things, and for one; the cosine as it is.
-    expect(subScores?.['color']?.value).toBeCloseTo((0.75 ** 2 + 0.75) / 2, 6);
+    expect(subScores?.['color']?.value).toBeCloseTo((0.75 ** 2 + 0.75 + 0.75) / 3, 6);
     expect(subScores?.['non_spatial']?.value).toBeCloseTo(0.3, 6);
   });
 
@@ -132,7 +133,19 @@ describe('round trips', { timeout: 120_000 }, () => {
       'color/samples/a red cup_000001.png',
       'benchmarks.t2i-compbench.samplesPerPrompt=1',
     );
-    expect(counts).toMatchObject({ prompts: 3 });
+    expect(counts).toMatchObject({ prompts: 4, images: 4 });
+  });
+
+  test('two prompts whose pictures would have one name are refused before anything is drawn', async () => {
+    const out = place.free('shared');
+    const wise = [7, 401, 7].map((id) => ({ Prompt: `noon ${id}`, Explanation: '', prompt_id: id }));
+    const set = ['--set', `benchmarks.wise.prompts=${place.write('twice.json', JSON.stringify(wise))}`];
+    const drawn = await place.command('generate', '--preset', preset, '--layout', 'wise', '--out', out, ...set);
+    expect([drawn.code, drawn.errors]).toEqual([
+      2,
+      expect.stringMatching(/^SHARED_PICTURE\n.*prompts 0 and 2.*7\.png/m),
+    ]);
+    expect(existsSync(join(out, 'pictures'))).toBe(false);
   });
 
   test('a prompt that is too long is told of before anything is drawn', async () => {
