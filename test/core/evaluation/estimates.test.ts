@@ -1,7 +1,10 @@
 import { describe, expect, test } from 'vitest';
 import type { Benchmark, JudgedPicture, Summary } from '../../../core/contracts/benchmark.ts';
+import type { Evaluation } from '../../../core/contracts/evaluation.ts';
 import { estimateScores } from '../../../core/evaluation/estimates.ts';
 import { wilson } from '../../../core/evaluation/intervals.ts';
+
+type Headline = NonNullable<Evaluation['headline']>;
 
 /** One picture a prompt, with the given scores. */
 function judged(scores: readonly number[], task = 'colors'): JudgedPicture[] {
@@ -14,8 +17,14 @@ function judged(scores: readonly number[], task = 'colors'): JudgedPicture[] {
   })) as JudgedPicture[];
 }
 
-function benchmark(aggregate?: (pictures: readonly JudgedPicture[]) => Summary): Benchmark {
+function benchmark(aggregate?: Benchmark['aggregate']): Benchmark {
   return { tasks: ['colors'], prompts: () => [], judge: () => [], ...(aggregate && { aggregate }) };
+}
+
+function headlineOf(scores: readonly number[], { aggregate }: Pick<Benchmark, 'aggregate'> = {}): Headline {
+  const { headline } = estimateScores(benchmark(aggregate), judged(scores), 0);
+  if (headline === undefined) throw new Error('there is no headline');
+  return headline;
 }
 
 const meanOutOf10 = (pictures: readonly JudgedPicture[]): Summary => ({
@@ -29,7 +38,7 @@ describe('intervals of an evaluation', () => {
     const { headline, subScores } = estimateScores(benchmark(), judged([1, 0, 1, 1]), 0);
     const { low, high } = wilson(3, 4);
     expect(headline).toMatchObject({ name: 'pass rate', value: 0.75, low, high });
-    expect(subScores['colors']).toMatchObject({ low, high });
+    expect(subScores?.['colors']).toMatchObject({ low, high });
   });
 
   test.each([
@@ -39,7 +48,7 @@ describe('intervals of an evaluation', () => {
   ])(
     'of graded scores that cannot differ when they are drawn again are as wide as those of passes: %s',
     (_, scores) => {
-      const { headline } = estimateScores(benchmark(), judged(scores), 0);
+      const headline = headlineOf(scores);
       expect(headline.value).toBeCloseTo(0.7, 12);
       expect(headline.low).toBeLessThan(0.7 - 0.2);
       expect(headline.high).toBeGreaterThan(0.7 + 0.13);
@@ -48,16 +57,16 @@ describe('intervals of an evaluation', () => {
   );
 
   test('of five prompts are no narrower than those of as many passes, of more what resampling gives', () => {
-    const few = estimateScores(benchmark(), judged([0.69, 0.7, 0.71, 0.7, 0.7]), 0).headline;
+    const few = headlineOf([0.69, 0.7, 0.71, 0.7, 0.7]);
     expect(few.high - few.low).toBeGreaterThan(0.5);
     const scores = Array.from({ length: 40 }, (_, index) => 0.5 + 0.4 * Math.sin(index));
-    const many = estimateScores(benchmark(), judged(scores), 0).headline;
+    const many = headlineOf(scores);
     expect(many.high - many.low).toBeLessThan(0.25);
     expect(many.low).toBeLessThan(many.value);
   });
 
   test('keep to the scale of the benchmark', () => {
-    const { headline } = estimateScores(benchmark(meanOutOf10), judged([7, 7]), 0);
+    const headline = headlineOf([7, 7], { aggregate: meanOutOf10 });
     expect(headline.low).toBeGreaterThanOrEqual(0);
     expect(headline.low).toBeLessThan(4);
     expect(headline.high).toBeGreaterThan(9);
@@ -65,7 +74,7 @@ describe('intervals of an evaluation', () => {
   });
 
   test('of a score outside of its scale, which nothing bounds, are what resampling gives', () => {
-    const { headline } = estimateScores(benchmark(), judged([-1, -1, -1]), 0);
+    const headline = headlineOf([-1, -1, -1]);
     expect(headline).toMatchObject({ value: -1, low: -1, high: -1 });
   });
 });
