@@ -31,15 +31,10 @@ export function drawnWords(prompt: string): string[] {
   return words.filter((word) => !fillers.has(word)).map((word) => numbers[word] ?? singular(word));
 }
 
-/** `knives` and `boxes` lose what `knife` and `box` do not have; a wrong stem is wrong in both prompts alike. */
+/** One stem for a word and its plural, `horse` and `horses`, `knife` and `knives`, `berry` and `berries`; it need not be a word. */
 function singular(word: string): string {
-  if (word.length < 4 || /(ss|us|is)$/.test(word)) return word;
-  return word
-    .replace(/(?:ies)$/, 'y')
-    .replace(/ves$/, 'f')
-    .replace(/(ch|sh|x|z|s)es$/, '$1')
-    .replace(/fe$/, 'f')
-    .replace(/s$/, '');
+  if (/(ss|us|is)$/.test(word)) return word;
+  return word.replace(/ies$/, 'y').replace(/s$/, '').replace(/e$/, '').replace(/y$/, 'i').replace(/v$/, 'f');
 }
 
 /** Every training prompt that a benchmark has, each with the most alike of its prompts. `near` is the least similarity, 0 to 1. */

@@ -94,6 +94,11 @@ describe('leaks', () => {
   test('the words that say what is to be drawn', () => {
     expect(drawnWords('A photo of TWO knives, and the Boxes!')).toEqual(['2', 'knif', 'and', 'box']);
     expect(drawnWords('a picture of a knife')).toEqual(['knif']);
+    const plurals =
+      'cats horses vases gloves leaves knives glasses buses boxes dishes berries ties pies giraffes olives';
+    const singulars = 'cat horse vase glove leaf knife glass bus box dish berry tie pie giraffe olive';
+    expect(drawnWords(plurals)).toEqual(drawnWords(singulars));
+    expect(new Set(drawnWords(singulars)).size).toBe(15);
     expect(similarityOf(['red', 'bird'], ['red', 'bird'])).toBe(1);
     expect(similarityOf(['red', 'bird'], ['blue', 'cup'])).toBe(0);
   });
