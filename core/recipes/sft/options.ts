@@ -12,11 +12,16 @@ const weight = z.number().nonnegative();
 export const targetClasses = ['text', 'imageStart', 'image'] as const;
 export type TargetClass = (typeof targetClasses)[number];
 
-const ramp = z.strictObject({
-  classes: z.array(z.enum(targetClasses)).min(1).describe('whose weights grow'),
-  from: share.default(0).describe('share of the steps before which the weights are 0'),
-  to: share.default(0.5).describe('share of the steps from which on they are full'),
-});
+const ramp = z
+  .strictObject({
+    classes: z.array(z.enum(targetClasses)).min(1).describe('whose weights grow'),
+    from: share.default(0).describe('share of the steps before which the weights are 0'),
+    to: share.default(0.5).describe('share of the steps from which on they are full'),
+  })
+  .refine(({ from, to }) => from <= to, {
+    path: ['from'],
+    error: 'weights grow from `from` to `to`, so it must not be more than `to` (0.5 unless told)',
+  });
 
 const validation = z.strictObject({
   every: whole.default(100).describe('steps between two measurements; the last step always measures'),

@@ -57,6 +57,12 @@ describe('weights that grow', () => {
       image: 0,
     });
     expect(at(1, { classes: ['text'] })).toBe(4);
+    expect([1, 50, 51].map((step) => at(step, { classes: ['image'], from: 0.5, to: 0.5 }))).toEqual([0, 0, 4]);
+  });
+
+  test('weights that would be full before they begin to grow are refused: they would have begun at several times what is written', () => {
+    const { error } = sftOptions.safeParse({ steps: 100, ramp: { classes: ['image'], from: 0.6 } });
+    expect(error?.issues).toMatchObject([{ path: ['ramp', 'from'], message: expect.stringContaining('`to`') }]);
   });
 
   test('a picture that has no weight yet is not learnt', async () => {
