@@ -39,6 +39,15 @@ export function totalOf(rewards: readonly NamedReward[], values: readonly (numbe
   return sum === undefined ? gates : sum * (gates ?? 1);
 }
 
+/** Whether any total of the first `steps` steps depends on what a reward says. Gates alone make one, and so does any other reward with a weight. */
+export function isAnyTrainedOn(rewards: readonly NamedReward[], steps: number): boolean {
+  const trained = rewards.filter(isTrainedOn);
+  const added = trained.filter(({ gate }) => gate !== true);
+  if (added.length === 0) return trained.length > 0;
+  const all = Array.from({ length: steps }, (_, index) => index + 1);
+  return added.some((named) => all.some((step) => weightAt(named, step) !== 0));
+}
+
 /** The best total there is, where every reward is 1 at best. */
 export function bestTotal(rewards: readonly NamedReward[]): number {
   return (

@@ -218,6 +218,18 @@ describe("what a guard does is the preset's choice", () => {
   });
 });
 
+describe('what could not teach anything in any step is refused before one is taken', () => {
+  test.each([
+    ['weight=0', /the weight of is-color is 0 at every step/, /heldOut: true/],
+    ['heldOut=true', /every reward is held out/, /take heldOut away/i],
+  ])('rewards[0].%s, by check and run', async (setting, message, hint) => {
+    const expected = { exit: 2, code: 'NO_REWARD', place: 'rewards', says: [message, hint] };
+    const settings = ['--set', `rewards[0].${setting}`];
+    expectMessage(await place.command('check', place.preset('guarded', grpo), ...settings), expected);
+    expectMessage((await run(grpo, settings[1] ?? '')).end, expected);
+  });
+});
+
 test('a key nobody reads', async () => {
   const { end } = await run(grpo, 'recipe.refilRounds=2', 'recipe.guards.entropi=off');
   expect(end.code).toBe(2);

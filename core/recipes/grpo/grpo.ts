@@ -48,7 +48,7 @@ import { grpoMetrics } from './metric-names.ts';
 import { grpoOptions, type GrpoOptions } from './options.ts';
 import { Penalty } from './penalty.ts';
 import { drawAsked } from './playground.ts';
-import { planGrpo, smallerGrpo } from './plan.ts';
+import { planGrpo, refuseNoReward, smallerGrpo } from './plan.ts';
 import { checkPrompts, openPrompts } from './prompts.ts';
 import { collectRollout, JudgeClock, rolloutMetrics, type RolloutTools } from './rollout.ts';
 import { savedSamples } from './samples.ts';
@@ -63,6 +63,7 @@ export const grpo = defineRecipe({
   create: (choice, scope): Recipe => ({
     plan: async (context): Promise<Plan> => {
       refuseFewer(choice.prompts, context.communicator, 'recipe.prompts');
+      refuseNoReward(context.rewards, choice);
       await checkPrompts(context, choice);
       return planGrpo(context, choice);
     },

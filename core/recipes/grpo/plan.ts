@@ -1,5 +1,6 @@
 /** What a GRPO run will do and need, in words and bytes. */
-import type { Plan, PlanContext, Smaller } from '../../contracts/recipe.ts';
+import type { NamedReward, Plan, PlanContext, Smaller } from '../../contracts/recipe.ts';
+import { exitCodes, ReasongenError } from '../../errors.ts';
 import { comeAndGo, reserveJudges } from '../../judging/reserve.ts';
 import { planEvaluation } from './evaluation.ts';
 import type { GrpoOptions } from './options.ts';
@@ -9,6 +10,7 @@ import { changesOf, MemoryAccount, planningRun, smallerValues } from '../../mode
 import { describeModel, planDecoding } from '../../drawing/plan.ts';
 import type { Communicator } from '../../contracts/communicator.ts';
 import { largestShare } from '../../ranks/shares.ts';
+import { isAnyTrainedOn, isTrainedOn } from '../../rl/combine.ts';
 import { adapterChange, keepingMore } from '../../training/options.ts';
 import { Training } from '../../training/training.ts';
 
@@ -30,6 +32,22 @@ export async function planGrpo(context: PlanContext, choice: GrpoOptions): Promi
   const codes = context.imageTokenizer.grid.rows * context.imageTokenizer.grid.columns;
   const capacity = choice.promptTokens + (choice.rationale ? choice.rationaleTokens : 1) + codes;
   return account.plan([describeModel(context.backbone), ...planLines(choice, codes, capacity, context.communicator)]);
+}
+
+/** Throws where every drawing would get the total 0, whatever its rewards say: no step could teach anything. */
+export function refuseNoReward(rewards: readonly NamedReward[], { steps }: Pick<GrpoOptions, 'steps'>): void {
+  if (isAnyTrainedOn(rewards, steps)) return;
+  const weightless = rewards.filter((named) => isTrainedOn(named) && named.gate !== true).map(({ name }) => name);
+  const areHeldOut = weightless.length === 0;
+  throw new ReasongenError({
+    code: 'NO_REWARD',
+    message: `${areHeldOut ? 'every reward is held out' : `the weight of ${weightless.join(', ')} is 0 at every step, and no other reward is added up`}: every drawing would get the total 0, and nothing could be learnt`,
+    place: 'rewards',
+    hint: areHeldOut
+      ? 'take heldOut away from one of them'
+      : 'give one of them a weight; what is only to be measured is heldOut: true',
+    exitCode: exitCodes.badPreset,
+  });
 }
 
 /** Smaller micro-batches first, then computing again, then keys and values in 16 bits: what costs least comes first. */

@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import type { NamedReward } from '../../../core/contracts/recipe.ts';
 import type { Reward, RewardAnswer, Sample } from '../../../core/contracts/reward.ts';
-import { bestTotal, totalOf, weightAt } from '../../../core/rl/combine.ts';
+import { bestTotal, isAnyTrainedOn, totalOf, weightAt } from '../../../core/rl/combine.ts';
 import { isBest, rewardMetrics } from '../../../core/rl/reward-metrics.ts';
 import { batchwise, groupwise, pairwise, pointwise } from '../../../core/rl/reward-shapes.ts';
 import { scoreSamples } from '../../../core/rl/score.ts';
@@ -149,6 +149,48 @@ describe('several rewards are one number', () => {
     expect(isBest(rewards, 2)).toBe(true);
     expect(isBest(rewards, 1.9)).toBe(false);
     expect(totalOf(rewards, [undefined, undefined, undefined, 1])).toBeUndefined();
+  });
+
+  test.each<[string, boolean, ...Partial<NamedReward>[]]>([
+    ['a weight', true, { weight: 0.1 }],
+    ['a weight below 0', true, { weight: -1 }],
+    ['no weight', false, { weight: 0 }, { weight: 0 }],
+    ['gates alone', true, { gate: true, weight: 0 }],
+    ['a gate that multiplies a sum of 0', false, { gate: true }, { weight: 0 }],
+    ['nothing but what is held out', false, { heldOut: true }, { heldOut: true, gate: true }],
+    [
+      'a weight that begins within the run',
+      true,
+      {
+        schedule: [
+          [5, 0],
+          [9, 1],
+        ],
+      },
+    ],
+    [
+      'a weight that begins behind its end',
+      false,
+      {
+        schedule: [
+          [10, 0],
+          [20, 1],
+        ],
+      },
+    ],
+    [
+      'a weight that is over before it begins',
+      false,
+      {
+        schedule: [
+          [0, 1],
+          [1, 0],
+        ],
+      },
+    ],
+  ])('whether anything is trained on in ten steps: %s', (_what, expected, ...all) => {
+    const rewards = all.map((own, index) => named(`reward ${index}`, says([]), own));
+    expect(isAnyTrainedOn(rewards, 10)).toBe(expected);
   });
 });
 
