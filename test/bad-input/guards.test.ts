@@ -104,7 +104,7 @@ describe('updates', () => {
   });
 
   test('in GRPO without a gradient', async () => {
-    const { end } = await run(grpo, 'recipe.textWeight=0', 'recipe.imageWeight=0', 'recipe.prompts=8');
+    const { end } = await run(grpo, 'recipe.train=["*generation_head*"]', 'recipe.imageWeight=0', 'recipe.prompts=8');
     expectMessage(end, { exit: 7, code: 'ZERO_GRADIENT', says: [/step 1: every gradient is exactly zero/] });
   });
 });
@@ -227,6 +227,16 @@ describe('what could not teach anything in any step is refused before one is tak
     const settings = ['--set', `rewards[0].${setting}`];
     expectMessage(await place.command('check', place.preset('guarded', grpo), ...settings), expected);
     expectMessage((await run(grpo, settings[1] ?? '')).end, expected);
+  });
+
+  test.each([
+    ['imageWeight', 'textWeight=0', 'imageWeight=0'],
+    ['imageTemperature', 'textTemperature=0', 'imageTemperature=0'],
+    ['imageTemperature', 'rationale=false', 'imageTemperature=0'],
+  ])('tokens that a reward does not reach: recipe.%s is named', async (name, ...settings) => {
+    const { end } = await run(grpo, ...settings.map((setting) => `recipe.${setting}`));
+    const says = [new RegExp(`recipe.${name}: 0: no token is left for the reward to teach`)];
+    expectMessage(end, { exit: 2, code: 'BAD_OPTION', says });
   });
 });
 

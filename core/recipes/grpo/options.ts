@@ -238,6 +238,14 @@ export const grpoOptions = fields.superRefine((choice, context) => {
     'the scorer describes the whole distribution, so training draws from all of it; cut tails in evaluationSampling, or lower the temperature';
   for (const name of ['textTopK', 'imageTopK'] as const) if (choice[name] !== 0) refuse(name, cut);
   for (const name of ['textTopP', 'imageTopP'] as const) if (choice[name] !== 1) refuse(name, cut);
+  // What is greedy was not chosen, and what has no weight is not trained by a reward.
+  const learnsText = choice.rationale && choice.textTemperature > 0 && choice.textWeight > 0;
+  const learnsImage = choice.imageTemperature > 0 && choice.imageWeight > 0;
+  if (!learnsText && !learnsImage)
+    refuse(
+      choice.imageWeight === 0 ? 'imageWeight' : 'imageTemperature',
+      'no token is left for the reward to teach: give image codes, or the tokens of a rationale, a temperature and a weight above 0',
+    );
   if (choice.textEntropy !== undefined && choice.textEntropyCoefficient !== 0)
     refuse('textEntropyCoefficient', 'textEntropy adapts this coefficient: give one of them');
   if (choice.imageEntropy !== undefined && choice.imageEntropyCoefficient !== 0)
