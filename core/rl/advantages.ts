@@ -27,8 +27,8 @@ export interface AdvantageOptions {
 
 /** Numbers that stand beside the rewards. */
 export interface AdvantageContext {
-  /** One per group, for `remax`. */
-  readonly baselines?: readonly number[];
+  /** One per group, for `remax`; undefined where the greedy answer was not judged, so that its group has nothing to be compared with. */
+  readonly baselines?: readonly (number | undefined)[];
 }
 
 /** What each estimator is published with. */
@@ -55,12 +55,16 @@ export function groupAdvantages(
 ): number[] {
   refuseBadRewards(rewards, groupSize);
   const { estimator, scale = ownScale[estimator] } = options;
-  const judged = inGroups(rewards, groupSize).map((group) => group.filter((reward) => reward !== undefined));
+  const { baselines } = context;
+  const isCompared = (index: number): boolean =>
+    baselines === undefined || baselines[Math.floor(index / groupSize)] !== undefined;
+  const compared = rewards.map((reward, index) => (isCompared(index) ? reward : undefined));
+  const judged = inGroups(compared, groupSize).map((group) => group.filter((reward) => reward !== undefined));
   const batch = judged.flat();
-  const centered = judged.map((group, index) => center(group, estimator, batch, context.baselines?.[index]));
+  const centered = judged.map((group, index) => center(group, estimator, batch, baselines?.[index]));
   const scaled = scaledGroups(centered, scale).flat();
   let next = 0;
-  return rewards.map((reward) => (reward === undefined ? 0 : at(scaled, next++)));
+  return compared.map((reward) => (reward === undefined ? 0 : at(scaled, next++)));
 }
 
 function scaledGroups(centered: readonly (readonly number[])[], scale: Scale): (readonly number[])[] {
@@ -117,6 +121,7 @@ function center(
       return hasVariance(batch) ? group.map((reward) => reward - middle) : group.map(() => 0);
     }
     case 'remax':
+      if (group.length === 0) return [];
       if (baseline === undefined || !Number.isFinite(baseline))
         throw new RangeError(`remax needs the reward of the greedy answer, not ${baseline}`);
       return group.map((reward) => reward - baseline);

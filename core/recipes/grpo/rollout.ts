@@ -182,18 +182,18 @@ function columnsOf(rewards: readonly NamedReward[], judgements: readonly Judgeme
   ];
 }
 
-/** The reward of the likeliest drawing of each prompt. */
+/** The reward of the likeliest drawing of each prompt; undefined where it was not judged. */
 async function greedyRewards(
   context: RunContext,
   greedy: Drawer,
   { items, seed, step }: Round,
   clock: JudgeClock,
-): Promise<number[]> {
+): Promise<(number | undefined)[]> {
   const purpose = { label: `step-${step}-greedy`, step, phase: 'train' } as const;
   const { judged } = await clock.judged(context, step, async (scoring) => {
     return { drawings: await drawShares(greedy, items, seed, purpose, scoring, context.communicator) };
   });
-  return judged.map(({ total }) => total);
+  return totalsOf(judged);
 }
 
 /**

@@ -69,6 +69,14 @@ describe('known values', () => {
     expect(() => groupAdvantages([1, 0], 2, { estimator: 'remax' })).toThrow(/greedy answer/);
   });
 
+  test('ReMax: a greedy answer that was not judged is no answer of reward 0', () => {
+    const baselines = [undefined, 0.5];
+    expect(groupAdvantages([1, 0.5, 1, 0], 2, { estimator: 'remax' }, { baselines })).toEqual([0, 0, 0.5, -0.5]);
+    const deviation = Math.sqrt(0.5);
+    const [, , best] = groupAdvantages([9, 7, 1, 0], 2, { estimator: 'remax', scale: 'batch' }, { baselines });
+    expect(best).toBeCloseTo(0.5 / deviation, 5);
+  });
+
   test('pairs that a judge has ranked pass through', () => {
     expect(groupAdvantages([1, -1, -1, 1], 2, { estimator: 'passthrough' })).toEqual([1, -1, -1, 1]);
   });

@@ -69,6 +69,14 @@ describe('estimators', () => {
     expect(first(directory, 'ratioDifference')).toBeLessThan(1e-5);
   });
 
+  test('ReMax learns nothing from prompts whose likeliest drawing was not judged', async () => {
+    // The first call judges the drawings, the second one the likeliest.
+    const rewards = '[{ use: faulty, fault: throws, from: 2, onError: drop }]';
+    const directory = await grpo('estimator: remax', { rewards });
+    expect(first(directory, 'reward')).toBeGreaterThan(0);
+    expect(first(directory, 'groups')).toBe(0);
+  });
+
   test('rewards normalized by themselves: a reward a hundred times as small counts as much', async () => {
     const rewards = '[is-color, { use: faulty, name: other, fault: half-blind, weight: 0.01 }]';
     const [sum, apart] = [
