@@ -85,7 +85,7 @@ export interface RewardHistory {
 
 export const emptyHistory: RewardHistory = { withoutSignal: 0, constant: 0, last: 0 };
 
-/** Looks at the totals of all drawings of a step and whether any group had signal. Returns the history for the next step. */
+/** Looks at the totals of the drawings of a step that were judged and whether any group had signal. Returns the history for the next step. */
 export function checkRewards(
   guards: Guards,
   window: number,
@@ -94,7 +94,8 @@ export function checkRewards(
   before: RewardHistory,
 ): RewardHistory {
   const [first = 0] = totals;
-  const isConstant = totals.every((total) => total === first);
+  const isJudged = totals.length > 0;
+  const isConstant = isJudged && totals.every((total) => total === first);
   const goesOn = isConstant && (before.constant === 0 || before.last === first);
   const after = {
     withoutSignal: hasSignal ? 0 : before.withoutSignal + 1,
@@ -110,8 +111,10 @@ export function checkRewards(
   } else if (after.withoutSignal >= window) {
     guards.trip('allFiltered', {
       code: 'ALL_FILTERED',
-      message: `for ${after.withoutSignal} steps no group has had variance in its rewards (the last drawing got ${totals.at(-1)}): nothing can be learnt`,
-      hint: 'use graded rewards, prompts that succeed sometimes, a higher temperature or a larger group',
+      message: `for ${after.withoutSignal} steps no group has had variance in its rewards (${isJudged ? `the last drawing got ${totals.at(-1)}` : 'no drawing of the last one was judged'}): nothing can be learnt`,
+      hint: isJudged
+        ? 'use graded rewards, prompts that succeed sometimes, a higher temperature or a larger group'
+        : 'look for warnings of rewards that failed, and for rewards that answer null or without a verdict on every drawing',
     });
   }
   return after;

@@ -137,6 +137,16 @@ describe('rewards', () => {
     });
   });
 
+  test('one that judges nothing is not taken for one that is always 0', async () => {
+    const reward = 'rewards=[{ use: faulty, fault: throws, onError: drop }]';
+    const { end } = await run(grpo, reward, 'recipe.guardWindow=2', 'recipe.refillRounds=0');
+    expectMessage(end, {
+      exit: 7,
+      code: 'ALL_FILTERED',
+      says: [/for 2 steps .* \(no drawing of the last one was judged\)/i, /rewards that failed/],
+    });
+  });
+
   test('a judge that mumbles', async () => {
     const { end } = await run(grpo, 'rewards=[{ use: faulty, fault: mumbles, name: oracle }]');
     expectMessage(end, {
