@@ -1,7 +1,8 @@
 import { existsSync } from 'node:fs';
-import { realpath } from 'node:fs/promises';
+import { readdir, realpath } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { exitCodes, ReasongenError } from '../errors.ts';
+import { diskError } from '../io/disk.ts';
 import { startWatching, type WatchOptions } from '../watch/server.ts';
 import type { CommandContext } from './context.ts';
 
@@ -21,6 +22,10 @@ export async function watch(folder: string, options: WatchCommandOptions, contex
       exitCode: exitCodes.badPreset,
     });
   }
+  // Of a file, or a folder that may not be read, the page would be empty.
+  await readdir(folder).catch((cause: unknown) => {
+    throw diskError(cause, 'looking for runs', folder);
+  });
   // Set to nothing, it is not set.
   const token = options.token ?? (environment[tokenVariable] || undefined);
   const tokenFrom = options.token === undefined ? tokenVariable : '--token';

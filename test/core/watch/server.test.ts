@@ -18,6 +18,7 @@ import { runInNewContext } from 'node:vm';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createAccess } from '../../../core/access.ts';
 import { startWatching, type WatchServer } from '../../../core/watch/server.ts';
+import { commandLine } from '../../support/command-line.ts';
 import {
   appendStep,
   askServer,
@@ -166,6 +167,15 @@ describe('who may ask', () => {
       code: 'CANNOT_LISTEN',
     });
   });
+});
+
+test('a file in the place of the folder is refused, and so is none', async () => {
+  const file = join(folder, 'secret.png');
+  expect(await commandLine(['watch', file, '--port', '0'])).toMatchObject({
+    code: 6,
+    errors: expect.stringContaining(`WRONG_FILE_KIND  ${file}`) as string,
+  });
+  expect((await commandLine(['watch', join(folder, 'none')])).errors).toContain('NO_RUNS');
 });
 
 describe('buttons', () => {
