@@ -13,6 +13,7 @@ import { type RuntimeOptions, runPreset } from '../runtime.ts';
 import { tellSupervisor } from '../supervisor.ts';
 import { startBeside } from '../watch/beside.ts';
 import type { CommandContext } from './context.ts';
+import { pageToken } from './page-token.ts';
 
 /** `run PRESET`: a new run in `--run-dir`, or in the next free `runs/NAME`. */
 export async function run(file: string, context: CommandContext, page: PageOptions = {}): Promise<number> {
@@ -100,9 +101,10 @@ async function start(
   const { log, write, writeSecret, stop, signal, onHooks, command, environment, openDevice } = context;
   log.info(`run directory: ${runDirectory}`);
   tellSupervisor(environment, { directory: runDirectory, goOn: `reasongen resume ${shellWord(runDirectory)}` });
-  const token = environment['REASONGEN_WATCH_TOKEN'];
   const page =
-    watch && isFirstRank(environment) ? await startBeside({ folder: runDirectory, port, control, token }) : undefined;
+    watch && isFirstRank(environment)
+      ? await startBeside({ folder: runDirectory, port, control, ...pageToken(environment) })
+      : undefined;
   if (page !== undefined) writeSecret(`page: ${page.address}\n`);
   try {
     const device = openDevice && { openDevice };

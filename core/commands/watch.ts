@@ -5,10 +5,9 @@ import { exitCodes, ReasongenError } from '../errors.ts';
 import { diskError } from '../io/disk.ts';
 import { startWatching, type WatchOptions } from '../watch/server.ts';
 import type { CommandContext } from './context.ts';
+import { pageToken } from './page-token.ts';
 
 export type WatchCommandOptions = Pick<WatchOptions, 'host' | 'port' | 'token' | 'control'>;
-
-const tokenVariable = 'REASONGEN_WATCH_TOKEN';
 
 /** `watch [folder]`: serves the live page of all runs below a folder until it is ended. */
 export async function watch(folder: string, options: WatchCommandOptions, context: CommandContext): Promise<number> {
@@ -26,10 +25,8 @@ export async function watch(folder: string, options: WatchCommandOptions, contex
   await readdir(folder).catch((cause: unknown) => {
     throw diskError(cause, 'looking for runs', folder);
   });
-  // Set to nothing, it is not set.
-  const token = options.token ?? (environment[tokenVariable] || undefined);
-  const tokenFrom = options.token === undefined ? tokenVariable : '--token';
-  const server = await startWatching({ ...options, token, tokenFrom, folder: await realpath(folder) });
+  const told = pageToken(environment, options.token);
+  const server = await startWatching({ ...options, ...told, folder: await realpath(folder) });
   // Whoever has read the address may end it at once.
   const ended = closed();
   writeSecret(`${server.address}\n`);

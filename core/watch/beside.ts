@@ -6,7 +6,11 @@ import type { WatchOptions } from './server.ts';
 
 export type PageReply =
   | { readonly address: string }
-  | { readonly error: { readonly [Field in 'code' | 'message' | 'place' | 'hint']: string | undefined } };
+  | {
+      readonly error: { readonly [Field in 'code' | 'message' | 'place' | 'hint']: string | undefined } & {
+        readonly exitCode: number;
+      };
+    };
 
 export interface PageBeside {
   readonly address: string;

@@ -17,8 +17,8 @@ process.once('message', (question: WatchOptions) => {
   startWatching(question).then(
     ({ address }) => process.send?.({ address } satisfies PageReply),
     (error: unknown) => {
-      const { code, message, place, hint } = explainError(error);
-      process.send?.({ error: { code, message, place, hint } } satisfies PageReply);
+      const { code, message, place, hint, exitCode } = explainError(error);
+      process.send?.({ error: { code, message, place, hint, exitCode } } satisfies PageReply);
     },
   );
 });

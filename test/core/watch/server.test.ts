@@ -17,8 +17,10 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createAccess } from '../../../core/access.ts';
+import { pageToken } from '../../../core/commands/page-token.ts';
 import { startWatching, type WatchServer } from '../../../core/watch/server.ts';
 import { commandLine } from '../../support/command-line.ts';
+import { root } from '../../support/runs.ts';
 import {
   appendStep,
   askServer,
@@ -156,6 +158,27 @@ describe('who may ask', () => {
     expect(() => createAccess({ host: '127.0.0.1', token: bad })).toThrow(
       expect.objectContaining({ code: 'BAD_TOKEN' }),
     );
+  });
+
+  test('of the environment counts for a run with its page as for the page alone; set to nothing, it is none', async () => {
+    const run = [
+      'run',
+      join(root, 'presets/nano/sft.yaml'),
+      '--watch',
+      '--port',
+      '0',
+      '--run-dir',
+      join(folder, 'new'),
+    ];
+    const [alone, beside] = await Promise.all(
+      [['watch', folder, '--port', '0'], run].map((args) => commandLine(args, { REASONGEN_WATCH_TOKEN: 'short' })),
+    );
+    for (const end of [alone, beside])
+      expect(end).toMatchObject({
+        code: 2,
+        errors: expect.stringContaining('BAD_TOKEN  REASONGEN_WATCH_TOKEN') as string,
+      });
+    expect(pageToken({ REASONGEN_WATCH_TOKEN: '' }).token).toBeUndefined();
   });
 
   test('a taken port is said to be taken', async () => {
