@@ -2,13 +2,12 @@ import { existsSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join, relative, resolve } from 'node:path';
 import { exitCodes, ReasongenError } from '../errors.ts';
-import { explainError } from '../failure.ts';
 import { runsIn } from '../io/chain.ts';
 import { diskError } from '../io/disk.ts';
-import { readMetrics } from '../io/metrics.ts';
-import { readRunRecord } from '../io/records.ts';
-import { runState, type RunState } from '../io/run-state.ts';
+import { present } from '../io/record-fields.ts';
+import type { RunState } from '../io/run-state.ts';
 import { formatSeconds } from '../log.ts';
+import { summaryOfRun } from '../watch/runs-below.ts';
 import type { CommandContext } from './context.ts';
 import { textTable } from './text-table.ts';
 
@@ -16,7 +15,7 @@ import { textTable } from './text-table.ts';
 interface RunLine {
   readonly directory: string;
   readonly state: RunState | 'unreadable';
-  readonly name?: string;
+  readonly name: string;
   readonly step?: number;
   readonly passRate?: number;
   readonly reward?: number;
@@ -61,28 +60,10 @@ async function runsOf(directory: string): Promise<string[]> {
   return runsIn(directory).catch(() => [directory]);
 }
 
+/** What the list of the live page says of it, too: of records that anybody may have written. */
 async function describeRun(directory: string): Promise<RunLine> {
-  try {
-    const { name, sessions } = await readRunRecord(directory);
-    const metrics = await readMetrics(join(directory, 'metrics.ndjson'));
-    const last = sessions.at(-1);
-    const number = (key: string): number | undefined => {
-      const value = metrics.findLast((each) => typeof each[key] === 'number')?.[key];
-      return typeof value === 'number' ? value : undefined;
-    };
-    const values = { step: number('step'), passRate: number('passRate'), reward: number('reward') };
-    return {
-      directory,
-      state: runState(directory, { sessions }),
-      name,
-      ...Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)),
-      ...(last !== undefined && { startedAt: last.startedAt }),
-      ...(last?.finishedAt !== undefined && { finishedAt: last.finishedAt }),
-      ...(last?.note !== undefined && { note: last.note }),
-    };
-  } catch (error) {
-    return { directory, state: 'unreadable', note: explainError(error).message };
-  }
+  const { state, name, step, passRate, reward, startedAt, finishedAt, note } = await summaryOfRun('.', directory);
+  return { directory, state, name, ...present({ step, passRate, reward, startedAt, finishedAt, note }) };
 }
 
 function table(runs: readonly RunLine[], folder: string): string {
