@@ -29,7 +29,7 @@ interface Trained {
 
 /**
  * Holds an optimizer to its contract: an update goes down, moves what is trained and nothing else, clears the gradients and reports their norm; a rate of 0
- * moves nothing; a gradient that is not finite changes nothing and is reported; a copy that gets the state goes on with the same bits.
+ * moves nothing, and a smaller one less; a gradient that is not finite changes nothing and is reported; a copy that gets the state goes on with the same bits.
  * @throws ContractError, with the cause
  */
 export async function checkOptimizer(component: Component<'optimizer'>, contract: OptimizerContract): Promise<void> {
@@ -40,6 +40,7 @@ export async function checkOptimizer(component: Component<'optimizer'>, contract
   if (!Number.isFinite(made.learningRate))
     throw new ContractError(who, `has the learning rate ${String(made.learningRate)}`);
   await checkUpdate(who, await open(device, made));
+  await checkRate(who, device, made);
   await checkBroken(who, device, await open(device, made));
   await checkResume(who, device, made);
   await dispose();
@@ -67,7 +68,7 @@ async function open(device: Device, optimizer: Optimizer): Promise<Trained> {
   };
 }
 
-/** Of one direction in all steps: no momentum turns it round. */
+/** Of one direction in the first two steps: no momentum turns it round. */
 function gradients(name: string, step: number): Float32Array {
   const size = specs.find((each) => each.name === name)?.shape.reduce((product: number, n) => product * n, 1) ?? 0;
   return randomFloats(size, name.length, 0.1).map((value) => value * (1 + 0.25 * step));
@@ -113,6 +114,25 @@ async function checkUpdate(who: string, { parameters, opened, update, weights }:
       );
 }
 
+/** A recipe hands each update its rate: who has one of its own ignores every schedule. */
+async function checkRate(who: string, device: Device, optimizer: Optimizer): Promise<void> {
+  const moved = async (rate: number): Promise<number> => {
+    const { update, weights } = await open(device, optimizer);
+    const before = await weights();
+    await update(1, rate);
+    const distances = [...(await weights())].flatMap(([name, values]) => [
+      ...values.map((value, index) => Math.abs(value - (before.get(name)?.[index] ?? 0))),
+    ]);
+    return distances.reduce((sum, distance) => sum + distance, 0);
+  };
+  const [whole, half] = [await moved(0.01), await moved(0.005)];
+  if (!(half < 0.9 * whole))
+    throw new ContractError(
+      who,
+      'moves weights as far at half the learning rate: an update uses the rate that `prepare` is handed, or no schedule has an effect',
+    );
+}
+
 async function checkBroken(
   who: string,
   device: Device,
@@ -131,12 +151,13 @@ async function checkBroken(
       throw new ContractError(who, `leaves a gradient that is not finite in ${name}: the next step would add to it`);
 }
 
-/** Three updates, and two with a third by another optimizer that was given weights and state. */
+/** Three updates, and two with a third by another optimizer that was given weights and state. Without its momentum the last would go the other way. */
 async function checkResume(who: string, device: Device, optimizer: Optimizer): Promise<void> {
   const whole = await open(device, optimizer);
   for (const step of [1, 2]) await whole.update(step, 0.01);
   const [weights, state] = [await whole.weights(), await stateOf(device, whole.opened)];
-  await whole.update(3, 0.01);
+  const turned = (name: string): Float32Array => gradients(name, 3).map((value) => -0.02 * value);
+  await whole.update(3, 0.01, turned);
   const resumed = await open(device, optimizer);
   for (const [name, values] of weights) device.write(resumed.parameters.get(name), values);
   for (const [name, tensor] of resumed.opened.state) {
@@ -145,7 +166,7 @@ async function checkResume(who: string, device: Device, optimizer: Optimizer): P
       throw new ContractError(who, `names its state otherwise when it is opened again: there was no "${name}"`);
     device.write(tensor, values);
   }
-  await resumed.update(3, 0.01);
+  await resumed.update(3, 0.01, turned);
   same(
     who,
     await whole.weights(),

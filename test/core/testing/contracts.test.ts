@@ -463,14 +463,16 @@ describe('a mistake of another slot is named', () => {
     expect(checkExtension(extension(handlers), { handlerWithin: 50 })).rejects.toThrow(message),
   );
 
-  const sgd = component('optimizer', 'sgd');
-  const optimizer = (change: (opened: ReturnType<Slots['optimizer']['open']>) => object): Component<'optimizer'> =>
+  const optimizer = (
+    change: (opened: ReturnType<Slots['optimizer']['open']>) => object,
+    rule = component('optimizer', 'sgd'),
+  ): Component<'optimizer'> =>
     defineOptimizer({
       name: 'seeded',
       summary: 'with a mistake',
       options,
       create: async () => {
-        const base = await sgd.create(sgd.options.parse({ learningRate: 0.01 }), {} as never);
+        const base = await rule.create(rule.options.parse({ learningRate: 0.01 }), {} as never);
         return {
           ...base,
           open: (parameters) => {
@@ -496,12 +498,24 @@ describe('a mistake of another slot is named', () => {
       (opened) => ({ prepare: (step: number) => opened.prepare(step, 0.01) }),
       /at a learning rate of 0/,
     ],
+    [
+      'a rate without its schedule',
+      (opened) => ({ prepare: (step: number, rate: number) => opened.prepare(step, rate === 0 ? 0 : 0.01) }),
+      /as far at half the learning rate/,
+    ],
     ['state that is not saved', () => ({ state: new Map() }), /is not in its `state`/],
     ['it does nothing', () => ({ record: () => {} }), /reports the gradient norm 0/],
   ] as readonly (readonly [string, (opened: ReturnType<Slots['optimizer']['open']>) => object, RegExp])[])(
     'optimizer: %s',
     (_, change, message) => expect(checkOptimizer(optimizer(change), { device })).rejects.toThrow(message),
   );
+  test('optimizer: state that is not saved, of a rule that takes signs alone', () =>
+    expect(
+      checkOptimizer(
+        optimizer(() => ({ state: new Map() }), component('optimizer', 'lion')),
+        { device },
+      ),
+    ).rejects.toThrow(/is not in its `state`/));
 
   const sizes = {
     hidden: 32,
