@@ -70,10 +70,10 @@ export async function checkBenchmark(
   if (deterministic) {
     const same = (verdicts: readonly (Verdict | undefined)[], when: string): void => {
       samples.forEach(({ prompt }, index) => {
-        if (verdicts[index]?.pass !== first[index]?.pass)
+        if (said(verdicts[index]) !== said(first[index]))
           throw new ContractError(
             who,
-            `says ${word(first[index])} on drawing ${index} ("${prompt}"), and ${word(verdicts[index])} ${when}`,
+            `says ${said(first[index])} on drawing ${index} ("${prompt}"), and ${said(verdicts[index])} ${when}`,
           );
       });
     };
@@ -170,8 +170,15 @@ function checkSummary(
     );
 }
 
-function word(verdict: Verdict | undefined): string {
-  return verdict?.pass === true ? '"pass"' : '"fail"';
+/** What results are made of. Of numbers as many digits as a judge gives in any company. */
+function said(verdict: Verdict | undefined): string {
+  const { pass = false, score, atoms } = verdict ?? {};
+  const rounded = (value: number): number => Number(value.toPrecision(5));
+  return [
+    pass ? '"pass"' : '"fail"',
+    ...(score === undefined ? [] : [`with the score ${rounded(score)}`]),
+    ...(atoms === undefined ? [] : [`for ${atoms.map((atom) => `${atom.id} ${rounded(atom.score)}`).join(', ')}`]),
+  ].join(' ');
 }
 
 function checkPrompts(

@@ -290,6 +290,21 @@ describe('a mistake of another slot is named', () => {
       { judge: (samples: readonly Sample[]) => samples.map((_, index) => ({ pass: index < 3, why: '' })) },
       /when asked in another order/,
     ],
+    [
+      'scores by place',
+      {
+        judge: (samples: readonly Sample[]) => samples.map((_, index) => ({ pass: true, why: '', score: index / 100 })),
+      },
+      /says "pass" with the score 0 on drawing 0 .*, and "pass" with the score 0\.07 when asked in another order/,
+    ],
+    [
+      'atoms by chance',
+      {
+        judge: (samples: readonly Sample[]) =>
+          samples.map(() => ({ pass: true, why: '', atoms: [{ id: 'object', kind: 'object', score: Math.random() }] })),
+      },
+      /says "pass" for object 0\.\d+ on drawing 0 .* when asked again/,
+    ],
     ['no split', { splits: [] }, /declares the splits \[\]; there are "seen" and "heldout"/],
     ['a split that there is not', { splits: ['seen', 'test'] }, /declares the splits \["seen","test"\]/],
     [
