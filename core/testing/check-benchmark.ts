@@ -70,7 +70,7 @@ export async function checkBenchmark(
   if (deterministic) {
     const same = (verdicts: readonly (Verdict | undefined)[], when: string): void => {
       samples.forEach(({ prompt }, index) => {
-        if (said(verdicts[index]) !== said(first[index]))
+        if (!isSame(verdicts[index], first[index]))
           throw new ContractError(
             who,
             `says ${said(first[index])} on drawing ${index} ("${prompt}"), and ${said(verdicts[index])} ${when}`,
@@ -170,10 +170,31 @@ function checkSummary(
     );
 }
 
-/** What results are made of. Of numbers as many digits as a judge gives in any company. */
+/** A judge that computes in another company may round otherwise. */
+const tolerance = 1e-5;
+
+function isSame(a: Verdict | undefined, b: Verdict | undefined): boolean {
+  const [ours, theirs] = [resultsOf(a), resultsOf(b)] as const;
+  return (
+    ours.words === theirs.words &&
+    ours.numbers.every((value, index) => Math.abs(value - (theirs.numbers[index] ?? Number.NaN)) <= tolerance)
+  );
+}
+
+/** What results are made of. */
+function resultsOf({ pass = false, score, atoms = [] }: Partial<Verdict> = {}): {
+  readonly words: string;
+  readonly numbers: readonly number[];
+} {
+  return {
+    words: JSON.stringify([pass, score === undefined, atoms.map(({ id }) => id)]),
+    numbers: [score ?? 0, ...atoms.map((atom) => atom.score)],
+  };
+}
+
 function said(verdict: Verdict | undefined): string {
   const { pass = false, score, atoms } = verdict ?? {};
-  const rounded = (value: number): number => Number(value.toPrecision(5));
+  const rounded = (value: number): number => Number(value.toPrecision(6));
   return [
     pass ? '"pass"' : '"fail"',
     ...(score === undefined ? [] : [`with the score ${rounded(score)}`]),
