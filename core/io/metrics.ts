@@ -71,36 +71,31 @@ export class MetricsFile {
 
 /**
  * All lines of a metrics file; none when there is no file. A last line without its end was cut off by a kill and is left out, as
- * are values that are neither numbers nor texts. Throws BAD_METRICS for a line that is no JSON object.
+ * are values that are neither numbers nor texts. `badLines` counts those that are no JSON objects, which a machine that went down may leave.
  */
-export async function readMetrics(path: string): Promise<Metrics[]> {
+export async function readMetrics(
+  path: string,
+): Promise<{ readonly metrics: readonly Metrics[]; readonly badLines: number }> {
   const lines = await linesWithin(dirname(path), basename(path));
-  return lines.map((line, index) => parseMetrics(line, `${path}:${index + 1}`));
+  const metrics = lines.map(parseMetrics).filter((each) => each !== undefined);
+  return { metrics, badLines: lines.length - metrics.length };
 }
 
 /** Names that a line may have, and characters of a name or a text. */
 const [mostNames, longestText] = [1000, 200];
 
-/** One line of a metrics file. Throws BAD_METRICS for what is no JSON object. */
-export function parseMetrics(line: string, place: string): Metrics {
+/** One line of a metrics file; undefined for what is no JSON object. */
+export function parseMetrics(line: string): Metrics | undefined {
   const value = parseJson(line);
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
-    const kept = Object.entries(value)
-      .slice(0, mostNames)
-      .flatMap(([name, entry]) => {
-        const isNumber = typeof entry === 'number' || ['NaN', 'Infinity', '-Infinity'].includes(entry as string);
-        if (name.length > longestText || !(isNumber || typeof entry === 'string')) return [];
-        return [[name, isNumber ? Number(entry) : (entry as string).slice(0, longestText)] as const];
-      });
-    return Object.fromEntries(kept);
-  }
-  throw new ReasongenError({
-    code: 'BAD_METRICS',
-    message: 'this line is not a JSON object',
-    place,
-    hint: 'remove the line',
-    exitCode: exitCodes.disk,
-  });
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined;
+  const kept = Object.entries(value)
+    .slice(0, mostNames)
+    .flatMap(([name, entry]) => {
+      const isNumber = typeof entry === 'number' || ['NaN', 'Infinity', '-Infinity'].includes(entry as string);
+      if (name.length > longestText || !(isNumber || typeof entry === 'string')) return [];
+      return [[name, isNumber ? Number(entry) : (entry as string).slice(0, longestText)] as const];
+    });
+  return Object.fromEntries(kept);
 }
 
 function attempt<Result>(doing: string, path: string, action: () => Result): Result {

@@ -135,6 +135,8 @@ export interface RunRecords {
   readonly run: RunRecord;
   readonly preset: string;
   readonly metrics: readonly Metrics[];
+  /** Lines of metrics.ndjson that are no records. */
+  readonly badLines: number;
   /** By step, then label. */
   readonly evaluations: readonly Evaluation[];
   /** Those of the last step that has any; paths relative to `directory`. */
@@ -151,7 +153,7 @@ export interface RunRecords {
 export async function readRunRecords(directory: string): Promise<RunRecords> {
   const run = await checkedRunRecord(directory);
   const preset = text(await readTextWithin(directory, 'preset.yaml'), 1e6) ?? '';
-  const metrics = await readMetrics(join(directory, 'metrics.ndjson'));
+  const { metrics, badLines } = await readMetrics(join(directory, 'metrics.ndjson'));
   const evaluations = await readEvaluations(directory);
   const checkpointStep = (await readEntries(join(directory, 'checkpoints'))).at(-1)?.step;
   return {
@@ -159,6 +161,7 @@ export async function readRunRecords(directory: string): Promise<RunRecords> {
     run,
     preset,
     metrics,
+    badLines,
     evaluations,
     ...(await readLastSamples(directory)),
     ...present({ checkpointStep }),

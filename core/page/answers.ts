@@ -47,6 +47,8 @@ export interface CurveData {
 export interface CurvesAnswer {
   /** Lines read so far. */
   readonly lines: number;
+  /** Lines of metrics.ndjson that are no records and were left out. */
+  readonly badLines: number;
   /** Lines of a bucket. */
   readonly width: number;
   /** The last step of each bucket, and when it was taken in seconds since 1970; `null` where lines say no time. */

@@ -1,7 +1,7 @@
 /** Every number of a run over steps or time, with what happened beside it. */
 import { CurveBoard } from './curve-board.js';
 import { cardsOf, curveCard } from './curve-cards.js';
-import { Curves } from './curves.js';
+import { badLinesNote, Curves } from './curves.js';
 import { choice, fill, h, labeled } from './dom.js';
 import { Questions } from './live.js';
 import { warningList } from './parts.js';
@@ -123,8 +123,7 @@ export function curvesTab({ id, detail: first, place }) {
         : [
             (curves?.width ?? 1) > 1 &&
               `${curves?.lines} steps; every point is the mean of ${curves?.width}, the band behind it their range. `,
-            (curves?.badLines ?? 0) > 0 &&
-              `${curves?.badLines} lines of metrics.ndjson could not be read and are left out.`,
+            curves !== undefined && badLinesNote(curves),
           ],
     );
     warnings.hidden = detail.warnings.length === 0;

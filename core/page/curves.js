@@ -57,6 +57,14 @@ export class Curves {
   }
 }
 
+/** What is said of lines that are missing. @param {Curves} curves @returns {string | false} */
+export function badLinesNote({ badLines }) {
+  if (badLines === 0) return false;
+  return badLines === 1
+    ? '1 line of metrics.ndjson could not be read and is left out. '
+    : `${badLines} lines of metrics.ndjson could not be read and are left out. `;
+}
+
 /**
  * The exponential mean, without the pull towards 0 of its beginning.
  * @param {(number | null)[]} values @param {number} weight 0 to 1: how much of the past is kept

@@ -1,7 +1,7 @@
 /** A report from the parts of the live page, put together where there is no browser: what came out first, what it was made from last. */
 import { comparisonBody, pairCard } from './comparison-parts.js';
 import { cardsOf, curveCard } from './curve-cards.js';
-import { Curves } from './curves.js';
+import { badLinesNote, Curves } from './curves.js';
 import { h, prose } from './dom.js';
 import { capital } from './format.js';
 import { failureBox, pictureOr, scrolling, warningList } from './parts.js';
@@ -98,7 +98,8 @@ function resultCard(comparison) {
 function curvesSection({ curves: answer, detail: { charts, targets, checkpoints, warnings } }) {
   const curves = new Curves(answer);
   const { planned, single } = cardsOf(charts, curves.metrics.keys());
-  if (planned.length + single.length === 0) return false;
+  if (planned.length + single.length === 0)
+    return curves.badLines > 0 && h('section', h('h2', 'Training'), h('p.quiet', badLinesNote(curves)));
   const cards = (/** @type {import('./curve-cards.js').Card[]} */ some) =>
     h(
       'div.charts',
@@ -125,6 +126,7 @@ function curvesNote(curves) {
   return [
     curves.width > 1 && `${curves.lines} steps; every point is the mean of ${curves.width}. `,
     reportSmoothing(curves) > 0 && 'Pale: single points. Bold: their exponential mean. ',
+    badLinesNote(curves),
     'Ticks at the foot are checkpoints, broken lines warnings.',
   ];
 }

@@ -19,6 +19,8 @@ interface Column {
 }
 
 export class CurveStore {
+  /** Lines that were no records and are not among the others. */
+  badLines = 0;
   readonly #buckets: number;
   readonly #metrics: number;
   #lines = 0;
@@ -47,6 +49,7 @@ export class CurveStore {
 
   clear(): void {
     this.#lines = 0;
+    this.badLines = 0;
     this.#width = 1;
     this.#times.fill(Number.NaN);
     this.#columns.clear();
@@ -71,6 +74,7 @@ export class CurveStore {
     for (const [name, column] of this.#columns) metrics[name] = this.#curve(column, buckets);
     return {
       lines: this.#lines,
+      badLines: this.badLines,
       width: this.#width,
       steps: [...this.#steps.subarray(0, buckets)],
       times: Array.from(this.#times.subarray(0, buckets), orNull),

@@ -101,9 +101,10 @@ async function reportAnswer(title: string, stages: readonly ComparedStage[]): Pr
 }
 
 async function stageAnswer({ stage, comparisons }: ComparedStage): Promise<StageAnswer> {
-  const { directory, run, metrics } = stage;
+  const { directory, run, metrics, badLines } = stage;
   const curves = new CurveStore(mostPoints, mostCurves);
   for (const line of metrics) curves.add(line);
+  curves.badLines = badLines;
   const log = (await readTextWithin(directory, 'log.txt')) ?? '';
   const detail = await detailOf(
     directory,

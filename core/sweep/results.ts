@@ -60,9 +60,8 @@ export async function readResults(directory: string, { runs }: SweepRecord): Pro
       // Of a chain the stage that was started last.
       const path = (await runsIn(join(directory, run.folder))).at(-1);
       if (path === undefined) return { ...run, evaluations: [], reward: undefined };
-      const rewards = (await readMetrics(join(path, 'metrics.ndjson'))).flatMap(({ reward }) =>
-        typeof reward === 'number' ? [reward] : [],
-      );
+      const { metrics } = await readMetrics(join(path, 'metrics.ndjson'));
+      const rewards = metrics.flatMap(({ reward }) => (typeof reward === 'number' ? [reward] : []));
       const last = rewards.slice(-Math.ceil(rewards.length / 10));
       return { ...run, evaluations: await readEvaluations(path), reward: last.length > 0 ? mean(last) : undefined };
     }),

@@ -71,14 +71,8 @@ export async function summaryOfRun(id: string, directory: string): Promise<RunSu
 }
 
 async function progressOf(directory: string, { sessions }: RunRecord): Promise<Partial<RunSummary>> {
-  const lines = (await lastLines(directory, 'metrics.ndjson')).flatMap((line): Metrics[] => {
-    try {
-      return [parseMetrics(line, '')];
-    } catch {
-      // A line that is no record is told of where the curves are.
-      return [];
-    }
-  });
+  // A line that is no record is told of where the curves are.
+  const lines = (await lastLines(directory, 'metrics.ndjson')).map(parseMetrics).filter((each) => each !== undefined);
   const number = (name: string): number | undefined => {
     const value = lines.findLast((line) => typeof line[name] === 'number')?.[name];
     return typeof value === 'number' && Number.isFinite(value) ? value : undefined;

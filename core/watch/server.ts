@@ -162,7 +162,7 @@ function createApp(feed: Feed, access: Access, port: number): Hono {
     const id = idOf(context);
     const run = await feed.watched(id);
     if (run === undefined) throw noRun(id);
-    return context.json({ generation: run.generation, badLines: run.badLines, ...run.curves.snapshot() });
+    return context.json({ generation: run.generation, ...run.curves.snapshot() });
   });
   app.get('/api/samples', async (context) => {
     const step = whole(context, 'step');

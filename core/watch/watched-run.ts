@@ -19,8 +19,6 @@ export class WatchedRun {
   readonly directory: string;
   readonly curves = new CurveStore();
   readonly warnings: Warning[] = [];
-  /** Lines of metrics that are no records. */
-  badLines = 0;
   /** Another one whenever what was read of the metrics became void. */
   generation = 1;
   /** The newest lines; the last of them is line `curves.lines`. */
@@ -52,7 +50,6 @@ export class WatchedRun {
       () => {
         this.curves.clear();
         this.recent.length = 0;
-        this.badLines = 0;
         this.generation++;
       },
     );
@@ -77,11 +74,9 @@ export class WatchedRun {
   }
 
   #add(line: string): void {
-    let metrics: Metrics;
-    try {
-      metrics = parseMetrics(line, this.directory);
-    } catch {
-      this.badLines++;
+    const metrics = parseMetrics(line);
+    if (metrics === undefined) {
+      this.curves.badLines++;
       return;
     }
     this.curves.add(metrics);

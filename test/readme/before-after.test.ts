@@ -33,7 +33,7 @@ function evaluation(label: string, step: number, pass: (task: number) => boolean
 function records(...evaluations: readonly Evaluation[]): RunRecords {
   const none = { versions: {}, adapter: { description: 'a device' }, hashes: {}, sessions: [] };
   const run = { format: 'reasongen-run', version: 1, name: 'mine', seeds: { run: 3 }, ...none } as const;
-  return { directory: '', run, preset: '', metrics: [], evaluations, samples: [] };
+  return { directory: '', run, preset: '', metrics: [], badLines: 0, evaluations, samples: [] };
 }
 
 /** Pixels that nothing else in the picture resembles. */

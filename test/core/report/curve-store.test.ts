@@ -9,6 +9,7 @@ describe('curves in bounded memory', () => {
     store.add({ step: 2, loss: 1.5, note: 'text' });
     expect(store.snapshot()).toEqual({
       lines: 2,
+      badLines: 0,
       width: 1,
       steps: [1, 2],
       times: [100, null],

@@ -237,13 +237,23 @@ describe('values that are not what they should be are left out', () => {
       for (const part of Object.values(parts)) expect(Number.isFinite(part)).toBe(true);
   });
 
-  test.each([
-    ['metrics.ndjson', '{"step":4,"lo\n{"step":5}\n', 'BAD_METRICS', /metrics\.ndjson:2$/],
-    ['metrics.ndjson', '[1]\n', 'BAD_METRICS', /metrics\.ndjson:2$/],
-    ['samples/step-000001/samples.jsonl', '\u0000\u0000\n', 'BAD_RECORD', /samples\.jsonl:2$/],
-  ])('a broken line of %s is named', async (name, line, code, place) => {
-    appendFileSync(at(name), line);
-    await expect(writeReport(run)).rejects.toMatchObject({ code, place: expect.stringMatching(place) as string });
+  test('lines of metrics that are none are counted, and those around them are shown', async () => {
+    appendFileSync(at('metrics.ndjson'), '\u0000\u0000{"step":4,"lo\n{"step":5,"behind":1}\n');
+    const text = await page();
+    expect(text).toContain('1 line of metrics.ndjson could not be read and is left out.');
+    expect(text).toContain('behind');
+    appendFileSync(at('metrics.ndjson'), '[1]\n');
+    expect(await page()).toContain('2 lines of metrics.ndjson could not be read and are left out.');
+    writeFileSync(at('metrics.ndjson'), 'none\n');
+    expect(await page()).toContain('1 line of metrics.ndjson could not be read');
+  });
+
+  test('a broken line of samples.jsonl is named', async () => {
+    appendFileSync(at('samples/step-000001/samples.jsonl'), '\u0000\u0000\n');
+    await expect(writeReport(run)).rejects.toMatchObject({
+      code: 'BAD_RECORD',
+      place: expect.stringMatching(/samples\.jsonl:2$/) as string,
+    });
   });
 
   test.each([
