@@ -3,7 +3,7 @@ import type { Dataset, Example, ExampleSource, GeneratedDataset, StoredDataset }
 import type { Image } from '../contracts/image.ts';
 import type { Component } from '../contracts/slots.ts';
 import { checkItems } from './check-benchmark.ts';
-import { ContractError, type ContractSettings, nameOf, openComponent } from './contract.ts';
+import { ContractError, type ContractSettings, nameOf, openComponent, written } from './contract.ts';
 
 export interface DatasetContract extends ContractSettings {
   /** Examples looked at; 24 unless told. */
@@ -13,8 +13,8 @@ export interface DatasetContract extends ContractSettings {
 }
 
 /**
- * Holds a dataset to its contract. One that makes examples: each a function of index and seed alone, whatever was asked before; pictures of the
- * size it says; held-out prompts that no example has; every word in `corpus`. One of files: each position gives the same row whenever it is asked.
+ * Holds a dataset to its contract. One that makes examples: everything it gives a function of the arguments alone, whatever was asked before; pictures of the
+ * size it says; held-out prompts that no example has; every word in `corpus`. One of files: each position gives the same row and picture whenever it is asked.
  * @throws ContractError, with the cause
  */
 export async function checkDataset(component: Component<'dataset'>, contract: DatasetContract = {}): Promise<void> {
@@ -40,35 +40,77 @@ function checkGenerated(
   const indices = [...Array(count).keys()];
   const examples = indices.map((index) => dataset.example(index, seed));
   checkItems(who, examples, dataset.tasks);
-  for (const [index, example] of examples.entries()) checkPicture(who, `example ${index}`, example.image, dataset);
+  for (const [index, { image, rationale }] of examples.entries()) {
+    checkText(who, index, rationale);
+    checkPicture(who, `example ${index}`, image, dataset);
+  }
   for (const index of indices.toReversed()) sameExample(who, index, examples[index], other.example(index, seed));
-  for (const index of indices) checkPicture(who, `codecImage(${index})`, dataset.codecImage(index, seed), dataset);
+  const pictures = indices.map((index) => dataset.codecImage(index, seed));
+  for (const [index, picture] of pictures.entries()) checkPicture(who, `codecImage(${index})`, picture, dataset);
+  for (const [index, picture] of [...pictures.entries()].reverse())
+    if (!samePixels(picture, other.codecImage(index, seed)))
+      throw new ContractError(
+        who,
+        `gives another codecImage(${index}) when asked again: it is a function of index and seed alone`,
+      );
+  const rationales = indices.flatMap((index) => checkRationale(who, dataset, other, index, seed));
   const held = indices.map((index) => dataset.prompt(index, seed, 'heldout'));
   const seen = indices.map((index) => dataset.prompt(index, seed, 'seen'));
   checkItems(who, [...held, ...seen], dataset.tasks);
-  indices.forEach((index) => {
-    if (JSON.stringify(other.prompt(index, seed, 'heldout')) !== JSON.stringify(held[index]))
-      throw new ContractError(
-        who,
-        `gives another held-out prompt ${index} when asked again: a prompt is a function of index, seed and split`,
-      );
-  });
+  for (const [split, items] of [['heldout', held] as const, ['seen', seen] as const])
+    for (const index of indices.toReversed())
+      if (JSON.stringify(other.prompt(index, seed, split)) !== JSON.stringify(items[index]))
+        throw new ContractError(
+          who,
+          `gives another prompt ${index} of the split ${split} when asked again: a prompt is a function of index, seed and split`,
+        );
   const trained = new Set([...examples, ...seen].map(({ prompt }) => prompt));
   const leaked = held.find(({ prompt, task }) => trained.has(prompt) && !sharedTasks.includes(task));
   if (leaked !== undefined)
     throw new ContractError(who, `has the held-out prompt "${leaked.prompt}" among what is trained on`);
-  checkCorpus(who, dataset, examples);
+  checkCorpus(who, dataset, [
+    ...examples.flatMap(({ prompt, rationale }) => [prompt, rationale]),
+    ...rationales,
+    ...[...seen, ...held].map(({ prompt }) => prompt),
+  ]);
+}
+
+/** The rationales of an example at its first two visits. */
+function checkRationale(
+  who: string,
+  dataset: GeneratedDataset,
+  other: GeneratedDataset,
+  index: number,
+  seed: number,
+): string[] {
+  return [0, 1].map((visit) => {
+    const rationale = dataset.rationale(index, seed, visit);
+    checkText(who, index, rationale);
+    if (other.rationale(index, seed, visit) !== rationale)
+      throw new ContractError(
+        who,
+        `gives example ${index} another rationale when asked again: it is a function of index, seed and visit`,
+      );
+    return rationale;
+  });
+}
+
+function checkText(who: string, index: number, rationale: unknown): void {
+  if (typeof rationale !== 'string')
+    throw new ContractError(who, `gives example ${index} the rationale ${written(rationale)}; a rationale is a text`);
 }
 
 function sameExample(who: string, index: number, first: Example | undefined, second: Example): void {
   const text = (example: Example | undefined): string => JSON.stringify({ ...example, image: undefined });
-  const differs =
-    text(first) !== text(second) || !Buffer.from(first?.image.data ?? []).equals(Buffer.from(second.image.data));
-  if (differs)
+  if (first === undefined || text(first) !== text(second) || !samePixels(first.image, second.image))
     throw new ContractError(
       who,
       `gives another example ${index} when asked again: an example is a function of index and seed alone`,
     );
+}
+
+function samePixels(first: Image, second: Image): boolean {
+  return Buffer.from(first.data).equals(Buffer.from(second.data));
 }
 
 function checkPicture(who: string, what: string, image: Image, { imageSize }: Dataset): void {
@@ -85,12 +127,10 @@ function checkPicture(who: string, what: string, image: Image, { imageSize }: Da
     );
 }
 
-function checkCorpus(who: string, dataset: GeneratedDataset, examples: readonly Example[]): void {
+function checkCorpus(who: string, dataset: GeneratedDataset, texts: readonly string[]): void {
   const words = (text: string): string[] => text.toLowerCase().match(/[\p{L}\p{N}]+/gu) ?? [];
   const known = new Set(dataset.corpus().flatMap(words));
-  const missing = examples
-    .flatMap(({ prompt, rationale }) => words(`${prompt} ${rationale}`))
-    .find((word) => !known.has(word));
+  const missing = texts.flatMap(words).find((word) => !known.has(word));
   if (missing !== undefined)
     throw new ContractError(
       who,
@@ -123,7 +163,11 @@ async function checkStored(
     const example = await source.at(position, seed);
     if (!('picture' in example)) continue;
     checkItems(who, [example], dataset.tasks);
-    checkPicture(who, example.place, await example.picture(), dataset);
+    const picture = await example.picture();
+    checkPicture(who, example.place, picture, dataset);
+    const same = await again.at(position, seed);
+    if (!('picture' in same) || !samePixels(picture, await same.picture()))
+      throw new ContractError(who, `gives ${example.place} another picture when asked again`);
   }
 }
 

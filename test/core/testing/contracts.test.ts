@@ -6,6 +6,7 @@ import { loadBuiltInPlugins } from '../../../core/preset/plugins.ts';
 import {
   defineBackbone,
   defineBenchmark,
+  defineDataset,
   defineExtension,
   defineImageTokenizer,
   defineJudge,
@@ -13,8 +14,10 @@ import {
   defineReward,
   defineTokenizer,
   z,
+  type Image,
   type Reward,
   type Sample,
+  type Split,
 } from '../../../core/plugin.ts';
 import {
   checkBackbone,
@@ -194,6 +197,7 @@ describe('a mistake of a declaration is named', () => {
 
 describe('a mistake of another slot is named', () => {
   const world = component('dataset', 'nano-world');
+  const world48 = { width: 48, height: 48 };
   const changed = async <Name extends Slot>(
     base: Component<Name>,
     change: (made: Slots[Name]) => Partial<Slots[Name]>,
@@ -209,13 +213,42 @@ describe('a mistake of another slot is named', () => {
     ],
     [
       'held-out prompts that are trained on',
-      { prompt: (made: never, index: number, seed: number) => prompt(made, index, seed) },
+      { prompt: (made: never, index: number, seed: number) => prompt(made, index, seed, 'seen') },
       /among what is trained on/,
     ],
     [
       'pictures of another size',
       { codecImage: () => testImage(() => [0, 0, 0]) },
       /codecImage\(0\) a picture of 16 x 16; its imageSize is/,
+    ],
+    [
+      'prompts by chance',
+      {
+        prompt: (made: never, index: number, seed: number, split: Split) =>
+          prompt(made, split === 'seen' ? Math.floor(Math.random() * 1e6) : index, seed, split),
+      },
+      /another prompt \d+ of the split seen when asked again/,
+    ],
+    [
+      'rationales by chance',
+      { rationale: () => `a ${Math.random() < 0.5 ? 'red' : 'blue'} cup` },
+      /example \d+ another rationale when asked again/,
+    ],
+    ['no rationale', { rationale: () => undefined }, /example 0 the rationale undefined; a rationale is a text/],
+    [
+      'a rationale in words nobody learns',
+      { rationale: () => 'xylophone' },
+      /"xylophone", which is not in its `corpus`/,
+    ],
+    [
+      'pictures for the codec by chance',
+      {
+        codecImage: () => {
+          const color = Math.random() * 256;
+          return testImage(() => [color, color, color], world48);
+        },
+      },
+      /another codecImage\(23\) when asked again/,
     ],
     ['a task nobody listed', { tasks: ['other'] }, /of the task ".*", which is not in its `tasks` \(other\)/],
     ['words nobody learns', { corpus: () => ['a'] }, /which is not in its `corpus`/],
@@ -237,10 +270,44 @@ describe('a mistake of another slot is named', () => {
   const example = (made: { example(index: number, seed: number): unknown }, index: number): unknown =>
     made.example(index, 1);
   const prompt = (
-    made: { prompt(index: number, seed: number, split: 'seen'): unknown },
+    made: { prompt(index: number, seed: number, split: Split): unknown },
     index: number,
     seed: number,
-  ): unknown => made.prompt(index, seed, 'seen');
+    split: Split,
+  ): unknown => made.prompt(index, seed, split);
+
+  const stored = (picture: () => Promise<Image>): Component<'dataset'> =>
+    defineDataset({
+      name: 'seeded',
+      summary: 'with a mistake',
+      options,
+      create: () => ({
+        imageSize: { width: 16, height: 16 },
+        tasks: ['all'],
+        open: async () => ({
+          rows: 4,
+          hash: 'four',
+          at: async (position) => ({
+            prompt: `prompt ${position}`,
+            task: 'all',
+            specification: null,
+            rationale: '',
+            place: `row ${position}`,
+            pictureHash: String(position),
+            picture,
+          }),
+        }),
+      }),
+    });
+  test('a dataset of files: pictures by chance', async () => {
+    await checkDataset(stored(async () => testImage(() => [1, 2, 3])));
+    let shade = 0;
+    const shaded = async (): Promise<Image> => {
+      shade += 1;
+      return testImage(() => [shade, 0, 0]);
+    };
+    await expect(checkDataset(stored(shaded))).rejects.toThrow(/gives row 0 another picture when asked again/);
+  });
 
   const items = (seed: number, count: number): { prompt: string; task: string; specification: unknown }[] =>
     Array.from({ length: count }, (_, index) => ({
