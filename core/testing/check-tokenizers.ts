@@ -16,7 +16,7 @@ const texts = ['a photo of two cakes', 'red bird'];
 const commands = ['<s>', '</s>', '<pad>', '<|endoftext|>', '<begin_of_image>', '[BOS]'];
 
 /**
- * Holds a tokenizer to its contract: ids within its vocabulary, texts that come back, special ids that no text makes, prompts that lead to a
+ * Holds a tokenizer to its contract: ids within its vocabulary, texts that come back, special ids that no text makes, prompts that hold their text and lead to a
  * picture, and a hash that stays.
  * @throws ContractError, with the cause
  */
@@ -31,6 +31,7 @@ export async function checkTokenizer(
   checkHash(who, made.hash, again.made.hash);
   const special = Object.entries(made.special).filter(([, id]) => id !== undefined) as [string, number][];
   for (const [name, id] of special) checkId(who, made, id, `its special token ${name}`);
+  checkSpecial(who, made);
   for (const text of [...(contract.texts ?? texts), ...commands]) {
     const ids = made.encode(text);
     for (const id of ids) checkId(who, made, id, `"${text}"`);
@@ -47,6 +48,7 @@ export async function checkTokenizer(
       throw new ContractError(who, `gives "${back}" back for "${text}"; name texts that it can hold: \`texts\``);
     checkLayout(who, made, text);
   }
+  checkPrompts(who, made, contract.texts ?? texts);
   const decoded = made.decode(special.map(([, id]) => id));
   if (decoded !== '') throw new ContractError(who, `writes special tokens as "${decoded}"; \`decode\` leaves them out`);
   await opened.dispose();
@@ -60,6 +62,18 @@ function checkHash(who: string, hash: string, again: string): void {
     throw new ContractError(who, 'has another hash when it is made again: no checkpoint could be gone on with');
 }
 
+/** What pads and what ends a text may be one token, as in published vocabularies. */
+function checkSpecial(who: string, { special }: Tokenizer): void {
+  for (const name of ['bos', 'eos', 'pad', 'imageStart'] as const)
+    if (special[name] === undefined) throw new ContractError(who, `has no special token \`${name}\``);
+  const same = (['eos', 'otherEnd'] as const).find((name) => special[name] === special.imageStart);
+  if (same !== undefined)
+    throw new ContractError(
+      who,
+      `has one id, ${special.imageStart}, for its special tokens imageStart and ${same}: a rationale could not end otherwise than by a picture`,
+    );
+}
+
 function checkId(who: string, { vocabularySize }: Tokenizer, id: number, of: string): void {
   if (!Number.isInteger(id) || id < 0 || id >= vocabularySize)
     throw new ContractError(
@@ -68,9 +82,26 @@ function checkId(who: string, { vocabularySize }: Tokenizer, id: number, of: str
     );
 }
 
+/** Texts that are not alike make prompts that are not alike: a model learns nothing of a prompt that it is not shown. */
+function checkPrompts(who: string, tokenizer: Tokenizer, all: readonly string[]): void {
+  for (const mode of ['direct', 'rationale'] as const) {
+    const textOf = new Map<string, string>();
+    for (const text of all) {
+      const ids = tokenizer.prompt(text, mode).join();
+      const other = textOf.get(ids);
+      if (other !== undefined && other !== text)
+        throw new ContractError(who, `lays out "${other}" and "${text}" as one prompt: the text is not in it`);
+      textOf.set(ids, text);
+    }
+  }
+}
+
 function checkLayout(who: string, tokenizer: Tokenizer, text: string): void {
   const { imageStart } = tokenizer.special;
-  const [direct, rationale] = [tokenizer.prompt(text, 'direct'), tokenizer.prompt(text, 'rationale')];
+  const layouts = (): number[][] => [tokenizer.prompt(text, 'direct'), tokenizer.prompt(text, 'rationale')];
+  const [direct = [], rationale = []] = layouts();
+  if (JSON.stringify(layouts()) !== JSON.stringify([direct, rationale]))
+    throw new ContractError(who, `lays out the prompt "${text}" otherwise when asked again`);
   for (const id of [...direct, ...rationale]) checkId(who, tokenizer, id, `the prompt "${text}"`);
   if (direct.at(-1) !== imageStart)
     throw new ContractError(

@@ -465,6 +465,22 @@ describe('a mistake of another slot is named', () => {
       { prompt: (text: string) => letters.encode(text) },
       /does not end with imageStart/,
     ],
+    ['no token to pad with', { special: { bos: 1, eos: 2, imageStart: 3 } }, /has no special token `pad`/],
+    [
+      'pictures that start where a text ends',
+      { special: { pad: 0, bos: 1, eos: 3, imageStart: 3 } },
+      /has one id, 3, for its special tokens imageStart and eos/,
+    ],
+    [
+      'prompts without their text',
+      { prompt: (_: string, mode: string) => [1, mode === 'rationale' ? 4 : 3] },
+      /lays out "a photo of two cakes" and "red bird" as one prompt/,
+    ],
+    [
+      'prompts by chance',
+      { prompt: (_: string, mode: string) => [1, 5 + (made++ % 9), mode === 'rationale' ? 4 : 3] },
+      /lays out the prompt "a photo of two cakes" otherwise when asked again/,
+    ],
     [
       'special tokens as text',
       { decode: (ids: number[]) => letters.decode(ids) + (ids.includes(2) ? '</s>' : '') },
