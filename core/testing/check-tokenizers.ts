@@ -155,6 +155,8 @@ export async function checkImageTokenizer(
       );
   });
   const decoded = await made.decode(codes);
+  if (decoded.length !== codes.length)
+    throw new ContractError(who, `gives ${decoded.length} pictures for ${codes.length} lists of codes`);
   const { width, height } = made.imageSize;
   decoded.forEach((image, index) => {
     if (image.width !== width || image.height !== height || image.data.length !== width * height * 3)

@@ -519,6 +519,7 @@ describe('a mistake of another slot is named', () => {
       { decode: async (list: never[]) => list.map(() => testImage(() => [0, 0, 0])) },
       /decodes picture 0 to 16 x 16/,
     ],
+    ['a picture too few', { decode: async () => [] }, /gives 0 pictures for 3 lists of codes/],
     [
       'a batch that is normalized',
       { encode: async (images: never[]) => images.map(() => [images.length, 1, 1, 1]) },
