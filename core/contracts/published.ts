@@ -14,7 +14,7 @@ export interface PublishedFormat {
   readonly name: string;
   /** Names in both layouts. A backbone's parameters have the names of the port. */
   readonly names: readonly NameRule[];
-  /** Beginnings of port names of parts that are models of their own: a checkpoint holds them, and a run may do without. */
+  /** Beginnings of port names of what a checkpoint may hold and a run may do without: parts that are models of their own, and copies. */
   readonly otherParts: readonly string[];
   /** What `--model` of a folder of this class puts into the slots of a preset: a component, and its option that takes the folder. */
   readonly opens?: Readonly<Partial<Record<'tokenizer' | 'imageTokenizer' | 'backbone', OpenedBy>>>;

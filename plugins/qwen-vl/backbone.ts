@@ -40,7 +40,9 @@ import { towerFeatures, towerParameters } from './tower.ts';
 
 const decoderPrefix = 'model.language_model.';
 const table = `${decoderPrefix}embed_tokens.weight`;
-const head = 'lm_head.weight';
+/** Of what writes text, where that is not the table. */
+export const headPrefix = 'lm_head.';
+const head = `${headPrefix}weight`;
 
 /** `rules` of pictures, of models that look. */
 export function qwenBackbone(name: string, { family, text, vision }: QwenConfig, rules?: PictureRules): Backbone {

@@ -1,5 +1,5 @@
 /** `ask` with the folder of a Qwen model, as a user types it: pictures of any size, several of them, several turns. */
-import { cpSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
@@ -104,6 +104,18 @@ describe('ask', () => {
     const alone = await asked('--model', text, 'Is 7 odd?', ...system);
     expect(alone.output).toBe(original.output);
     expect(alone.answers[0]?.answer.length).toBeGreaterThan(0);
+  });
+
+  test('a head that lies beside the table it is tied to is the table, as in the files of Qwen3-0.6B', async () => {
+    const [folder, twice] = [join(fixtures, 'qwen3-tiny-a'), place.path('head-twice')];
+    cpSync(folder, twice, { recursive: true });
+    const tensors = (await readSafetensors(join(folder, 'model.safetensors'))) as Map<string, TensorToStore>;
+    const table = tensors.get('model.language_model.embed_tokens.weight');
+    if (table === undefined || tensors.has('lm_head.weight')) throw new Error('the fixture is not tied');
+    rmSync(join(twice, 'model.safetensors'));
+    await writeSafetensors(join(twice, 'model.safetensors'), tensors.set('lm_head.weight', table));
+    const [original, copy] = [await asked('--model', folder, 'Why?'), await asked('--model', twice, 'Why?')];
+    expect(copy.output).toBe(original.output);
   });
 
   test('a plan needs no more than config.json, and says how many vectors the pictures have', async () => {
