@@ -24,11 +24,12 @@ export const janusFormat: PublishedFormat = {
     const parsed = parseJanusConfig(config, wanted.place);
     if (parsed.form === wanted.layout)
       return { 'config.json': retyped(config as Record<string, unknown>, wanted.type) };
-    if (wanted.layout === 'original')
-      return { 'config.json': { ...originalConfig(parsed), torch_dtype: torchType(wanted.type ?? 'bf16') } };
+    const type = wanted.type === undefined ? notedType(config) : torchType(wanted.type);
+    const noted = type === undefined ? {} : { torch_dtype: type };
+    if (wanted.layout === 'original') return { 'config.json': { ...originalConfig(parsed), ...noted } };
     const ids = specialIds(wanted);
     return {
-      'config.json': { ...portConfig(parsed, ids), torch_dtype: torchType(wanted.type ?? 'bf16') },
+      'config.json': { ...portConfig(parsed, ids), ...noted },
       'generation_config.json': generationConfig(ids),
     };
   },
@@ -214,6 +215,12 @@ function ratio(inner: number, width: number): number {
 
 function torchType(type: PublishedType): string {
   return { f32: 'float32', f16: 'float16', bf16: 'bfloat16' }[type];
+}
+
+/** What a configuration says of the types of its weights, which transformers loads them in; undefined where it says nothing. */
+function notedType(config: unknown): string | undefined {
+  const { dtype, torch_dtype: older } = isRecord(config) ? config : {};
+  return [dtype, older].find((type): type is string => typeof type === 'string');
 }
 
 /** The type is noted at the top and in the parts; newer files call it `dtype`. */

@@ -104,6 +104,20 @@ describe('a round trip without training', () => {
     });
   });
 
+  test.each([
+    ['dtype', 'float32'],
+    ['torch_dtype', 'float16'],
+    ['torch_dtype', undefined],
+  ])('another layout says of the types of weights what the base says: %s %s', async (key, type) => {
+    const model = folder('tiny-a');
+    const config = json(join(model, 'config.json'));
+    writeFileSync(join(model, 'config.json'), JSON.stringify({ ...config, [key]: type }));
+    const original = await exported(model, '--layout', 'original');
+    expect(json(join(original, 'config.json'))['torch_dtype']).toBe(type);
+    const back = await exported(original, '--layout', 'huggingface');
+    expect(json(join(back, 'config.json'))['torch_dtype']).toBe(type);
+  });
+
   test('original files keep what the port drops', async () => {
     const model = await exported(folder('tiny-a'), '--layout', 'original');
     const tensors = new Map<string, TensorToStore>(
