@@ -244,7 +244,7 @@ async function filesToCopy(
 ): Promise<Map<string, string>> {
   const isTokenizer =
     /^(tokenizer.*\.(json|model)|special_tokens_map\.json|added_tokens\.json|vocab\.(json|txt)|merges\.txt|chat_template\.(json|jinja))$/;
-  const isOther = /^(generation_config|preprocessor_config|processor_config)\.json$/;
+  const isOther = /^(generation_config|(video_)?preprocessor_config|processor_config)\.json$/;
   const names = (await readdir(base)).filter((name) => !made.includes(name));
   const left = sameLayout ? [] : names.filter((name) => isOther.test(name));
   if (left.length > 0) log.info(`not copied, since they belong to the other layout: ${left.join(', ')}`);

@@ -118,6 +118,13 @@ describe('a round trip without training', () => {
     expect(json(join(back, 'config.json'))['torch_dtype']).toBe(type);
   });
 
+  test('what processors of pictures and videos read is copied within a layout', async () => {
+    const model = folder('tiny-a');
+    const names = ['preprocessor_config.json', 'video_preprocessor_config.json', 'processor_config.json'];
+    for (const name of names) writeFileSync(join(model, name), '{}');
+    expect(readdirSync(await exported(model))).toEqual(expect.arrayContaining(names));
+  });
+
   test('original files keep what the port drops', async () => {
     const model = await exported(folder('tiny-a'), '--layout', 'original');
     const tensors = new Map<string, TensorToStore>(
