@@ -1,7 +1,7 @@
 /**
  * Activations in f16 between forward and backward: what the blocks of a tape read or write on the way forward and the way back reads again is narrowed behind its
  * last use forward (kernels/activations) and widened before its first use backward. The way forward reads what it always read, so no bit of it changes.
- * What says `exact` stays as it is: statistics of rows, which are small and in exponents.
+ * What is `exact` stays as it is: statistics of rows, which are small and in exponents, and what a way back makes sums again from.
  */
 import type { Device } from '../gpu/device.ts';
 import { shareRows } from '../gpu/row-groups.ts';

@@ -111,6 +111,11 @@ export class Tape {
     return { name, shape, type, memory: { value } };
   }
 
+  /** Keeps a value in f32 where activations are kept in f16: the way back makes again from it what has to add up to sums of the way forward. */
+  keepExact({ memory }: Tensor): void {
+    if ('value' in memory) memory.value.exact = true;
+  }
+
   launch(launch: Launch): void {
     this.record(launch);
   }

@@ -19,8 +19,8 @@ const defaultChunk = 4096;
  * forward keeps three running sums per row (online softmax), backward makes each chunk again and turns it into its gradient in place.
  * A chunk is a view of rows of the weight, so every type of weight that `linear` reads will do. The chunk does not depend on M, nor
  * does a row's result: it is summed in the order of the columns.
- * Where a tape keeps activations in f16, `hidden` should be made outside of its blocks (`gatherRows`, as token programs do): logits that are made again
- * from what was rounded do not add up to the sums of the forward pass.
+ * Where a tape keeps activations in f16, `hidden` stays in f32: logits that are made again from what was rounded would not add up to the sums of the forward
+ * pass.
  */
 export function languageHead(
   tape: Tape,
@@ -84,6 +84,7 @@ export function languageHead(
     ...(bias === undefined ? [] : [bias]),
     ...(adapter === undefined ? [] : [adapter.down, adapter.up]),
   ];
+  tape.keepExact(hidden);
   tape.differentiable(inputs, out, (dOut) => {
     for (const { first, count, logits } of chunks) {
       tape.backwardThrough(() => {

@@ -13,8 +13,8 @@ export type PackedType = 'f16' | 'bf16' | 'int8' | 'int4';
 export interface TapeValue {
   readonly id: number;
   readonly bytes: number;
-  /** Small, and such that rounding it would spoil much: it stays in f32 where activations are kept in f16. */
-  readonly exact?: true;
+  /** Such that rounding it would spoil much: it stays in f32 where activations are kept in f16. */
+  exact?: true;
 }
 
 export interface Tensor {

@@ -11,6 +11,7 @@ import { Tape } from '../../../core/autograd/tape.ts';
 import { usesOf } from '../../../core/autograd/value-uses.ts';
 import { Workspace } from '../../../core/autograd/workspace.ts';
 import { openDevice } from '../../../core/gpu/device.ts';
+import { languageHead } from '../../../core/ops/language-head.ts';
 import { silu } from '../../../core/ops/silu.ts';
 import { scale } from '../../../core/ops/pointwise.ts';
 import { at } from '../../../core/tensor/at.ts';
@@ -321,6 +322,34 @@ describe('what is narrowed', () => {
   test('is not what only the way forward reads', async () => {
     const kernels = await kernelsOf((tape, value) => scale(tape, scale(tape, value, 2), 3));
     expect(kernels.filter((name) => name === 'activations/narrow')).toHaveLength(1);
+  });
+
+  test.each([128, 512])('is not what logits are made again from, in chunks of %i columns of 300', async (chunk) => {
+    const [rows, width, vocabulary] = [12, 32, 300];
+    const ids = device.tensor(
+      'ids',
+      [rows],
+      'u32',
+      Uint32Array.from({ length: rows }, (_, row) => (row * 37) % 300),
+    );
+    const head = device.tensor('head', [vocabulary, width], 'f32', randomFloats(vocabulary * width, 6, 3));
+    const states = device.tensor('states', [rows, width], 'f32', randomFloats(rows * width, 7, 3));
+    const gradient = async (activations: ActivationType): Promise<Float32Array> => {
+      const tape = new Tape(new Workspace(device), { activations });
+      const dHead = device.tensor('gradient', head.shape);
+      const dStates = device.tensor('gradient of states', states.shape);
+      tape.watch(head, dHead);
+      tape.watch(states, dStates);
+      const hidden = tape.block(() => silu(tape, silu(tape, states)));
+      const out = languageHead(tape, hidden, head, undefined, ids, { temperature: 1, chunk });
+      tape.seed(out, device.tensor('seed', out.shape, 'f32', randomFloats(2 * rows, 8)));
+      tape.backward();
+      (await tape.finish('head')).run();
+      return device.readFloats(dHead);
+    };
+    const [exact, rounded] = [await gradient('f32'), await gradient('f16')];
+    const difference = Math.hypot(...exact.map((value, index) => value - at(rounded, index)));
+    expect(difference).toBeLessThan(Math.hypot(...exact) * 2 ** -10);
   });
 
   test('is not what is exact', async () => {
