@@ -41,7 +41,10 @@ export async function main(args: readonly string[], streams: CommandLineStreams)
     const { set, runDir } = command.optsWithGlobals<GlobalOptions>();
     // The other commands have nothing to save: the first ^C ends them.
     ignoreSignals = runs.includes(command.name())
-      ? listenForSignals(stop, givenUp, streams.environment, (text) => log.info(text))
+      ? listenForSignals(stop, givenUp, streams.environment, {
+          stopping: servers.includes(command.name()) ? 'finishing what has begun' : 'stopping after this step',
+          say: (text) => log.info(text),
+        })
       : onLostSupervisor(streams.environment, () => leave(exitCodes.terminated));
     const endWith = async (error: unknown): Promise<void> => leave((await report(error, isDebug, streams)).exitCode);
     watch = watchStrays((error) => {
@@ -118,6 +121,9 @@ const nowhere: LogStream = { write: () => true };
 
 const runs = ['run', 'launch', 'resume', 'replay', 'generate', 'ask', 'serve', 'evaluate', 'worker'];
 
+/** Those that take no steps, and work for whoever asks. */
+const servers = ['serve', 'worker'];
+
 /** A terminal, npm and the supervisor each send or pass on what was meant as one signal; copies come within so many milliseconds. */
 const copiesWithin = 300;
 
@@ -129,7 +135,7 @@ function listenForSignals(
   stop: RunStop,
   givenUp: AbortController,
   environment: CommandLineStreams['environment'],
-  say: (text: string) => void,
+  { stopping, say }: { readonly stopping: string; readonly say: (text: string) => void },
 ): () => void {
   let lastAt = -Infinity;
   let asked = 0;
@@ -142,7 +148,7 @@ function listenForSignals(
       leave(exitCode);
     }
     stop.request(signal, exitCode);
-    say(`${signal}: stopping after this step${asked > 0 ? '; once more to stop at once' : ''}`);
+    say(`${signal}: ${stopping}${asked > 0 ? '; once more to stop at once' : ''}`);
   };
   const hungUp = environment['REASONGEN_NOHUP'] === '1' ? [] : [['SIGHUP', exitCodes.hungUp] as const];
   // mpirun passes SIGUSR2 on to every rank and takes the others for itself; schedulers send it before the time is up.
@@ -160,7 +166,7 @@ function listenForSignals(
   ends.push(
     onLostSupervisor(environment, () => {
       stop.request('its supervisor was killed', exitCodes.terminated);
-      say('the process above this one is gone: stopping after this step');
+      say(`the process above this one is gone: ${stopping}`);
     }),
   );
   return () => {

@@ -110,10 +110,22 @@ async function start(
     const device = openDevice && { openDevice };
     const told = { runDirectory, command, log, write, stop, signal, onHooks, environment };
     const exitCode = await runPreset(loaded, { ...options, ...told, ...device });
+    if (stop.requested && isServer(loaded)) {
+      log.info(`stopped: ${stop.reason}`);
+      // To be told to stop is how a server ends.
+      return [exitCodes.interrupted, exitCodes.terminated].some((code) => code === exitCode)
+        ? exitCodes.done
+        : exitCode;
+    }
     if (stop.requested)
       log.info(`stopped: ${stop.reason}; go on with: npx reasongen resume ${shellWord(runDirectory)}`);
     return exitCode;
   } finally {
     page?.close();
   }
+}
+
+/** Whether it works for whoever asks, and has nothing of its own to go on with. */
+function isServer({ stages }: LoadedPreset): boolean {
+  return stages.some(({ preset }) => preset.components['recipe']?.[0]?.name === 'serve');
 }

@@ -1,5 +1,4 @@
 import { basename, resolve } from 'node:path';
-import { exitCodes } from '../errors.ts';
 import type { CommandContext } from './context.ts';
 import { inWordsOfFlags } from './flags.ts';
 import {
@@ -47,13 +46,10 @@ async function start(options: ServeCommandOptions, name: string, context: Comman
     ...(host !== undefined && { host }),
     ...(port !== undefined && { port }),
   };
-  const code = await run(file, {
+  return run(file, {
     ...context,
     settings: [...settings, ...withoutTraining, `recipe=${JSON.stringify(recipe)}`, ...context.settings],
   });
-  // To be told to stop is how a server ends.
-  const { interrupted, terminated } = exitCodes;
-  return code === interrupted || code === terminated ? exitCodes.done : code;
 }
 
 /** `OWNER/NAME` of a hub's model, and otherwise what the folder or the preset is called. */

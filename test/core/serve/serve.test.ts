@@ -12,6 +12,7 @@ import { philox } from '../../../core/tensor/philox.ts';
 import { randomWords } from '../../../core/testing.ts';
 import { janusFolder } from '../../support/janus-folder.ts';
 import { root, Workplace } from '../../support/runs.ts';
+import { startServeProcess } from '../../support/serve-process.ts';
 import { readSafetensors } from '../../support/safetensors.ts';
 import { readChatLayout } from '../../../plugins/qwen-vl/chat.ts';
 import { qwenTokenizer } from '../../../plugins/qwen-vl/tokenizer.ts';
@@ -277,6 +278,16 @@ describe('other models', () => {
     } finally {
       await qwen.stop();
     }
+  });
+
+  test('to be told to stop is how a server ends: with exit code 0, and without a word of steps or of going on', async () => {
+    const args = ['--model', folder, '--port', '0', '--set', 'recipe.questionTokens=64'];
+    const server = await startServeProcess([...args, '--run-dir', place.path('stopped')]);
+    expect(await server.stop()).toBe(0);
+    expect(server.said()).toMatch(
+      /SIGTERM: finishing what has begun; once more to stop at once\n[^]*stopped: SIGTERM\n/,
+    );
+    expect(server.said()).not.toMatch(/step|resume/);
   });
 
   test.each<[string, string[], string]>([
