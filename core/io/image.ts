@@ -10,7 +10,7 @@ import type { Image } from '../contracts/image.ts';
 const signature = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]);
 
 /**
- * An RGB PNG. Each entry of `text` becomes an iTXt chunk (uncompressed UTF-8) in front of the pixels.
+ * An RGB PNG. Each entry of `text` becomes an iTXt chunk (uncompressed UTF-8) in front of the pixels, its control characters but newlines and tabs U+FFFD.
  * A key is a PNG keyword: 1–79 printable Latin-1 characters, no space at either end; RangeError otherwise.
  */
 export async function encodePng(image: Image, text: Readonly<Record<string, string>> = {}): Promise<Buffer> {
@@ -217,8 +217,10 @@ function internationalText(keyword: string, value: string): Buffer {
   if (!/^(?! )[\x20-\x7e\xa1-\xff]{1,79}(?<! )$/.test(keyword)) {
     throw new RangeError(`encodePng: "${keyword}" is not a PNG keyword.`);
   }
+  // PNG has one newline and no U+0000, where readers end; terminals would obey other control characters.
+  const text = value.replaceAll(/\r\n?/g, '\n').replaceAll(/[^\P{Cc}\n\t]/gu, '\uFFFD');
   // Keyword, end mark, not compressed (two bytes), no language tag, no translated keyword, text.
-  return Buffer.concat([Buffer.from(keyword, 'latin1'), Buffer.alloc(5), Buffer.from(value, 'utf8')]);
+  return Buffer.concat([Buffer.from(keyword, 'latin1'), Buffer.alloc(5), Buffer.from(text, 'utf8')]);
 }
 
 function textEntry(type: 'tEXt' | 'iTXt', data: Buffer): [string, string] | undefined {

@@ -1,3 +1,4 @@
+import sharp from 'sharp';
 import { expect, test } from 'vitest';
 import { contactSheet, decodePicture, encodePng, readPngText, upscale } from '../../../core/io/image.ts';
 import type { Image } from '../../../core/contracts/image.ts';
@@ -13,6 +14,14 @@ test('PNG gives pixels and text back, any Unicode', async () => {
   expect(await decodePicture(png)).toEqual(image);
   expect(readPngText(png)).toEqual(text);
   expect(readPngText(await encodePng(image))).toEqual({});
+});
+
+test('PNG text holds no control characters: a reader ends at U+0000, and a terminal obeys others', async () => {
+  const png = await encodePng(picture(1, 1), { prompt: 'a\0b\u001b[2Jc\r\nd\te\u009b' });
+  const text = 'a\uFFFDb\uFFFD[2Jc\nd\te\uFFFD';
+  expect(readPngText(png)).toEqual({ prompt: text });
+  // As a library reads it.
+  expect((await sharp(png).metadata()).comments).toEqual([{ keyword: 'prompt', text }]);
 });
 
 test('PNG text that was damaged or has a bad keyword is refused', async () => {
