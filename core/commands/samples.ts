@@ -1,4 +1,4 @@
-import { basename, resolve } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import { exitCodes, ReasongenError } from '../errors.ts';
 import { groupBy } from '../evaluation/group-by.ts';
 import type { Image } from '../contracts/image.ts';
@@ -93,7 +93,20 @@ function promptOf(id: string): string {
 }
 
 async function pictureOf(path: string, sample: SampleRecord): Promise<Image> {
-  return decodePicture(Buffer.from(await readSamplePicture(path, sample), 'base64'));
+  const base64 = await readSamplePicture(path, sample);
+  try {
+    return await decodePicture(Buffer.from(base64, 'base64'));
+  } catch (cause) {
+    if (!(cause instanceof RangeError)) throw cause;
+    throw new ReasongenError({
+      code: 'BAD_RECORD',
+      message: base64 === '' ? 'this picture is missing, or no PNG' : `this picture cannot be read: ${cause.message}`,
+      place: join(path, sample.image),
+      hint: 'choose another step: --step N',
+      exitCode: exitCodes.disk,
+      cause,
+    });
+  }
 }
 
 type Color = readonly [red: number, green: number, blue: number];

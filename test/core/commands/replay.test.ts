@@ -39,6 +39,21 @@ test('a step without saved drawings, and a number beyond them, are refused with 
   expect((await place.command('replay', run, '--step', '3', '--sample', '5')).errors).toMatch(/--sample 0 to 4/);
 });
 
+test('a picture that is missing or cut off is named', async () => {
+  const path = join(run, 'samples/step-000001/001.png');
+  const saved = readFileSync(path);
+  for (const [content, said] of [
+    [saved.subarray(0, saved.length - 20), 'damaged or cut off'],
+    [Buffer.from('<svg>'), 'is missing, or no PNG'],
+  ] as const) {
+    writeFileSync(path, content);
+    const end = await place.command('samples', run, '--step', '1', '--out', place.path('none.png'));
+    expect([end.code, end.errors]).toEqual([6, expect.stringContaining(`BAD_RECORD  ${path}`)]);
+    expect(end.errors).toContain(said);
+  }
+  writeFileSync(path, saved);
+});
+
 test.each([
   ['1', 'from the beginning'],
   ['3', 'from step 2'],
