@@ -3,6 +3,7 @@ import { relative, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ReasongenError } from './errors.ts';
 import { frozenHint } from './frozen.ts';
+import { takeTurn, unlessStray } from './waiting.ts';
 
 /** The folder of this package, in a clone and in an installed copy. */
 const own = fileURLToPath(new URL('../', import.meta.url));
@@ -45,11 +46,15 @@ export function blamePlace(who: string, error: unknown): string {
  * COMPONENT_FAILED with slot, name, plugin, file and line. An error that says what to do already is handed on.
  * @param who for example `dataset "mine" of plugin "shop"`
  * @param passes errors that are handed on as they are
+ * @param isAnswer whether what is still to come is given up where it never does
  */
 export function blamed<Target extends object>(
   target: Target,
   who: string,
-  passes: (error: unknown) => boolean = (error) => error instanceof ReasongenError,
+  {
+    passes = (error) => error instanceof ReasongenError,
+    isAnswer = true,
+  }: { readonly passes?: (error: unknown) => boolean; readonly isAnswer?: boolean } = {},
 ): Target {
   const outside = Object.create(target) as Target;
   const keys = new Set<string>();
@@ -66,7 +71,7 @@ export function blamed<Target extends object>(
       get: () => {
         const value: unknown = Reflect.get(target, key, target);
         return typeof value === 'function'
-          ? guarded(value as Callable, target, (error) => (passes(error) ? error : failed(error, who)))
+          ? guarded(value as Callable, target, isAnswer, (error) => (passes(error) ? error : failed(error, who)))
           : value;
       },
     });
@@ -76,11 +81,19 @@ export function blamed<Target extends object>(
 
 type Callable = (...args: unknown[]) => unknown;
 
-function guarded(method: Callable, target: object, explained: (error: unknown) => unknown): Callable {
+function guarded(
+  method: Callable,
+  target: object,
+  isAnswer: boolean,
+  explained: (error: unknown) => unknown,
+): Callable {
   return (...args) => {
+    const turn = takeTurn();
     try {
       const result = method.apply(target, args);
-      return result instanceof Promise ? result.catch((error: unknown) => Promise.reject(explained(error))) : result;
+      if (!(result instanceof Promise)) return result;
+      const answer = isAnswer ? unlessStray(result, turn) : result;
+      return answer.catch((error: unknown) => Promise.reject(explained(error)));
     } catch (error) {
       throw explained(error);
     }

@@ -7,7 +7,8 @@ import { onLostSupervisor } from './supervisor.ts';
 import { createCommandLine, type GlobalOptions } from './cli/command-line.ts';
 import type { Act } from './cli/act.ts';
 import { errorRecord, exitCodes, formatError, printable, problemsOf, type ReasongenError } from './errors.ts';
-import { giveUpWaiting, leave, type StrayWatch, watchStrays } from './stray.ts';
+import { leave, type StrayWatch, watchStrays } from './stray.ts';
+import { giveUpNewest } from './waiting.ts';
 import { scrub, scrubbedJson } from './scrub.ts';
 import type { Device } from './gpu/device.ts';
 import type { Hooks } from './hooks.ts';
@@ -77,8 +78,10 @@ export async function main(args: readonly string[], streams: CommandLineStreams)
   };
   const commandLine = createCommandLine(act, streams);
   const onEmptyLoop = (): void => {
-    if (!giveUpWaiting(new Error('its answer never came, and nothing is left that it could wait for')))
-      reportHanging(hooks, streams);
+    const never = new Error('its answer never came, and nothing is left that it could wait for');
+    // Heard once more if something else is waited for that does not come either.
+    if (giveUpNewest(never)) setImmediate(() => {});
+    else reportHanging(hooks, streams);
   };
   process.on('beforeExit', onEmptyLoop);
   try {

@@ -20,6 +20,7 @@ import { handedOutBenchmark, handedOutJudge, handedOutReward } from './workers/h
 import { answererIdentity } from './workers/identity.ts';
 import { AnswerChecks } from './workers/recheck.ts';
 import { cacheDirectory } from './setup/cache.mjs';
+import { takeTurn, unlessStray } from './waiting.ts';
 
 /**
  * The components of all loaded plugins, and runs made from them. Dependency injection ends here: a component gets its
@@ -270,8 +271,9 @@ const blamedSlots: ReadonlySet<string> = new Set([
 type HandOut = (made: unknown, choice: ComponentChoice, scope: Scope) => Promise<unknown>;
 
 async function create(component: Component, choice: ComponentChoice, scope: Scope, handOut: HandOut): Promise<unknown> {
+  const turn = takeTurn();
   try {
-    const made = await component.create(choice.options, scope);
+    const made = await unlessStray(component.create(choice.options, scope), turn);
     if (choice.slot === 'judge') {
       refuseNoJudge(made as Judge, judgePlace(choice));
       return offeredJudge((await handOut(made, choice, scope)) as Judge, choice, scope.calls);
@@ -279,14 +281,23 @@ async function create(component: Component, choice: ComponentChoice, scope: Scop
     if (choice.plugin === undefined) return await handOut(made, choice, scope);
     const who = `${choice.slot} "${choice.name}" of plugin "${choice.plugin}"`;
     refuseIncomplete(made, choice.slot, who);
-    return await handOut(blamedSlots.has(choice.slot) ? blamed(made as object, who) : made, choice, scope);
+    // A recipe is the run itself, which ends in good order when an error strays.
+    const isAnswer = choice.slot !== 'recipe';
+    return await handOut(
+      blamedSlots.has(choice.slot) ? blamed(made as object, who, { isAnswer }) : made,
+      choice,
+      scope,
+    );
   } catch (cause) {
     // An error that says what to do is not improved by a wrapper.
     if (cause instanceof ReasongenError) throw cause;
     throw new ReasongenError({
       code: 'COMPONENT_FAILED',
       message: cause instanceof Error ? cause.message : String(cause),
-      place: blamePlace(`creating ${choice.slot} "${choice.use}"`, cause),
+      place: blamePlace(
+        `creating ${choice.slot} "${choice.use}"${choice.plugin === undefined ? '' : ` of plugin "${choice.plugin}"`}`,
+        cause,
+      ),
       cause,
     });
   }

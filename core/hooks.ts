@@ -2,7 +2,8 @@ import { AsyncSeriesHook, AsyncSeriesWaterfallHook, SyncWaterfallHook } from 'ta
 import type { Extension, HookHandlers, HookName, HookOrder } from './contracts/hooks.ts';
 import { blamePlace } from './blame.ts';
 import { ReasongenError } from './errors.ts';
-import { StrayError, unlessStray } from './stray.ts';
+import { StrayError } from './stray.ts';
+import { unlessStray } from './waiting.ts';
 import { frozenCopy, frozenHint } from './frozen.ts';
 import { badResult, checkAdvantages, checkBatch, checkJudgements, type ResultFault } from './hook-results.ts';
 

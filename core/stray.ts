@@ -4,6 +4,7 @@
  */
 import { thrownAt } from './blame.ts';
 import { reasonOf, ReasongenError } from './errors.ts';
+import { giveUpWaiting } from './waiting.ts';
 
 /** Says whose it is: whoever is waited for when it comes need not have anything to do with it. */
 export class StrayError extends ReasongenError {
@@ -16,31 +17,6 @@ export class StrayError extends ReasongenError {
       cause,
     });
   }
-}
-
-/** Work of plugins that is waited for: how each is given up. */
-const waiting = new Set<(error: unknown) => void>();
-
-/** What the work of a plugin gives; fails with an error that strayed meanwhile, because the answer may never come. */
-export async function unlessStray<Value>(work: Value | Promise<Value>): Promise<Value> {
-  let giveUp = (_error: unknown): void => {};
-  const gone = new Promise<never>((_, reject) => {
-    giveUp = reject;
-    waiting.add(reject);
-  });
-  try {
-    return await Promise.race([work, gone]);
-  } finally {
-    waiting.delete(giveUp);
-  }
-}
-
-/** Gives up all work of plugins that is waited for. Returns false when there is none. */
-export function giveUpWaiting(error: unknown): boolean {
-  const all = [...waiting];
-  waiting.clear();
-  for (const giveUp of all) giveUp(error);
-  return all.length > 0;
 }
 
 /** Ends the process at once, whatever a plugin may call. */

@@ -109,6 +109,7 @@ const layers = [
     'errors.ts',
     'unexpanded.ts',
     'driver.ts',
+    'waiting.ts',
     'blame.ts',
     'stray.ts',
     'supervisor.ts',

@@ -20,7 +20,9 @@ export function offeredJudge(made: Judge, choice: ComponentChoice, calls: Calls)
   refuseNoJudge(made, who);
   const { title, changes, byWorkers } = made;
   const fingerprint = Object.freeze({ ...made.fingerprint });
-  const judge = blamed(made, who, (error) => error instanceof TryAgainError || error instanceof ReasongenError);
+  const judge = blamed(made, who, {
+    passes: (error) => error instanceof TryAgainError || error instanceof ReasongenError,
+  });
   const ask = (capability: JudgeCapability, ...all: unknown[]): Promise<unknown> => {
     const signal = all.at(-1) as AbortSignal;
     const given = all.slice(0, -1);

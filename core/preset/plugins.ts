@@ -10,6 +10,7 @@ import { place } from './located.ts';
 import { placeBeforeMove } from './moved.ts';
 import { importPlugin } from './plugin-module.ts';
 import { unexpandedPath } from '../unexpanded.ts';
+import { unlessStray } from '../waiting.ts';
 import { z } from './zod.ts';
 
 /** One entry of `plugins:`. */
@@ -90,7 +91,7 @@ async function loadPlugin(
   };
   let module: Awaited<ReturnType<typeof importPlugin>>;
   try {
-    module = await importPlugin(file);
+    module = await unlessStray(importPlugin(file));
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     return refuse(

@@ -4,7 +4,7 @@ import type { NamedReward } from '../contracts/recipe.ts';
 import type { NoVerdict, RewardAnswer, Sample, Score } from '../contracts/reward.ts';
 import { ReasongenError } from '../errors.ts';
 import { frozenCopy, frozenHint } from '../frozen.ts';
-import { unlessStray } from '../stray.ts';
+import { takeTurn, unlessStray } from '../waiting.ts';
 
 /** What a reward may say of a sample; `undefined` where it does not apply. */
 export type CheckedAnswer = Score | NoVerdict | undefined;
@@ -28,8 +28,9 @@ export async function askReward(
   signal: AbortSignal,
 ): Promise<readonly CheckedAnswer[]> {
   let answers: readonly RewardAnswer[];
+  const turn = takeTurn();
   try {
-    answers = await unlessStray(named.reward.score(frozenCopy(samples), signal));
+    answers = await unlessStray(named.reward.score(frozenCopy(samples), signal), turn);
   } catch (cause) {
     if (cause instanceof ReasongenError) throw cause;
     const message = `it failed while judging ${samples.length} samples: ${reasonOfFailure(cause)}`;

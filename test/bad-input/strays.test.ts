@@ -3,8 +3,9 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { readRunRecord } from '../../core/io/records.ts';
+import { blamed } from '../../core/blame.ts';
 import { askReward } from '../../core/rl/ask-reward.ts';
-import { giveUpWaiting } from '../../core/stray.ts';
+import { giveUpNewest, giveUpWaiting } from '../../core/waiting.ts';
 import { root, Workplace } from '../support/runs.ts';
 
 const place = new Workplace();
@@ -78,4 +79,46 @@ test('a reward whose answer never comes is named when it is given up', async () 
     place: expect.stringMatching(/^reward "slow" of plugin "mine"/) as string,
   });
   expect(giveUpWaiting(new Error('no more'))).toBe(false);
+});
+
+test('what does not come is named, not who asked for it', async () => {
+  const judge = blamed({ answer: () => new Promise<number[]>(() => {}) }, 'judge "mute" of plugin "mine"');
+  const reward = { score: () => judge.answer() };
+  const asked = askReward({ name: 'asker', weight: 1, reward }, [], new AbortController().signal);
+  expect(giveUpNewest(new Error('no more'))).toBe(true);
+  await expect(asked).rejects.toMatchObject({
+    code: 'COMPONENT_FAILED',
+    place: expect.stringMatching(/^judge "mute" of plugin "mine"/) as string,
+  });
+  expect(giveUpNewest(new Error('no more'))).toBe(false);
+});
+
+describe('a component whose answer never comes is named, with its plugin', () => {
+  const lost = 'new Promise(() => {})';
+  test.each([
+    ['when it is made', `create: () => ${lost}`, /COMPONENT_FAILED {2}creating dataset "mute" of plugin "mine"/],
+    [
+      'when it is asked',
+      `create: () => ({ imageSize: { width: 8, height: 8 }, tasks: [], open: () => ${lost} })`,
+      /COMPONENT_FAILED {2}dataset "mute" of plugin "mine"/,
+    ],
+    ['when its file is imported', 'create: () => ({})', /PLUGIN_FAILED [^]*mute\.ts/, `await ${lost};`],
+  ])('%s', async (_, create, message, before = '') => {
+    place.write(
+      'mute.ts',
+      `import { defineDataset, definePlugin, z } from '${join(root, 'core/plugin.ts')}';
+${before}
+const mute = defineDataset({ name: 'mute', summary: '', options: z.strictObject({}), ${create} });
+export default definePlugin({ name: 'mine', provides: [mute] });
+`,
+    );
+    const preset = place.preset(
+      'mute',
+      `plugins: [${join(root, 'test/support/swatches.ts')}, ./mute.ts]\ndataset: mute\noptimizer: { use: sgd, learningRate: 1 }\nrecipe: { use: sft, steps: 1, batch: 1 }\n`,
+    );
+    const { errors } = await place.program(['run', preset, '--run-dir', place.free()]);
+    expect(errors).toMatch(message);
+    expect(errors).toContain('its answer never came');
+    expect(errors).not.toContain('NEVER_SETTLED');
+  });
 });
