@@ -27,6 +27,13 @@ export interface Schedule {
   readonly constantShare: number;
 }
 
+/** What to say of a warm-up that a run of so many steps does not finish; undefined where it does. */
+export function unfinishedWarmup(steps: number, { warmup }: Pick<Schedule, 'warmup'>): string | undefined {
+  if (warmup <= steps) return undefined;
+  const share = ((100 * steps) / warmup).toPrecision(2);
+  return `recipe.warmup takes ${warmup} steps and recipe.steps is ${steps}: the learning rate ends at ${share} % of optimizer.learningRate; a warm-up below 1 is a share of all steps`;
+}
+
 export function rateFactor(step: number, steps: number, options: Schedule): number {
   const warmup = options.warmup < 1 ? Math.round(options.warmup * steps) : options.warmup;
   if (step < warmup) return step / warmup;

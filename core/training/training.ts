@@ -21,7 +21,7 @@ import { Guards, type GuardLevels } from './guards.ts';
 import { LowRank, refuseUnfit } from './low-rank.ts';
 import { chooseTrained } from './name-patterns.ts';
 import { OperandWatch } from './operands.ts';
-import { rateFactor } from './schedule.ts';
+import { rateFactor, unfinishedWarmup } from './schedule.ts';
 import type { TrainingChoice } from './options.ts';
 import {
   CheckpointReader,
@@ -146,7 +146,11 @@ export class Training {
     const products = await openProducts(device, options.precision ?? 'f32', context.log);
     const workspace = new Workspace(device, products);
     const parameters = await makeBase(context, specs, { weights, trainable, storage });
-    if (device.isPlanning) await checkBase(context, parameters, weights);
+    if (device.isPlanning) {
+      await checkBase(context, parameters, weights);
+      const unfinished = unfinishedWarmup(options.steps, options);
+      if (unfinished !== undefined) context.log.warn(unfinished);
+    }
     const lowRank = lora === undefined ? undefined : new LowRank(device, specs, parameters, lora, seed);
     const trained = lowRank?.adapters ?? parameters;
     const average = ema === undefined ? undefined : new WeightAverage(trained, ema);

@@ -250,6 +250,16 @@ describe('what could not teach anything in any step is refused before one is tak
   });
 });
 
+test('a warm-up that does not end within the run is told by check and run, once', async () => {
+  const said = ({ output, errors }: CommandEnd): string[] =>
+    `${output}${errors}`.match(/recipe\.warmup takes .*/g) ?? [];
+  const settings = ['recipe.warmup=400', 'recipe.steps=1', 'recipe.refillRounds=0'];
+  const check = await place.command('check', place.preset('slow', grpo), '--set', settings[0] ?? '');
+  expect(check.code).toBe(0);
+  expect(said(check)).toEqual([expect.stringContaining('takes 400 steps and recipe.steps is 6')]);
+  expect(said((await run(grpo, ...settings)).end)).toHaveLength(1);
+});
+
 test('a key nobody reads', async () => {
   const { end } = await run(grpo, 'recipe.refilRounds=2', 'recipe.guards.entropi=off');
   expect(end.code).toBe(2);

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { rateFactor } from '../../../core/training/schedule.ts';
+import { rateFactor, unfinishedWarmup } from '../../../core/training/schedule.ts';
 
 const base = { schedule: 'constant', warmup: 0, minimumRate: 0, constantShare: 0 } as const;
 const over = (steps: number, options: Parameters<typeof rateFactor>[2]): number[] =>
@@ -14,6 +14,11 @@ describe('learning rates', () => {
     expect(over(8, { ...base, warmup: 4 })).toEqual([0.25, 0.5, 0.75, 1, 1, 1, 1, 1]);
     expect(over(8, { ...base, warmup: 0.5 })).toEqual(over(8, { ...base, warmup: 4 }));
     expect(rateFactor(1, 1000, { ...base, warmup: 0.1 })).toBeCloseTo(0.01, 12);
+  });
+
+  test('a warm-up that is longer than the run is told', () => {
+    expect(unfinishedWarmup(100, { warmup: 1000 })).toMatch(/ends at 10 % of optimizer\.learningRate/);
+    for (const warmup of [0, 0.9, 100]) expect(unfinishedWarmup(100, { warmup })).toBeUndefined();
   });
 
   test('linear and cosine fall to their end, which may be above zero', () => {
