@@ -16,6 +16,7 @@ describe('what create returns', () => {
       })(),
     ],
     ['reward', Object.create(withMethods('score')) as object],
+    ['reward', { ...withMethods('score'), sees: 'group' }],
     ['dataset', withMethods('open')],
     ['dataset', withMethods('example', 'rationale', 'codecImage', 'prompt', 'corpus')],
     ['benchmark', withMethods('prompts', 'judge')],
@@ -32,6 +33,12 @@ describe('what create returns', () => {
     ['reward', nothing, 'no function `score`', 'return an object with `score`'],
     ['reward', { scores: nothing }, 'no function `score`', 'return an object with `score`; it has `scores`'],
     ['reward', { score: 1 }, 'no function `score`', 'return an object with `score`'],
+    [
+      'reward',
+      { score: nothing, sees: 'Batch' },
+      '`sees: "Batch"`, which is none',
+      'write `sample`, `group` or `batch`, or leave it out: then it is asked about everything at once',
+    ],
     ['optimizer', { step: nothing }, 'no function `open`', 'return an object with `open`; it has `step`'],
     [
       'dataset',
