@@ -29,7 +29,13 @@ export async function checkReward(component: Component<'reward'>, contract: Rewa
   const who = nameOf(component);
   const { made, dispose } = await openComponent(component, contract);
   const ask = (some: readonly Sample[]): Promise<Values> => valuesOf(component.name, made, some);
+  checkSight(who, made, samples, compares);
   const first = await ask(samples);
+  if ([...first.values()].every((value) => value === undefined))
+    throw new ContractError(
+      who,
+      'scores none of the samples it is asked about: give the check `samples` it applies to',
+    );
   checkRange(who, samples, first, contract.range);
   await checkNothing(who, made);
   if (deterministic) {
@@ -63,6 +69,25 @@ export async function checkReward(component: Component<'reward'>, contract: Rewa
   }
   await checkAbort(who, made, samples, abortWithin);
   await dispose();
+}
+
+/** How much each needs beside a sample. */
+const reach = { nothing: 0, sample: 0, group: 1, batch: 2 } as const;
+
+/** What a run hands it at a time holds what it compares, and so do the samples of the check. */
+function checkSight(
+  who: string,
+  { sees = 'batch' }: Reward,
+  samples: readonly Sample[],
+  compares: NonNullable<RewardContract['compares']>,
+): void {
+  if (reach[compares] > reach[sees])
+    throw new ContractError(
+      who,
+      `compares the samples of a ${compares} and says \`sees: '${sees}'\`: a run asks it about less at a time`,
+    );
+  if (new Set(samples.map(({ group }) => group)).size < 2)
+    throw new ContractError(who, 'is asked about samples of fewer than two groups: give the check more `samples`');
 }
 
 type Values = ReadonlyMap<string, number | undefined>;

@@ -227,7 +227,7 @@ describe('the reward', () => {
       ...sample,
       specification: { include: [{ class: 'dog', count: 2, color: 'red' }] },
     }));
-    const options = { ...settings.options, mode, ...(mode === 'boxed' && { unparsed: 'zero' }) };
+    const options = { ...settings.options, mode, unparsed: 'zero' };
     await checkReward(reward, { ...settings, options, samples, range: [0, 1] });
   });
 });

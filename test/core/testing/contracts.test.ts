@@ -31,6 +31,7 @@ import {
   checkTokenizer,
   ContractError,
   testImage,
+  testSample,
 } from '../../../core/testing.ts';
 import { openComponent } from '../../../core/testing/contract.ts';
 import { standInImageTokenizer, standInTokenizer } from '../../../core/testing/stand-ins.ts';
@@ -93,6 +94,24 @@ test('one that compares passes when it says so', async () => {
     );
   await expect(checkReward(reward(rank))).rejects.toThrow(/when each sample is asked about alone.*`compares`/);
   await checkReward(reward(rank), { compares: 'group' });
+});
+
+test('a reward is shown as much as it compares, and scores something', async () => {
+  const seen = (more: object): Component<'reward'> =>
+    defineReward({
+      name: 'seeded',
+      summary: 'with a mistake',
+      options,
+      create: () => ({ score: (samples) => samples.map(brightness), ...more }),
+    });
+  await checkReward(seen({ sees: 'group' }), { compares: 'group' });
+  await expect(checkReward(seen({ sees: 'group' }), { compares: 'batch' })).rejects.toThrow(
+    /compares the samples of a batch and says `sees: 'group'`/,
+  );
+  await expect(checkReward(seen({}), { samples: [testSample()] })).rejects.toThrow(/fewer than two groups/);
+  await expect(checkReward(reward((samples) => samples.map(() => null)))).rejects.toThrow(
+    /scores none of the samples it is asked about/,
+  );
 });
 
 describe('a mistake of a reward is named', () => {
