@@ -11,12 +11,15 @@ import { openSafetensors } from './safetensors-source.ts';
 import { openShards } from './shards.ts';
 import { openTorch } from './torch-source.ts';
 
-/** In this order of preference: a format that cannot hold code comes first. */
+/**
+ * In this order of preference: a format that cannot hold code comes first, and one file before an index, as transformers looks: a model
+ * that is saved again as one file leaves the index of its former shards behind.
+ */
 const fileNames = [
-  'model.safetensors.index.json',
   'model.safetensors',
-  'pytorch_model.bin.index.json',
+  'model.safetensors.index.json',
   'pytorch_model.bin',
+  'pytorch_model.bin.index.json',
 ];
 
 /** Files that may hold weights, whatever else they are called. */

@@ -66,6 +66,15 @@ describe('what a folder stands for', () => {
         }),
       'a,b',
     ],
+    [
+      'one file, before the index of shards that were there once',
+      () =>
+        folder({
+          'model.safetensors.index.json': index({ b: 'model-00001-of-00001.safetensors' }),
+          'model.safetensors': tensors('a'),
+        }),
+      'a',
+    ],
     ['PyTorch shards', () => folder({ 'pytorch_model.bin.index.json': index({ t: '1.bin' }), '1.bin': torch }), 't'],
     [
       'a run',
