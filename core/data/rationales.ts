@@ -121,8 +121,8 @@ export async function writeRationales(
       }, signal);
       const rationale = text.trim();
       const key = bare(rationale);
-      if (rationale === '') counts.empty++;
-      else if (isCut) counts.cut++;
+      if (isCut) counts.cut++;
+      else if (rationale === '') counts.empty++;
       else if (work.written.has(key)) counts.repeated++;
       else {
         work.written.add(key);
@@ -185,7 +185,13 @@ async function ask(
       hint: 'check the address, which ends with its version (…/v1), the model and the key',
     });
   const [choice] = answer.choices;
-  return { text: choice?.message.content ?? '', isCut: choice?.finish_reason === 'length' };
+  return { text: behindThoughts(choice?.message.content ?? ''), isCut: choice?.finish_reason === 'length' };
+}
+
+/** Servers that do not part a model's thoughts from its answer leave them in front of it; what opens them may stand in the template, not here. */
+function behindThoughts(text: string): string {
+  const answer = text.replace(/^[^]*<\/think>/, '');
+  return /^\s*<think>/.test(answer) ? '' : answer;
 }
 
 function parseAnswer(text: string): z.output<typeof answerSchema> | undefined {

@@ -274,6 +274,16 @@ describe('rationales', () => {
     expect(errors).toMatch(/2 were left out \(1 in the words of another prompt, 0 empty, 1 cut off at 256 tokens\)/);
   });
 
+  test('thoughts are no part of a rationale, and a model that never ends them was cut off', async () => {
+    answer = (prompt) => {
+      if (prompt.startsWith('$&')) return { text: '<think>\nThey want', finish: 'length' };
+      return { text: `${prompt === 'red' ? '<think>\n' : ''}A plan? Yes.\n</think>\n\nPlan of ${prompt}.` };
+    };
+    const { errors } = await make('thoughts.jsonl', '--yes', '--at-once', '1');
+    expect(rows('thoughts.jsonl').map((row) => row['detailed_caption'])).toEqual(['Plan of red.', 'Plan of blue.']);
+    expect(errors).toMatch(/1 were left out \(0 in the words of another prompt, 0 empty, 1 cut off at 256 tokens\)/);
+  });
+
   test.each([
     [
       'an endpoint that answers HTML',
