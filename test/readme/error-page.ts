@@ -22,12 +22,16 @@ const meanings: Readonly<Record<number, string>> = {
   [exitCodes.guard]: 'a guard stopped the run',
 };
 
-/** The exit codes of each code; that of a cause, which an error may pass on, is left out. */
+/** Codes that end the program as something else has it: a signal, or a run of several. */
+const passedOn = ['RUN_STOPPED', 'STOPPED'];
+
+/** The exit codes of each other code; that of a cause, which an error may pass on, is left out. */
 function exitsOf(errors: readonly RaisedError[]): ReadonlyMap<string, readonly number[]> {
   const found = new Map<string, readonly number[]>();
   for (const { code, exitCode } of errors) {
+    if (passedOn.includes(code) || exitCode === 'cause') continue;
     const known = found.get(code) ?? [];
-    if (exitCode !== 'cause' && !known.includes(exitCode)) found.set(code, [...known, exitCode]);
+    if (!known.includes(exitCode)) found.set(code, [...known, exitCode]);
   }
   return found;
 }
@@ -40,9 +44,6 @@ export function ambiguousCodes(errors: readonly RaisedError[]): string[] {
     return `${code} has two exit codes: ${[...new Set(places)].join(', ')}`;
   });
 }
-
-/** Codes that end the program as something else has it: a signal, or a run of several. */
-const passedOn = ['RUN_STOPPED', 'STOPPED'];
 
 /** A line for each other code of which no place has an exit code that can be read. */
 export function codesWithoutExit(errors: readonly RaisedError[]): string[] {
