@@ -1,4 +1,5 @@
 /** `POST /v1/chat/completions`: what of OpenAI's request is understood. What would change an answer and is not, is refused by name. */
+import { isDeepStrictEqual } from 'node:util';
 import type { Turn } from '../contracts/tokenizer.ts';
 import { z } from '../preset/zod.ts';
 import { badRequest } from './api-error.ts';
@@ -10,6 +11,16 @@ const picturePart = z.strictObject({
 });
 const name = z.string().max(200).nullish();
 const texts = z.union([z.string(), z.array(textPart).min(1).max(64)]);
+
+/** Accepted where it asks for nothing: null, or one of these. */
+const nothing = (...values: readonly unknown[]): z.ZodOptional =>
+  z
+    .unknown()
+    .refine(
+      (value) => [null, ...values].some((each) => isDeepStrictEqual(each, value)),
+      'this server does not offer this',
+    )
+    .optional();
 
 const message = z.discriminatedUnion('role', [
   z.strictObject({ role: z.enum(['system', 'developer']), content: texts, name }),
@@ -26,13 +37,6 @@ const message = z.discriminatedUnion('role', [
   }),
   z.strictObject({ role: z.literal('assistant'), content: texts, refusal: z.null().optional(), name }),
 ]);
-
-/** Accepted where it asks for nothing. */
-const nothing = (...values: readonly string[]): z.ZodOptional =>
-  z
-    .unknown()
-    .refine((value) => value === null || values.includes(JSON.stringify(value)), 'this server does not offer this')
-    .optional();
 
 const seed = z.int().min(0).max(Number.MAX_SAFE_INTEGER);
 const share = z.number().min(0).max(2);
@@ -58,16 +62,16 @@ export const chatRequest = z.strictObject({
     .nullish(),
   logprobs: z.boolean().nullish(),
   top_logprobs: z.int().min(0).max(20).nullish(),
-  response_format: nothing('{"type":"text"}'),
-  frequency_penalty: nothing('0'),
-  presence_penalty: nothing('0'),
-  logit_bias: nothing('{}'),
-  tools: nothing('[]'),
-  tool_choice: nothing('"none"', '"auto"'),
+  response_format: nothing({ type: 'text' }),
+  frequency_penalty: nothing(0, -0),
+  presence_penalty: nothing(0, -0),
+  logit_bias: nothing({}),
+  tools: nothing([]),
+  tool_choice: nothing('none', 'auto'),
   parallel_tool_calls: z.unknown().optional(),
-  functions: nothing('[]'),
-  function_call: nothing('"none"', '"auto"'),
-  modalities: nothing('["text"]'),
+  functions: nothing([]),
+  function_call: nothing('none', 'auto'),
+  modalities: nothing(['text']),
   // What says nothing of the answer.
   user: z.string().max(1000).nullish(),
   metadata: z.unknown().optional(),

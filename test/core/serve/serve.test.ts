@@ -422,6 +422,10 @@ describe('refusals', () => {
     expect((await post('{}', 'text/plain')).status).toBe(415);
     expect((await post('{"model":')).status).toBe(400);
     expect((await post('\xff\xfe')).status).toBe(400);
+    // Deeper than whoever writes it as JSON again could go.
+    const nested = '['.repeat(100_000) + ']'.repeat(100_000);
+    const asked = `{"model":"tiny","messages":[{"role":"user","content":"What?"}],"tools":${nested}}`;
+    expect(await (await post(asked)).json()).toMatchObject({ error: { param: 'tools', code: 'invalid_value' } });
     expect((await post('{}', 'application/json', '/v1/nothing')).status).toBe(404);
     expect((await fetch(`${served.url}/chat/completions`)).status).toBe(405);
     expect((await post(' '.repeat(33 * 2 ** 20))).status).toBe(413);
