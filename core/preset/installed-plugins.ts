@@ -50,7 +50,7 @@ async function look(reference: PluginReference, from: InstalledPlugin['from']): 
     file = locatePlugin(reference);
     loaded = await loadNamedPlugin(reference, problems);
   } catch (cause) {
-    problems.push(unreadable(reference, cause));
+    problems.push(cause instanceof PresetError ? cause : unreadable(reference, cause));
   }
   const outcome = loaded?.plugin ?? problems[0] ?? unreadable(reference, undefined);
   return {

@@ -43,7 +43,19 @@ export async function loadNamedPlugin(
   problems: PresetError[],
 ): Promise<LoadedPlugin | undefined> {
   const file = locatePlugin(reference);
-  if (file !== undefined) return loadPlugin(file, reference.specifier, place(reference.origin), problems);
+  if (file !== undefined && existsSync(file))
+    return loadPlugin(file, reference.specifier, place(reference.origin), problems);
+  if (file !== undefined) {
+    problems.push(
+      new PresetError({
+        code: 'PLUGIN_FAILED',
+        message: `plugin "${reference.specifier}" is installed without its file ${file}`,
+        place: place(reference.origin),
+        hint: 'build it, if it is yours (npm run build), or install it again',
+      }),
+    );
+    return undefined;
+  }
   const isPath = isPathLike(reference.specifier);
   const unexpanded = unexpandedPath(reference.specifier, place(reference.origin));
   problems.push(
@@ -184,11 +196,11 @@ export function locatePlugin({ specifier, origin }: PluginReference): string | u
   return undefined;
 }
 
-/** The file `import` would load from an installed package: its `exports` for ".", else `main`, else index.js. */
+/** The file `import` would load from an installed package: its `exports` for ".", else `main`, else index.js. Of a package that was not built it is not there. */
 function packageEntry(folder: string): string | undefined {
   const manifestFile = join(folder, 'package.json');
   if (!existsSync(manifestFile)) return undefined;
-  const manifest = JSON.parse(readFileSync(manifestFile, 'utf8')) as { exports?: unknown; main?: unknown };
+  const manifest = readManifest(manifestFile) as { exports?: unknown; main?: unknown };
   const pick = (value: unknown): string | undefined => {
     if (typeof value === 'string') return value;
     if (!isRecord(value)) return undefined;
@@ -196,6 +208,19 @@ function packageEntry(folder: string): string | undefined {
     return pick(value['import'] ?? value['node'] ?? value['default']);
   };
   const entry = pick(manifest.exports) ?? (typeof manifest.main === 'string' ? manifest.main : 'index.js');
-  const file = join(folder, entry);
-  return existsSync(file) ? file : undefined;
+  return join(folder, entry);
+}
+
+function readManifest(file: string): unknown {
+  try {
+    return JSON.parse(readFileSync(file, 'utf8'));
+  } catch (cause) {
+    throw new PresetError({
+      code: 'PLUGIN_FAILED',
+      message: `the package cannot be read: ${cause instanceof Error ? cause.message : String(cause)}`,
+      place: file,
+      hint: 'install it again',
+      cause,
+    });
+  }
 }

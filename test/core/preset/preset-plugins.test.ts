@@ -72,6 +72,25 @@ describe('a plugin in a package', () => {
     install('torn', { main: 'entry.js' }, "import 'absent-package';");
     await expect(load('plugins: [torn]\n')).rejects.toThrow(/PLUGIN_FAILED[^]*plugin "torn" cannot be imported/);
   });
+
+  test('without its built file, or with a package.json that is none, is no package that is not installed', async () => {
+    install('unbuilt', { exports: './dist/index.js' }, '');
+    await expect(load('plugins: [unbuilt]\n')).rejects.toMatchObject({
+      problems: [
+        {
+          code: 'PLUGIN_FAILED',
+          message: expect.stringMatching(/^plugin "unbuilt" is installed without its file .*dist\/index\.js$/),
+          hint: expect.stringContaining('npm run build'),
+        },
+      ],
+    });
+    writeFileSync(join(folder, 'node_modules', 'unbuilt', 'package.json'), '{ "name":');
+    await expect(load('plugins: [unbuilt]\n')).rejects.toMatchObject({
+      code: 'PLUGIN_FAILED',
+      place: join(folder, 'node_modules', 'unbuilt', 'package.json'),
+      exitCode: 2,
+    });
+  });
 });
 
 test('a slot of a plugin has a key in presets and is filled on demand', async () => {
