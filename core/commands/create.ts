@@ -32,21 +32,18 @@ export async function create(
   // Who types the name of the package means the same.
   const component = name.replace(new RegExp(`^${packagePrefix}`), '');
   await refuseTaken(known, componentName(component, known));
+  // A name that begins so already is no better with it twice.
+  const otherwise = `npx reasongen create ${known} ${component.startsWith('my-') ? `${component}-2` : `my-${component}`}`;
   const folder = resolve(`${packagePrefix}${component}`);
   if (existsSync(folder))
     throw new PresetError({
       code: 'DIRECTORY_NOT_EMPTY',
       message: 'it is there already, and nothing is overwritten',
       place: folder,
-      hint: `choose another name: npx reasongen create ${known} my-${component}`,
+      hint: `choose another name: ${otherwise}`,
     });
   const version = describeProgram().versions['reasongen'] ?? '';
-  await writeNewFiles(
-    folder,
-    packageFiles(known, component, version),
-    `npx reasongen create ${known} my-${component}`,
-    log,
-  );
+  await writeNewFiles(folder, packageFiles(known, component, version), otherwise, log);
   if (install) await installPackages(folder, ['reasongen', 'typescript', '@types/node'], environment);
   const steps = [
     ...changeInto(folder),

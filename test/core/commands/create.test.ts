@@ -100,5 +100,9 @@ describe('one clear message, and nothing is written', () => {
     );
     expect(code).toBe(2);
     expect(existsSync(join(folder, 'reasongen-plugin-full/package.json'))).toBe(false);
+    mkdirSync(join(folder, 'reasongen-plugin-my-own'));
+    expect((await create('reward', 'my-own', '--no-install')).errors).toContain(
+      'npx reasongen create reward my-own-2.',
+    );
   });
 });
