@@ -12,6 +12,7 @@ import {
 import { findLeaks, type Leak, type PlacedPrompt } from '../data/leaks.ts';
 import { exitCodes, PresetError, ReasongenError, suggest } from '../errors.ts';
 import { takeLock } from '../io/lock.ts';
+import { namedFiles } from '../io/named-files.ts';
 import { readTextRows } from '../io/text-rows.ts';
 import { readKey } from '../keys.ts';
 import { type Log, silentLog } from '../log.ts';
@@ -222,6 +223,7 @@ export async function makeRationales(
   const lock = yes ? await takeLock(join(dirname(out), `.tmp-${basename(out)}.lock`), 'these rationales') : undefined;
   try {
     const work = await planRationales(prompts, out);
+    await warnOfPictures(prompts, out, log);
     write(`${estimateText(work, { ...options, instruction })}\n`);
     if (!yes && work.rows.length > 0) log.info('nothing has been asked: --yes does it');
     if (yes && work.rows.length > 0) {
@@ -232,6 +234,16 @@ export async function makeRationales(
     lock?.release();
   }
   return exitCodes.done;
+}
+
+/** `caption-data` looks for pictures beside the file that names them: a row in another folder would be passed over. */
+async function warnOfPictures(prompts: string, out: string, log: Log): Promise<void> {
+  const named = await namedFiles(prompts);
+  const lost = named.find(({ name }) => !existsSync(resolve(dirname(out), name)));
+  if (lost !== undefined)
+    log.warn(
+      `the rows name files beside them, such as ${lost.name}, which is not beside ${out}: caption-data will look there; write --out into ${dirname(prompts)}`,
+    );
 }
 
 function sayWritten(

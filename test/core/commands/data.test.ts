@@ -1,5 +1,5 @@
 /** `data`: prompts by rule, rationales from a scripted endpoint, and leaks. */
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -272,6 +272,15 @@ describe('rationales', () => {
     const { errors } = await make('c.jsonl', '--yes', '--at-once', '1');
     expect(rows('c.jsonl')).toHaveLength(1);
     expect(errors).toMatch(/2 were left out \(1 in the words of another prompt, 0 empty, 1 cut off at 256 tokens\)/);
+  });
+
+  test('rows whose pictures lie beside them and not beside what is written: that is said before anything is asked', async () => {
+    write('0.png', 'a picture');
+    mkdirSync(path('elsewhere'));
+    expect((await make('elsewhere/sft.jsonl')).errors).toMatch(
+      /warning: the rows name files beside them, such as 0\.png, which is not beside .*sft\.jsonl/,
+    );
+    expect((await make('beside.jsonl')).errors).not.toContain('0.png');
   });
 
   test('thoughts are no part of a rationale, and a model that never ends them was cut off', async () => {
