@@ -18,7 +18,10 @@ export interface Example extends PromptItem {
 
 /** A supervised example that lies in files; its picture is decoded when its codes are not known yet. */
 export interface StoredExample extends PromptItem {
+  /** Empty where the row has none. */
   readonly rationale: string;
+  /** Why it has none, for a recipe that writes one. */
+  readonly whyNoRationale?: string;
   /** File and row, for messages. */
   readonly place: string;
   /** Of the picture as `picture` gives it: the same hash means the same codes. */

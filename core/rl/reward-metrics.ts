@@ -52,12 +52,13 @@ export function isBest(rewards: readonly NamedReward[], total: number): boolean 
   return total >= bestTotal(rewards) - tolerance;
 }
 
-/** Mean of the totals, and the share of samples with the best total there is. Of the samples that were judged. */
+/** Mean of the totals, and the share of samples with the best total there is. Of the samples that were judged; where none was, there are no numbers. */
 export function totalMetrics(
   rewards: readonly NamedReward[],
   judgements: readonly Judgement[],
-): { reward: number; passRate: number } {
+): Record<string, number> {
   const judged = judgements.filter(({ unjudged }) => unjudged !== true);
+  if (judged.length === 0) return {};
   return {
     reward: mean(judged.map(({ total }) => total)),
     passRate: mean(judged.map(({ total }) => Number(isBest(rewards, total)))),

@@ -72,13 +72,13 @@ export class CaptionSource implements ExampleSource {
     const random = uniformStream([seed, position, shard.index, purpose]);
     const [across, down] = [random(), random()];
     try {
-      const { prompt, rationale } = textsOf(row, texts, random);
+      const { prompt, ...rationale } = textsOf(row, texts, random);
       const bytes = await pictureBytes(row[imageColumn], file.path);
       const at = crop === 'random' ? ([across, down] as const) : 'center';
       const pictureHash = createHash('sha256').update(bytes).update(`${size} ${at}`).digest('hex');
       return {
         prompt,
-        rationale,
+        ...rationale,
         task: 'caption',
         specification: prompt,
         place,

@@ -25,15 +25,36 @@ export interface TextChoice {
   readonly rationaleFields: readonly string[];
 }
 
-/** Throws BadValue, naming the column. `random` is drawn from in a fixed order. */
-export function textsOf(row: Row, choice: TextChoice, random: () => number): { prompt: string; rationale: string } {
+export interface Texts {
+  readonly prompt: string;
+  /** Empty where the row has none, and why. */
+  readonly rationale: string;
+  readonly whyNoRationale?: string;
+}
+
+/** Throws BadValue, naming the column, for a row without a prompt. `random` is drawn from in a fixed order. */
+export function textsOf(row: Row, choice: TextChoice, random: () => number): Texts {
   const { columns } = choice;
   const drawn = [random(), random(), random(), random(), random()] as const;
   const prompt = choice.promptFields.length > 0 ? augmentedPrompt(row, choice, drawn) : textAt(row, columns.prompt);
   const isAugmented = drawn[2] < choice.rationaleShare && choice.rationaleFields.length > 0;
-  const rationale = isAugmented ? augmentedRationale(row, choice, drawn) : textAt(row, columns.rationale);
-  // The published template adds a full stop of its own.
-  return { prompt: prompt.replace(/\.$/, '').trim(), rationale };
+  const rationale = unlessBad(() =>
+    isAugmented ? augmentedRationale(row, choice, drawn) : textAt(row, columns.rationale),
+  );
+  return {
+    // The published template adds a full stop of its own.
+    prompt: prompt.replace(/\.$/, '').trim(),
+    ...(rationale instanceof BadValue ? { rationale: '', whyNoRationale: rationale.message } : { rationale }),
+  };
+}
+
+function unlessBad(read: () => string): string | BadValue {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof BadValue) return error;
+    throw error;
+  }
 }
 
 function augmentedPrompt(
@@ -77,8 +98,9 @@ function joinObjects(objects: readonly string[]): string {
 
 function textAt(row: Row, column: string): string {
   const value = asText(row[column], column);
-  if (typeof value !== 'string' || value.trim() === '')
-    throw new BadValue(value === undefined || value === null ? `it has no ${column}` : `${column} is not a text`);
+  if (value === undefined || value === null) throw new BadValue(`it has no ${column}`);
+  if (typeof value !== 'string') throw new BadValue(`${column} is not a text`);
+  if (value.trim() === '') throw new BadValue(`${column} is empty`);
   return value.trim();
 }
 

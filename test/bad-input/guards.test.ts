@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { loadCheckpoint } from '../support/checkpoints.ts';
 import type { CommandEnd } from '../support/command-line.ts';
-import { checkpointOf, checkpoints, curve, Workplace } from '../support/runs.ts';
+import { checkpointOf, checkpoints, curve, metricsOf, Workplace } from '../support/runs.ts';
 import { expectMessage } from './message.ts';
 
 const place = new Workplace();
@@ -139,12 +139,13 @@ describe('rewards', () => {
 
   test('one that judges nothing is not taken for one that is always 0', async () => {
     const reward = 'rewards=[{ use: faulty, fault: throws, onError: drop }]';
-    const { end } = await run(grpo, reward, 'recipe.guardWindow=2', 'recipe.refillRounds=0');
+    const { end, directory } = await run(grpo, reward, 'recipe.guardWindow=2', 'recipe.refillRounds=0');
     expectMessage(end, {
       exit: 7,
       code: 'ALL_FILTERED',
       says: [/for 2 steps .* \(no drawing of the last one was judged\)/i, /rewards that failed/],
     });
+    for (const step of metricsOf(directory)) expect(step).not.toHaveProperty('reward');
   });
 
   test('a judge that mumbles', async () => {

@@ -190,10 +190,10 @@ describe('what is wrong with a row is said, with its place', () => {
     writeFileSync(file, lines.join('\n'));
     const source = await open(file, { shuffleWindow: 0 });
     const found = await Promise.all(lines.map((_, position) => source.at(position, 1)));
-    expect(found.map((each) => (isExample(each) ? 'good' : each.why))).toEqual([
+    expect(found.map((each) => (isExample(each) ? (each.whyNoRationale ?? 'good') : each.why))).toEqual([
       'good',
       'it is not a JSON object',
-      'detailed_caption is not a text',
+      'detailed_caption is empty',
       expect.stringMatching(/^its picture cannot be read \(ENOENT/) as string,
       'its picture lies outside the folder of the data: ../../etc/passwd',
       'it has no picture',

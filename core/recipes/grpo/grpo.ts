@@ -113,7 +113,8 @@ async function runGrpo(context: RunContext, choice: GrpoOptions): Promise<void> 
     numbers = metrics;
     context.directory.writeStep(step, { ...metrics, ...files });
     await training.orSave(hooks.step({ step, metrics }), step, () => save(step));
-    progress.advance(1, `reward ${metrics.reward.toFixed(2)}`);
+    const reward = metrics['reward'];
+    progress.advance(1, reward === undefined ? 'no drawing was judged' : `reward ${reward.toFixed(2)}`);
     const asked = await context.asked();
     if (step === choice.steps || stop.requested || step % choice.saveEvery === 0 || asked.save) await save(step);
     await drawAsked(context, parts.drawer, asked.prompts, step);
@@ -151,7 +152,7 @@ async function takeStep(
   choice: GrpoOptions,
   { training, parts, memory, penalty, save }: GrpoRun,
   step: number,
-): Promise<Record<string, number> & { reward: number }> {
+): Promise<Record<string, number>> {
   const { guards, reference, drawer, drawnOperands, greedy } = parts;
   const { source } = memory;
   const tools: RolloutTools = { source, drawer, greedy, penalties: penalty.isUsed ? penalty.of : undefined };

@@ -272,7 +272,7 @@ export function rolloutMetrics(
   rollout: Rollout,
   step: number,
   clock: JudgeClock,
-): Record<string, number> & { reward: number; passRate: number } {
+): Record<string, number> {
   const judgements = rollout.all.flatMap((group) => group.judgements);
   const drawings = rollout.all.flatMap((group) => group.drawings);
   return {

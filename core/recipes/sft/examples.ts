@@ -241,6 +241,8 @@ export class ExampleStream {
     if (this.source === undefined) throw new RangeError('a plan reads no examples');
     const found = await this.source.at(position, seed);
     if ('why' in found) return found;
+    if (this.options.rationale && found.rationale === '')
+      return { place: found.place, why: found.whyNoRationale ?? 'it has no rationale' };
     const key = found.pictureHash;
     if (this.codes.get(key) !== undefined) return { position, item: found, key, image: undefined };
     try {

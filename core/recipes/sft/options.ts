@@ -28,7 +28,7 @@ const validation = z.strictObject({
   examples: whole.default(64).describe('held-out examples, the same every time'),
 });
 
-export const sftOptions = z.strictObject({
+const fields = z.strictObject({
   steps: whole.describe('optimizer updates'),
   batch: whole.default(32).describe('sequences per update'),
   microBatch: whole.optional().describe('sequences per forward and backward pass; the batch by default'),
@@ -64,6 +64,16 @@ export const sftOptions = z.strictObject({
   guards: guardOptions,
   ...trainingOptions,
 });
+
+export const sftOptions = fields.refine(
+  ({ promptDropout, promptOnlyDropout, rationaleOnlyDropout }) =>
+    promptDropout + promptOnlyDropout + rationaleOnlyDropout <= 1 + 1e-9,
+  {
+    path: ['promptDropout'],
+    error:
+      'a sequence is of one kind: promptDropout, promptOnlyDropout and rationaleOnlyDropout are together at most 1',
+  },
+);
 
 export type SftOptions = z.output<typeof sftOptions>;
 

@@ -108,13 +108,24 @@ describe('rows that cannot be used', () => {
     // Forty rows, six batches of twelve: nearly two epochs, and each row is named once.
     expect(warnings).toHaveLength(3);
     expect(warnings.join('\n')).toMatch(/spoilt\.parquet, row 8: its picture cannot be decoded/);
-    expect(warnings.join('\n')).toMatch(/spoilt\.parquet, row 21: detailed_caption is not a text/);
+    expect(warnings.join('\n')).toMatch(/spoilt\.parquet, row 21: detailed_caption is empty/);
     expect(warnings.join('\n')).toMatch(/as too long: .*spoilt\.parquet, row 34: its sequence has \d+ tokens, and 40/);
     const last = metricsOf(whole.directory).at(-1);
     expect(last).toMatchObject({ badRows: 2, tooLong: expect.any(Number) as number });
     const stopped = await place.run(preset('spoilt-again', await spoilt(), recipe), { stopAfter: 3 });
     const resumed = await place.run('', { resume: stopped });
     expect(metricsOf(resumed.directory)).toEqual(metricsOf(whole.directory));
+  });
+
+  test('captions without a rationale train prompt to picture, and are named where a rationale is to be written', async () => {
+    const path = await data(
+      'plain',
+      (await captionRows(12)).map((row) => ({ ...row, detailed_caption: '' })),
+    );
+    const direct = await place.run(preset('direct', path, 'steps: 1, rationale: false'));
+    expect(metricsOf(direct.directory)).toEqual([expect.not.objectContaining({ badRows: expect.anything() })]);
+    const end = await place.command('run', preset('reasoned', path, 'steps: 1'), '--run-dir', place.free());
+    expectMessage(end, { exit: 2, code: 'NO_EXAMPLES', says: [/row \d+: detailed_caption is empty/] });
   });
 
   test('a bad row counts once, however often it is visited, and through a resume', async () => {

@@ -65,6 +65,13 @@ describe('weights that grow', () => {
     expect(error?.issues).toMatchObject([{ path: ['ramp', 'from'], message: expect.stringContaining('`to`') }]);
   });
 
+  test('shares of sequences that are more than all of them are refused: the last of them would be smaller than written', () => {
+    const dropout = { steps: 1, promptDropout: 0.8, promptOnlyDropout: 0.1 };
+    expect(sftOptions.safeParse({ ...dropout, rationaleOnlyDropout: 0.1 }).success).toBe(true);
+    const { error } = sftOptions.safeParse({ ...dropout, rationaleOnlyDropout: 0.2 });
+    expect(error?.issues).toMatchObject([{ path: ['promptDropout'], message: expect.stringContaining('at most 1') }]);
+  });
+
   test('a picture that has no weight yet is not learnt', async () => {
     const directory = await run('steps: 12, ramp: { classes: [image], from: 0.9, to: 1 }');
     const image = curve(directory, 'image/crossEntropy');
