@@ -35,7 +35,17 @@ const message = z.discriminatedUnion('role', [
     ]),
     name,
   }),
-  z.strictObject({ role: z.literal('assistant'), content: texts, refusal: z.null().optional(), name }),
+  z.strictObject({
+    role: z.literal('assistant'),
+    content: texts,
+    name,
+    // What else answers of OpenAI's clients hold: programs send them back as they came.
+    refusal: nothing(),
+    annotations: nothing([]),
+    audio: nothing(),
+    function_call: nothing(),
+    tool_calls: nothing([]),
+  }),
 ]);
 
 const seed = z.int().min(0).max(Number.MAX_SAFE_INTEGER);
