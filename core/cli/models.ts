@@ -24,7 +24,10 @@ export function addModelCommands(commandLine: Command, act: Act): void {
       ]),
     )
     .option('--max-shard-size <size>', 'largest file of weights, such as 5GB or 500MB', byteCount, 5e9)
-    .option('--base <folder>', 'the published model the training began with, when the run does not name it')
+    .option(
+      '--base <folder>',
+      'the published model the training began with (a folder, or hub:OWNER/NAME), when the run does not name it',
+    )
     .option('--plugin <path or package>', 'a plugin that knows this class of models (repeatable)', collect, [])
     .action((from: string, options: ExportOptions, command: Command) =>
       act(command, async (context) => (await import('../commands/export.ts')).exportModel(from, options, context)),

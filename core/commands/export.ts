@@ -11,6 +11,7 @@ import type { WeightSource } from '../contracts/weight-source.ts';
 import type { Environment } from '../environment.ts';
 import { exitCodes, ReasongenError } from '../errors.ts';
 import { trainedRun } from '../io/chain.ts';
+import { findSnapshot, parseHubModel } from '../io/hub/cache.ts';
 import { addedTokens, writeModelFolder } from '../io/published-model.ts';
 import { castSource, type ExportType } from '../io/weight-files/cast.ts';
 import { bytesOf } from '../io/weight-files/element-types.ts';
@@ -37,13 +38,16 @@ export interface ExportOptions {
 
 const storedTypes: Readonly<Record<PublishedType, ExportType>> = { f32: 'F32', f16: 'F16', bf16: 'BF16' };
 
-/** Prints the folder that was written. */
+/** `given` and the base are paths, or names of pulled models. Prints the folder that was written. */
 export async function exportModel(
-  from: string,
+  given: string,
   options: ExportOptions,
   { log, write, environment }: CommandContext,
 ): Promise<number> {
-  const base = resolve(options.base ?? (await findBase(from, log, environment)));
+  const from = folderOf(given, environment);
+  const base = resolve(
+    options.base === undefined ? await findBase(from, log, environment) : folderOf(options.base, environment),
+  );
   const config = await readConfig(base);
   const { format, layout: baseLayout } = await recognize(config, base, options.plugin);
   const layout = options.layout ?? baseLayout;
@@ -79,6 +83,21 @@ export async function exportModel(
   }
   write(`${resolve(options.out)}\n`);
   return exitCodes.done;
+}
+
+/** `hub:OWNER/NAME` stands for the folder of a pulled model. */
+function folderOf(path: string, environment: Environment): string {
+  if (!path.startsWith('hub:')) return path;
+  const name = path.slice('hub:'.length);
+  const found = findSnapshot(parseHubModel(name), environment);
+  if (found !== undefined) return found;
+  throw new ReasongenError({
+    code: 'NOT_PULLED',
+    message: `the model ${name} is not in the cache`,
+    place: path,
+    hint: `run \`npx reasongen pull ${name.replace('@', ' --revision ')}\` first`,
+    exitCode: exitCodes.badPreset,
+  });
 }
 
 interface Sources {

@@ -427,6 +427,13 @@ describe('drawing with a published model', () => {
         code: 2,
         errors: expect.stringMatching(/NOT_PULLED[^]*reasongen pull owner\/other --revision v2/) as string,
       });
+      await expectSame(await exported('hub:owner/name'), snapshot);
+      await expectSame(await exported(snapshot, '--base', 'hub:owner/name'), snapshot);
+      const unknown = await place.command('export', 'hub:owner/other@v2', '--out', place.free('exported'));
+      expect(unknown).toMatchObject({
+        code: 2,
+        errors: expect.stringMatching(/NOT_PULLED[^]*reasongen pull owner\/other --revision v2/) as string,
+      });
     } finally {
       if (before === undefined) delete process.env['HF_HUB_CACHE'];
       else process.env['HF_HUB_CACHE'] = before;
