@@ -28,7 +28,10 @@ export function addRunCommands(commandLine: Command, act: Act): void {
       collect,
       [],
     )
-    .option('--seeds <seeds>', 'run it with each seed: 3 for 0, 1 and 2, or a list such as 1,5')
+    .option(
+      '--seeds <seeds>',
+      'run it with each seed: 3 for 0, 1 and 2, or a list such as 1,5; that of the preset unless told',
+    )
     .option('--watch', pageHelp.watch)
     .option('--port <number>', pageHelp.port, portNumber)
     .option('--control', pageHelp.control)

@@ -28,15 +28,15 @@ import { textTable } from './text-table.ts';
 export interface SweepOptions {
   /** Texts `PATH=VALUE,VALUE`. */
   readonly sweep: readonly string[];
-  /** A number of seeds, or a list. */
+  /** A number of seeds, or a list; that of the preset unless told. */
   readonly seeds?: string;
 }
 
 /** `run PRESET --sweep … --seeds …`: every combination with every seed, one after the other, in `--run-dir` or `runs/NAME-sweep`. */
 export async function startSweep(file: string, options: SweepOptions, context: CommandContext): Promise<number> {
   const { settings, runDirectory, environment } = context;
-  const seeds = parseSeeds(options.seeds ?? '1');
-  const variants = variantsOf(options.sweep.map(parseAxis), seeds);
+  const named = options.seeds === undefined ? undefined : parseSeeds(options.seeds, settings);
+  const variants = variantsOf(options.sweep.map(parseAxis), named ?? [0]);
   // All of them before any: a slip in the last one is no surprise of the next morning.
   let loaded: LoadedPreset | undefined;
   for (const variant of variants)
@@ -44,6 +44,7 @@ export async function startSweep(file: string, options: SweepOptions, context: C
   const directory = resolve(runDirectory ?? freeRunDirectory(`${loaded?.name ?? 'runs'}-sweep`));
   const preset = existsSync(file) ? resolve(file) : file;
   const hash = hashOf(loaded);
+  const seeds = named ?? [loaded?.stages[0]?.preset.seed ?? 0];
   await writeSweep(directory, planSweep({ preset, hash, settings }, variants, seeds));
   return goOnWithSweep(directory, context);
 }

@@ -22,14 +22,17 @@ export function parseAxis(text: string): Axis {
   const path = text.slice(0, Math.max(0, at)).trim();
   if (at < 0 || parseTarget(path) === undefined) throw badSweep(text, 'this is not PATH=VALUE,VALUE');
   const values = splitValues(text.slice(at + 1)).map((value) => value.trim());
+  if (parseTarget(path)?.path[0] === 'seed') throw badSweep(text, 'seeds are varied by --seeds');
   if (values.some((value) => value === '')) throw badSweep(text, 'a value is empty');
   if (values.length < 2) throw badSweep(text, 'there is one value, which varies nothing');
   if (new Set(values).size < values.length) throw badSweep(text, 'a value stands there twice');
   return { path, values };
 }
 
-/** `3` for the seeds 0, 1 and 2, or a list such as `1,5,7`. Throws BAD_SWEEP. */
-export function parseSeeds(text: string): number[] {
+/** `3` for the seeds 0, 1 and 2, or a list such as `1,5,7`. `settings`: texts of `--set`, of which none may choose another. Throws BAD_SWEEP. */
+export function parseSeeds(text: string, settings: readonly string[] = []): number[] {
+  const chosen = settings.find((setting) => parseTarget(setting.split('=')[0] ?? '')?.path[0] === 'seed');
+  if (chosen !== undefined) throw badSweep(`--seeds ${text}`, `--set ${chosen} chooses one already`);
   if (!/^\d{1,10}(,\d{1,10})*$/.test(text))
     throw badSweep(`--seeds ${text}`, 'this is neither a number of seeds nor a list of them');
   const numbers = text.split(',').map(Number);

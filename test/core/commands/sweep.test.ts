@@ -80,6 +80,17 @@ test('a preset that says something else than when the sweep began is refused, an
   expect(resumed.errors).toMatch(/INPUTS_CHANGED/);
 });
 
+test('without --seeds the runs have the seed of the preset', async () => {
+  const directory = place.free('own-seed');
+  const end = await place.command(
+    ...['run', preset(), '--set', 'seed=7', '--sweep', 'recipe.batch=4,8', '--set', 'recipe.steps=1'],
+    ...['--run-dir', directory],
+  );
+  expect(end.code, end.errors).toBe(0);
+  expect(readdirSync(directory)).toEqual(expect.arrayContaining(['batch=4,seed=7', 'batch=8,seed=7']));
+  expect(readFileSync(join(directory, 'batch=4,seed=7', 'preset.yaml'), 'utf8')).toMatch(/^seed: 7/m);
+});
+
 test('a run that fails is named, the others go on, and the exit code says so', async () => {
   const directory = place.free('failing');
   const end = await place.command(

@@ -22,6 +22,7 @@ test.each([
   ['a=', 'empty'],
   ['a=1,,2', 'empty'],
   ['a=1,1', 'twice'],
+  ['seed=1,2', '--seeds'],
 ])('%s is refused', (text, message) => {
   expect(() => parseAxis(text)).toThrow(message);
 });
@@ -31,6 +32,8 @@ test('seeds are a number of them, or a list', () => {
   expect(parseSeeds('7,1')).toEqual([7, 1]);
   for (const text of ['0', '', '-1', '1.5', '1,1', '1,', 'x', '99999999999'])
     expect(() => parseSeeds(text)).toThrow(/seed/);
+  expect(parseSeeds('2', ['recipe.seeds=3'])).toEqual([0, 1]);
+  expect(() => parseSeeds('2', ['recipe.steps=3', 'seed=7'])).toThrow('--set seed=7 chooses one already');
 });
 
 test('every combination once, the last axis fastest, under names that tell them apart', () => {
