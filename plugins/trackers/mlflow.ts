@@ -63,7 +63,7 @@ class MlflowRun {
       await this.#ask('runs/log-batch', { run_id, metrics: metrics.slice(at, at + metricsAtOnce) }, signal);
     for (const entry of entries) {
       if (entry.warning !== undefined)
-        await this.#ask('runs/set-tag', { run_id, key: `warning.step-${entry.step}`, value: entry.warning }, signal);
+        await this.#ask('runs/set-tag', { run_id, key: warningKey(entry), value: entry.warning }, signal);
       const status = statusOf(entry);
       if (status === undefined) continue;
       if (entry.message !== undefined)
@@ -116,6 +116,11 @@ function metricsOf({ metrics = {}, step, at }: Entry): object[] {
     timestamp: milliseconds(at),
     step,
   }));
+}
+
+/** A tag has one value: each warning of a step has a tag of its own. */
+function warningKey({ step, nth = 1 }: Entry): string {
+  return nth === 1 ? `warning.step-${step}` : `warning.step-${step}.${nth}`;
 }
 
 function statusOf({ outcome }: Entry): string | undefined {

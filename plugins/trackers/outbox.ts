@@ -28,6 +28,8 @@ export interface Entry {
   readonly at: number;
   readonly metrics?: Readonly<Record<string, number>>;
   readonly warning?: string;
+  /** Which of the warnings of its step it is, from 1. */
+  readonly nth?: number;
   /** The end of the run. */
   readonly outcome?: string;
   readonly message?: string;

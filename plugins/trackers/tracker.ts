@@ -62,6 +62,8 @@ export function tracker({
 }: TrackerOptions): Extension {
   let outbox: Outbox | undefined;
   let last = 0;
+  /** Warnings of the last step so far. */
+  let warned = 0;
   const open = (run: TrackedRun): Outbox =>
     new Outbox(join(run.directory, 'trackers', `${name}.ndjson`), {
       name,
@@ -71,14 +73,14 @@ export function tracker({
     });
   const tell = (entry: Omit<Entry, 'at'>): void => outbox?.put({ ...entry, at: Date.now() / 1000 });
   const warn = (warnings: readonly string[] = []): void => {
-    for (const warning of warnings) tell({ step: last, warning });
+    for (const warning of warnings) tell({ step: last, warning, nth: (warned += 1) });
   };
   return {
     start: (event) => {
       outbox = open(beginRun(event));
     },
     step: ({ step, metrics, warnings }) => {
-      last = step;
+      [last, warned] = [step, 0];
       if (tellsMetrics) tell({ series: 'steps', step, metrics });
       warn(warnings);
     },

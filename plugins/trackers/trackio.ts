@@ -64,11 +64,14 @@ function sending(
   }
 }
 
-function alertOf({ step, at, warning, outcome, message }: Entry, run: TrackedRun): object[] {
+function alertOf({ step, at, warning, nth = 1, outcome, message }: Entry, run: TrackedRun): object[] {
   const timestamp = time(at);
   const alert_id = `${run.id}-${timestamp}`;
+  // Those of a step may come within the same millisecond.
   if (warning !== undefined)
-    return [{ title: 'warning', text: warning, level: 'warn', step, timestamp, alert_id: `${alert_id}-warning` }];
+    return [
+      { title: 'warning', text: warning, level: 'warn', step, timestamp, alert_id: `${alert_id}-warning-${nth}` },
+    ];
   if (outcome === undefined) return [];
   const level = outcome === 'failed' ? 'error' : 'info';
   return [

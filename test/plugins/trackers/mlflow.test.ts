@@ -94,7 +94,7 @@ async function trainedOn(
     await hooks.step({
       step,
       metrics: { 'reward/a:b': step, loss: Number.NaN, ...wide },
-      warnings: step === 2 ? ['flat'] : [],
+      warnings: step === 2 ? ['flat', 'dark'] : [],
     });
   }
   await hooks.evaluation({
@@ -117,7 +117,11 @@ test('a run: experiment, params, every number once, warnings as tags, how it end
       expect(await trainedOn(server, directory, 1, 3, 'failed')).toEqual([]);
       expect(store.experiments).toEqual(['my nights']);
       expect(store.runs).toEqual([{ name: 'night', experiment: '0', status: 'FAILED', end: expect.any(Number) }]);
-      expect(Object.fromEntries(store.tags)).toEqual({ 'warning.step-2': 'flat', error: 'no room' });
+      expect(Object.fromEntries(store.tags)).toEqual({
+        'warning.step-2': 'flat',
+        'warning.step-2.2': 'dark',
+        error: 'no room',
+      });
       expect(store.params.get('reward.a_b.weight')).toBe('0.5');
       expect(server.heard.every(({ headers }) => headers['authorization'] === 'Bearer secret-key-1')).toBe(true);
       await trainedOn(server, directory, 2, 4, 'done');

@@ -16,7 +16,7 @@ test('a run: logs with ids and config, warnings and the end as alerts, the key w
         });
         await hooks.start({ preset: 'night', directory, resume: false, settings });
         await hooks.step({ step: 1, metrics: { reward: 0.5, loss: Number.NaN } });
-        await hooks.step({ step: 2, metrics: { reward: 0.6 }, warnings: ['flat'] });
+        await hooks.step({ step: 2, metrics: { reward: 0.6 }, warnings: ['flat', 'dark'] });
         await hooks.evaluation({
           step: 2,
           benchmark: 'nano',
@@ -47,9 +47,10 @@ test('a run: logs with ids and config, warnings and the end as alerts, the key w
         const alerts = heard.flatMap(({ body }) => (body['alerts'] ?? []) as Readonly<Record<string, unknown>>[]);
         expect(alerts.map(({ title, text, level, step }) => [title, text, level, step])).toEqual([
           ['warning', 'flat', 'warn', 2],
+          ['warning', 'dark', 'warn', 2],
           ['the run is done', null, 'info', 2],
         ]);
-        expect(new Set(alerts.map(({ alert_id }) => alert_id)).size).toBe(2);
+        expect(new Set(alerts.map(({ alert_id }) => alert_id)).size).toBe(3);
       },
     ),
   ));
