@@ -13,6 +13,11 @@ const [metricsAtOnce, paramsAtOnce] = [1000, 100];
 /** The longest value of a param that all stores take. */
 const longestParam = 500;
 
+/** The tag that tells runs of this program apart. */
+const runTag = 'reasongen.run';
+
+const runSchema = z.object({ info: z.object({ run_id: z.string() }) });
+
 export const mlflow = defineExtension({
   name: 'mlflow',
   summary: 'tells an MLflow tracking server of the run: options, metrics, warnings, how it ended',
@@ -56,7 +61,7 @@ class MlflowRun {
   }
 
   readonly send: Send = async (entries, signal) => {
-    this.#id ??= await this.#create(signal);
+    this.#id ??= await this.#begin(signal);
     const run_id = this.#id;
     const metrics = entries.flatMap(metricsOf);
     for (let at = 0; at < metrics.length; at += metricsAtOnce)
@@ -72,29 +77,39 @@ class MlflowRun {
     }
   };
 
-  /** Makes the run, in its experiment, and keeps its id: later sessions go on with it. */
-  async #create(signal: AbortSignal): Promise<string> {
-    const { name, id, startedAt, settings, directory } = this.#run;
-    const tags = [
-      { key: 'mlflow.runName', value: name },
-      { key: 'mlflow.source.name', value: 'reasongen' },
-      { key: 'reasongen.run', value: id },
-    ];
-    const made = await this.#ask(
-      'runs/create',
-      { experiment_id: await this.#experimentId(signal), run_name: name, start_time: milliseconds(startedAt), tags },
-      signal,
-    );
-    const found = z.object({ run: z.object({ info: z.object({ run_id: z.string() }) }) }).parse(made).run.info.run_id;
-    writeFileSync(`${idPath(directory)}.tmp`, found);
-    renameSync(`${idPath(directory)}.tmp`, idPath(directory));
+  /** Finds or makes the run, in its experiment, and keeps its id when its params are told: later sessions go on with it. */
+  async #begin(signal: AbortSignal): Promise<string> {
+    const { settings, directory } = this.#run;
+    const experiment = await this.#experimentId(signal);
+    const run_id = (await this.#begun(experiment, signal)) ?? (await this.#create(experiment, signal));
     const params = Object.entries(settings).map(([key, value]) => ({
       key: plainName(key),
       value: String(value).slice(0, longestParam),
     }));
     for (let at = 0; at < params.length; at += paramsAtOnce)
-      await this.#ask('runs/log-batch', { run_id: found, params: params.slice(at, at + paramsAtOnce) }, signal);
-    return found;
+      await this.#ask('runs/log-batch', { run_id, params: params.slice(at, at + paramsAtOnce) }, signal);
+    writeFileSync(`${idPath(directory)}.tmp`, run_id);
+    renameSync(`${idPath(directory)}.tmp`, idPath(directory));
+    return run_id;
+  }
+
+  /** What was made before the server went away, or this program ended. */
+  async #begun(experiment: string, signal: AbortSignal): Promise<string | undefined> {
+    const filter = `tags.\`${runTag}\` = '${this.#run.id}'`;
+    const found = await this.#ask('runs/search', { experiment_ids: [experiment], filter, max_results: 1 }, signal);
+    return z.object({ runs: z.array(runSchema).default([]) }).parse(found).runs[0]?.info.run_id;
+  }
+
+  async #create(experiment_id: string, signal: AbortSignal): Promise<string> {
+    const { name, id, startedAt } = this.#run;
+    const tags = [
+      { key: 'mlflow.runName', value: name },
+      { key: 'mlflow.source.name', value: 'reasongen' },
+      { key: runTag, value: id },
+    ];
+    const start_time = milliseconds(startedAt);
+    const made = await this.#ask('runs/create', { experiment_id, run_name: name, start_time, tags }, signal);
+    return z.object({ run: runSchema }).parse(made).run.info.run_id;
   }
 
   async #experimentId(signal: AbortSignal): Promise<string> {

@@ -12,7 +12,7 @@ interface Metric {
 /** The store behind the endpoints. Breaks of a rule are answered with 400, as a server does. */
 class Store {
   readonly experiments: string[] = [];
-  readonly runs: { name: string; experiment: string; status: string; end?: number }[] = [];
+  readonly runs: { name: string; experiment: string; tag: string; status: string; end?: number }[] = [];
   readonly metrics: Metric[] = [];
   readonly params = new Map<string, string>();
   readonly tags = new Map<string, string>();
@@ -41,9 +41,17 @@ class Store {
         this.runs.push({
           name: String(body['run_name']),
           experiment: String(body['experiment_id']),
+          tag:
+            (body['tags'] as { key: string; value: string }[]).find(({ key }) => key === 'reasongen.run')?.value ?? '',
           status: 'RUNNING',
         });
         return { run: { info: { run_id: String(this.runs.length), status: 'RUNNING' } } };
+      case 'runs/search': {
+        const tag = /^tags\.`reasongen\.run` = '(\w+)'$/.exec(String(body['filter']))?.[1];
+        const within = (body['experiment_ids'] as string[]).map(Number);
+        const index = this.runs.findIndex((each) => each.tag === tag && within.includes(Number(each.experiment)));
+        return index < 0 ? {} : { runs: [{ info: { run_id: String(index + 1) } }] };
+      }
       case 'runs/log-batch':
         return run === undefined ? 'no such run' : this.#logBatch(body);
       case 'runs/set-tag':
@@ -116,7 +124,9 @@ test('a run: experiment, params, every number once, warnings as tags, how it end
       process.env['REASONGEN_TEST_MLFLOW'] = 'secret-key-1';
       expect(await trainedOn(server, directory, 1, 3, 'failed')).toEqual([]);
       expect(store.experiments).toEqual(['my nights']);
-      expect(store.runs).toEqual([{ name: 'night', experiment: '0', status: 'FAILED', end: expect.any(Number) }]);
+      expect(store.runs).toEqual([
+        { name: 'night', experiment: '0', tag: expect.any(String), status: 'FAILED', end: expect.any(Number) },
+      ]);
       expect(Object.fromEntries(store.tags)).toEqual({
         'warning.step-2': 'flat',
         'warning.step-2.2': 'dark',
@@ -156,4 +166,23 @@ test('a server that was away, or refused, is told by sync', () =>
         expect(server.heard).toHaveLength(asked);
       },
     );
+  }));
+
+test('a server that goes away between the run and its params has one run, with params', () =>
+  withDirectory((directory) => {
+    const store = new Store();
+    let isAway = true;
+    const flaky = (heard: Heard): Said =>
+      isAway && heard.path.endsWith('log-batch') ? { status: 503, headers: { 'retry-after': '60' } } : store.say(heard);
+    return withServer(flaky, async ({ url }) => {
+      const options = { url, experiment: 'my nights', patience: 0.2 };
+      const { hooks } = await session('mlflow', options);
+      await hooks.start({ preset: 'night', directory, resume: false, settings: { seed: 1 } });
+      await hooks.finish({ outcome: 'done', directory });
+      expect([store.runs.length, store.params.size]).toEqual([1, 0]);
+      isAway = false;
+      const later = await session('mlflow', options);
+      await later.hooks.sync({ directory });
+      expect([store.runs.map(({ status }) => status), [...store.params]]).toEqual([['FINISHED'], [['seed', '1']]]);
+    });
   }));
