@@ -1,7 +1,7 @@
 /** MLflow over its REST API (https://mlflow.org/docs/latest/rest-api.html): one run in an experiment, with metrics, params and status. */
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { defineExtension, readKey, z } from '../../core/plugin.ts';
+import { defineExtension, readKey, TryAgainError, z } from '../../core/plugin.ts';
 import type { Entry, Send } from './outbox.ts';
 import { post } from './server.ts';
 import type { TrackedRun } from './tracked-run.ts';
@@ -16,6 +16,7 @@ const longestParam = 500;
 /** The tag that tells runs of this program apart. */
 const runTag = 'reasongen.run';
 
+const experimentSchema = z.object({ experiment_id: z.string() });
 const runSchema = z.object({ info: z.object({ run_id: z.string() }) });
 
 export const mlflow = defineExtension({
@@ -96,8 +97,9 @@ class MlflowRun {
   /** What was made before the server went away, or this program ended. */
   async #begun(experiment: string, signal: AbortSignal): Promise<string | undefined> {
     const filter = `tags.\`${runTag}\` = '${this.#run.id}'`;
-    const found = await this.#ask('runs/search', { experiment_ids: [experiment], filter, max_results: 1 }, signal);
-    return z.object({ runs: z.array(runSchema).default([]) }).parse(found).runs[0]?.info.run_id;
+    const body = { experiment_ids: [experiment], filter, max_results: 1 };
+    const found = z.object({ runs: z.array(runSchema).default([]) });
+    return (await this.#answer(found, 'runs/search', body, signal)).runs[0]?.info.run_id;
   }
 
   async #create(experiment_id: string, signal: AbortSignal): Promise<string> {
@@ -108,18 +110,27 @@ class MlflowRun {
       { key: runTag, value: id },
     ];
     const start_time = milliseconds(startedAt);
-    const made = await this.#ask('runs/create', { experiment_id, run_name: name, start_time, tags }, signal);
-    return z.object({ run: runSchema }).parse(made).run.info.run_id;
+    const body = { experiment_id, run_name: name, start_time, tags };
+    return (await this.#answer(z.object({ run: runSchema }), 'runs/create', body, signal)).run.info.run_id;
   }
 
   async #experimentId(signal: AbortSignal): Promise<string> {
     const filter = `name = '${this.#experiment}'`;
-    const found = z
-      .object({ experiments: z.array(z.object({ experiment_id: z.string() })).default([]) })
-      .parse(await this.#ask('experiments/search', { max_results: 1, filter }, signal)).experiments[0];
+    const known = z.object({ experiments: z.array(experimentSchema).default([]) });
+    const found = (await this.#answer(known, 'experiments/search', { max_results: 1, filter }, signal)).experiments[0];
     if (found !== undefined) return found.experiment_id;
-    const made = await this.#ask('experiments/create', { name: this.#experiment }, signal);
-    return z.object({ experiment_id: z.string() }).parse(made).experiment_id;
+    const body = { name: this.#experiment };
+    return (await this.#answer(experimentSchema, 'experiments/create', body, signal)).experiment_id;
+  }
+
+  /** Throws TryAgainError for an answer of another form: it comes from something else that listens there. */
+  async #answer<Answer>(schema: z.ZodType<Answer>, method: string, body: object, signal: AbortSignal): Promise<Answer> {
+    const parsed = schema.safeParse(await this.#ask(method, body, signal));
+    if (parsed.success) return parsed.data;
+    const what = parsed.error.issues[0]?.path.join('.');
+    throw new TryAgainError(
+      `what listens there is no MLflow server, or of another version: its answer to ${method} has no ${what}`,
+    );
   }
 }
 

@@ -186,3 +186,18 @@ test('a server that goes away between the run and its params has one run, with p
       expect([store.runs.map(({ status }) => status), [...store.params]]).toEqual([['FINISHED'], [['seed', '1']]]);
     });
   }));
+
+test('what answers in other words than MLflow is said to, in a line', () =>
+  withDirectory((directory) =>
+    withServer(
+      () => ({}),
+      async ({ url }) => {
+        const { hooks, said } = await session('mlflow', { url, patience: 0.2 });
+        await hooks.start({ preset: 'night', directory, resume: false });
+        await hooks.finish({ outcome: 'done', directory });
+        expect(said[0]).toMatch(
+          /is no MLflow server, or of another version: its answer to experiments\/create has no experiment_id; /,
+        );
+      },
+    ),
+  ));
