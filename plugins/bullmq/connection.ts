@@ -20,15 +20,19 @@ export function queueAddress(variable: string): QueueAddress {
       hint,
       exitCode: exitCodes.badPreset,
     });
-  if (!/^rediss?:\/\/[^/]/.test(url) || !URL.canParse(url))
-    throw new ReasongenError({
-      code: 'NO_QUEUE_ADDRESS',
-      message: `${variable} holds no address of Redis`,
-      hint,
-      exitCode: exitCodes.badPreset,
-    });
+  const wrong = (message: string, what: string): ReasongenError =>
+    new ReasongenError({ code: 'NO_QUEUE_ADDRESS', message, hint: what, exitCode: exitCodes.badPreset });
+  if (!/^rediss?:\/\/[^/]/.test(url) || !URL.canParse(url)) throw wrong(`${variable} holds no address of Redis`, hint);
   const { username, password } = new URL(url);
-  for (const part of [username, password]) hide(decodeURIComponent(part));
+  try {
+    for (const part of [username, password]) hide(decodeURIComponent(part));
+  } catch {
+    // No cause: it may tell of the password.
+    throw wrong(
+      `user or password of the address in ${variable} has a % that begins no escape`,
+      'write the percent sign itself as %25',
+    );
+  }
   return { url, variable };
 }
 

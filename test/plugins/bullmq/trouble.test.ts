@@ -48,6 +48,16 @@ test('without an address, and with one that is none', async () => {
   );
 });
 
+test('a percent sign in a password is no escape: that is said, without the password', () => {
+  process.env['PERCENT'] = 'redis://user:half-of-100%@localhost:6379';
+  onTestFinished(() => void delete process.env['PERCENT']);
+  expect(() => queueAddress('PERCENT')).toThrow(
+    expect.objectContaining({ code: 'NO_QUEUE_ADDRESS', message: expect.not.stringContaining('half-of'), exitCode: 2 }),
+  );
+  process.env['PERCENT'] = 'redis://user:half-of-100%25@localhost:6379';
+  expect(queueAddress('PERCENT').variable).toBe('PERCENT');
+});
+
 test('without a Redis', async () => {
   expect(await failure('redis://127.0.0.1:1')).toMatch(
     /^QUEUE_AWAY {2}REASONGEN_QUEUE\n {2}No redis answers: connect ECONNREFUSED/i,
