@@ -17,6 +17,8 @@ const pageHelp = {
   control: 'buttons on the page that save, stop and draw, for whoever has the token of its address',
 };
 
+const noPageOfSweep = 'error: --watch is of a single run; the page of a sweep: npx reasongen watch FOLDER';
+
 /** Commands on a run: start it, go on with it, look at it. */
 export function addRunCommands(commandLine: Command, act: Act): void {
   commandLine
@@ -40,8 +42,7 @@ export function addRunCommands(commandLine: Command, act: Act): void {
       act(command, async (context) => {
         if (options.sweep.length === 0 && options.seeds === undefined)
           return (await import('../commands/run.ts')).run(preset, context, options);
-        if (options.watch === true)
-          command.error('error: --watch is of a single run; the page of a sweep: npx reasongen watch FOLDER');
+        if (options.watch === true) command.error(noPageOfSweep);
         return (await import('../commands/sweep.ts')).startSweep(preset, options, context);
       }),
     );
@@ -66,11 +67,12 @@ export function addRunCommands(commandLine: Command, act: Act): void {
     .option('--control', pageHelp.control)
     .addHelpText('after', settingHelp)
     .action((directory: string, options: ResumeOptions, command: Command) =>
-      act(command, async (context) =>
-        (await import('../sweep/record.ts')).isSweep(directory)
-          ? (await import('../commands/sweep.ts')).goOnWithSweep(directory, context)
-          : (await import('../commands/run.ts')).resume(directory, options, context),
-      ),
+      act(command, async (context) => {
+        if (!(await import('../sweep/record.ts')).isSweep(directory))
+          return (await import('../commands/run.ts')).resume(directory, options, context);
+        if (options.watch === true) command.error(noPageOfSweep);
+        return (await import('../commands/sweep.ts')).resumeSweep(directory, options, context);
+      }),
     );
   commandLine
     .command('evaluate [preset]')

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { exitCodes, ReasongenError, shellWord } from '../errors.ts';
+import { exitCodes, PresetError, ReasongenError, shellWord } from '../errors.ts';
 import { explainError } from '../failure.ts';
 import { replaceFile } from '../io/disk.ts';
 import { type Lock, takeLock } from '../io/lock.ts';
@@ -22,7 +22,7 @@ import {
   type VariantResult,
 } from '../sweep/results.ts';
 import type { CommandContext } from './context.ts';
-import { resume, run } from './run.ts';
+import { resume, type ResumeOptions, run } from './run.ts';
 import { textTable } from './text-table.ts';
 
 export interface SweepOptions {
@@ -46,12 +46,31 @@ export async function startSweep(file: string, options: SweepOptions, context: C
   const hash = hashOf(loaded);
   const seeds = named ?? [loaded?.stages[0]?.preset.seed ?? 0];
   await writeSweep(directory, planSweep({ preset, hash, settings }, variants, seeds));
-  return goOnWithSweep(directory, context);
+  return goOnWithSweep(directory, {}, context);
 }
 
-/** `resume DIRECTORY` of a sweep: does what is missing and what no other process is doing, and prints the table again. */
-export async function goOnWithSweep(folder: string, context: CommandContext): Promise<number> {
-  const directory = resolve(folder);
+/** `resume DIRECTORY` of a sweep. Throws BAD_SETTING: its runs were begun with other settings, and those to come would not be like them. */
+export async function resumeSweep(
+  folder: string,
+  options: Pick<ResumeOptions, 'acceptChanges'>,
+  context: CommandContext,
+): Promise<number> {
+  const [setting] = context.settings;
+  if (setting === undefined) return goOnWithSweep(resolve(folder), options, context);
+  throw new PresetError({
+    code: 'BAD_SETTING',
+    message: 'the runs of a sweep keep the settings they began with',
+    place: `--set ${setting}`,
+    hint: `leave it out; a single run takes it: npx reasongen resume ${shellWord(folder)}/RUN --set …; or start another sweep`,
+  });
+}
+
+/** Does what is missing and what no other process is doing, and prints the table again. */
+async function goOnWithSweep(
+  directory: string,
+  { acceptChanges = false }: Pick<ResumeOptions, 'acceptChanges'>,
+  context: CommandContext,
+): Promise<number> {
   const { log, stop, write } = context;
   const sweep = await readSweep(directory);
   await refuseAnotherPreset(directory, sweep, context);
@@ -67,7 +86,7 @@ export async function goOnWithSweep(folder: string, context: CommandContext): Pr
     try {
       if (await isDone(join(directory, one.folder))) continue;
       log.info(`run ${index + 1} of ${sweep.runs.length}: ${sweep.variants[one.variant]?.name}, seed ${one.seed}`);
-      const failure = await runOne(directory, sweep, one, context);
+      const failure = await runOne(directory, sweep, one, { acceptChanges }, context);
       if (failure === undefined) continue;
       failures.push(failure);
       log.warn(`${one.folder} failed: ${failure.message}; the others go on`);
@@ -98,13 +117,14 @@ async function runOne(
   directory: string,
   sweep: SweepRecord,
   one: SweepRun,
+  options: Pick<ResumeOptions, 'acceptChanges'>,
   context: CommandContext,
 ): Promise<ReasongenError | undefined> {
   const path = join(directory, one.folder);
   const own = { ...context, stop: createStop(context.stop), write: () => {} };
   try {
     const exitCode = existsSync(join(path, presetFile))
-      ? await resume(path, {}, { ...own, settings: [] })
+      ? await resume(path, options, { ...own, settings: [] })
       : await run(sweep.preset, { ...own, runDirectory: path, settings: settingsOf(sweep, one) });
     if (exitCode === exitCodes.done || context.stop.requested) return undefined;
     return new ReasongenError({ code: 'RUN_STOPPED', message: own.stop.reason, place: path, exitCode });

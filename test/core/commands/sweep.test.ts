@@ -72,6 +72,10 @@ test('a preset that says something else than when the sweep began is refused, an
   expect(stopped.code, stopped.errors).toBe(0);
   const again = await place.command('run', preset(), '--sweep', 'steps=1,2', '--run-dir', directory);
   expect(again.errors).toMatch(/RUN_EXISTS/);
+  const changed = await place.command('resume', directory, '--set', 'recipe.steps=9');
+  expect(changed.errors).toMatch(/BAD_SETTING {2}--set recipe\.steps=9\n {2}the runs of a sweep keep/);
+  const watched = await place.command('resume', directory, '--watch');
+  expect([watched.code, watched.errors]).toEqual([2, expect.stringMatching(/--watch is of a single run/)]);
   place.preset(
     'swept',
     'optimizer: { use: adamw, learningRate: 1e-3 }\nrecipe: { use: sft, steps: 2, batch: 4, examples: 16 }\n',
@@ -89,6 +93,18 @@ test('without --seeds the runs have the seed of the preset', async () => {
   expect(end.code, end.errors).toBe(0);
   expect(readdirSync(directory)).toEqual(expect.arrayContaining(['batch=4,seed=7', 'batch=8,seed=7']));
   expect(readFileSync(join(directory, 'batch=4,seed=7', 'preset.yaml'), 'utf8')).toMatch(/^seed: 7/m);
+});
+
+test('what has changed is accepted for the runs that have begun, as by the resume of each', async () => {
+  const directory = place.free('accepted');
+  const held = ['--set', 'extensions=[{ use: interrupter, at: step, step: 1 }]'];
+  const begun = await place.program(['run', preset(), '--seeds', '1', ...held, '--run-dir', directory]);
+  expect(begun.code, begun.errors).toBe(130);
+  const file = join(directory, 'as_it_is,seed=0', 'preset.yaml');
+  writeFileSync(file, `${readFileSync(file, 'utf8')}\n# edited\n`);
+  expect((await place.command('resume', directory)).errors).toMatch(/failed: .*is not as the run wrote it/);
+  const accepted = await place.command('resume', directory, '--accept-changes');
+  expect(accepted.code, accepted.errors).toBe(0);
 });
 
 test('a run that fails is named, the others go on, and the exit code says so', async () => {
