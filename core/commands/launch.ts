@@ -112,7 +112,8 @@ function start(
     // In a group of its own: a terminal would send ^C to mpirun, too, which would end the ranks in the midst of a step.
     const child = spawn(mpirun, args, { stdio: ['ignore', 'inherit', 'pipe'], detached: true });
     const filter = mpirunFilter((text) => process.stderr.write(text));
-    child.stderr.on('data', (chunk: Buffer) => filter.push(String(chunk)));
+    // A letter may come in two chunks.
+    child.stderr.setEncoding('utf8').on('data', (text: string) => filter.push(text));
     const endHearing = stop.heard(() => void child.kill('SIGUSR2'));
     const giveUp = (): void => void child.kill('SIGTERM');
     signal.addEventListener('abort', giveUp);
