@@ -15,7 +15,8 @@ import { textTable } from './text-table.ts';
 interface RunLine {
   readonly directory: string;
   readonly state: RunState | 'unreadable';
-  readonly name: string;
+  /** Of its record. */
+  readonly name?: string;
   readonly step?: number;
   readonly passRate?: number;
   readonly reward?: number;
@@ -63,7 +64,12 @@ async function runsOf(directory: string): Promise<string[]> {
 /** What the list of the live page says of it, too: of records that anybody may have written. */
 async function describeRun(directory: string): Promise<RunLine> {
   const { state, name, step, passRate, reward, startedAt, finishedAt, note } = await summaryOfRun('.', directory);
-  return { directory, state, name, ...present({ step, passRate, reward, startedAt, finishedAt, note }) };
+  return {
+    directory,
+    state,
+    ...(state !== 'unreadable' && { name }),
+    ...present({ step, passRate, reward, startedAt, finishedAt, note }),
+  };
 }
 
 function table(runs: readonly RunLine[], folder: string): string {

@@ -427,8 +427,8 @@ describe('refusals', () => {
     expect((await post('\xff\xfe')).status).toBe(400);
     // Deeper than whoever writes it as JSON again could go.
     const nested = '['.repeat(100_000) + ']'.repeat(100_000);
-    const asked = `{"model":"tiny","messages":[{"role":"user","content":"What?"}],"tools":${nested}}`;
-    expect(await (await post(asked)).json()).toMatchObject({ error: { param: 'tools', code: 'invalid_value' } });
+    const deep = `{"model":"tiny","messages":[{"role":"user","content":"What?"}],"tools":${nested}}`;
+    expect(await (await post(deep)).json()).toMatchObject({ error: { param: 'tools', code: 'invalid_value' } });
     expect((await post('{}', 'application/json', '/v1/nothing')).status).toBe(404);
     expect((await fetch(`${served.url}/chat/completions`)).status).toBe(405);
     expect((await post(' '.repeat(33 * 2 ** 20))).status).toBe(413);
