@@ -27,7 +27,7 @@ const options = z
     checkpoint: inputFile()
       .optional()
       .describe(
-        'folder of the model: config.json, preprocessor_config.json and the weights; config.json alone is enough to plan',
+        'folder of the model: config.json, preprocessor_config.json or processor_config.json, and the weights; config.json alone is enough to plan',
       ),
     sizes: z
       .enum(publishedNames)

@@ -28,20 +28,30 @@ export const publishedRules: Readonly<Record<LookingFamily, PictureRules>> = {
   'qwen3-vl': { minPixels: 65_536, maxPixels: 16_777_216, mean: [0.5, 0.5, 0.5], deviation: [0.5, 0.5, 0.5] },
 };
 
-/** The rules of a model's folder. Throws BAD_CONFIG for what does not fit its sizes. */
+/**
+ * The rules of a model's folder: those within processor_config.json, where transformers 5 saves them, before preprocessor_config.json, as it
+ * reads them. Throws BAD_CONFIG for what does not fit its sizes.
+ */
 export function readPictureRules(folder: string, family: LookingFamily, sizes: QwenVisionSizes): PictureRules {
+  const whole = join(folder, 'processor_config.json');
+  const processors = existsSync(whole) ? new ConfigReader(readJson(whole), whole) : undefined;
+  if (processors?.has('image_processor') === true) return rulesOf(processors.child('image_processor'), family, sizes);
   const path = join(folder, 'preprocessor_config.json');
   return existsSync(path) ? parsePictureRules(readJson(path), path, family, sizes) : publishedRules[family];
 }
 
-/** The same from parsed JSON. `shortest_edge` and `longest_edge` are areas, whatever they are called. */
+/** The same from parsed JSON. */
 export function parsePictureRules(
   json: unknown,
   place: string,
   family: LookingFamily,
   sizes: QwenVisionSizes,
 ): PictureRules {
-  const config = new ConfigReader(json, place);
+  return rulesOf(new ConfigReader(json, place), family, sizes);
+}
+
+/** `shortest_edge` and `longest_edge` are areas, whatever they are called. */
+function rulesOf(config: ConfigReader, family: LookingFamily, sizes: QwenVisionSizes): PictureRules {
   config.mustEqual('patch_size', sizes.patchSize, 'patch_size of config.json', sizes.patchSize);
   config.mustEqual('merge_size', sizes.merge, 'spatial_merge_size of config.json', sizes.merge);
   config.mustEqual('temporal_patch_size', sizes.frames, 'temporal_patch_size of config.json', sizes.frames);

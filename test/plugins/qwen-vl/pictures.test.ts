@@ -1,10 +1,20 @@
 /** Pictures of any size: targets, patches, windows and places, by hand. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { encodePng, decodePicture, mostPixels } from '../../../core/io/image.ts';
 import type { Image } from '../../../core/plugin.ts';
 import { qwenVision } from '../../../plugins/qwen-vl/backbone.ts';
 import { parseQwenConfig, type LookingConfig } from '../../../plugins/qwen-vl/config.ts';
-import { gridOf, largestPicture, patchesOf, patchPlaces, smartResize } from '../../../plugins/qwen-vl/pictures.ts';
+import {
+  gridOf,
+  largestPicture,
+  patchesOf,
+  patchPlaces,
+  readPictureRules,
+  smartResize,
+} from '../../../plugins/qwen-vl/pictures.ts';
 import { spanOf, tableNeighbors, windowOrder } from '../../../plugins/qwen-vl/places.ts';
 import { publishedConfigs, type PublishedName } from '../../../plugins/qwen-vl/published-sizes.ts';
 
@@ -22,6 +32,33 @@ function looking(name: PublishedName): LookingConfig {
 function picture(width: number, height: number): Image {
   return { width, height, data: Uint8Array.from({ length: width * height * 3 }, (_, i) => (i * 7) % 256) };
 }
+
+describe('the rules of a folder', () => {
+  const own = (maxPixels: number) => ({ size: { shortest_edge: 3136, longest_edge: maxPixels } });
+  test.each<[string, Readonly<Record<string, unknown>>, number]>([
+    ['nothing', {}, published.maxPixels],
+    ['a file of their own', { 'preprocessor_config.json': own(50_176) }, 50_176],
+    ['a processor, as transformers 5 saves it', { 'processor_config.json': { image_processor: own(50_176) } }, 50_176],
+    [
+      'both',
+      { 'preprocessor_config.json': own(100_352), 'processor_config.json': { image_processor: own(50_176) } },
+      50_176,
+    ],
+    [
+      'a processor without them',
+      { 'preprocessor_config.json': own(50_176), 'processor_config.json': { processor_class: 'P' } },
+      50_176,
+    ],
+  ])('%s', (_, files, maxPixels) => {
+    const folder = mkdtempSync(join(tmpdir(), 'rules-'));
+    try {
+      for (const [name, content] of Object.entries(files)) writeFileSync(join(folder, name), JSON.stringify(content));
+      expect(readPictureRules(folder, 'qwen2.5-vl', sizes)).toMatchObject({ minPixels: 3136, maxPixels });
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+});
 
 describe('the size at which a picture is looked at', () => {
   test.each([
