@@ -91,6 +91,10 @@ export async function main(args: readonly string[], streams: CommandLineStreams)
   } catch (error) {
     // Commander has printed its own message. Its code is 0 for help and version.
     if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.done : exitCodes.badPreset;
+    if (stop.requested && watch?.stray === undefined && (await isOfPlugins(error))) {
+      streams.errors.write(`stopped: ${stop.reason}, before anything had begun\n`);
+      return stop.exitCode;
+    }
     const explained = await report(error, isDebug, streams);
     // A program that asked for JSON gets some, whatever happens.
     if (args.includes('--json') && !hasWritten) {
@@ -103,6 +107,12 @@ export async function main(args: readonly string[], streams: CommandLineStreams)
     ignoreSignals();
     process.off('beforeExit', onEmptyLoop);
   }
+}
+
+/** Whether plugins could not be imported, and nothing else: a ^C while they are loaded ends what compiles them, too. */
+async function isOfPlugins(error: unknown): Promise<boolean> {
+  const { explainError } = await import('./failure.ts');
+  return problemsOf(explainError(error)).every(({ code }) => code === 'PLUGIN_FAILED');
 }
 
 /** One of several processes that train together, and not the first, which speaks for all: only errors are its own. */

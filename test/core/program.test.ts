@@ -82,6 +82,18 @@ describe('the program', () => {
     expect(existsSync(join(directory, 'lock'))).toBe(false);
   });
 
+  test('^C while plugins are loaded, which ends what compiles them as well, is no fault of theirs', async () => {
+    const plugin = join(folder, 'compiled.mjs');
+    const told = "process.kill(process.pid, 'SIGINT'); await new Promise((done) => setTimeout(done, 100));";
+    writeFileSync(plugin, `${told}\nthrow new Error('The service was stopped');\n`);
+    const early = join(folder, 'early.yaml');
+    writeFileSync(early, `plugins: [${components}, ${plugin}]\n${practice}`);
+    const { code, errors } = await finish(program('run', early, '--run-dir', join(folder, 'early')));
+    expect(errors).toContain('stopped: SIGINT, before anything had begun');
+    expect(errors).not.toContain('PLUGIN_FAILED');
+    expect(code).toBe(130);
+  });
+
   test('a second signal ends it at once; a copy of the first does not', async () => {
     const child = program(
       ...['run', preset, '--run-dir', join(folder, 'twice')],
