@@ -14,8 +14,10 @@ export interface PublishedFormat {
   readonly name: string;
   /** Names in both layouts. A backbone's parameters have the names of the port. */
   readonly names: readonly NameRule[];
-  /** Beginnings of port names of what a checkpoint may hold and a run may do without: parts that are models of their own, and copies. */
+  /** Beginnings of port names of parts that are models of their own: a checkpoint holds them, and a run may do without. */
   readonly otherParts: readonly string[];
+  /** Port names of tensors that a checkpoint may hold a second time, and which one each repeats, where a configuration says that both are one. */
+  readonly copies?: Readonly<Record<string, string>>;
   /** What `--model` of a folder of this class puts into the slots of a preset: a component, and its option that takes the folder. */
   readonly opens?: Readonly<Partial<Record<'tokenizer' | 'imageTokenizer' | 'backbone', OpenedBy>>>;
   /** The layout that a parsed config.json describes; undefined for other classes of models. */

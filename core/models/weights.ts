@@ -8,6 +8,7 @@ import { ReasongenError, exitCodes } from '../errors.ts';
 import { type ModelSource, openModelSource } from '../io/weight-files/model.ts';
 import { lacksWeights } from '../io/weight-files/open.ts';
 import { filtered, layered } from '../io/weight-files/pieces.ts';
+import { holdSame } from '../io/weight-files/same.ts';
 import { inputFile } from '../preset/input-file.ts';
 import { z } from '../preset/zod.ts';
 
@@ -136,6 +137,7 @@ async function openNamed(
   const source = backbone === undefined ? own : await withTower(own, names, backbone);
   try {
     refuseOtherVocabulary(context, source);
+    if (options.identify !== false) await refuseOtherCopies(source, names, backbone);
   } catch (error) {
     await source.close();
     throw error;
@@ -164,6 +166,24 @@ async function withTower(
   }
 }
 
+/** What repeats another tensor is not read: the two must be one, or the model would not be that of the file. */
+async function refuseOtherCopies(
+  source: WeightSource,
+  wanted: readonly string[],
+  backbone: Backbone | undefined,
+): Promise<void> {
+  for (const [copy, original] of Object.entries(backbone?.published?.format.copies ?? {})) {
+    if (!source.entries.has(copy) || wanted.includes(copy) || (await holdSame(source, copy, original))) continue;
+    throw new ReasongenError({
+      code: 'OTHER_COPY',
+      message: `the configuration of the model says that ${copy} is ${original}, and they differ`,
+      place: source.origin,
+      hint: 'if they were trained apart, write tie_word_embeddings: false into config.json',
+      exitCode: exitCodes.badPreset,
+    });
+  }
+}
+
 /** Parts of a published model that this run does without are not read, and not missed. */
 function withoutOtherParts(
   source: WeightSource,
@@ -172,10 +192,12 @@ function withoutOtherParts(
 ): WeightSource {
   const wanted = new Set(names);
   const known = new Set(parameters.map(({ name }) => name));
-  const others = published?.format.otherParts ?? [];
+  const { otherParts = [], copies = {} } = published?.format ?? {};
   return filtered(
     source,
-    (name) => wanted.has(name) || !(known.has(name) || others.some((prefix) => name.startsWith(prefix))),
+    (name) =>
+      wanted.has(name) ||
+      !(known.has(name) || Object.hasOwn(copies, name) || otherParts.some((prefix) => name.startsWith(prefix))),
   );
 }
 

@@ -39,10 +39,8 @@ import { spanOf, tableNeighbors, windowOrder } from './places.ts';
 import { towerFeatures, towerParameters } from './tower.ts';
 
 const decoderPrefix = 'model.language_model.';
-const table = `${decoderPrefix}embed_tokens.weight`;
-/** Of what writes text, where that is not the table. */
-export const headPrefix = 'lm_head.';
-const head = `${headPrefix}weight`;
+export const table = `${decoderPrefix}embed_tokens.weight`;
+export const head = 'lm_head.weight';
 
 /** `rules` of pictures, of models that look. */
 export function qwenBackbone(name: string, { family, text, vision }: QwenConfig, rules?: PictureRules): Backbone {

@@ -1,7 +1,7 @@
 /** How these models are published: Qwen2.5-VL under names of its own, Qwen3-VL under those inside transformers, which checkpoints of either may have. */
 import { type NameRule } from '../../core/compute.ts';
 import { ReasongenError, type PublishedFormat } from '../../core/plugin.ts';
-import { headPrefix } from './backbone.ts';
+import { head, table } from './backbone.ts';
 import { towerPrefix } from './tower.ts';
 import { families, isKnown, type Family } from './config.ts';
 
@@ -30,8 +30,9 @@ function formatOf(family: Family): PublishedFormat {
   return {
     name: family,
     names: names[family],
-    // Some files of models whose head is the table hold it a second time, Qwen3-0.6B's among them.
-    otherParts: [towerPrefix, headPrefix],
+    otherParts: [towerPrefix],
+    // As the files of Qwen3-0.6B and 1.7B do.
+    copies: { [head]: table },
     opens: { tokenizer: { use: 'qwen', option: 'folder' }, backbone: { use: 'qwen-vl', option: 'checkpoint' } },
     layoutOf: (config) => (familyOf(config) === family ? layout : undefined),
     configFiles(config, wanted) {

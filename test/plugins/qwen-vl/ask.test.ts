@@ -116,6 +116,15 @@ describe('ask', () => {
     await writeSafetensors(join(twice, 'model.safetensors'), tensors.set('lm_head.weight', table));
     const [original, copy] = [await asked('--model', folder, 'Why?'), await asked('--model', twice, 'Why?')];
     expect(copy.output).toBe(original.output);
+    const other = Float32Array.from(table.data as Float32Array);
+    other[7] = 1;
+    rmSync(join(twice, 'model.safetensors'));
+    await writeSafetensors(
+      join(twice, 'model.safetensors'),
+      tensors.set('lm_head.weight', { shape: table.shape, data: other }),
+    );
+    const apart = await place.command('ask', '--model', twice, 'Why?', '--out', place.free('asked'), ...short);
+    expect(apart).toMatchObject({ code: 2, errors: expect.stringMatching(/^OTHER_COPY/m) as string });
   });
 
   test('a plan needs no more than config.json, and says how many vectors the pictures have', async () => {
