@@ -218,9 +218,9 @@ function decoderSizes(text: ConfigReader): JanusDecoderSizes {
   const headDimension = text.has('head_dim')
     ? text.count('head_dim')
     : text.quotient('hidden_size', hidden, 'num_attention_heads', heads);
-  // Newer files write rope_parameters, older ones rope_theta and rope_scaling.
-  const rope = text.has('rope_parameters') ? text.child('rope_parameters') : text;
-  if (text.has('rope_parameters')) rope.mustBe('rope_type', 'default');
+  // Newer files write rope_parameters, in which rope_theta need not be; older ones rope_theta and rope_scaling.
+  const rope = text.has('rope_parameters') ? text.child('rope_parameters') : undefined;
+  for (const key of ['rope_type', 'type']) rope?.mustBe(key, 'default');
   if (text.has('rope_scaling'))
     throw text.bad('rope_scaling', 'is not supported: rotary positions are computed unscaled');
   return {
@@ -230,7 +230,7 @@ function decoderSizes(text: ConfigReader): JanusDecoderSizes {
     keyValueHeads,
     headDimension,
     mlp: text.count('intermediate_size', 11008),
-    ropeTheta: rope.positive('rope_theta', 10000),
+    ropeTheta: (rope?.has('rope_theta') === true ? rope : text).positive('rope_theta', 10000),
     normEpsilon: text.positive('rms_norm_eps', 1e-6),
     textVocabulary: text.count('vocab_size', 32000),
     maxPositions: text.count('max_position_embeddings', 2048),

@@ -109,6 +109,10 @@ test('grouped heads, an explicit head width and the older way to write the rotar
     headDimension: 64,
     ropeTheta: 500000,
   });
+  const beside = { ...text_config, rope_parameters: { rope_type: 'default' } };
+  expect(parseJanusConfig({ ...port7B, text_config: beside }, 'x').decoder.ropeTheta).toBe(500000);
+  const within = { ...text_config, rope_parameters: { rope_theta: 1e6 } };
+  expect(parseJanusConfig({ ...port7B, text_config: within }, 'x').decoder.ropeTheta).toBe(1e6);
 });
 
 test.each<[string, unknown, string]>([
@@ -133,6 +137,11 @@ test.each<[string, unknown, string]>([
     'scaled rotary positions',
     { ...port7B, text_config: { ...port7B.text_config, rope_parameters: { rope_type: 'yarn' } } },
     'text_config.rope_parameters.rope_type is "yarn"',
+  ],
+  [
+    'scaled rotary positions under the older key',
+    { ...port7B, text_config: { ...port7B.text_config, rope_parameters: { type: 'linear', factor: 2 } } },
+    'text_config.rope_parameters.type is "linear"',
   ],
   [
     'tied tables',
