@@ -10,6 +10,9 @@ import { patienceOption, serverOptions, tracker } from './tracker.ts';
 /** The most that one request of `runs/log-batch` may hold. */
 const [metricsAtOnce, paramsAtOnce] = [1000, 100];
 
+/** The longest name of a param, and of a metric, that all stores take. */
+const longestName = 250;
+
 /** The longest value of a param that all stores take. */
 const longestParam = 500;
 
@@ -154,9 +157,15 @@ function statusOf({ outcome }: Entry): string | undefined {
   return outcome === 'done' ? 'FINISHED' : outcome === 'stopped' ? 'KILLED' : 'FAILED';
 }
 
-/** Names may hold letters, digits, `_ - . /` and spaces. */
+/** Names may hold letters of any script, digits, `_ - . /` and spaces, are paths without empty parts, `.` and `..`, and have a longest length. */
 function plainName(name: string): string {
-  return name.replaceAll(/[^\w\-./ ]/g, '_');
+  return name
+    .replaceAll(/[^\p{L}\p{N}_\-./ ]/gu, '_')
+    .split('/')
+    .map((part) => (/^\.{0,2}$/.test(part) ? '_' : part))
+    .join('/')
+    .slice(0, longestName)
+    .replace(/\/$/, '');
 }
 
 function milliseconds(seconds: number): number {

@@ -1,4 +1,5 @@
 /** MLflow's REST API as its documentation tells it: a store with the rules that a server keeps to. */
+import { posix } from 'node:path';
 import { expect, test } from 'vitest';
 import { type Heard, type Said, session, type StandIn, withDirectory, withServer } from './stand-in.ts';
 
@@ -70,7 +71,10 @@ class Store {
     const metrics = (body['metrics'] ?? []) as Metric[];
     const params = (body['params'] ?? []) as { key: string; value: string }[];
     if (metrics.length > 1000 || params.length > 100) return 'too many at once';
-    if ([...metrics, ...params].some(({ key }) => !/^[\w\-./ ]{1,250}$/.test(key))) return 'bad name';
+    // As Python does: letters of any script, and only the shortest form of a path.
+    const isName = (key: string): boolean =>
+      /^[\p{L}\p{N}_\-./ ]{1,250}$/u.test(key) && posix.relative('/', `/${key}`) === key;
+    if (![...metrics, ...params].every(({ key }) => isName(key))) return 'bad name';
     for (const { key, value } of params) {
       if (value.length > 500) return 'param too long';
       if (this.params.has(key) && this.params.get(key) !== value) return 'params cannot be changed';
@@ -201,3 +205,24 @@ test('what answers in other words than MLflow is said to, in a line', () =>
       },
     ),
   ));
+
+test('names of any script stay apart, and one that MLflow would refuse keeps nothing back', () =>
+  withDirectory((directory) => {
+    const store = new Store();
+    return withServer(store.say, async ({ url }) => {
+      const { hooks, said } = await session('mlflow', { url });
+      await hooks.start({ preset: 'night', directory, resume: false });
+      await hooks.step({
+        step: 1,
+        metrics: { 'reward/真实': 1, 'reward/得分': 2, 'reward/a//b/': 3, ['x'.repeat(300)]: 4 },
+      });
+      await hooks.finish({ outcome: 'done', directory });
+      expect(said).toEqual([]);
+      expect(store.metrics.map(({ key }) => key)).toEqual([
+        'reward/真实',
+        'reward/得分',
+        'reward/a/_/b/_',
+        'x'.repeat(250),
+      ]);
+    });
+  }));
