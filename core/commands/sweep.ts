@@ -10,6 +10,7 @@ import { type LoadedPreset, loadPreset } from '../preset/load.ts';
 import { formatDifference, formatShare } from '../report/summary.ts';
 import { mean } from '../rl/statistics.ts';
 import { freeRunDirectory, isDone } from '../run.ts';
+import { readInputs } from '../run-inputs.ts';
 import { createStop } from '../stop.ts';
 import { parseAxis, parseSeeds, variantsOf } from '../sweep/axes.ts';
 import { planSweep, readSweep, type SweepRecord, type SweepRun, writeSweep } from '../sweep/record.ts';
@@ -43,7 +44,7 @@ export async function startSweep(file: string, options: SweepOptions, context: C
     loaded = await loadPreset(file, { settings: [...settings, ...variant.settings], environment });
   const directory = resolve(runDirectory ?? freeRunDirectory(`${loaded?.name ?? 'runs'}-sweep`));
   const preset = existsSync(file) ? resolve(file) : file;
-  const hash = hashOf(loaded);
+  const hash = await hashOf(loaded);
   const seeds = named ?? [loaded?.stages[0]?.preset.seed ?? 0];
   await writeSweep(directory, planSweep({ preset, hash, settings }, variants, seeds));
   return goOnWithSweep(directory, {}, context);
@@ -73,7 +74,7 @@ async function goOnWithSweep(
 ): Promise<number> {
   const { log, stop, write } = context;
   const sweep = await readSweep(directory);
-  await refuseAnotherPreset(directory, sweep, context);
+  if (acceptChanges === false) await refuseAnotherPreset(directory, sweep, context);
   const failures: ReasongenError[] = [];
   let elsewhere = 0;
   for (const [index, one] of sweep.runs.entries()) {
@@ -139,9 +140,14 @@ function settingsOf({ settings, variants }: SweepRecord, { variant, seed }: Swee
   return [...settings, ...(variants[variant]?.settings ?? []), `seed=${seed}`];
 }
 
-/** Of what the last variant of a sweep does. */
-function hashOf(loaded: LoadedPreset | undefined): string {
-  const what = loaded?.stages.map(({ preset: { components } }) => components);
+/** Of what the last variant of a sweep does, and of the files that it does it with. */
+async function hashOf(loaded: LoadedPreset | undefined): Promise<string> {
+  if (loaded === undefined) return '';
+  const what: unknown[] = [];
+  for (const stage of loaded.stages) {
+    const inputs = Object.entries(await readInputs(stage, loaded)).map(([option, { sha256 }]) => [option, sha256]);
+    what.push([stage.preset.components, inputs]);
+  }
   return createHash('sha256').update(JSON.stringify(what)).digest('hex');
 }
 
@@ -152,12 +158,12 @@ async function refuseAnotherPreset(
   { environment }: CommandContext,
 ): Promise<void> {
   const settings = [...sweep.settings, ...(sweep.variants.at(-1)?.settings ?? [])];
-  if (hashOf(await loadPreset(sweep.preset, { settings, environment })) === sweep.hash) return;
+  if ((await hashOf(await loadPreset(sweep.preset, { settings, environment }))) === sweep.hash) return;
   throw new ReasongenError({
     code: 'INPUTS_CHANGED',
-    message: `${sweep.preset} says something else than when the sweep began: its runs could not be compared`,
+    message: `${sweep.preset}, or a file that it names, says something else than when the sweep began: its runs could not be compared`,
     place: directory,
-    hint: 'put the preset back, or start another sweep',
+    hint: 'put it back, or start another sweep; resume with --accept-changes goes on all the same',
     exitCode: exitCodes.badPreset,
   });
 }

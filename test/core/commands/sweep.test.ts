@@ -1,8 +1,8 @@
 /** A sweep is stopped between and within its runs, and comes to the same end; a run that fails leaves the others alone. */
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test, vi } from 'vitest';
-import { checkpointOf, metricsOf, Workplace } from '../../support/runs.ts';
+import { checkpointOf, metricsOf, root, Workplace } from '../../support/runs.ts';
 
 const place = new Workplace();
 
@@ -105,6 +105,23 @@ test('what has changed is accepted for the runs that have begun, as by the resum
   expect((await place.command('resume', directory)).errors).toMatch(/failed: .*is not as the run wrote it/);
   const accepted = await place.command('resume', directory, '--accept-changes');
   expect(accepted.code, accepted.errors).toBe(0);
+});
+
+test('a plugin that was edited since the sweep began is refused before a run is done with it', async () => {
+  const directory = place.free('edited');
+  const plugin = place.write(
+    'edited.mjs',
+    `export { default } from ${JSON.stringify(join(root, 'test/cases/components.ts'))};\n`,
+  );
+  const options = ['--set', 'recipe.steps=1', '--set', `plugins+=${plugin}`, '--seeds', '2', '--run-dir', directory];
+  const end = await place.command('run', preset(), ...options);
+  expect(end.code, end.errors).toBe(0);
+  // As if it had not begun.
+  rmSync(join(directory, 'as_it_is,seed=1'), { recursive: true });
+  writeFileSync(plugin, `${readFileSync(plugin, 'utf8')}// edited\n`);
+  expect((await place.command('resume', directory)).errors).toMatch(/INPUTS_CHANGED/);
+  expect(existsSync(join(directory, 'as_it_is,seed=1'))).toBe(false);
+  expect((await place.command('resume', directory, '--accept-changes')).code).toBe(0);
 });
 
 test('a run that fails is named, the others go on, and the exit code says so', async () => {
