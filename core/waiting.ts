@@ -1,12 +1,11 @@
 /** Answers of plugins that are waited for, and how they are given up when they will never come. */
 
-/** How each is given up, and its turn: what one asks for while it works has a later one. */
-const waiting = new Map<(error: unknown) => void, number>();
-let turns = 0;
+/** How each is given up, and when it was asked: what one asks for while it works comes later. */
+const waiting = new Map<(error: unknown) => void, bigint>();
 
-/** To be taken before a plugin is asked, where what it asks for itself is to be told from it. */
-export function takeTurn(): number {
-  return turns++;
+/** The time in nanoseconds; to be taken before a plugin is asked, where what it asks for itself is to be told from it. */
+export function takeTurn(): bigint {
+  return process.hrtime.bigint();
 }
 
 /** What the work of a plugin gives; fails with an error that strayed meanwhile, because the answer may never come. */
@@ -33,7 +32,7 @@ export function giveUpWaiting(error: unknown): boolean {
 
 /** Gives up what was asked last: who was asked before may be waiting for it. Returns false when nothing is waited for. */
 export function giveUpNewest(error: unknown): boolean {
-  const [newest] = [...waiting].toSorted(([, one], [, other]) => other - one);
+  const [newest] = [...waiting].toSorted(([, one], [, other]) => Number(other - one));
   if (newest === undefined) return false;
   const [giveUp] = newest;
   waiting.delete(giveUp);

@@ -121,7 +121,7 @@ describeWithRedis('workers on a queue', () => {
     const swept = await place.command('run', preset, ...axis, ...sets, '--run-dir', shared);
     expect(swept.code, swept.errors).toBe(0);
     for (const rate of ['1e-3', '2e-3']) {
-      const folder = `learningRate=${rate},seed=0`;
+      const folder = `learningRate=${rate},seed=3`;
       expect(checkpointOf(join(shared, folder), 1).weights).toEqual(checkpointOf(join(own, folder), 1).weights);
       expect(readFileSync(join(shared, folder, 'log.txt'), 'utf8')).toContain(`worker ${nameOf(worker)} has drawn`);
     }
