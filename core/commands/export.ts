@@ -11,7 +11,7 @@ import type { WeightSource } from '../contracts/weight-source.ts';
 import type { Environment } from '../environment.ts';
 import { exitCodes, ReasongenError } from '../errors.ts';
 import { trainedRun } from '../io/chain.ts';
-import { findSnapshot, parseHubModel } from '../io/hub/cache.ts';
+import { pulledFolder } from '../io/hub/cache.ts';
 import { addedTokens, writeModelFolder } from '../io/published-model.ts';
 import { castSource, type ExportType } from '../io/weight-files/cast.ts';
 import { bytesOf } from '../io/weight-files/element-types.ts';
@@ -87,17 +87,7 @@ export async function exportModel(
 
 /** `hub:OWNER/NAME` stands for the folder of a pulled model. */
 function folderOf(path: string, environment: Environment): string {
-  if (!path.startsWith('hub:')) return path;
-  const name = path.slice('hub:'.length);
-  const found = findSnapshot(parseHubModel(name), environment);
-  if (found !== undefined) return found;
-  throw new ReasongenError({
-    code: 'NOT_PULLED',
-    message: `the model ${name} is not in the cache`,
-    place: path,
-    hint: `run \`npx reasongen pull ${name.replace('@', ' --revision ')}\` first`,
-    exitCode: exitCodes.badPreset,
-  });
+  return path.startsWith('hub:') ? pulledFolder(path.slice('hub:'.length), environment) : path;
 }
 
 interface Sources {

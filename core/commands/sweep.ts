@@ -74,7 +74,7 @@ async function goOnWithSweep(
 ): Promise<number> {
   const { log, stop, write } = context;
   const sweep = await readSweep(directory);
-  if (acceptChanges === false) await refuseAnotherPreset(directory, sweep, context);
+  if (!acceptChanges) await refuseAnotherPreset(directory, sweep, context);
   const failures: ReasongenError[] = [];
   let elsewhere = 0;
   for (const [index, one] of sweep.runs.entries()) {

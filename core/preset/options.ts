@@ -5,7 +5,7 @@ import type { Environment } from '../environment.ts';
 import { exitCodes, PresetError, ReasongenError, suggest } from '../errors.ts';
 import { shorten } from '../io/text.ts';
 import { findHubDataset } from '../io/hub/dataset.ts';
-import { findSnapshot, parseHubModel } from '../io/hub/cache.ts';
+import { pulledFolder } from '../io/hub/cache.ts';
 import { commonKeys } from './common-keys.ts';
 import { inputFileWords, isFolderPath } from './input-file.ts';
 import { type Located, type LocatedMap, nearestPart, place, plain } from './located.ts';
@@ -157,16 +157,7 @@ function resolveHub(text: string, node: Located, environment: Environment, probl
   const name = text.slice('hub:'.length);
   try {
     if (name.startsWith('datasets/')) return findHubDataset(name.slice('datasets/'.length), environment);
-    const found = findSnapshot(parseHubModel(name), environment);
-    if (found !== undefined) return found;
-    problems.push(
-      new PresetError({
-        code: 'NOT_PULLED',
-        message: `the model ${name} is not in the cache`,
-        place: place(node.origin),
-        hint: `run \`npx reasongen pull ${name.replace('@', ' --revision ')}\` first; to check a preset its configuration is enough: --only config`,
-      }),
-    );
+    return pulledFolder(name, environment, '; to check a preset its configuration is enough: --only config');
   } catch (error) {
     if (!(error instanceof ReasongenError) || error.exitCode !== exitCodes.badPreset) throw error;
     problems.push(

@@ -99,3 +99,16 @@ export function findSnapshot(model: HubModel, environment: Environment): string 
   const folder = join(modelFolder(cache, model), 'snapshots', commit);
   return existsSync(folder) ? folder : undefined;
 }
+
+/** The folder of a pulled model by its name, as `parseHubModel` takes it. Throws NOT_PULLED; `more` goes behind its hint. */
+export function pulledFolder(name: string, environment: Environment, more = ''): string {
+  const found = findSnapshot(parseHubModel(name), environment);
+  if (found !== undefined) return found;
+  throw new ReasongenError({
+    code: 'NOT_PULLED',
+    message: `the model ${name} is not in the cache`,
+    place: `hub:${name}`,
+    hint: `run \`npx reasongen pull ${name.replace('@', ' --revision ')}\` first${more}`,
+    exitCode: exitCodes.badPreset,
+  });
+}
